@@ -1,0 +1,78 @@
+"""What can be wrong with a message, and whose field is at fault.
+
+ZMQRuntimeError
+    MessageError
+        DecodeError            the frame is not a message of this protocol
+        ProtocolVersionError   it is one of another protocol version
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = [
+    "DecodeError",
+    "ErrorCode",
+    "FieldFault",
+    "MessageError",
+    "ProtocolVersionError",
+    "ZMQRuntimeError",
+]
+
+
+class ErrorCode(StrEnum):
+    """Why a server refused a request: the ``code`` of an ``error`` reply."""
+
+    MALFORMED = "malformed"
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_TYPE = "unknown_type"
+    UNSUPPORTED_PROTOCOL = "unsupported_protocol"
+    UNKNOWN_EXECUTION = "unknown_execution"
+    CONFLICT = "conflict"
+    QUEUE_FULL = "queue_full"
+    NOT_SUBSCRIBED = "not_subscribed"
+    SHUTTING_DOWN = "shutting_down"
+    TOO_LARGE = "too_large"
+    INTERNAL = "internal"
+
+
+class FieldFault(NamedTuple):
+    """One field that a message got wrong: its dotted path, and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class ZMQRuntimeError(Exception):
+    """The root of every error that the ``zmqruntime`` packages raise on purpose."""
+
+
+class MessageError(ZMQRuntimeError):
+    """A frame that cannot be taken as a message.
+
+    ``code`` is what a server answers with, ``faults`` names each field at fault, and
+    ``request_id`` is the sender's, where it could still be read.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        faults: tuple[FieldFault, ...] = (),
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.faults = faults
+        self.request_id = request_id
+
+
+class DecodeError(MessageError):
+    """The frame is not JSON, not an object, of no known type, or has a field at fault."""
+
+
+class ProtocolVersionError(MessageError):
+    """The message is written in a protocol version that this package does not speak."""

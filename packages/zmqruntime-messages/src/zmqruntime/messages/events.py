@@ -1,0 +1,63 @@
+"""What a server publishes on the data channel: a topic frame, then one of these as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from zmqruntime.messages.base import (
+    ClientId,
+    ExecutionId,
+    JsonObject,
+    Model,
+    Timestamp,
+)
+from zmqruntime.messages.failures import ExecutionErrorInfo
+from zmqruntime.messages.status import ExecutionStatus
+
+__all__ = ["Event", "ProgressEvent", "StateEvent", "make_topic", "make_topic_prefix"]
+
+
+def make_topic_prefix(client_id: ClientId) -> bytes:
+    """Return what a client subscribes to for the events of all that it submits."""
+    return f"{client_id}/".encode()
+
+
+def make_topic(client_id: ClientId, execution_id: ExecutionId) -> bytes:
+    """Return the topic frame of one execution's events; ``client_id`` is its submitter."""
+    return f"{client_id}/{execution_id}".encode()
+
+
+class _Event(Model):
+    execution_id: ExecutionId
+    sequence: Annotated[int, Field(ge=1)]
+    """1, 2, 3 ... within one execution, over both event types: a gap is a lost event."""
+    timestamp: Timestamp
+
+
+class ProgressEvent(_Event):
+    """How far a task says it is. Every field but the common ones is the application's."""
+
+    type: Literal["progress"] = "progress"
+    phase: str | None = None
+    completed: int | float | None = None
+    total: int | float | None = None
+    percent: float | None = None
+    """0 to 100, when both ``completed`` and ``total`` are known."""
+    message: str | None = None
+    data: JsonObject | None = None
+
+
+class StateEvent(_Event):
+    """An execution moved to ``status``. A terminal one is the last event it ever has."""
+
+    type: Literal["state"] = "state"
+    status: ExecutionStatus
+    submitted_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    error: ExecutionErrorInfo | None = None
+
+
+Event = Annotated[ProgressEvent | StateEvent, Field(discriminator="type")]
+"""Any message of the data channel."""

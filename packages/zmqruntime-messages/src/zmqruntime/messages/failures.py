@@ -1,0 +1,41 @@
+"""Why an execution did not complete, as its record and its last event tell it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from zmqruntime.messages.base import Model
+
+__all__ = ["ErrorKind", "ExecutionErrorInfo"]
+
+
+class ErrorKind(StrEnum):
+    """What ended an execution that did not complete."""
+
+    EXCEPTION = "exception"
+    """The task raised."""
+    TIMEOUT = "timeout"
+    """The task ran longer than its ``timeout_seconds``."""
+    WORKER_DIED = "worker_died"
+    """The process that ran it ended: a crash, an ``_exit``, a kill."""
+    INTERRUPTED = "interrupted"
+    """The server was shut down or restarted under it."""
+    UNSERIALIZABLE_RESULT = "unserializable_result"
+    """The task returned something that JSON cannot carry."""
+    RESULT_TOO_LARGE = "result_too_large"
+    """The task returned more than one message can carry."""
+
+
+class ExecutionErrorInfo(Model):
+    """What went wrong with one execution, in words for a person and fields for a program."""
+
+    kind: ErrorKind
+    message: str
+    """One sentence."""
+    type: str | None = None
+    """The exception's class, such as ``ValueError``, when the task raised."""
+    traceback: str | None = None
+    exit_code: int | None = None
+    """The worker's exit code, when it ended by itself."""
+    signal: str | None = None
+    """The signal that ended the worker, such as ``SIGSEGV`` (POSIX)."""

@@ -1,0 +1,88 @@
+"""What a server knows of its executions, of its workers and of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from zmqruntime.messages.base import (
+    ClientId,
+    ExecutionId,
+    JsonValue,
+    Labels,
+    Model,
+    Timestamp,
+)
+from zmqruntime.messages.events import ProgressEvent
+from zmqruntime.messages.failures import ExecutionErrorInfo
+from zmqruntime.messages.status import ExecutionStatus
+
+__all__ = [
+    "ExecutionRecord",
+    "ProcessInfo",
+    "QueuedExecutionInfo",
+    "RunningExecutionInfo",
+    "WorkerInfo",
+]
+
+
+class ExecutionRecord(Model):
+    """Everything a server keeps of one execution, whatever its state."""
+
+    execution_id: ExecutionId
+    client_id: ClientId
+    status: ExecutionStatus
+    labels: Labels = Field(default_factory=dict)
+    attempt: Annotated[int, Field(ge=1)] = 1
+    submitted_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    queue_position: Annotated[int, Field(ge=1)] | None = None
+    """1 = next; only while queued."""
+    progress: ProgressEvent | None = None
+    """The latest that the task reported."""
+    result: JsonValue = None
+    """What the task returned; only when complete."""
+    error: ExecutionErrorInfo | None = None
+    """Why it failed, or why the server cancelled it unasked."""
+
+
+class QueuedExecutionInfo(Model):
+    """One line of the queue."""
+
+    execution_id: ExecutionId
+    client_id: ClientId
+    queue_position: Annotated[int, Field(ge=1)]
+    submitted_at: Timestamp
+    labels: Labels = Field(default_factory=dict)
+
+
+class RunningExecutionInfo(Model):
+    """One execution that runs now."""
+
+    execution_id: ExecutionId
+    client_id: ClientId
+    submitted_at: Timestamp
+    started_at: Timestamp
+    attempt: Annotated[int, Field(ge=1)] = 1
+    cancel_requested: bool = False
+    labels: Labels = Field(default_factory=dict)
+    progress: ProgressEvent | None = None
+
+
+class ProcessInfo(Model):
+    """One process, exactly: a pid alone may have been given to another since."""
+
+    pid: Annotated[int, Field(gt=0)]
+    create_time: Timestamp
+
+
+class WorkerInfo(Model):
+    """One worker process, what it costs and what it runs."""
+
+    pid: Annotated[int, Field(gt=0)]
+    cpu_percent: Annotated[float, Field(ge=0)] | None = None
+    """Of one core, over the time since the server last looked."""
+    memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Resident."""
+    execution_id: ExecutionId | None = None

@@ -1,0 +1,120 @@
+"""What a client asks on the control channel. An unknown field is refused, not ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from zmqruntime.messages.base import (
+    MAX_WAIT_SECONDS,
+    PROTOCOL_VERSION,
+    ClientId,
+    ExecutionId,
+    JsonObject,
+    Labels,
+    Limit,
+    Model,
+)
+from zmqruntime.messages.status import ProgressScope, ShutdownMode
+
+__all__ = [
+    "CancelRequest",
+    "ExecuteRequest",
+    "PingRequest",
+    "RegisterProgressRequest",
+    "Request",
+    "ShutdownRequest",
+    "StatusRequest",
+    "UnregisterProgressRequest",
+]
+
+_WaitSeconds = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)]
+
+
+class _Request(Model):
+    model_config = ConfigDict(extra="forbid")
+
+    protocol: Annotated[int, Field(ge=1, le=PROTOCOL_VERSION)] = PROTOCOL_VERSION
+    request_id: str | None = None
+    """Echoed in the reply."""
+
+
+class PingRequest(_Request):
+    """Is the server there, is it ready, what does it do? Answered by ``pong``."""
+
+    type: Literal["ping"] = "ping"
+    limit: Limit = 100
+    """How many running and how many queued executions to list."""
+    wait_seconds: _WaitSeconds = 0.0
+    """How long to hold the reply while the server is not ready yet."""
+
+
+class ExecuteRequest(_Request):
+    """Run a task. Answered by ``accepted``; asking again with the same id is safe."""
+
+    type: Literal["execute"] = "execute"
+    task: JsonObject
+    """The application's own."""
+    config: JsonObject | None = None
+    """The application's own."""
+    client_id: ClientId
+    execution_id: ExecutionId | None = None
+    """Named by the client, so that a retry enqueues nothing twice; else the server names it."""
+    labels: Labels = Field(default_factory=dict)
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """How long the task may run before the server stops it."""
+
+
+class StatusRequest(_Request):
+    """How is one execution, or the whole queue? Answered by ``snapshot``."""
+
+    type: Literal["status"] = "status"
+    execution_id: ExecutionId | None = None
+    """Absent: the whole server."""
+    wait_seconds: _WaitSeconds = 0.0
+    """How long to hold the reply while the execution has not ended."""
+    limit: Limit = 100
+    cursor: str | None = None
+    """Where the last page ended."""
+
+
+class CancelRequest(_Request):
+    """Stop one execution, queued or running. Answered by ``ok``."""
+
+    type: Literal["cancel"] = "cancel"
+    execution_id: ExecutionId
+
+
+class RegisterProgressRequest(_Request):
+    """Acknowledge my subscription. Answered by ``ok`` once the server has seen it."""
+
+    type: Literal["register_progress"] = "register_progress"
+    client_id: ClientId
+    scope: ProgressScope = ProgressScope.OWN
+
+
+class UnregisterProgressRequest(_Request):
+    """I no longer listen. Answered by ``ok``."""
+
+    type: Literal["unregister_progress"] = "unregister_progress"
+    client_id: ClientId
+
+
+class ShutdownRequest(_Request):
+    """End the server. Answered by ``shutdown_ack`` before it does."""
+
+    type: Literal["shutdown"] = "shutdown"
+    mode: ShutdownMode = ShutdownMode.DRAIN
+
+
+Request = Annotated[
+    PingRequest
+    | ExecuteRequest
+    | StatusRequest
+    | CancelRequest
+    | RegisterProgressRequest
+    | UnregisterProgressRequest
+    | ShutdownRequest,
+    Field(discriminator="type"),
+]
+"""Any request of the control channel."""
