@@ -1,0 +1,67 @@
+"""How Sphinx builds these pages: `nox -s docs`."""
+
+from __future__ import annotations
+
+import importlib
+
+from docutils.nodes import Element
+from pydantic import BaseModel
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.napoleon import GoogleDocstring
+
+project = "zmqruntime"
+author = "zmqruntime contributors"
+copyright = "2026, zmqruntime contributors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "zmqruntime"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": True,
+    "exclude-members": "model_config, model_post_init",
+}
+autodoc_typehints_format = "short"
+
+# What stands before a colon in the docstring of an attribute is prose here, never a type.
+GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_end())
+
+# A name of this project must lead somewhere; other projects are not linked to.
+nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
+
+PACKAGES = [f"zmqruntime.{name}" for name in ("messages", "transport", "execution", "testing")]
+
+
+def at_its_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Element
+) -> Element | None:
+    """Resolve zmqruntime.X.module.Name, where it is defined, as zmqruntime.X.Name."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    python = env.domains.python_domain
+    for package in PACKAGES:
+        if name in importlib.import_module(package).__all__:
+            return python.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", f"{package}.{name}", node, content
+            )
+    return None
+
+
+def without_constructor(
+    app: Sphinx, what: str, name: str, obj: object, options: object, *signature: str | None
+) -> tuple[str, None] | None:
+    """Leave out the signature of a model: its fields are listed below it, with their types."""
+    return ("", None) if isinstance(obj, type) and issubclass(obj, BaseModel) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("missing-reference", at_its_public_name)
+    app.connect("autodoc-process-signature", without_constructor)

@@ -1,0 +1,94 @@
+"""Runs the examples in these pages and in the READMEs, so that what a reader pastes works.
+
+A block of ``python`` runs, unless its first line names a file, as ``# server.py`` does: then it
+becomes that file, in a directory of the page's own. A block of ``console`` runs there those of its
+lines that begin with ``$ python`` or ``$ zmqruntime``, and compares the output where one is shown;
+a command that ends in ``&`` runs until the page ends. Before a block that cannot run, write
+``<!--- skip: next -->``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.myst import CodeBlockParser, SkipParser
+
+PROGRAMS = {"python": sys.executable, "zmqruntime": str(Path(sys.executable).parent / "zmqruntime")}
+
+run_here = PythonEvaluator()
+background: list[subprocess.Popen[bytes]] = []
+
+
+def python(example: Example) -> None:
+    """Write the block to the file that its first line names, or run it."""
+    if named := re.match(r"# (\w+\.py)\n", example.parsed):
+        Path(named[1]).write_text(example.parsed, encoding="utf-8")
+    else:
+        run_here(example)
+
+
+def console(example: Example) -> None:
+    """Run the commands of the block, each with the output that is shown below it."""
+    for step in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
+        command, _, shown = step.partition("\n")
+        program, *arguments = shlex.split(command)
+        if program not in PROGRAMS:
+            continue
+        argv = [PROGRAMS[program], *arguments]
+        if argv[-1] == "&":
+            background.append(subprocess.Popen(argv[:-1]))
+            continue
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0, f"$ {command}\n{printed}"
+        if shown.strip():
+            same = doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS)
+            assert same, f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
+
+
+sybil = Sybil(
+    [CodeBlockParser("python", python), CodeBlockParser("console", console), SkipParser()],
+    pattern="*.md",
+    fixtures=["directory"],
+)
+pytest_collect_file = sybil.pytest()
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a page its own directory, where its files are written, found and imported."""
+    path = tmp_path_factory.mktemp("page")
+    paths = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        patch.syspath_prepend(path)
+        patch.setenv("PYTHONPATH", paths)
+        yield path
+    for process in background:
+        process.terminate()
+        process.wait(10)
+    background.clear()
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def run_page(directory: Path) -> Callable[[Path], None]:
+    """Return what runs the examples of a page that lies outside of this directory."""
+
+    def run(page: Path) -> None:
+        for example in sybil.parse(page).examples():
+            example.evaluate()
+
+    return run
