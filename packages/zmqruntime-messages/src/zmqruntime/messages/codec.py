@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
+
 from zmqruntime.messages.base import MAX_NESTING, PROTOCOL_VERSION, JsonValue, Model
 from zmqruntime.messages.errors import (
     DecodeError,
@@ -16,7 +16,7 @@ from zmqruntime.messages.errors import (
     ProtocolVersionError,
 )
 from zmqruntime.messages.events import Event
-from zmqruntime.messages.requests import Request
+from zmqruntime.messages.requests import ExecuteRequest, Request
 from zmqruntime.messages.responses import ErrorDetail, ErrorReply, Reply
 
 __all__ = [
@@ -39,12 +39,6 @@ _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(
     JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False)
 )
 
-# Only a literal, an exponent of three digits or a run of 300 can be a number that JSON
-# does not have, so every other frame is spared a second look.
-_MAYBE_NOT_FINITE: Final = re.compile(
-    rb"NaN|Infinity|[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}"
-)
-
 
 def encode(message: Model) -> bytes:
     """Return ``message`` as the UTF-8 JSON object of one frame."""
@@ -58,7 +52,13 @@ def decode_request(frame: bytes) -> Request:
         ProtocolVersionError: it is written in another protocol version.
         DecodeError: it is not a request; the error names the field at fault.
     """
-    return _decode(_REQUEST, frame, "request")
+    request = _decode(_REQUEST, frame, "request")
+    if type(request) is ExecuteRequest:
+        # A number such as 1e999 is JSON, yet would be read as infinite and never written again.
+        written = to_json((request.task, request.config), inf_nan_mode="constants")
+        if b"Infinity" in written:
+            _refuse_not_finite(frame, "request")
+    return request
 
 
 def decode_reply(frame: bytes) -> Reply:
@@ -109,19 +109,14 @@ def make_error_reply(error: MessageError) -> ErrorReply:
         code=error.code,
         message=error.message,
         request_id=error.request_id,
-        details=tuple(
-            ErrorDetail(field=f.field, message=f.message) for f in error.faults
-        ),
+        details=tuple(ErrorDetail(field=f.field, message=f.message) for f in error.faults),
     )
 
 
-def explain(
-    error: ValidationError, what: str, *, request_id: str | None = None
-) -> DecodeError:
+def explain(error: ValidationError, what: str, *, request_id: str | None = None) -> DecodeError:
     """Return pydantic's complaint about a ``what`` as the error that names each field."""
     faults = tuple(
-        FieldFault(_path(fault["loc"]), fault["msg"])
-        for fault in error.errors(include_url=False)
+        FieldFault(_path(fault["loc"]), fault["msg"]) for fault in error.errors(include_url=False)
     )
     sentence = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
     return DecodeError(
@@ -137,7 +132,7 @@ def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
         message = adapter.validate_json(frame)
     except ValidationError as error:
         raise _refusal(frame, error, what) from None
-    if _MAYBE_NOT_FINITE.search(frame):
+    if b"NaN" in frame or b"Infinity" in frame:
         _refuse_not_finite(frame, what)
     return message
 
@@ -182,7 +177,7 @@ def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
 
 
 def _refuse_not_finite(frame: bytes, what: str) -> None:
-    """Raise for a NaN, or for a number so large that it would be read as infinite."""
+    """Raise for a NaN, or for a number so large that it was read as infinite; not for a string."""
     try:
         value = from_json(frame, allow_inf_nan=False)
     except ValueError as fault:
@@ -194,17 +189,13 @@ def _refuse_not_finite(frame: bytes, what: str) -> None:
         raise DecodeError(
             ErrorCode.INVALID_REQUEST,
             f"invalid {what}: {fields[0]}: the number is out of range",
-            faults=tuple(
-                FieldFault(field, "the number is out of range") for field in fields
-            ),
+            faults=tuple(FieldFault(field, "the number is out of range") for field in fields),
             request_id=_request_id(value),
         ) from None
 
 
 def _malformed(what: str, fault: ValueError) -> DecodeError:
-    return DecodeError(
-        ErrorCode.MALFORMED, f"the {what} is not JSON (RFC 8259): {fault}"
-    )
+    return DecodeError(ErrorCode.MALFORMED, f"the {what} is not JSON (RFC 8259): {fault}")
 
 
 def _request_id(value: Any) -> str | None:
@@ -219,9 +210,7 @@ def _json_problem(error: ValidationError, name: str) -> tuple[str, str]:
     if fault["type"] == "recursion_loop" or len(loc) > 2 * MAX_NESTING:
         return name, f"contains itself, or is nested deeper than {MAX_NESTING} levels"
     if loc[-1:] == ("[key]",):
-        return _json_path(
-            loc[:-2], name
-        ), f"has a key of type {kind}; JSON keys are strings"
+        return _json_path(loc[:-2], name), f"has a key of type {kind}; JSON keys are strings"
     if fault["type"] == "finite_number":
         return _json_path(loc, name), f"is {fault['input']}, which JSON cannot carry"
     return _json_path(loc, name), f"is of type {kind}, which JSON cannot carry"

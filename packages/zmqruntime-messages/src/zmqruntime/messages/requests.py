@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
+
 from zmqruntime.messages.base import (
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,

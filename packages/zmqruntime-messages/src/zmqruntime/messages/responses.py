@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+
 from zmqruntime.messages.base import (
     PROTOCOL_VERSION,
     ClientId,
@@ -134,12 +135,7 @@ class ErrorReply(_Reply):
 
 
 Reply = Annotated[
-    PongReply
-    | AcceptedReply
-    | ExecutionStatusSnapshot
-    | OkReply
-    | ShutdownAckReply
-    | ErrorReply,
+    PongReply | AcceptedReply | ExecutionStatusSnapshot | OkReply | ShutdownAckReply | ErrorReply,
     Field(discriminator="type"),
 ]
 """Any reply of the control channel."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import TypeAdapter
+
 from zmqruntime.messages.events import Event
 from zmqruntime.messages.requests import Request
 from zmqruntime.messages.responses import Reply

@@ -1,0 +1,148 @@
+"""Taking a server's two addresses, and only when nobody else has them."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import filelock
+import psutil
+import zmq
+
+from zmqruntime.transport.config import TransportMode, ZMQConfig
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import AddressInUse, EndpointError
+from zmqruntime.transport.runtime_dir import make_private_dir
+
+__all__ = ["BoundSockets", "configure_tcp", "has_listener"]
+
+_LINGER_MS = 1000
+_HEARTBEAT_MS = 5000
+_MAX_SUBSCRIPTION_BYTES = 1024
+
+
+class BoundSockets:
+    """The control and data sockets of one server, bound, and the lock that makes ipc safe.
+
+    Raises:
+        AddressInUse: something else serves there; the message names it where that is known.
+        EndpointError: the directory or path cannot be used.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, config: ZMQConfig
+    ):
+        self.endpoint = endpoint
+        self._lock: filelock.BaseFileLock | None = None
+        self._paths: list[Path] = []
+        self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+        self.control.linger = self.data.linger = _LINGER_MS
+        self.control.maxmsgsize = config.max_message_bytes
+        self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
+        self.data.xpub_verboser = True
+        self.data.sndhwm = config.data_high_water_mark
+        try:
+            if endpoint.transport_mode is TransportMode.IPC:
+                self._take_paths()
+            else:
+                configure_tcp(self.control, endpoint)
+                configure_tcp(self.data, endpoint)
+            self._bind(self.data, endpoint.data_address, endpoint.port)
+            self._bind(self.control, endpoint.control_address, endpoint.control_port)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unbind both, remove the socket files, and let others have the addresses."""
+        self.control.close()
+        self.data.close()
+        for path in self._paths:  # libzmq leaves them.
+            path.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.release()
+
+    def _take_paths(self) -> None:
+        # libzmq removes whatever lies at an ipc path before it binds, a live server's socket
+        # too. So a lock says who serves, and a path is given to it only when nobody listens.
+        endpoint = self.endpoint
+        make_private_dir(endpoint.directory)
+        lock = filelock.FileLock(endpoint.serve_lock_path, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise _in_use(endpoint, endpoint.port) from None
+        self._lock = lock
+        for path, port in (
+            (endpoint.data_path, endpoint.port),
+            (endpoint.control_path, endpoint.control_port),
+        ):
+            if has_listener(path):
+                raise _in_use(endpoint, port)
+            self._paths.append(path)
+
+    def _bind(self, sock: zmq.Socket[bytes], address: str, port: int) -> None:
+        try:
+            sock.bind(address)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                raise _in_use(self.endpoint, port) from None
+            raise EndpointError(f"{address} cannot be bound: {error}") from error
+
+
+def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:
+    """Let a TCP socket notice a peer that is gone without a word (ZMTP heartbeats)."""
+    if endpoint.transport_mode is TransportMode.TCP:
+        sock.ipv6 = endpoint.is_ipv6
+        sock.heartbeat_ivl = _HEARTBEAT_MS
+        sock.heartbeat_timeout = 3 * _HEARTBEAT_MS
+
+
+def has_listener(path: Path) -> bool:
+    """Whether a process listens on the socket file ``path``.
+
+    Raises:
+        EndpointError: something other than a socket is there.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise EndpointError(f"{path} is in the way and is no socket: move it, or set runtime_dir")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise EndpointError(f"{path} cannot be looked at: {error}") from error
+    return True
+
+
+def _in_use(endpoint: Endpoint, port: int) -> AddressInUse:
+    holder = _find_holder(endpoint, port)
+    return AddressInUse(
+        f"port {port} ({endpoint.transport_mode}) is held by {holder or 'another process'}: "
+        "stop it, or choose another port"
+    )
+
+
+def _find_holder(endpoint: Endpoint, port: int) -> str | None:
+    """Name the process that listens, as far as the system tells this user."""
+    is_ipc = endpoint.transport_mode is TransportMode.IPC
+    path = str(endpoint.data_path if port == endpoint.port else endpoint.control_path)
+    try:
+        for connection in psutil.net_connections("unix" if is_ipc else "tcp"):
+            if is_ipc:
+                found = str(connection.laddr) == path
+            else:
+                found = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if found and connection.pid:
+                name = psutil.Process(connection.pid).name()
+                return f"process {connection.pid} ({name})"
+    except psutil.Error:
+        return None  # Not ours to know; the address is in use all the same.
+    return None

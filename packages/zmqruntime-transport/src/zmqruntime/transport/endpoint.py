@@ -1,0 +1,117 @@
+"""Where a server is: two addresses that follow from one port."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from zmqruntime.transport.config import TransportMode
+from zmqruntime.transport.errors import EndpointError
+
+__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit"]
+
+LOOPBACK = "127.0.0.1"
+
+_MAX_PORT = 65535
+
+
+def ipc_path_limit(platform: str = sys.platform) -> int:
+    """Return how many bytes a socket's path may have (``sun_path`` less its final NUL)."""
+    return 103 if platform == "darwin" else 107
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The addresses of one server: data on ``port``, control on ``port + offset``.
+
+    Raises:
+        EndpointError: a port is out of range, or a socket path is too long for the system.
+    """
+
+    port: int
+    transport_mode: TransportMode
+    host: str = LOOPBACK
+    control_port_offset: int = 1000
+    directory: Path = Path()
+    """Where ipc socket files and, for either transport, lock files are."""
+    app_name: str = "zmqruntime"
+
+    def __post_init__(self) -> None:
+        for name, port in (("port", self.port), ("control port", self.control_port)):
+            if not 0 < port <= _MAX_PORT:
+                raise EndpointError(
+                    f"{name} {port} is out of range: choose a port from 1 to {_MAX_PORT}, "
+                    f"also with control_port_offset {self.control_port_offset} added"
+                )
+        if self.control_port_offset == 0:
+            raise EndpointError("control_port_offset must not be 0: two channels, two ports")
+        if self.transport_mode is TransportMode.IPC:
+            limit = ipc_path_limit()
+            for path in (self.data_path, self.control_path):
+                size = len(str(path).encode())
+                if size > limit:
+                    raise EndpointError(
+                        f"the socket path {path} is {size} bytes long and this system takes "
+                        f"{limit}: set ZMQConfig(runtime_dir=...) to a shorter directory, "
+                        "or a shorter app_name"
+                    )
+
+    @property
+    def control_port(self) -> int:
+        """The port of the control channel."""
+        return self.port + self.control_port_offset
+
+    @property
+    def data_path(self) -> Path:
+        """The socket file of the data channel (ipc)."""
+        return self.directory / f"{self.app_name}-{self.port}.sock"
+
+    @property
+    def control_path(self) -> Path:
+        """The socket file of the control channel (ipc)."""
+        return self.directory / f"{self.app_name}-{self.control_port}.sock"
+
+    @property
+    def serve_lock_path(self) -> Path:
+        """The lock that a server holds as long as it serves (ipc)."""
+        return self.directory / f"{self.app_name}-{self.port}.serve.lock"
+
+    @property
+    def launch_lock_path(self) -> Path:
+        """The lock that a client holds while it launches a server."""
+        return self.directory / f"{self.app_name}-{self.port}.launch.lock"
+
+    @property
+    def data_address(self) -> str:
+        """What the data socket is bound to."""
+        return self._address(self.data_path, self.port)
+
+    @property
+    def control_address(self) -> str:
+        """What the control socket is bound to."""
+        return self._address(self.control_path, self.control_port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine for sure, so that its pid means something."""
+        if self.transport_mode is TransportMode.IPC or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address."""
+        return ":" in self.host
+
+    def _address(self, path: Path, port: int) -> str:
+        if self.transport_mode is TransportMode.IPC:
+            return f"ipc://{path}"
+        return f"tcp://[{self.host}]:{port}" if self.is_ipv6 else f"tcp://{self.host}:{port}"
+
+    def __str__(self) -> str:
+        return f"port {self.port} ({self.control_address})"

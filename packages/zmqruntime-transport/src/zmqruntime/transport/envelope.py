@@ -1,0 +1,39 @@
+"""The frames around a request: how a reply finds its way back.
+
+A ROUTER sees the peer's identity, whatever a REQ socket or a proxy put behind it, an empty
+delimiter, then the body (RFC 28). What came before the body goes back as it came.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zmqruntime.messages import DecodeError, ErrorCode
+
+__all__ = ["Caller", "split_envelope"]
+
+
+class Caller(NamedTuple):
+    """Whom to answer, and under which of its request ids."""
+
+    envelope: tuple[bytes, ...]
+    request_id: str | None = None
+
+
+def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | DecodeError]:
+    """Return the envelope and the one body frame behind it, or why there is none."""
+    if len(frames) == 3 and not frames[1]:
+        return (frames[0], b""), frames[2]
+    try:
+        end = frames.index(b"", 1) + 1
+    except ValueError:
+        return (frames[0],), DecodeError(
+            ErrorCode.MALFORMED,
+            "the empty delimiter frame is missing: use a REQ socket, or send an empty frame first",
+        )
+    body = frames[end:]
+    if len(body) != 1:
+        return tuple(frames[:end]), DecodeError(
+            ErrorCode.MALFORMED, f"a request is one frame; this one has {len(body)}"
+        )
+    return tuple(frames[:end]), body[0]

@@ -1,0 +1,172 @@
+"""Starting a server process: a part that an application may replace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from zmqruntime.transport.arguments import ServerArguments
+from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import EndpointError, LaunchFailed
+from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
+from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
+
+__all__ = ["LaunchedServer", "ServerLauncher", "SubprocessLauncher"]
+
+_TAIL_LINES = 30
+_TAIL_BYTES = 16 * 1024
+
+
+class LaunchedServer(ABC):
+    """A server process that this process started, and may therefore end."""
+
+    @abstractmethod
+    def exit_code(self) -> int | None:
+        """Return how it ended, negative for a signal, or None while it runs; never blocks."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> int | None:
+        """Return how it ended, or None when it still runs after ``timeout`` seconds."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
+
+    @abstractmethod
+    def log_tail(self) -> str:
+        """Return the last lines that it wrote, for an error message."""
+
+
+class ServerLauncher(ABC):
+    """Starts a server for a client that found none."""
+
+    @abstractmethod
+    def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
+        """Start a server that will listen on ``endpoint`` and return without waiting for it.
+
+        Args:
+            endpoint: where the client looks for it.
+            config: the client's settings, which the server has to share.
+            persistent: whether it outlives this process; else it ends when this process does,
+                even when this process is killed.
+
+        Raises:
+            LaunchFailed: it could not be started at all.
+        """
+
+
+class SubprocessLauncher(ServerLauncher):
+    """Runs a command as a server, with its output in a log file.
+
+    Args:
+        command: what to run; the options of `ServerArguments` are appended.
+        environment: variables to set beside the inherited ones.
+        log_file_path: where stdout and stderr go, appended; None: the platform's log directory.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        log_file_path: Path | None = None,
+    ) -> None:
+        self._command = tuple(command)
+        self._environment = dict(environment or {})
+        self._log_file_path = log_file_path
+
+    def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
+        """Start the command, detached from this process's terminal and standard streams."""
+        log_path = self._log_file_path or self._default_log_path(endpoint, config)
+        arguments = ServerArguments.for_endpoint(
+            endpoint,
+            config,
+            owner=None if persistent else ProcessIdentity.current(),
+            log_file_path=log_path,
+        )
+        command = [*self._command, *arguments.to_command_line()]
+        try:
+            with _open_private(log_path) as log:
+                started_at_byte = log.seek(0, os.SEEK_END)
+                process = _Child(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | self._environment,
+                    # Neither a Ctrl-C nor the end of this terminal reaches the server: on
+                    # POSIX by a session, on Windows by a process group of its own.
+                    start_new_session=True,
+                    creationflags=_creation_flags(),
+                )
+        except OSError as error:
+            raise LaunchFailed(
+                f"the server could not be started: {error}; command: {' '.join(command)}"
+            ) from error
+        return _LaunchedSubprocess(process, log_path, started_at_byte)
+
+    def _default_log_path(self, endpoint: Endpoint, config: ZMQConfig) -> Path:
+        directory = config.log_dir or default_log_dir(config.app_name)
+        try:
+            make_private_dir(directory)
+        except EndpointError as error:
+            raise LaunchFailed(f"no log can be written: {error}; or set log_dir") from error
+        return directory / f"{endpoint.app_name}-{endpoint.port}.log"
+
+
+class _Child(subprocess.Popen[bytes]):
+    """A process that may outlive this one on purpose, so that nobody warns of it."""
+
+    def __del__(self) -> None:
+        self.poll()
+        if self.returncode is not None:
+            super().__del__()
+
+
+class _LaunchedSubprocess(LaunchedServer):
+    def __init__(self, process: _Child, log_path: Path, started_at_byte: int) -> None:
+        self._process = process
+        self._log_path = log_path
+        self._started_at_byte = started_at_byte
+        with contextlib.suppress(ProcessLookupError):
+            self._identity = ProcessIdentity.of(process.pid)
+
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout)
+        return None
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            kill_process_tree(self._identity)
+            self._process.wait()
+
+    def log_tail(self) -> str:
+        try:
+            with self._log_path.open("rb") as log:
+                end = log.seek(0, os.SEEK_END)
+                log.seek(max(self._started_at_byte, end - _TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError as error:
+            return f"(its log {self._log_path} cannot be read: {error})"
+        return "\n".join([f"the end of {self._log_path}:", *lines[-_TAIL_LINES:]]) if lines else ""
+
+
+def _creation_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return 0
+
+
+def _open_private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

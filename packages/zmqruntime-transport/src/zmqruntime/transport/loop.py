@@ -1,0 +1,123 @@
+"""One thread's event loop: sockets, timers, and an inbox for everybody else.
+
+Whatever a loop owns is touched by its thread alone; other threads, and signal handlers, post
+a callback. The loop blocks until there is something to do: it never wakes up to look.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+import zmq
+
+__all__ = ["Loop", "Timer"]
+
+_Callback = Callable[[], None]
+
+
+class Timer:
+    """A callback that is due at a moment of the monotonic clock, until it is cancelled."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: _Callback) -> None:
+        self.when = when
+        self.callback: _Callback | None = callback
+
+    def cancel(self) -> None:
+        """Let the callback not run any more."""
+        self.callback = None
+
+
+class Loop:
+    """Run callbacks in one thread as sockets get readable, timers due, or posts arrive."""
+
+    def __init__(self) -> None:
+        self._poller = zmq.Poller()
+        self._readers: dict[object, _Callback] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._inbox: deque[_Callback] = deque()
+        self._stopping = False
+        # A socket pair, not a lock and a zmq socket: a signal handler may post, at any point.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._poller.register(self._wake_receiver.fileno(), zmq.POLLIN)
+        self._readers[self._wake_receiver.fileno()] = self._take_posts
+
+    def add_reader(self, sock: zmq.Socket[bytes], callback: _Callback) -> None:
+        """Call back whenever ``sock`` has something to read; called again while it has."""
+        self._poller.register(sock, zmq.POLLIN)
+        self._readers[sock] = callback
+
+    def remove_reader(self, sock: zmq.Socket[bytes]) -> None:
+        """Stop watching ``sock``."""
+        self._poller.unregister(sock)
+        del self._readers[sock]
+
+    def call_at(self, when: float, callback: _Callback) -> Timer:
+        """Call back at ``when`` on the monotonic clock, in seconds."""
+        timer = Timer(when, callback)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    def post(self, callback: _Callback) -> None:
+        """Call back in the loop's thread, soon. For any thread, and for signal handlers."""
+        self._inbox.append(callback)
+        try:
+            self._wake_sender.send(b"\0")
+        except BlockingIOError:
+            pass  # So many posts wait that the loop is sure to wake up.
+        except OSError:
+            if not self._stopping:
+                raise
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """Let `run` return after the callback at hand. For the loop's own thread."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Block, running callbacks, until `stop`."""
+        while not self._stopping:
+            for sock, _ in self._poller.poll(self._timeout_ms()):
+                if self._stopping:
+                    return
+                self._readers[sock]()
+            self._run_due_timers()
+
+    def close(self) -> None:
+        """Give back the inbox's file handles. Later posts do nothing."""
+        self._stopping = True
+        self._wake_receiver.close()
+        self._wake_sender.close()
+
+    def _timeout_ms(self) -> int | None:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        return max(0, math.ceil((self._timers[0][0] - time.monotonic()) * 1000))
+
+    def _run_due_timers(self) -> None:
+        while self._timers and not self._stopping and self._timers[0][0] <= time.monotonic():
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback is not None:
+                callback()
+
+    def _take_posts(self) -> None:
+        self._wake_receiver.recv(4096)
+        for _ in range(len(self._inbox)):
+            if not self._stopping:
+                self._inbox.popleft()()

@@ -1,0 +1,100 @@
+"""Processes by their exact identity, and the end of those that are ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+import psutil
+
+__all__ = ["ProcessIdentity", "describe_exit", "kill_process_tree"]
+
+# Two readings of one process's start differ by less than a clock tick or two.
+_SAME_START_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """One process, for good: a pid may be given to another one, its start time not."""
+
+    pid: int
+    create_time: float
+    """Unix time in seconds."""
+
+    @classmethod
+    def current(cls) -> ProcessIdentity:
+        """Return the identity of this process."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity:
+        """Return the identity of the process that has ``pid`` now.
+
+        Raises:
+            ProcessLookupError: there is none.
+        """
+        try:
+            return cls(pid, psutil.Process(pid).create_time())
+        except psutil.NoSuchProcess:
+            raise ProcessLookupError(f"no process has pid {pid}") from None
+
+    def is_running(self) -> bool:
+        """Whether exactly this process still runs; one that ended unreaped does not."""
+        process = self.find()
+        try:
+            return process is not None and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def wait(self) -> None:
+        """Block until exactly this process has ended."""
+        process = self.find()
+        if process is not None:
+            process.wait()
+
+    def find(self) -> psutil.Process | None:
+        """Return exactly this process, or None when it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            start = process.create_time()
+        except psutil.NoSuchProcess:
+            return None
+        return process if abs(start - self.create_time) < _SAME_START_SECONDS else None
+
+
+def kill_process_tree(identity: ProcessIdentity) -> None:
+    """End a process of ours and all that it started, at once and for good.
+
+    Descendants are found by parentage; on POSIX also by the process group that the process
+    leads, which holds those whose own parent has ended.
+    """
+    process = identity.find()
+    if process is None:
+        return
+    family = [process]
+    try:
+        leads_group = hasattr(os, "getpgid") and os.getpgid(identity.pid) == identity.pid
+        family += process.children(recursive=True)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        leads_group = False
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue  # It ended by itself meanwhile, which is what we want.
+    if leads_group:
+        try:
+            os.killpg(identity.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return  # Nobody is left in it (macOS says so with EPERM).
+
+
+def describe_exit(exit_code: int) -> str:
+    """Say how a process ended, from its exit code as `subprocess` gives it."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"signal {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"signal {-exit_code}"

@@ -1,0 +1,53 @@
+"""Directories that only their owner can enter, where the platform wants them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import platformdirs
+
+from zmqruntime.transport.errors import EndpointError
+
+__all__ = ["default_log_dir", "default_runtime_dir", "make_private_dir"]
+
+
+def default_runtime_dir(app_name: str) -> Path:
+    """Return where the platform keeps the sockets of this user's programs."""
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR platformdirs warns and falls back to a directory per user
+        # below the temporary one, whose owner and mode `make_private_dir` checks.
+        warnings.simplefilter("ignore")
+        return platformdirs.user_runtime_path(app_name)
+
+
+def default_log_dir(app_name: str) -> Path:
+    """Return where the platform keeps the logs of this user's programs."""
+    return platformdirs.user_log_path(app_name)
+
+
+def make_private_dir(directory: Path) -> None:
+    """Make ``directory`` if it is not there, for its owner alone (mode 0700).
+
+    Raises:
+        EndpointError: it is there and somebody else could put files into it.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+    if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise EndpointError(f"{directory} is not a directory: remove it, or set runtime_dir")
+    if found.st_uid != os.geteuid():
+        raise EndpointError(
+            f"the directory {directory} belongs to user {found.st_uid}: set runtime_dir to your own"
+        )
+    if found.st_mode & 0o077:
+        raise EndpointError(
+            f"others can enter the directory {directory}: run 'chmod 700 {directory}'"
+        )

@@ -1,0 +1,129 @@
+"""Attach to the server that is there, or launch one: exactly one, however many clients ask."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import filelock
+
+from zmqruntime.messages import MAX_WAIT_SECONDS, ErrorReply, PingRequest, PongReply
+from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.control import ControlClient
+from zmqruntime.transport.deadline import Deadline
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
+from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
+from zmqruntime.transport.process import describe_exit
+from zmqruntime.transport.runtime_dir import make_private_dir
+
+__all__ = ["attach_or_launch"]
+
+
+class _NobodyThere(Exception):
+    """The connection was refused: the one case in which launching makes sense."""
+
+
+def attach_or_launch(
+    control: ControlClient,
+    endpoint: Endpoint,
+    config: ZMQConfig,
+    launcher: ServerLauncher | None,
+    *,
+    persistent: bool,
+    deadline: Deadline,
+) -> tuple[PongReply, LaunchedServer | None]:
+    """Return a ready server's pong, and the server's process when this call launched it.
+
+    Clients that start together take turns at a lock file, so that the first one launches
+    and the others find its server.
+
+    Raises:
+        ConnectionFailed: nobody listens and there is no launcher, or who listens is no server.
+        LaunchFailed: the launched server ended, or was not ready in time and was ended.
+        RequestTimeout: a server is there but does not get ready in time.
+    """
+    try:
+        return _attach(control, deadline), None
+    except _NobodyThere:
+        if launcher is None:
+            raise ConnectionFailed(
+                f"no server listens on {endpoint}: start one, or give the client a launcher"
+            ) from None
+    with _launch_lock(endpoint, deadline):
+        try:
+            return _attach(control, deadline), None
+        except _NobodyThere:
+            server = launcher.launch(endpoint, config, persistent=persistent)
+            return _await_ready(control, endpoint, server, deadline), server
+
+
+@contextlib.contextmanager
+def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
+    make_private_dir(endpoint.directory)
+    lock = filelock.FileLock(endpoint.launch_lock_path, thread_local=False)
+    timeout = -1 if deadline.remaining == float("inf") else deadline.remaining
+    try:
+        lock.acquire(timeout=timeout)
+    except filelock.Timeout:
+        raise ConnectionFailed(
+            f"no server on {endpoint} yet: another client is still launching one"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _attach(control: ControlClient, deadline: Deadline) -> PongReply:
+    def refused() -> None:
+        raise _NobodyThere
+
+    return _ping_until_ready(control, deadline, refused)
+
+
+def _await_ready(
+    control: ControlClient, endpoint: Endpoint, server: LaunchedServer, deadline: Deadline
+) -> PongReply:
+    def refused() -> None:
+        if (code := server.exit_code()) is not None:
+            raise LaunchFailed(
+                f"the server launched for {endpoint} ended with {describe_exit(code)} "
+                "before it was ready",
+                exit_code=code,
+                log_tail=server.log_tail(),
+            )
+
+    try:
+        return _ping_until_ready(control, deadline, refused)
+    except (RequestTimeout, ConnectionFailed) as error:
+        if isinstance(error, LaunchFailed):
+            raise
+        server.kill()
+        raise LaunchFailed(
+            f"the server launched for {endpoint} was not ready in time and was ended",
+            log_tail=server.log_tail(),
+        ) from error
+    except BaseException:
+        server.kill()  # Nobody would know of it: the caller was interrupted.
+        raise
+
+
+def _ping_until_ready(
+    control: ControlClient, deadline: Deadline, on_refused: Callable[[], None]
+) -> PongReply:
+    while True:
+        hold = min(deadline.remaining, MAX_WAIT_SECONDS)
+        reply = control.request(
+            PingRequest(limit=0, wait_seconds=hold), deadline, hold=hold, on_refused=on_refused
+        )
+        if isinstance(reply, PongReply):
+            if reply.ready:
+                return reply
+            if deadline.expired:
+                raise RequestTimeout(
+                    f"the server {reply.server} (process {reply.process.pid}) is not ready in time"
+                )
+        else:
+            reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
+            raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")

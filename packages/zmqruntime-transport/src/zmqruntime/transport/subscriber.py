@@ -1,0 +1,92 @@
+"""The data side of a client: one SUB socket in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from zmqruntime.transport.binding import configure_tcp
+from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.loop import Loop
+
+__all__ = ["Subscriber"]
+
+_log = logging.getLogger("zmqruntime.client")
+
+_BATCH = 256
+
+
+class Subscriber:
+    """Receives what a server publishes and calls back from its own thread.
+
+    Args:
+        prefixes: the topics to subscribe to, in this order.
+        on_message: called with topic and frame of each message.
+        on_connection: called with False when the connection ends, with True when it is back.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: Endpoint,
+        config: ZMQConfig,
+        prefixes: Sequence[bytes],
+        on_message: Callable[[bytes, bytes], None],
+        on_connection: Callable[[bool], None],
+    ) -> None:
+        self._on_message = on_message
+        self._on_connection = on_connection
+        self._socket = context.socket(zmq.SUB)
+        self._socket.linger = 0
+        self._socket.rcvhwm = config.data_high_water_mark
+        configure_tcp(self._socket, endpoint)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+        )
+        for prefix in prefixes:
+            self._socket.subscribe(prefix)
+        self._socket.connect(endpoint.data_address)
+        self._loop = Loop()
+        self._loop.add_reader(self._socket, self._read)
+        self._loop.add_reader(self._monitor, self._read_monitor)
+        self._thread = threading.Thread(
+            target=self._run, name=f"zmqruntime-progress-{endpoint.port}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and the socket. From a callback, the thread ends after it."""
+        self._loop.post(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run()
+        finally:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+            self._socket.close()
+            self._loop.close()
+
+    def _read(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(frames) == 2:
+                self._on_message(frames[0], frames[1])
+            else:
+                _log.warning("a data message of %d frames was ignored", len(frames))
+            if self._loop.stopping:
+                return
+
+    def _read_monitor(self) -> None:
+        event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+        self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
