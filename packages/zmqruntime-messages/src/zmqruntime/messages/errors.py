@@ -63,11 +63,15 @@ class MessageError(ZMQRuntimeError):
         faults: tuple[FieldFault, ...] = (),
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message)
+        # Both, so that it survives pickling: a process pool hands its errors on that way.
+        super().__init__(code, message)
         self.code = code
         self.message = message
         self.faults = faults
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class DecodeError(MessageError):
