@@ -18,13 +18,10 @@ if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
 from zmqruntime.messages._version import __version__
 from zmqruntime.messages.base import (
     MAX_LIMIT,
-    MAX_NESTING,
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,
     ClientId,
     ExecutionId,
-    JsonObject,
-    JsonValue,
     Labels,
     Limit,
     Timestamp,
@@ -58,6 +55,7 @@ from zmqruntime.messages.failures import (
     ErrorKind,
     ExecutionErrorInfo,
 )
+from zmqruntime.messages.json_value import MAX_NESTING, JsonObject, JsonValue
 from zmqruntime.messages.records import (
     ExecutionRecord,
     ProcessInfo,

@@ -1,22 +1,20 @@
-"""What every message is made of: names, JSON values, and the frozen model under each."""
+"""What every message is made of: names, times, and the frozen model under each."""
 
 from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = [
     "MAX_LIMIT",
-    "MAX_NESTING",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "ClientId",
     "ExecutionId",
-    "JsonObject",
-    "JsonValue",
     "Labels",
     "Limit",
+    "Model",
     "Timestamp",
 ]
 
@@ -31,17 +29,11 @@ MAX_LIMIT: Final = 1000
 
 _NAME = StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")
 
-MAX_NESTING: Final = 190
-"""How deep arrays and objects may be nested in a JSON value (jiter, under pydantic, reads 200)."""
-
 ClientId = Annotated[str, _NAME]
 """Who submits: 1 to 64 of ``A-Z a-z 0-9 . _ -``. It is the first part of a topic."""
 
 ExecutionId = Annotated[str, _NAME]
 """One execution, named by its client: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
-
-JsonObject = dict[str, JsonValue]
-"""A JSON object with string keys."""
 
 Labels = dict[str, str]
 """What an application wants to find an execution by; the server only keeps it."""
@@ -50,6 +42,7 @@ Timestamp = Annotated[float, Field(ge=0)]
 """Unix time in seconds."""
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+"""How many entries of a kind a reply may list."""
 
 
 class Model(BaseModel):
@@ -60,5 +53,8 @@ class Model(BaseModel):
         strict=True,
         extra="ignore",
         allow_inf_nan=False,
+        # Any bound has pydantic look at the characters, so half a surrogate pair (as in the name
+        # of a file that is not UTF-8) is refused here, by field, and not when it is encoded.
+        str_min_length=0,
         use_attribute_docstrings=True,
     )

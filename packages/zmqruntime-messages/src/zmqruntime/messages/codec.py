@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
 
-from zmqruntime.messages.base import MAX_NESTING, PROTOCOL_VERSION, JsonValue, Model
+from zmqruntime.messages.base import PROTOCOL_VERSION, Model
 from zmqruntime.messages.errors import (
     DecodeError,
     ErrorCode,
@@ -16,7 +16,8 @@ from zmqruntime.messages.errors import (
     ProtocolVersionError,
 )
 from zmqruntime.messages.events import Event
-from zmqruntime.messages.requests import ExecuteRequest, Request
+from zmqruntime.messages.json_value import find_fault, join_path
+from zmqruntime.messages.requests import Request
 from zmqruntime.messages.responses import ErrorDetail, ErrorReply, Reply
 
 __all__ = [
@@ -35,9 +36,16 @@ _T = TypeVar("_T")
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
 _EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
-_JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(
-    JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False)
-)
+
+_TYPES: Final[dict[str, list[str]]] = {
+    what: [model.model_fields["type"].default for model in get_args(get_args(union)[0])]
+    for what, union in {"request": Request, "reply": Reply, "event": Event}.items()
+}
+
+# What a peer got wrong is quoted back to it, but a frame of faults must not become a larger one.
+_MAX_FAULTS_NAMED: Final = 20
+_MAX_FAULTS_READ: Final = 1000
+_MAX_QUOTED: Final = 80
 
 
 def encode(message: Model) -> bytes:
@@ -52,13 +60,7 @@ def decode_request(frame: bytes) -> Request:
         ProtocolVersionError: it is written in another protocol version.
         DecodeError: it is not a request; the error names the field at fault.
     """
-    request = _decode(_REQUEST, frame, "request")
-    if type(request) is ExecuteRequest:
-        # A number such as 1e999 is JSON, yet would be read as infinite and never written again.
-        written = to_json((request.task, request.config), inf_nan_mode="constants")
-        if b"Infinity" in written:
-            _refuse_not_finite(frame, "request")
-    return request
+    return _decode(_REQUEST, frame, "request")
 
 
 def decode_reply(frame: bytes) -> Reply:
@@ -77,30 +79,18 @@ def encode_json(value: object, name: str = "value") -> bytes:
     Raises:
         DecodeError: JSON cannot carry it; the error says which part, as a path from ``name``.
     """
-    try:
-        frame = to_json(_JSON.validate_python(value))
-        if frame.count(b"[") + frame.count(b"{") > MAX_NESTING:
-            # As many levels around it as a message adds, and then some.
-            from_json(b"[" * 10 + frame + b"]" * 10)
-    except ValidationError as error:
-        path, problem = _json_problem(error, name)
-    except ValueError as error:
-        path, problem = name, f"cannot be written as JSON: {error}"
-    else:
-        return frame
-    raise DecodeError(
-        ErrorCode.INVALID_REQUEST,
-        f"{path} {problem}",
-        faults=(FieldFault(path, problem),),
-    )
+    if fault := find_fault(value):
+        path, problem = fault
+        field = join_path((name, *path))
+        raise DecodeError(
+            ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
+        )
+    return to_json(value)
 
 
 def decode_json(frame: bytes) -> Any:
     """Return the JSON value in ``frame``. Raises `DecodeError` when it holds none."""
-    try:
-        return from_json(frame, allow_inf_nan=False)
-    except ValueError as error:
-        raise _malformed("message", error) from None
+    return _parse(frame, "message")
 
 
 def make_error_reply(error: MessageError) -> ErrorReply:
@@ -113,18 +103,9 @@ def make_error_reply(error: MessageError) -> ErrorReply:
     )
 
 
-def explain(error: ValidationError, what: str, *, request_id: str | None = None) -> DecodeError:
+def explain(error: ValidationError, what: str) -> DecodeError:
     """Return pydantic's complaint about a ``what`` as the error that names each field."""
-    faults = tuple(
-        FieldFault(_path(fault["loc"]), fault["msg"]) for fault in error.errors(include_url=False)
-    )
-    sentence = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
-    return DecodeError(
-        ErrorCode.INVALID_REQUEST,
-        f"invalid {what}: {sentence}",
-        faults=faults,
-        request_id=request_id,
-    )
+    return _explain(error, what)
 
 
 def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
@@ -133,102 +114,85 @@ def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
     except ValidationError as error:
         raise _refusal(frame, error, what) from None
     if b"NaN" in frame or b"Infinity" in frame:
-        _refuse_not_finite(frame, what)
+        _parse(frame, what)  # in a field that it ignores, pydantic lets them pass
     return message
+
+
+def _parse(frame: bytes, what: str) -> Any:
+    try:
+        return from_json(frame, allow_inf_nan=False)
+    except ValueError as error:
+        raise DecodeError(
+            ErrorCode.MALFORMED, f"the {what} is not JSON (RFC 8259): {error}"
+        ) from None
 
 
 def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
     """Say what is wrong, the coarsest fault first: JSON, object, version, type, fields."""
-    try:
-        value = from_json(frame, allow_inf_nan=False)
-    except ValueError as fault:
-        return _malformed(what, fault)
+    value = _parse(frame, what)
     if not isinstance(value, dict):
         return DecodeError(
-            ErrorCode.MALFORMED,
-            f"the {what} is JSON, but not an object such as {{...}}",
+            ErrorCode.MALFORMED, f"the {what} is JSON, but not an object such as {{...}}"
         )
-    request_id = _request_id(value)
+    request_id = value.get("request_id")
+    if not isinstance(request_id, str):
+        request_id = None
     protocol = value.get("protocol", PROTOCOL_VERSION)
     if type(protocol) is int and protocol != PROTOCOL_VERSION:
         return ProtocolVersionError(
             ErrorCode.UNSUPPORTED_PROTOCOL,
-            f"the {what} is written in protocol {protocol}; this peer speaks {PROTOCOL_VERSION}",
+            f"the {what} is written in protocol {_quote(protocol)};"
+            f" this peer speaks {PROTOCOL_VERSION}",
             faults=(FieldFault("protocol", f"only {PROTOCOL_VERSION} is spoken here"),),
             request_id=request_id,
         )
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "union_tag_not_found" or not isinstance(value["type"], str):
+    tag = value.get("type")
+    if not isinstance(tag, str):
         return DecodeError(
             ErrorCode.INVALID_REQUEST,
             f"invalid {what}: type: a string is required",
             faults=(FieldFault("type", "a string is required"),),
             request_id=request_id,
         )
-    if first["type"] == "union_tag_invalid":
-        expected = first["ctx"]["expected_tags"]
+    if tag not in _TYPES[what]:
+        known = ", ".join(_TYPES[what])
         return DecodeError(
             ErrorCode.UNKNOWN_TYPE,
-            f"{value['type']!r} is no type of {what}; known are {expected}",
-            faults=(FieldFault("type", f"one of {expected}"),),
+            f"{_quote(tag)} is no type of {what}; known are {known}",
+            faults=(FieldFault("type", f"one of {known}"),),
             request_id=request_id,
         )
-    return explain(error, f"{value['type']} {what}", request_id=request_id)
+    # The first part of every path is the union's tag, which the sentence names already.
+    return _explain(error, f"{tag} {what}", skip=1, request_id=request_id)
 
 
-def _refuse_not_finite(frame: bytes, what: str) -> None:
-    """Raise for a NaN, or for a number so large that it was read as infinite; not for a string."""
-    try:
-        value = from_json(frame, allow_inf_nan=False)
-    except ValueError as fault:
-        raise _malformed(what, fault) from None
-    try:
-        _JSON.validate_python(value)
-    except ValidationError as error:
-        fields = [_json_path(fault["loc"]) for fault in error.errors(include_url=False)]
-        raise DecodeError(
-            ErrorCode.INVALID_REQUEST,
-            f"invalid {what}: {fields[0]}: the number is out of range",
-            faults=tuple(FieldFault(field, "the number is out of range") for field in fields),
-            request_id=_request_id(value),
-        ) from None
+def _explain(
+    error: ValidationError, what: str, *, skip: int = 0, request_id: str | None = None
+) -> DecodeError:
+    count = error.error_count()
+    faults: tuple[FieldFault, ...] = ()
+    if count <= _MAX_FAULTS_READ:  # each costs a kilobyte to read
+        complaints = error.errors(include_url=False, include_input=False)
+        faults = tuple(_fault(complaint, skip) for complaint in complaints[:_MAX_FAULTS_NAMED])
+    parts = [f"{field}: {message}" if field else message for field, message in faults]
+    if count > len(faults):
+        parts.append(f"{count} faults in all")
+    return DecodeError(
+        ErrorCode.INVALID_REQUEST,
+        f"invalid {what}: {'; '.join(parts)}",
+        faults=faults,
+        request_id=request_id,
+    )
 
 
-def _malformed(what: str, fault: ValueError) -> DecodeError:
-    return DecodeError(ErrorCode.MALFORMED, f"the {what} is not JSON (RFC 8259): {fault}")
+def _fault(complaint: ErrorDetails, skip: int) -> FieldFault:
+    where = complaint["loc"][skip:]
+    if where[-1:] == ("[key]",):  # pydantic's mark for a key, which the part before it names
+        where = where[:-1]
+    inside = complaint.get("ctx", {}).get("path", ())  # of a JSON value
+    return FieldFault(join_path((*where, *inside)), complaint["msg"])
 
 
-def _request_id(value: Any) -> str | None:
-    request_id = value.get("request_id")
-    return request_id if isinstance(request_id, str) else None
-
-
-def _json_problem(error: ValidationError, name: str) -> tuple[str, str]:
-    """Return which part of a value JSON cannot carry, and why."""
-    fault = error.errors(include_url=False)[0]
-    loc, kind = fault["loc"], type(fault["input"]).__name__
-    if fault["type"] == "recursion_loop" or len(loc) > 2 * MAX_NESTING:
-        return name, f"contains itself, or is nested deeper than {MAX_NESTING} levels"
-    if loc[-1:] == ("[key]",):
-        return _json_path(loc[:-2], name), f"has a key of type {kind}; JSON keys are strings"
-    if fault["type"] == "finite_number":
-        return _json_path(loc, name), f"is {fault['input']}, which JSON cannot carry"
-    return _json_path(loc, name), f"is of type {kind}, which JSON cannot carry"
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Write a location of pydantic's, whose first part is the union's tag, as a path."""
-    return _join(loc[1:] if len(loc) > 1 else loc)
-
-
-def _json_path(loc: tuple[int | str, ...], root: str = "") -> str:
-    """Write a location inside a `JsonValue`, where every other part is a type, as a path."""
-    keys = loc[1::2]
-    return _join((root, *keys) if root else keys)
-
-
-def _join(parts: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+def _quote(value: int | str) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."

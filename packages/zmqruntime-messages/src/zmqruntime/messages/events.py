@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, GetCoreSchemaHandler
 
-from zmqruntime.messages.base import (
-    ClientId,
-    ExecutionId,
-    JsonObject,
-    Model,
-    Timestamp,
-)
+from zmqruntime.messages.base import ClientId, ExecutionId, Model, Timestamp
 from zmqruntime.messages.failures import ExecutionErrorInfo
+from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.status import ExecutionStatus
 
 __all__ = ["Event", "ProgressEvent", "StateEvent", "make_topic", "make_topic_prefix"]
@@ -29,6 +24,21 @@ def make_topic(client_id: ClientId, execution_id: ExecutionId) -> bytes:
     return f"{client_id}/{execution_id}".encode()
 
 
+class _OneComplaint:
+    """Makes a union complain once, as itself, instead of once for each of its members."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return {
+            **handler(source),
+            "custom_error_type": "not_a_number",
+            "custom_error_message": "Input should be a finite number",
+        }
+
+
+# A count stays an integer, or a fraction, as the task reported it.
+_Number = Annotated[int | float, _OneComplaint()]
+
+
 class _Event(Model):
     execution_id: ExecutionId
     sequence: Annotated[int, Field(ge=1)]
@@ -41,8 +51,8 @@ class ProgressEvent(_Event):
 
     type: Literal["progress"] = "progress"
     phase: str | None = None
-    completed: int | float | None = None
-    total: int | float | None = None
+    completed: _Number | None = None
+    total: _Number | None = None
     percent: float | None = None
     """0 to 100, when both ``completed`` and ``total`` are known."""
     message: str | None = None

@@ -9,13 +9,13 @@ from pydantic import Field
 from zmqruntime.messages.base import (
     ClientId,
     ExecutionId,
-    JsonValue,
     Labels,
     Model,
     Timestamp,
 )
 from zmqruntime.messages.events import ProgressEvent
 from zmqruntime.messages.failures import ExecutionErrorInfo
+from zmqruntime.messages.json_value import JsonValue
 from zmqruntime.messages.status import ExecutionStatus
 
 __all__ = [

@@ -11,11 +11,11 @@ from zmqruntime.messages.base import (
     PROTOCOL_VERSION,
     ClientId,
     ExecutionId,
-    JsonObject,
     Labels,
     Limit,
     Model,
 )
+from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.status import ProgressScope, ShutdownMode
 
 __all__ = [

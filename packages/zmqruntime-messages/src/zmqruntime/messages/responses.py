@@ -10,11 +10,11 @@ from zmqruntime.messages.base import (
     PROTOCOL_VERSION,
     ClientId,
     ExecutionId,
-    JsonObject,
     Model,
     Timestamp,
 )
 from zmqruntime.messages.errors import ErrorCode
+from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.records import (
     ExecutionRecord,
     ProcessInfo,
