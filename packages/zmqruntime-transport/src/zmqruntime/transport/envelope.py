@@ -14,10 +14,12 @@ __all__ = ["Caller", "split_envelope"]
 
 
 class Caller(NamedTuple):
-    """Whom to answer, and under which of its request ids."""
+    """One request's sender: whom to answer, and under which of its request ids."""
 
     envelope: tuple[bytes, ...]
     request_id: str | None = None
+    number: int = 0
+    """Tells apart requests of one peer that gives them no ids."""
 
 
 def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | DecodeError]:

@@ -77,6 +77,7 @@ class ServerSession:
         self._describe = describe
         self._process = ProcessIdentity.current()
         self._started_at = time.time()
+        self._requests = 0
         self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
@@ -216,11 +217,12 @@ class ServerSession:
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
         caller = Caller(envelope)
+        self._requests += 1
         try:
             if isinstance(body, DecodeError):
                 raise body
             request = decode_request(body)
-            caller = Caller(envelope, request.request_id)
+            caller = Caller(envelope, request.request_id, self._requests)
             self.handle_request(request, caller)
         except MessageError as error:
             self._send_reply(caller, encode(make_error_reply(error)))
