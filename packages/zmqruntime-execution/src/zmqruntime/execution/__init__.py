@@ -1,0 +1,95 @@
+"""Long-running tasks in a server process: submit, watch, cancel, come back, read the result."""
+
+from zmqruntime.execution._version import __version__
+from zmqruntime.execution.batch import (
+    BatchHooks,
+    BatchResult,
+    BatchSubmitWaitEngine,
+)
+from zmqruntime.execution.client import (
+    ExecutionClient,
+)
+from zmqruntime.execution.errors import (
+    Conflict,
+    ExecutionCancelled,
+    ExecutionError,
+    ExecutionFailed,
+    IllegalTransition,
+    QueueFull,
+    RequestRejected,
+    ShuttingDown,
+    TaskCancelled,
+    UnknownExecution,
+    WaitTimeout,
+    WorkerFailed,
+)
+from zmqruntime.execution.handle import (
+    ExecutionHandle,
+)
+from zmqruntime.execution.launch import (
+    ExecutionServerLauncher,
+)
+from zmqruntime.execution.lifecycle import (
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+)
+from zmqruntime.execution.poller import (
+    ExecutionStatusPoller,
+)
+from zmqruntime.execution.progress import (
+    ProgressCallback,
+    ProgressStreamSubscriber,
+)
+from zmqruntime.execution.runner import (
+    RunnerHost,
+    TaskRunner,
+)
+from zmqruntime.execution.server import (
+    ExecutionServer,
+)
+from zmqruntime.execution.wait import (
+    ExecutionWaiter,
+    WaitPolicy,
+)
+from zmqruntime.execution.worker import (
+    ExecutionContext,
+    ProgressReporter,
+    WorkerProcessRunner,
+)
+from zmqruntime.messages import ExecuteRequest
+
+__all__ = [
+    "BatchHooks",
+    "BatchResult",
+    "BatchSubmitWaitEngine",
+    "Conflict",
+    "ExecuteRequest",
+    "ExecutionCancelled",
+    "ExecutionClient",
+    "ExecutionContext",
+    "ExecutionError",
+    "ExecutionFailed",
+    "ExecutionHandle",
+    "ExecutionServer",
+    "ExecutionServerLauncher",
+    "ExecutionStatusPoller",
+    "ExecutionWaiter",
+    "IllegalTransition",
+    "InMemoryLifecycleEngine",
+    "LifecycleEngine",
+    "ProgressCallback",
+    "ProgressReporter",
+    "ProgressStreamSubscriber",
+    "QueueFull",
+    "RequestRejected",
+    "RunnerHost",
+    "ShuttingDown",
+    "TaskCancelled",
+    "TaskRunner",
+    "UnknownExecution",
+    "WaitPolicy",
+    "WaitTimeout",
+    "WorkerFailed",
+    "WorkerProcessRunner",
+    "__version__",
+]

@@ -1,0 +1,277 @@
+"""`ExecutionClient`: submits tasks to a server, follows them, and gets their results."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from zmqruntime.execution.errors import rejection
+from zmqruntime.execution.handle import ExecutionHandle
+from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
+from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
+from zmqruntime.messages import (
+    AcceptedReply,
+    CancelRequest,
+    ClientId,
+    ErrorReply,
+    ExecuteRequest,
+    ExecutionId,
+    ExecutionRecord,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    JsonObject,
+    JsonValue,
+    Labels,
+    OkReply,
+    PongReply,
+    Reply,
+    Request,
+    StatusRequest,
+    encode_json,
+    explain,
+)
+from zmqruntime.transport import ServerLauncher, TransportError, TransportMode, ZMQClient, ZMQConfig
+
+__all__ = ["ExecutionClient"]
+
+_R = TypeVar("_R", bound=Reply)
+
+
+class ExecutionClient(ZMQClient):
+    """A client of an execution server. Every method may be called from any thread.
+
+    Args:
+        port: the server's data port; None for the configuration's default.
+        host: the server's TCP address (giving one means TCP); None for this machine.
+        transport_mode: IPC where the platform has it, unless told otherwise.
+        config: the settings that the server uses.
+        launcher: starts a server when none is there; None: attach or fail.
+        persistent: whether a server launched by this client outlives it.
+        progress_callback: called, in a background thread, with each event of this client's
+            executions.
+        client_id: who submits; None for a new name. Reuse one to be the same client again.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        host: str | None = None,
+        transport_mode: TransportMode | None = None,
+        config: ZMQConfig | None = None,
+        launcher: ServerLauncher | None = None,
+        persistent: bool = True,
+        progress_callback: ProgressCallback | None = None,
+        client_id: ClientId | None = None,
+    ) -> None:
+        super().__init__(
+            port,
+            host=host,
+            transport_mode=transport_mode,
+            config=config,
+            launcher=launcher,
+            persistent=persistent,
+        )
+        self.client_id = client_id or f"client-{uuid.uuid4().hex}"
+        self._progress_callback = progress_callback
+        self._progress_lock = threading.Lock()
+        self._progress: ProgressStreamSubscriber | None = None
+
+    def connect(self, timeout: float | None = None) -> PongReply:
+        """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
+        pong = super().connect(timeout)
+        if self._progress_callback is not None:
+            try:
+                self._subscribe()
+            except BaseException:
+                self.disconnect()
+                raise
+        return pong
+
+    def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
+        """Return an application's task and configuration as JSON objects. To be overridden.
+
+        A mapping is taken as it is, and a pydantic model as its JSON form.
+
+        Raises:
+            TypeError: it is neither.
+        """
+        return _to_object("task", task), None if config is None else _to_object("config", config)
+
+    def submit_execution(
+        self,
+        task: Any,
+        config: Any = None,
+        *,
+        execution_id: ExecutionId | None = None,
+        labels: Labels | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ExecutionHandle:
+        """Hand a task to the server; return when the server has accepted it.
+
+        Args:
+            task: whatever `serialize_task` takes.
+            config: the same.
+            execution_id: a name of your own, so that submitting again is safe also from
+                another process; None for a new one.
+            labels: kept with the record.
+            timeout_seconds: how long the task may run before the server stops it.
+
+        Raises:
+            QueueFull: the server takes no more for now.
+            ShuttingDown: the server takes no more.
+            Conflict: the id stands for another task.
+            DecodeError: the task is not JSON, or a field is wrong; the error names it.
+            TransportError: the server was not reached.
+        """
+        request = self._make_request(task, config, execution_id, labels, timeout_seconds)
+        assert request.execution_id is not None
+        stream = self._progress.open_stream(request.execution_id) if self._progress else None
+        self._ask(request, AcceptedReply)
+        return ExecutionHandle(self, request.execution_id, stream)
+
+    def execute(
+        self,
+        task: Any,
+        config: Any = None,
+        *,
+        timeout: float | None = None,
+        labels: Labels | None = None,
+        timeout_seconds: float | None = None,
+    ) -> JsonValue:
+        """Submit a task, wait for it and return its result.
+
+        Raises what `submit_execution` and `ExecutionHandle.result` raise.
+        """
+        handle = self.submit_execution(task, config, labels=labels, timeout_seconds=timeout_seconds)
+        return handle.result(timeout)
+
+    def poll_status(
+        self,
+        execution_id: ExecutionId | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        limit: int = 100,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> ExecutionStatusSnapshot:
+        """Return a snapshot of one execution, or of the server's queue, page by page.
+
+        Args:
+            execution_id: which; None for the whole server.
+            wait_seconds: how long the server holds the answer while the execution goes on.
+            limit: how many queued executions to list.
+            cursor: the last page's.
+            timeout: seconds beside ``wait_seconds``; None for the configuration's.
+
+        Raises:
+            UnknownExecution: the server keeps none of this id.
+            TransportError: the server was not reached.
+        """
+        request = StatusRequest(
+            execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
+        )
+        return self._ask(request, ExecutionStatusSnapshot, timeout, hold=wait_seconds)
+
+    def get_record(
+        self, execution_id: ExecutionId, wait_seconds: float = 0.0, timeout: float | None = None
+    ) -> ExecutionRecord:
+        """Return the record of one execution; the arguments are those of `poll_status`."""
+        snapshot = self.poll_status(execution_id, wait_seconds=wait_seconds, timeout=timeout)
+        assert snapshot.execution is not None
+        return snapshot.execution
+
+    def wait_for_completion(
+        self,
+        execution_id: ExecutionId,
+        policy: WaitPolicy | None = None,
+        timeout: float | None = None,
+    ) -> ExecutionRecord:
+        """Return the final record of an execution, as soon as it has one, however it ended.
+
+        Raises:
+            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
+            UnknownExecution: the server keeps none of this id.
+            TransportError: the server was not reached, or is gone.
+        """
+        return ExecutionWaiter(self.get_record, policy).wait(execution_id, timeout)
+
+    def cancel_execution(self, execution_id: ExecutionId) -> ExecutionStatus:
+        """Ask the server to stop one execution and no other; return its status now.
+
+        Raises:
+            Conflict: it has ended already.
+            UnknownExecution: the server keeps none of this id.
+        """
+        reply = self._ask(CancelRequest(execution_id=execution_id), OkReply)
+        assert reply.execution_status is not None
+        return reply.execution_status
+
+    def open_stream(self, execution_id: ExecutionId) -> EventStream:
+        """Return a stream of an execution's events from now on, for `ExecutionHandle`."""
+        return self._subscribe().open_stream(execution_id)
+
+    def _subscribe(self) -> ProgressStreamSubscriber:
+        with self._progress_lock:
+            if self._progress is None:
+                self._progress = ProgressStreamSubscriber(
+                    self, self.client_id, self._progress_callback
+                )
+            return self._progress
+
+    def _before_close(self) -> None:
+        with self._progress_lock:
+            progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.close()
+
+    def _ask(
+        self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
+    ) -> _R:
+        reply = self.request(request, timeout, hold=hold)
+        if isinstance(reply, ErrorReply):
+            raise rejection(reply)
+        if not isinstance(reply, expected):
+            raise TransportError(f"the server answered {request.type} with {reply.type}")
+        return reply
+
+    def _make_request(
+        self,
+        task: Any,
+        config: Any,
+        execution_id: ExecutionId | None,
+        labels: Labels | None,
+        timeout_seconds: float | None,
+    ) -> ExecuteRequest:
+        task_object, config_object = self.serialize_task(task, config)
+        try:
+            return ExecuteRequest(
+                task=task_object,
+                config=config_object,
+                client_id=self.client_id,
+                execution_id=execution_id or uuid.uuid4().hex,
+                labels=labels or {},
+                timeout_seconds=timeout_seconds,
+            )
+        except ValidationError as error:
+            # These two name the part at fault as a path, which pydantic does not.
+            encode_json(task_object, "task")
+            encode_json(config_object, "config")
+            raise explain(error, "submission") from None
+
+
+def _to_object(name: str, value: Any) -> JsonObject:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, BaseModel):
+        dumped: JsonObject = value.model_dump(mode="json")
+        return dumped
+    raise TypeError(
+        f"a {name} must be a mapping or a pydantic model, not {type(value).__name__}: override "
+        "serialize_task() to submit objects of your own"
+    )

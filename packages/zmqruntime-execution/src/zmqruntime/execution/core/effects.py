@@ -1,0 +1,70 @@
+"""What the scheduler wants done. Whoever drives it performs these, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zmqruntime.messages import Reply as ReplyMessage
+from zmqruntime.transport import Caller
+
+__all__ = [
+    "AssignTask",
+    "Effect",
+    "Exit",
+    "InterruptTask",
+    "KillWorker",
+    "Publish",
+    "Reply",
+    "StartWorker",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer a caller; each request gets exactly one."""
+
+    caller: Caller
+    message: ReplyMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send an encoded event to whoever subscribed to its topic."""
+
+    topic: bytes
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssignTask:
+    """Let the idle worker run this encoded request."""
+
+    execution_id: str
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptTask:
+    """Tell the running task to stop: its flag, then an interrupt."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """End the worker and all that it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the server; ``failure`` says why, when nobody asked for it."""
+
+    failure: str | None = None
+
+
+Effect = Reply | Publish | AssignTask | InterruptTask | KillWorker | StartWorker | Exit

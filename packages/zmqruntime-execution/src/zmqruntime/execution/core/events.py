@@ -1,0 +1,133 @@
+"""What can happen to the scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from zmqruntime.messages import (
+    CancelRequest,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ShutdownMode,
+    StatusRequest,
+)
+from zmqruntime.transport import Caller
+
+__all__ = [
+    "CancelRequested",
+    "Event",
+    "Now",
+    "ProgressReported",
+    "RunnerEvent",
+    "ShutdownRequested",
+    "StatusRequested",
+    "Submitted",
+    "TaskRaised",
+    "TaskReturned",
+    "TaskStopped",
+    "TimerDue",
+    "WorkerExited",
+    "WorkerReady",
+]
+
+
+class Now(NamedTuple):
+    """The present, on the two clocks that it takes."""
+
+    wall: float
+    """Unix seconds, for records."""
+    monotonic: float
+    """Seconds, for deadlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A client wants a task executed."""
+
+    request: ExecuteRequest
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRequested:
+    """A client asks for a record, perhaps for when it is final."""
+
+    request: StatusRequest
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """A client wants one execution stopped."""
+
+    request: CancelRequest
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The server is to end; ``forced``: without any grace."""
+
+    mode: ShutdownMode
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The scheduler's next deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker is set up and idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReported:
+    """The task told how far it is: a JSON object without the fields that the server adds."""
+
+    execution_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReturned:
+    """The task came to its end; ``result`` is encoded JSON."""
+
+    execution_id: str
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRaised:
+    """The task ended with an exception, or with a result that cannot be sent."""
+
+    execution_id: str
+    error: ExecutionErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStopped:
+    """The task was told to stop, and did."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited:
+    """The worker is gone, asked or not.
+
+    ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any.
+    """
+
+    exit_code: int | None
+    message: str = ""
+
+
+RunnerEvent = (
+    WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskStopped | WorkerExited
+)
+"""What a task runner tells."""
+
+Event = Submitted | StatusRequested | CancelRequested | ShutdownRequested | TimerDue | RunnerEvent

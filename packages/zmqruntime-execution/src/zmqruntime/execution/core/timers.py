@@ -1,0 +1,51 @@
+"""Deadlines by key: set, moved, cancelled, and taken when they are due."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+
+__all__ = ["Timers"]
+
+_SLACK = 64
+
+
+class Timers:
+    """A heap of deadlines in which a cancelled one costs nothing for long."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Hashable, float] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._count = 0
+
+    @property
+    def next(self) -> float | None:
+        """When the first one is due."""
+        while self._heap and self._is_stale(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def set(self, key: Hashable, when: float) -> None:
+        """Let ``key`` be due at ``when``, and at no other time."""
+        self._deadlines[key] = when
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, key))
+        if len(self._heap) > 2 * len(self._deadlines) + _SLACK:
+            self._heap = [entry for entry in self._heap if not self._is_stale(entry)]
+            heapq.heapify(self._heap)
+
+    def cancel(self, key: Hashable) -> None:
+        """Let ``key`` never be due; nothing to do when it is not set."""
+        self._deadlines.pop(key, None)
+
+    def take_due(self, now: float) -> list[Hashable]:
+        """Remove and return every key that is due, the earliest first."""
+        due = []
+        while (when := self.next) is not None and when <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._deadlines[key]
+            due.append(key)
+        return due
+
+    def _is_stale(self, entry: tuple[float, int, Hashable]) -> bool:
+        return self._deadlines.get(entry[2]) != entry[0]

@@ -1,0 +1,130 @@
+"""What can go wrong with an execution, and whose fault it was.
+
+ZMQRuntimeError
+    ExecutionError
+        RequestRejected         the server refused a request; ``code`` says why
+            UnknownExecution    it keeps no such execution
+            Conflict            the id stands for something else, or the execution has ended
+            QueueFull           it takes no more for now
+            ShuttingDown        it takes no more at all
+        ExecutionFailed         the task raised, timed out, or its worker died
+        ExecutionCancelled      somebody cancelled it
+        WaitTimeout             it has not ended yet (also a TimeoutError)
+        WorkerFailed            the server's worker cannot start
+        IllegalTransition       a defect: an execution was moved where it cannot go
+
+TaskCancelled is raised inside a task that is to stop. It derives from KeyboardInterrupt, as
+if somebody had pressed Ctrl-C: ``except Exception`` does not swallow it.
+"""
+
+from __future__ import annotations
+
+from zmqruntime.messages import (
+    ErrorCode,
+    ErrorReply,
+    ExecutionRecord,
+    ExecutionStatus,
+    ZMQRuntimeError,
+)
+
+__all__ = [
+    "Conflict",
+    "ExecutionCancelled",
+    "ExecutionError",
+    "ExecutionFailed",
+    "IllegalTransition",
+    "QueueFull",
+    "RequestRejected",
+    "ShuttingDown",
+    "TaskCancelled",
+    "UnknownExecution",
+    "WaitTimeout",
+    "WorkerFailed",
+    "raise_unless_complete",
+    "rejection",
+]
+
+
+class ExecutionError(ZMQRuntimeError):
+    """Something about an execution, or about the server's readiness to take one."""
+
+
+class RequestRejected(ExecutionError):
+    """The server refused a request. ``details`` names each field that was at fault."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        super().__init__(reply.message)
+        self.code = reply.code
+        self.details = reply.details
+
+
+class UnknownExecution(RequestRejected):
+    """The server keeps no execution of this id: it never did, or dropped it from history."""
+
+
+class Conflict(RequestRejected):
+    """The id already stands for another task, or the execution has ended and cannot change."""
+
+
+class QueueFull(RequestRejected):
+    """The server's queue is at its limit; try again when something has ended."""
+
+
+class ShuttingDown(RequestRejected):
+    """The server takes no more work."""
+
+
+class ExecutionFailed(ExecutionError):
+    """The execution failed; ``record`` has the error, and the traceback if the task raised."""
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        error = record.error
+        reason = f"{error.kind}: {error.message}" if error else "no reason is known"
+        super().__init__(f"execution {record.execution_id} failed ({reason})")
+        self.record = record
+
+
+class ExecutionCancelled(ExecutionError):
+    """The execution was cancelled; ``record`` says when."""
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        reason = f": {record.error.message}" if record.error else ""
+        super().__init__(f"execution {record.execution_id} was cancelled{reason}")
+        self.record = record
+
+
+class WaitTimeout(ExecutionError, TimeoutError):
+    """The execution had not ended in time; it goes on."""
+
+
+class WorkerFailed(ExecutionError):
+    """The worker process cannot start; the message has its own last words."""
+
+
+class IllegalTransition(ExecutionError):
+    """An execution was to move where the lifecycle has no way to. A defect of the server."""
+
+
+class TaskCancelled(KeyboardInterrupt):
+    """Raised in a task that is to stop. Clean up and let it pass."""
+
+
+_REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
+    ErrorCode.UNKNOWN_EXECUTION: UnknownExecution,
+    ErrorCode.CONFLICT: Conflict,
+    ErrorCode.QUEUE_FULL: QueueFull,
+    ErrorCode.SHUTTING_DOWN: ShuttingDown,
+}
+
+
+def rejection(reply: ErrorReply) -> RequestRejected:
+    """Return the exception that stands for an error reply."""
+    return _REJECTIONS.get(reply.code, RequestRejected)(reply)
+
+
+def raise_unless_complete(record: ExecutionRecord) -> None:
+    """Raise `ExecutionFailed` or `ExecutionCancelled` for a record that ended so."""
+    if record.status is ExecutionStatus.FAILED:
+        raise ExecutionFailed(record)
+    if record.status is ExecutionStatus.CANCELLED:
+        raise ExecutionCancelled(record)

@@ -1,0 +1,142 @@
+"""`ExecutionHandle`: one submitted execution, in its client's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from zmqruntime.execution.errors import raise_unless_complete
+from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.wait import WaitPolicy
+from zmqruntime.messages import (
+    ExecutionRecord,
+    ExecutionStatus,
+    JsonValue,
+    ProgressEvent,
+    StateEvent,
+)
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.client import ExecutionClient
+
+__all__ = ["ExecutionHandle"]
+
+_CHECK_SECONDS = 10.0
+
+
+class ExecutionHandle:
+    """One execution: ask it, wait for it, follow it, cancel it. From any thread."""
+
+    def __init__(
+        self, client: ExecutionClient, execution_id: str, stream: EventStream | None = None
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._final: ExecutionRecord | None = None
+        self.execution_id = execution_id
+
+    def __repr__(self) -> str:
+        return f"<ExecutionHandle {self.execution_id}>"
+
+    def status(self) -> ExecutionRecord:
+        """Return everything the server knows of it now. The final record is asked for once."""
+        if self._final is None:
+            self._keep(record := self._client.get_record(self.execution_id))
+            return record
+        return self._final
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.status().status.is_terminal
+
+    def cancel(self) -> ExecutionStatus:
+        """Ask the server to stop this execution and no other; return its status now.
+
+        A queued one is cancelled at once, a running one a moment later.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        return self._client.cancel_execution(self.execution_id)
+
+    def wait(
+        self, timeout: float | None = None, policy: WaitPolicy | None = None
+    ) -> ExecutionRecord:
+        """Return the final record as soon as there is one, however the execution ended.
+
+        Raises:
+            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
+            ServerLost: the server is gone; what became of the execution is not known.
+        """
+        if self._final is None:
+            self._keep(
+                record := self._client.wait_for_completion(self.execution_id, policy, timeout)
+            )
+            return record
+        return self._final
+
+    def result(self, timeout: float | None = None) -> JsonValue:
+        """Return what the task returned, as soon as it has.
+
+        Raises:
+            ExecutionFailed: it failed; the error has the record.
+            ExecutionCancelled: it was cancelled.
+            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
+            ServerLost: the server is gone; what became of the execution is not known.
+        """
+        record = self.wait(timeout)
+        raise_unless_complete(record)
+        return record.result
+
+    def progress(self) -> Iterator[ProgressEvent | StateEvent]:
+        """Yield its events as they arrive; the last one is the terminal state.
+
+        Starts with the events since the submit when the client has a progress callback, else
+        with the latest one. Where events were lost, it goes on with the next that arrived.
+
+        Raises:
+            ServerLost: the server is gone; what became of the execution is not known.
+        """
+        stream, self._stream = self._stream, None
+        if stream is None:
+            stream = self._client.open_stream(self.execution_id)
+            record = self.status()
+            if record.status.is_terminal:
+                yield _final_event(record)
+                return
+            if record.progress is not None:
+                yield record.progress
+        last = 0
+        while True:
+            event = stream.get(_CHECK_SECONDS)
+            if event is None:
+                # The terminal event may be among lost ones: the record is the truth.
+                record = self.status()
+                if not record.status.is_terminal:
+                    continue
+                event = stream.get(0.0) or _final_event(record)
+            if event.sequence > last:
+                last = event.sequence
+                yield event
+            if isinstance(event, StateEvent) and event.status.is_terminal:
+                return
+
+    def _keep(self, record: ExecutionRecord) -> None:
+        if record.status.is_terminal:
+            self._final = record
+
+
+def _final_event(record: ExecutionRecord) -> StateEvent:
+    """Return the terminal event as the record tells it; its number is not known any more."""
+    assert record.finished_at is not None
+    last = record.progress.sequence if record.progress else 0
+    return StateEvent(
+        execution_id=record.execution_id,
+        sequence=last + 1,
+        timestamp=record.finished_at,
+        status=record.status,
+        submitted_at=record.submitted_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        error=record.error,
+    )

@@ -1,0 +1,150 @@
+"""One execution as a server keeps it: compact, with the application's parts still encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from zmqruntime.messages import (
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionRecord,
+    ExecutionStatus,
+    Labels,
+    ProgressEvent,
+    QueuedExecutionInfo,
+    RunningExecutionInfo,
+    StateEvent,
+    decode_event,
+    decode_json,
+    encode,
+    make_topic,
+)
+
+__all__ = ["Execution", "fingerprint"]
+
+
+def fingerprint(request: ExecuteRequest) -> bytes:
+    """Return what two requests for the same work have in common, whoever wrote their JSON."""
+    content = (
+        request.client_id,
+        request.task,
+        request.config,
+        request.labels,
+        request.timeout_seconds,
+    )
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One execution. Only a lifecycle engine changes it; everybody else reads."""
+
+    execution_id: str
+    client_id: str
+    request: bytes
+    """The encoded `ExecuteRequest`, for the worker; dropped when the execution has ended."""
+    fingerprint: bytes
+    labels: Labels
+    timeout_seconds: float | None
+    submitted_at: float
+    ticket: int
+    """The order of arrival."""
+    topic: bytes = field(init=False)
+    status: ExecutionStatus = ExecutionStatus.QUEUED
+    attempt: int = 1
+    started_at: float | None = None
+    finished_at: float | None = None
+    cancel_requested: bool = False
+    sequence: int = 0
+    """The number of the last event."""
+    progress: bytes | None = None
+    """The latest progress event, encoded."""
+    result: bytes | None = None
+    """What the task returned, encoded."""
+    error: ExecutionErrorInfo | None = None
+
+    def __post_init__(self) -> None:
+        self.topic = make_topic(self.client_id, self.execution_id)
+
+    @classmethod
+    def from_request(cls, request: ExecuteRequest, ticket: int, now: float) -> Execution:
+        """Return a queued execution of ``request``, which has an ``execution_id``."""
+        assert request.execution_id is not None
+        return cls(
+            execution_id=request.execution_id,
+            client_id=request.client_id,
+            request=encode(request),
+            fingerprint=fingerprint(request),
+            labels=request.labels,
+            timeout_seconds=request.timeout_seconds,
+            submitted_at=now,
+            ticket=ticket,
+        )
+
+    def is_same_work(self, request: ExecuteRequest) -> bool:
+        """Whether ``request`` asks for what this execution was submitted for."""
+        return fingerprint(request) == self.fingerprint
+
+    def to_record(self, queue_position: int | None) -> ExecutionRecord:
+        """Return everything that is known, as it goes out in a snapshot."""
+        return ExecutionRecord(
+            execution_id=self.execution_id,
+            client_id=self.client_id,
+            status=self.status,
+            labels=self.labels,
+            attempt=self.attempt,
+            submitted_at=self.submitted_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            queue_position=queue_position,
+            progress=self._progress_event(),
+            result=None if self.result is None else decode_json(self.result),
+            error=self.error,
+        )
+
+    def to_queued_info(self, queue_position: int) -> QueuedExecutionInfo:
+        """Return one line of the queue."""
+        return QueuedExecutionInfo(
+            execution_id=self.execution_id,
+            client_id=self.client_id,
+            queue_position=queue_position,
+            submitted_at=self.submitted_at,
+            labels=self.labels,
+        )
+
+    def to_running_info(self) -> RunningExecutionInfo:
+        """Return one line of what runs."""
+        assert self.started_at is not None
+        return RunningExecutionInfo(
+            execution_id=self.execution_id,
+            client_id=self.client_id,
+            submitted_at=self.submitted_at,
+            started_at=self.started_at,
+            attempt=self.attempt,
+            cancel_requested=self.cancel_requested,
+            labels=self.labels,
+            progress=self._progress_event(),
+        )
+
+    def to_state_event(self, sequence: int, now: float) -> StateEvent:
+        """Return the event that tells the present status."""
+        return StateEvent(
+            execution_id=self.execution_id,
+            sequence=sequence,
+            timestamp=now,
+            status=self.status,
+            submitted_at=self.submitted_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            error=self.error,
+        )
+
+    def _progress_event(self) -> ProgressEvent | None:
+        if self.progress is None:
+            return None
+        event = decode_event(self.progress)
+        assert isinstance(event, ProgressEvent)
+        return event

@@ -1,0 +1,39 @@
+"""The life of an execution, as data.
+
+Two rules: a move that is not in the table is a defect and raises, and nothing leads out of a
+terminal state.
+
+    queued ----> running ----> complete
+       |            |--------> failed
+       |            `--------> cancelled
+       `---------------------> cancelled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from zmqruntime.execution.errors import IllegalTransition
+from zmqruntime.messages import ExecutionStatus
+
+__all__ = ["TRANSITIONS", "check_transition"]
+
+_S = ExecutionStatus
+
+TRANSITIONS: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = MappingProxyType(
+    {
+        _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED}),
+        _S.RUNNING: frozenset({_S.COMPLETE, _S.FAILED, _S.CANCELLED}),
+        _S.COMPLETE: frozenset(),
+        _S.FAILED: frozenset(),
+        _S.CANCELLED: frozenset(),
+    }
+)
+
+
+def check_transition(execution_id: str, before: ExecutionStatus, after: ExecutionStatus) -> None:
+    """Raise `IllegalTransition` unless an execution may move from ``before`` to ``after``."""
+    if after not in TRANSITIONS[before]:
+        raise IllegalTransition(f"execution {execution_id} cannot go from {before} to {after}")

@@ -1,0 +1,66 @@
+"""The seam for ways to run a task: a worker process is one, a thread or a cluster others."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from zmqruntime.execution.core.events import RunnerEvent
+from zmqruntime.messages import WorkerInfo
+from zmqruntime.transport import Endpoint, Loop
+
+__all__ = ["RunnerHost", "TaskRunner"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerHost:
+    """What a server lends to its runner."""
+
+    loop: Loop
+    context: zmq.Context[Any]
+    endpoint: Endpoint
+    max_message_bytes: int
+    emit: Callable[[RunnerEvent], None]
+    """Tells the scheduler something. In the loop's thread; elsewhere, `Loop.post` it."""
+
+
+class TaskRunner(ABC):
+    """Runs one task at a time for a server, and tells what becomes of it.
+
+    Every method is called in the server's loop thread and must not block. The runner emits
+    `WorkerReady` once after each `start_worker`, then for each assigned task any number of
+    `ProgressReported` and at last one of `TaskReturned`, `TaskRaised`, `TaskStopped`; or, at
+    any time and once for each worker, `WorkerExited`.
+    """
+
+    @abstractmethod
+    def open(self, host: RunnerHost) -> None:
+        """Make ready to start workers."""
+
+    @abstractmethod
+    def start_worker(self) -> None:
+        """Start a worker. There is none now."""
+
+    @abstractmethod
+    def assign(self, execution_id: str, request: bytes) -> None:
+        """Run an encoded `ExecuteRequest`. The worker is idle."""
+
+    @abstractmethod
+    def interrupt(self, execution_id: str) -> None:
+        """Tell this task, if it still runs, to stop."""
+
+    @abstractmethod
+    def kill_worker(self) -> None:
+        """End the worker, with all that it started; `WorkerExited` follows."""
+
+    @abstractmethod
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        """Return the workers, one of which runs ``execution_id``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End every worker, and give back what `open` took. May block for a few seconds."""

@@ -1,0 +1,104 @@
+"""`ExecutionServer`: an application derives from it and says what a task does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from zmqruntime.execution._version import __version__
+from zmqruntime.execution.core import Scheduler
+from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine, LifecycleEngine
+from zmqruntime.execution.runner import TaskRunner
+from zmqruntime.execution.session import ExecutionSession
+from zmqruntime.execution.worker import ExecutionContext, WorkerProcessRunner
+from zmqruntime.messages import ExecuteRequest, JsonValue
+from zmqruntime.transport import ServerSession, TransportMode, ZMQConfig, ZMQServer
+
+__all__ = ["ExecutionServer"]
+
+
+class ExecutionServer(ZMQServer, ABC):
+    """Queues tasks and runs them one at a time, in order, in a worker process.
+
+    A subclass is the application's side of it. Its object is pickled to the worker, where
+    `setup_worker` and `execute_task` run, so ``__init__`` opens nothing; and its class has to
+    be importable there: defined in a module or a script, not in a notebook.
+
+    Args:
+        port: the data port; None for the configuration's default.
+        host: the TCP address to bind to (giving one means TCP); None for loopback.
+        transport_mode: IPC where the platform has it, unless told otherwise.
+        config: settings that its clients have to share.
+        log_file_path: where log records of ``zmqruntime`` are also written, appended.
+        max_queued: how many executions may wait; further ones are refused. None: any number.
+        history_limit: how many finished executions are kept for those who ask.
+        cancel_grace_seconds: how long a task that was told to stop may take to clean up,
+            before its process is ended.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        host: str | None = None,
+        transport_mode: TransportMode | None = None,
+        config: ZMQConfig | None = None,
+        log_file_path: Path | str | None = None,
+        max_queued: int | None = None,
+        history_limit: int = 1000,
+        cancel_grace_seconds: float = 5.0,
+    ) -> None:
+        super().__init__(
+            port,
+            host=host,
+            transport_mode=transport_mode,
+            config=config,
+            log_file_path=log_file_path,
+        )
+        self._max_queued = max_queued
+        self._history_limit = history_limit
+        self._cancel_grace_seconds = cancel_grace_seconds
+
+    @abstractmethod
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        """Do the work of one request and return its result.
+
+        Runs in the worker process, in its main thread. ``request.task`` and ``request.config``
+        are what the client submitted; ``context`` reports progress and tells of a cancel.
+        Whatever it raises fails this execution and no other.
+
+        Returns:
+            Any JSON value: None, a bool, a number, a string, a list, or a dict with string keys.
+        """
+
+    def setup_worker(self) -> None:
+        """Prepare a new worker process, once, before its first task: open, load, warm up.
+
+        What is kept on ``self`` here is there for every task of this process. The server is
+        ready when this returns; when it raises at the server's start, the server ends and
+        says why.
+        """
+
+    def make_engine(self) -> LifecycleEngine:
+        """Return what keeps the executions of one run of this server. May be overridden."""
+        return InMemoryLifecycleEngine(self._history_limit)
+
+    def make_runner(self) -> TaskRunner:
+        """Return what runs the tasks of one run of this server. May be overridden."""
+        return WorkerProcessRunner(self)
+
+    def _make_session(self) -> ServerSession:
+        return ExecutionSession(
+            type(self).__name__,
+            __version__,
+            self.endpoint,
+            self.config,
+            log_file_path=self._log_file_path,
+            describe=self.describe,
+            scheduler=Scheduler(
+                self.make_engine(),
+                max_queued=self._max_queued,
+                cancel_grace_seconds=self._cancel_grace_seconds,
+            ),
+            runner=self.make_runner(),
+        )

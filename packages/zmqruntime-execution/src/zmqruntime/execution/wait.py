@@ -1,0 +1,95 @@
+"""Waiting for an execution to end: one held request after another, never a tick."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zmqruntime.execution.errors import WaitTimeout
+from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
+from zmqruntime.transport import Deadline, RequestTimeout
+
+__all__ = ["ExecutionWaiter", "WaitPolicy"]
+
+AskStatus = Callable[[str, float, float | None], ExecutionRecord]
+"""Execution id, seconds to hold the reply, seconds for the request beside that."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPolicy:
+    """How patiently to wait. Times are in seconds.
+
+    Raises:
+        ValueError: a value makes no sense.
+    """
+
+    poll_interval: float = 30.0
+    """How long the server holds one status request. A result is seen when it is there, not at
+    the end of an interval; a short one only makes more requests."""
+    max_consecutive_errors: int = 3
+    """How many requests in a row may go unanswered before the wait gives up."""
+    retry_backoff_seconds: float = 0.5
+    """How long to wait after the first of them; twice as long after each further one."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.poll_interval <= MAX_WAIT_SECONDS:
+            raise ValueError(
+                f"poll_interval must be above 0 and at most {MAX_WAIT_SECONDS:g} s, "
+                f"not {self.poll_interval:g}"
+            )
+        if self.max_consecutive_errors < 1:
+            raise ValueError("max_consecutive_errors must be at least 1")
+        if self.retry_backoff_seconds < 0:
+            raise ValueError("retry_backoff_seconds must not be negative")
+
+    def backoff(self, errors: int) -> float:
+        """Return how long to wait after the ``errors``-th unanswered request in a row."""
+        return float(self.retry_backoff_seconds * 2 ** (errors - 1))
+
+
+class ExecutionWaiter:
+    """Waits for executions with one policy.
+
+    Args:
+        ask_status: asks a server for a record, and has it hold its reply.
+        policy: how patiently.
+    """
+
+    def __init__(self, ask_status: AskStatus, policy: WaitPolicy | None = None) -> None:
+        self._ask_status = ask_status
+        self._policy = policy or WaitPolicy()
+
+    def wait(self, execution_id: str, timeout: float | None = None) -> ExecutionRecord:
+        """Return the final record of an execution, as soon as it has one.
+
+        Args:
+            execution_id: which.
+            timeout: seconds; None for as long as it takes.
+
+        Raises:
+            WaitTimeout: it has not ended in time, and goes on.
+            RequestTimeout: the server has not answered, time after time.
+            ServerLost: the server is gone.
+            UnknownExecution: the server keeps none of this id.
+        """
+        deadline = Deadline.after(timeout)
+        errors = 0
+        while True:
+            hold = min(self._policy.poll_interval, deadline.remaining)
+            try:
+                record = self._ask_status(execution_id, hold, None)
+            except RequestTimeout:
+                errors += 1
+                if errors >= self._policy.max_consecutive_errors:
+                    raise
+                threading.Event().wait(min(self._policy.backoff(errors), deadline.remaining))
+                continue
+            errors = 0
+            if record.status.is_terminal:
+                return record
+            if deadline.expired:
+                raise WaitTimeout(
+                    f"execution {execution_id} is still {record.status} after {timeout:g} s; "
+                    "it goes on"
+                )

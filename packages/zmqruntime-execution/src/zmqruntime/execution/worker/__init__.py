@@ -1,0 +1,7 @@
+"""Tasks in a process of their own: the parent's side, the child's side, what a task is given."""
+
+from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.link import WorkerProcessRunner
+from zmqruntime.execution.worker.reporter import ProgressReporter
+
+__all__ = ["ExecutionContext", "ProgressReporter", "WorkerProcessRunner"]

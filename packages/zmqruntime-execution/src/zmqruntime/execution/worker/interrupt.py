@@ -1,0 +1,93 @@
+"""Stopping the task in its own thread, as Ctrl-C would, and nothing but the task.
+
+`signal.pthread_kill` wakes the main thread out of blocking calls (POSIX);
+`_thread.interrupt_main` is the portable form, which waits for the next bytecode.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from zmqruntime.execution.errors import TaskCancelled
+
+__all__ = ["Interrupt"]
+
+
+class Interrupt:
+    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop.
+
+    The handler of SIGINT belongs to it: a Ctrl-C in the terminal is for the server.
+    """
+
+    def __init__(self) -> None:
+        self._running: str | None = None
+        self._requested: str | None = None
+        self._shields = 0
+        self._raised = False
+        self.seen = False
+        """Whether the running task was told, and had a chance to act on it."""
+
+    def install(self) -> None:
+        """Take SIGINT over. In the main thread."""
+        signal.signal(signal.SIGINT, lambda signum, frame: self._on_signal(signum, frame))
+
+    @contextlib.contextmanager
+    def armed(self, execution_id: str) -> Iterator[None]:
+        """Let `request` reach the task that runs inside."""
+        self._requested, self._raised, self.seen = None, False, False
+        self._shields = 0
+        self._running = execution_id
+        try:
+            yield
+        finally:
+            self._running = None
+
+    def request(self, execution_id: str) -> bool:
+        """Tell a task to stop, from any thread; return False when it does not run (any more)."""
+        if self._running != execution_id:
+            return False
+        self._requested = execution_id
+        if hasattr(signal, "pthread_kill"):
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGINT)
+        else:
+            _thread.interrupt_main(signal.SIGINT)
+        return True
+
+    @property
+    def requested(self) -> bool:
+        """Whether the running task was told to stop. The task that reads True has been told."""
+        if self._is_requested():
+            self.seen = True
+        return self._is_requested()
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Hold an interrupt back until the outermost of these blocks ends."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Only the main thread is ever interrupted.
+            return
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        self._raise_if_due()
+
+    def _is_requested(self) -> bool:
+        return self._requested is not None and self._requested == self._running
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._raise_if_due()
+
+    def _raise_if_due(self) -> None:
+        if self._is_requested() and not self._raised and not self._shields:
+            self._raised = self.seen = True
+            raise TaskCancelled(f"execution {self._running} is to stop (process {os.getpid()})")

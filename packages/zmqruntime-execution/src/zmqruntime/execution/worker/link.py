@@ -1,0 +1,249 @@
+"""The parent side of a worker: starts the process, speaks to it, and sees it end."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+import secrets
+import signal
+import threading
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psutil
+import zmq
+
+from zmqruntime.execution.core.events import (
+    ProgressReported,
+    RunnerEvent,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.execution.runner import RunnerHost, TaskRunner
+from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.main import worker_main
+from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
+from zmqruntime.transport import ProcessIdentity, TransportMode, kill_process_tree
+
+__all__ = ["WorkerProcessRunner"]
+
+_log = logging.getLogger("zmqruntime.server")
+
+_BATCH = 256
+_TOKEN_BYTES = 16
+_STOP_SECONDS = 3.0
+_SAMPLE_SECONDS = 1.0
+
+
+class WorkerProcessRunner(TaskRunner):
+    """Runs tasks in one spawned process that is replaced when it ends.
+
+    Args:
+        server: the application's server object, which is sent to the worker.
+
+    Raises:
+        TypeError: the object cannot be pickled; the message says what is in the way.
+    """
+
+    def __init__(self, server: object) -> None:
+        try:
+            self._server = pickle.dumps(server)
+        except Exception as error:
+            raise TypeError(
+                f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
+                "what cannot be pickled out of __init__, and open it in setup_worker()"
+            ) from error
+        self._spawn = multiprocessing.get_context("spawn")
+        self._host: RunnerHost
+        self._link: zmq.Socket[bytes]
+        self._path: Path | None = None
+        self._address = ""
+        self._worker: _WorkerProcess | None = None
+        self._busy = False
+
+    def open(self, host: RunnerHost) -> None:
+        self._host = host
+        self._link = host.context.socket(zmq.ROUTER)
+        self._link.linger = 0
+        if host.endpoint.transport_mode is TransportMode.IPC:
+            # Shorter than the data socket's path, so it fits where that one does.
+            self._path = host.endpoint.data_path.with_suffix(".w")
+            self._path.unlink(missing_ok=True)  # The server's lock says that it is stale.
+            self._link.bind(f"ipc://{self._path}")
+        else:
+            self._link.bind("tcp://127.0.0.1:*")
+        self._address = self._link.getsockopt_string(zmq.LAST_ENDPOINT)
+        host.loop.add_reader(self._link, self._read)
+
+    def start_worker(self) -> None:
+        token = b"w" + secrets.token_bytes(_TOKEN_BYTES)
+        setup = wire.WorkerSetup(
+            server=self._server,
+            server_process=ProcessIdentity.current(),
+            address=self._address,
+            token=token,
+            max_message_bytes=self._host.max_message_bytes,
+        )
+        process = self._spawn.Process(target=worker_main, args=(setup,), name="zmqruntime-worker")
+        worker = self._worker = _WorkerProcess(process, token)
+        worker.watcher = threading.Thread(
+            target=self._watch, args=(worker,), name="zmqruntime-worker-watch", daemon=True
+        )
+        worker.watcher.start()
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        self._busy = True
+        self._send(wire.TASKS, wire.ASSIGN, execution_id, request)
+
+    def interrupt(self, execution_id: str) -> None:
+        self._send(wire.COMMANDS, wire.INTERRUPT, execution_id)
+
+    def kill_worker(self) -> None:
+        if self._worker is not None and self._worker.identity is not None:
+            kill_process_tree(self._worker.identity)
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        worker = self._worker
+        return (worker.describe(execution_id),) if worker and worker.identity else ()
+
+    def close(self) -> None:
+        worker = self._worker
+        if worker is not None:
+            assert worker.watcher is not None
+            if worker.is_ready and not self._busy:
+                self._send(wire.TASKS, wire.STOP)
+                self._send(wire.COMMANDS, wire.STOP)
+                worker.watcher.join(_STOP_SECONDS)
+            if worker.watcher.is_alive():
+                worker.started.wait()
+                if worker.identity is not None:
+                    kill_process_tree(worker.identity)
+                worker.watcher.join()
+        self._link.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    # -- in the loop's thread ---------------------------------------------------------------
+
+    def _send(self, role: bytes, kind: bytes, execution_id: str = "", payload: bytes = b"") -> None:
+        assert self._worker is not None
+        self._link.send_multipart(
+            (self._worker.token + role, kind, execution_id.encode(), payload), zmq.NOBLOCK
+        )
+
+    def _read(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                frames = self._link.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            worker = self._worker
+            if worker is None or not frames[0].startswith(worker.token) or len(frames) != 4:
+                continue  # A worker of before, or a stranger who found the port.
+            event = self._translate(worker, frames[1], frames[2].decode(), frames[3])
+            if event is not None:
+                self._busy = self._busy and isinstance(event, ProgressReported)
+                self._host.emit(event)
+
+    def _translate(
+        self, worker: _WorkerProcess, kind: bytes, execution_id: str, payload: bytes
+    ) -> RunnerEvent | None:
+        match kind:
+            case wire.PROGRESS:
+                return ProgressReported(execution_id, payload)
+            case wire.RETURNED:
+                return TaskReturned(execution_id, payload)
+            case wire.RAISED:
+                return TaskRaised(execution_id, ExecutionErrorInfo.model_validate_json(payload))
+            case wire.STOPPED:
+                return TaskStopped(execution_id)
+            case wire.FAILED:
+                worker.last_words = payload.decode()
+                return None
+            case _:
+                worker.greetings.add(kind)
+                return WorkerReady() if worker.is_ready else None
+
+    def _exited(self, worker: _WorkerProcess, exit_code: int | None) -> None:
+        self._read()  # What it said before it ended comes before its end.
+        self._worker, self._busy = None, False
+        _log.info("the worker process ended (%s)", exit_code)
+        self._host.emit(WorkerExited(exit_code, worker.last_words))
+
+    # -- in the watcher's thread --------------------------------------------------------------
+
+    def _watch(self, worker: _WorkerProcess) -> None:
+        """Start the process and see it end; both block, so neither is for the loop."""
+        exit_code: int | None = None
+        try:
+            if hasattr(signal, "pthread_sigmask"):
+                # The child inherits it: no Ctrl-C reaches it before it can tell what to do.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            worker.process.start()
+            worker.note_started()
+            worker.process.join()
+            exit_code = worker.process.exitcode
+        except OSError as error:
+            worker.last_words = f"the process could not be started: {error}"
+        finally:
+            worker.started.set()
+            self._host.loop.post(lambda: self._exited(worker, exit_code))
+
+
+class _WorkerProcess:
+    """One worker process, from before its start until after its end."""
+
+    def __init__(self, process: BaseProcess, token: bytes) -> None:
+        self.process = process
+        self.token = token
+        self.identity: ProcessIdentity | None = None
+        self.started = threading.Event()
+        self.greetings: set[bytes] = set()
+        self.last_words = ""
+        self.watcher: threading.Thread | None = None
+        self._usage: psutil.Process | None = None
+        self._sampled_at = float("-inf")
+        self._sample: tuple[float | None, int | None] = (None, None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether both of its sockets are known, so that both can be sent to."""
+        return self.greetings >= {wire.HELLO, wire.READY}
+
+    def note_started(self) -> None:
+        assert self.process.pid is not None
+        try:
+            self.identity = ProcessIdentity.of(self.process.pid)
+            self._usage = psutil.Process(self.process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return  # It has ended at once; its exit code tells why.
+        finally:
+            self.started.set()
+
+    def describe(self, execution_id: str | None) -> WorkerInfo:
+        assert self.identity is not None
+        now = time.monotonic()
+        if now - self._sampled_at >= _SAMPLE_SECONDS:  # A look costs more than a whole ping.
+            self._sampled_at = now
+            self._sample = self._look()
+        cpu_percent, memory_bytes = self._sample
+        return WorkerInfo(
+            pid=self.identity.pid,
+            cpu_percent=cpu_percent,
+            memory_bytes=memory_bytes,
+            execution_id=execution_id,
+        )
+
+    def _look(self) -> tuple[float | None, int | None]:
+        if self._usage is None:
+            return None, None
+        try:
+            with self._usage.oneshot():
+                return self._usage.cpu_percent(), self._usage.memory_info().rss
+        except psutil.NoSuchProcess:
+            return None, None

@@ -1,0 +1,153 @@
+"""The child side of a worker: one process, one task at a time, in its main thread.
+
+The process lives on between tasks, so what an application keeps on ``self`` stays warm. It
+ends by itself when its server is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import zmq
+
+from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.interrupt import Interrupt
+from zmqruntime.execution.worker.reporter import ProgressReporter
+from zmqruntime.execution.worker.task import Raised, Returned, TaskOutcome, run_task
+from zmqruntime.messages import ExecuteRequest, decode_request, encode
+from zmqruntime.transport import ProcessIdentity
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.server import ExecutionServer
+
+__all__ = ["worker_main"]
+
+_LINGER_MS = 2000
+
+
+def worker_main(setup: wire.WorkerSetup) -> None:
+    """Be a worker until the server says stop, or is gone."""
+    interrupt = Interrupt()
+    _leave_the_terminal(interrupt)
+    _end_with(setup.server_process)
+    context: zmq.Context[Any] = zmq.Context()
+    try:
+        _Worker(context, setup, interrupt).run()
+    finally:
+        context.term()
+
+
+class _Worker:
+    def __init__(
+        self, context: zmq.Context[Any], setup: wire.WorkerSetup, interrupt: Interrupt
+    ) -> None:
+        self._setup = setup
+        self._interrupt = interrupt
+        self._lock = threading.Lock()
+        self._tasks = _connect(context, setup, wire.TASKS)
+        commands = _connect(context, setup, wire.COMMANDS)
+        self._listener = threading.Thread(
+            target=self._listen, args=(commands,), name="zmqruntime-commands", daemon=True
+        )
+
+    def run(self) -> None:
+        self._listener.start()
+        try:
+            server = self._make_server()
+        except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
+            self._tasks.send_multipart((wire.FAILED, b"", traceback.format_exc().encode()))
+        else:
+            self._tasks.send_multipart((wire.READY, b"", b""))
+            self._serve(server)
+        finally:
+            self._tasks.close()
+            self._listener.join()
+
+    def _make_server(self) -> ExecutionServer:
+        server: ExecutionServer = pickle.loads(self._setup.server)
+        server.setup_worker()
+        return server
+
+    def _serve(self, server: ExecutionServer) -> None:
+        while True:
+            kind, execution_id, payload = self._tasks.recv_multipart()
+            if kind == wire.STOP:
+                return
+            request = decode_request(payload)
+            assert isinstance(request, ExecuteRequest)
+            outcome = self._run(server, request, execution_id)
+            self._send(*_tell(outcome, execution_id))
+
+    def _run(
+        self, server: ExecutionServer, request: ExecuteRequest, execution_id: bytes
+    ) -> TaskOutcome:
+        def send(body: bytes) -> None:
+            self._send(wire.PROGRESS, execution_id, body)
+
+        setup = self._setup
+        reporter = ProgressReporter(execution_id.decode(), setup.address, setup.token, send)
+        context = ExecutionContext(request, reporter, self._interrupt)
+        return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
+
+    def _send(self, kind: bytes, execution_id: bytes, payload: bytes) -> None:
+        # The lock hands the socket from thread to thread; libzmq asks for a full fence.
+        with self._lock:
+            self._tasks.send_multipart((kind, execution_id, payload))
+
+    def _listen(self, commands: zmq.Socket[bytes]) -> None:
+        commands.send_multipart((wire.HELLO, b"", b""))
+        while True:
+            kind, execution_id, _ = commands.recv_multipart()
+            if kind == wire.STOP:
+                commands.close()
+                return
+            self._interrupt.request(execution_id.decode())
+
+
+def _tell(outcome: TaskOutcome, execution_id: bytes) -> tuple[bytes, bytes, bytes]:
+    match outcome:
+        case Returned(result):
+            return wire.RETURNED, execution_id, result
+        case Raised(error):
+            return wire.RAISED, execution_id, encode(error)
+        case _:
+            return wire.STOPPED, execution_id, b""
+
+
+def _connect(context: zmq.Context[Any], setup: wire.WorkerSetup, role: bytes) -> zmq.Socket[bytes]:
+    link: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+    link.linger = _LINGER_MS
+    link.routing_id = setup.token + role
+    link.connect(setup.address)
+    return link
+
+
+def _leave_the_terminal(interrupt: Interrupt) -> None:
+    """Let Ctrl-C be the server's, and make this process the head of a group of its own."""
+    interrupt.install()
+    if hasattr(os, "setsid"):
+        os.setsid()
+        # The parent started this process with SIGINT blocked, so that none came too early.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_with(server: ProcessIdentity) -> None:
+    """End this process and all that it started when the server is gone."""
+
+    def watch() -> None:
+        server.wait()
+        for child in psutil.Process().children(recursive=True):
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                continue
+        os._exit(1)
+
+    threading.Thread(target=watch, name="zmqruntime-server-watch", daemon=True).start()

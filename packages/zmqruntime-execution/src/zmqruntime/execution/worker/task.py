@@ -1,0 +1,109 @@
+"""One run of a task, from the request to what became of it, whatever it does."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Protocol
+
+from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.interrupt import Interrupt
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    JsonValue,
+    MessageError,
+    encode_json,
+)
+
+__all__ = ["Raised", "Returned", "Stopped", "TaskOutcome", "run_task"]
+
+_log = logging.getLogger("zmqruntime.worker")
+
+# What a snapshot adds around a result: ids, times, labels, the latest progress.
+_RESERVED_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """It came to its end; ``result`` is encoded."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """It raised, or returned what cannot be sent."""
+
+    error: ExecutionErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """It was told to stop, and ended."""
+
+
+TaskOutcome = Returned | Raised | Stopped
+
+
+class _Task(Protocol):
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue: ...
+
+
+def run_task(
+    server: _Task,
+    request: ExecuteRequest,
+    context: ExecutionContext,
+    interrupt: Interrupt,
+    max_message_bytes: int,
+) -> TaskOutcome:
+    """Run ``execute_task`` and return what became of it. Raises nothing that the task raised.
+
+    A task that was told to stop counts as stopped however it ends; one that returns before it
+    was told has completed, and its result stands.
+    """
+    try:
+        with interrupt.armed(context.execution_id):
+            result = server.execute_task(request, context)
+    except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
+        if interrupt.seen:
+            _log.info("execution %s was stopped (%r)", context.execution_id, error)
+            return Stopped()
+        return Raised(describe_exception(error))
+    if interrupt.seen:
+        return Stopped()
+    return _encode_result(result, max_message_bytes - _RESERVED_BYTES)
+
+
+def describe_exception(error: BaseException) -> ExecutionErrorInfo:
+    """Return an exception as a record keeps it, its traceback without this package's frames."""
+    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    return ExecutionErrorInfo(
+        kind=ErrorKind.EXCEPTION,
+        type=type(error).__qualname__,
+        message=_writable(str(error)) or type(error).__qualname__,
+        traceback=_writable("".join(traceback.format_exception(type(error), error, frames))),
+    )
+
+
+def _encode_result(result: object, limit: int) -> TaskOutcome:
+    try:
+        encoded = encode_json(result, "result")
+    except MessageError as error:
+        return Raised(ExecutionErrorInfo(kind=ErrorKind.UNSERIALIZABLE_RESULT, message=str(error)))
+    if len(encoded) > limit:
+        return Raised(
+            ExecutionErrorInfo(
+                kind=ErrorKind.RESULT_TOO_LARGE,
+                message=f"the result is {len(encoded):,} bytes of JSON and a message carries "
+                f"{limit:,}: write it to a file and return its path",
+            )
+        )
+    return Returned(encoded)
+
+
+def _writable(text: str) -> str:
+    """Return ``text`` without lone surrogates, which UTF-8 cannot write."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,58 @@
+"""What a server and its own worker say to each other: a kind, an execution id, a payload.
+
+This link is private to one server and the processes it started; each worker proves itself by
+a token that only its parent could have given it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from zmqruntime.transport import ProcessIdentity
+
+__all__ = [
+    "ASSIGN",
+    "COMMANDS",
+    "FAILED",
+    "HELLO",
+    "INTERRUPT",
+    "PROGRESS",
+    "RAISED",
+    "READY",
+    "REPORTS",
+    "RETURNED",
+    "STOP",
+    "STOPPED",
+    "TASKS",
+    "WorkerSetup",
+]
+
+ASSIGN: Final = b"assign"
+INTERRUPT: Final = b"interrupt"
+STOP: Final = b"stop"
+
+HELLO: Final = b"hello"
+READY: Final = b"ready"
+FAILED: Final = b"failed"
+PROGRESS: Final = b"progress"
+RETURNED: Final = b"returned"
+RAISED: Final = b"raised"
+STOPPED: Final = b"stopped"
+
+# A worker's sockets are told apart by the last byte of their routing id, behind the token.
+TASKS: Final = b"t"
+COMMANDS: Final = b"c"
+REPORTS: Final = b"r"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker process is given at its start."""
+
+    server: bytes
+    """The application's server object, pickled by the parent and by nobody else."""
+    server_process: ProcessIdentity
+    address: str
+    token: bytes
+    max_message_bytes: int
