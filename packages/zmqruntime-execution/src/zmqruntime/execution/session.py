@@ -54,7 +54,7 @@ class ExecutionSession(ServerSession):
         self._alarm = float("inf")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: self.reply(effect.caller, effect.message),
-            Publish: self._publish,
+            Publish: self._publish_event,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
             KillWorker: lambda effect: runner.kill_worker(),
@@ -125,7 +125,7 @@ class ExecutionSession(ServerSession):
         for effect in effects:
             self._perform[type(effect)](effect)
 
-    def _publish(self, effect: Publish) -> None:
+    def _publish_event(self, effect: Publish) -> None:
         if self.registrations.anybody:
             self.publish(effect.topic, effect.event)
 

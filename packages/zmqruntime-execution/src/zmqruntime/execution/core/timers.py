@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable
+from typing import Generic, TypeVar
 
 __all__ = ["Timers"]
+
+_K = TypeVar("_K", bound=Hashable)
 
 _SLACK = 64
 
 
-class Timers:
+class Timers(Generic[_K]):
     """A heap of deadlines in which a cancelled one costs nothing for long."""
 
     def __init__(self) -> None:
-        self._deadlines: dict[Hashable, float] = {}
-        self._heap: list[tuple[float, int, Hashable]] = []
+        self._deadlines: dict[_K, float] = {}
+        self._heap: list[tuple[float, int, _K]] = []
         self._count = 0
 
     @property
@@ -25,7 +28,7 @@ class Timers:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def set(self, key: Hashable, when: float) -> None:
+    def set(self, key: _K, when: float) -> None:
         """Let ``key`` be due at ``when``, and at no other time."""
         self._deadlines[key] = when
         self._count += 1
@@ -34,18 +37,18 @@ class Timers:
             self._heap = [entry for entry in self._heap if not self._is_stale(entry)]
             heapq.heapify(self._heap)
 
-    def cancel(self, key: Hashable) -> None:
+    def cancel(self, key: _K) -> None:
         """Let ``key`` never be due; nothing to do when it is not set."""
         self._deadlines.pop(key, None)
 
-    def take_due(self, now: float) -> list[Hashable]:
+    def take_due(self, now: float) -> list[_K]:
         """Remove and return every key that is due, the earliest first."""
-        due = []
+        due: list[_K] = []
         while (when := self.next) is not None and when <= now:
             key = heapq.heappop(self._heap)[2]
             del self._deadlines[key]
             due.append(key)
         return due
 
-    def _is_stale(self, entry: tuple[float, int, Hashable]) -> bool:
+    def _is_stale(self, entry: tuple[float, int, _K]) -> bool:
         return self._deadlines.get(entry[2]) != entry[0]

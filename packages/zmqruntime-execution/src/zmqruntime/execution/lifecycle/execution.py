@@ -15,7 +15,6 @@ from zmqruntime.messages import (
     ProgressEvent,
     QueuedExecutionInfo,
     RunningExecutionInfo,
-    StateEvent,
     decode_event,
     decode_json,
     encode,
@@ -23,6 +22,8 @@ from zmqruntime.messages import (
 )
 
 __all__ = ["Execution", "fingerprint"]
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(request: ExecuteRequest) -> bytes:
@@ -34,8 +35,7 @@ def fingerprint(request: ExecuteRequest) -> bytes:
         request.labels,
         request.timeout_seconds,
     )
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.blake2b(_canonical.encode(content).encode(), digest_size=16).digest()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,19 +127,6 @@ class Execution:
             cancel_requested=self.cancel_requested,
             labels=self.labels,
             progress=self._progress_event(),
-        )
-
-    def to_state_event(self, sequence: int, now: float) -> StateEvent:
-        """Return the event that tells the present status."""
-        return StateEvent(
-            execution_id=self.execution_id,
-            sequence=sequence,
-            timestamp=now,
-            status=self.status,
-            submitted_at=self.submitted_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            error=self.error,
         )
 
     def _progress_event(self) -> ProgressEvent | None:

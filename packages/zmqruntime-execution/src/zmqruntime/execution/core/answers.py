@@ -1,0 +1,159 @@
+"""What the scheduler says to those who ask: replies, and the words of each refusal."""
+
+from __future__ import annotations
+
+from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
+from zmqruntime.messages import (
+    AcceptedReply,
+    ErrorCode,
+    ErrorKind,
+    ErrorReply,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    StatusRequest,
+)
+from zmqruntime.transport import describe_exit
+
+__all__ = [
+    "accepted_again",
+    "conflicting",
+    "ended_already",
+    "never_ready",
+    "queue_full",
+    "shut_down_before",
+    "shut_down_during",
+    "shutting_down",
+    "snapshot_of",
+    "snapshot_of_all",
+    "timed_out",
+    "unknown",
+    "worker_died",
+]
+
+
+def snapshot_of(engine: LifecycleEngine, execution: Execution) -> ExecutionStatusSnapshot:
+    """Tell everything of one execution."""
+    return ExecutionStatusSnapshot(execution=execution.to_record(_place(engine, execution)))
+
+
+def snapshot_of_all(
+    engine: LifecycleEngine, request: StatusRequest
+) -> ExecutionStatusSnapshot | ErrorReply:
+    """Tell what runs, and one page of the queue."""
+    after = -1
+    if (cursor := request.cursor) is not None:
+        if not (cursor.isascii() and cursor.isdecimal()):
+            message = f"cursor: {cursor!r} is none that this server gave"
+            return ErrorReply(code=ErrorCode.INVALID_REQUEST, message=message)
+        after = int(cursor)
+    queued = engine.list_queued(request.limit, after)
+    # A full page may be the last one; the one behind it is then empty.
+    more = request.limit > 0 and len(queued) == request.limit
+    return ExecutionStatusSnapshot(
+        running_executions=tuple(e.to_running_info() for e in engine.list_running()),
+        queued_executions=tuple(e.to_queued_info(place) for place, e in queued),
+        counts=dict(engine.counts),
+        cursor=str(queued[-1][1].ticket) if more else None,
+    )
+
+
+def accepted_again(engine: LifecycleEngine, execution: Execution) -> AcceptedReply:
+    """Tell that this very work was accepted before."""
+    return AcceptedReply(
+        execution_id=execution.execution_id,
+        queue_position=_place(engine, execution),
+        duplicate=True,
+    )
+
+
+def conflicting(execution: Execution) -> ErrorReply:
+    """Refuse a known id with new content."""
+    return ErrorReply(
+        code=ErrorCode.CONFLICT,
+        message=f"execution id {execution.execution_id} already stands for another task: "
+        "choose a new id for new work",
+    )
+
+
+def ended_already(execution: Execution) -> ErrorReply:
+    """Refuse to cancel what has come to its own end."""
+    return ErrorReply(
+        code=ErrorCode.CONFLICT,
+        message=f"execution {execution.execution_id} has ended already ({execution.status}): "
+        "there is nothing to cancel",
+    )
+
+
+def unknown(execution_id: str) -> ErrorReply:
+    """Refuse an id that is not kept."""
+    return ErrorReply(
+        code=ErrorCode.UNKNOWN_EXECUTION,
+        message=f"no execution {execution_id} is kept here: it was never submitted to this "
+        "server, or has ended and was dropped from its history",
+    )
+
+
+def shutting_down() -> ErrorReply:
+    """Refuse new work at the end."""
+    return ErrorReply(
+        code=ErrorCode.SHUTTING_DOWN, message="the server is shutting down and takes no more"
+    )
+
+
+def queue_full(waiting: int, limit: int) -> ErrorReply:
+    """Refuse new work for now."""
+    return ErrorReply(
+        code=ErrorCode.QUEUE_FULL,
+        message=f"{waiting} executions wait and the server takes no more than {limit}: "
+        "try again when some have ended",
+    )
+
+
+def shut_down_before() -> ExecutionErrorInfo:
+    """Tell why a queued execution was cancelled unasked."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.INTERRUPTED, message="the server was shut down before it ran"
+    )
+
+
+def shut_down_during() -> ExecutionErrorInfo:
+    """Tell why a running execution was stopped unasked."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.INTERRUPTED, message="the server was shut down while it ran"
+    )
+
+
+def timed_out(limit: float) -> ExecutionErrorInfo:
+    """Tell that a task ran too long."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.TIMEOUT, message=f"the task ran longer than {limit:g} s"
+    )
+
+
+def worker_died(exit_code: int | None) -> ExecutionErrorInfo:
+    """Tell that a task took its process with it, or lost it."""
+    how = "no exit code" if exit_code is None else describe_exit(exit_code)
+    by_signal = how.startswith("signal ")
+    return ExecutionErrorInfo(
+        kind=ErrorKind.WORKER_DIED,
+        message=f"the worker process ended with {how} while it ran the task",
+        exit_code=None if by_signal else exit_code,
+        signal=how.removeprefix("signal ") if by_signal else None,
+    )
+
+
+def never_ready(exit_code: int | None, message: str) -> str:
+    """Tell why the server ends: its first worker did not come up."""
+    how = (
+        "it could not be started"
+        if exit_code is None
+        else f"it ended with {describe_exit(exit_code)}"
+    )
+    return f"the worker did not get ready: {how}" + (f"\n{message}" if message else "")
+
+
+def _place(engine: LifecycleEngine, execution: Execution) -> int | None:
+    if execution.status is not ExecutionStatus.QUEUED:
+        return None
+    return engine.position(execution.execution_id)
