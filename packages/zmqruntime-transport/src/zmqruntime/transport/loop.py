@@ -12,27 +12,44 @@ import math
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import zmq
 
-__all__ = ["Loop", "Timer"]
+__all__ = ["Loop", "Timer", "drain"]
 
 _Callback = Callable[[], None]
+
+# The longest that one poll may take: Windows reads the time as a signed 32-bit number.
+_MAX_POLL_MS = 2**31 - 1
+# Cancelled timers stay in the heap until it is worth to rebuild it without them.
+_MANY_CANCELLED = 64
+
+
+def drain(sock: zmq.Socket[bytes], most: int | None = None) -> Iterator[list[bytes]]:
+    """Yield the messages that wait in ``sock``, without blocking, ``most`` of them."""
+    for _ in itertools.count() if most is None else range(most):
+        # Asking costs a fifth of the exception that an empty socket raises.
+        if not sock.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            return
+        yield sock.recv_multipart()
 
 
 class Timer:
     """A callback that is due at a moment of the monotonic clock, until it is cancelled."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("_on_cancel", "callback", "when")
 
-    def __init__(self, when: float, callback: _Callback) -> None:
+    def __init__(self, when: float, callback: _Callback, on_cancel: _Callback) -> None:
         self.when = when
         self.callback: _Callback | None = callback
+        self._on_cancel = on_cancel
 
     def cancel(self) -> None:
-        """Let the callback not run any more."""
-        self.callback = None
+        """Let the callback not run any more; nothing happens when it has run."""
+        if self.callback is not None:
+            self.callback = None
+            self._on_cancel()
 
 
 class Loop:
@@ -42,6 +59,7 @@ class Loop:
         self._poller = zmq.Poller()
         self._readers: dict[object, _Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
+        self._cancelled = 0
         self._order = itertools.count()
         self._inbox: deque[_Callback] = deque()
         self._stopping = False
@@ -64,7 +82,7 @@ class Loop:
 
     def call_at(self, when: float, callback: _Callback) -> Timer:
         """Call back at ``when`` on the monotonic clock, in seconds."""
-        timer = Timer(when, callback)
+        timer = Timer(when, callback, self._count_cancelled)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -94,7 +112,9 @@ class Loop:
             for sock, _ in self._poller.poll(self._timeout_ms()):
                 if self._stopping:
                     return
-                self._readers[sock]()
+                # A callback of this very round may have taken another one's reader away.
+                if (reader := self._readers.get(sock)) is not None:
+                    reader()
             self._run_due_timers()
 
     def close(self) -> None:
@@ -106,15 +126,27 @@ class Loop:
     def _timeout_ms(self) -> int | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
+            self._cancelled -= 1
         if not self._timers:
             return None
-        return max(0, math.ceil((self._timers[0][0] - time.monotonic()) * 1000))
+        remaining_ms = (self._timers[0][0] - time.monotonic()) * 1000
+        return math.ceil(min(max(0.0, remaining_ms), _MAX_POLL_MS))
 
     def _run_due_timers(self) -> None:
         while self._timers and not self._stopping and self._timers[0][0] <= time.monotonic():
-            callback = heapq.heappop(self._timers)[2].callback
-            if callback is not None:
+            timer = heapq.heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is None:
+                self._cancelled -= 1
+            else:
                 callback()
+
+    def _count_cancelled(self) -> None:
+        self._cancelled += 1
+        if self._cancelled > max(_MANY_CANCELLED, len(self._timers) // 2):
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
 
     def _take_posts(self) -> None:
         self._wake_receiver.recv(4096)
