@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
+import sys
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +15,8 @@ __all__ = ["ProcessIdentity", "describe_exit", "kill_process_tree"]
 
 # Two readings of one process's start differ by less than a clock tick or two.
 _SAME_START_SECONDS = 1.0
+# How often to look for an end that the system does not tell: one that nobody has reaped yet.
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,13 @@ class ProcessIdentity:
             return False
 
     def wait(self) -> None:
-        """Block until exactly this process has ended."""
-        process = self.find()
-        if process is not None:
-            process.wait()
+        """Block until exactly this process has ended. For processes that this one did not start."""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # An old kernel, or one told not to (seccomp).
+                self._wait_for_pidfd()
+        while (process := self.find()) is not None and self.is_running():
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(_LOOK_AGAIN_SECONDS)
 
     def find(self) -> psutil.Process | None:
         """Return exactly this process, or None when it has ended."""
@@ -61,6 +69,19 @@ class ProcessIdentity:
         except psutil.NoSuchProcess:
             return None
         return process if abs(start - self.create_time) < _SAME_START_SECONDS else None
+
+    if sys.platform == "linux":
+
+        def _wait_for_pidfd(self) -> None:
+            fd = os.pidfd_open(self.pid)
+            try:
+                # The descriptor is held before the look at whose it is: nothing falls between.
+                if self.is_running():
+                    poller = select.poll()
+                    poller.register(fd, select.POLLIN)
+                    poller.poll()
+            finally:
+                os.close(fd)
 
 
 def kill_process_tree(identity: ProcessIdentity) -> None:
