@@ -18,6 +18,8 @@ from zmqruntime.transport.runtime_dir import make_private_dir
 __all__ = ["BoundSockets", "configure_tcp", "has_listener"]
 
 _LINGER_MS = 1000
+# How many replies may wait for a peer that asks and does not read, before they are dropped.
+_MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
 
@@ -34,14 +36,15 @@ class BoundSockets:
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, config: ZMQConfig
     ):
         self.endpoint = endpoint
-        self._lock: filelock.BaseFileLock | None = None
+        self._locks: list[filelock.BaseFileLock] = []
         self._paths: list[Path] = []
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
         self.control.maxmsgsize = config.max_message_bytes
+        self.control.sndhwm = _MAX_UNREAD_REPLIES
+        self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
         self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
-        self.data.xpub_verboser = True
         self.data.sndhwm = config.data_high_water_mark
         try:
             if endpoint.transport_mode is TransportMode.IPC:
@@ -61,24 +64,26 @@ class BoundSockets:
         self.data.close()
         for path in self._paths:  # libzmq leaves them.
             path.unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.release()
+        for lock in self._locks:
+            lock.release()
 
     def _take_paths(self) -> None:
         # libzmq removes whatever lies at an ipc path before it binds, a live server's socket
-        # too. So a lock says who serves, and a path is given to it only when nobody listens.
+        # too. So a lock says who has a port, and its path is used only when nobody listens.
         endpoint = self.endpoint
         make_private_dir(endpoint.directory)
-        lock = filelock.FileLock(endpoint.serve_lock_path, thread_local=False)
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise _in_use(endpoint, endpoint.port) from None
-        self._lock = lock
-        for path, port in (
-            (endpoint.data_path, endpoint.port),
-            (endpoint.control_path, endpoint.control_port),
+        for path, lock_path, port in zip(
+            (endpoint.data_path, endpoint.control_path),
+            endpoint.serve_lock_paths,
+            (endpoint.port, endpoint.control_port),
+            strict=True,
         ):
+            lock = filelock.FileLock(lock_path, thread_local=False)
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                raise _in_use(endpoint, port) from None
+            self._locks.append(lock)
             if has_listener(path):
                 raise _in_use(endpoint, port)
             self._paths.append(path)
@@ -113,10 +118,13 @@ def has_listener(path: Path) -> bool:
     if not stat.S_ISSOCK(mode):
         raise EndpointError(f"{path} is in the way and is no socket: move it, or set runtime_dir")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except BlockingIOError:
+            return True  # Somebody listens, and is too busy to take one more connection.
         except OSError as error:
             raise EndpointError(f"{path} cannot be looked at: {error}") from error
     return True

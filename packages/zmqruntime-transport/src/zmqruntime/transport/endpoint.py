@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Endpoint:
     """The addresses of one server: data on ``port``, control on ``port + offset``.
 
     Raises:
-        EndpointError: a port is out of range, or a socket path is too long for the system.
+        EndpointError: a port is out of range, or a socket path is not one that the system takes.
     """
 
     port: int
@@ -47,10 +48,12 @@ class Endpoint:
                 )
         if self.control_port_offset == 0:
             raise EndpointError("control_port_offset must not be 0: two channels, two ports")
+        if Path(self.app_name).name != self.app_name:
+            raise EndpointError(f"app_name {self.app_name!r} must do as part of a file name")
         if self.transport_mode is TransportMode.IPC:
             limit = ipc_path_limit()
             for path in (self.data_path, self.control_path):
-                size = len(str(path).encode())
+                size = len(os.fsencode(path))
                 if size > limit:
                     raise EndpointError(
                         f"the socket path {path} is {size} bytes long and this system takes "
@@ -74,9 +77,11 @@ class Endpoint:
         return self.directory / f"{self.app_name}-{self.control_port}.sock"
 
     @property
-    def serve_lock_path(self) -> Path:
-        """The lock that a server holds as long as it serves (ipc)."""
-        return self.directory / f"{self.app_name}-{self.port}.serve.lock"
+    def serve_lock_paths(self) -> tuple[Path, Path]:
+        """The locks, one per port, that a server holds as long as it serves (ipc)."""
+        ports = (self.port, self.control_port)
+        first, second = (self.directory / f"{self.app_name}-{port}.serve.lock" for port in ports)
+        return first, second
 
     @property
     def launch_lock_path(self) -> Path:

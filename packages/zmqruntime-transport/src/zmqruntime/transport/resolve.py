@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import zmq
 
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import LOOPBACK, Endpoint
+from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.runtime_dir import default_runtime_dir
 
 __all__ = ["resolve_endpoint"]
@@ -20,10 +23,20 @@ def resolve_endpoint(
     """Return the endpoint for a port, with the configuration's answers where nothing is said.
 
     The transport is IPC where the platform has it and no ``host`` is given.
+
+    Raises:
+        EndpointError: there cannot be such an endpoint on this platform, or at all.
     """
+    # On Windows libzmq may have ipc, yet Python cannot tell there whether a socket file is live.
+    has_ipc = bool(zmq.has("ipc")) and hasattr(socket, "AF_UNIX")
     if transport_mode is None:
-        use_ipc = host is None and zmq.has("ipc")
+        use_ipc = host is None and has_ipc
         transport_mode = TransportMode.IPC if use_ipc else TransportMode.TCP
+    elif transport_mode is TransportMode.IPC:
+        if host is not None:
+            raise EndpointError(f"host {host!r} is for TCP: leave it out, or the transport mode")
+        if not has_ipc:
+            raise EndpointError("this platform has no IPC: use TransportMode.TCP, or say nothing")
     return Endpoint(
         port=config.default_port if port is None else port,
         transport_mode=transport_mode,

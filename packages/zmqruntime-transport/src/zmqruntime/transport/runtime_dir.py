@@ -11,7 +11,7 @@ import platformdirs
 
 from zmqruntime.transport.errors import EndpointError
 
-__all__ = ["default_log_dir", "default_runtime_dir", "make_private_dir"]
+__all__ = ["check_private_dir", "default_log_dir", "default_runtime_dir", "make_private_dir"]
 
 
 def default_runtime_dir(app_name: str) -> Path:
@@ -36,9 +36,25 @@ def make_private_dir(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.lstat()
+    except FileExistsError:
+        pass  # Something is there, and no directory: told below.
     except OSError as error:
         raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+    check_private_dir(directory)
+
+
+def check_private_dir(directory: Path) -> None:
+    """Make sure that nobody else put what is in ``directory``; one that is not there is fine.
+
+    Raises:
+        EndpointError: it is there and somebody else could put files into it.
+    """
+    try:
+        found = directory.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EndpointError(f"the directory {directory} cannot be looked at: {error}") from error
     if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
         return
     if not stat.S_ISDIR(found.st_mode):
