@@ -6,8 +6,6 @@ event after it can be lost to a slow joiner (the XPUB socket reports each; zguid
 
 from __future__ import annotations
 
-from collections import Counter
-
 from zmqruntime.messages import ClientId, ProgressScope, make_topic_prefix
 from zmqruntime.transport.envelope import Caller
 
@@ -21,8 +19,8 @@ class Registrations:
     """The subscriptions seen, the clients registered, and the callers who wait to be."""
 
     def __init__(self) -> None:
-        self._seen: Counter[bytes] = Counter()
-        self._registered: dict[ClientId, ProgressScope] = {}
+        self._seen: set[bytes] = set()
+        self._registered: dict[ClientId, None] = {}
         self._waiting: dict[Caller, tuple[ClientId, ProgressScope]] = {}
 
     @property
@@ -35,10 +33,15 @@ class Registrations:
         """Whether any subscription is there to publish to."""
         return bool(self._seen)
 
+    @property
+    def waiting(self) -> tuple[Caller, ...]:
+        """Who waits to be registered, the longest first."""
+        return tuple(self._waiting)
+
     def register(self, client_id: ClientId, scope: ProgressScope, caller: Caller) -> bool:
         """Register a client whose subscription was seen; else let the caller wait for it."""
         if self._subscribed(client_id, scope):
-            self._registered[client_id] = scope
+            self._registered[client_id] = None
             return True
         self._waiting[caller] = (client_id, scope)
         return False
@@ -53,18 +56,19 @@ class Registrations:
         return waited[0] if waited else None
 
     def saw(self, frame: bytes) -> list[tuple[Caller, ClientId]]:
-        """Take one frame of the XPUB socket; return the callers whose wait it ends."""
+        """Take one frame of the XPUB socket; return the callers whose wait it ends.
+
+        The socket tells of the first of several equal subscriptions, and of the end of the last.
+        """
         if not frame or frame[0] not in (_SUBSCRIBE, _UNSUBSCRIBE):
             return []
         prefix = frame[1:]
         if frame[0] == _SUBSCRIBE:
-            self._seen[prefix] += 1
+            self._seen.add(prefix)
             return self._settle()
-        self._seen[prefix] -= 1
-        if self._seen[prefix] <= 0:
-            del self._seen[prefix]
-            for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:
-                del self._registered[client_id]
+        self._seen.discard(prefix)
+        for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:
+            del self._registered[client_id]
         return []
 
     def _settle(self) -> list[tuple[Caller, ClientId]]:
@@ -72,7 +76,7 @@ class Registrations:
         for caller, (client_id, scope) in list(self._waiting.items()):
             if self._subscribed(client_id, scope):
                 del self._waiting[caller]
-                self._registered[client_id] = scope
+                self._registered[client_id] = None
                 settled.append((caller, client_id))
         return settled
 

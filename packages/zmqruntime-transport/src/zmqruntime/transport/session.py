@@ -6,11 +6,12 @@ a package above derives from it to answer more.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
@@ -20,7 +21,6 @@ from zmqruntime.messages import (
     ErrorReply,
     JsonObject,
     MessageError,
-    OkReply,
     PingRequest,
     PongReply,
     ProcessInfo,
@@ -39,11 +39,13 @@ from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
-from zmqruntime.transport.loop import Loop, Timer
+from zmqruntime.transport.handshake import RegistrationHandshake
+from zmqruntime.transport.loop import Loop, Timer, drain
 from zmqruntime.transport.process import ProcessIdentity
-from zmqruntime.transport.registration import Registrations
 
 __all__ = ["ServerSession"]
+
+_R = TypeVar("_R")
 
 _log = logging.getLogger("zmqruntime.server")
 
@@ -67,7 +69,10 @@ class ServerSession:
         self.endpoint = endpoint
         self.config = config
         self.loop = Loop()
-        self.registrations = Registrations()
+        self._handshake = RegistrationHandshake(
+            self.loop, config.registration_timeout, endpoint.port, self.reply
+        )
+        self.registrations = self._handshake.registrations
         self.finished = threading.Event()
         self.failure: BaseException | None = None
         self.stopping = False
@@ -89,7 +94,7 @@ class ServerSession:
         try:
             sockets = BoundSockets(self._context, self.endpoint, self.config)
         except BaseException:
-            self._context.term()
+            self._context.destroy(linger=0)
             self.loop.close()
             raise
         self._sockets = sockets
@@ -99,13 +104,15 @@ class ServerSession:
     def run(self) -> None:
         """Serve until the session ends. Whatever ends it, everything is given back."""
         try:
-            self.on_start()
-            self.loop.run()
+            try:
+                self.on_start()
+                self.loop.run()
+            finally:
+                self._close()
         except BaseException as error:  # noqa: BLE001 - told by whoever waits for the end
             _log.critical("the server on %s failed", self.endpoint, exc_info=True)
             self.failure = error
         finally:
-            self._close()
             self.finished.set()
 
     def shut_down(self, mode: ShutdownMode) -> None:
@@ -124,13 +131,15 @@ class ServerSession:
         """Close what `on_start` opened; always called."""
 
     def _close(self) -> None:
-        try:
-            self.on_close()
-        finally:
-            if self._sockets is not None:
-                self._sockets.close()
-            self.loop.close()
-            self._context.term()
+        assert self._sockets is not None
+        self.stopping = True
+        with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
+            ends.callback(self._context.destroy)
+            ends.callback(self.loop.close)
+            ends.callback(self._sockets.close)
+            ends.callback(self._handshake.end)
+            ends.callback(self.became_ready)
+            ends.callback(self.on_close)
 
     # -- what a derived session says ------------------------------------------------------
 
@@ -154,10 +163,11 @@ class ServerSession:
             case PingRequest():
                 self._ping(request, caller)
             case RegisterProgressRequest():
-                self._register(request, caller)
+                # The subscription may lie unread on the other socket: look before anyone waits.
+                self._read_subscriptions()
+                self._handshake.register(request, caller)
             case UnregisterProgressRequest():
-                self.registrations.unregister(request.client_id)
-                self._acknowledge(caller, request.client_id)
+                self._handshake.unregister(request, caller)
             case ShutdownRequest():
                 self.reply(caller, ShutdownAckReply(mode=request.mode))
                 _log.info("shutdown (%s) was requested", request.mode)
@@ -173,7 +183,7 @@ class ServerSession:
 
     def reply(self, caller: Caller, message: Reply) -> None:
         """Send the one reply that ``caller`` is owed."""
-        if caller.request_id is not None:
+        if message.request_id != caller.request_id:
             message = message.model_copy(update={"request_id": caller.request_id})
         self._send_reply(caller, encode(message))
 
@@ -187,29 +197,28 @@ class ServerSession:
         self._sockets.data.send_multipart((topic, frame), zmq.NOBLOCK)
 
     def became_ready(self) -> None:
-        """Answer the pings that waited for it."""
+        """Answer the pings that waited for it; or for the end, if that comes first."""
         held, self._held_pings = self._held_pings, {}
         for caller, (request, timer) in held.items():
             timer.cancel()
-            self._pong(request, caller)
+            self._answer(caller, self._pong, request)
 
     def _send_reply(self, caller: Caller, frame: bytes) -> None:
         assert self._sockets is not None
         try:
             self._sockets.control.send_multipart((*caller.envelope, frame), zmq.NOBLOCK)
         except zmq.Again:
-            _log.warning("a reply was dropped: its client takes none")
+            _log.warning("a reply was dropped: its client asks, and takes no replies")
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:  # Who asked is gone.
+                raise
 
     # -- what it receives ---------------------------------------------------------------------
 
     def _read_control(self) -> None:
         assert self._sockets is not None
         control = self._sockets.control
-        for _ in range(_BATCH):
-            try:
-                frames = control.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in drain(control, _BATCH):
             self._take_request(frames)
             if self.loop.stopping:
                 return
@@ -222,17 +231,23 @@ class ServerSession:
             if isinstance(body, DecodeError):
                 raise body
             request = decode_request(body)
-            caller = Caller(envelope, request.request_id, self._requests)
-            self.handle_request(request, caller)
         except MessageError as error:
-            self._send_reply(caller, encode(make_error_reply(error)))
+            self.reply(caller, make_error_reply(error))
+            return
+        caller = Caller(envelope, request.request_id, self._requests)
+        self._answer(caller, self.handle_request, request)
+
+    def _answer(self, caller: Caller, answer: Callable[[_R, Caller], None], request: _R) -> None:
+        try:
+            answer(request, caller)
+        except MessageError as error:
+            self.reply(caller, make_error_reply(error))
         except Exception as error:  # noqa: BLE001 - one request must not end the server
             _log.exception("a request could not be answered")
             self.refuse(
                 caller,
                 ErrorCode.INTERNAL,
-                f"the server failed to answer this request ({type(error).__name__}: {error}); "
-                "its log has more",
+                f"the server failed to answer this request ({error!r}); its log has more",
             )
 
     def _read_subscriptions(self) -> None:
@@ -243,10 +258,9 @@ class ServerSession:
                 frame = data.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            for caller, client_id in self.registrations.saw(frame):
-                self._acknowledge(caller, client_id)
+            self._handshake.saw(frame)
 
-    # -- ping and registration ------------------------------------------------------------------
+    # -- ping ---------------------------------------------------------------------------------
 
     def _ping(self, request: PingRequest, caller: Caller) -> None:
         if self.ready or not request.wait_seconds:
@@ -255,7 +269,7 @@ class ServerSession:
 
         def stop_waiting() -> None:
             del self._held_pings[caller]
-            self._pong(request, caller)
+            self._answer(caller, self._pong, request)
 
         timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
         self._held_pings[caller] = (request, timer)
@@ -278,29 +292,4 @@ class ServerSession:
                 details=self._describe(),
                 **self.describe_work(request.limit),
             ),
-        )
-
-    def _register(self, request: RegisterProgressRequest, caller: Caller) -> None:
-        # The subscription may lie unread on the other socket: look before making anyone wait.
-        self._read_subscriptions()
-        if self.registrations.register(request.client_id, request.scope, caller):
-            self._acknowledge(caller, request.client_id)
-            return
-        timeout = self.config.registration_timeout
-
-        def give_up() -> None:
-            if client_id := self.registrations.give_up(caller):
-                self.refuse(
-                    caller,
-                    ErrorCode.NOT_SUBSCRIBED,
-                    f"no subscription to '{client_id}/' was seen within {timeout:g} s: connect a "
-                    f"SUB socket to the data port {self.endpoint.port} and subscribe first",
-                )
-
-        self.loop.call_at(time.monotonic() + timeout, give_up)
-
-    def _acknowledge(self, caller: Caller, client_id: str) -> None:
-        self.reply(
-            caller,
-            OkReply(client_id=client_id, progress_subscribers=self.registrations.clients),
         )
