@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
-import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
-
-from zmq.utils.win32 import allow_interrupt
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.logfile import LogFile
+from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
 from zmqruntime.transport.session import ServerSession
+from zmqruntime.transport.signals import ending_on_signals
 
 __all__ = ["ZMQServer"]
 
@@ -56,16 +53,14 @@ class ZMQServer:
         self._config = config or ZMQConfig()
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
         self._log_file_path = None if log_file_path is None else str(log_file_path)
-        self._session: ServerSession | None = None
-        self._thread: threading.Thread | None = None
-        self._log_handler: logging.Handler | None = None
+        self._run: _Run | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What a worker process gets is a server that was never started.
-        return self.__dict__ | {"_session": None, "_thread": None, "_log_handler": None}
+        return self.__dict__ | {"_run": None}
 
     def __enter__(self) -> Self:
-        if self._session is None:
+        if self._run is None:
             self.start()
         return self
 
@@ -90,7 +85,7 @@ class ZMQServer:
     @property
     def running(self) -> bool:
         """Whether it serves now."""
-        return self._session is not None and not self._session.finished.is_set()
+        return self._run is not None and not self._run.session.finished.is_set()
 
     def describe(self) -> JsonObject:
         """Return what a pong tells as ``details``. To be overridden; called for every ping."""
@@ -102,52 +97,75 @@ class ZMQServer:
         Raises:
             AddressInUse: something else holds a port or path; it is left alone.
             EndpointError: an address or its directory cannot be used.
-            RuntimeError: it runs already.
+            OSError: the log file cannot be written.
+            RuntimeError: it was started and not stopped.
         """
-        if self._session is not None:
+        if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
-        session = self._make_session()
-        session.open()
-        self._open_log()
-        self._session = session
-        self._thread = threading.Thread(
-            target=session.run, name=f"zmqruntime-server-{self.port}", daemon=True
-        )
-        self._thread.start()
+        log_file = None if self._log_file_path is None else LogFile(self._log_file_path)
+        try:
+            session = self._make_session()
+            session.open()
+        except BaseException:
+            if log_file is not None:
+                log_file.close()
+            raise
+        self._run = _Run(session, log_file)
         atexit.register(self.stop)
         _log.info("%s serves on %s", type(self).__name__, self._endpoint)
+        if not self._endpoint.is_local:
+            _log.warning(
+                "%s accepts anybody who reaches it over the network: the channel is neither "
+                "encrypted nor authenticated. Keep it on loopback, or behind an SSH tunnel",
+                self._endpoint,
+            )
 
-    def serve_forever(self) -> None:
+    def serve_forever(self, *, owner: ProcessIdentity | None = None) -> None:
         """Serve until a shutdown request, SIGTERM or Ctrl-C; a second one ends it at once.
+
+        Args:
+            owner: a process with which this server ends, however that one ends.
 
         Raises:
             Exception: whatever ended the server, when it was not asked to end.
         """
-        if self._session is None:
-            self.start()
-        assert self._session is not None
-        with self._signals():
-            self._session.finished.wait()
-        failure = self._session.failure
-        self.stop()
-        if failure is not None:
-            raise failure
+        signals = 0
+
+        def on_signal() -> None:
+            nonlocal signals
+            signals += 1
+            if self._run is not None:
+                self._run.ask_to_end(at_once=signals > 1)
+
+        with ending_on_signals(on_signal):
+            if self._run is None:
+                self.start()
+            run = self._run
+            assert run is not None
+            if signals:  # It came while nobody was there to be told.
+                run.ask_to_end()
+            if owner is not None:
+                run.end_with(owner)
+            run.session.finished.wait()
+            self.stop()
+        if run.session.failure is not None:
+            raise run.session.failure
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the server and wait for it; nothing to do when it does not run.
 
-        What runs is interrupted. After ``timeout`` seconds it is ended by force.
+        What runs is interrupted. After ``timeout`` seconds it is ended by force. In the
+        server's own thread, in `describe` for one, this only begins to end it.
         """
-        session, thread = self._session, self._thread
-        if session is None or thread is None:
+        run = self._run
+        if run is None:
             return
-        session.loop.post(lambda: session.shut_down(ShutdownMode.NOW))
-        if not session.finished.wait(timeout):
-            session.loop.post(session.abort)
-        thread.join()
-        self._session = self._thread = None
+        run.ask_to_end()
+        if run.runs_here:
+            return
+        run.wait(timeout)
+        self._run = None
         atexit.unregister(self.stop)
-        self._close_log()
 
     def _make_session(self) -> ServerSession:
         return ServerSession(
@@ -159,46 +177,42 @@ class ZMQServer:
             describe=self.describe,
         )
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn Ctrl-C and SIGTERM into a shutdown; the second one into an abort."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        session = self._session
-        assert session is not None
-        asked = False
 
-        def end() -> None:
-            nonlocal asked
-            if asked:
-                session.loop.post(session.abort)
-            else:
-                session.loop.post(lambda: session.shut_down(ShutdownMode.NOW))
-            asked = True
+class _Run:
+    """A server from its start to its stop: a session, the thread it lives in, a log file."""
 
-        def on_signal(signum: int, _: FrameType | None) -> None:
-            end()
+    def __init__(self, session: ServerSession, log_file: LogFile | None) -> None:
+        self.session = session
+        self._log_file = log_file
+        self._thread = threading.Thread(
+            target=session.run, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
+        )
+        self._thread.start()
 
-        before = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            # Python's handlers do not run on Windows while the main thread waits.
-            with allow_interrupt(end):
-                yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+    @property
+    def runs_here(self) -> bool:
+        """Whether this is the server's own thread."""
+        return threading.current_thread() is self._thread
 
-    def _open_log(self) -> None:
-        if self._log_file_path is None:
-            return
-        handler = logging.FileHandler(self._log_file_path, encoding="utf-8", delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger("zmqruntime").addHandler(handler)
-        self._log_handler = handler
+    def ask_to_end(self, *, at_once: bool = False) -> None:
+        """Let the session end. For any thread, and for signal handlers."""
+        session = self.session
+        session.loop.post(session.abort if at_once else lambda: session.shut_down(ShutdownMode.NOW))
 
-    def _close_log(self) -> None:
-        if self._log_handler is not None:
-            logging.getLogger("zmqruntime").removeHandler(self._log_handler)
-            self._log_handler.close()
-            self._log_handler = None
+    def end_with(self, owner: ProcessIdentity) -> None:
+        """Ask the session to end as soon as ``owner`` has ended, or if it has ended already."""
+
+        def watch() -> None:
+            owner.wait()
+            _log.info("the owner (process %d) has ended", owner.pid)
+            self.ask_to_end()
+
+        threading.Thread(target=watch, name="zmqruntime-owner", daemon=True).start()
+
+    def wait(self, timeout: float) -> None:
+        """Wait for the end, which comes at once after ``timeout`` seconds. Any number of times."""
+        if not self.session.finished.wait(timeout):
+            self.ask_to_end(at_once=True)
+        self._thread.join()
+        if self._log_file is not None:
+            self._log_file.close()
