@@ -45,7 +45,7 @@ class ServerArguments:
         )
 
     def to_command_line(self) -> list[str]:
-        """Return the options that `from_namespace` reads."""
+        """Return the options that `from_namespace` reads: all that concerns a server."""
         config = self.config
         options: dict[str, object | None] = {
             "--port": self.port,
@@ -55,15 +55,13 @@ class ServerArguments:
             "--app-name": config.app_name,
             "--runtime-dir": config.runtime_dir,
             "--max-message-bytes": config.max_message_bytes,
+            "--registration-timeout": config.registration_timeout,
+            "--data-high-water-mark": config.data_high_water_mark,
             "--log-file": self.log_file_path,
             "--owner": f"{self.owner.pid}:{self.owner.create_time!r}" if self.owner else None,
         }
-        return [
-            part
-            for option, value in options.items()
-            if value is not None
-            for part in (option, str(value))
-        ]
+        # In one word each: a value may begin with a dash.
+        return [f"{option}={value}" for option, value in options.items() if value is not None]
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +75,8 @@ class ServerArguments:
         add("--app-name", default=default.app_name, help="first part of socket file names")
         add("--runtime-dir", type=Path, help="directory of socket files")
         add("--max-message-bytes", type=int, default=default.max_message_bytes)
+        add("--registration-timeout", type=float, default=default.registration_timeout)
+        add("--data-high-water-mark", type=int, default=default.data_high_water_mark)
         add("--log-file", type=Path, help="where log records go, appended")
         add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
 
@@ -92,6 +92,8 @@ class ServerArguments:
                 app_name=options.app_name,
                 runtime_dir=options.runtime_dir,
                 max_message_bytes=options.max_message_bytes,
+                registration_timeout=options.registration_timeout,
+                data_high_water_mark=options.data_high_water_mark,
             ),
             owner=options.owner,
             log_file_path=options.log_file,

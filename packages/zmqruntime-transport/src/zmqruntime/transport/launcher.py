@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import site
 import subprocess
 import sys
+import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +68,8 @@ class SubprocessLauncher(ServerLauncher):
     """Runs a command as a server, with its output in a log file.
 
     Args:
-        command: what to run; the options of `ServerArguments` are appended.
+        command: what to run; the options of `ServerArguments` are appended. When it is this
+            Python (``sys.executable``), the server can import what this program can.
         environment: variables to set beside the inherited ones.
         log_file_path: where stdout and stderr go, appended; None: the platform's log directory.
     """
@@ -100,7 +103,7 @@ class SubprocessLauncher(ServerLauncher):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=os.environ | self._environment,
+                    env=os.environ | self._import_path() | self._environment,
                     # Neither a Ctrl-C nor the end of this terminal reaches the server: on
                     # POSIX by a session, on Windows by a process group of its own.
                     start_new_session=True,
@@ -110,7 +113,13 @@ class SubprocessLauncher(ServerLauncher):
             raise LaunchFailed(
                 f"the server could not be started: {error}; command: {' '.join(command)}"
             ) from error
+        _outliving[:] = [child for child in _outliving if child.poll() is None] + [process]
         return _LaunchedSubprocess(process, log_path, started_at_byte)
+
+    def _import_path(self) -> dict[str, str]:
+        if self._command[:1] != (sys.executable,) or not (added := _added_import_path()):
+            return {}
+        return {"PYTHONPATH": os.pathsep.join(added)}
 
     def _default_log_path(self, endpoint: Endpoint, config: ZMQConfig) -> Path:
         directory = config.log_dir or default_log_dir(config.app_name)
@@ -128,6 +137,10 @@ class _Child(subprocess.Popen[bytes]):
         self.poll()
         if self.returncode is not None:
             super().__del__()
+
+
+# Every child that was running when last looked at, so that none stays a zombie for good.
+_outliving: list[_Child] = []
 
 
 class _LaunchedSubprocess(LaunchedServer):
@@ -160,6 +173,20 @@ class _LaunchedSubprocess(LaunchedServer):
         except OSError as error:
             return f"(its log {self._log_path} cannot be read: {error})"
         return "\n".join([f"the end of {self._log_path}:", *lines[-_TAIL_LINES:]]) if lines else ""
+
+
+def _added_import_path() -> list[str]:
+    """Return the directories that this program imports from, and a fresh Python would not."""
+    # The rest is left out: the variable reaches all that the server starts, and another Python
+    # among that must not find this one's library.
+    library = Path(sysconfig.get_path("stdlib"))
+    fresh = {library, *map(Path, (*site.getsitepackages(), site.getusersitepackages()))}
+    archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    return [
+        str(path)
+        for path in map(Path.absolute, map(Path, sys.path))
+        if path.name != archive and fresh.isdisjoint((path, *path.parents))
+    ]
 
 
 def _creation_flags() -> int:
