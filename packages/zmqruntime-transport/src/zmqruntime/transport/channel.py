@@ -7,6 +7,7 @@ ends or is refused, so nobody waits for an answer that cannot come.
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 
 import zmq
@@ -16,24 +17,31 @@ from zmqruntime.transport.binding import configure_tcp
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import EndpointError
 
 __all__ = ["Channel", "Outcome"]
 
-_ENDS = zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-_FOREIGN = zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-_REFUSALS = zmq.Event.CLOSED
-_ARRIVALS = zmq.Event.HANDSHAKE_SUCCEEDED
+_EVENTS = (
+    zmq.Event.CONNECTED
+    | zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.CLOSED
+)
 
 _RECONNECT_MS = 20
 _NEVER = -1
 
 
 class Outcome(Enum):
-    """Why a channel has no answer."""
+    """Why a channel has no answer, in words that follow a colon."""
 
-    SILENCE = "the time is up"
+    SILENCE = "it did not answer in time"
+    UNGREETED = "no ZeroMQ peer greeted from there in time"
     REFUSED = "nobody listens there"
     LOST = "the connection ended"
+    DROPPED = "whoever listens there ended the connection without a greeting of ZeroMQ"
     FOREIGN = "whoever listens there does not speak ZMTP"
 
 
@@ -42,6 +50,9 @@ class Channel:
 
     Args:
         patient: keep trying to connect when nobody listens yet, as libzmq does by itself.
+
+    Raises:
+        EndpointError: the address is none.
     """
 
     def __init__(
@@ -57,47 +68,63 @@ class Channel:
         self._socket.maxmsgsize = -1  # The server is trusted; its pong says what it sends.
         self._socket.reconnect_ivl = _RECONNECT_MS if patient else _NEVER
         configure_tcp(self._socket, endpoint)
-        self._monitor = self._socket.get_monitor_socket(_ENDS | _FOREIGN | _REFUSALS | _ARRIVALS)
+        self._monitor = self._socket.get_monitor_socket(_EVENTS)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
-        self._connected = False
+        self._silence = Outcome.UNGREETED
         self.patient = patient
-        self._socket.connect(endpoint.control_address)
+        try:
+            self._socket.connect(endpoint.control_address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise EndpointError(
+                f"{endpoint.control_address} cannot be connected to: {error}"
+            ) from error
 
     def send(self, frame: bytes) -> None:
         """Send one request; it waits in the socket until there is a connection."""
-        self._socket.send_multipart((b"", frame))
+        # With no connection, and none to come, it would wait forever: `receive` tells why.
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart((b"", frame), zmq.NOBLOCK)
 
     def receive(self, deadline: Deadline) -> bytes | Outcome:
         """Return the next reply, or why there is none by ``deadline``."""
         while True:
-            if self._socket in (ready := self._poll(deadline)):
+            ready = dict(self._poller.poll(deadline.poll_ms))
+            if self._socket in ready:
                 return self._socket.recv_multipart()[-1]
             if not ready:
-                return Outcome.SILENCE
+                return self._silence
             if outcome := self._read_monitor():
-                return outcome
+                return self._take_last_reply() or outcome
 
     def close(self) -> None:
         """Drop the connection and whatever is under way on it."""
-        self._socket.disable_monitor()
+        with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
+            self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close()
 
-    def _poll(self, deadline: Deadline) -> dict[object, int]:
-        remaining = deadline.remaining
-        timeout = None if remaining == float("inf") else round(remaining * 1000 + 0.5)
-        return dict(self._poller.poll(timeout))
+    def _take_last_reply(self) -> bytes | None:
+        # It may have come between the looks at the two sockets, and then the end with it.
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK)[-1]
+        except zmq.Again:
+            return None
 
     def _read_monitor(self) -> Outcome | None:
         event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-        if event == _ARRIVALS:
-            self._connected = True
-            return None
-        if event == _FOREIGN:
-            return Outcome.FOREIGN
-        if event == _REFUSALS:
-            # After DISCONNECTED a CLOSED follows; that is the same end told twice.
-            return None if self._connected else Outcome.REFUSED
-        return Outcome.LOST
+        match event:
+            case zmq.Event.CONNECTED:
+                self._silence = Outcome.UNGREETED
+            case zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._silence = Outcome.SILENCE
+            case zmq.Event.CLOSED:
+                self._silence = Outcome.REFUSED
+                return Outcome.REFUSED
+            case zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
+                return Outcome.FOREIGN
+            case _:
+                return Outcome.LOST if self._silence is Outcome.SILENCE else Outcome.DROPPED
+        return None

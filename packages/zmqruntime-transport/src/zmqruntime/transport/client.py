@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Self
-
-import zmq
 
 from zmqruntime.messages import (
     ErrorReply,
@@ -15,23 +12,20 @@ from zmqruntime.messages import (
     PongReply,
     Reply,
     Request,
+    ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
 )
 from zmqruntime.transport.config import TransportMode, ZMQConfig
-from zmqruntime.transport.control import ControlClient
+from zmqruntime.transport.connection import Connection
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.errors import ConnectionFailed, NotConnected, ServerLost, TransportError
-from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
-from zmqruntime.transport.process import ProcessIdentity, describe_exit
+from zmqruntime.transport.errors import NotConnected, TransportError
+from zmqruntime.transport.launcher import ServerLauncher
 from zmqruntime.transport.resolve import resolve_endpoint
-from zmqruntime.transport.startup import attach_or_launch
 from zmqruntime.transport.subscriber import Subscriber
 
 __all__ = ["ZMQClient"]
-
-_STOP_OWNED_SECONDS = 10.0
 
 
 class ZMQClient:
@@ -62,7 +56,7 @@ class ZMQClient:
         self._launcher = launcher
         self._persistent = persistent
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
         self.connect()
@@ -98,26 +92,38 @@ class ZMQClient:
             ConnectionFailed: nobody listens and there is no launcher, or it is no server.
             LaunchFailed: the launched server ended, or did not get ready; says why.
             RequestTimeout: a server is there but did not get ready in time.
+            EndpointError: the directory of the socket files is not this user's alone.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
         deadline = Deadline.after(seconds)
-        with self._lock:
-            if self._connection is None:
-                self._connection = _Connection(
-                    self._endpoint, self._config, owns_server=not self._persistent
-                ).establish(self._launcher, deadline)
-            return self._connection.pong
+        if (connection := self._connection) is None:
+            with self._lock:
+                if (connection := self._connection) is None:
+                    connection = Connection(
+                        self._endpoint, self._config, owns_server=not self._persistent
+                    ).establish(self._launcher, deadline)
+                    self._connection = connection
+        return connection.pong
 
     def disconnect(self) -> None:
         """Close everything this client opened, and end a server that it owns.
 
         Calls under way in other threads end with `NotConnected`.
+
+        Raises:
+            RuntimeError: it was called from a subscriber's callback; nothing was closed.
         """
+        if (connection := self._connection) is None:
+            return
+        connection.check_thread()
         with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            self._before_close()
-            connection.close()
+            if self._connection is not connection:
+                return  # Another thread was faster.
+            try:
+                self._before_close()
+            finally:
+                self._connection = None
+                connection.close()
 
     def ping(self, timeout: float | None = None, *, limit: int = 100) -> PongReply:
         """Ask the server how it is.
@@ -127,10 +133,9 @@ class ZMQClient:
             limit: how many running and how many queued executions to list.
         """
         reply = self.request(PingRequest(limit=limit), timeout)
-        if isinstance(reply, PongReply):
-            return reply
-        reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
-        raise ConnectionFailed(f"the ping was refused: {reason}")
+        if not isinstance(reply, PongReply):
+            raise _refusal(reply, "ping")
+        return reply
 
     def shutdown_server(
         self, mode: ShutdownMode = ShutdownMode.DRAIN, timeout: float | None = None
@@ -139,7 +144,9 @@ class ZMQClient:
 
         Returns when the server has agreed, which is before it has ended.
         """
-        self.request(ShutdownRequest(mode=mode), timeout)
+        reply = self.request(ShutdownRequest(mode=mode), timeout)
+        if not isinstance(reply, ShutdownAckReply):
+            raise _refusal(reply, "shutdown")
 
     def request(
         self, request: Request, timeout: float | None = None, *, hold: float = 0.0
@@ -167,13 +174,17 @@ class ZMQClient:
         on_message: Callable[[bytes, bytes], None],
         on_connection: Callable[[bool], None],
     ) -> Subscriber:
-        """Open a data connection; its owner closes it before `disconnect`."""
+        """Open a data connection; `disconnect` closes it, if its owner has not.
+
+        Raises:
+            NotConnected: `connect` was not called, or `disconnect` was.
+        """
         return self._connected().subscribe(prefixes, on_message, on_connection)
 
     def _before_close(self) -> None:
         """Take leave of the server, while there still is a connection. To be extended."""
 
-    def _connected(self) -> _Connection:
+    def _connected(self) -> Connection:
         connection = self._connection
         if connection is None:
             raise NotConnected(
@@ -182,81 +193,6 @@ class ZMQClient:
         return connection
 
 
-class _Connection:
-    """What `connect` opens and `disconnect` closes, and whether its server still lives."""
-
-    def __init__(self, endpoint: Endpoint, config: ZMQConfig, *, owns_server: bool) -> None:
-        self.pong: PongReply
-        self._endpoint = endpoint
-        self._config = config
-        self._owns_server = owns_server
-        self._server: LaunchedServer | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._control = ControlClient(self._context, endpoint, config)
-
-    def establish(self, launcher: ServerLauncher | None, deadline: Deadline) -> Self:
-        try:
-            self.pong, self._server = attach_or_launch(
-                self._control,
-                self._endpoint,
-                self._config,
-                launcher,
-                persistent=not self._owns_server,
-                deadline=deadline,
-            )
-        except BaseException:
-            self._control.close()
-            self._context.term()
-            raise
-        self._control.max_message_bytes = self.pong.max_message_bytes
-        return self
-
-    def request(self, request: Request, deadline: Deadline, hold: float) -> Reply:
-        try:
-            return self._control.request(
-                request, deadline, hold=hold, on_refused=self._raise_if_lost
-            )
-        except ConnectionFailed as error:
-            raise ServerLost(
-                f"{error}. The server was there before", exit_code=self._exit_code()
-            ) from error
-
-    def subscribe(
-        self,
-        prefixes: Sequence[bytes],
-        on_message: Callable[[bytes, bytes], None],
-        on_connection: Callable[[bool], None],
-    ) -> Subscriber:
-        return Subscriber(
-            self._context, self._endpoint, self._config, prefixes, on_message, on_connection
-        )
-
-    def close(self) -> None:
-        try:
-            if self._owns_server and self._server is not None:
-                self._end_server(self._server)
-        finally:
-            self._control.close()
-            self._context.term()
-
-    def _end_server(self, server: LaunchedServer) -> None:
-        deadline = Deadline.after(_STOP_OWNED_SECONDS)
-        with contextlib.suppress(TransportError):  # It may be gone already.
-            self.request(ShutdownRequest(mode=ShutdownMode.NOW), deadline, hold=0.0)
-        if server.wait(deadline.remaining) is None:
-            server.kill()
-
-    def _raise_if_lost(self) -> None:
-        process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
-        if not self._endpoint.is_local or process.is_running():
-            return
-        # A process counts as ended a moment before its parent can read how.
-        code = self._server.wait(1.0) if self._server is not None else None
-        how = f" with {describe_exit(code)}" if code is not None else ""
-        raise ServerLost(
-            f"the server on {self._endpoint} (process {process.pid}) has ended{how}",
-            exit_code=code,
-        )
-
-    def _exit_code(self) -> int | None:
-        return self._server.exit_code() if self._server is not None else None
+def _refusal(reply: Reply, what: str) -> TransportError:
+    reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
+    return TransportError(f"the server refused a {what} request: {reason}")

@@ -29,10 +29,12 @@ __all__ = ["ControlClient"]
 
 _MAX_DROPS = 3
 """How often one request may end its connection before it is given up."""
+_DROPS = frozenset({Outcome.LOST, Outcome.DROPPED})
+_SILENCES = frozenset({Outcome.SILENCE, Outcome.UNGREETED})
 
 
-def _nothing() -> None:
-    """Take a refused connection as it is."""
+def _nothing(_: Outcome) -> None:
+    """Take a broken connection as it is."""
 
 
 class ControlClient:
@@ -59,7 +61,7 @@ class ControlClient:
         deadline: Deadline,
         *,
         hold: float = 0.0,
-        on_refused: Callable[[], None] = _nothing,
+        on_broken: Callable[[Outcome], None] = _nothing,
     ) -> Reply:
         """Send a request and return its reply.
 
@@ -67,7 +69,7 @@ class ControlClient:
             request: what to ask. Asking it twice has to be safe.
             deadline: the end of all tries together.
             hold: how long, in seconds, the server was asked to hold the reply.
-            on_refused: called whenever a connection is refused or has ended. It raises when
+            on_broken: called whenever a connection is refused or has ended. It raises when
                 there is no point in trying on; else the request goes out again.
 
         Raises:
@@ -77,7 +79,8 @@ class ControlClient:
             MessageTooLarge: the server would not take it.
             MessageError: the reply is none of this protocol's.
         """
-        request = request.model_copy(update={"request_id": str(next(self._numbers))})
+        request_id = request.request_id or str(next(self._numbers))
+        request = request.model_copy(update={"request_id": request_id})
         frame = encode(request)
         self._check_size(request, frame)
         drops = 0
@@ -85,16 +88,18 @@ class ControlClient:
             channel = self._take()
             while True:
                 until = deadline.within(hold + self._config.retry_interval)
-                answer = self._try(channel, request, frame, until, on_refused)
+                answer = self._try(channel, request, frame, until, on_broken)
                 if not isinstance(answer, Outcome):
                     self._give_back(channel)
                     return answer
-                if answer is Outcome.LOST:
+                if answer in _DROPS:
                     drops += 1
-                if answer is Outcome.FOREIGN or drops > _MAX_DROPS or deadline.expired:
+                if answer is Outcome.FOREIGN:
                     raise self._failure(request, answer)
-                if answer is not Outcome.SILENCE:
-                    on_refused()
+                if answer not in _SILENCES:
+                    on_broken(answer)
+                if drops > _MAX_DROPS or deadline.expired:
+                    raise self._failure(request, answer)
                 channel = self._open(patient=True)
         except zmq.ContextTerminated:
             raise self._not_connected() from None
@@ -113,7 +118,7 @@ class ControlClient:
         request: Request,
         frame: bytes,
         until: Deadline,
-        on_refused: Callable[[], None],
+        on_broken: Callable[[Outcome], None],
     ) -> Reply | Outcome:
         """Send once and wait; a channel that brought no reply is closed on the way out."""
         done = False
@@ -121,8 +126,8 @@ class ControlClient:
             channel.send(frame)
             while True:
                 answer = channel.receive(until)
-                if answer is Outcome.REFUSED and channel.patient:
-                    on_refused()
+                if answer is Outcome.REFUSED and channel.patient and not until.expired:
+                    on_broken(answer)
                 elif isinstance(answer, Outcome):
                     return answer
                 elif (reply := decode_reply(answer)).request_id in (request.request_id, None):
@@ -160,14 +165,10 @@ class ControlClient:
             )
 
     def _failure(self, request: Request, outcome: Outcome) -> TransportError:
+        what = f"a {request.type} request to {self._endpoint} was not answered: {outcome.value}"
         if outcome is Outcome.SILENCE:
-            return RequestTimeout(
-                f"no answer to a {request.type} request from {self._endpoint} in time; it may "
-                "have been done"
-            )
-        return ConnectionFailed(
-            f"a {request.type} request to {self._endpoint} was not answered: {outcome.value}"
-        )
+            return RequestTimeout(f"{what}; what it asks may have been done")
+        return RequestTimeout(what) if outcome in _SILENCES else ConnectionFailed(what)
 
     def _not_connected(self) -> NotConnected:
         return NotConnected(f"the client of {self._endpoint} is not connected")

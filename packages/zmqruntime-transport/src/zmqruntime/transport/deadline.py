@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 __all__ = ["Deadline"]
 
 _Clock = Callable[[], float]
+
+# Windows reads a poll's time as a signed 32-bit number of milliseconds.
+_MAX_POLL_MS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,14 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, 0 when it has passed."""
         return max(0.0, self.at - self.clock())
+
+    @property
+    def poll_ms(self) -> int | None:
+        """What is left in whole milliseconds, rounded up, as a poller takes it; None: no limit."""
+        remaining = self.remaining
+        if remaining == float("inf"):
+            return None
+        return math.ceil(min(remaining * 1000, _MAX_POLL_MS))
 
     @property
     def expired(self) -> bool:

@@ -7,17 +7,27 @@ from collections.abc import Callable, Iterator
 
 import filelock
 
-from zmqruntime.messages import MAX_WAIT_SECONDS, ErrorReply, PingRequest, PongReply
-from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.messages import (
+    MAX_WAIT_SECONDS,
+    ErrorReply,
+    MessageError,
+    PingRequest,
+    PongReply,
+)
+from zmqruntime.transport.channel import Outcome
+from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.control import ControlClient
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process import describe_exit
-from zmqruntime.transport.runtime_dir import make_private_dir
+from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
 
 __all__ = ["attach_or_launch"]
+
+
+_HELD_PART = 0.9
 
 
 class _NobodyThere(Exception):
@@ -42,7 +52,10 @@ def attach_or_launch(
         ConnectionFailed: nobody listens and there is no launcher, or who listens is no server.
         LaunchFailed: the launched server ended, or was not ready in time and was ended.
         RequestTimeout: a server is there but does not get ready in time.
+        EndpointError: somebody else could have put the socket file there.
     """
+    if endpoint.transport_mode is TransportMode.IPC:
+        check_private_dir(endpoint.directory)
     try:
         return _attach(control, deadline), None
     except _NobodyThere:
@@ -76,16 +89,17 @@ def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
 
 
 def _attach(control: ControlClient, deadline: Deadline) -> PongReply:
-    def refused() -> None:
-        raise _NobodyThere
+    def on_broken(outcome: Outcome) -> None:
+        if outcome is Outcome.REFUSED:
+            raise _NobodyThere
 
-    return _ping_until_ready(control, deadline, refused)
+    return _ping_until_ready(control, deadline, on_broken)
 
 
 def _await_ready(
     control: ControlClient, endpoint: Endpoint, server: LaunchedServer, deadline: Deadline
 ) -> PongReply:
-    def refused() -> None:
+    def on_broken(_: Outcome) -> None:
         if (code := server.exit_code()) is not None:
             raise LaunchFailed(
                 f"the server launched for {endpoint} ended with {describe_exit(code)} "
@@ -95,7 +109,7 @@ def _await_ready(
             )
 
     try:
-        return _ping_until_ready(control, deadline, refused)
+        return _ping_until_ready(control, deadline, on_broken)
     except (RequestTimeout, ConnectionFailed) as error:
         if isinstance(error, LaunchFailed):
             raise
@@ -110,20 +124,32 @@ def _await_ready(
 
 
 def _ping_until_ready(
-    control: ControlClient, deadline: Deadline, on_refused: Callable[[], None]
+    control: ControlClient, deadline: Deadline, on_broken: Callable[[Outcome], None]
 ) -> PongReply:
+    pong: PongReply | None = None
     while True:
-        hold = min(deadline.remaining, MAX_WAIT_SECONDS)
-        reply = control.request(
-            PingRequest(limit=0, wait_seconds=hold), deadline, hold=hold, on_refused=on_refused
-        )
-        if isinstance(reply, PongReply):
-            if reply.ready:
-                return reply
-            if deadline.expired:
-                raise RequestTimeout(
-                    f"the server {reply.server} (process {reply.process.pid}) is not ready in time"
-                )
-        else:
+        # The server holds its answer; for a bit less than our time, so that we hear it.
+        hold = min(_HELD_PART * deadline.remaining, MAX_WAIT_SECONDS)
+        request = PingRequest(limit=0, wait_seconds=hold)
+        try:
+            reply = control.request(request, deadline, hold=hold, on_broken=on_broken)
+        except MessageError as error:
+            raise ConnectionFailed(f"who listens there is no server: {error}") from error
+        except RequestTimeout:
+            if pong is None:
+                raise
+            raise _not_ready(pong) from None
+        if not isinstance(reply, PongReply):
             reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
             raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")
+        if reply.ready:
+            return reply
+        if deadline.expired:
+            raise _not_ready(reply)
+        pong = reply
+
+
+def _not_ready(pong: PongReply) -> RequestTimeout:
+    return RequestTimeout(
+        f"the server {pong.server} (process {pong.process.pid}) is not ready in time"
+    )

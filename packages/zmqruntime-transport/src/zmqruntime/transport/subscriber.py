@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from zmq.utils.monitor import parse_monitor_message
 from zmqruntime.transport.binding import configure_tcp
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.loop import Loop
+from zmqruntime.transport.loop import Loop, drain
 
 __all__ = ["Subscriber"]
 
@@ -28,6 +29,8 @@ class Subscriber:
         prefixes: the topics to subscribe to, in this order.
         on_message: called with topic and frame of each message.
         on_connection: called with False when the connection ends, with True when it is back.
+
+    A callback must not raise: that ends the thread.
     """
 
     def __init__(
@@ -59,27 +62,34 @@ class Subscriber:
         )
         self._thread.start()
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether this is the subscriber's own thread: one of its callbacks."""
+        return threading.current_thread() is self._thread
+
+    def stop(self) -> None:
+        """Begin to end, without waiting for the thread."""
+        self._loop.post(self._loop.stop)
+
     def close(self) -> None:
         """End the thread and the socket. From a callback, the thread ends after it."""
-        self._loop.post(self._loop.stop)
-        if threading.current_thread() is not self._thread:
+        self.stop()
+        if not self.runs_here:
             self._thread.join()
 
     def _run(self) -> None:
         try:
-            self._loop.run()
+            with contextlib.suppress(zmq.ContextTerminated):
+                self._loop.run()
         finally:
-            self._socket.disable_monitor()
+            with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
+                self._socket.disable_monitor()
             self._monitor.close(linger=0)
             self._socket.close()
             self._loop.close()
 
     def _read(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in drain(self._socket, _BATCH):
             if len(frames) == 2:
                 self._on_message(frames[0], frames[1])
             else:

@@ -1,0 +1,146 @@
+"""What a client opens when it connects and closes when it disconnects."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import zmq
+
+from zmqruntime.messages import PongReply, Reply, Request, ShutdownMode, ShutdownRequest
+from zmqruntime.transport.channel import Outcome
+from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.control import ControlClient
+from zmqruntime.transport.deadline import Deadline
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import ConnectionFailed, NotConnected, ServerLost, TransportError
+from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
+from zmqruntime.transport.process import ProcessIdentity, describe_exit
+from zmqruntime.transport.startup import attach_or_launch
+from zmqruntime.transport.subscriber import Subscriber
+
+__all__ = ["Connection"]
+
+_STOP_OWNED_SECONDS = 10.0
+
+
+class Connection:
+    """The sockets to one server, and whether that still lives.
+
+    Args:
+        owns_server: whether a server that `establish` launches ends with this connection.
+    """
+
+    def __init__(self, endpoint: Endpoint, config: ZMQConfig, *, owns_server: bool) -> None:
+        self.pong: PongReply
+        self._endpoint = endpoint
+        self._config = config
+        self._owns_server = owns_server
+        self._server: LaunchedServer | None = None
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = ControlClient(self._context, endpoint, config)
+        self._lock = threading.Lock()
+        self._subscribers: weakref.WeakSet[Subscriber] = weakref.WeakSet()
+        self._closing = False
+
+    def establish(self, launcher: ServerLauncher | None, deadline: Deadline) -> Self:
+        """Attach or launch; when that fails, nothing is left open."""
+        try:
+            self.pong, self._server = attach_or_launch(
+                self._control,
+                self._endpoint,
+                self._config,
+                launcher,
+                persistent=not self._owns_server,
+                deadline=deadline,
+            )
+        except BaseException:
+            self._control.close()
+            self._context.destroy(linger=0)
+            raise
+        self._control.max_message_bytes = self.pong.max_message_bytes
+        return self
+
+    def request(self, request: Request, deadline: Deadline, hold: float) -> Reply:
+        """Return the reply to ``request``, or say what became of the server."""
+        try:
+            return self._request(request, deadline, hold)
+        except ServerLost:
+            if self._closing:  # It was this client that ended it.
+                raise NotConnected(f"the client of {self._endpoint} was disconnected") from None
+            raise
+
+    def subscribe(
+        self,
+        prefixes: Sequence[bytes],
+        on_message: Callable[[bytes, bytes], None],
+        on_connection: Callable[[bool], None],
+    ) -> Subscriber:
+        """Open a data connection; it is closed with this one, if not before."""
+        with self._lock:
+            if self._closing:
+                raise NotConnected(f"the client of {self._endpoint} was disconnected")
+            subscriber = Subscriber(
+                self._context, self._endpoint, self._config, prefixes, on_message, on_connection
+            )
+            self._subscribers.add(subscriber)
+            return subscriber
+
+    def check_thread(self) -> None:
+        """Raise RuntimeError in a thread that `close` would wait for."""
+        if any(subscriber.runs_here for subscriber in list(self._subscribers)):
+            raise RuntimeError(
+                "disconnect() was called from a subscriber's callback and would wait for that "
+                "callback to end: call it from another thread"
+            )
+
+    def close(self) -> None:
+        """End an owned server, then close everything and wake up whoever waits."""
+        with self._lock:
+            self._closing = True
+        try:
+            if self._owns_server and self._server is not None:
+                self._end_server(self._server)
+        finally:
+            subscribers = list(self._subscribers)
+            for subscriber in subscribers:
+                subscriber.stop()
+            self._control.close()
+            self._context.term()  # Wakes up every thread in a request, a callback's too.
+            for subscriber in subscribers:
+                subscriber.close()
+
+    def _request(self, request: Request, deadline: Deadline, hold: float = 0.0) -> Reply:
+        try:
+            return self._control.request(
+                request, deadline, hold=hold, on_broken=self._raise_if_lost
+            )
+        except ConnectionFailed as error:
+            raise ServerLost(
+                f"{error}. The server was there before", exit_code=self._exit_code()
+            ) from error
+
+    def _end_server(self, server: LaunchedServer) -> None:
+        deadline = Deadline.after(_STOP_OWNED_SECONDS)
+        with contextlib.suppress(TransportError):  # It may be gone already.
+            self._request(ShutdownRequest(mode=ShutdownMode.NOW), deadline)
+        if server.wait(deadline.remaining) is None:
+            server.kill()
+
+    def _raise_if_lost(self, _: Outcome) -> None:
+        process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
+        if not self._endpoint.is_local or process.is_running():
+            return
+        # A process counts as ended a moment before its parent can read how.
+        code = self._server.wait(1.0) if self._server is not None else None
+        how = f" with {describe_exit(code)}" if code is not None else ""
+        raise ServerLost(
+            f"the server on {self._endpoint} (process {process.pid}) has ended{how}",
+            exit_code=code,
+        )
+
+    def _exit_code(self) -> int | None:
+        return self._server.exit_code() if self._server is not None else None
