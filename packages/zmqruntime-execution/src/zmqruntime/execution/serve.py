@@ -49,7 +49,7 @@ def serve(server_class: type[ExecutionServer], arguments: ServerArguments) -> No
         config=arguments.config,
         log_file_path=arguments.log_file_path,
     )
-    server.serve_forever()
+    server.serve_forever(owner=arguments.owner)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
