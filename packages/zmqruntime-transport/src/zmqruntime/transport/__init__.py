@@ -31,6 +31,7 @@ from zmqruntime.transport.errors import (
     ServerLost,
     TransportError,
 )
+from zmqruntime.transport.frames import drain, send_frames
 from zmqruntime.transport.launcher import (
     LaunchedServer,
     ServerLauncher,
@@ -81,5 +82,7 @@ __all__ = [
     "ZMQServer",
     "__version__",
     "describe_exit",
+    "drain",
     "kill_process_tree",
+    "send_frames",
 ]

@@ -17,6 +17,7 @@ from zmqruntime.transport.binding import configure_tcp
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.frames import receive_frames, send_frames
 from zmqruntime.transport.errors import EndpointError
 
 __all__ = ["Channel", "Outcome"]
@@ -86,14 +87,14 @@ class Channel:
         """Send one request; it waits in the socket until there is a connection."""
         # With no connection, and none to come, it would wait forever: `receive` tells why.
         with contextlib.suppress(zmq.Again):
-            self._socket.send_multipart((b"", frame), zmq.NOBLOCK)
+            send_frames(self._socket, b"", frame)
 
     def receive(self, deadline: Deadline) -> bytes | Outcome:
         """Return the next reply, or why there is none by ``deadline``."""
         while True:
             ready = dict(self._poller.poll(deadline.poll_ms))
             if self._socket in ready:
-                return self._socket.recv_multipart()[-1]
+                return receive_frames(self._socket)[-1]
             if not ready:
                 return self._silence
             if outcome := self._read_monitor():
@@ -109,7 +110,7 @@ class Channel:
     def _take_last_reply(self) -> bytes | None:
         # It may have come between the looks at the two sockets, and then the end with it.
         try:
-            return self._socket.recv_multipart(zmq.NOBLOCK)[-1]
+            return receive_frames(self._socket)[-1]
         except zmq.Again:
             return None
 

@@ -12,11 +12,11 @@ import math
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import zmq
 
-__all__ = ["Loop", "Timer", "drain"]
+__all__ = ["Loop", "Timer"]
 
 _Callback = Callable[[], None]
 
@@ -24,15 +24,6 @@ _Callback = Callable[[], None]
 _MAX_POLL_MS = 2**31 - 1
 # Cancelled timers stay in the heap until it is worth to rebuild it without them.
 _MANY_CANCELLED = 64
-
-
-def drain(sock: zmq.Socket[bytes], most: int | None = None) -> Iterator[list[bytes]]:
-    """Yield the messages that wait in ``sock``, without blocking, ``most`` of them."""
-    for _ in itertools.count() if most is None else range(most):
-        # Asking costs a fifth of the exception that an empty socket raises.
-        if not sock.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            return
-        yield sock.recv_multipart()
 
 
 class Timer:

@@ -40,7 +40,8 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.handshake import RegistrationHandshake
-from zmqruntime.transport.loop import Loop, Timer, drain
+from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.process import ProcessIdentity
 
 __all__ = ["ServerSession"]
@@ -194,7 +195,7 @@ class ServerSession:
     def publish(self, topic: bytes, frame: bytes) -> None:
         """Send an event to whoever subscribed to its topic; never blocks (RFC 29)."""
         assert self._sockets is not None
-        self._sockets.data.send_multipart((topic, frame), zmq.NOBLOCK)
+        send_frames(self._sockets.data, topic, frame)
 
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""
@@ -206,7 +207,7 @@ class ServerSession:
     def _send_reply(self, caller: Caller, frame: bytes) -> None:
         assert self._sockets is not None
         try:
-            self._sockets.control.send_multipart((*caller.envelope, frame), zmq.NOBLOCK)
+            send_frames(self._sockets.control, *caller.envelope, frame)
         except zmq.Again:
             _log.warning("a reply was dropped: its client asks, and takes no replies")
         except zmq.ZMQError as error:

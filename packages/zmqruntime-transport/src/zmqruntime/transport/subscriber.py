@@ -13,7 +13,8 @@ from zmq.utils.monitor import parse_monitor_message
 from zmqruntime.transport.binding import configure_tcp
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.loop import Loop, drain
+from zmqruntime.transport.frames import drain
+from zmqruntime.transport.loop import Loop
 
 __all__ = ["Subscriber"]
 

@@ -28,7 +28,7 @@ from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import ProcessIdentity, TransportMode, kill_process_tree
+from zmqruntime.transport import ProcessIdentity, TransportMode, drain, kill_process_tree
 
 __all__ = ["WorkerProcessRunner"]
 
@@ -137,11 +137,7 @@ class WorkerProcessRunner(TaskRunner):
         )
 
     def _read(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                frames = self._link.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in drain(self._link, _BATCH):
             worker = self._worker
             if worker is None or not frames[0].startswith(worker.token) or len(frames) != 4:
                 continue  # A worker of before, or a stranger who found the port.
