@@ -81,7 +81,7 @@ def encode_json(value: object, name: str = "value") -> bytes:
     """
     if fault := find_fault(value):
         path, problem = fault
-        field = join_path((name, *path))
+        field = join_path(path, name)
         raise DecodeError(
             ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
         )
