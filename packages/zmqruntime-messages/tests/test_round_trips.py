@@ -1,0 +1,71 @@
+"""What one peer encodes, the other decodes to the same value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zmqruntime.messages import (
+    Event,
+    Reply,
+    Request,
+    decode_event,
+    decode_reply,
+    decode_request,
+    encode,
+)
+
+Decode = Callable[[bytes], Any]
+
+EVERY_MESSAGE = [
+    pytest.param(model, decode, id=model.__name__)
+    for union, decode in ((Request, decode_request), (Reply, decode_reply), (Event, decode_event))
+    for model in get_args(get_args(union)[0])
+]
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.mark.parametrize(("model", "decode"), EVERY_MESSAGE)
+@given(data=st.data())
+def test_a_message_is_decoded_as_it_was_encoded(
+    model: type[Any], decode: Decode, data: st.DataObject
+) -> None:
+    message = data.draw(st.from_type(model))
+    decoded = decode(encode(message))
+    assert type(decoded) is model
+    assert decoded == message
+    assert encode(decoded) == encode(message)  # and 1 has not become 1.0
+
+
+@pytest.mark.parametrize(("model", "decode"), EVERY_MESSAGE)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_a_frame_is_an_object_that_any_json_reader_reads(
+    model: type[Any], decode: Decode, data: st.DataObject
+) -> None:
+    message = data.draw(st.from_type(model))
+    frame = encode(message)
+    value = json.loads(frame.decode("utf-8"), parse_constant=refuse)
+    assert value["type"] == message.type
+    assert set(value) == set(model.model_fields)
+    assert decode(json.dumps(value).encode()) == message  # whoever writes it
+
+
+def test_text_travels_as_utf_8() -> None:
+    request = decode_request('{"type": "ping", "request_id": "Grüße, 世界 🌍"}'.encode())
+    assert request.request_id == "Grüße, 世界 🌍"
+    assert "Grüße, 世界 🌍".encode() in encode(request)
+
+
+def test_a_count_stays_an_integer_or_a_fraction() -> None:
+    common = '"type": "progress", "execution_id": "e", "sequence": 1, "timestamp": 1'
+    event = decode_event(f'{{{common}, "completed": 3, "total": 4.0}}'.encode())
+    assert encode(event).count(b'"completed":3,"total":4.0,') == 1

@@ -1,0 +1,116 @@
+"""The JSON Schemas say to other languages what the codec does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from zmqruntime.messages import Event, Reply, Request, encode, make_schemas
+
+UNIONS: dict[str, Any] = {"request": Request, "reply": Reply, "event": Event}
+SCHEMAS = make_schemas()
+TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
+MESSAGES = [
+    pytest.param(name, model, id=model.__name__)
+    for name, union in UNIONS.items()
+    for model in get_args(get_args(union)[0])
+]
+
+
+def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield every schema in ``schema``, itself included."""
+    yield schema
+    below = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
+    below += [*schema.get("oneOf", []), *schema.get("anyOf", []), *schema.get("prefixItems", [])]
+    below += [schema[key] for key in ("items", "propertyNames") if key in schema]
+    if isinstance(schema.get("additionalProperties"), dict):
+        below.append(schema["additionalProperties"])
+    for inner in below:
+        yield from subschemas(inner)
+
+
+def definition_of(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    schema = SCHEMAS[name]
+    reference = schema["discriminator"]["mapping"][model.model_fields["type"].default]
+    return resolve(schema, reference)
+
+
+def resolve(schema: dict[str, Any], reference: str) -> dict[str, Any]:
+    assert reference.startswith("#/$defs/")
+    definition: dict[str, Any] = schema["$defs"][reference.removeprefix("#/$defs/")]
+    return definition
+
+
+def test_there_is_one_for_requests_one_for_replies_and_one_for_events() -> None:
+    assert set(SCHEMAS) == {"request", "reply", "event"}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_of_the_2020_12_draft(name: str) -> None:
+    schema = SCHEMAS[name]
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == f"zmqruntime {name}"
+    assert json.loads(json.dumps(schema)) == schema
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_well_formed_and_complete_in_itself(name: str) -> None:
+    schema = SCHEMAS[name]
+    for part in subschemas(schema):
+        assert part.get("type", "object") in TYPES
+        assert set(part.get("required", [])) <= set(part.get("properties", {}))
+        assert "definitions" not in part  # the word of older drafts
+        if "$ref" in part:
+            resolve(schema, part["$ref"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_lists_every_message_by_its_type(name: str) -> None:
+    schema = SCHEMAS[name]
+    models = get_args(get_args(UNIONS[name])[0])
+    assert schema["discriminator"]["propertyName"] == "type"
+    assert set(schema["discriminator"]["mapping"]) == {
+        model.model_fields["type"].default for model in models
+    }
+    assert [part["$ref"] for part in schema["oneOf"]] == [
+        f"#/$defs/{model.__name__}" for model in models
+    ]
+
+
+@pytest.mark.parametrize(("name", "model"), MESSAGES)
+def test_a_schema_requires_what_the_codec_requires(name: str, model: type[BaseModel]) -> None:
+    definition = definition_of(name, model)
+    needed = {field for field, info in model.model_fields.items() if info.is_required()}
+    assert set(definition["required"]) == needed | {"type"}
+    assert definition["properties"]["type"]["const"] == model.model_fields["type"].default
+
+
+@pytest.mark.parametrize(("name", "model"), MESSAGES)
+def test_a_schema_closes_requests_and_leaves_the_others_open(
+    name: str, model: type[BaseModel]
+) -> None:
+    closed = definition_of(name, model).get("additionalProperties") is False
+    assert closed == (name == "request")
+
+
+@pytest.mark.parametrize(("name", "model"), MESSAGES)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_a_schema_knows_every_field_that_is_sent(
+    name: str, model: type[Any], data: st.DataObject
+) -> None:
+    sent = json.loads(encode(data.draw(st.from_type(model))))
+    definition = definition_of(name, model)
+    assert set(sent) == set(definition["properties"])
+    assert set(definition["required"]) <= set(sent)
+
+
+def test_what_is_made_is_the_callers_own() -> None:
+    make_schemas()["request"].clear()
+    assert make_schemas() == SCHEMAS
