@@ -63,12 +63,12 @@ class _Worker:
             server = self._make_server()
         except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
             self._tasks.send_multipart((wire.FAILED, b"", traceback.format_exc().encode()))
+            raise SystemExit(1) from None
         else:
             self._tasks.send_multipart((wire.READY, b"", b""))
             self._serve(server)
         finally:
             self._tasks.close()
-            self._listener.join()
 
     def _make_server(self) -> ExecutionServer:
         server: ExecutionServer = pickle.loads(self._setup.server)
@@ -102,13 +102,17 @@ class _Worker:
             self._tasks.send_multipart((kind, execution_id, payload))
 
     def _listen(self, commands: zmq.Socket[bytes]) -> None:
-        commands.send_multipart((wire.HELLO, b"", b""))
-        while True:
-            kind, execution_id, _ = commands.recv_multipart()
-            if kind == wire.STOP:
-                commands.close()
-                return
-            self._interrupt.request(execution_id.decode())
+        try:
+            commands.send_multipart((wire.HELLO, b"", b""))
+            while True:
+                kind, execution_id, _ = commands.recv_multipart()
+                if kind == wire.STOP:
+                    return
+                self._interrupt.request(execution_id.decode())
+        except zmq.ContextTerminated:
+            return  # Nobody says stop to a worker that could not be set up.
+        finally:
+            commands.close()
 
 
 def _tell(outcome: TaskOutcome, execution_id: bytes) -> tuple[bytes, bytes, bytes]:
