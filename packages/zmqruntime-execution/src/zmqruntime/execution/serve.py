@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import logging
 import operator
 import sys
@@ -37,6 +38,8 @@ def load_target(target: str) -> type[ExecutionServer]:
         raise TargetError(f"{target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, ExecutionServer)):
         raise TargetError(f"{target} is no ExecutionServer subclass, but {found!r}")
+    if inspect.isabstract(found):
+        raise TargetError(f"{target} is abstract: name a subclass that defines execute_task")
     return found
 
 
