@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.table import Table
@@ -16,22 +17,12 @@ _OUR_FILES = Path(__file__).parents[1]
 
 
 def explain_error(error: BaseException) -> str:
-    """Return one sentence that says what went wrong; an application's own error says where."""
+    """Return one sentence that says what went wrong; for an application's own error, where."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, ZMQRuntimeError):
-        # What a worker leaves behind is a traceback, whose last line says it all.
-        return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
-    message = ": ".join([type(error).__name__, *lines[:1]])
-    return message + _where(error)
-
-
-def _where(error: BaseException) -> str:
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and _OUR_FILES not in Path(frame.filename).parents
-    ]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    if not isinstance(error, ZMQRuntimeError):
+        return ": ".join([type(error).__name__, *lines[:1]]) + _where(error)
+    # What a worker leaves behind is a traceback, the last line of which says it.
+    return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
 
 
 def make_table(pong: PongReply, address: str) -> Table:
@@ -44,13 +35,60 @@ def make_table(pong: PongReply, address: str) -> Table:
         "server": f"{pong.server} {pong.version} on {address}",
         "pid": str(pong.process.pid),
         "uptime": _duration(pong.uptime_seconds),
-        "running": _count(pong.running_count, map(_running, pong.running_executions)),
+        "running": _list(pong.running_count, map(_running, pong.running_executions)),
         "queued": str(pong.queued_count),
-        "workers": _count(len(pong.workers), map(_worker, pong.workers)),
-        "subscribers": _count(len(pong.progress_subscribers), pong.progress_subscribers),
+        "workers": _list(len(pong.workers), map(_worker, pong.workers)),
+        "subscribers": _list(len(pong.progress_subscribers), pong.progress_subscribers),
+        "log": pong.log_file_path or "none",
     }
-    if pong.log_file_path is not None:
-        rows["log"] = pong.log_file_path
     for name, value in rows.items():
         table.add_row(name, Text(value))
     return table
+
+
+def _where(error: BaseException) -> str:
+    """Return where in an application's file it was raised, if it was."""
+    theirs: list[traceback.FrameSummary] = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if _OUR_FILES in Path(frame.filename).parents:
+            theirs.clear()
+        elif not frame.filename.startswith("<"):  # Not importlib's own.
+            theirs.append(frame)
+    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
+
+
+def _list(count: int, items: Iterable[str]) -> str:
+    shown = list(items)
+    more = [f"and {count - len(shown)} more"] if len(shown) < count else []
+    return "\n".join([str(count), *shown, *more])
+
+
+def _running(info: RunningExecutionInfo) -> str:
+    parts = [info.execution_id, f"of {info.client_id}"]
+    if info.progress is not None:
+        if info.progress.phase:
+            parts.append(info.progress.phase)
+        if info.progress.percent is not None:
+            parts.append(f"{info.progress.percent:.0f} %")
+    if info.cancel_requested:
+        parts.append("(is being cancelled)")
+    return " ".join(parts)
+
+
+def _worker(info: WorkerInfo) -> str:
+    parts = [f"pid {info.pid}"]
+    if info.memory_bytes is not None:
+        parts.append(f"{info.memory_bytes / 2**20:.0f} MiB")
+    if info.cpu_percent is not None:
+        parts.append(f"{info.cpu_percent:.0f} % of a core")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
