@@ -148,7 +148,8 @@ def _look_inside(session: nox.Session, package: str, wheel: Path, sdist: Path) -
 def demo(session: nox.Session) -> None:
     """Show it at work: launch a server, digest some thousand files, cancel a run."""
     install(session, ["messages", "transport", "execution[cli]"], "rich")
-    session.run("python", "examples/digest/demo.py", *session.posargs)
+    # After a Ctrl-C nox would kill it within half a second, and what it cleans up would stay.
+    session.run("python", "examples/digest/demo.py", *session.posargs, interrupt_timeout=30)
 
 
 @nox.session

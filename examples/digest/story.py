@@ -1,0 +1,177 @@
+"""The demonstration: what happens, and what is shown of it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import socket
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bars import Bars
+from digest_app import Digest, DigestServer, DigestTask, digest_files, find_files
+from rich.console import Console
+from rich.filesize import decimal
+from signals import INTERRUPTED, ignore, interrupt_once
+
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.messages import ExecutionStatus, ProgressEvent, ZMQRuntimeError
+from zmqruntime.transport import ProcessIdentity, ZMQConfig
+
+
+class NotAsPromised(Exception):
+    """The demonstration showed something that it should not have."""
+
+
+class Demo:
+    """One demonstration, told on a console."""
+
+    def __init__(self, console: Console, directory: Path, seconds: float) -> None:
+        self._console = console
+        self._directory = directory
+        self._seconds = seconds
+        self._tick = "✓" if console.encoding.startswith("utf") else "ok:"
+
+    def run(self) -> None:
+        with launched_client() as client:
+            pong = client.ping()
+            self._title("Launch a server")
+            self._tell(f"{pong.server} is ready: process {pong.process.pid}")
+            took = self._digest_once(client)
+            self._cancel_half_way(client, repeat=max(2, round(self._seconds / took)))
+        self._title("Leave")
+        if ProcessIdentity(pong.process.pid, pong.process.create_time).is_running():
+            raise NotAsPromised(f"process {pong.process.pid} still runs")
+        self._tell("the server ended with its client")
+
+    def _digest_once(self, client: ExecutionClient) -> float:
+        """Have the directory digested and check it; return how many seconds the server took."""
+        self._title("Submit, watch, get the result")
+        handle = client.submit_execution(DigestTask(directory=self._directory))
+        with Bars(self._console) as bars:
+            bar = bars.add("digest")
+            for event in handle.progress():
+                bars.show(bar, event)
+        digest = Digest.model_validate(handle.result())
+        record = handle.status()
+        assert record.started_at is not None
+        assert record.finished_at is not None
+        took = record.finished_at - record.started_at
+        if not digest.files:
+            raise NotAsPromised(f"there are no files below {self._directory}")
+        self._say(f"  {digest.files:,} files, {decimal(digest.bytes)}, in {took:.2f} s")
+        if digest.unreadable:
+            self._say(f"  {digest.unreadable:,} of them could not be read")
+        self._say(f"  SHA-256 {digest.sha256}")
+        self._check(digest)
+        self._tell("this process reads the files itself and gets the same digest")
+        return max(took, 0.001)
+
+    def _cancel_half_way(self, client: ExecutionClient, repeat: int) -> None:
+        self._title("Cancel a long run half-way; the one behind it completes")
+        long = client.submit_execution(DigestTask(directory=self._directory, repeat=repeat))
+        behind = client.submit_execution(DigestTask(directory=self._directory))
+        told_at = None
+        with Bars(self._console) as bars:
+            long_bar, behind_bar = bars.add(f"{repeat} times"), bars.add("once")
+            for event in long.progress():
+                bars.show(long_bar, event)
+                is_half = isinstance(event, ProgressEvent) and (event.percent or 0) >= 50
+                if is_half and told_at is None:
+                    told_at = time.time()
+                    long.cancel()
+            for event in behind.progress():
+                bars.show(behind_bar, event)
+        stopped = long.status()
+        if stopped.status is not ExecutionStatus.CANCELLED:
+            raise NotAsPromised(f"the long run was cancelled and is {stopped.status}")
+        assert told_at is not None
+        assert stopped.progress is not None
+        assert stopped.finished_at is not None
+        self._tell(
+            f"the long run is {stopped.status}: it stopped at {stopped.progress.percent:.1f} %, "
+            f"{1000 * (stopped.finished_at - told_at):.0f} ms after it was told to"
+        )
+        self._check(Digest.model_validate(behind.result()))
+        self._tell("the run behind it is complete, and its digest is the same")
+
+    def _check(self, digest: Digest) -> None:
+        own = digest_files(self._directory, find_files(self._directory))
+        if digest != own:
+            raise NotAsPromised(f"the server says {digest}, but read here it is {own}")
+
+    def _title(self, text: str) -> None:
+        self._console.print(f"\n{text}", style="bold", markup=False)
+
+    def _tell(self, text: str) -> None:
+        self._console.print(f"  [green]{self._tick}[/green]", end=" ")
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def launched_client() -> Iterator[ExecutionClient]:
+    """Provide a client with a server of its own, where no other one will ever look for it."""
+    here = str(Path(__file__).parent)
+    paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    launcher = ExecutionServerLauncher(DigestServer, environment={"PYTHONPATH": paths})
+    with tempfile.TemporaryDirectory(prefix="digest-") as directory:
+        config = ZMQConfig(runtime_dir=Path(directory), log_dir=Path(directory))
+        client = ExecutionClient(
+            find_free_port(config), config=config, launcher=launcher, persistent=False
+        )
+        with client:
+            try:
+                yield client
+            finally:
+                ignore()  # What is left to do is to clean up.
+
+
+def find_free_port(config: ZMQConfig) -> int:
+    """Return a port that nothing uses. It matters where there are no socket files: Windows."""
+    while True:
+        port = random.randrange(20_000, 60_000)
+        try:
+            for number in (port, port + config.control_port_offset):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
+
+
+def directory(text: str) -> Path:
+    """Read an argument."""
+    path = Path(text).resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is no directory")
+    return path
+
+
+def main() -> int:
+    """Demonstrate; return an exit code."""
+    parser = argparse.ArgumentParser(prog="demo.py", description="See zmqruntime at work.")
+    stdlib = Path(sysconfig.get_paths()["stdlib"])
+    parser.add_argument("directory", nargs="?", type=directory, default=stdlib)
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="how long the run that is cancelled would take"
+    )
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    try:
+        interrupt_once()
+        Demo(console, options.directory, options.seconds).run()
+    except KeyboardInterrupt:
+        console.print("\nInterrupted. The server has ended too.")
+        return INTERRUPTED
+    except (NotAsPromised, ZMQRuntimeError) as error:
+        console.print(f"\nNot as promised: {error}", style="bold red", markup=False)
+        return 1
+    return 0
