@@ -9,6 +9,15 @@ from zmqruntime.execution.batch import (
 from zmqruntime.execution.client import (
     ExecutionClient,
 )
+from zmqruntime.execution.core.events import (
+    ProgressReported,
+    RunnerEvent,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+    WorkerExited,
+    WorkerReady,
+)
 from zmqruntime.execution.errors import (
     Conflict,
     ExecutionCancelled,
@@ -53,8 +62,11 @@ from zmqruntime.execution.wait import (
 )
 from zmqruntime.execution.worker import (
     ExecutionContext,
+    Interrupt,
     ProgressReporter,
+    ReportLink,
     WorkerProcessRunner,
+    run_task,
 )
 from zmqruntime.messages import ExecuteRequest
 
@@ -76,20 +88,30 @@ __all__ = [
     "ExecutionWaiter",
     "IllegalTransition",
     "InMemoryLifecycleEngine",
+    "Interrupt",
     "LifecycleEngine",
     "ProgressCallback",
+    "ProgressReported",
     "ProgressReporter",
     "ProgressStreamSubscriber",
     "QueueFull",
+    "ReportLink",
     "RequestRejected",
+    "RunnerEvent",
     "RunnerHost",
     "ShuttingDown",
     "TaskCancelled",
+    "TaskRaised",
+    "TaskReturned",
     "TaskRunner",
+    "TaskStopped",
     "UnknownExecution",
     "WaitPolicy",
     "WaitTimeout",
+    "WorkerExited",
     "WorkerFailed",
     "WorkerProcessRunner",
+    "WorkerReady",
     "__version__",
+    "run_task",
 ]

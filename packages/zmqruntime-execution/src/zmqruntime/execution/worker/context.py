@@ -49,8 +49,7 @@ class ExecutionContext:
             ValueError: a number is not finite.
             DecodeError: ``data`` is not JSON.
         """
-        with self._interrupt.shielded():
-            self.reporter.report(completed, total, phase, message, data)
+        self.reporter.report(completed, total, phase, message, data)
 
     @property
     def cancel_requested(self) -> bool:

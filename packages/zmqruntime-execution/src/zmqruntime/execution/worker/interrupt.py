@@ -20,10 +20,7 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt:
-    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop.
-
-    The handler of SIGINT belongs to it: a Ctrl-C in the terminal is for the server.
-    """
+    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop."""
 
     def __init__(self) -> None:
         self._running: str | None = None
@@ -34,25 +31,36 @@ class Interrupt:
         """Whether the running task was told, and had a chance to act on it."""
 
     def install(self) -> None:
-        """Take SIGINT over. In the main thread."""
-        signal.signal(signal.SIGINT, lambda signum, frame: self._on_signal(signum, frame))
+        """Take SIGINT over. In the main thread, of a process in which nobody else wants it."""
+        signal.signal(signal.SIGINT, self.on_signal)
+
+    def on_signal(self, signum: int, frame: FrameType | None) -> None:
+        """Raise if a task is to stop: the handler of SIGINT, or the end of one."""
+        self._raise_if_due()
 
     @contextlib.contextmanager
     def armed(self, execution_id: str) -> Iterator[None]:
-        """Let `request` reach the task that runs inside."""
-        self._requested, self._raised, self.seen = None, False, False
+        """Let `request` reach the task that runs inside, also one that was early."""
+        self._raised = self.seen = False
         self._shields = 0
         self._running = execution_id
         try:
+            self._raise_if_due()
             yield
         finally:
             self._running = None
+            if self._requested == execution_id:
+                self._requested = None
 
     def request(self, execution_id: str) -> bool:
-        """Tell a task to stop, from any thread; return False when it does not run (any more)."""
+        """Tell a task to stop, from any thread; return False when it does not run (yet).
+
+        A server's assignment and its order to stop come by different sockets, in either
+        order: what is told to stop before it runs never does.
+        """
+        self._requested = execution_id
         if self._running != execution_id:
             return False
-        self._requested = execution_id
         if hasattr(signal, "pthread_kill"):
             main = threading.main_thread().ident
             assert main is not None
@@ -83,9 +91,6 @@ class Interrupt:
 
     def _is_requested(self) -> bool:
         return self._requested is not None and self._requested == self._running
-
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self._raise_if_due()
 
     def _raise_if_due(self) -> None:
         if self._is_requested() and not self._raised and not self._shields:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import zmq
 
+from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
-from zmqruntime.execution.worker.reporter import ProgressReporter
-from zmqruntime.execution.worker.task import Raised, Returned, TaskOutcome, run_task
+from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
+from zmqruntime.execution.worker.task import run_task
 from zmqruntime.messages import ExecuteRequest, decode_request, encode
 from zmqruntime.transport import ProcessIdentity
 
@@ -82,17 +83,18 @@ class _Worker:
                 return
             request = decode_request(payload)
             assert isinstance(request, ExecuteRequest)
-            outcome = self._run(server, request, execution_id)
-            self._send(*_tell(outcome, execution_id))
+            self._send(*_tell(self._run(server, request, execution_id)))
 
     def _run(
         self, server: ExecutionServer, request: ExecuteRequest, execution_id: bytes
-    ) -> TaskOutcome:
+    ) -> TaskReturned | TaskRaised | TaskStopped:
         def send(body: bytes) -> None:
-            self._send(wire.PROGRESS, execution_id, body)
+            with self._interrupt.shielded():  # Half a message would spoil all that follow.
+                self._send(wire.PROGRESS, execution_id, body)
 
         setup = self._setup
-        reporter = ProgressReporter(execution_id.decode(), setup.address, setup.token, send)
+        link = ServerReportLink(execution_id.decode(), setup.address, setup.token)
+        reporter = ProgressReporter(link, send)
         context = ExecutionContext(request, reporter, self._interrupt)
         return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
 
@@ -115,13 +117,14 @@ class _Worker:
             commands.close()
 
 
-def _tell(outcome: TaskOutcome, execution_id: bytes) -> tuple[bytes, bytes, bytes]:
+def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, bytes, bytes]:
+    execution_id = outcome.execution_id.encode()
     match outcome:
-        case Returned(result):
-            return wire.RETURNED, execution_id, result
-        case Raised(error):
-            return wire.RAISED, execution_id, encode(error)
-        case _:
+        case TaskReturned():
+            return wire.RETURNED, execution_id, outcome.result
+        case TaskRaised():
+            return wire.RAISED, execution_id, encode(outcome.error)
+        case TaskStopped():
             return wire.STOPPED, execution_id, b""
 
 

@@ -7,7 +7,8 @@ import operator
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, SupportsFloat, SupportsIndex
+from dataclasses import dataclass
+from typing import Any, Protocol, SupportsFloat, SupportsIndex
 
 import zmq
 from pydantic_core import to_json
@@ -15,34 +16,36 @@ from pydantic_core import to_json
 from zmqruntime.execution.worker.wire import PROGRESS, REPORTS
 from zmqruntime.messages import JsonObject, encode_json
 
-__all__ = ["ProgressReporter", "encode_progress"]
+__all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progress"]
 
 _LINGER_MS = 2000
+
+_Send = Callable[[bytes], None]
+
+
+class ReportLink(Protocol):
+    """The way from another process to whoever collects the task's progress. Picklable."""
+
+    def open(self) -> Callable[[bytes], None]:
+        """Connect, and return what sends one encoded report. Called once in each process."""
 
 
 class ProgressReporter:
     """Reports progress of one execution. Small and picklable: hand it to a process of yours.
 
-    In the process and thread of the task it uses ``send``; anywhere else it connects to the
-    server by itself when it is first used.
+    Args:
+        link: how it connects by itself when it is first used in another process.
+        send: what it uses in the task's own process, from any thread.
     """
 
-    def __init__(
-        self,
-        execution_id: str,
-        address: str,
-        token: bytes,
-        send: Callable[[bytes], None] | None = None,
-    ) -> None:
-        self._execution_id = execution_id
-        self._address = address
-        self._token = token
+    def __init__(self, link: ReportLink, send: Callable[[bytes], None] | None = None) -> None:
+        self._link = link
         self._send = send
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[ProgressReporter], tuple[str, str, bytes]]:
-        return ProgressReporter, (self._execution_id, self._address, self._token)
+    def __reduce__(self) -> tuple[type[ProgressReporter], tuple[ReportLink]]:
+        return ProgressReporter, (self._link,)
 
     def report(
         self,
@@ -54,25 +57,41 @@ class ProgressReporter:
     ) -> None:
         """Report progress; see `ExecutionContext.report_progress`."""
         body = encode_progress(completed, total, phase, message, data)
-        if self._send is None or self._pid != os.getpid():
-            self._connect()
-        assert self._send is not None
-        self._send(body)
+        send = self._send
+        if send is None or self._pid != os.getpid():
+            send = self._connect()
+        send(body)
 
-    def _connect(self) -> None:
+    def _connect(self) -> _Send:
+        with self._lock:
+            if self._send is None or self._pid != os.getpid():
+                self._send, self._pid = self._link.open(), os.getpid()
+            return self._send
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReportLink:
+    """The way to the server whose worker runs the task."""
+
+    execution_id: str
+    address: str
+    token: bytes
+
+    def open(self) -> Callable[[bytes], None]:
+        """Connect to the server's own link with its workers."""
         # A context does not survive a fork, so each process has one of its own.
         context: zmq.Context[Any] = zmq.Context()
         link = context.socket(zmq.DEALER)
         link.linger = _LINGER_MS
-        link.routing_id = self._token + REPORTS + os.urandom(8)
-        link.connect(self._address)
-        lock, execution_id = threading.Lock(), self._execution_id.encode()
+        link.routing_id = self.token + REPORTS + os.urandom(8)
+        link.connect(self.address)
+        lock, execution_id = threading.Lock(), self.execution_id.encode()
 
         def send(body: bytes) -> None:
             with lock:
                 link.send_multipart((PROGRESS, execution_id, body))
 
-        self._send, self._pid = send, os.getpid()
+        return send
 
 
 def encode_progress(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from dataclasses import dataclass
 from typing import Protocol
 
+from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
@@ -18,34 +18,12 @@ from zmqruntime.messages import (
     encode_json,
 )
 
-__all__ = ["Raised", "Returned", "Stopped", "TaskOutcome", "run_task"]
+__all__ = ["run_task"]
 
 _log = logging.getLogger("zmqruntime.worker")
 
 # What a snapshot adds around a result: ids, times, labels, the latest progress.
 _RESERVED_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """It came to its end; ``result`` is encoded."""
-
-    result: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """It raised, or returned what cannot be sent."""
-
-    error: ExecutionErrorInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """It was told to stop, and ended."""
-
-
-TaskOutcome = Returned | Raised | Stopped
 
 
 class _Task(Protocol):
@@ -58,23 +36,34 @@ def run_task(
     context: ExecutionContext,
     interrupt: Interrupt,
     max_message_bytes: int,
-) -> TaskOutcome:
+) -> TaskReturned | TaskRaised | TaskStopped:
     """Run ``execute_task`` and return what became of it. Raises nothing that the task raised.
 
     A task that was told to stop counts as stopped however it ends; one that returns before it
     was told has completed, and its result stands.
+
+    Args:
+        server: the application's side of it.
+        request: what to do.
+        context: what the task is given.
+        interrupt: how the task is told to stop; the one that ``context`` has.
+        max_message_bytes: how long a message may be, and so, about, the result.
     """
+    execution_id = context.execution_id
     try:
-        with interrupt.armed(context.execution_id):
+        with interrupt.armed(execution_id):
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
         if interrupt.seen:
-            _log.info("execution %s was stopped (%r)", context.execution_id, error)
-            return Stopped()
-        return Raised(describe_exception(error))
+            _log.info("execution %s was stopped (%r)", execution_id, error)
+            return TaskStopped(execution_id)
+        return TaskRaised(execution_id, describe_exception(error))
     if interrupt.seen:
-        return Stopped()
-    return _encode_result(result, max_message_bytes - _RESERVED_BYTES)
+        return TaskStopped(execution_id)
+    encoded = _encode_result(result, max_message_bytes - _RESERVED_BYTES)
+    if isinstance(encoded, ExecutionErrorInfo):
+        return TaskRaised(execution_id, encoded)
+    return TaskReturned(execution_id, encoded)
 
 
 def describe_exception(error: BaseException) -> ExecutionErrorInfo:
@@ -88,20 +77,18 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
     )
 
 
-def _encode_result(result: object, limit: int) -> TaskOutcome:
+def _encode_result(result: object, limit: int) -> bytes | ExecutionErrorInfo:
     try:
         encoded = encode_json(result, "result")
     except MessageError as error:
-        return Raised(ExecutionErrorInfo(kind=ErrorKind.UNSERIALIZABLE_RESULT, message=str(error)))
+        return ExecutionErrorInfo(kind=ErrorKind.UNSERIALIZABLE_RESULT, message=str(error))
     if len(encoded) > limit:
-        return Raised(
-            ExecutionErrorInfo(
-                kind=ErrorKind.RESULT_TOO_LARGE,
-                message=f"the result is {len(encoded):,} bytes of JSON and a message carries "
-                f"{limit:,}: write it to a file and return its path",
-            )
+        return ExecutionErrorInfo(
+            kind=ErrorKind.RESULT_TOO_LARGE,
+            message=f"the result is {len(encoded):,} bytes of JSON and a message carries "
+            f"{limit:,}: write it to a file and return its path",
         )
-    return Returned(encoded)
+    return encoded
 
 
 def _writable(text: str) -> str:
