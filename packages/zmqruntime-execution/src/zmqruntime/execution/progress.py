@@ -145,5 +145,6 @@ class ProgressStreamSubscriber:
             except ZMQRuntimeError as error:
                 _log.warning("not registered again after a lost connection: %s", error)
         self._was_connected = self._was_connected or connected
-        for stream in list(self._streams.values()):
-            stream.disturb()
+        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
+            if (stream := reference()) is not None:
+                stream.disturb()

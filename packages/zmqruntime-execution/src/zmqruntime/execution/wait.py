@@ -69,7 +69,7 @@ class ExecutionWaiter:
 
         Raises:
             WaitTimeout: it has not ended in time, and goes on.
-            RequestTimeout: the server has not answered, time after time.
+            RequestTimeout: the server has not answered, time after time or at the deadline.
             ServerLost: the server is gone.
             UnknownExecution: the server keeps none of this id.
         """
@@ -81,7 +81,7 @@ class ExecutionWaiter:
                 record = self._ask_status(execution_id, hold, None)
             except RequestTimeout:
                 errors += 1
-                if errors >= self._policy.max_consecutive_errors:
+                if errors >= self._policy.max_consecutive_errors or deadline.expired:
                     raise
                 threading.Event().wait(min(self._policy.backoff(errors), deadline.remaining))
                 continue

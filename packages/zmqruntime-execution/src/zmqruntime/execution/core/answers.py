@@ -20,6 +20,7 @@ __all__ = [
     "conflicting",
     "ended_already",
     "never_ready",
+    "never_started",
     "queue_full",
     "shut_down_before",
     "shut_down_during",
@@ -30,6 +31,9 @@ __all__ = [
     "unknown",
     "worker_died",
 ]
+
+_MAX_DIGITS = 20
+"""Of a ticket: more than a server can count to, and fewer than Python refuses to read."""
 
 
 def snapshot_of(engine: LifecycleEngine, execution: Execution) -> ExecutionStatusSnapshot:
@@ -43,7 +47,7 @@ def snapshot_of_all(
     """Tell what runs, and one page of the queue."""
     after = -1
     if (cursor := request.cursor) is not None:
-        if not (cursor.isascii() and cursor.isdecimal()):
+        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _MAX_DIGITS):
             message = f"cursor: {cursor!r} is none that this server gave"
             return ErrorReply(code=ErrorCode.INVALID_REQUEST, message=message)
         after = int(cursor)
@@ -114,6 +118,14 @@ def shut_down_before() -> ExecutionErrorInfo:
     """Tell why a queued execution was cancelled unasked."""
     return ExecutionErrorInfo(
         kind=ErrorKind.INTERRUPTED, message="the server was shut down before it ran"
+    )
+
+
+def never_started() -> ExecutionErrorInfo:
+    """Tell why a queued execution was cancelled by a server without a worker."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.INTERRUPTED,
+        message="the server ended before it ran: its worker did not get ready",
     )
 
 

@@ -89,6 +89,7 @@ class Scheduler:
         self._current: Execution | None = None
         self._stop_error: ExecutionErrorInfo | None = None
         self._shutdown: ShutdownMode | None = None
+        self._failure: str | None = None
         self._waiting = WaitingCallers()
         self._alarms: Timers[_Alarm] = Timers()
         self._effects: list[Effect] = []
@@ -206,7 +207,7 @@ class Scheduler:
         execution = self.engine.peek()
         if execution is None:
             if self._shutdown is not None:
-                self._effects.append(Exit())
+                self._effects.append(Exit(self._failure))
         elif self._worker.state is WorkerState.IDLE:
             self._worker.state = WorkerState.BUSY
             self._current = self.engine.start(execution.execution_id, now.wall)
@@ -227,7 +228,7 @@ class Scheduler:
     def _on_task_end(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
         if event.execution_id != self.current_id:
             return  # It was ended by force meanwhile.
-        self._worker.state = WorkerState.IDLE
+        self._worker.rest()
         match event:
             case TaskReturned():
                 self._end_current(ExecutionStatus.COMPLETE, now, result=event.result)
@@ -295,10 +296,16 @@ class Scheduler:
         self._worker.state = WorkerState.STARTING
         self._effects.append(StartWorker())
 
+    def _kill_worker(self) -> None:
+        self._worker.state = WorkerState.ENDING
+        self._effects.append(KillWorker())
+
     def _on_worker_exit(self, event: WorkerExited, now: Now) -> None:
         delay = self._worker.exited()
         if delay is None:
-            self._effects.append(Exit(answers.never_ready(event.exit_code, event.message)))
+            self._failure = answers.never_ready(event.exit_code, event.message)
+            self._shutdown = ShutdownMode.NOW
+            self._cancel_queued(answers.never_started(), now)
             return
         if self._is_stopping:
             self._end_stopped(now)
@@ -316,7 +323,7 @@ class Scheduler:
         for alarm in self._alarms.take_due(now.monotonic):
             match alarm:
                 case _Alarm.GRACE:
-                    self._effects.append(KillWorker())
+                    self._kill_worker()
                 case _Alarm.RESTART:
                     self._start_worker()
                 case _Alarm.TASK_TIME if self._current is not None and not self._is_stopping:
@@ -334,13 +341,16 @@ class Scheduler:
             self._shutdown = event.mode
         if event.mode is not ShutdownMode.NOW:
             return
-        while (execution := self.engine.peek()) is not None:
-            self._end(execution, ExecutionStatus.CANCELLED, now, error=answers.shut_down_before())
+        self._cancel_queued(answers.shut_down_before(), now)
         if self._current is not None and not self._is_stopping:
             self._stop_current(answers.shut_down_during(), now)
         if self._current is not None and event.forced:
-            self._effects.append(KillWorker())
+            self._kill_worker()
             self._end_stopped(now)
+
+    def _cancel_queued(self, error: ExecutionErrorInfo, now: Now) -> None:
+        while (execution := self.engine.peek()) is not None:
+            self._end(execution, ExecutionStatus.CANCELLED, now, error=error)
 
     # -- replies and events ---------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ class WorkerState(Enum):
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
+    ENDING = "ending"
+    """It was told to end at once; whatever it still says, it gets no further task."""
 
 
 class Supervisor:
@@ -31,6 +33,11 @@ class Supervisor:
     def is_there(self) -> bool:
         """Whether a worker is ready, with or without a task."""
         return self.state in (WorkerState.IDLE, WorkerState.BUSY)
+
+    def rest(self) -> None:
+        """Note that the worker has ended a task, and is idle unless it is being ended itself."""
+        if self.state is WorkerState.BUSY:
+            self.state = WorkerState.IDLE
 
     def ready(self) -> None:
         """Note that the worker is set up."""
