@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from zmqruntime.execution.client import ExecutionClient
@@ -32,7 +34,7 @@ class BatchHooks:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The final records of a batch, in the order in which its tasks were given."""
+    """The final records of a batch, in the order of its tasks; fewer when it was stopped."""
 
     records: tuple[ExecutionRecord, ...]
 
@@ -56,11 +58,16 @@ class BatchResult:
 class BatchSubmitWaitEngine:
     """Runs batches of tasks through one client.
 
+    It keeps a bounded number of executions under way, so that a batch of any length fits the
+    server's queue and each result is read before the server drops it from its history.
+
     Args:
         client: a connected client.
         policy: how patiently to wait for each.
-        fail_fast: whether the first execution that does not complete cancels all others.
+        fail_fast: whether the first execution that does not complete cancels those under way,
+            and no further task is submitted.
         hooks: what to call on the way.
+        max_outstanding: how many executions to have under way at most.
     """
 
     def __init__(
@@ -70,46 +77,55 @@ class BatchSubmitWaitEngine:
         *,
         fail_fast: bool = False,
         hooks: BatchHooks | None = None,
+        max_outstanding: int = 200,
     ) -> None:
+        if max_outstanding < 1:
+            raise ValueError(f"max_outstanding must be at least 1, not {max_outstanding}")
         self._client = client
         self._policy = policy
         self._fail_fast = fail_fast
         self._hooks = hooks or BatchHooks()
+        self._max_outstanding = max_outstanding
 
     def run(self, tasks: Iterable[Any], config: Any = None) -> BatchResult:
         """Submit every task, wait for every execution, and return how each ended.
 
-        When a task cannot be submitted, those before it are cancelled and the error is
+        When a task cannot be submitted, those under way are cancelled and the error is
         raised. What the client raises while waiting is raised as it is; then the executions
         go on, and their ids were given to ``on_submitted``.
         """
-        handles = self._submit(tasks, config)
-        records = []
-        failed = False
-        for handle in handles:
-            record = handle.wait(policy=self._policy)
+        pending = iter(tasks)
+        outstanding: deque[ExecutionHandle] = deque()
+        records: list[ExecutionRecord] = []
+        stopped = False
+        while True:
+            if not stopped:
+                self._fill(outstanding, pending, config)
+            if not outstanding:
+                return BatchResult(tuple(records))
+            record = outstanding.popleft().wait(policy=self._policy)
             records.append(record)
             self._hooks.on_finished(record)
-            if self._fail_fast and not failed and record.status is not ExecutionStatus.COMPLETE:
-                failed = True
-                self._cancel(handles[len(records) :])
-        return BatchResult(tuple(records))
+            if self._fail_fast and not stopped and record.status is not ExecutionStatus.COMPLETE:
+                stopped = True
+                self._cancel(outstanding)
 
-    def _submit(self, tasks: Iterable[Any], config: Any) -> list[ExecutionHandle]:
-        handles: list[ExecutionHandle] = []
+    def _fill(
+        self, outstanding: deque[ExecutionHandle], pending: Iterator[Any], config: Any
+    ) -> None:
+        """Submit as many tasks as may be under way together."""
         try:
-            for task in tasks:
+            for task in islice(pending, self._max_outstanding - len(outstanding)):
                 handle = self._client.submit_execution(task, config)
-                handles.append(handle)
+                outstanding.append(handle)
                 self._hooks.on_submitted(handle)
         except BaseException:
-            self._cancel(handles)
+            self._cancel(outstanding)
             raise
-        return handles
 
-    def _cancel(self, handles: Iterable[ExecutionHandle]) -> None:
+    def _cancel(self, outstanding: deque[ExecutionHandle]) -> None:
         # From the end, so that none of them gets its turn meanwhile.
-        for handle in reversed(list(handles)):
+        for handle in reversed(outstanding):
             try:
                 handle.cancel()
             except Conflict:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from zmqruntime.execution.errors import rejection
+from zmqruntime.execution.errors import raise_unless_complete, rejection
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
@@ -35,7 +35,14 @@ from zmqruntime.messages import (
     encode_json,
     explain,
 )
-from zmqruntime.transport import ServerLauncher, TransportError, TransportMode, ZMQClient, ZMQConfig
+from zmqruntime.transport import (
+    Deadline,
+    ServerLauncher,
+    TransportError,
+    TransportMode,
+    ZMQClient,
+    ZMQConfig,
+)
 
 __all__ = ["ExecutionClient"]
 
@@ -148,8 +155,19 @@ class ExecutionClient(ZMQClient):
 
         Raises what `submit_execution` and `ExecutionHandle.result` raise.
         """
-        handle = self.submit_execution(task, config, labels=labels, timeout_seconds=timeout_seconds)
-        return handle.result(timeout)
+        request = self._make_request(task, config, None, labels, timeout_seconds)
+        assert request.execution_id is not None
+        deadline = Deadline.after(timeout)
+        hold = min(WaitPolicy().poll_interval, deadline.remaining)
+        # Asked for behind the task itself, the result comes without a round trip of its own.
+        wait = StatusRequest(execution_id=request.execution_id, wait_seconds=hold)
+        accepted, snapshot = self.exchange((request, wait), hold=hold)
+        _expect(AcceptedReply, accepted)
+        record = _expect(ExecutionStatusSnapshot, snapshot).execution
+        if record is None or not record.status.is_terminal:
+            record = self.wait_for_completion(request.execution_id, timeout=deadline.remaining)
+        raise_unless_complete(record)
+        return record.result
 
     def poll_status(
         self,
@@ -233,12 +251,7 @@ class ExecutionClient(ZMQClient):
     def _ask(
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
     ) -> _R:
-        reply = self.request(request, timeout, hold=hold)
-        if isinstance(reply, ErrorReply):
-            raise rejection(reply)
-        if not isinstance(reply, expected):
-            raise TransportError(f"the server answered {request.type} with {reply.type}")
-        return reply
+        return _expect(expected, self.request(request, timeout, hold=hold))
 
     def _make_request(
         self,
@@ -275,3 +288,11 @@ def _to_object(name: str, value: Any) -> JsonObject:
         f"a {name} must be a mapping or a pydantic model, not {type(value).__name__}: override "
         "serialize_task() to submit objects of your own"
     )
+
+
+def _expect(expected: type[_R], reply: Reply) -> _R:
+    if isinstance(reply, ErrorReply):
+        raise rejection(reply)
+    if not isinstance(reply, expected):
+        raise TransportError(f"the server answered with a {reply.type}")
+    return reply

@@ -17,8 +17,8 @@ from zmqruntime.transport.binding import configure_tcp
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.frames import receive_frames, send_frames
 from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.frames import receive_frames, send_frames
 
 __all__ = ["Channel", "Outcome"]
 

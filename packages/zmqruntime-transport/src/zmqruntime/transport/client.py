@@ -165,8 +165,20 @@ class ZMQClient:
             NotConnected: `connect` was not called, or `disconnect` was.
             MessageTooLarge: the server would not take it; nothing was sent.
         """
+        return self.exchange((request,), timeout, hold=hold)[0]
+
+    def exchange(
+        self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
+    ) -> list[Reply]:
+        """Send requests one behind the other, without waiting between them.
+
+        The server takes them in this order. Arguments and errors are those of `request`.
+
+        Returns:
+            The replies, in the order of the requests.
+        """
         seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().request(request, Deadline.after(seconds + hold), hold)
+        return self._connected().exchange(requests, Deadline.after(seconds + hold), hold)
 
     def subscribe(
         self,

@@ -64,10 +64,10 @@ class Connection:
         self._control.max_message_bytes = self.pong.max_message_bytes
         return self
 
-    def request(self, request: Request, deadline: Deadline, hold: float) -> Reply:
-        """Return the reply to ``request``, or say what became of the server."""
+    def exchange(self, requests: Sequence[Request], deadline: Deadline, hold: float) -> list[Reply]:
+        """Return the replies to ``requests``, or say what became of the server."""
         try:
-            return self._request(request, deadline, hold)
+            return self._exchange(requests, deadline, hold)
         except ServerLost:
             if self._closing:  # It was this client that ended it.
                 raise NotConnected(f"the client of {self._endpoint} was disconnected") from None
@@ -113,10 +113,12 @@ class Connection:
             for subscriber in subscribers:
                 subscriber.close()
 
-    def _request(self, request: Request, deadline: Deadline, hold: float = 0.0) -> Reply:
+    def _exchange(
+        self, requests: Sequence[Request], deadline: Deadline, hold: float = 0.0
+    ) -> list[Reply]:
         try:
-            return self._control.request(
-                request, deadline, hold=hold, on_broken=self._raise_if_lost
+            return self._control.exchange(
+                requests, deadline, hold=hold, on_broken=self._raise_if_lost
             )
         except ConnectionFailed as error:
             raise ServerLost(
@@ -126,7 +128,7 @@ class Connection:
     def _end_server(self, server: LaunchedServer) -> None:
         deadline = Deadline.after(_STOP_OWNED_SECONDS)
         with contextlib.suppress(TransportError):  # It may be gone already.
-            self._request(ShutdownRequest(mode=ShutdownMode.NOW), deadline)
+            self._exchange([ShutdownRequest(mode=ShutdownMode.NOW)], deadline)
         if server.wait(deadline.remaining) is None:
             server.kill()
 

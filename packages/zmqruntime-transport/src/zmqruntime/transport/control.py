@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import zmq
 
@@ -63,14 +63,27 @@ class ControlClient:
         hold: float = 0.0,
         on_broken: Callable[[Outcome], None] = _nothing,
     ) -> Reply:
-        """Send a request and return its reply.
+        """Send a request and return its reply; see `exchange`."""
+        return self.exchange((request,), deadline, hold=hold, on_broken=on_broken)[0]
+
+    def exchange(
+        self,
+        requests: Sequence[Request],
+        deadline: Deadline,
+        *,
+        hold: float = 0.0,
+        on_broken: Callable[[Outcome], None] = _nothing,
+    ) -> list[Reply]:
+        """Send requests one behind the other and return their replies, in the same order.
+
+        The server takes them in this order, without a round trip between them.
 
         Args:
-            request: what to ask. Asking it twice has to be safe.
+            requests: what to ask. Asking it twice has to be safe.
             deadline: the end of all tries together.
-            hold: how long, in seconds, the server was asked to hold the reply.
+            hold: how long, in seconds, the server was asked to hold a reply.
             on_broken: called whenever a connection is refused or has ended. It raises when
-                there is no point in trying on; else the request goes out again.
+                there is no point in trying on; else what is unanswered goes out again.
 
         Raises:
             RequestTimeout: no reply in time, though something listens.
@@ -79,27 +92,27 @@ class ControlClient:
             MessageTooLarge: the server would not take it.
             MessageError: the reply is none of this protocol's.
         """
-        request_id = request.request_id or str(next(self._numbers))
-        request = request.model_copy(update={"request_id": request_id})
-        frame = encode(request)
-        self._check_size(request, frame)
+        exchange = _Exchange([self._number(request) for request in requests])
+        for request, frame in exchange.unanswered():
+            self._check_size(request, frame)
         drops = 0
         try:
             channel = self._take()
             while True:
                 until = deadline.within(hold + self._config.retry_interval)
-                answer = self._try(channel, request, frame, until, on_broken)
-                if not isinstance(answer, Outcome):
+                outcome = self._try(channel, exchange, until, on_broken)
+                if outcome is None:
                     self._give_back(channel)
-                    return answer
-                if answer in _DROPS:
+                    return exchange.replies()
+                if outcome in _DROPS:
                     drops += 1
-                if answer is Outcome.FOREIGN:
-                    raise self._failure(request, answer)
-                if answer not in _SILENCES:
-                    on_broken(answer)
+                request, _ = next(exchange.unanswered())
+                if outcome is Outcome.FOREIGN:
+                    raise self._failure(request, outcome)
+                if outcome not in _SILENCES:
+                    on_broken(outcome)
                 if drops > _MAX_DROPS or deadline.expired:
-                    raise self._failure(request, answer)
+                    raise self._failure(request, outcome)
                 channel = self._open(patient=True)
         except zmq.ContextTerminated:
             raise self._not_connected() from None
@@ -115,27 +128,33 @@ class ControlClient:
     def _try(
         self,
         channel: Channel,
-        request: Request,
-        frame: bytes,
+        exchange: _Exchange,
         until: Deadline,
         on_broken: Callable[[Outcome], None],
-    ) -> Reply | Outcome:
-        """Send once and wait; a channel that brought no reply is closed on the way out."""
+    ) -> Outcome | None:
+        """Send what is unanswered and wait; a channel that fails is closed on the way out."""
         done = False
         try:
-            channel.send(frame)
-            while True:
+            for _, frame in exchange.unanswered():
+                channel.send(frame)
+            while not exchange.done:
                 answer = channel.receive(until)
                 if answer is Outcome.REFUSED and channel.patient and not until.expired:
                     on_broken(answer)
                 elif isinstance(answer, Outcome):
                     return answer
-                elif (reply := decode_reply(answer)).request_id in (request.request_id, None):
-                    done = True
-                    return reply
+                else:
+                    exchange.take(decode_reply(answer))
+            done = True
+            return None
         finally:
             if not done:
                 channel.close()
+
+    def _number(self, request: Request) -> Request:
+        if request.request_id is not None:
+            return request
+        return request.model_copy(update={"request_id": str(next(self._numbers))})
 
     def _take(self) -> Channel:
         with self._lock:
@@ -172,3 +191,35 @@ class ControlClient:
 
     def _not_connected(self) -> NotConnected:
         return NotConnected(f"the client of {self._endpoint} is not connected")
+
+
+class _Exchange:
+    """Requests under way together, and the replies that have come."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self._requests = requests
+        self._frames = [encode(request) for request in requests]
+        self._replies: dict[str | None, Reply] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether every request has its reply."""
+        return len(self._replies) == len(self._requests)
+
+    def unanswered(self) -> Iterator[tuple[Request, bytes]]:
+        """Yield the requests without a reply, each with its frame."""
+        for request, frame in zip(self._requests, self._frames, strict=True):
+            if request.request_id not in self._replies:
+                yield request, frame
+
+    def take(self, reply: Reply) -> None:
+        """Take a reply; one to none of the requests is ignored."""
+        request_id = reply.request_id
+        if request_id is None:  # From a server that could not read the id, or keeps it.
+            request_id = next(self.unanswered())[0].request_id
+        if any(request.request_id == request_id for request in self._requests):
+            self._replies[request_id] = reply
+
+    def replies(self) -> list[Reply]:
+        """Return the replies in the order of the requests."""
+        return [self._replies[request.request_id] for request in self._requests]

@@ -48,7 +48,7 @@ class Endpoint:
                 )
         if self.control_port_offset == 0:
             raise EndpointError("control_port_offset must not be 0: two channels, two ports")
-        if Path(self.app_name).name != self.app_name:
+        if not self.app_name or Path(self.app_name).name != self.app_name:
             raise EndpointError(f"app_name {self.app_name!r} must do as part of a file name")
         if self.transport_mode is TransportMode.IPC:
             limit = ipc_path_limit()

@@ -39,8 +39,8 @@ from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
-from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.process import ProcessIdentity
 

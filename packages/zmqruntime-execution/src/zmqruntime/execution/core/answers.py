@@ -13,7 +13,7 @@ from zmqruntime.messages import (
     ExecutionStatusSnapshot,
     StatusRequest,
 )
-from zmqruntime.transport import describe_exit
+from zmqruntime.transport import Caller, describe_exit
 
 __all__ = [
     "accepted_again",
@@ -36,9 +36,13 @@ _MAX_DIGITS = 20
 """Of a ticket: more than a server can count to, and fewer than Python refuses to read."""
 
 
-def snapshot_of(engine: LifecycleEngine, execution: Execution) -> ExecutionStatusSnapshot:
+def snapshot_of(
+    engine: LifecycleEngine, execution: Execution, caller: Caller
+) -> ExecutionStatusSnapshot:
     """Tell everything of one execution."""
-    return ExecutionStatusSnapshot(execution=execution.to_record(_place(engine, execution)))
+    return ExecutionStatusSnapshot(
+        request_id=caller.request_id, execution=execution.to_record(_place(engine, execution))
+    )
 
 
 def snapshot_of_all(

@@ -177,7 +177,7 @@ class Scheduler:
         if execution is None:
             self._reply(caller, answers.unknown(request.execution_id))
         elif execution.status.is_terminal or not request.wait_seconds:
-            self._reply(caller, answers.snapshot_of(self.engine, execution))
+            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
         else:
             deadline = now.monotonic + request.wait_seconds
             self._waiting.add(execution.execution_id, caller, deadline)
@@ -211,7 +211,8 @@ class Scheduler:
         elif self._worker.state is WorkerState.IDLE:
             self._worker.state = WorkerState.BUSY
             self._current = self.engine.start(execution.execution_id, now.wall)
-            self._effects.append(AssignTask(execution.execution_id, execution.request))
+            # First of all: the worker works while everybody else is told.
+            self._effects.insert(0, AssignTask(execution.execution_id, execution.request))
             self._publish_state(execution, now)
             if execution.timeout_seconds is not None:
                 self._alarms.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
@@ -285,10 +286,10 @@ class Scheduler:
     ) -> None:
         sequence = self.engine.next_sequence(execution.execution_id)
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
+        for caller in self._waiting.take(execution.execution_id):
+            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
         event = compose_state_event(execution, sequence, now.wall)
         self._effects.append(Publish(execution.topic, event))
-        for caller in self._waiting.take(execution.execution_id):
-            self._reply(caller, answers.snapshot_of(self.engine, execution))
 
     # -- the worker -----------------------------------------------------------------------------
 
@@ -332,7 +333,7 @@ class Scheduler:
         for execution_id, caller in self._waiting.take_due(now.monotonic):
             execution = self.engine.get(execution_id)
             assert execution is not None  # Nobody waits for one that has ended.
-            self._reply(caller, answers.snapshot_of(self.engine, execution))
+            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
 
     # -- the end --------------------------------------------------------------------------------
 

@@ -28,7 +28,13 @@ from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import ProcessIdentity, TransportMode, drain, kill_process_tree
+from zmqruntime.transport import (
+    ProcessIdentity,
+    TransportMode,
+    drain,
+    kill_process_tree,
+    send_frames,
+)
 
 __all__ = ["WorkerProcessRunner"]
 
@@ -132,16 +138,15 @@ class WorkerProcessRunner(TaskRunner):
 
     def _send(self, role: bytes, kind: bytes, execution_id: str = "", payload: bytes = b"") -> None:
         assert self._worker is not None
-        self._link.send_multipart(
-            (self._worker.token + role, kind, execution_id.encode(), payload), zmq.NOBLOCK
-        )
+        head = kind + execution_id.encode()
+        send_frames(self._link, self._worker.token + role, head, payload)
 
     def _read(self) -> None:
         for frames in drain(self._link, _BATCH):
             worker = self._worker
-            if worker is None or not frames[0].startswith(worker.token) or len(frames) != 4:
+            if worker is None or not frames[0].startswith(worker.token) or len(frames) != 3:
                 continue  # A worker of before, or a stranger who found the port.
-            event = self._translate(worker, frames[1], frames[2].decode(), frames[3])
+            event = self._translate(worker, frames[1][:1], frames[1][1:].decode(), frames[2])
             if event is not None:
                 self._busy = self._busy and isinstance(event, ProgressReported)
                 self._host.emit(event)

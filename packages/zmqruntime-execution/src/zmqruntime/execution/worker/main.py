@@ -63,10 +63,10 @@ class _Worker:
         try:
             server = self._make_server()
         except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
-            self._tasks.send_multipart((wire.FAILED, b"", traceback.format_exc().encode()))
+            self._tasks.send_multipart((wire.FAILED, traceback.format_exc().encode()))
             raise SystemExit(1) from None
         else:
-            self._tasks.send_multipart((wire.READY, b"", b""))
+            self._tasks.send_multipart((wire.READY, b""))
             self._serve(server)
         finally:
             self._tasks.close()
@@ -78,19 +78,21 @@ class _Worker:
 
     def _serve(self, server: ExecutionServer) -> None:
         while True:
-            kind, execution_id, payload = self._tasks.recv_multipart()
-            if kind == wire.STOP:
+            head, payload = self._tasks.recv_multipart()
+            if head == wire.STOP:
                 return
             request = decode_request(payload)
             assert isinstance(request, ExecuteRequest)
-            self._send(*_tell(self._run(server, request, execution_id)))
+            self._send(*_tell(self._run(server, request, head[1:])))
 
     def _run(
         self, server: ExecutionServer, request: ExecuteRequest, execution_id: bytes
     ) -> TaskReturned | TaskRaised | TaskStopped:
+        progress = wire.PROGRESS + execution_id
+
         def send(body: bytes) -> None:
             with self._interrupt.shielded():  # Half a message would spoil all that follow.
-                self._send(wire.PROGRESS, execution_id, body)
+                self._send(progress, body)
 
         setup = self._setup
         link = ServerReportLink(execution_id.decode(), setup.address, setup.token)
@@ -98,34 +100,35 @@ class _Worker:
         context = ExecutionContext(request, reporter, self._interrupt)
         return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
 
-    def _send(self, kind: bytes, execution_id: bytes, payload: bytes) -> None:
+    def _send(self, head: bytes, body: bytes) -> None:
         # The lock hands the socket from thread to thread; libzmq asks for a full fence.
         with self._lock:
-            self._tasks.send_multipart((kind, execution_id, payload))
+            self._tasks.send(head, zmq.SNDMORE)
+            self._tasks.send(body)
 
     def _listen(self, commands: zmq.Socket[bytes]) -> None:
         try:
-            commands.send_multipart((wire.HELLO, b"", b""))
+            commands.send_multipart((wire.HELLO, b""))
             while True:
-                kind, execution_id, _ = commands.recv_multipart()
-                if kind == wire.STOP:
+                head, _ = commands.recv_multipart()
+                if head == wire.STOP:
                     return
-                self._interrupt.request(execution_id.decode())
+                self._interrupt.request(head[1:].decode())
         except zmq.ContextTerminated:
             return  # Nobody says stop to a worker that could not be set up.
         finally:
             commands.close()
 
 
-def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, bytes, bytes]:
+def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, bytes]:
     execution_id = outcome.execution_id.encode()
     match outcome:
         case TaskReturned():
-            return wire.RETURNED, execution_id, outcome.result
+            return wire.RETURNED + execution_id, outcome.result
         case TaskRaised():
-            return wire.RAISED, execution_id, encode(outcome.error)
+            return wire.RAISED + execution_id, encode(outcome.error)
         case TaskStopped():
-            return wire.STOPPED, execution_id, b""
+            return wire.STOPPED + execution_id, b""
 
 
 def _connect(context: zmq.Context[Any], setup: wire.WorkerSetup, role: bytes) -> zmq.Socket[bytes]:

@@ -85,11 +85,11 @@ class ServerReportLink:
         link.linger = _LINGER_MS
         link.routing_id = self.token + REPORTS + os.urandom(8)
         link.connect(self.address)
-        lock, execution_id = threading.Lock(), self.execution_id.encode()
+        lock, head = threading.Lock(), PROGRESS + self.execution_id.encode()
 
         def send(body: bytes) -> None:
             with lock:
-                link.send_multipart((PROGRESS, execution_id, body))
+                link.send_multipart((head, body))
 
         return send
 

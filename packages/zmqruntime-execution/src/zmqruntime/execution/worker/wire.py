@@ -1,4 +1,4 @@
-"""What a server and its own worker say to each other: a kind, an execution id, a payload.
+"""What a server and its own worker say to each other: a head (kind and execution id), a body.
 
 This link is private to one server and the processes it started; each worker proves itself by
 a token that only its parent could have given it.
@@ -28,17 +28,18 @@ __all__ = [
     "WorkerSetup",
 ]
 
-ASSIGN: Final = b"assign"
-INTERRUPT: Final = b"interrupt"
-STOP: Final = b"stop"
+# Kinds are one byte, in front of the execution id.
+ASSIGN: Final = b"A"
+INTERRUPT: Final = b"I"
+STOP: Final = b"Q"
 
-HELLO: Final = b"hello"
-READY: Final = b"ready"
-FAILED: Final = b"failed"
-PROGRESS: Final = b"progress"
-RETURNED: Final = b"returned"
-RAISED: Final = b"raised"
-STOPPED: Final = b"stopped"
+HELLO: Final = b"H"
+READY: Final = b"Y"
+FAILED: Final = b"F"
+PROGRESS: Final = b"P"
+RETURNED: Final = b"R"
+RAISED: Final = b"X"
+STOPPED: Final = b"S"
 
 # A worker's sockets are told apart by the last byte of their routing id, behind the token.
 TASKS: Final = b"t"
