@@ -17,10 +17,11 @@ def main() -> int:
     try:
         from zmqruntime.execution.cli.app import run
     except ModuleNotFoundError as error:
-        if error.name not in _PARTS:
+        part = (error.name or "").partition(".")[0]
+        if part not in _PARTS:
             raise
         print(
-            f"error: the zmqruntime command needs {error.name}, which is not installed: "
+            f"error: the zmqruntime command needs {part}, which is not installed: "
             "run 'pip install \"zmqruntime-execution[cli]\"'",
             file=sys.stderr,
         )

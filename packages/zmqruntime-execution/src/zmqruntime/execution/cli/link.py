@@ -42,6 +42,9 @@ _ENDS = (
 )
 
 _HEARTBEAT_MS = 5000
+# Nobody there is an answer, too. The value that says never, -1, has libzmq drop replies that
+# have arrived when the connection ends: the acknowledgement of a shutdown, half of the time.
+_NEVER = 2**31 - 1
 
 
 class ServerLink:
@@ -53,7 +56,7 @@ class ServerLink:
         self._socket = self._context.socket(zmq.REQ)
         self._socket.linger = 0
         self._socket.ipv6 = endpoint.is_ipv6
-        self._socket.reconnect_ivl = -1  # Nobody there is an answer, too.
+        self._socket.reconnect_ivl = _NEVER
         self._socket.heartbeat_ivl = _HEARTBEAT_MS
         self._monitor = self._socket.get_monitor_socket(_ENDS | zmq.Event.HANDSHAKE_SUCCEEDED)
         self._poller = zmq.Poller()

@@ -19,8 +19,10 @@ _OUR_FILES = Path(__file__).parents[1]
 def explain_error(error: BaseException) -> str:
     """Return one sentence that says what went wrong; for an application's own error, where."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__ + _where(error)
     if not isinstance(error, ZMQRuntimeError):
-        return ": ".join([type(error).__name__, *lines[:1]]) + _where(error)
+        return f"{type(error).__name__}: {lines[0]}{_where(error)}"
     # What a worker leaves behind is a traceback, the last line of which says it.
     return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
 

@@ -1,0 +1,390 @@
+"""The ``zmqruntime`` command: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from rich.console import Console
+
+from zmqruntime.execution import cli
+from zmqruntime.execution import serve as serving
+from zmqruntime.execution.cli.app import run
+from zmqruntime.execution.cli.wording import explain_error, make_table
+from zmqruntime.messages import (
+    PongReply,
+    ProcessInfo,
+    ProgressEvent,
+    RunningExecutionInfo,
+    WorkerInfo,
+)
+from zmqruntime.transport import (
+    ProcessIdentity,
+    ServerArguments,
+    TransportMode,
+    ZMQConfig,
+    ZMQServer,
+)
+
+
+class Outcome(NamedTuple):
+    exit_code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A private directory with a path so short that sockets fit into it anywhere."""
+    directory = Path(tempfile.mkdtemp(prefix="zc"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def command(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Runs the command with a runtime directory of its own."""
+
+    logger = logging.getLogger("zmqruntime")
+    level = logger.level
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+    def zmqruntime(*words: str) -> Outcome:
+        where = [f"--runtime-dir={runtime_dir}"] if words[1:] != ("--help",) else []
+        monkeypatch.setattr(sys, "argv", ["zmqruntime", *words, *where])
+        capfd.readouterr()
+        try:
+            exit_code = run()
+        except SystemExit as end:
+            exit_code = end.code if isinstance(end.code, int) else 1
+        return Outcome(exit_code, *capfd.readouterr())
+
+    yield zmqruntime
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def server(runtime_dir: Path) -> Iterator[ZMQServer]:
+    with ZMQServer(config=ZMQConfig(runtime_dir=runtime_dir)) as server:
+        yield server
+
+
+def assert_one_sentence(outcome: Outcome, *words: str) -> None:
+    assert outcome.exit_code == 1
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.endswith("\n")
+    for word in words:
+        assert word in outcome.err
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+# -- the light part -------------------------------------------------------------------------
+
+
+def test_a_worker_that_imports_the_command_loads_neither_typer_nor_rich() -> None:
+    finished = run_python(
+        "import sys; from zmqruntime.execution.cli import main; "
+        "sys.exit(bool({'typer', 'rich'} & set(sys.modules)))"
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("part", ["typer", "rich"])
+def test_without_its_extra_the_command_says_what_to_install(part: str) -> None:
+    finished = run_python(
+        f"import sys; sys.modules[{part!r}] = None; "
+        "from zmqruntime.execution.cli import main; sys.exit(main())"
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.count("\n") == 1
+    assert 'pip install "zmqruntime-execution[cli]"' in finished.stderr
+
+
+def test_a_module_missing_elsewhere_is_not_taken_for_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "zmqruntime.execution.cli.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"cli\.app"):
+        cli.main()
+
+
+def test_ctrl_c_while_the_command_loads_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "zmqruntime.execution.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "zmqruntime.execution.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert cli.main() == 130
+
+
+# -- serve ----------------------------------------------------------------------------------
+
+
+def test_serve_takes_every_option_that_a_launcher_gives(
+    command: Command, monkeypatch: pytest.MonkeyPatch, runtime_dir: Path
+) -> None:
+    given = ServerArguments(
+        port=4711,
+        host="127.0.0.2",
+        transport_mode=TransportMode.TCP,
+        config=ZMQConfig(
+            control_port_offset=7,
+            app_name="stitcher",
+            runtime_dir=runtime_dir,
+            max_message_bytes=1234,
+            registration_timeout=0.5,
+            data_high_water_mark=99,
+        ),
+        owner=ProcessIdentity.current(),
+        log_file_path=runtime_dir / "log",
+    )
+    taken: list[ServerArguments] = []
+    monkeypatch.setattr(serving, "load_target", lambda target: target)
+    monkeypatch.setattr(serving, "serve", lambda target, arguments: taken.append(arguments))
+
+    outcome = command("serve", "module:Class", *given.to_command_line())
+
+    assert outcome.exit_code == 0
+    assert taken == [given]
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("no_such_module:Server", "No module named 'no_such_module'"),
+        ("zmqruntime.execution:Nobody", "has no attribute 'Nobody'"),
+        ("zmqruntime.execution", "write it as 'module:Class'"),
+        ("os:getcwd", "is no ExecutionServer subclass"),
+        ("zmqruntime.execution:ExecutionServer", "is abstract"),
+    ],
+)
+def test_serve_says_what_is_wrong_with_its_target(
+    command: Command, target: str, reason: str
+) -> None:
+    assert_one_sentence(command("serve", target), target, reason)
+
+
+def test_serve_says_where_an_application_failed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_application.py").write_text("\nraise RuntimeError('no licence')\n")
+    monkeypatch.chdir(tmp_path)
+
+    outcome = command("serve", "failing_application:Server")
+
+    assert_one_sentence(outcome, "RuntimeError: no licence", "failing_application.py, line 2")
+
+
+# -- ping and stop --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ping", "stop"])
+@pytest.mark.parametrize("transport", [t for t in TransportMode if t != "ipc" or os.name != "nt"])
+def test_with_nobody_there_it_says_so_at_once(
+    command: Command, name: str, transport: TransportMode
+) -> None:
+    with socket.socket() as placeholder:  # Bound and not listening: nobody else gets it.
+        placeholder.bind(("127.0.0.1", 0))
+        port = placeholder.getsockname()[1]
+        options = (f"--port={port - 1}", "--control-port-offset=1", f"--transport={transport}")
+
+        outcome = command(name, *options)
+
+    assert_one_sentence(outcome, "no server listens on", str(port))
+
+
+def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+
+        def answer() -> None:
+            with stranger.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        outcome = command(
+            "ping", f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1"
+        )
+        thread.join()
+    assert_one_sentence(outcome, "no server listens on", str(port))
+
+
+def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        where = (f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1")
+        outcome = command("ping", "--timeout=0.2", *where)
+    assert_one_sentence(outcome, "no answer", "within 0.2 s")
+
+
+@pytest.mark.parametrize("name", ["ping", "stop"])
+def test_an_impossible_port_is_told_with_its_limits(command: Command, name: str) -> None:
+    assert_one_sentence(command(name, "--port=65000"), "66000", "65535")
+
+
+def test_a_wrong_option_is_told_with_the_way_to_help(command: Command) -> None:
+    outcome = command("ping", "--no-such-option")
+    assert outcome.exit_code == 2
+    assert "zmqruntime ping --help" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["serve", "ping", "stop"])
+def test_every_command_has_help(command: Command, name: str) -> None:
+    outcome = command(name, "--help")
+    assert outcome.exit_code == 0
+    assert "--port" in outcome.out
+
+
+def test_ping_prints_what_the_server_said(command: Command, server: ZMQServer) -> None:
+    outcome = command("ping", "--json")
+    pong = PongReply.model_validate_json(outcome.out)
+    assert outcome.exit_code == 0
+    assert pong.server == "ZMQServer"
+    assert pong.process.pid == os.getpid()
+    assert json.loads(outcome.out)["type"] == "pong"
+
+
+def test_ping_shows_a_server_to_a_person(command: Command, server: ZMQServer) -> None:
+    outcome = command("ping")
+    assert outcome.exit_code == 0
+    lines = [line.split()[:2] for line in outcome.out.splitlines()]
+    assert ["ready", "yes"] in lines
+    assert ["server", "ZMQServer"] in lines
+    assert ["pid", str(os.getpid())] in lines
+
+
+def test_stop_says_when_the_process_goes_on(command: Command, server: ZMQServer) -> None:
+    outcome = command("stop", "--timeout=0.2")  # Its process is this one.
+    assert_one_sentence(outcome, f"process {os.getpid()}", "0.2 s", "stop --now")
+    server.stop()
+
+
+class Undescribable(ZMQServer):
+    def describe(self) -> Any:
+        raise RuntimeError("no description today")
+
+
+def test_a_refused_request_is_told_in_the_servers_words(
+    command: Command, runtime_dir: Path
+) -> None:
+    with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
+        assert_one_sentence(command("ping"), "refused", "no description today")
+
+
+# -- wording --------------------------------------------------------------------------------
+
+
+def show(pong: PongReply) -> list[str]:
+    console = Console(width=200, no_color=True)
+    with console.capture() as capture:
+        console.print(make_table(pong, "port 7777"))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def make_pong(**fields: Any) -> PongReply:
+    usual: dict[str, Any] = {
+        "ready": True,
+        "server": "Stitcher",
+        "version": "1.2",
+        "port": 7777,
+        "control_port": 8777,
+        "process": ProcessInfo(pid=4711, create_time=1.0),
+        "started_at": 1.0,
+        "uptime_seconds": 1.25,
+        "max_message_bytes": 1,
+    }
+    return PongReply(**(usual | fields))
+
+
+def test_the_table_of_an_idle_server() -> None:
+    assert show(make_pong()) == [
+        "ready        yes",
+        "server       Stitcher 1.2 on port 7777",
+        "pid          4711",
+        "uptime       1.2 s",
+        "running      0",
+        "queued       0",
+        "workers      0",
+        "subscribers  0",
+        "log          none",
+    ]
+
+
+def test_the_table_of_a_busy_server() -> None:
+    running = RunningExecutionInfo(
+        execution_id="e1",
+        client_id="ann",
+        submitted_at=1.0,
+        started_at=2.0,
+        cancel_requested=True,
+        progress=ProgressEvent(
+            execution_id="e1", sequence=1, timestamp=3.0, phase="[stitch]", percent=41.7
+        ),
+    )
+    worker = WorkerInfo(pid=4712, memory_bytes=50 * 2**20, cpu_percent=99.6, execution_id="e1")
+    pong = make_pong(
+        ready=False,
+        uptime_seconds=90061.0,
+        running_executions=(running,),
+        running_count=2,
+        queued_count=10_000,
+        workers=(worker,),
+        progress_subscribers=("ann", "bob"),
+        log_file_path="/var/log/[stitcher].log",
+    )
+    assert show(pong) == [
+        "ready        no",
+        "server       Stitcher 1.2 on port 7777",
+        "pid          4711",
+        "uptime       1 d 1 h 1 min 1 s",
+        "running      2",
+        "             e1 of ann [stitch] 42 % (is being cancelled)",
+        "             and 1 more",
+        "queued       10000",
+        "workers      1",
+        "             pid 4712, 50 MiB, 100 % of a core",
+        "subscribers  2",
+        "             ann",
+        "             bob",
+        "log          /var/log/[stitcher].log",
+    ]
+
+
+def test_a_traceback_becomes_its_last_line() -> None:
+    error = serving.TargetError("it failed\nTraceback ...:\n  File ...\nValueError: no model\n")
+    assert explain_error(error) == "it failed: ValueError: no model"
+
+
+def test_an_error_without_words_has_a_name() -> None:
+    assert explain_error(RuntimeError()) == "RuntimeError"
+    assert explain_error(serving.TargetError()) == "TargetError"
