@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,7 +70,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give a page its own directory, where its files are written, found and imported."""
     path = tmp_path_factory.mktemp("page")
     paths = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
-    with pytest.MonkeyPatch.context() as patch:
+    private = tempfile.TemporaryDirectory(prefix="p-")  # Its path is short, for socket files.
+    with private, pytest.MonkeyPatch.context() as patch:
+        # A page shows what a reader types, and yet must not meet a server of whoever tests it.
+        for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+            patch.setenv(variable, private.name)
         patch.chdir(path)
         patch.syspath_prepend(path)
         patch.setenv("PYTHONPATH", paths)
