@@ -24,6 +24,7 @@ from zmqruntime.execution.core.events import (
     StatusRequested,
     Submitted,
     TimerDue,
+    WorkerReady,
 )
 from zmqruntime.execution.errors import WorkerFailed
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
@@ -114,10 +115,9 @@ class ExecutionSession(ServerSession):
         }
 
     def _handle(self, event: Event) -> None:
-        was_ready = self._scheduler.ready
         now = Now(time.time(), time.monotonic())
         self._perform_all(self._scheduler.handle(event, now))
-        if self._scheduler.ready and not was_ready:
+        if isinstance(event, WorkerReady) and self.ready:
             self.became_ready()
         self._set_alarm()
 

@@ -39,7 +39,7 @@ from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
-from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.frames import receive_frames, send_frames
 from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.process import ProcessIdentity
@@ -49,9 +49,6 @@ __all__ = ["ServerSession"]
 _R = TypeVar("_R")
 
 _log = logging.getLogger("zmqruntime.server")
-
-# Requests taken at one go before other sockets get their turn.
-_BATCH = 64
 
 
 class ServerSession:
@@ -217,12 +214,10 @@ class ServerSession:
     # -- what it receives ---------------------------------------------------------------------
 
     def _read_control(self) -> None:
+        # One at a time: the loop looks at the other sockets between two requests, and comes
+        # back at once while there are more.
         assert self._sockets is not None
-        control = self._sockets.control
-        for frames in drain(control, _BATCH):
-            self._take_request(frames)
-            if self.loop.stopping:
-                return
+        self._take_request(receive_frames(self._sockets.control))
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)

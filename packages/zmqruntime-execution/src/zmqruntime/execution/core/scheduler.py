@@ -102,10 +102,10 @@ class Scheduler:
     @property
     def next_deadline(self) -> float | None:
         """When, on the monotonic clock, a `TimerDue` is wanted."""
-        return min(
-            (d for d in (self._alarms.next, self._waiting.next_deadline) if d is not None),
-            default=None,
-        )
+        alarm, hold = self._alarms.next, self._waiting.next_deadline
+        if alarm is None or hold is None:
+            return hold if alarm is None else alarm
+        return min(alarm, hold)
 
     @property
     def current_id(self) -> str | None:

@@ -143,13 +143,21 @@ class WorkerProcessRunner(TaskRunner):
 
     def _read(self) -> None:
         for frames in drain(self._link, _BATCH):
-            worker = self._worker
-            if worker is None or not frames[0].startswith(worker.token) or len(frames) != 3:
-                continue  # A worker of before, or a stranger who found the port.
-            event = self._translate(worker, frames[1][:1], frames[1][1:].decode(), frames[2])
-            if event is not None:
-                self._busy = self._busy and isinstance(event, ProgressReported)
-                self._host.emit(event)
+            if not self._take(frames):
+                return  # Only behind progress is more to be expected.
+
+    def _take(self, frames: list[bytes]) -> bool:
+        """Tell what one message of the worker says; return whether that was progress."""
+        worker = self._worker
+        if worker is None or not frames[0].startswith(worker.token) or len(frames) != 3:
+            return False  # A worker of before, or a stranger who found the port.
+        event = self._translate(worker, frames[1][:1], frames[1][1:].decode(), frames[2])
+        if event is None:
+            return False
+        is_progress = isinstance(event, ProgressReported)
+        self._busy = self._busy and is_progress
+        self._host.emit(event)
+        return is_progress
 
     def _translate(
         self, worker: _WorkerProcess, kind: bytes, execution_id: str, payload: bytes
@@ -171,7 +179,8 @@ class WorkerProcessRunner(TaskRunner):
                 return WorkerReady() if worker.is_ready else None
 
     def _exited(self, worker: _WorkerProcess, exit_code: int | None) -> None:
-        self._read()  # What it said before it ended comes before its end.
+        for frames in drain(self._link, _BATCH):
+            self._take(frames)  # What it said before it ended comes before its end.
         self._worker, self._busy = None, False
         _log.info("the worker process ended (%s)", exit_code)
         self._host.emit(WorkerExited(exit_code, worker.last_words))
