@@ -125,7 +125,7 @@ class ZMQClient:
                 self._connection = None
                 connection.close()
 
-    def ping(self, timeout: float | None = None, *, limit: int = 100) -> PongReply:
+    def ping(self, timeout: float | None = None, *, limit: int = 10) -> PongReply:
         """Ask the server how it is.
 
         Args:
