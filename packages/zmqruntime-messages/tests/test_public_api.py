@@ -174,7 +174,6 @@ def test_there_is_no_regular_package_in_the_namespace() -> None:
 def test_the_source_knows_no_application(source: Path) -> None:
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+", source.read_text("utf-8"))}
     assert not words & {"plate", "plates", "well", "wells", "pipeline", "pipelines", "viewer"}
-    assert "zmq" not in {word.lower() for word in re.findall(r"import (\w+)", source.read_text())}
 
 
 def test_type_checkers_are_told_that_it_is_typed() -> None:
