@@ -1,0 +1,316 @@
+"""Server classes of made-up applications. Servers and their workers import this module."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import itertools
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zmqruntime.execution import (
+    ExecuteRequest,
+    ExecutionContext,
+    ExecutionServer,
+    ProgressReporter,
+    TaskCancelled,
+)
+from zmqruntime.messages import JsonObject, JsonValue
+
+__all__ = [
+    "FewWords",
+    "Forgetful",
+    "Hasty",
+    "Narrow",
+    "Sleeper",
+    "Unable",
+    "Unsettled",
+    "Workshop",
+]
+
+BEGUN = "begun"
+"""The phase that a task reports when it is where its test wants it."""
+
+FOREVER = 3600.0
+
+
+class Workshop(ExecutionServer):
+    """Does what a task's ``do`` names, with the other fields as its arguments."""
+
+    def setup_worker(self) -> None:
+        self.setups = getattr(self, "setups", 0) + 1
+        self.calls = 0
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        self.calls += 1
+        arguments = dict(request.task)
+        job = getattr(self, f"do_{arguments.pop('do')}")
+        result: JsonValue = job(context, **arguments)
+        return result
+
+    # -- that end by themselves ---------------------------------------------------------------
+
+    def do_echo(self, context: ExecutionContext, value: JsonValue = None) -> JsonValue:
+        return value
+
+    def do_count(self, context: ExecutionContext, steps: int) -> JsonValue:
+        for step in range(1, steps + 1):
+            context.report_progress(step, steps, phase="count", message=f"step {step}")
+        return steps
+
+    def do_describe(self, context: ExecutionContext) -> JsonValue:
+        return {
+            "pid": os.getpid(),
+            "setups": self.setups,
+            "calls": self.calls,
+            "main_thread": threading.current_thread() is threading.main_thread(),
+        }
+
+    def do_report(self, context: ExecutionContext, **fields: Any) -> JsonValue:
+        context.report_progress(**fields)
+        return None
+
+    def do_fail(self, context: ExecutionContext, message: str) -> JsonValue:
+        raise ValueError(message)
+
+    def do_raise(self, context: ExecutionContext, kind: str) -> JsonValue:
+        raise _RAISED[kind]
+
+    def do_return(self, context: ExecutionContext, kind: str) -> Any:
+        return _RETURNED[kind]()
+
+    def do_letters(self, context: ExecutionContext, count: int) -> JsonValue:
+        return "x" * count
+
+    def do_wait_for(self, context: ExecutionContext, path: str) -> JsonValue:
+        """End when a file is there: when the test wants it."""
+        context.report_progress(phase=BEGUN)
+        while not Path(path).exists():
+            time.sleep(0.005)
+        return "seen"
+
+    # -- that have to be stopped ----------------------------------------------------------------
+
+    def do_spin(self, context: ExecutionContext) -> JsonValue:
+        context.report_progress(phase=BEGUN)
+        while True:
+            pass
+
+    def do_sleep(self, context: ExecutionContext) -> JsonValue:
+        context.report_progress(phase=BEGUN)
+        time.sleep(FOREVER)
+        return "slept"
+
+    def do_look(self, context: ExecutionContext) -> JsonValue:
+        """Return by itself when told to stop."""
+        context.report_progress(phase=BEGUN)
+        with context.shield():
+            while not context.cancel_requested:
+                time.sleep(0.005)
+        return "stopped by itself"
+
+    def do_clean_up(self, context: ExecutionContext, path: str) -> JsonValue:
+        context.report_progress(phase=BEGUN)
+        try:
+            time.sleep(FOREVER)
+        except TaskCancelled:
+            Path(path).write_text("cleaned up")
+            raise
+        return None
+
+    def do_compute(self, context: ExecutionContext) -> JsonValue:
+        """Be in C, without the interpreter's lock, and not to be interrupted."""
+        context.report_progress(phase=BEGUN)
+        return hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2**31 - 1).hex()
+
+    def do_hold_the_lock(self, context: ExecutionContext) -> JsonValue:
+        """Be in C, with the interpreter's lock, so that no other thread of it runs either."""
+        context.report_progress(phase=BEGUN)
+        _let_others_send()
+        return sum(itertools.repeat(0, 10**15))
+
+    def do_swallow(self, context: ExecutionContext, children: int = 0) -> JsonValue:
+        """Ignore every interrupt, with processes of its own running beside it."""
+        pids: list[JsonValue] = [_start_child().pid for _ in range(children)]
+        context.report_progress(phase=BEGUN, data={"pids": pids})
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(FOREVER)
+
+    def do_hold_children(self, context: ExecutionContext) -> JsonValue:
+        """Have a process running, and one of which the parent has ended."""
+        child = _start_child()
+        orphan = int(subprocess.check_output([sys.executable, "-c", _MAKE_ORPHAN], text=True))
+        context.report_progress(phase=BEGUN, data={"pids": [child.pid, orphan]})
+        time.sleep(FOREVER)
+        return None
+
+    # -- that crash -----------------------------------------------------------------------------
+
+    def do_segfault(self, context: ExecutionContext) -> JsonValue:
+        ctypes.string_at(0)
+        return None
+
+    def do_exit(self, context: ExecutionContext, code: int) -> JsonValue:
+        os._exit(code)
+
+    def do_abort(self, context: ExecutionContext) -> JsonValue:
+        os.abort()
+
+    def do_devour_memory(self, context: ExecutionContext) -> JsonValue:
+        with _less_memory(256 * 2**20):
+            return len(bytearray(2**40))
+
+    # -- that report from elsewhere ---------------------------------------------------------------
+
+    def do_report_from_threads(
+        self, context: ExecutionContext, threads: int, each: int
+    ) -> JsonValue:
+        def report(thread: int) -> None:
+            for n in range(each):
+                context.report_progress(n + 1, each, data={"thread": thread})
+
+        running = [threading.Thread(target=report, args=(n,)) for n in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        return threads * each
+
+    def do_report_from_process(self, context: ExecutionContext, each: int) -> JsonValue:
+        spawn = multiprocessing.get_context("spawn")
+        child = spawn.Process(target=report_from_process, args=(context.reporter, each))
+        child.start()
+        child.join()
+        return child.exitcode
+
+
+def report_from_process(reporter: ProgressReporter, each: int) -> None:
+    for n in range(each):
+        reporter.report(n + 1, each, phase="child", data={"pid": os.getpid()})
+
+
+class Hasty(Workshop):
+    """Gives a task that was told to stop next to no time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, cancel_grace_seconds=0.3, **kwargs)
+
+
+class Forgetful(Workshop):
+    """Keeps three finished executions."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, history_limit=3, **kwargs)
+
+
+class Narrow(Workshop):
+    """Lets two executions wait."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, max_queued=2, **kwargs)
+
+
+class Unable(Workshop):
+    """Cannot be set up."""
+
+    def setup_worker(self) -> None:
+        raise FileNotFoundError("the model file is not there")
+
+
+class Unsettled(Workshop):
+    """Its first worker dies of its set-up."""
+
+    def setup_worker(self) -> None:
+        os._exit(23)
+
+
+class Sleeper(Workshop):
+    """Does not get ready before a file is there, named by the environment."""
+
+    def setup_worker(self) -> None:
+        super().setup_worker()
+        begun = Path(os.environ["SLEEPER_BEGUN"])
+        begun.touch()
+        while not begun.with_suffix(".go").exists():
+            time.sleep(0.005)
+
+
+class FewWords(Workshop):
+    """Tells something of itself in its pong."""
+
+    def describe(self) -> JsonObject:
+        return {"motto": "few words"}
+
+
+class _Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+_RAISED: dict[str, BaseException] = {
+    "interrupt": KeyboardInterrupt("not by anybody else"),
+    "exit": SystemExit(3),
+    "group": ExceptionGroup("two at once", [ValueError("one"), TypeError("two")]),
+    "surrogate": ValueError("a name that is not UTF-8: \udcff"),
+    "speechless": _Speechless(),
+}
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+_RETURNED: dict[str, Any] = {
+    "set": lambda: {1, 2},
+    "bytes": lambda: b"bytes",
+    "nan": lambda: {"a": [1.0, math.nan]},
+    "infinity": lambda: math.inf,
+    "number key": lambda: {1: "one"},
+    "circle": _circle,
+    "surrogate": lambda: "\udcff",
+    "object": lambda: {"a": {"b": object()}},
+}
+
+_SLEEP = f"import time; time.sleep({FOREVER})"
+
+_MAKE_ORPHAN = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {_SLEEP!r}], stdout=subprocess.DEVNULL)
+print(child.pid)
+"""
+
+
+def _start_child() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _SLEEP])
+
+
+def _let_others_send() -> None:
+    """Give libzmq's own thread, which needs no lock of ours, the time to send what was reported."""
+    time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _less_memory(room: int) -> Iterator[None]:
+    """Let this process grow by ``room`` bytes and no further (POSIX)."""
+    import resource
+
+    import psutil
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -1,0 +1,200 @@
+"""Where the servers and clients of one test meet, and what has to be gone when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from marked import Mark
+from waiting import PATIENCE, eventually
+
+from zmqruntime.execution import ExecutionClient, ExecutionHandle, ExecutionServerLauncher
+from zmqruntime.messages import ProgressEvent
+from zmqruntime.transport import ConnectionFailed, Endpoint, TransportMode, ZMQClient, ZMQConfig
+
+__all__ = ["HERE", "Place", "ServerProcess", "await_phase", "free_port"]
+
+HERE = Path(__file__).parent
+
+_OFFSET = 1000
+_SOCKET_FILES = (".sock", ".w")
+
+
+def free_port() -> int:
+    """Return a port that is free, and free with the offset added.
+
+    It is not among those that the system hands out by itself, so it stays free.
+    """
+    while True:
+        port = random.randrange(20_000, 31_000)
+        with contextlib.suppress(OSError), socket.socket() as data, socket.socket() as control:
+            data.bind(("127.0.0.1", port))
+            control.bind(("127.0.0.1", port + _OFFSET))
+            return port
+
+
+def await_phase(handle: ExecutionHandle, phase: str = "begun") -> ProgressEvent:
+    """Return the event by which a running task tells that it is there."""
+
+    def look() -> ProgressEvent | None:
+        record = handle.status()
+        assert not record.status.is_terminal, record
+        progress = record.progress
+        return progress if progress is not None and progress.phase == phase else None
+
+    return eventually(look, f"{handle} reports {phase!r}")
+
+
+class Place:
+    """A runtime directory, a port, and every process that a test starts for it."""
+
+    def __init__(self, transport: TransportMode | None = None, **settings: Any) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="zi"))
+        self.transport = transport
+        self.mark = Mark()
+        self.config = ZMQConfig(
+            default_port=free_port(),
+            runtime_dir=self.directory / "run",
+            log_dir=self.directory / "log",
+            **settings,
+        )
+        self.leaves_socket_files = False
+        """Whether a server is killed here, which cannot tidy up behind itself."""
+        self._open = contextlib.ExitStack()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return ZMQClient(transport_mode=self.transport, config=self.config).endpoint
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of this place is started with, beside the test's own."""
+        return self.mark.environment | {"PYTHONPATH": str(HERE)}
+
+    @property
+    def options(self) -> list[str]:
+        """The place, as the command line takes it."""
+        return [
+            f"--port={self.config.default_port}",
+            f"--runtime-dir={self.config.runtime_dir}",
+            *([f"--transport={self.transport}"] if self.transport else []),
+        ]
+
+    def launcher(self, application: str = "Workshop") -> ExecutionServerLauncher:
+        return ExecutionServerLauncher(f"applications:{application}", environment=self.environment)
+
+    def client(self, application: str | None = None, **kwargs: Any) -> ExecutionClient:
+        """Return a connected client, which launches a server of ``application`` if given.
+
+        Such a server ends with its client unless ``persistent`` says otherwise.
+        """
+        client = self.unconnected(application, **kwargs)
+        client.connect(PATIENCE)
+        return client
+
+    def unconnected(self, application: str | None = None, **kwargs: Any) -> ExecutionClient:
+        """Return a client; the place disconnects it."""
+        client = ExecutionClient(
+            transport_mode=self.transport,
+            config=kwargs.pop("config", self.config),
+            launcher=None if application is None else self.launcher(application),
+            persistent=kwargs.pop("persistent", application is None),
+            **kwargs,
+        )
+        self._open.callback(client.disconnect)
+        return client
+
+    def attach(self, server: ServerProcess, **kwargs: Any) -> ExecutionClient:
+        """Return a client of a server that is starting."""
+        client = self.unconnected(**kwargs)
+
+        def connected() -> bool:
+            assert server.poll() is None, server.output()
+            with contextlib.suppress(ConnectionFailed):
+                client.connect(PATIENCE)
+            return client.connected
+
+        eventually(connected, "the server listens")
+        return client
+
+    def serve(self, application: str = "Workshop", *options: str, **env: str) -> ServerProcess:
+        """Start a server as a person would in a terminal, whose foreground group it leads."""
+        return self.start(
+            "-m",
+            "zmqruntime.execution",
+            f"applications:{application}",
+            *self.options,
+            *options,
+            **env,
+        )
+
+    def start(self, *arguments: str, **env: str) -> ServerProcess:
+        """Start a Python of this place."""
+        process = ServerProcess(
+            [sys.executable, *arguments],
+            env=os.environ | self.environment | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._open.callback(process.end)
+        return process
+
+    def socket_files(self) -> list[str]:
+        directory = self.config.runtime_dir
+        assert directory is not None
+        if not directory.exists():
+            return []
+        return [path.name for path in directory.iterdir() if path.suffix in _SOCKET_FILES]
+
+    def close(self) -> None:
+        """Disconnect every client, and look for what should not be there."""
+        try:
+            self._open.close()
+            self.mark.assert_gone()
+            if not self.leaves_socket_files:
+                assert self.socket_files() == []
+            eventually(lambda: not _our_threads(), "no thread of ours runs", patience=20.0)
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class ServerProcess(subprocess.Popen[str]):
+    """A process that a test has started and may end."""
+
+    def output(self) -> str:
+        """Wait for its end and return all that it wrote."""
+        return self.communicate(timeout=PATIENCE)[0]
+
+    def interrupt_group(self) -> None:
+        """Press Ctrl-C in its terminal: everybody in the foreground gets it."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def end(self) -> None:
+        """End it, if the test has not."""
+        if self.poll() is None:
+            self.terminate()
+            try:
+                self.communicate(timeout=20.0)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                self.communicate()
+                raise
+        elif self.stdout is not None:
+            self.stdout.close()
+
+
+def _our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("zmqruntime")]

@@ -1,0 +1,38 @@
+"""The wire protocol is the contract: a peer needs ZeroMQ and JSON, and nothing of this project."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+from places import HERE, Place
+from waiting import PATIENCE
+
+SCRIPT = HERE / "raw_peer.py"
+
+
+def test_a_raw_peer_runs_the_whole_flow(either_place: Place) -> None:
+    server = either_place.serve("Workshop")
+    endpoint = either_place.endpoint
+    finished = subprocess.run(
+        [sys.executable, "-I", str(SCRIPT), endpoint.control_address, endpoint.data_address],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (finished.stdout, finished.stderr) == ("the whole flow\n", "")
+    output = server.output()  # It was told to end, and does.
+    assert server.returncode == 0, output
+
+
+def test_the_raw_peer_imports_nothing_of_this_project() -> None:
+    imports = [node for node in ast.walk(ast.parse(SCRIPT.read_text())) if is_import(node)]
+    lines = {ast.unparse(node) for node in imports}
+    assert lines == {"import json", "import sys", "from typing import Any", "import zmq"}
+
+
+def is_import(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Import, ast.ImportFrom))
