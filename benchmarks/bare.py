@@ -25,6 +25,7 @@ def serve(directory: str) -> None:
     where = addresses(directory)
     context: zmq.Context[Any] = zmq.Context()
     control, worker, data = (context.socket(t) for t in (zmq.ROUTER, zmq.DEALER, zmq.XPUB))
+    control.set_hwm(0)
     data.sndhwm = HIGH_WATER_MARK
     control.bind(where["control"])
     worker.bind(where["worker"])

@@ -98,16 +98,23 @@ class BatchSubmitWaitEngine:
         outstanding: deque[ExecutionHandle] = deque()
         records: list[ExecutionRecord] = []
         stopped = False
+        look_ahead = 0
         while True:
             if not stopped:
                 self._fill(outstanding, pending, config)
             if not outstanding:
                 return BatchResult(tuple(records))
-            record = outstanding.popleft().wait(policy=self._policy)
-            records.append(record)
-            self._hooks.on_finished(record)
-            if self._fail_fast and not stopped and record.status is not ExecutionStatus.COMPLETE:
-                stopped = True
+            ended = self._take_ended(outstanding, look_ahead)
+            # Twice as far as it paid the last time: neither a round trip for each of many
+            # short tasks, nor many questions for each long one.
+            look_ahead = 2 * len(ended)
+            for record in ended:
+                records.append(record)
+                self._hooks.on_finished(record)
+                stopped = stopped or (
+                    self._fail_fast and record.status is not ExecutionStatus.COMPLETE
+                )
+            if stopped:
                 self._cancel(outstanding)
 
     def _fill(
@@ -115,13 +122,26 @@ class BatchSubmitWaitEngine:
     ) -> None:
         """Submit as many tasks as may be under way together."""
         try:
-            for task in islice(pending, self._max_outstanding - len(outstanding)):
-                handle = self._client.submit_execution(task, config)
+            tasks = islice(pending, self._max_outstanding - len(outstanding))
+            for handle in self._client.submit_many(tasks, config):
                 outstanding.append(handle)
                 self._hooks.on_submitted(handle)
         except BaseException:
             self._cancel(outstanding)
             raise
+
+    def _take_ended(
+        self, outstanding: deque[ExecutionHandle], look_ahead: int
+    ) -> list[ExecutionRecord]:
+        """Wait for the first of them, then take those behind it that have ended meanwhile."""
+        ended = [outstanding.popleft().wait(policy=self._policy)]
+        following = [handle.execution_id for handle in islice(outstanding, look_ahead)]
+        for record in self._client.get_records(following):
+            if not record.status.is_terminal:
+                break
+            outstanding.popleft()
+            ended.append(record)
+        return ended
 
     def _cancel(self, outstanding: deque[ExecutionHandle]) -> None:
         # From the end, so that none of them gets its turn meanwhile.

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from zmqruntime.execution.errors import raise_unless_complete, rejection
+from zmqruntime.execution.errors import (
+    Conflict,
+    RequestRejected,
+    raise_unless_complete,
+    rejection,
+)
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
@@ -47,6 +53,10 @@ from zmqruntime.transport import (
 __all__ = ["ExecutionClient"]
 
 _R = TypeVar("_R", bound=Reply)
+_Q = TypeVar("_Q")
+
+# Requests under way together: as many as keep server and client busy, and no socket full.
+_CHUNK = 64
 
 
 class ExecutionClient(ZMQClient):
@@ -138,9 +148,35 @@ class ExecutionClient(ZMQClient):
         """
         request = self._make_request(task, config, execution_id, labels, timeout_seconds)
         assert request.execution_id is not None
-        stream = self._progress.open_stream(request.execution_id) if self._progress else None
+        stream = self._open_own_stream(request)
         self._ask(request, AcceptedReply)
         return ExecutionHandle(self, request.execution_id, stream)
+
+    def submit_many(self, tasks: Iterable[Any], config: Any = None) -> list[ExecutionHandle]:
+        """Submit tasks one behind the other, without a round trip for each.
+
+        When the server refuses one, those that it accepted are cancelled and the refusal is
+        raised.
+
+        Raises what `submit_execution` raises.
+        """
+        requests = [self._make_request(task, config, None, None, None) for task in tasks]
+        handles: list[ExecutionHandle] = []
+        refusal: RequestRejected | None = None
+        for chunk in _chunks(requests):
+            streams = [self._open_own_stream(request) for request in chunk]
+            for request, stream, reply in zip(chunk, streams, self.exchange(chunk), strict=True):
+                if isinstance(reply, ErrorReply):
+                    refusal = refusal or rejection(reply)
+                else:
+                    assert request.execution_id is not None
+                    handles.append(ExecutionHandle(self, request.execution_id, stream))
+            if refusal is not None:
+                for handle in reversed(handles):
+                    with contextlib.suppress(Conflict):  # It has ended already.
+                        handle.cancel()
+                raise refusal
+        return handles
 
     def execute(
         self,
@@ -204,6 +240,19 @@ class ExecutionClient(ZMQClient):
         assert snapshot.execution is not None
         return snapshot.execution
 
+    def get_records(self, execution_ids: Sequence[ExecutionId]) -> list[ExecutionRecord]:
+        """Return the records of many executions, without a round trip for each.
+
+        Raises what `get_record` raises.
+        """
+        records = []
+        for chunk in _chunks([StatusRequest(execution_id=name) for name in execution_ids]):
+            for reply in self.exchange(chunk):
+                record = _expect(ExecutionStatusSnapshot, reply).execution
+                assert record is not None
+                records.append(record)
+        return records
+
     def wait_for_completion(
         self,
         execution_id: ExecutionId,
@@ -233,6 +282,12 @@ class ExecutionClient(ZMQClient):
     def open_stream(self, execution_id: ExecutionId) -> EventStream:
         """Return a stream of an execution's events from now on, for `ExecutionHandle`."""
         return self._subscribe().open_stream(execution_id)
+
+    def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
+        """Return a stream that has every event of what is about to be submitted."""
+        if self._progress is None or request.execution_id is None:
+            return None
+        return self._progress.open_stream(request.execution_id)
 
     def _subscribe(self) -> ProgressStreamSubscriber:
         with self._progress_lock:
@@ -296,3 +351,8 @@ def _expect(expected: type[_R], reply: Reply) -> _R:
     if not isinstance(reply, expected):
         raise TransportError(f"the server answered with a {reply.type}")
     return reply
+
+
+def _chunks(requests: list[_Q]) -> Iterator[list[_Q]]:
+    for start in range(0, len(requests), _CHUNK):
+        yield requests[start : start + _CHUNK]
