@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
 from zmqruntime.messages import (
     AcceptedReply,
@@ -13,7 +15,10 @@ from zmqruntime.messages import (
     ExecutionStatusSnapshot,
     StatusRequest,
 )
-from zmqruntime.transport import Caller, describe_exit
+from zmqruntime.transport import describe_exit
+
+if TYPE_CHECKING:
+    from zmqruntime.transport import Caller
 
 __all__ = [
     "accepted_again",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zmqruntime.messages import Reply as ReplyMessage
-from zmqruntime.transport import Caller
+
+if TYPE_CHECKING:
+    from zmqruntime.transport import Caller
 
 __all__ = [
     "AssignTask",

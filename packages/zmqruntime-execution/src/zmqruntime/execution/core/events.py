@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.messages import (
     CancelRequest,
@@ -12,7 +12,9 @@ from zmqruntime.messages import (
     ShutdownMode,
     StatusRequest,
 )
-from zmqruntime.transport import Caller
+
+if TYPE_CHECKING:
+    from zmqruntime.transport import Caller
 
 __all__ = [
     "CancelRequested",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.effects import (
@@ -49,7 +50,9 @@ from zmqruntime.messages import (
     ShutdownMode,
 )
 from zmqruntime.messages import Reply as ReplyMessage
-from zmqruntime.transport import Caller
+
+if TYPE_CHECKING:
+    from zmqruntime.transport import Caller
 
 __all__ = ["Scheduler"]
 

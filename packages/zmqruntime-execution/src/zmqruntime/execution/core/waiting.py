@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zmqruntime.execution.core.timers import Timers
-from zmqruntime.transport import Caller
+
+if TYPE_CHECKING:
+    from zmqruntime.transport import Caller
 
 __all__ = ["WaitingCallers"]
 
