@@ -53,7 +53,8 @@ def console(example: Example) -> None:
         printed = done.stdout + done.stderr
         assert done.returncode == 0, f"$ {command}\n{printed}"
         if shown.strip():
-            same = doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS)
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            same = doctest.OutputChecker().check_output(shown, printed, flags)
             assert same, f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
 
 
