@@ -40,7 +40,8 @@ __all__ = ["WorkerProcessRunner"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-_BATCH = 256
+# Few, so that a request waits for little of a flood of progress.
+_BATCH = 16
 _TOKEN_BYTES = 16
 _STOP_SECONDS = 3.0
 _SAMPLE_SECONDS = 1.0
