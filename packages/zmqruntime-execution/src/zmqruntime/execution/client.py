@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from zmqruntime.execution.errors import (
     Conflict,
@@ -19,6 +17,7 @@ from zmqruntime.execution.errors import (
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.submission import make_request, to_object
 from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
 from zmqruntime.messages import (
     AcceptedReply,
@@ -38,8 +37,6 @@ from zmqruntime.messages import (
     Reply,
     Request,
     StatusRequest,
-    encode_json,
-    explain,
 )
 from zmqruntime.transport import (
     Deadline,
@@ -118,7 +115,7 @@ class ExecutionClient(ZMQClient):
         Raises:
             TypeError: it is neither.
         """
-        return _to_object("task", task), None if config is None else _to_object("config", config)
+        return to_object("task", task), None if config is None else to_object("config", config)
 
     def submit_execution(
         self,
@@ -146,7 +143,9 @@ class ExecutionClient(ZMQClient):
             DecodeError: the task is not JSON, or a field is wrong; the error names it.
             TransportError: the server was not reached.
         """
-        request = self._make_request(task, config, execution_id, labels, timeout_seconds)
+        request = self._make_request(
+            task, config, execution_id=execution_id, labels=labels, timeout_seconds=timeout_seconds
+        )
         assert request.execution_id is not None
         stream = self._open_own_stream(request)
         self._ask(request, AcceptedReply)
@@ -160,7 +159,7 @@ class ExecutionClient(ZMQClient):
 
         Raises what `submit_execution` raises.
         """
-        requests = [self._make_request(task, config, None, None, None) for task in tasks]
+        requests = [self._make_request(task, config) for task in tasks]
         handles: list[ExecutionHandle] = []
         refusal: RequestRejected | None = None
         for chunk in _chunks(requests):
@@ -191,7 +190,7 @@ class ExecutionClient(ZMQClient):
 
         Raises what `submit_execution` and `ExecutionHandle.result` raise.
         """
-        request = self._make_request(task, config, None, labels, timeout_seconds)
+        request = self._make_request(task, config, labels=labels, timeout_seconds=timeout_seconds)
         assert request.execution_id is not None
         deadline = Deadline.after(timeout)
         hold = min(WaitPolicy().poll_interval, deadline.remaining)
@@ -283,6 +282,10 @@ class ExecutionClient(ZMQClient):
         """Return a stream of an execution's events from now on, for `ExecutionHandle`."""
         return self._subscribe().open_stream(execution_id)
 
+    def _make_request(self, task: Any, config: Any, **options: Any) -> ExecuteRequest:
+        task, config = self.serialize_task(task, config)
+        return make_request(task, config, self.client_id, **options)
+
     def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
         """Return a stream that has every event of what is about to be submitted."""
         if self._progress is None or request.execution_id is None:
@@ -307,42 +310,6 @@ class ExecutionClient(ZMQClient):
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
     ) -> _R:
         return _expect(expected, self.request(request, timeout, hold=hold))
-
-    def _make_request(
-        self,
-        task: Any,
-        config: Any,
-        execution_id: ExecutionId | None,
-        labels: Labels | None,
-        timeout_seconds: float | None,
-    ) -> ExecuteRequest:
-        task_object, config_object = self.serialize_task(task, config)
-        try:
-            return ExecuteRequest(
-                task=task_object,
-                config=config_object,
-                client_id=self.client_id,
-                execution_id=execution_id or uuid.uuid4().hex,
-                labels=labels or {},
-                timeout_seconds=timeout_seconds,
-            )
-        except ValidationError as error:
-            # These two name the part at fault as a path, which pydantic does not.
-            encode_json(task_object, "task")
-            encode_json(config_object, "config")
-            raise explain(error, "submission") from None
-
-
-def _to_object(name: str, value: Any) -> JsonObject:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, BaseModel):
-        dumped: JsonObject = value.model_dump(mode="json")
-        return dumped
-    raise TypeError(
-        f"a {name} must be a mapping or a pydantic model, not {type(value).__name__}: override "
-        "serialize_task() to submit objects of your own"
-    )
 
 
 def _expect(expected: type[_R], reply: Reply) -> _R:

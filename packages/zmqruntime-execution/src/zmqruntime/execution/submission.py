@@ -1,0 +1,64 @@
+"""From what an application hands over to the request that goes out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from zmqruntime.messages import (
+    ClientId,
+    ExecuteRequest,
+    ExecutionId,
+    JsonObject,
+    Labels,
+    explain,
+)
+
+__all__ = ["make_request", "to_object"]
+
+
+def make_request(
+    task: JsonObject,
+    config: JsonObject | None,
+    client_id: ClientId,
+    *,
+    execution_id: ExecutionId | None = None,
+    labels: Labels | None = None,
+    timeout_seconds: float | None = None,
+) -> ExecuteRequest:
+    """Return the request for a task, with a name for its execution.
+
+    Raises:
+        DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
+    """
+    try:
+        return ExecuteRequest(
+            task=task,
+            config=config,
+            client_id=client_id,
+            execution_id=execution_id or uuid.uuid4().hex,
+            labels=labels or {},
+            timeout_seconds=timeout_seconds,
+        )
+    except ValidationError as error:
+        raise explain(error, "submission") from None
+
+
+def to_object(name: str, value: Any) -> JsonObject:
+    """Return a mapping as it is, and a pydantic model as its JSON form.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, BaseModel):
+        dumped: JsonObject = value.model_dump(mode="json")
+        return dumped
+    raise TypeError(
+        f"a {name} must be a mapping or a pydantic model, not {type(value).__name__}: override "
+        "serialize_task() to submit objects of your own"
+    )
