@@ -72,7 +72,7 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
     return ExecutionErrorInfo(
         kind=ErrorKind.EXCEPTION,
         type=type(error).__qualname__,
-        message=_writable(str(error)) or type(error).__qualname__,
+        message=_writable(_words_of(error)) or type(error).__qualname__,
         traceback=_writable("".join(traceback.format_exception(type(error), error, frames))),
     )
 
@@ -89,6 +89,13 @@ def _encode_result(result: object, limit: int) -> bytes | ExecutionErrorInfo:
             f"{limit:,}: write it to a file and return its path",
         )
     return encoded
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - an application's exceptions may do anything
+        return f"(what it says cannot be told: {type(failure).__qualname__})"
 
 
 def _writable(text: str) -> str:
