@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import zmq
-from places import Place
+from places import Connect, Place
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.transport import TransportMode
@@ -51,12 +52,21 @@ def workshop() -> Iterator[Place]:
 
 
 @pytest.fixture
-def client(workshop: Place) -> Iterator[ExecutionClient]:
-    """A client of the shared server, which is found as it was and idle afterwards."""
-    with workshop.unconnected() as client:
-        before = client.ping()
-        yield client
-        after = client.ping()
-    assert (after.running_count, after.queued_count) == (0, 0)
+def connect(workshop: Place) -> Iterator[Connect]:
+    """Connects clients to the shared server, which is found as it was and idle afterwards."""
+    with contextlib.ExitStack() as clients:
+
+        def connect(**kwargs: Any) -> ExecutionClient:
+            return clients.enter_context(workshop.unconnected(**kwargs))
+
+        before = connect().ping()
+        yield connect
+        after = connect().ping()
     assert after.process == before.process
-    assert after.ready
+    assert (after.ready, after.running_count, after.queued_count) == (True, 0, 0)
+
+
+@pytest.fixture
+def client(connect: Connect) -> ExecutionClient:
+    """A client of the shared server."""
+    return connect()

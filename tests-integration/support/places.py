@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from zmqruntime.execution import ExecutionClient, ExecutionHandle, ExecutionServ
 from zmqruntime.messages import ProgressEvent
 from zmqruntime.transport import ConnectionFailed, Endpoint, TransportMode, ZMQClient, ZMQConfig
 
-__all__ = ["HERE", "Place", "ServerProcess", "await_phase", "free_port"]
+__all__ = ["HERE", "Connect", "Place", "ServerProcess", "await_phase", "free_port"]
 
 HERE = Path(__file__).parent
+
+Connect = Callable[..., ExecutionClient]
+"""Returns a connected client, made with these arguments."""
 
 _OFFSET = 1000
 _SOCKET_FILES = (".sock", ".w")

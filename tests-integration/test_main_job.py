@@ -1,0 +1,792 @@
+"""The main job: submit, watch, cancel, get the result, and keep serving whatever a task does."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from places import Connect, Place, await_phase
+from waiting import PATIENCE, eventually
+
+from zmqruntime.execution import (
+    BatchSubmitWaitEngine,
+    Conflict,
+    ExecutionCancelled,
+    ExecutionClient,
+    ExecutionFailed,
+    ExecutionHandle,
+    ExecutionStatusPoller,
+    ProgressStreamSubscriber,
+    QueueFull,
+    UnknownExecution,
+    WaitTimeout,
+)
+from zmqruntime.messages import (
+    DecodeError,
+    ErrorKind,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    JsonValue,
+    ProgressEvent,
+    ProgressScope,
+    StateEvent,
+)
+from zmqruntime.transport import MessageTooLarge
+
+Event = ProgressEvent | StateEvent
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
+
+
+class Heard:
+    """What a progress callback was called with."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, handle: ExecutionHandle) -> list[Event]:
+        return [event for event in self.events if event.execution_id == handle.execution_id]
+
+    def all_of(self, handle: ExecutionHandle) -> list[Event]:
+        """Every event of an execution that ends; none missing, none twice."""
+
+        def ended() -> bool:
+            return any(isinstance(e, StateEvent) and e.status.is_terminal for e in self.of(handle))
+
+        eventually(ended, f"the last event of {handle} arrives")
+        events = self.of(handle)
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        return events
+
+
+def submit(client: ExecutionClient, do: str, **arguments: Any) -> ExecutionHandle:
+    return client.submit_execution({"do": do, **arguments})
+
+
+def worker_of(client: ExecutionClient) -> int:
+    (worker,) = client.ping().workers
+    return worker.pid
+
+
+def error_of(handle: ExecutionHandle) -> ExecutionErrorInfo:
+    with pytest.raises(ExecutionFailed) as caught:
+        handle.result(PATIENCE)
+    error = caught.value.record.error
+    assert error is not None
+    assert caught.value.record.result is None
+    return error
+
+
+def assert_cancelled(handle: ExecutionHandle) -> None:
+    with pytest.raises(ExecutionCancelled):
+        handle.result(PATIENCE)
+
+
+def assert_serves_on(client: ExecutionClient) -> None:
+    assert submit(client, "echo", value="served").result(PATIENCE) == "served"
+
+
+@contextlib.contextmanager
+def busy(client: ExecutionClient, gate: Path) -> Iterator[ExecutionHandle]:
+    """Keep the server busy inside; what is submitted there has to wait."""
+    handle = submit(client, "wait_for", path=str(gate))
+    await_phase(handle)
+    yield handle
+    gate.touch()
+    assert handle.result(PATIENCE) == "seen"
+
+
+# -- results ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        -1,
+        2**53 + 1,
+        10**40,
+        1.5,
+        1e-300,
+        "",
+        "text",
+        "zwölf Boxkämpfer \U0001f94a \x00 \u2028",
+        [],
+        {},
+        [None, [True, {"a": []}]],
+        {"": {"b": [1, 2.5, "c"]}, "ключ": None},
+        list(range(100_000)),
+    ],
+    ids=lambda value: f"{type(value).__name__} {str(value)[:12]!a}",
+)
+def test_any_json_value_is_a_result(client: ExecutionClient, value: JsonValue) -> None:
+    result = client.execute({"do": "echo", "value": value}, timeout=PATIENCE)
+    assert result == value
+    assert type(result) is type(value)
+
+
+def test_a_worker_process_lives_on_between_tasks_and_is_set_up_once(
+    client: ExecutionClient,
+) -> None:
+    first, second = (submit(client, "describe").result(PATIENCE) for _ in range(2))
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert first["pid"] == second["pid"] == worker_of(client)
+    assert first["pid"] not in (os.getpid(), client.ping().process.pid)
+    assert first["setups"] == second["setups"] == 1
+    assert second["calls"] == first["calls"] + 1  # type: ignore[operator]
+    assert first["main_thread"] is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("set", "result is of type set"),
+        ("bytes", "result is of type bytes"),
+        ("nan", "result.a[1] is nan"),
+        ("infinity", "result is inf"),
+        ("number key", "key of type int"),
+        ("circle", "contains itself"),
+        ("surrogate", "surrogate"),
+        ("object", "result.a.b is of type object"),
+    ],
+)
+def test_a_result_that_is_not_json_fails_its_execution_and_says_which_part(
+    client: ExecutionClient, kind: str, reason: str
+) -> None:
+    worker = worker_of(client)
+    error = error_of(submit(client, "return", kind=kind))
+    assert error.kind is ErrorKind.UNSERIALIZABLE_RESULT
+    assert reason in error.message
+    assert_serves_on(client)
+    assert worker_of(client) == worker
+
+
+def test_what_is_too_large_for_a_message_is_refused_by_whoever_would_send_it(
+    make_place: Callable[..., Place],
+) -> None:
+    client = make_place(max_message_bytes=2**20).client("Workshop")
+
+    just_right = submit(client, "letters", count=2**20 - 2**16 - 2)
+    assert len(just_right.result(PATIENCE)) == 2**20 - 2**16 - 2  # type: ignore[arg-type]
+
+    error = error_of(submit(client, "letters", count=2**20))
+    assert error.kind is ErrorKind.RESULT_TOO_LARGE
+    assert "1,048,578 bytes" in error.message
+
+    with pytest.raises(MessageTooLarge, match="1,048,576"):
+        submit(client, "echo", value="x" * 2**20)
+    assert_serves_on(client)
+
+
+def test_a_task_that_is_not_json_is_refused_before_it_is_sent(client: ExecutionClient) -> None:
+    with pytest.raises(DecodeError, match=r"task\.value"):
+        submit(client, "echo", value=object())
+
+
+# -- progress ---------------------------------------------------------------------------------
+
+
+def test_a_callback_hears_every_event_from_queued_to_the_end(connect: Connect) -> None:
+    heard = Heard()
+    client = connect(progress_callback=heard)
+    handle = client.submit_execution({"do": "count", "steps": 3}, labels={"tile": "7"})
+    events = heard.all_of(handle)
+
+    told = [e.status if isinstance(e, StateEvent) else e.completed for e in events]
+    assert told == ["queued", "running", 1, 2, 3, "complete"]
+    progress = [event for event in events if isinstance(event, ProgressEvent)]
+    assert [round(event.percent or 0) for event in progress] == [33, 67, 100]
+    assert [event.message for event in progress] == ["step 1", "step 2", "step 3"]
+    record = handle.status()
+    assert record.progress == progress[-1]
+    assert record.labels == {"tile": "7"}
+    assert record.submitted_at <= (record.started_at or 0) <= (record.finished_at or 0)
+
+
+def test_an_application_reports_any_json_object(connect: Connect) -> None:
+    heard = Heard()
+    client = connect(progress_callback=heard)
+    data = {"tile": [1, 2], "ключ": {"nested": None}}
+    handle = submit(client, "report", data=data, phase="φ", completed=0.5, total=2)
+    event = heard.all_of(handle)[2]
+    assert isinstance(event, ProgressEvent)
+    assert (event.data, event.phase, event.percent) == (data, "φ", 25.0)
+
+
+def test_progress_that_is_not_json_fails_the_task_that_reports_it(client: ExecutionClient) -> None:
+    error = error_of(submit(client, "report", message=7))
+    assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "TypeError")
+    assert_serves_on(client)
+
+
+def test_a_handle_yields_events_until_the_terminal_one(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    with busy(client, tmp_path / "gate"):
+        handle = submit(client, "count", steps=5)
+        events = handle.progress()  # It attaches while the execution waits.
+        (tmp_path / "gate").touch()
+        seen = list(events)
+    counted = [event.completed for event in seen if isinstance(event, ProgressEvent)]
+    assert counted == [1, 2, 3, 4, 5]
+    assert isinstance(seen[-1], StateEvent)
+    assert seen[-1].status is ExecutionStatus.COMPLETE
+
+
+def test_a_handle_that_attaches_late_yields_the_terminal_event_at_once(
+    client: ExecutionClient,
+) -> None:
+    handle = submit(client, "count", steps=3)
+    record = handle.wait(PATIENCE)
+    (event,) = handle.progress()
+    assert isinstance(event, StateEvent)
+    assert (event.status, event.finished_at) == (record.status, record.finished_at)
+
+
+def test_a_handle_that_attaches_in_the_middle_begins_with_the_latest_event(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    with busy(client, tmp_path / "gate") as handle:
+        events = handle.progress()
+        latest = next(events)
+        (tmp_path / "gate").touch()
+        (last,) = events
+    assert isinstance(latest, ProgressEvent)
+    assert latest.phase == "begun"
+    assert isinstance(last, StateEvent)
+    assert last.status is ExecutionStatus.COMPLETE
+
+
+@pytest.mark.parametrize("with_callback", [True, False])
+def test_the_stream_of_a_failed_execution_ends_with_its_error(
+    connect: Connect, with_callback: bool
+) -> None:
+    client = connect(progress_callback=Heard() if with_callback else None)
+    *_, last = submit(client, "fail", message="no").progress()
+    assert isinstance(last, StateEvent)
+    assert last.error is not None
+    assert last.error.message == "no"
+
+
+def test_a_callback_that_raises_is_logged_and_hears_the_rest(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+
+    def callback(event: Event) -> None:
+        heard(event)
+        raise RuntimeError("a callback of bad manners")
+
+    client = connect(progress_callback=callback)
+    with caplog.at_level(logging.ERROR, "zmqruntime"):
+        handle = submit(client, "count", steps=10)
+        assert len(heard.all_of(handle)) == 13
+        assert handle.result(PATIENCE) == 10
+        client.disconnect()
+    assert "a callback of bad manners" in caplog.text
+    assert len(caplog.records) == 13
+
+
+def test_a_callback_may_use_its_own_client(connect: Connect) -> None:
+    results: list[JsonValue] = []
+
+    def callback(event: Event) -> None:
+        if isinstance(event, StateEvent) and event.status is ExecutionStatus.COMPLETE:
+            results.append(client.get_record(event.execution_id).result)
+
+    client = connect(progress_callback=callback)
+    submit(client, "echo", value="asked for in the callback")
+    eventually(lambda: results, "the callback got the result")
+    assert results == ["asked for in the callback"]
+
+
+def test_fifty_thousand_events_arrive_and_in_order(connect: Connect) -> None:
+    heard = Heard()
+    client = connect(progress_callback=heard)
+    handle = submit(client, "count", steps=50_000)
+    events = heard.all_of(handle)
+    assert len(events) == 50_003
+    counted = [event.completed for event in events if isinstance(event, ProgressEvent)]
+    assert counted == list(range(1, 50_001))
+
+
+def test_progress_comes_from_every_thread_of_a_task(connect: Connect) -> None:
+    heard = Heard()
+    client = connect(progress_callback=heard)
+    handle = submit(client, "report_from_threads", threads=8, each=100)
+    progress = [e for e in heard.all_of(handle) if isinstance(e, ProgressEvent)]
+    assert len(progress) == 800
+    for thread in range(8):
+        own = [e.completed for e in progress if e.data == {"thread": thread}]
+        assert own == list(range(1, 101))
+
+
+def test_progress_comes_from_a_process_that_the_task_started(connect: Connect) -> None:
+    heard = Heard()
+    client = connect(progress_callback=heard)
+    worker = worker_of(client)
+    handle = submit(client, "report_from_process", each=100)
+    assert handle.result(PATIENCE) == 0
+    progress = [e for e in heard.all_of(handle) if isinstance(e, ProgressEvent)]
+    assert [e.completed for e in progress] == list(range(1, 101))
+    (child,) = {e.data["pid"] for e in progress if e.data}
+    assert child != worker
+
+
+def test_each_client_hears_of_its_own_executions_and_an_observer_of_all(connect: Connect) -> None:
+    heard_by_ann, heard_by_bob, heard_by_all = Heard(), Heard(), Heard()
+    ann = connect(client_id="ann", progress_callback=heard_by_ann)
+    bob = connect(client_id="bob", progress_callback=heard_by_bob)
+    observer = connect()
+    stream = ProgressStreamSubscriber(observer, "observer", heard_by_all, scope=ProgressScope.ALL)
+    assert set(observer.ping().progress_subscribers) == {"ann", "bob", "observer"}
+
+    anns, bobs = submit(ann, "count", steps=5), submit(bob, "count", steps=7)
+    assert len(heard_by_ann.all_of(anns)) == len(heard_by_all.all_of(anns)) == 8
+    assert len(heard_by_bob.all_of(bobs)) == len(heard_by_all.all_of(bobs)) == 10
+    assert heard_by_ann.of(bobs) == heard_by_bob.of(anns) == []
+    assert stream.missed == 0
+
+    stream.close()
+    ann.disconnect()
+    assert observer.ping().progress_subscribers == ("bob",)
+
+
+# -- a server that is never blocked ---------------------------------------------------------
+
+
+def ping_times(client: ExecutionClient, handle: ExecutionHandle) -> list[float]:
+    times = []
+    for _ in range(50):
+        began = time.monotonic()
+        client.ping()
+        times.append(time.monotonic() - began)
+    assert handle.status().status is ExecutionStatus.RUNNING
+    return times
+
+
+@pytest.mark.parametrize("do", ["spin", "hold_the_lock"])
+def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, do: str) -> None:
+    client = place.client("Hasty")
+    handle = submit(client, do)
+    await_phase(handle)
+    assert statistics.median(ping_times(client, handle)) < 0.5
+    (running,) = client.ping().running_executions
+    assert running.execution_id == handle.execution_id
+    handle.cancel()
+    assert_cancelled(handle)
+
+
+def test_ping_does_not_wait_for_a_flood_of_progress(connect: Connect) -> None:
+    heard = Heard()
+    listener = connect(progress_callback=heard)
+    handle = submit(listener, "count", steps=10**9)
+    eventually(lambda: len(heard.events) > 1000, "it floods")
+    assert statistics.median(ping_times(listener, handle)) < 0.5
+    handle.cancel()
+    assert_cancelled(handle)
+
+
+# -- cancelling -----------------------------------------------------------------------------
+
+
+def test_a_queued_execution_is_cancelled_at_once_and_never_runs(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    with busy(client, tmp_path / "gate") as running:
+        first, second, third = (submit(client, "echo", value=n) for n in range(3))
+        assert second.cancel() is ExecutionStatus.CANCELLED
+        assert second.status().started_at is None
+        assert second.status().status is ExecutionStatus.CANCELLED
+        assert third.status().queue_position == 2
+        assert running.status().status is ExecutionStatus.RUNNING
+    assert (first.result(PATIENCE), third.result(PATIENCE)) == (0, 2)
+    assert_cancelled(second)
+
+
+@pytest.mark.parametrize("do", ["spin", "sleep", "look"])
+def test_a_running_task_is_cancelled_alone_and_its_process_kept(
+    client: ExecutionClient, do: str
+) -> None:
+    worker = worker_of(client)
+    cancelled, queued = submit(client, do), submit(client, "describe")
+    await_phase(cancelled)
+    assert cancelled.cancel() is ExecutionStatus.RUNNING
+
+    assert_cancelled(cancelled)
+    next_one = queued.result(PATIENCE)
+    assert isinstance(next_one, dict)
+    assert next_one["pid"] == worker
+
+
+def test_a_cancelled_task_cleans_up(client: ExecutionClient, tmp_path: Path) -> None:
+    handle = submit(client, "clean_up", path=str(tmp_path / "tidy"))
+    await_phase(handle)
+    handle.cancel()
+    assert_cancelled(handle)
+    assert (tmp_path / "tidy").read_text() == "cleaned up"
+
+
+@pytest.mark.parametrize("do", ["compute", "hold_the_lock", "swallow"])
+def test_a_task_that_does_not_listen_is_ended_with_its_process_after_the_grace(
+    place: Place, do: str
+) -> None:
+    client = place.client("Hasty")
+    worker = worker_of(client)
+    cancelled, queued = submit(client, do), submit(client, "describe")
+    await_phase(cancelled)
+    cancelled.cancel()
+
+    assert_cancelled(cancelled)
+    next_one = queued.result(PATIENCE)
+    assert isinstance(next_one, dict)
+    assert next_one["pid"] != worker
+    assert next_one["setups"] == 1
+    assert not psutil.pid_exists(worker)
+
+
+def test_a_task_that_is_ended_takes_its_children_with_it(place: Place) -> None:
+    client = place.client("Hasty")
+    cancelled = submit(client, "swallow", children=3)
+    begun = await_phase(cancelled)
+    assert begun.data is not None
+    children = [psutil.Process(pid) for pid in begun.data["pids"]]  # type: ignore[union-attr,arg-type]
+    assert all(child.is_running() for child in children)
+    cancelled.cancel()
+    assert_cancelled(cancelled)
+    eventually(lambda: not any(c.is_running() for c in children), "the children are gone")
+    assert_serves_on(client)
+
+
+def test_cancelling_twice_is_cancelling_once(client: ExecutionClient) -> None:
+    handle = submit(client, "sleep")
+    await_phase(handle)
+    for _ in range(3):
+        handle.cancel()
+    assert_cancelled(handle)
+    assert handle.cancel() is ExecutionStatus.CANCELLED
+    assert_serves_on(client)
+
+
+def test_what_has_ended_cannot_be_cancelled(client: ExecutionClient) -> None:
+    complete = submit(client, "echo", value=1)
+    failed = submit(client, "fail", message="no")
+    complete.wait(PATIENCE)
+    failed.wait(PATIENCE)
+    for handle in (complete, failed):
+        with pytest.raises(Conflict, match="ended already"):
+            handle.cancel()
+    assert complete.result(PATIENCE) == 1
+
+
+def test_a_cancel_never_hits_the_next_one(client: ExecutionClient) -> None:
+    """However close the end of a task and its cancel are."""
+    ends = set()
+    for n in range(150):
+        cancelled = submit(client, "count", steps=n % 50)
+        next_one = submit(client, "count", steps=20)
+        with contextlib.suppress(Conflict):
+            cancelled.cancel()
+        ends.add(cancelled.wait(PATIENCE).status)
+        assert next_one.result(PATIENCE) == 20
+    assert ends <= {ExecutionStatus.COMPLETE, ExecutionStatus.CANCELLED}
+
+
+def test_a_task_that_runs_too_long_fails_of_it(client: ExecutionClient) -> None:
+    worker = worker_of(client)
+    too_long = client.submit_execution({"do": "sleep"}, timeout_seconds=0.2)
+    in_time = client.submit_execution({"do": "echo", "value": 1}, timeout_seconds=PATIENCE)
+    error = error_of(too_long)
+    assert error.kind is ErrorKind.TIMEOUT
+    assert "0.2 s" in error.message
+    assert in_time.result(PATIENCE) == 1
+    assert worker_of(client) == worker
+
+
+def test_a_task_that_runs_too_long_and_does_not_listen_is_ended(place: Place) -> None:
+    client = place.client("Hasty")
+    handle = client.submit_execution({"do": "swallow"}, timeout_seconds=0.2)
+    assert error_of(handle).kind is ErrorKind.TIMEOUT
+    assert_serves_on(client)
+
+
+# -- failing --------------------------------------------------------------------------------
+
+
+def test_a_failed_task_tells_its_error_and_where_it_was(client: ExecutionClient) -> None:
+    error = error_of(submit(client, "fail", message="the reason\nin two lines"))
+    assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "ValueError")
+    assert error.message == "the reason\nin two lines"
+    assert error.traceback is not None
+    assert "raise ValueError(message)" in error.traceback
+    assert "zmqruntime/execution" not in error.traceback.replace(os.sep, "/")
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_name", "message"),
+    [
+        ("interrupt", "KeyboardInterrupt", "not by anybody else"),
+        ("exit", "SystemExit", "3"),
+        ("group", "ExceptionGroup", "two at once (2 sub-exceptions)"),
+        ("surrogate", "ValueError", "a name that is not UTF-8: \\udcff"),
+        ("speechless", "_Speechless", ""),
+    ],
+)
+def test_whatever_a_task_raises_fails_it_and_nothing_else(
+    client: ExecutionClient, kind: str, type_name: str, message: str
+) -> None:
+    worker = worker_of(client)
+    error = error_of(submit(client, "raise", kind=kind))
+    assert (error.kind, error.type) == (ErrorKind.EXCEPTION, type_name)
+    assert message in error.message
+    assert_serves_on(client)
+    assert worker_of(client) == worker
+
+
+# A crash, and how its record tells of it.
+CRASHES = [
+    pytest.param("segfault", {}, None, "SIGSEGV", marks=posix_only),
+    pytest.param("abort", {}, None, "SIGABRT", marks=posix_only),
+    pytest.param("exit", {"code": 7}, 7, None),
+    pytest.param("exit", {"code": 0}, 0, None, id="exit-0"),
+]
+
+
+@pytest.mark.parametrize(("do", "arguments", "exit_code", "signal_name"), CRASHES)
+def test_a_crash_fails_one_execution_and_the_next_runs_in_a_new_process(
+    client: ExecutionClient,
+    do: str,
+    arguments: dict[str, Any],
+    exit_code: int | None,
+    signal_name: str | None,
+) -> None:
+    worker = worker_of(client)
+    crashed, queued = submit(client, do, **arguments), submit(client, "describe")
+
+    error = error_of(crashed)
+    assert error.kind is ErrorKind.WORKER_DIED
+    assert (error.exit_code, error.signal) == (exit_code, signal_name)
+    assert (signal_name or f"exit code {exit_code}") in error.message
+    next_one = queued.result(PATIENCE)
+    assert isinstance(next_one, dict)
+    assert next_one["pid"] != worker
+    assert next_one["setups"] == 1
+
+
+def test_a_worker_killed_from_outside_fails_what_it_ran(client: ExecutionClient) -> None:
+    crashed, queued = submit(client, "sleep"), submit(client, "echo", value=1)
+    await_phase(crashed)
+    psutil.Process(worker_of(client)).kill()
+    error = error_of(crashed)
+    assert error.kind is ErrorKind.WORKER_DIED
+    if os.name != "nt":
+        assert error.signal == "SIGKILL"
+    assert queued.result(PATIENCE) == 1
+
+
+def test_a_worker_killed_while_idle_is_replaced(client: ExecutionClient) -> None:
+    worker = worker_of(client)
+    psutil.Process(worker).kill()
+
+    def replaced() -> bool:
+        pong = client.ping()
+        return pong.ready and [w.pid for w in pong.workers] != [worker]
+
+    eventually(replaced, "another worker is ready")
+    assert_serves_on(client)
+
+
+@posix_only
+def test_a_task_that_runs_out_of_memory_fails_alone(client: ExecutionClient) -> None:
+    error = error_of(submit(client, "devour_memory"))
+    assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "MemoryError")
+    assert_serves_on(client)
+
+
+@posix_only
+def test_a_stray_ctrl_c_for_the_worker_stops_nothing(client: ExecutionClient) -> None:
+    worker = worker_of(client)
+    handle = submit(client, "count", steps=200)
+    while not handle.done():
+        os.kill(worker, signal.SIGINT)
+    assert handle.result(PATIENCE) == 200
+    assert worker_of(client) == worker
+
+
+# -- waiting and asking -----------------------------------------------------------------------
+
+
+def test_a_held_status_is_answered_when_the_execution_ends(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        with busy(client, tmp_path / "gate") as handle:
+            began = time.monotonic()
+            held = [pool.submit(client.get_record, handle.execution_id, 60.0) for _ in range(10)]
+            assert not any(waiter.done() for waiter in held)
+        records = [waiter.result(PATIENCE) for waiter in held]
+    assert time.monotonic() - began < 50
+    assert {record.status for record in records} == {ExecutionStatus.COMPLETE}
+
+
+def test_a_held_status_tells_how_it_is_when_the_time_is_up(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    with busy(client, tmp_path / "gate") as handle:
+        began = time.monotonic()
+        record = client.get_record(handle.execution_id, 0.3)
+        assert time.monotonic() - began >= 0.3
+        assert record.status is ExecutionStatus.RUNNING
+        with pytest.raises(WaitTimeout, match=r"still running after 0\.1 s"):
+            handle.result(timeout=0.1)
+
+
+def test_submitting_twice_runs_once(client: ExecutionClient) -> None:
+    before = submit(client, "describe").result(PATIENCE)
+    handles = [
+        client.submit_execution({"do": "describe"}, execution_id="the-one-and-only")
+        for _ in range(3)
+    ]
+    first, *others = (handle.result(PATIENCE) for handle in handles)
+    assert all(other == first for other in others)
+    assert isinstance(first, dict)
+    assert isinstance(before, dict)
+    assert first["calls"] == before["calls"] + 1  # type: ignore[operator]
+    with pytest.raises(Conflict, match="already stands for another task"):
+        client.submit_execution({"do": "echo"}, execution_id="the-one-and-only")
+
+
+def test_a_handle_can_be_had_by_name_from_another_client(connect: Connect) -> None:
+    first = connect(client_id="resumed")
+    first.submit_execution({"do": "echo", "value": 1}, execution_id="named").wait(PATIENCE)
+    first.disconnect()
+    again = connect(client_id="resumed")
+    handle = again.submit_execution({"do": "echo", "value": 1}, execution_id="named")
+    assert handle.result(PATIENCE) == 1
+
+
+def test_an_unknown_execution_is_said_to_be_unknown(client: ExecutionClient) -> None:
+    for ask in (client.get_record, client.cancel_execution, client.wait_for_completion):
+        with pytest.raises(UnknownExecution, match="nobody-knows-me"):
+            ask("nobody-knows-me")
+
+
+def test_history_is_kept_to_its_limit_oldest_dropped_first(place: Place) -> None:
+    client = place.client("Forgetful")
+    handles = [submit(client, "echo", value=n) for n in range(5)]
+    eventually(lambda: client.ping().queued_count == 0, "all have started")
+    client.get_record(handles[-1].execution_id, 60.0)
+    for handle in handles[:2]:
+        with pytest.raises(UnknownExecution):
+            handle.status()
+    assert [handle.result(PATIENCE) for handle in handles[2:]] == [2, 3, 4]
+    assert client.poll_status().counts[ExecutionStatus.COMPLETE] == 3
+
+
+def test_a_full_queue_refuses_and_takes_again_when_there_is_room(
+    place: Place, tmp_path: Path
+) -> None:
+    client = place.client("Narrow")
+    with busy(client, tmp_path / "gate"):
+        first, second = (submit(client, "echo", value=n) for n in range(2))
+        with pytest.raises(QueueFull, match="no more than 2"):
+            submit(client, "echo", value=2)
+        first.cancel()
+        third = submit(client, "echo", value=3)
+    assert (second.result(PATIENCE), third.result(PATIENCE)) == (1, 3)
+
+
+def test_the_queue_is_told_page_by_page(client: ExecutionClient, tmp_path: Path) -> None:
+    with busy(client, tmp_path / "gate") as running:
+        handles = [submit(client, "echo", value=n) for n in range(25)]
+        told: list[str] = []
+        cursor = None
+        while True:
+            page = client.poll_status(limit=10, cursor=cursor)
+            told += [info.execution_id for info in page.queued_executions]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert told == [handle.execution_id for handle in handles]
+        (info,) = page.running_executions
+        assert info.execution_id == running.execution_id
+        assert page.counts[ExecutionStatus.QUEUED] == client.ping(limit=3).queued_count == 25
+        assert len(client.ping(limit=3).queued_executions) == 3
+    assert [handle.result(PATIENCE) for handle in handles] == list(range(25))
+
+
+def test_one_client_serves_many_threads(client: ExecutionClient) -> None:
+    def work(thread: int) -> list[JsonValue]:
+        return [
+            client.execute({"do": "echo", "value": [thread, n]}, timeout=PATIENCE)
+            for n in range(20)
+        ]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(work, range(8)))
+    assert results == [[[thread, n] for n in range(20)] for thread in range(8)]
+
+
+def test_a_poller_tells_of_every_change_that_it_sees(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    handle = submit(client, "wait_for", path=str(gate))
+    statuses = []
+    for record in ExecutionStatusPoller(client.get_record).follow(handle.execution_id, PATIENCE):
+        statuses.append(record.status)
+        gate.touch()
+    assert statuses[-1] is ExecutionStatus.COMPLETE
+    assert statuses.count(ExecutionStatus.COMPLETE) == 1
+
+
+def test_a_batch_is_submitted_and_awaited_in_order(client: ExecutionClient) -> None:
+    tasks = [{"do": "echo", "value": n} for n in range(50)]
+    assert BatchSubmitWaitEngine(client).run(tasks).results() == list(range(50))
+
+
+def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient) -> None:
+    tasks: list[dict[str, Any]] = [{"do": "fail", "message": "first"}]
+    tasks += [{"do": "sleep"} for _ in range(5)]
+    result = BatchSubmitWaitEngine(client, fail_fast=True).run(tasks)
+    assert [record.status for record in result.records] == ["failed", *["cancelled"] * 5]
+    with pytest.raises(ExecutionFailed, match="first"):
+        result.results()
+
+
+def test_an_application_describes_itself_in_its_pong(place: Place) -> None:
+    pong = place.client("FewWords").ping()
+    assert pong.details == {"motto": "few words"}
+    assert pong.server == "FewWords"
+    assert pong.log_file_path is not None
+    assert Path(pong.log_file_path).parent == place.config.log_dir
+
+
+def test_a_client_leaves_nothing_behind(connect: Connect) -> None:
+    before = threading.active_count()
+    handles = psutil.Process().num_fds() if sys.platform != "win32" else 0
+    for _ in range(5):
+        client = connect(progress_callback=Heard())
+        assert_serves_on(client)
+        client.disconnect()
+    assert threading.active_count() == before
+    if sys.platform != "win32":
+        assert psutil.Process().num_fds() == handles
