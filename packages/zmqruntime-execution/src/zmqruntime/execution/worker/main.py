@@ -63,7 +63,8 @@ class _Worker:
         try:
             server = self._make_server()
         except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
-            self._tasks.send_multipart((wire.FAILED, traceback.format_exc().encode(errors="backslashreplace")))
+            words = traceback.format_exc().encode(errors="backslashreplace")
+            self._tasks.send_multipart((wire.FAILED, words))
             raise SystemExit(1) from None
         else:
             self._tasks.send_multipart((wire.READY, b""))
