@@ -18,30 +18,39 @@ from zmqruntime.execution.errors import TaskCancelled
 
 __all__ = ["Interrupt"]
 
+_FIRST_PATIENCE = 0.01
+_MAX_PATIENCE = 5.0
+
 
 class Interrupt:
-    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop."""
+    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop.
 
-    def __init__(self) -> None:
+    Args:
+        signum: the signal by which it gets there.
+    """
+
+    def __init__(self, signum: signal.Signals = signal.SIGINT) -> None:
+        self.signum = signum
         self._running: str | None = None
         self._requested: str | None = None
         self._shields = 0
         self._raised = False
+        self._noticed = False
+        # Let go whenever there is news for `request`. Nothing but a bare lock may be used in a
+        # signal handler, which interrupts every other lock's own code as well.
+        self._news = threading.Lock()
+        self._news.acquire()
         self.seen = False
         """Whether the running task was told, and had a chance to act on it."""
 
-    def install(self) -> None:
-        """Take SIGINT over. In the main thread, of a process in which nobody else wants it."""
-        signal.signal(signal.SIGINT, self.on_signal)
-
-    def on_signal(self, signum: int, frame: FrameType | None) -> None:
-        """Raise if a task is to stop: the handler of SIGINT, or the end of one."""
-        self._raise_if_due()
+    def install(self) -> signal._HANDLER:
+        """Take the signal over, in the main thread; return who had it before."""
+        return signal.signal(self.signum, self._on_signal)
 
     @contextlib.contextmanager
     def armed(self, execution_id: str) -> Iterator[None]:
         """Let `request` reach the task that runs inside, also one that was early."""
-        self._raised = self.seen = False
+        self._raised = self._noticed = self.seen = False
         self._shields = 0
         self._running = execution_id
         try:
@@ -51,6 +60,7 @@ class Interrupt:
             self._running = None
             if self._requested == execution_id:
                 self._requested = None
+                self._tell_news()
 
     def request(self, execution_id: str) -> bool:
         """Tell a task to stop, from any thread; return False when it does not run (yet).
@@ -61,12 +71,13 @@ class Interrupt:
         self._requested = execution_id
         if self._running != execution_id:
             return False
-        if hasattr(signal, "pthread_kill"):
-            main = threading.main_thread().ident
-            assert main is not None
-            signal.pthread_kill(main, signal.SIGINT)
-        else:
-            _thread.interrupt_main(signal.SIGINT)
+        # A signal that arrives just before a call that blocks is seen only after that call,
+        # so it is sent until it has been seen.
+        patience = _FIRST_PATIENCE
+        while self._running == execution_id and not self._noticed and patience < _MAX_PATIENCE:
+            self._signal_main_thread()
+            self._news.acquire(timeout=patience)
+            patience *= 2
         return True
 
     @property
@@ -89,8 +100,26 @@ class Interrupt:
             self._shields -= 1
         self._raise_if_due()
 
+    def _signal_main_thread(self) -> None:
+        if hasattr(signal, "pthread_kill"):
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, self.signum)
+        else:
+            _thread.interrupt_main(self.signum)
+
     def _is_requested(self) -> bool:
         return self._requested is not None and self._requested == self._running
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._is_requested():
+            self._noticed = True
+            self._tell_news()
+        self._raise_if_due()
+
+    def _tell_news(self) -> None:
+        with contextlib.suppress(RuntimeError):  # It was let go already.
+            self._news.release()
 
     def _raise_if_due(self) -> None:
         if self._is_requested() and not self._raised and not self._shields:
