@@ -1,0 +1,139 @@
+"""Clients of a test: connected when they are given out, gone when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, overload
+
+from zmqruntime.execution import ExecutionClient
+from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
+from zmqruntime.testing.bounded import finish_within
+from zmqruntime.testing.endpoint import locate
+from zmqruntime.testing.errors import LeftRunning
+from zmqruntime.transport import (
+    Endpoint,
+    LaunchedServer,
+    ServerLauncher,
+    ZMQClient,
+    ZMQConfig,
+    ZMQServer,
+)
+
+__all__ = ["ClientFactory"]
+
+_C = TypeVar("_C", bound=ZMQClient)
+
+_DISCONNECT_SECONDS = 20.0
+_ASK_SECONDS = 1.0
+_END_SECONDS = 5.0
+
+
+class ClientFactory:
+    """Connects clients and disconnects them all; ends the servers that they launched.
+
+    The fixture ``execution_client`` is one. By itself it is a context manager, for fixtures of
+    another scope.
+
+    Args:
+        config: what the clients share with their servers.
+    """
+
+    def __init__(self, config: ZMQConfig) -> None:
+        self._config = config
+        self._clients: list[ZMQClient] = []
+        self._launched: list[_Launched] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @overload
+    def __call__(
+        self, server: ZMQServer | None = None, *, make: None = None, **arguments: Any
+    ) -> ExecutionClient: ...
+    @overload
+    def __call__(
+        self, server: ZMQServer | None = None, *, make: Callable[..., _C], **arguments: Any
+    ) -> _C: ...
+    def __call__(
+        self,
+        server: ZMQServer | None = None,
+        *,
+        make: Callable[..., Any] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Return a connected client.
+
+        Args:
+            server: whose client; None for the server that ``launcher``, one of ``arguments``,
+                starts on the configuration's port. Such a server ends with the test, also a
+                persistent one.
+            make: an `ExecutionClient` subclass, or anything that takes what one takes; None:
+                an `ExecutionClient`.
+            arguments: further ones for ``make``, such as ``progress_callback``.
+        """
+        where: dict[str, Any] = {"config": self._config}
+        if server is not None:
+            where = {**locate(server.endpoint), "config": server.config}
+        if arguments.get("launcher") is not None:
+            arguments["launcher"] = _RememberingLauncher(arguments["launcher"], self._launched)
+        client = (make or ExecutionClient)(**where | arguments)
+        self._clients.append(client)
+        client.connect()
+        return client
+
+    def close(self) -> None:
+        """Disconnect every client, and end every server that one of them launched.
+
+        Raises:
+            LeftRunning: a client's disconnect does not return.
+        """
+        clients, self._clients = self._clients, []
+        launched, self._launched = self._launched, []
+        try:
+            for client in reversed(clients):
+                if not finish_within(_DISCONNECT_SECONDS, client.disconnect):
+                    raise LeftRunning(f"the client of {client.endpoint} does not disconnect")
+        finally:
+            for server in launched:
+                server.end()
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A server process that a client of this test started."""
+
+    server: LaunchedServer
+    endpoint: Endpoint
+    config: ZMQConfig
+
+    def end(self) -> None:
+        """Ask it to end; then end it."""
+        if self.server.exit_code() is not None:
+            return
+        client = ZMQClient(**locate(self.endpoint), config=self.config)
+        try:
+            client.connect(_ASK_SECONDS)
+            client.shutdown_server(ShutdownMode.NOW, _ASK_SECONDS)
+            self.server.wait(_END_SECONDS)
+        except ZMQRuntimeError:
+            pass  # It does not listen: there is nobody to ask.
+        finally:
+            client.disconnect()
+            self.server.kill()
+
+
+class _RememberingLauncher(ServerLauncher):
+    """Launches by another launcher, and keeps what it launched."""
+
+    def __init__(self, launcher: ServerLauncher, launched: list[_Launched]) -> None:
+        self._launcher = launcher
+        self._launched = launched
+
+    def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
+        server = self._launcher.launch(endpoint, config, persistent=persistent)
+        self._launched.append(_Launched(server, endpoint, config))
+        return server

@@ -1,0 +1,92 @@
+"""Applications as their developers would write them, for the fixtures to run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from zmqruntime.execution import (
+    ExecuteRequest,
+    ExecutionContext,
+    ExecutionServer,
+    ProgressReporter,
+    TaskCancelled,
+)
+from zmqruntime.messages import JsonObject, JsonValue
+
+
+class Stitcher(ExecutionServer):
+    """Reports one step for each tile."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.setups = 0
+
+    def setup_worker(self) -> None:
+        self.setups += 1
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        tiles = request.task["tiles"]
+        assert isinstance(tiles, list)
+        for n, tile in enumerate(tiles, start=1):
+            context.report_progress(n, len(tiles), phase="stitch", message=str(tile))
+        return {"stitched": len(tiles), "config": request.config}
+
+
+class Sleeper(ExecutionServer):
+    """Sleeps until it is told to stop; a "deaf" one sleeps on."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        while True:
+            try:
+                context.report_progress(message="sleeping")
+                time.sleep(1000)
+            except TaskCancelled:
+                if not request.task.get("deaf"):
+                    raise
+
+
+class Leaver(ExecutionServer):
+    """Leaves a process behind, which it starts, and returns its pid."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        code = "import time; time.sleep(1000)"
+        # Not to be found by the group of the worker, nor by the worker's own clean-up.
+        return subprocess.Popen([sys.executable, "-c", code], start_new_session=True).pid
+
+
+class Mute(ExecutionServer):
+    """Never comes back from a ping, until it is let go."""
+
+    let_go = threading.Event()
+
+    def describe(self) -> JsonObject:
+        self.let_go.wait()
+        return {}
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        return None
+
+
+class Delegator(ExecutionServer):
+    """Has its steps done, and reported, by a process and a thread of its own."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        spawn: Any = multiprocessing.get_context(str(request.task["method"]))
+        child = spawn.Process(target=report_steps, args=(context.reporter, 3))
+        child.start()
+        child.join()
+        thread = threading.Thread(target=context.report_progress, args=(4, 4))
+        thread.start()
+        thread.join()
+        return {"exit code": child.exitcode}
+
+
+def report_steps(reporter: ProgressReporter, steps: int) -> None:
+    """Report so many steps, in whichever process this is called."""
+    for n in range(1, steps + 1):
+        reporter.report(n, 4)

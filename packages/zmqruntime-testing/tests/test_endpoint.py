@@ -1,0 +1,69 @@
+"""Each test has a place of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from zmqruntime.testing import isolated_config
+from zmqruntime.testing.endpoint import candidate_ports
+from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
+
+
+def test_the_directory_is_private_and_gone_afterwards() -> None:
+    with isolated_config() as config:
+        assert config.runtime_dir is not None
+        (config.runtime_dir / "something").touch()
+        if os.name == "posix":
+            assert stat.S_IMODE(config.runtime_dir.stat().st_mode) == 0o700
+    assert not config.runtime_dir.exists()
+
+
+def test_no_two_have_the_same_place() -> None:
+    with isolated_config() as one, isolated_config() as other:
+        assert one.runtime_dir != other.runtime_dir
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ipc paths are limited on POSIX")
+def test_a_socket_path_fits_where_temporary_directories_are_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with isolated_config() as config:
+        assert config.runtime_dir is not None
+        endpoint = Endpoint(64_535, TransportMode.IPC, directory=config.runtime_dir)
+        assert len(os.fsencode(endpoint.control_path)) <= 80
+
+
+def test_logs_of_launched_servers_go_where_the_test_keeps_its_files(
+    tmp_path: Path, zmq_config: ZMQConfig
+) -> None:
+    assert zmq_config.log_dir is not None
+    assert zmq_config.log_dir.parent == tmp_path
+
+
+def test_candidates_are_usable_ports_with_the_usual_offset() -> None:
+    ports = list(candidate_ports())
+    assert len(set(ports)) == len(ports) > 10
+    assert all(port > 1024 and port + 1000 < 32_768 for port in ports)
+
+
+def test_equal_seeds_do_not_lead_to_equal_ports() -> None:
+    # pytest-randomly seeds every run, and every worker of one, alike.
+    random.seed(1)
+    some = list(candidate_ports())
+    random.seed(1)
+    assert list(candidate_ports()) != some
+
+
+def test_looking_for_a_port_binds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "bind", None)
+    assert list(candidate_ports())

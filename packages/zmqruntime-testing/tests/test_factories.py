@@ -1,0 +1,254 @@
+"""Servers and clients that tests start are sure to end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from sample_apps import Leaver, Mute, Sleeper, Stitcher
+
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.messages import Event, ExecutionStatus
+from zmqruntime.testing import ClientFactory, LeftRunning, ServerFactory
+from zmqruntime.transport import (
+    AddressInUse,
+    ConnectionFailed,
+    NotConnected,
+    ProcessIdentity,
+    TransportMode,
+    ZMQConfig,
+)
+
+_FREE_PORTS = range(30_000, 31_000, 7)
+
+
+def worker_of(client: ExecutionClient) -> ProcessIdentity:
+    (worker,) = client.ping().workers
+    return ProcessIdentity.of(worker.pid)
+
+
+def test_a_server_runs_tasks_in_its_real_worker(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    events: list[Event] = []
+    client = execution_client(execution_server(Stitcher), progress_callback=events.append)
+    assert client.execute({"tiles": ["a", "b"]}) == {"stitched": 2, "config": None}
+    assert client.ping().workers[0].pid != client.ping().process.pid
+
+
+def test_several_servers_live_side_by_side(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    servers = [execution_server(Stitcher), execution_server(Stitcher)]
+    for server in servers:
+        assert execution_client(server).ping().port == server.port
+
+
+def test_arguments_are_the_applications(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    client = execution_client(execution_server(Sleeper, max_queued=0), client_id="lab")
+    assert client.client_id == "lab"
+    with pytest.raises(Exception, match="takes no more than 0"):
+        client.submit_execution({})
+
+
+def test_an_application_may_make_its_own(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    class StitchClient(ExecutionClient):
+        pass
+
+    server = execution_server(lambda port, config: Stitcher(port, config=config))
+    assert isinstance(execution_client(server, make=StitchClient), StitchClient)
+
+
+@pytest.fixture
+def held_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        yield held.getsockname()[1]
+
+
+def test_over_tcp_a_held_port_is_passed_over(
+    execution_server: ServerFactory, held_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def candidates() -> Iterator[int]:
+        yield from (held_port, held_port - 1000, *_FREE_PORTS)  # its control port would be that one
+
+    monkeypatch.setattr("zmqruntime.testing.servers.candidate_ports", candidates)
+    server = execution_server(Stitcher, transport_mode=TransportMode.TCP)
+    assert server.running
+    assert server.port in _FREE_PORTS
+
+
+def test_a_port_that_was_asked_for_is_no_other(
+    execution_server: ServerFactory, held_port: int
+) -> None:
+    with pytest.raises(AddressInUse, match=str(held_port)):
+        execution_server(Stitcher, port=held_port, transport_mode=TransportMode.TCP)
+
+
+def test_when_every_candidate_is_held_the_last_one_is_told(
+    execution_server: ServerFactory, held_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zmqruntime.testing.servers.candidate_ports", lambda: iter([held_port]))
+    with pytest.raises(AddressInUse, match=str(held_port)):
+        execution_server(Stitcher, transport_mode=TransportMode.TCP)
+
+
+def test_closing_ends_servers_workers_and_threads(zmq_config: ZMQConfig) -> None:
+    before = set(threading.enumerate())
+    with ServerFactory(zmq_config) as servers, ClientFactory(zmq_config) as clients:
+        server = servers(Stitcher)
+        client = clients(server, progress_callback=print)
+        worker = worker_of(client)
+    assert not server.running
+    assert not worker.is_running()
+    assert not client.connected
+    assert set(threading.enumerate()) == before
+    assert zmq_config.runtime_dir is not None
+    assert not [p for p in zmq_config.runtime_dir.iterdir() if p.suffix != ".lock"]
+
+
+def test_a_task_that_ignores_its_end_ends_within_the_bound(zmq_config: ZMQConfig) -> None:
+    servers = ServerFactory(zmq_config, stop_seconds=0.2)
+    with ClientFactory(zmq_config) as clients:
+        client = clients(servers(Sleeper, cancel_grace_seconds=1000), progress_callback=print)
+        handle = client.submit_execution({"deaf": True})
+        next(e for e in handle.progress() if e.type == "progress")
+        worker = worker_of(client)
+    started = time.monotonic()
+    servers.close()
+    assert time.monotonic() - started < 8
+    assert not worker.is_running()
+
+
+def test_a_server_that_was_stopped_by_the_test_is_no_matter(zmq_config: ZMQConfig) -> None:
+    with ServerFactory(zmq_config) as servers:
+        servers(Stitcher).stop()
+
+
+def test_a_process_that_a_task_left_behind_is_ended_and_told(zmq_config: ZMQConfig) -> None:
+    servers = ServerFactory(zmq_config)
+    with ClientFactory(zmq_config) as clients:
+        pid = clients(servers(Leaver)).execute({})
+    assert isinstance(pid, int)
+    left = psutil.Process(pid)
+    with pytest.raises(LeftRunning, match=rf"process {pid} \(.*time.sleep\(1000\)\), started by"):
+        servers.close()
+    assert not left.is_running()
+    servers.close()  # said once
+
+
+def test_what_the_test_itself_started_is_left_alone(zmq_config: ZMQConfig) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE) as own,
+        ServerFactory(zmq_config) as outer,
+        ClientFactory(zmq_config) as clients,
+    ):
+        client = clients(outer(Stitcher))
+        with ServerFactory(zmq_config) as inner:
+            clients(inner(Stitcher))
+        assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
+        assert own.poll() is None
+        own.communicate(b"\n", timeout=30)
+
+
+def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQConfig) -> None:
+    servers = ServerFactory(zmq_config, stop_seconds=0.1, force_seconds=0.1)
+    Mute.let_go.set()
+    server = servers(Mute)
+    with ClientFactory(zmq_config) as clients:
+        worker = worker_of(clients(server))
+        Mute.let_go.clear()
+    try:
+        with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not end; .*in describe"):
+            servers.close()
+        assert not worker.is_running()
+    finally:
+        Mute.let_go.set()
+        server.stop()
+
+
+def test_a_client_launches_a_server_that_ends_with_the_test(zmq_config: ZMQConfig) -> None:
+    launcher = ExecutionServerLauncher(Stitcher)
+    with ClientFactory(zmq_config) as clients:
+        client = clients(launcher=launcher, persistent=True)
+        process = client.ping().process
+        assert client.execute({"tiles": ["a"]}) == {"stitched": 1, "config": None}
+        server = ProcessIdentity(process.pid, process.create_time)
+        assert server.is_running()
+    assert not server.is_running()
+
+
+def test_a_launched_server_that_does_not_answer_is_ended_too(zmq_config: ZMQConfig) -> None:
+    with ClientFactory(zmq_config) as clients:
+        client = clients(launcher=ExecutionServerLauncher(Stitcher))
+        process = psutil.Process(client.ping().process.pid)
+        client.disconnect()
+        process.suspend()
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_without_a_server_a_client_says_so(execution_client: ClientFactory) -> None:
+    with pytest.raises(ConnectionFailed, match="no server listens"):
+        execution_client()
+
+
+def test_a_client_that_the_test_disconnected_is_no_matter(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    client = execution_client(execution_server(Stitcher))
+    client.disconnect()
+    with pytest.raises(NotConnected):
+        client.ping()
+
+
+def test_a_client_that_does_not_let_go_is_told(
+    zmq_config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    class Clinging(ExecutionClient):
+        def disconnect(self) -> None:
+            release.wait()
+            super().disconnect()
+
+    monkeypatch.setattr("zmqruntime.testing.clients._DISCONNECT_SECONDS", 0.1)
+    with ServerFactory(zmq_config) as servers:
+        clients = ClientFactory(zmq_config)
+        clients(servers(Stitcher), make=Clinging)
+        with pytest.raises(LeftRunning, match="does not disconnect"):
+            clients.close()
+        release.set()
+
+
+def test_an_error_of_a_disconnect_is_not_lost(zmq_config: ZMQConfig) -> None:
+    class Failing(ExecutionClient):
+        def disconnect(self) -> None:
+            super().disconnect()
+            raise OSError("no")
+
+    with ServerFactory(zmq_config) as servers:
+        clients = ClientFactory(zmq_config)
+        clients(servers(Stitcher), make=Failing)
+        with pytest.raises(OSError, match="no"):
+            clients.close()
+
+
+def test_events_and_handles_work_as_anywhere(
+    execution_server: ServerFactory, execution_client: ClientFactory
+) -> None:
+    client = execution_client(execution_server(Sleeper), progress_callback=lambda event: None)
+    handle = client.submit_execution({})
+    next(e for e in handle.progress() if e.type == "progress")
+    handle.cancel()
+    assert handle.wait(timeout=30).status is ExecutionStatus.CANCELLED

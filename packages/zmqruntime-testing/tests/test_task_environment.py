@@ -1,0 +1,302 @@
+"""A task run by itself behaves as in a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sample_apps import Delegator, Stitcher
+
+from zmqruntime.execution import (
+    ExecuteRequest,
+    ExecutionCancelled,
+    ExecutionContext,
+    ExecutionFailed,
+    ExecutionServer,
+)
+from zmqruntime.messages import DecodeError, ErrorKind, ExecutionStatus, JsonValue
+from zmqruntime.testing import TaskEnvironment
+
+_Body = Callable[[ExecuteRequest, ExecutionContext], Any]
+
+
+class Doing(ExecutionServer):
+    """Does in its task whatever a test gives it."""
+
+    def __init__(self, body: _Body) -> None:
+        super().__init__()
+        self._body = body
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        result: JsonValue = self._body(request, context)
+        return result
+
+
+def run(body: _Body, **options: Any) -> JsonValue:
+    return TaskEnvironment(Doing(body)).run({}, **options)
+
+
+def test_the_result_is_returned_and_progress_collected() -> None:
+    environment = TaskEnvironment(Stitcher())
+    result = environment.run({"tiles": ["a", "b"]}, {"scale": 2})
+    assert result == {"stitched": 2, "config": {"scale": 2}}
+    assert [
+        (e.completed, e.total, e.percent, e.phase, e.message) for e in environment.progress
+    ] == [
+        (1, 2, 50.0, "stitch", "a"),
+        (2, 2, 100.0, "stitch", "b"),
+    ]
+
+
+def test_progress_is_numbered_as_a_server_numbers_it() -> None:
+    environment = TaskEnvironment(Stitcher())
+    environment.run({"tiles": ["a", "b"]}, execution_id="stitch-1")
+    # 1 tells that it is queued and 2 that it runs.
+    assert [(e.sequence, e.execution_id) for e in environment.progress] == [
+        (3, "stitch-1"),
+        (4, "stitch-1"),
+    ]
+
+
+def test_the_worker_is_set_up_once_before_the_first_task() -> None:
+    server = Stitcher()
+    environment = TaskEnvironment(server)
+    assert server.setups == 0
+    environment.run({"tiles": ["a"]})
+    environment.run({"tiles": ["b", "c"]})
+    assert server.setups == 1
+    assert [e.message for e in environment.progress] == ["b", "c"]  # of the latest run
+
+
+def test_the_task_sees_what_a_client_submitted() -> None:
+    seen = []
+
+    def body(request: ExecuteRequest, context: ExecutionContext) -> None:
+        seen.append((request.task, request.client_id, context.client_id, context.labels))
+
+    environment = TaskEnvironment(Doing(body))
+    environment.run({"key": ["a", 1]}, client_id="lab", labels={"run": "7"})
+    assert seen == [({"key": ["a", 1]}, "lab", "lab", {"run": "7"})]
+
+
+def test_each_run_has_an_id_of_its_own() -> None:
+    ids: set[str] = set()
+    environment = TaskEnvironment(Doing(lambda _, context: ids.add(context.execution_id)))
+    environment.run({})
+    environment.run({})
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "field"),
+    [
+        ({"when": object()}, {}, "task.when"),
+        ({"x": float("nan")}, {}, "task.x"),
+        ({1: "x"}, {}, "task"),
+        ({}, {"client_id": "not a name"}, "client_id"),
+        ({}, {"labels": {"n": 1}}, "labels.n"),
+    ],
+)
+def test_a_submission_that_no_client_could_send_is_refused(
+    task: Any, options: dict[str, Any], field: str
+) -> None:
+    server = Stitcher()
+    with pytest.raises(DecodeError, match=field):
+        TaskEnvironment(server).run(task, **options)
+    assert server.setups == 0
+
+
+def test_what_the_task_raises_is_raised_as_it_is() -> None:
+    error = ZeroDivisionError("no tiles")
+
+    def body(*_: object) -> None:
+        raise error
+
+    with pytest.raises(ZeroDivisionError, match="no tiles") as caught:
+        run(body)
+    assert caught.value is error
+    assert caught.traceback[-1].name == "body"
+
+
+@pytest.mark.parametrize("result", [{1, 2}, {"a": object()}, float("inf"), {1: 2}, b"bytes"])
+def test_a_result_that_is_no_json_fails(result: object) -> None:
+    with pytest.raises(ExecutionFailed, match="result") as caught:
+        run(lambda *_: result)
+    assert caught.value.record.status is ExecutionStatus.FAILED
+    assert caught.value.record.error is not None
+    assert caught.value.record.error.kind is ErrorKind.UNSERIALIZABLE_RESULT
+
+
+def test_a_result_that_no_message_can_carry_fails() -> None:
+    with pytest.raises(ExecutionFailed, match="write it to a file") as caught:
+        run(lambda *_: "x" * 70_000_000)
+    assert caught.value.record.error is not None
+    assert caught.value.record.error.kind is ErrorKind.RESULT_TOO_LARGE
+
+
+def test_cancelled_at_a_step_it_goes_no_further() -> None:
+    environment = TaskEnvironment(Stitcher())
+    with pytest.raises(ExecutionCancelled) as caught:
+        environment.run({"tiles": list("abcde")}, cancel_at=3, labels={"run": "7"})
+    assert [e.message for e in environment.progress] == ["a", "b", "c"]
+    record = caught.value.record
+    assert record.status is ExecutionStatus.CANCELLED
+    assert record.labels == {"run": "7"}
+    assert record.progress == environment.progress[-1]
+
+
+def test_a_task_that_returns_before_that_step_has_completed() -> None:
+    environment = TaskEnvironment(Stitcher())
+    assert environment.run({"tiles": ["a"]}, cancel_at=2) == {"stitched": 1, "config": None}
+
+
+def test_cancelled_from_another_thread_it_stops_where_it_waits() -> None:
+    def cancel_when_it_sleeps() -> None:
+        reported.wait()
+        environment.cancel()
+
+    def body(*_: object) -> None:
+        reported.set()
+        time.sleep(1000)
+
+    environment = TaskEnvironment(Doing(body))
+    reported = threading.Event()
+    thread = threading.Thread(target=cancel_when_it_sleeps)
+    thread.start()
+    with pytest.raises(ExecutionCancelled):
+        environment.run({})
+    thread.join()
+
+
+def test_a_task_that_looks_at_the_flag_in_time_may_clean_up() -> None:
+    cleaned_up = []
+
+    def body(_: object, context: ExecutionContext) -> str:
+        with context.shield():
+            context.report_progress()
+            assert context.cancel_requested
+            cleaned_up.append(True)
+        return "never reached"
+
+    with pytest.raises(ExecutionCancelled):
+        run(body, cancel_at=1)
+    assert cleaned_up == [True]
+
+
+def test_a_cancel_without_a_run_does_nothing() -> None:
+    environment = TaskEnvironment(Stitcher())
+    environment.cancel()
+    environment.run({"tiles": ["a"]})
+    environment.cancel()
+    environment.run({"tiles": ["a"]})
+
+
+def test_a_cancel_that_comes_too_late_is_no_ctrl_c() -> None:
+    # Many threads race with the task's end; whatever they hit, it is not this test.
+    environment = TaskEnvironment(Doing(lambda *_: started.set()))
+    for _ in range(200):
+        started = threading.Event()
+
+        def cancel(started: threading.Event = started) -> None:
+            started.wait()
+            environment.cancel()
+
+        threads = [threading.Thread(target=cancel) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        with contextlib.suppress(ExecutionCancelled):
+            environment.run({})
+        for thread in threads:
+            thread.join()
+
+
+def test_ctrl_c_still_is_the_developers() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def body(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(body)
+    assert type(caught.value) is KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_after_a_cancel_all_signals_are_whose_they_were() -> None:
+    before = [signal.getsignal(signum) for signum in signal.valid_signals()]
+    with pytest.raises(ExecutionCancelled):
+        run(lambda _, context: context.report_progress(), cancel_at=1)
+    assert [signal.getsignal(signum) for signum in signal.valid_signals()] == before
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, by 3.12
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_progress_of_threads_and_processes_is_collected(method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} on this system")
+    environment = TaskEnvironment(Delegator())
+    assert environment.run({"method": method}) == {"exit code": 0}
+    assert [e.completed for e in environment.progress] == [1, 2, 3, 4]
+    assert [e.sequence for e in environment.progress] == [3, 4, 5, 6]
+
+
+def test_a_cancel_at_a_step_that_another_thread_reports() -> None:
+    def body(_: object, context: ExecutionContext) -> None:
+        thread = threading.Thread(target=context.report_progress)
+        thread.start()
+        thread.join()
+        time.sleep(1000)
+
+    with pytest.raises(ExecutionCancelled):
+        run(body, cancel_at=1)
+
+
+def test_what_a_process_reports_after_the_end_is_dropped() -> None:
+    kept: list[Any] = []
+
+    def body(_: object, context: ExecutionContext) -> None:
+        kept.append(context.reporter.__reduce__())
+
+    environment = TaskEnvironment(Doing(body))
+    environment.run({})
+    make, arguments = kept[0]
+    make(*arguments).report(1)  # as an unpickled one would
+    assert environment.progress == []
+
+
+def test_one_run_at_a_time() -> None:
+    environment = TaskEnvironment(Doing(lambda *_: environment.run({})))
+    with pytest.raises(RuntimeError, match="one at a time"):
+        environment.run({})
+    assert run(lambda *_: 1) == 1
+
+
+def test_only_the_main_thread_can_be_interrupted_so_it_runs_nowhere_else() -> None:
+    errors = []
+
+    def elsewhere() -> None:
+        try:
+            run(lambda *_: None)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert errors == ["a task runs in the main thread, as in a worker; this is another one"]
+
+
+def test_it_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    run(lambda *_: None)
+    assert threading.active_count() == before
+
+
+def test_the_fixture_is_the_environment(task_environment: type[TaskEnvironment]) -> None:
+    assert task_environment(Stitcher()).run({"tiles": []}) == {"stitched": 0, "config": None}
