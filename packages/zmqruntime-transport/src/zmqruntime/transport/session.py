@@ -221,14 +221,13 @@ class ServerSession:
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
-        caller = Caller(envelope)
         self._requests += 1
         try:
             if isinstance(body, DecodeError):
                 raise body
             request = decode_request(body)
         except MessageError as error:
-            self.reply(caller, make_error_reply(error))
+            self.reply(Caller(envelope, error.request_id), make_error_reply(error))
             return
         caller = Caller(envelope, request.request_id, self._requests)
         self._answer(caller, self.handle_request, request)

@@ -1,0 +1,128 @@
+"""A place of its own for each test, and bare ZeroMQ to speak with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import settings
+
+HERE = Path(__file__).parent
+
+# Tests are imported without a package; this is how they find what they share.
+sys.path.insert(0, str(HERE))
+
+from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, free_tcp_ports  # noqa: E402
+
+from zmqruntime.transport import Endpoint, SubprocessLauncher, ZMQClient, ZMQConfig  # noqa: E402
+
+# That a machine is slow is no failure.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
+
+StartProcess = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A private directory with a path so short that sockets fit into it anywhere."""
+    directory = Path(tempfile.mkdtemp(prefix="zt"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def tcp_ports() -> tuple[int, int]:
+    """A data port and a control port that are free."""
+    return free_tcp_ports()
+
+
+@pytest.fixture
+def config(runtime_dir: Path, tcp_ports: tuple[int, int]) -> ZMQConfig:
+    data_port, control_port = tcp_ports
+    return ZMQConfig(
+        default_port=data_port,
+        control_port_offset=control_port - data_port,
+        runtime_dir=runtime_dir,
+        log_dir=runtime_dir / "log",
+    )
+
+
+@pytest.fixture
+def endpoint(config: ZMQConfig) -> Endpoint:
+    """Where every client and server of this test is, by the platform's own transport."""
+    return ZMQClient(config=config).endpoint
+
+
+@pytest.fixture
+def server(config: ZMQConfig) -> Iterator[OpenServer]:
+    """A server that serves."""
+    with OpenServer(config=config) as started:
+        yield started
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """Bare ZeroMQ; what a test leaves open is closed at its end, and not before."""
+    opened: list[zmq.Socket[bytes]] = []
+
+    class KeepingContext(zmq.Context[zmq.Socket[bytes]]):
+        def socket(self, *args: Any, **kwargs: Any) -> zmq.Socket[bytes]:
+            opened.append(super().socket(*args, **kwargs))
+            return opened[-1]
+
+    bare = KeepingContext()
+    yield bare
+    for sock in opened:
+        sock.close(linger=0)
+    bare.term()
+
+
+@pytest.fixture
+def dealer(server: OpenServer, context: zmq.Context[zmq.Socket[bytes]]) -> RawPeer:
+    """A bare DEALER that is connected to the server."""
+    return RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+
+
+@pytest.fixture
+def start_process() -> Iterator[StartProcess]:
+    """Start Python processes that do not outlive the test; their stdout is read line by line."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def server_script() -> Path:
+    return HERE / "transport_server.py"
+
+
+@pytest.fixture
+def make_launcher(server_script: Path) -> Callable[..., SubprocessLauncher]:
+    """Make a launcher of the test's server script, which acts as it is told."""
+
+    def make(act: str = "serve") -> SubprocessLauncher:
+        return SubprocessLauncher([sys.executable, str(server_script), f"--act={act}"])
+
+    return make

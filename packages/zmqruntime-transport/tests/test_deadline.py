@@ -1,0 +1,60 @@
+"""A deadline is one moment, however many steps look at it."""
+
+from __future__ import annotations
+
+from zmqruntime.transport import Deadline
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_remains_gets_less_and_never_negative() -> None:
+    clock = Clock()
+    deadline = Deadline.after(5, clock)
+    assert (deadline.remaining, deadline.expired) == (5.0, False)
+    clock.now = 104.5
+    assert (deadline.remaining, deadline.expired) == (0.5, False)
+    clock.now = 105.0
+    assert (deadline.remaining, deadline.expired) == (0.0, True)
+    clock.now = 200.0
+    assert (deadline.remaining, deadline.expired) == (0.0, True)
+
+
+def test_no_time_at_all_has_passed_at_once() -> None:
+    assert Deadline.after(0, Clock()).expired
+
+
+def test_none_never_passes() -> None:
+    deadline = Deadline.after(None, Clock())
+    assert deadline.remaining == float("inf")
+    assert not deadline.expired
+    assert deadline.poll_ms is None
+
+
+def test_a_step_gets_its_own_time_but_no_more_than_is_left() -> None:
+    clock = Clock()
+    deadline = Deadline.after(5, clock)
+    assert deadline.within(2).remaining == 2
+    assert deadline.within(9).remaining == 5
+    clock.now = 104.0
+    assert deadline.within(2).remaining == 1
+
+
+def test_a_poller_waits_until_it_has_passed_and_does_not_return_before() -> None:
+    clock = Clock()
+    deadline = Deadline.after(0.0101, clock)
+    assert deadline.poll_ms == 11
+    clock.now = 101.0
+    assert deadline.poll_ms == 0
+
+
+def test_a_poller_gets_a_number_that_it_takes() -> None:
+    assert Deadline.after(1e300, Clock()).poll_ms == 2**31 - 1
+
+
+def test_the_clock_is_the_monotonic_one() -> None:
+    assert 0 < Deadline.after(60).remaining <= 60

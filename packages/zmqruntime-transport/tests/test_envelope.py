@@ -1,0 +1,67 @@
+"""The frames around a request go back as they came, whoever put them there."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zmqruntime.messages import DecodeError, ErrorCode
+from zmqruntime.transport.envelope import split_envelope
+
+PEER, BODY = b"\x00peer", b'{"type":"ping"}'
+
+
+def refusal(frames: list[bytes]) -> tuple[tuple[bytes, ...], str]:
+    envelope, fault = split_envelope(frames)
+    assert isinstance(fault, DecodeError)
+    assert fault.code is ErrorCode.MALFORMED
+    return envelope, fault.message
+
+
+def test_a_req_socket_puts_an_empty_frame_before_the_body() -> None:
+    assert split_envelope([PEER, b"", BODY]) == ((PEER, b""), BODY)
+
+
+def test_the_request_id_of_req_correlate_is_part_of_the_envelope() -> None:
+    assert split_envelope([PEER, b"\x00\x00\x00\x01", b"", BODY]) == (
+        (PEER, b"\x00\x00\x00\x01", b""),
+        BODY,
+    )
+
+
+def test_a_proxy_adds_the_identities_of_its_peers() -> None:
+    assert split_envelope([PEER, b"hop 2", b"hop 1", b"", BODY]) == (
+        (PEER, b"hop 2", b"hop 1", b""),
+        BODY,
+    )
+
+
+def test_a_missing_delimiter_is_told_to_the_peer_itself() -> None:
+    envelope, message = refusal([PEER, BODY])
+    assert envelope == (PEER,)
+    assert "use a REQ socket, or send an empty frame first" in message
+
+
+def test_a_request_of_no_frame_or_of_several_is_refused() -> None:
+    assert refusal([PEER, b""]) == ((PEER, b""), "a request is one frame; this one has 0")
+    assert refusal([PEER, b"", BODY, BODY]) == (
+        (PEER, b""),
+        "a request is one frame; this one has 2",
+    )
+
+
+def test_only_the_first_empty_frame_is_the_delimiter() -> None:
+    assert split_envelope([PEER, b"", b""]) == ((PEER, b""), b"")
+    assert refusal([PEER, b"", b"", BODY])[0] == (PEER, b"")
+
+
+@given(st.lists(st.binary(max_size=3), max_size=6))
+def test_whatever_a_peer_sends_is_answered_along_the_way_it_came(frames: list[bytes]) -> None:
+    envelope, body = split_envelope([PEER, *frames])
+    assert envelope == (PEER, *frames)[: len(envelope)]
+    assert envelope[1:].count(b"") == (1 if b"" in frames else 0)
+    rest = frames[len(envelope) - 1 :]
+    if b"" in frames and len(rest) == 1:
+        assert body == rest[0]
+    else:
+        assert isinstance(body, DecodeError)

@@ -1,0 +1,352 @@
+"""A loop does what others ask, in its own thread, and sleeps when there is nothing to do."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import pytest
+import zmq
+from transport_peers import PATIENCE_SECONDS
+
+from zmqruntime.transport import Loop
+from zmqruntime.transport.loop import Timer
+
+
+class LoopThread:
+    """A loop in a thread; ``call`` waits for what it asks."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def call(self, callback: Callable[[], Any]) -> Any:
+        done = threading.Event()
+        results: list[Any] = []
+
+        def run() -> None:
+            results.append(callback())
+            done.set()
+
+        self.loop.post(run)
+        assert done.wait(PATIENCE_SECONDS)
+        return results[0]
+
+    def end(self) -> None:
+        self.loop.post(self.loop.stop)
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except ArithmeticError as error:
+            self.failure = error
+
+
+@pytest.fixture
+def running() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.end()
+    thread.loop.close()
+
+
+class CountingPoller(zmq.Poller):
+    polls = 0
+
+    def poll(self, timeout: int | None = None) -> list[tuple[Any, int]]:
+        CountingPoller.polls += 1
+        return super().poll(timeout)
+
+
+def test_what_threads_post_runs_in_the_loop_s_thread_in_the_order_of_each(
+    running: LoopThread,
+) -> None:
+    ran: list[tuple[int, int]] = []
+    threads_seen: set[threading.Thread] = set()
+    start = threading.Barrier(8)
+
+    def callback(who: int, number: int) -> None:
+        threads_seen.add(threading.current_thread())
+        ran.append((who, number))
+
+    def post(who: int) -> None:
+        start.wait(PATIENCE_SECONDS)
+        for number in range(2000):
+            running.loop.post(partial(callback, who, number))
+
+    posters = [threading.Thread(target=post, args=(who,)) for who in range(8)]
+    for poster in posters:
+        poster.start()
+    for poster in posters:
+        poster.join()
+    running.call(lambda: None)
+    assert len(ran) == 16_000
+    for who in range(8):
+        assert [number for w, number in ran if w == who] == list(range(2000))
+    assert len(threads_seen) == 1
+
+
+def test_more_posts_than_the_inbox_can_announce_all_run(running: LoopThread) -> None:
+    free = threading.Event()
+    ran: list[int] = []
+
+    def block() -> None:
+        assert free.wait(PATIENCE_SECONDS)
+
+    running.loop.post(block)
+    for number in range(100_000):
+        running.loop.post(partial(ran.append, number))
+    free.set()
+    running.call(lambda: None)
+    assert ran == list(range(100_000))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the platform has no such signal")
+def test_a_signal_handler_may_post_also_while_its_thread_posts(running: LoopThread) -> None:
+    handled: list[int] = []
+    ran: list[int] = []
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        number = len(handled)
+        handled.append(number)
+        running.loop.post(lambda: ran.append(number))
+
+    before = signal.signal(signal.SIGALRM, on_signal)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while len(handled) < 500 and time.monotonic() < give_up_at:
+            running.loop.post(lambda: None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    running.call(lambda: None)
+    assert len(handled) >= 500
+    assert sorted(ran) == handled  # One handler may interrupt another one.
+
+
+def test_what_a_callback_posts_runs_after_it(running: LoopThread) -> None:
+    ran: list[str] = []
+
+    def outer() -> None:
+        running.loop.post(lambda: ran.append("inner"))
+        ran.append("outer")
+
+    running.loop.post(outer)
+    running.call(lambda: None)
+    running.call(lambda: None)
+    assert ran == ["outer", "inner"]
+
+
+def test_timers_run_when_they_are_due_the_earliest_first(running: LoopThread) -> None:
+    ran: list[tuple[str, float]] = []
+    done = threading.Event()
+    start = time.monotonic()
+
+    def note(name: str) -> None:
+        ran.append((name, time.monotonic()))
+
+    def set_timers() -> None:
+        for name, after in (("late", 0.06), ("early", 0.02), ("middle", 0.04)):
+            running.loop.call_at(start + after, partial(note, name))
+        running.loop.call_at(start + 0.08, done.set)
+
+    running.call(set_timers)
+    assert done.wait(PATIENCE_SECONDS)
+    assert [name for name, _ in ran] == ["early", "middle", "late"]
+    assert all(
+        when >= start + after for (_, when), after in zip(ran, (0.02, 0.04, 0.06), strict=True)
+    )
+
+
+def test_timers_of_one_moment_run_in_the_order_in_which_they_were_set(
+    running: LoopThread,
+) -> None:
+    ran: list[int] = []
+    when = time.monotonic()
+
+    def set_timers() -> None:
+        for number in range(100):
+            running.loop.call_at(when, partial(ran.append, number))
+
+    running.call(set_timers)
+    running.call(lambda: None)
+    running.call(lambda: None)
+    assert ran == list(range(100))
+
+
+def test_a_cancelled_timer_does_not_run(running: LoopThread) -> None:
+    ran: list[str] = []
+    done = threading.Event()
+
+    def set_timers() -> None:
+        now = time.monotonic()
+        cancelled = running.loop.call_at(now + 0.01, lambda: ran.append("cancelled"))
+        running.loop.call_at(now + 0.02, lambda: ran.append("kept"))
+        running.loop.call_at(now + 0.03, done.set)
+        cancelled.cancel()
+        cancelled.cancel()
+
+    running.call(set_timers)
+    assert done.wait(PATIENCE_SECONDS)
+    assert ran == ["kept"]
+
+
+def test_a_timer_may_cancel_another_one_that_is_due(running: LoopThread) -> None:
+    ran: list[str] = []
+    done = threading.Event()
+
+    def set_timers() -> None:
+        now = time.monotonic()
+        second: list[Timer] = []
+
+        def first() -> None:
+            ran.append("first")
+            second[0].cancel()
+
+        running.loop.call_at(now, first)
+        second.append(running.loop.call_at(now, lambda: ran.append("second")))
+        running.loop.call_at(now, done.set)
+
+    running.call(set_timers)
+    assert done.wait(PATIENCE_SECONDS)
+    assert ran == ["first"]
+
+
+def test_a_timer_that_has_run_can_still_be_cancelled(running: LoopThread) -> None:
+    done = threading.Event()
+    timer = running.call(lambda: running.loop.call_at(time.monotonic(), done.set))
+    assert done.wait(PATIENCE_SECONDS)
+    for _ in range(200):
+        running.call(timer.cancel)
+
+
+def test_cancelled_timers_do_not_pile_up(running: LoopThread) -> None:
+    def hold_and_answer() -> int:
+        later = time.monotonic() + 60
+        for _ in range(10_000):
+            running.loop.call_at(later, lambda: None).cancel()
+        return len(running.loop._timers)
+
+    kept: list[str] = []
+    soon = threading.Event()
+    running.call(lambda: running.loop.call_at(time.monotonic() + 0.05, soon.set))
+    running.call(lambda: running.loop.call_at(time.monotonic() + 60, lambda: kept.append("kept")))
+    assert running.call(hold_and_answer) < 200
+    assert soon.wait(PATIENCE_SECONDS)
+    assert not kept
+
+
+@pytest.mark.parametrize("when", [1e18, float("inf")])
+def test_a_timer_may_be_as_far_off_as_it_likes(running: LoopThread, when: float) -> None:
+    running.call(lambda: running.loop.call_at(when, lambda: None))
+    assert running.call(lambda: "still there") == "still there"
+    assert running.failure is None
+
+
+def test_an_idle_loop_does_not_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zmq, "Poller", CountingPoller)
+    running = LoopThread()
+    try:
+        running.call(lambda: running.loop.call_at(time.monotonic() + 3600, lambda: None))
+        running.call(lambda: None)
+        CountingPoller.polls = 0
+        threading.Event().wait(0.5)  # The one thing to wait for here is that nothing happens.
+        assert CountingPoller.polls <= 1  # The one it went to sleep in.
+        running.call(lambda: None)
+        assert 1 <= CountingPoller.polls <= 4
+    finally:
+        running.end()
+        running.loop.close()
+
+
+def test_a_socket_is_read_whenever_it_has_something(
+    running: LoopThread, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
+    receiver, sender = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+    receiver.bind("inproc://loop")
+    sender.connect("inproc://loop")
+    received: list[bytes] = []
+    complete = threading.Event()
+
+    def read() -> None:
+        received.append(receiver.recv(zmq.NOBLOCK))  # One at a time: the rest is announced again.
+        if len(received) == 1000:
+            complete.set()
+
+    running.call(lambda: running.loop.add_reader(receiver, read))
+    for number in range(1000):
+        sender.send(b"%d" % number)
+    assert complete.wait(PATIENCE_SECONDS)
+    assert received == [b"%d" % number for number in range(1000)]
+    running.call(lambda: running.loop.remove_reader(receiver))
+    sender.send(b"unheard")
+    running.call(lambda: None)
+    assert len(received) == 1000
+
+
+def test_a_callback_may_remove_the_reader_that_is_next(
+    context: zmq.Context[zmq.Socket[bytes]],
+) -> None:
+    loop = Loop()
+    pairs = []
+    for name in ("a", "b"):
+        receiver, sender = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+        receiver.bind(f"inproc://{name}")
+        sender.connect(f"inproc://{name}")
+        sender.send(b"x")
+        pairs.append(receiver)
+    read: list[int] = []
+
+    def read_and_remove(which: int) -> None:
+        read.append(which)
+        loop.remove_reader(pairs[1 - which])
+        loop.stop()
+
+    loop.add_reader(pairs[0], lambda: read_and_remove(0))
+    loop.add_reader(pairs[1], lambda: read_and_remove(1))
+    stop_at_all = threading.Timer(PATIENCE_SECONDS, lambda: loop.post(loop.stop))
+    stop_at_all.start()
+    loop.run()
+    stop_at_all.cancel()
+    loop.close()
+    assert len(read) == 1
+
+
+def test_nothing_runs_after_stop() -> None:
+    loop = Loop()
+    ran: list[str] = []
+    loop.post(lambda: ran.append("before"))
+    loop.post(loop.stop)
+    loop.post(lambda: ran.append("after"))
+    loop.call_at(time.monotonic(), lambda: ran.append("timer"))
+    loop.run()
+    assert ran == ["before"]
+    assert loop.stopping
+    loop.close()
+
+
+def test_a_post_to_a_closed_loop_does_nothing() -> None:
+    loop = Loop()
+    loop.close()
+    for _ in range(3):
+        loop.post(lambda: pytest.fail("it ran"))
+
+
+def test_a_closed_loop_gives_back_its_handles() -> None:
+    loop = Loop()
+    pair = [s for s in vars(loop).values() if isinstance(s, socket.socket)]
+    assert len(pair) == 2
+    loop.close()
+    loop.close()
+    assert all(s.fileno() == -1 for s in pair)

@@ -1,0 +1,75 @@
+"""From what a caller says, and what he leaves out, to the endpoint that is meant."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import zmq
+
+from zmqruntime.transport import EndpointError, TransportMode, ZMQClient, ZMQConfig, ZMQServer
+from zmqruntime.transport.resolve import resolve_endpoint
+from zmqruntime.transport.runtime_dir import default_runtime_dir
+
+
+def has_ipc(monkeypatch: pytest.MonkeyPatch, *, zeromq: bool, python: bool) -> None:
+    monkeypatch.setattr(zmq, "has", lambda feature: zeromq)
+    if not python:
+        monkeypatch.delattr(socket, "AF_UNIX", raising=False)
+    elif not hasattr(socket, "AF_UNIX"):
+        monkeypatch.setattr(socket, "AF_UNIX", 1, raising=False)
+
+
+def test_client_and_server_agree_without_a_word() -> None:
+    assert ZMQClient().endpoint == ZMQServer().endpoint
+    assert ZMQServer().port == 7777
+    assert ZMQServer().endpoint.control_port == 8777
+
+
+def test_ipc_is_taken_where_the_platform_has_it(
+    monkeypatch: pytest.MonkeyPatch, config: ZMQConfig
+) -> None:
+    has_ipc(monkeypatch, zeromq=True, python=True)
+    assert resolve_endpoint(None, None, None, config).transport_mode is TransportMode.IPC
+
+
+@pytest.mark.parametrize(("zeromq", "python"), [(False, True), (True, False)])
+def test_loopback_is_taken_where_it_has_not(
+    monkeypatch: pytest.MonkeyPatch, config: ZMQConfig, zeromq: bool, python: bool
+) -> None:
+    has_ipc(monkeypatch, zeromq=zeromq, python=python)
+    endpoint = resolve_endpoint(None, None, None, config)
+    assert (endpoint.transport_mode, endpoint.host) == (TransportMode.TCP, "127.0.0.1")
+    with pytest.raises(EndpointError, match=r"no IPC: use TransportMode\.TCP"):
+        resolve_endpoint(None, None, TransportMode.IPC, config)
+
+
+def test_a_host_means_tcp(config: ZMQConfig) -> None:
+    endpoint = resolve_endpoint(None, "lab-server", None, config)
+    assert (endpoint.transport_mode, endpoint.host) == (TransportMode.TCP, "lab-server")
+    with pytest.raises(EndpointError, match="host 'lab-server' is for TCP"):
+        resolve_endpoint(None, "lab-server", TransportMode.IPC, config)
+
+
+def test_what_is_not_said_comes_from_the_config(runtime_dir: Path) -> None:
+    config = ZMQConfig(
+        default_port=5000, control_port_offset=7, app_name="lab", runtime_dir=runtime_dir
+    )
+    endpoint = resolve_endpoint(None, None, None, config)
+    assert (endpoint.port, endpoint.control_port) == (5000, 5007)
+    assert (endpoint.app_name, endpoint.directory) == ("lab", runtime_dir)
+
+
+def test_a_port_that_is_no_port_is_not_taken_for_none(config: ZMQConfig) -> None:
+    with pytest.raises(EndpointError, match="port 0 is out of range"):
+        resolve_endpoint(0, None, None, config)
+
+
+def test_sockets_live_in_the_platform_s_runtime_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ZMQServer().endpoint.directory == default_runtime_dir("zmqruntime")
+    # Without one, platformdirs warns; the caller has nothing to do about it.
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert default_runtime_dir("zmqruntime").name == "zmqruntime"

@@ -1,0 +1,394 @@
+"""Every request gets exactly one reply, whatever it contained, and the server goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import zmq
+from transport_peers import Json, OpenServer, RawPeer, eventually
+
+from zmqruntime.messages import ErrorCode, JsonObject, PingRequest, Request
+from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
+
+BareContext = zmq.Context[zmq.Socket[bytes]]
+
+PING: Json = {"type": "ping"}
+
+
+@pytest.fixture
+def other(server: OpenServer, context: BareContext) -> RawPeer:
+    """Somebody else, who must not notice."""
+    return RawPeer(context, zmq.REQ, server.endpoint.control_address)
+
+
+# -- ping ------------------------------------------------------------------------------------
+
+
+def test_a_pong_says_who_the_server_is_and_how(server: OpenServer, dealer: RawPeer) -> None:
+    pong = dealer.ask({"type": "ping", "request_id": "7"})
+    assert (pong["type"], pong["status"], pong["protocol"]) == ("pong", "ok", 1)
+    assert pong["request_id"] == "7"
+    assert pong["ready"] is True
+    assert pong["server"] == "OpenServer"
+    assert pong["version"]
+    assert pong["port"] == server.port
+    assert pong["control_port"] == server.port + server.config.control_port_offset
+    assert pong["process"]["pid"] == os.getpid()
+    assert pong["uptime_seconds"] >= 0
+    assert pong["max_message_bytes"] == server.config.max_message_bytes
+    assert pong["progress_subscribers"] == []
+    assert (pong["log_file_path"], pong["details"]) == (None, {})
+
+
+def test_plain_req_sockets_are_served(server: OpenServer, context: BareContext) -> None:
+    peer = RawPeer(context, zmq.REQ, server.endpoint.control_address)
+    assert all(peer.ask(PING)["type"] == "pong" for _ in range(3))
+
+
+def test_req_sockets_that_correlate_are_served(server: OpenServer, context: BareContext) -> None:
+    peer = RawPeer(context, zmq.REQ, server.endpoint.control_address)
+    peer.socket.setsockopt(zmq.REQ_CORRELATE, 1)
+    peer.socket.setsockopt(zmq.REQ_RELAXED, 1)
+    peer.send({"type": "ping", "request_id": "forgotten"})
+    assert peer.ask({"type": "ping", "request_id": "asked"})["request_id"] == "asked"
+
+
+def test_peers_behind_a_proxy_are_served(server: OpenServer, context: BareContext) -> None:
+    front, back = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+    front.bind("inproc://front")
+    back.connect(server.endpoint.control_address)
+    poller = zmq.Poller()
+    poller.register(front, zmq.POLLIN)
+    poller.register(back, zmq.POLLIN)
+    peers = [RawPeer(context, zmq.REQ, "inproc://front") for _ in range(3)]
+    for number, peer in enumerate(peers):
+        peer.send({"type": "ping", "request_id": str(number)})
+    for _ in range(6):
+        for sock, _event in poller.poll(10_000):
+            (back if sock is front else front).send_multipart(sock.recv_multipart())
+    assert [peer.receive()["request_id"] for peer in peers] == ["0", "1", "2"]
+
+
+def test_a_peer_may_have_many_requests_under_way_and_read_late(dealer: RawPeer) -> None:
+    count = 5000
+    for number in range(count):
+        dealer.send({"type": "ping", "request_id": str(number)})
+    assert [dealer.receive()["request_id"] for _ in range(count)] == [*map(str, range(count))]
+
+
+# -- what is wrong with a request ------------------------------------------------------------
+
+DEEP = b'{"type":"ping","request_id":' + b"[" * 500 + b"]" * 500 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "said"),
+    [
+        (b"", "malformed", "not JSON"),
+        (b"hello", "malformed", "not JSON"),
+        (b"\xff\xfe\x00", "malformed", "not JSON"),
+        (b'{"type":"ping"', "malformed", "not JSON"),
+        (b'{"type":"ping"}{"type":"ping"}', "malformed", "not JSON"),
+        (b'{"type":"ping","limit":NaN}', "malformed", "not JSON"),
+        (b'{"type":"ping","limit":Infinity}', "malformed", "not JSON"),
+        (DEEP, "malformed", "not JSON"),
+        (b"[]", "malformed", "not an object"),
+        (b'"ping"', "malformed", "not an object"),
+        (b"null", "malformed", "not an object"),
+        (b"{}", "invalid_request", "type"),
+        (b'{"type":7}', "invalid_request", "type"),
+        (b'{"type":"launch"}', "unknown_type", "launch"),
+        (b'{"type":"ping","protocol":2}', "unsupported_protocol", "protocol 2"),
+        (b'{"type":"ping","limt":3}', "invalid_request", "limt"),
+        (b'{"type":"ping","limit":"3"}', "invalid_request", "limit"),
+        (b'{"type":"ping","limit":-1}', "invalid_request", "limit"),
+        (b'{"type":"ping","limit":1e999}', "invalid_request", "limit"),
+        (b'{"type":"register_progress"}', "invalid_request", "client_id"),
+        (b'{"type":"register_progress","client_id":"a/b"}', "invalid_request", "client_id"),
+        (b'{"type":"register_progress","client_id":"a","scope":"x"}', "invalid_request", "scope"),
+        (b'{"type":"shutdown","mode":"later"}', "invalid_request", "mode"),
+        (b'{"type":"status"}', "unknown_type", "OpenServer) takes no status requests"),
+        (b'{"type":"cancel","execution_id":"x"}', "unknown_type", "takes no cancel requests"),
+    ],
+)
+def test_a_request_that_is_wrong_is_told_why_and_the_server_goes_on(
+    dealer: RawPeer, other: RawPeer, frame: bytes, code: str, said: str
+) -> None:
+    reply = dealer.ask(frame)
+    assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", code)
+    assert said in reply["message"]
+    assert dealer.ask(PING)["type"] == other.ask(PING)["type"] == "pong"
+
+
+def test_a_refusal_carries_the_request_s_id_where_it_can_be_read(dealer: RawPeer) -> None:
+    wrong: list[Json] = [
+        {"type": "launch"},
+        {"type": "status"},
+        {"type": "ping", "limt": 3},
+        {"type": "ping", "protocol": 9},
+    ]
+    for request in wrong:
+        assert dealer.ask({**request, "request_id": "mine"})["request_id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([b'{"type":"ping"}'], "delimiter"),
+        ([b""], "this one has 0"),
+        ([b"", b'{"type":"ping"}', b"more"], "this one has 2"),
+        ([b"", b"", b'{"type":"ping"}'], "this one has 2"),
+        ([b"a", b"b", b"c"], "delimiter"),
+    ],
+)
+def test_a_message_of_the_wrong_frames_is_told_so(
+    dealer: RawPeer, other: RawPeer, frames: list[bytes], said: str
+) -> None:
+    dealer.socket.send_multipart(frames)
+    reply = dealer.receive()
+    assert (reply["code"], said in reply["message"]) == ("malformed", True)
+    assert dealer.ask(PING)["type"] == other.ask(PING)["type"] == "pong"
+
+
+def test_a_frame_past_the_limit_ends_its_connection_and_no_other(
+    server: OpenServer, dealer: RawPeer, other: RawPeer
+) -> None:
+    assert dealer.ask(PING)["type"] == "pong"
+    monitor = dealer.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+    dealer.socket.send_multipart([b"", b" " * 100_000_000])
+    assert monitor.poll(30_000)
+    assert other.ask(PING)["type"] == "pong"
+    dealer.socket.disable_monitor()
+    monitor.close(linger=0)
+
+
+def test_a_message_as_long_as_the_limit_is_taken(config: ZMQConfig, context: BareContext) -> None:
+    small = ZMQConfig(runtime_dir=config.runtime_dir, max_message_bytes=1000)
+    with ZMQServer(config=small) as server:
+        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        frame = b'{"type":"ping"}'.ljust(1000)
+        assert peer.ask(frame)["type"] == "pong"
+        monitor = peer.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        peer.send(frame + b" ")
+        assert monitor.poll(30_000)
+        peer.socket.disable_monitor()
+        monitor.close(linger=0)
+
+
+def test_clients_that_send_and_die_leave_no_trace(
+    server: OpenServer, context: BareContext, other: RawPeer
+) -> None:
+    for request in ({"type": "ping"}, {"type": "register_progress", "client_id": "gone"}):
+        for _ in range(20):
+            peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+            peer.send(request)
+            peer.socket.close(linger=1000)
+    assert other.ask(PING)["type"] == "pong"
+
+
+# -- what is wrong with the application ------------------------------------------------------
+
+
+class Fussy(ZMQServer):
+    details: Callable[[], Any] = dict
+
+    def describe(self) -> JsonObject:
+        result: JsonObject = type(self).details()
+        return result
+
+
+def raise_strange_words() -> Any:
+    raise LookupError("half a character: \ud800")
+
+
+@pytest.mark.parametrize(
+    "details",
+    [raise_strange_words, lambda: {"x": float("nan")}, lambda: {"x": object()}, lambda: "x"],
+    ids=["it raises", "NaN", "no JSON", "no object"],
+)
+def test_a_request_that_the_server_fails_to_answer_is_answered_with_that(
+    config: ZMQConfig,
+    context: BareContext,
+    caplog: pytest.LogCaptureFixture,
+    details: Callable[[], Any],
+) -> None:
+    class Broken(Fussy):
+        pass
+
+    Broken.details = staticmethod(details)
+    with Broken(config=config) as server:
+        peer = RawPeer(context, zmq.REQ, server.endpoint.control_address)
+        reply = peer.ask({"type": "ping", "request_id": "7"})
+        assert (reply["code"], reply["request_id"]) == ("internal", "7")
+        assert "its log has more" in reply["message"]
+        assert "a request could not be answered" in caplog.text
+        Broken.details = staticmethod(lambda: {"fine": True})
+        assert peer.ask(PING)["details"] == {"fine": True}
+
+
+# -- pings that wait until the server is ready -----------------------------------------------
+
+
+class SlowSession(ServerSession):
+    is_ready = False
+
+    @property
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def become_ready(self) -> None:
+        self.is_ready = True
+        self.became_ready()
+
+
+class SlowServer(OpenServer):
+    """Ready when it is told to be."""
+
+    def _make_session(self) -> ServerSession:
+        self.session: SlowSession = SlowSession(
+            "Slow", "0", self.endpoint, self.config, describe=self.describe
+        )
+        return self.session
+
+
+@pytest.fixture
+def slow_server(config: ZMQConfig) -> Iterator[SlowServer]:
+    with SlowServer(config=config) as started:
+        yield started
+
+
+def test_a_ping_may_wait_until_the_server_is_ready(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    peer.send({"type": "ping", "wait_seconds": 60, "request_id": "waits"})
+    now = peer.ask({"type": "ping", "request_id": "now"})
+    assert (now["request_id"], now["ready"]) == ("now", False)
+    slow_server.session.loop.post(slow_server.session.become_ready)
+    then = peer.receive()
+    assert (then["request_id"], then["ready"]) == ("waits", True)
+
+
+def test_a_ping_that_has_waited_long_enough_is_told_that_it_is_not(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    assert peer.ask({"type": "ping", "wait_seconds": 0.02})["ready"] is False
+
+
+def test_each_of_many_pings_without_ids_gets_its_own_answer(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    for _ in range(3):
+        peer.send({"type": "ping", "wait_seconds": 0.02})
+    assert [peer.receive()["ready"] for _ in range(3)] == [False] * 3
+    for _ in range(3):
+        peer.send({"type": "ping", "wait_seconds": 60})
+    assert peer.ask(PING)["ready"] is False
+    slow_server.session.loop.post(slow_server.session.become_ready)
+    assert [peer.receive()["ready"] for _ in range(3)] == [True] * 3
+
+
+def test_a_ping_that_still_waits_is_answered_when_the_server_ends(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    peer.send({"type": "ping", "wait_seconds": 60})
+    assert peer.ask(PING)["ready"] is False
+    slow_server.stop()
+    assert peer.receive()["ready"] is False
+
+
+def test_a_held_ping_that_cannot_be_answered_does_not_end_the_server(
+    config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BrokenAndSlow(SlowServer):
+        def describe(self) -> JsonObject:
+            raise LookupError("no details")
+
+    with BrokenAndSlow(config=config) as server:
+        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        assert peer.ask({"type": "ping", "wait_seconds": 0.01})["code"] == "internal"
+        assert peer.ask({"type": "ping"})["code"] == "internal"
+
+
+# -- what a package above builds on ----------------------------------------------------------
+
+
+def test_a_derived_session_answers_more_and_may_answer_later(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    callers: list[Caller] = []
+
+    class Collecting(ServerSession):
+        def handle_request(self, request: Request, caller: Caller) -> None:
+            if isinstance(request, PingRequest):
+                super().handle_request(request, caller)
+            else:
+                callers.append(caller)
+
+    class Server(OpenServer):
+        def _make_session(self) -> ServerSession:
+            self.session = Collecting("Collecting", "0", self.endpoint, self.config)
+            return self.session
+
+    with Server(config=config) as server:
+        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        for number in range(3):
+            peer.send({"type": "status", "request_id": str(number)})
+        assert peer.ask(PING)["type"] == "pong"  # Nobody's long wait delays a ping.
+
+        def answer_all() -> None:
+            for caller in reversed(callers):
+                server.session.refuse(caller, ErrorCode.CONFLICT, "later")
+
+        server.in_loop(answer_all)
+        assert [peer.receive()["request_id"] for _ in range(3)] == ["2", "1", "0"]
+
+
+def test_a_flood_from_one_peer_does_not_starve_another(
+    server: OpenServer, dealer: RawPeer, other: RawPeer
+) -> None:
+    stop = threading.Event()
+
+    def flood() -> None:
+        while not stop.is_set():
+            for _ in range(100):
+                dealer.send(PING)
+            for _ in range(100):
+                dealer.receive()
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    assert all(other.ask(PING)["type"] == "pong" for _ in range(50))
+    stop.set()
+    flooding.join()
+
+
+def test_replies_that_a_peer_never_reads_are_dropped_at_last_with_a_word(
+    config: ZMQConfig,
+    context: BareContext,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.transport.binding._MAX_UNREAD_REPLIES", 10)
+    with ZMQServer(config=config) as server:
+        deaf = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        deaf.socket.rcvhwm = 1
+        deaf.socket.sndhwm = 0
+        frame = json.dumps({"type": "ping", "request_id": "x" * 100_000}).encode()
+        other = RawPeer(context, zmq.REQ, server.endpoint.control_address)
+
+        def was_told() -> bool:
+            for _ in range(20):
+                deaf.send(frame)
+            assert other.ask(PING)["type"] == "pong"
+            return "a reply was dropped" in caplog.text
+
+        eventually(was_told)

@@ -1,0 +1,134 @@
+"""What the tests talk to servers and clients with: bare sockets, and conditions to wait for."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from zmqruntime.transport import Endpoint, ServerSession, ZMQServer
+
+PATIENCE_SECONDS = 30.0
+"""After this long a test has failed; none ever waits for it in vain."""
+
+Json = dict[str, Any]
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until ``condition`` holds, for what tells nobody when it does."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < give_up_at, "it never came to hold"
+        pause.wait(0.005)
+
+
+def free_tcp_ports() -> tuple[int, int]:
+    """Return two ports that nobody holds and the system gives to nobody by itself."""
+    for _ in range(100):
+        ports = random.sample(range(20_000, 32_000), 2)
+        try:
+            for port in ports:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return min(ports), max(ports)
+    raise AssertionError("no port is free")
+
+
+class RawPeer:
+    """A peer that imports nothing of the project: one bare ZeroMQ socket."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
+        self._delimiter = [] if kind == zmq.REQ else [b""]
+        self.socket = context.socket(kind)
+        self.socket.linger = 0
+        self.socket.rcvtimeo = self.socket.sndtimeo = int(PATIENCE_SECONDS * 1000)
+        self.socket.connect(address)
+
+    def ask(self, request: bytes | Json) -> Json:
+        """Send one request as a REQ socket does and return the reply."""
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: bytes | Json) -> None:
+        """Send one request."""
+        body = request if isinstance(request, bytes) else json.dumps(request).encode()
+        self.socket.send_multipart([*self._delimiter, body])
+
+    def receive(self) -> Json:
+        """Return the next reply."""
+        reply = json.loads(self.socket.recv_multipart()[-1])
+        assert isinstance(reply, dict)
+        return reply
+
+
+class FakeServer:
+    """A bare ROUTER where a server should be; ``answer`` says what it replies, if anything."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        answer: Callable[[list[list[bytes]]], list[bytes] | None],
+    ) -> None:
+        self.received: list[list[bytes]] = []
+        self._answer = answer
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.linger = 0
+        self._router.bind(endpoint.control_address)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._context.term()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self.received.append(self._router.recv_multipart())
+                frames = self._answer(self.received)
+                if frames is not None:
+                    self._router.send_multipart(frames)
+        except zmq.ContextTerminated:
+            self._router.close()
+
+
+class OpenServer(ZMQServer):
+    """A server into whose session a test may reach."""
+
+    session: ServerSession
+
+    def _make_session(self) -> ServerSession:
+        self.session = super()._make_session()
+        return self.session
+
+    def in_loop(self, action: Callable[[], object]) -> None:
+        """Do something in the server's own thread and wait until it is done."""
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                action()
+            finally:
+                done.set()
+
+        self.session.loop.post(run)
+        assert done.wait(PATIENCE_SECONDS)

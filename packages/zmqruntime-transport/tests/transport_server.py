@@ -1,0 +1,82 @@
+"""A server process for the tests: what a launcher starts, and how it may misbehave."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from zmqruntime.messages import JsonObject, ShutdownMode
+from zmqruntime.transport import ServerArguments, ServerSession, ZMQServer
+
+
+class Server(ZMQServer):
+    """Says when it serves, and in its pong what it can import."""
+
+    def start(self) -> None:
+        super().start()
+        print("serves", flush=True)
+
+    def describe(self) -> JsonObject:
+        return {"path": [*sys.path]}
+
+
+class StubbornServer(Server):
+    """Does not end when it is asked to, only when it is told to at once."""
+
+    def _make_session(self) -> ServerSession:
+        return StubbornSession("Stubborn", "0", self.endpoint, self.config)
+
+
+class StubbornSession(ServerSession):
+    def shut_down(self, mode: ShutdownMode) -> None:
+        print("asked to end", flush=True)
+
+
+class UnreadyServer(Server):
+    """Listens, and is never ready."""
+
+    def _make_session(self) -> ServerSession:
+        return UnreadySession("Unready", "0", self.endpoint, self.config)
+
+
+class UnreadySession(ServerSession):
+    @property
+    def ready(self) -> bool:
+        return False
+
+
+SERVERS = {"serve": Server, "stubborn": StubbornServer, "unready": UnreadyServer}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--act", default="serve")
+    ServerArguments.add_options(parser)
+    options = parser.parse_args()
+    arguments = ServerArguments.from_namespace(options)
+    match options.act:
+        case "exit":
+            print("no licence for this machine", file=sys.stderr)
+            sys.exit(3)
+        case "abort":
+            print("about to abort", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGABRT)
+        case "hang":
+            print("never listens", file=sys.stderr, flush=True)
+            threading.Event().wait()
+    server = SERVERS[options.act](
+        arguments.port,
+        host=arguments.host,
+        transport_mode=arguments.transport_mode,
+        config=arguments.config,
+        log_file_path=arguments.log_file_path,
+    )
+    server.serve_forever(owner=arguments.owner)
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    main()
