@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 
 from zmqruntime.execution.errors import TaskCancelled
@@ -34,6 +35,7 @@ class Interrupt:
         self._running: str | None = None
         self._requested: str | None = None
         self._shields = 0
+        self._shield = _Shield(self)
         self._raised = False
         self._noticed = False
         # Let go whenever there is news for `request`. Nothing but a bare lock may be used in a
@@ -87,18 +89,9 @@ class Interrupt:
             self.seen = True
         return self._is_requested()
 
-    @contextlib.contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> AbstractContextManager[None]:
         """Hold an interrupt back until the outermost of these blocks ends."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Only the main thread is ever interrupted.
-            return
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-        self._raise_if_due()
+        return self._shield
 
     def _signal_main_thread(self) -> None:
         if hasattr(signal, "pthread_kill"):
@@ -125,3 +118,20 @@ class Interrupt:
         if self._is_requested() and not self._raised and not self._shields:
             self._raised = self.seen = True
             raise TaskCancelled(f"execution {self._running} is to stop (process {os.getpid()})")
+
+
+class _Shield(AbstractContextManager[None]):
+    """A block that is not interrupted; reusable, as it is entered for every progress report."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._main_thread = threading.main_thread().ident
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main_thread:  # Only that one is ever interrupted.
+            self._interrupt._shields += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() == self._main_thread:
+            self._interrupt._shields -= 1
+            self._interrupt._raise_if_due()
