@@ -45,7 +45,7 @@ def test_scope_all_takes_both_subscriptions() -> None:
 def test_a_caller_that_gave_up_is_not_registered_later() -> None:
     registrations = Registrations()
     registrations.register("a", OWN, ALICE)
-    assert registrations.give_up(ALICE) == "a"
+    assert registrations.give_up(ALICE) is False
     assert registrations.give_up(ALICE) is None
     assert registrations.saw(b"\x01a/") == []
     assert registrations.clients == ()
@@ -59,12 +59,42 @@ def test_a_caller_that_was_answered_has_nothing_to_give_up() -> None:
     assert registrations.clients == ("a",)
 
 
-def test_two_clients_with_one_id_both_get_their_answer() -> None:
+def test_each_of_two_clients_with_one_id_waits_for_its_own_subscription() -> None:
     registrations = Registrations()
-    registrations.register("a", OWN, ALICE)
-    registrations.register("a", OWN, BOB)
-    assert registrations.saw(b"\x01a/") == [(ALICE, "a"), (BOB, "a")]
+    registrations.saw(b"\x01a/")
+    assert registrations.register("a", OWN, ALICE)
+    assert not registrations.register("a", OWN, BOB)
+    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
     assert registrations.clients == ("a",)
+
+
+def test_when_one_of_two_clients_with_one_id_goes_the_other_stays_registered() -> None:
+    registrations = Registrations()
+    for caller in (ALICE, BOB):
+        registrations.saw(b"\x01a/")
+        assert registrations.register("a", OWN, caller)
+    registrations.saw(b"\x00a/")
+    assert registrations.clients == ("a",)
+    registrations.saw(b"\x00a/")
+    assert registrations.clients == ()
+
+
+def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> None:
+    registrations = Registrations()
+    registrations.saw(b"\x01a/")
+    assert registrations.register("a", OWN, ALICE)
+    assert not registrations.register("a", OWN, BOB)  # The same client, on a fresh socket.
+    assert registrations.give_up(BOB) is True
+    assert registrations.clients == ("a",)
+
+
+def test_a_client_that_unregistered_may_register_again_at_once() -> None:
+    registrations = Registrations()
+    registrations.saw(b"\x01a/")
+    assert registrations.register("a", OWN, ALICE)
+    registrations.unregister("a")
+    assert registrations.clients == ()
+    assert registrations.register("a", OWN, BOB)
 
 
 def test_a_registration_ends_with_the_last_subscription() -> None:
@@ -105,14 +135,13 @@ PREFIXES = st.sampled_from([b"", b"a/", b"b/", b"aa/", b"a"])
 
 
 class RegistrationModel(RuleBasedStateMachine):
-    """What an XPUB tells of many sockets, and a model with one list per question."""
+    """What an XPUB tells of many sockets, and a model that counts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.registrations = Registrations()
         self.subscriptions: Counter[bytes] = Counter()
-        self.registered: list[str] = []
-        self.waiting: list[tuple[Caller, str, ProgressScope]] = []
+        self.waiting: dict[Caller, tuple[str, ProgressScope]] = {}
         self.numbers = itertools.count(1)
 
     def is_subscribed(self, client_id: str, scope: ProgressScope) -> bool:
@@ -122,55 +151,45 @@ class RegistrationModel(RuleBasedStateMachine):
     @rule(prefix=PREFIXES)
     def subscribe(self, prefix: bytes) -> None:
         self.subscriptions[prefix] += 1
-        if self.subscriptions[prefix] > 1:
-            return  # The socket tells only of the first.
-        settled = [w for w in self.waiting if self.is_subscribed(w[1], w[2])]
-        self.waiting = [w for w in self.waiting if w not in settled]
-        for _, client_id, _ in settled:
-            self.add(client_id)
-        assert self.registrations.saw(SUBSCRIBED + prefix) == [w[:2] for w in settled]
+        for caller, client_id in self.registrations.saw(SUBSCRIBED + prefix):
+            waited_for, scope = self.waiting.pop(caller)
+            assert waited_for == client_id
+            assert self.is_subscribed(client_id, scope)
 
     @rule(prefix=PREFIXES)
     def unsubscribe(self, prefix: bytes) -> None:
-        if not self.subscriptions[prefix]:
-            return
-        self.subscriptions[prefix] -= 1
         if self.subscriptions[prefix]:
-            return  # Nor of any but the last.
-        self.registered = [c for c in self.registered if f"{c}/".encode() != prefix]
-        assert self.registrations.saw(UNSUBSCRIBED + prefix) == []
+            self.subscriptions[prefix] -= 1
+            assert self.registrations.saw(UNSUBSCRIBED + prefix) == []
 
     @rule(client_id=CLIENTS, scope=st.sampled_from(ProgressScope))
     def register(self, client_id: str, scope: ProgressScope) -> None:
         caller = Caller((b"peer", b""), None, next(self.numbers))
-        assert self.registrations.register(client_id, scope, caller) is self.is_subscribed(
-            client_id, scope
-        )
-        if self.is_subscribed(client_id, scope):
-            self.add(client_id)
+        if self.registrations.register(client_id, scope, caller):
+            assert self.is_subscribed(client_id, scope)
+            assert client_id in self.registrations.clients
         else:
-            self.waiting.append((caller, client_id, scope))
+            self.waiting[caller] = (client_id, scope)
 
     @rule(client_id=CLIENTS)
     def unregister(self, client_id: str) -> None:
         self.registrations.unregister(client_id)
-        self.registered = [c for c in self.registered if c != client_id]
 
     @rule(which=st.integers(0, 20))
     def give_up(self, which: int) -> None:
-        if which < len(self.waiting):
-            caller, client_id, _ = self.waiting.pop(which)
-            assert self.registrations.give_up(caller) == client_id
+        for caller in list(self.waiting)[which : which + 1]:
+            client_id, scope = self.waiting.pop(caller)
+            assert self.registrations.give_up(caller) is self.is_subscribed(client_id, scope)
             assert self.registrations.give_up(caller) is None
 
-    def add(self, client_id: str) -> None:
-        if client_id not in self.registered:
-            self.registered.append(client_id)
+    @invariant()
+    def nobody_is_registered_who_is_not_subscribed(self) -> None:
+        for client_id in self.registrations.clients:
+            assert self.is_subscribed(client_id, OWN)
 
     @invariant()
     def they_agree(self) -> None:
-        assert list(self.registrations.clients) == self.registered
-        assert list(self.registrations.waiting) == [w[0] for w in self.waiting]
+        assert self.registrations.waiting == tuple(self.waiting)
         assert self.registrations.anybody == any(self.subscriptions.values())
 
 

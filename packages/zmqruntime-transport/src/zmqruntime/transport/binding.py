@@ -45,6 +45,7 @@ class BoundSockets:
         self.control.sndhwm = _MAX_UNREAD_REPLIES
         self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
         self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
+        self.data.xpub_verboser = True  # Tells of equal subscriptions, and the end of each, too.
         self.data.sndhwm = config.data_high_water_mark
         try:
             if endpoint.transport_mode is TransportMode.IPC:

@@ -51,12 +51,17 @@ class RegistrationHandshake:
             return
 
         def give_up() -> None:
-            self._refuse(
-                caller,
-                ErrorCode.NOT_SUBSCRIBED,
-                f"no subscription to '{request.client_id}/' was seen within {self._timeout:g} s: "
-                f"connect a SUB socket to the data port {self._data_port} and subscribe first",
-            )
+            registered = self.registrations.give_up(caller)
+            if registered:
+                self._acknowledge(caller, request.client_id)
+            elif registered is not None:
+                self._refuse(
+                    caller,
+                    ErrorCode.NOT_SUBSCRIBED,
+                    f"no subscription to '{request.client_id}/' was seen within "
+                    f"{self._timeout:g} s: connect a SUB socket to the data port "
+                    f"{self._data_port} and subscribe first",
+                )
 
         self._loop.call_at(time.monotonic() + self._timeout, give_up)
 
@@ -73,11 +78,11 @@ class RegistrationHandshake:
     def end(self) -> None:
         """Refuse all who still wait: the server ends."""
         for caller in self.registrations.waiting:
+            self.registrations.give_up(caller)
             self._refuse(caller, ErrorCode.SHUTTING_DOWN, "the server is shutting down")
 
     def _refuse(self, caller: Caller, code: ErrorCode, message: str) -> None:
-        if self.registrations.give_up(caller) is not None:  # Else it has had its answer.
-            self._reply(caller, ErrorReply(code=code, message=message))
+        self._reply(caller, ErrorReply(code=code, message=message))
 
     def _acknowledge(self, caller: Caller, client_id: ClientId) -> None:
         clients = self.registrations.clients

@@ -1,15 +1,22 @@
 """Who listens to the data channel: subscriptions as the publisher sees them arrive and go.
 
-A registration is acknowledged only when the client's subscription has been seen, so that no
-event after it can be lost to a slow joiner (the XPUB socket reports each; zguide, ch. 5).
+A registration is acknowledged only when the client's own subscription has been seen, so that
+no event after it can be lost to a slow joiner. The XPUB socket reports every subscription and
+the end of each (ZMQ_XPUB_VERBOSER), those of two clients with one id as well; each of them
+lets one registration pass.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from typing import TypeVar
 
 from zmqruntime.messages import ClientId, ProgressScope, make_topic_prefix
 from zmqruntime.transport.envelope import Caller
 
 __all__ = ["Registrations"]
+
+_K = TypeVar("_K")
 
 _SUBSCRIBE = 1
 _UNSUBSCRIBE = 0
@@ -19,8 +26,9 @@ class Registrations:
     """The subscriptions seen, the clients registered, and the callers who wait to be."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._registered: dict[ClientId, None] = {}
+        self._seen: Counter[bytes] = Counter()
+        self._unclaimed: Counter[bytes] = Counter()
+        self._registered: Counter[ClientId] = Counter()
         self._waiting: dict[Caller, tuple[ClientId, ProgressScope]] = {}
 
     @property
@@ -40,47 +48,77 @@ class Registrations:
 
     def register(self, client_id: ClientId, scope: ProgressScope, caller: Caller) -> bool:
         """Register a client whose subscription was seen; else let the caller wait for it."""
-        if self._subscribed(client_id, scope):
-            self._registered[client_id] = None
+        if self._claim(client_id, scope):
             return True
         self._waiting[caller] = (client_id, scope)
         return False
 
     def unregister(self, client_id: ClientId) -> None:
         """Forget a client, registered or not; its subscriptions are its own to end."""
-        self._registered.pop(client_id, None)
+        if client_id in self._registered:
+            _take_one(self._registered, client_id)
+            self._unclaimed[make_topic_prefix(client_id)] += 1
 
-    def give_up(self, caller: Caller) -> ClientId | None:
-        """Return whom ``caller`` still waits to register, and let it wait no longer."""
+    def give_up(self, caller: Caller) -> bool | None:
+        """End a wait, and return whether the caller is registered all the same.
+
+        It is when its id is subscribed: then it asked twice, and the first time claimed the
+        subscription. None: the caller waits no more.
+        """
         waited = self._waiting.pop(caller, None)
-        return waited[0] if waited else None
+        if waited is None:
+            return None
+        client_id, scope = waited
+        if not self._is_subscribed(client_id, scope):
+            return False
+        self._registered[client_id] = max(1, self._registered[client_id])
+        return True
 
     def saw(self, frame: bytes) -> list[tuple[Caller, ClientId]]:
-        """Take one frame of the XPUB socket; return the callers whose wait it ends.
-
-        The socket tells of the first of several equal subscriptions, and of the end of the last.
-        """
+        """Take one frame of the XPUB socket; return the callers whose wait it ends."""
         if not frame or frame[0] not in (_SUBSCRIBE, _UNSUBSCRIBE):
             return []
         prefix = frame[1:]
         if frame[0] == _SUBSCRIBE:
-            self._seen.add(prefix)
+            self._seen[prefix] += 1
+            self._unclaimed[prefix] += 1
             return self._settle()
-        self._seen.discard(prefix)
-        for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:
-            del self._registered[client_id]
+        if prefix in self._seen:
+            _take_one(self._seen, prefix)
+            self._forget_beyond(prefix, self._seen[prefix])
         return []
 
     def _settle(self) -> list[tuple[Caller, ClientId]]:
         settled = []
         for caller, (client_id, scope) in list(self._waiting.items()):
-            if self._subscribed(client_id, scope):
+            if self._claim(client_id, scope):
                 del self._waiting[caller]
-                self._registered[client_id] = None
                 settled.append((caller, client_id))
         return settled
 
-    def _subscribed(self, client_id: ClientId, scope: ProgressScope) -> bool:
+    def _claim(self, client_id: ClientId, scope: ProgressScope) -> bool:
+        prefix = make_topic_prefix(client_id)
+        if not self._unclaimed[prefix] or not self._is_subscribed(client_id, scope):
+            return False
+        _take_one(self._unclaimed, prefix)
+        self._registered[client_id] += 1
+        return True
+
+    def _is_subscribed(self, client_id: ClientId, scope: ProgressScope) -> bool:
         if scope is ProgressScope.ALL and b"" not in self._seen:
             return False
         return make_topic_prefix(client_id) in self._seen
+
+    def _forget_beyond(self, prefix: bytes, most: int) -> None:
+        """Keep no more claims and registrations than there are subscriptions."""
+        while self._unclaimed[prefix] > most:
+            _take_one(self._unclaimed, prefix)
+        for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:
+            while self._registered[client_id] > most:
+                _take_one(self._registered, client_id)
+
+
+def _take_one(counts: Counter[_K], key: _K) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]
