@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from docutils.nodes import Element
+from docutils.nodes import Element, document
 from pydantic import BaseModel
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -30,12 +30,20 @@ autodoc_default_options = {
     "exclude-members": "model_config, model_post_init",
 }
 autodoc_typehints_format = "short"
+# By their names, not by what they are made of.
+ALIASES = "JsonObject JsonValue ClientId ExecutionId Labels Limit Timestamp Request Reply Event"
+autodoc_type_aliases = {name: f"zmqruntime.messages.{name}" for name in ALIASES.split()}
 
 # What stands before a colon in the docstring of an attribute is prose here, never a type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_end())
 
 # A name of this project must lead somewhere; other projects are not linked to.
 nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
+# What public signatures name without being public.
+nitpick_ignore_regex += [
+    ("py:class", rf"zmqruntime\..*\.{name}")
+    for name in ("EventStream", "Execution", "Model", "Timer", "_Task")
+]
 
 PACKAGES = [f"zmqruntime.{name}" for name in ("messages", "transport", "execution", "testing")]
 
@@ -61,7 +69,15 @@ def without_constructor(
     return ("", None) if isinstance(obj, type) and issubclass(obj, BaseModel) else None
 
 
+def without_links_to_type(app: Sphinx, doctree: document) -> None:
+    """Leave the built-in alone in signatures: a dozen messages have a field of its name."""
+    for node in list(doctree.findall(pending_xref)):
+        if node.get("reftarget") == "type":
+            node.replace_self(node.children)
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("doctree-read", without_links_to_type)
     app.connect("missing-reference", at_its_public_name)
     app.connect("autodoc-process-signature", without_constructor)
