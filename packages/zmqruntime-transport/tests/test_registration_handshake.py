@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,6 @@ def test_scope_all_is_acknowledged_after_both_subscriptions(
     dealer: RawPeer, subscribe: Subscribe
 ) -> None:
     sock = subscribe(b"alice/")
-    assert dealer.ask(register("alice"))["type"] == "ok"
     dealer.send({**register("alice", "all"), "request_id": "held"})
     assert dealer.ask({"type": "ping", "request_id": "first"})["request_id"] == "first"
     sock.subscribe(b"")
@@ -103,7 +103,8 @@ def test_each_of_many_registrations_without_ids_gets_its_own_answer(
     for _ in range(3):
         dealer.send(register("alice"))
     assert subscribers(dealer) == []
-    subscribe(b"alice/")
+    for _ in range(3):
+        subscribe(b"alice/")
     assert [dealer.receive()["type"] for _ in range(3)] == ["ok"] * 3
     assert subscribers(dealer) == ["alice"]
 
@@ -201,7 +202,7 @@ def test_no_first_event_is_lost_over_200_registrations(
             sock.subscribe(b"client-%d/" % number)
             assert peer.ask(register(f"client-{number}"))["type"] == "ok"
             topic = b"client-%d/execution" % number
-            server.in_loop(lambda topic=topic: server.session.publish(topic, b"first"))
+            server.in_loop(partial(server.session.publish, topic, b"first"))
             assert sock.recv_multipart() == [topic, b"first"]
             sock.close(linger=0)
 

@@ -76,7 +76,7 @@ def test_when_one_of_two_clients_with_one_id_goes_the_other_stays_registered() -
     registrations.saw(b"\x00a/")
     assert registrations.clients == ("a",)
     registrations.saw(b"\x00a/")
-    assert registrations.clients == ()
+    assert not registrations.clients
 
 
 def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> None:

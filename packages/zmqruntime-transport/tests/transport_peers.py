@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import zmq
 
+from zmqruntime.messages import PongReply, ProcessInfo, encode
 from zmqruntime.transport import Endpoint, ServerSession, ZMQServer
 
 PATIENCE_SECONDS = 30.0
@@ -42,6 +44,23 @@ def free_tcp_ports() -> tuple[int, int]:
             continue
         return min(ports), max(ports)
     raise AssertionError("no port is free")
+
+
+def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
+    """Return the pong of a server that is ready."""
+    return encode(
+        PongReply(
+            ready=True,
+            server="Fake",
+            version="0",
+            port=1,
+            control_port=2,
+            process=ProcessInfo(pid=pid or os.getpid(), create_time=create_time),
+            started_at=0.0,
+            uptime_seconds=0.0,
+            max_message_bytes=1000,
+        )
+    )
 
 
 class RawPeer:

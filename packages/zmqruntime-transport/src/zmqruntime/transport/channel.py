@@ -32,7 +32,8 @@ _EVENTS = (
 )
 
 _RECONNECT_MS = 20
-_NEVER = -1
+# libzmq's own word for never is -1, which also throws away a last reply that was not read yet.
+_NEVER_MS = 2**31 - 1
 
 
 class Outcome(Enum):
@@ -67,7 +68,7 @@ class Channel:
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.maxmsgsize = -1  # The server is trusted; its pong says what it sends.
-        self._socket.reconnect_ivl = _RECONNECT_MS if patient else _NEVER
+        self._socket.reconnect_ivl = _RECONNECT_MS if patient else _NEVER_MS
         configure_tcp(self._socket, endpoint)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
         self._poller = zmq.Poller()

@@ -70,7 +70,10 @@ class Subscriber:
 
     def stop(self) -> None:
         """Begin to end, without waiting for the thread."""
-        self._loop.post(self._loop.stop)
+        if self.runs_here:
+            self._loop.stop()  # Not after the messages that are at hand.
+        else:
+            self._loop.post(self._loop.stop)
 
     def close(self) -> None:
         """End the thread and the socket. From a callback, the thread ends after it."""

@@ -1,0 +1,352 @@
+"""A client attaches to a server, or says within its time why it cannot."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from transport_peers import PATIENCE_SECONDS, FakeServer, OpenServer, RawPeer, make_pong
+
+from zmqruntime.messages import ShutdownMode
+from zmqruntime.transport import (
+    ConnectionFailed,
+    Endpoint,
+    EndpointError,
+    NotConnected,
+    RequestTimeout,
+    ServerSession,
+    TransportError,
+    TransportMode,
+    ZMQClient,
+    ZMQConfig,
+    ZMQServer,
+)
+
+TCP = TransportMode.TCP
+
+ipc = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no socket files there")
+
+BareContext = zmq.Context[zmq.Socket[bytes]]
+
+
+@pytest.fixture
+def tcp_endpoint(config: ZMQConfig) -> Endpoint:
+    return ZMQClient(config=config, transport_mode=TCP).endpoint
+
+
+@pytest.fixture
+def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket], None]], None]]:
+    """Let a stranger listen on the control port, who does something to every connection."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", tcp_endpoint.control_port))
+    listener.listen()
+    threads = []
+
+    def serve(treat: Callable[[socket.socket], None]) -> None:
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                if over.is_set():
+                    return
+                treat(connection)
+
+    def start(treat: Callable[[socket.socket], None]) -> None:
+        threads.append(threading.Thread(target=serve, args=(treat,)))
+        threads[0].start()
+
+    over = threading.Event()
+    yield start
+    over.set()
+    with socket.create_connection(listener.getsockname()):
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+    listener.close()
+
+
+# -- a server is there -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", list(TransportMode))
+def test_a_client_attaches_to_the_server_that_is_there(
+    config: ZMQConfig, mode: TransportMode
+) -> None:
+    if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
+        pytest.skip("no ipc there")
+    with (
+        ZMQServer(config=config, transport_mode=mode) as server,
+        ZMQClient(config=config, transport_mode=mode) as client,
+    ):
+        assert client.connected
+        assert client.endpoint == server.endpoint
+        assert client.ping().process.pid == os.getpid()
+
+
+def test_to_connect_twice_is_to_connect_once(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    assert not client.connected
+    first = client.connect()
+    assert client.connect() is first
+    client.disconnect()
+    assert not client.connected
+    client.disconnect()
+
+
+def test_a_client_may_connect_again(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    for _ in range(3):
+        with client:
+            assert client.ping().ready
+
+
+def test_a_client_that_disconnects_leaves_the_server_that_it_found(server: OpenServer) -> None:
+    with ZMQClient(config=server.config, persistent=False) as client:
+        client.ping()
+    assert server.running
+    with ZMQClient(config=server.config) as client:
+        assert client.ping().ready
+
+
+def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    with pytest.raises(NotConnected, match=r"not connected: call connect\(\) first"):
+        client.ping()
+    with client:
+        client.ping()
+    with pytest.raises(NotConnected):
+        client.ping()
+    with pytest.raises(NotConnected):
+        client.subscribe([b""], lambda topic, frame: None, lambda connected: None)
+
+
+def test_a_client_may_end_the_server(server: OpenServer) -> None:
+    with ZMQClient(config=server.config) as client:
+        client.shutdown_server(ShutdownMode.NOW)
+        server.serve_forever()
+    assert not server.running
+
+
+def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+    def answer(received: list[list[bytes]]) -> list[bytes]:
+        *envelope, body = received[-1]
+        refusal = b'{"type":"error","status":"error","code":"internal","message":"never"}'
+        return [*envelope, make_pong() if b'"ping"' in body else refusal]
+
+    with FakeServer(endpoint, answer), ZMQClient(config=config) as client:
+        client.ping()
+        with pytest.raises(TransportError, match="refused a shutdown request: never"):
+            client.shutdown_server()
+
+
+# -- nobody is there -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", list(TransportMode))
+def test_that_nobody_listens_is_said_at_once(config: ZMQConfig, mode: TransportMode) -> None:
+    if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
+        pytest.skip("no ipc there")
+    client = ZMQClient(config=config, transport_mode=mode)
+    for _ in range(3):
+        with pytest.raises(ConnectionFailed) as caught:
+            client.connect(PATIENCE_SECONDS)
+        assert str(caught.value) == (
+            f"no server listens on {client.endpoint}: start one, or give the client a launcher"
+        )
+    assert not client.connected
+
+
+@ipc
+def test_the_socket_file_of_a_dead_server_is_nobody(config: ZMQConfig, endpoint: Endpoint) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(endpoint.control_path))
+    with pytest.raises(ConnectionFailed, match="no server listens"):
+        ZMQClient(config=config).connect(PATIENCE_SECONDS)
+    assert endpoint.control_path.exists()
+
+
+@ipc
+def test_a_directory_that_is_not_there_is_nobody(runtime_dir: Path) -> None:
+    config = ZMQConfig(runtime_dir=runtime_dir / "none")
+    with pytest.raises(ConnectionFailed, match="no server listens"):
+        ZMQClient(config=config).connect(PATIENCE_SECONDS)
+    assert not (runtime_dir / "none").exists()
+
+
+@ipc
+def test_a_client_trusts_no_directory_into_which_others_could_put_a_server(
+    server: OpenServer, runtime_dir: Path
+) -> None:
+    runtime_dir.chmod(0o755)
+    client = ZMQClient(config=server.config)
+    with pytest.raises(EndpointError, match="others can enter"):
+        client.connect()
+    runtime_dir.chmod(0o700)
+    with client:
+        assert client.ping().ready
+
+
+def test_an_address_that_is_none_is_told(config: ZMQConfig) -> None:
+    with pytest.raises(EndpointError, match="cannot be connected to"):
+        ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
+
+
+def test_a_host_that_cannot_be_found_is_told_in_time(config: ZMQConfig) -> None:
+    with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted"):
+        ZMQClient(host="no-such-host.invalid", config=config).connect(0.1)
+
+
+# -- somebody else is there ------------------------------------------------------------------
+
+
+def test_a_web_server_on_the_control_port_is_no_server(
+    config: ZMQConfig, tcp_endpoint: Endpoint
+) -> None:
+    address = ("127.0.0.1", tcp_endpoint.control_port)
+    with http.server.ThreadingHTTPServer(address, http.server.BaseHTTPRequestHandler) as web:
+        serving = threading.Thread(target=web.serve_forever, args=(0.01,))
+        serving.start()
+        start = time.monotonic()
+        with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted from there in time"):
+            ZMQClient(config=config, transport_mode=TCP).connect(0.3)
+        assert time.monotonic() - start < 5
+        web.shutdown()
+        serving.join()
+
+
+GREETINGS = {
+    "mail": b"220 mail.example.org ready for you, who are not the one I expect here\r\n",
+    "web": b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"<html>" + b"x" * 500,
+}
+
+
+@pytest.mark.parametrize("greeting", [*GREETINGS])
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "holds on"])
+def test_who_greets_in_another_protocol_is_no_server(
+    config: ZMQConfig,
+    listen: Callable[[Callable[[socket.socket], None]], None],
+    greeting: str,
+    hangs_up: bool,
+) -> None:
+    def greet(connection: socket.socket) -> None:
+        connection.sendall(GREETINGS[greeting])
+        while not hangs_up and connection.recv(100):
+            pass
+
+    listen(greet)
+    client = ZMQClient(config=config, transport_mode=TCP)
+    with pytest.raises((ConnectionFailed, RequestTimeout)) as caught:
+        client.connect(1)
+    assert "who" in str(caught.value) or "no ZeroMQ peer" in str(caught.value)
+
+
+def test_who_hangs_up_without_a_word_is_no_server_and_none_is_launched(
+    config: ZMQConfig, listen: Callable[[Callable[[socket.socket], None]], None]
+) -> None:
+    listen(lambda connection: None)
+    with pytest.raises(ConnectionFailed, match="ended the connection without a greeting"):
+        ZMQClient(config=config, transport_mode=TCP).connect(PATIENCE_SECONDS)
+
+
+def test_who_says_nothing_is_waited_for_no_longer_than_asked(
+    config: ZMQConfig, tcp_endpoint: Endpoint
+) -> None:
+    with socket.create_server(("127.0.0.1", tcp_endpoint.control_port)):
+        start = time.monotonic()
+        with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted"):
+            ZMQClient(config=config, transport_mode=TCP).connect(0.2)
+        assert 0.2 <= time.monotonic() - start < 5
+
+
+def test_a_zeromq_peer_that_says_nothing_is_waited_for_no_longer_than_asked(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    silent = FakeServer(endpoint, lambda received: None)
+    with silent, pytest.raises(TimeoutError, match=r"a ping request .* did not answer in time"):
+        ZMQClient(config=config).connect(0.2)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"hello", b"{}", b'{"type":"pong"}', b'{"type":"reply","status":"ok"}']
+)
+def test_a_zeromq_peer_that_speaks_otherwise_is_no_server(
+    config: ZMQConfig, endpoint: Endpoint, reply: bytes
+) -> None:
+    def answer(received: list[list[bytes]]) -> list[bytes]:
+        return [*received[-1][:-1], reply]
+
+    strange = FakeServer(endpoint, answer)
+    with strange, pytest.raises(ConnectionFailed, match="who listens there is no server"):
+        ZMQClient(config=config).connect(PATIENCE_SECONDS)
+
+
+def test_a_peer_that_answers_a_ping_with_something_else_is_no_server(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    replies = [
+        b'{"type":"ok","status":"ok"}',
+        b'{"type":"error","status":"error","code":"internal","message":"no pings here"}',
+    ]
+
+    def answer(received: list[list[bytes]]) -> list[bytes]:
+        return [*received[-1][:-1], replies[len(received) - 1]]
+
+    with FakeServer(endpoint, answer):
+        for said in ("it said ok", "no pings here"):
+            with pytest.raises(ConnectionFailed, match=f"does not answer a ping: {said}"):
+                ZMQClient(config=config).connect(PATIENCE_SECONDS)
+
+
+# -- a server is there that is not ready -----------------------------------------------------
+
+
+class LateSession(ServerSession):
+    is_ready = False
+
+    @property
+    def ready(self) -> bool:
+        return self.is_ready
+
+
+class LateServer(OpenServer):
+    def _make_session(self) -> ServerSession:
+        self.session: LateSession = LateSession("LateServer", "0", self.endpoint, self.config)
+        return self.session
+
+    def become_ready(self) -> None:
+        self.session.is_ready = True
+        self.session.became_ready()
+
+
+def test_connect_returns_when_the_server_is_ready(config: ZMQConfig, context: BareContext) -> None:
+    with LateServer(config=config) as server:
+        connected = threading.Event()
+        client = ZMQClient(config=config)
+
+        def connect() -> None:
+            assert client.connect().ready
+            connected.set()
+
+        connecting = threading.Thread(target=connect)
+        connecting.start()
+        while not server.session._held_pings:
+            assert RawPeer(context, zmq.REQ, server.endpoint.control_address).ask({"type": "ping"})
+        assert not connected.is_set()
+        server.in_loop(server.become_ready)
+        assert connected.wait(PATIENCE_SECONDS)
+        connecting.join()
+        client.disconnect()
+
+
+def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
+    with LateServer(config=config), pytest.raises(RequestTimeout) as caught:
+        ZMQClient(config=config).connect(0.2)
+    assert str(caught.value) == (
+        f"the server LateServer (process {os.getpid()}) is not ready in time"
+    )

@@ -1,0 +1,458 @@
+"""A request is answered, or it fails in its time, from whatever thread it was made."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import zmq
+from transport_peers import (
+    PATIENCE_SECONDS,
+    FakeServer,
+    OpenServer,
+    eventually,
+    make_pong,
+)
+
+from zmqruntime.messages import (
+    ExecuteRequest,
+    PingRequest,
+    RegisterProgressRequest,
+    Reply,
+)
+from zmqruntime.transport import (
+    ConnectionFailed,
+    Endpoint,
+    MessageTooLarge,
+    NotConnected,
+    RequestTimeout,
+    ServerArguments,
+    ServerLost,
+    TransportMode,
+    ZMQClient,
+    ZMQConfig,
+    ZMQServer,
+)
+
+BareContext = zmq.Context[zmq.Socket[bytes]]
+StartProcess = Callable[..., "subprocess.Popen[str]"]
+
+HELD = RegisterProgressRequest(client_id="nobody")
+"""A request that a server holds: nobody subscribed."""
+
+
+def impatient(config: ZMQConfig) -> ZMQConfig:
+    """Return a config whose clients ask again soon, and whose servers hold for long."""
+    return ZMQConfig(
+        default_port=config.default_port,
+        control_port_offset=config.control_port_offset,
+        runtime_dir=config.runtime_dir,
+        retry_interval=0.05,
+        registration_timeout=600,
+    )
+
+
+class Outcomes:
+    """What became of requests that other threads make."""
+
+    def __init__(self) -> None:
+        self.of: list[Reply | Exception] = []
+        self._threads: list[threading.Thread] = []
+
+    def ask(self, client: ZMQClient, request: object = HELD, timeout: float = 60) -> None:
+        def run() -> None:
+            try:
+                self.of.append(client.request(request, timeout))  # type: ignore[arg-type]
+            except (ConnectionFailed, NotConnected, ServerLost, RequestTimeout) as error:
+                self.of.append(error)
+
+        self._threads.append(threading.Thread(target=run))
+        self._threads[-1].start()
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+# -- answers ----------------------------------------------------------------------------------
+
+
+def test_a_reply_carries_the_request_s_own_id(server: OpenServer) -> None:
+    with ZMQClient(config=server.config) as client:
+        assert client.request(PingRequest(request_id="mine")).request_id == "mine"
+        assert client.request(PingRequest()).request_id != client.request(PingRequest()).request_id
+
+
+def test_an_error_reply_is_a_reply(server: OpenServer) -> None:
+    with ZMQClient(config=server.config) as client:
+        reply = client.request(ExecuteRequest(task={}, client_id="alice"))
+        assert reply.type == "error"
+        assert "takes no execute requests" in reply.message
+
+
+def test_sixteen_threads_at_once_each_get_their_own_replies(server: OpenServer) -> None:
+    wrong: list[object] = []
+    with ZMQClient(config=server.config) as client:
+        start = threading.Barrier(16)
+
+        def ask(who: int) -> None:
+            start.wait(PATIENCE_SECONDS)
+            for number in range(100):
+                request_id = f"{who}-{number}"
+                reply = client.request(PingRequest(request_id=request_id))
+                if reply.request_id != request_id or reply.type != "pong":
+                    wrong.append(reply)
+
+        threads = [threading.Thread(target=ask, args=(who,)) for who in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+    assert wrong == []
+
+
+def test_a_long_wait_in_one_thread_delays_no_other(
+    server: OpenServer, context: BareContext
+) -> None:
+    slow = Outcomes()
+    with ZMQClient(config=server.config) as client:
+        slow.ask(client)
+        eventually(lambda: server.session.registrations.waiting)
+        assert all(client.ping().ready for _ in range(10))
+        assert slow.of == []
+        sub = context.socket(zmq.SUB)
+        sub.connect(server.endpoint.data_address)
+        sub.subscribe(b"nobody/")
+        slow.wait()
+        assert [reply.type for reply in slow.of if not isinstance(reply, Exception)] == ["ok"]
+
+
+# -- lost replies -----------------------------------------------------------------------------
+
+
+def swallow(first: int) -> Callable[[list[list[bytes]]], list[bytes] | None]:
+    """Answer the ping of connect, then swallow this many requests."""
+
+    def answer(received: list[list[bytes]]) -> list[bytes] | None:
+        if 1 < len(received) <= first + 1:
+            return None
+        *envelope, body = received[-1]
+        reply = json.loads(make_pong())
+        reply["request_id"] = json.loads(body).get("request_id")
+        return [*envelope, json.dumps(reply).encode()]
+
+    return answer
+
+
+def test_a_request_whose_reply_is_lost_is_made_again_on_a_fresh_socket_with_the_same_id(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    with (
+        FakeServer(endpoint, swallow(2)) as fake,
+        ZMQClient(config=impatient(config)) as client,
+    ):
+        client.ping(PATIENCE_SECONDS)
+    tries = fake.received[1:]
+    assert len(tries) == 3
+    assert len({body for *_, body in tries}) == 1
+    assert len({peer for peer, *_ in tries}) == 3
+
+
+def test_all_tries_together_end_at_the_caller_s_one_deadline(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    with (
+        FakeServer(endpoint, swallow(1000)) as fake,
+        ZMQClient(config=impatient(config)) as client,
+    ):
+        start = time.monotonic()
+        with pytest.raises(RequestTimeout, match="may have been done"):
+            client.ping(0.3)
+        assert 0.3 <= time.monotonic() - start < 5
+        assert len(fake.received) > 3
+
+
+def test_a_request_that_the_server_was_asked_to_hold_is_not_repeated_before(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    with (
+        FakeServer(endpoint, swallow(1000)) as fake,
+        ZMQClient(config=impatient(config)) as client,
+        pytest.raises(RequestTimeout),
+    ):
+        client.request(HELD, 0.02, hold=0.3)
+    assert len(fake.received) == 2
+
+
+def test_a_late_reply_to_another_request_is_not_taken_for_this_one_s(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    def answer(received: list[list[bytes]]) -> list[bytes]:
+        *envelope, body = received[-1]
+        reply = json.loads(make_pong())
+        reply["request_id"] = "another" if len(received) == 2 else json.loads(body)["request_id"]
+        return [*envelope, json.dumps(reply).encode()]
+
+    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
+        assert client.request(PingRequest(), PATIENCE_SECONDS).request_id != "another"
+        assert len(fake.received) == 3
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf")])
+def test_a_caller_may_have_all_the_time_in_the_world(server: OpenServer, seconds: float) -> None:
+    with ZMQClient(config=server.config) as client:
+        assert client.ping(seconds).ready
+
+
+# -- too large --------------------------------------------------------------------------------
+
+
+def test_what_the_server_would_not_take_is_refused_before_it_is_sent(
+    config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    big = ExecuteRequest(task={"data": "x" * 1000}, client_id="alice")
+    with FakeServer(endpoint, swallow(0)) as fake, ZMQClient(config=config) as client:
+        # The fake one's pong says that it takes 1,000 bytes, whatever the client was configured to.
+        with pytest.raises(MessageTooLarge, match="the server takes 1,000: send a path"):
+            client.request(big)
+        client.ping()
+    assert len(fake.received) == 2
+
+
+# -- the server goes away ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def start_server(
+    start_process: StartProcess, server_script: Path, config: ZMQConfig
+) -> Callable[[Endpoint], subprocess.Popen[str]]:
+    def start(endpoint: Endpoint) -> subprocess.Popen[str]:
+        arguments = ServerArguments.for_endpoint(endpoint, config, owner=None, log_file_path=None)
+        process = start_process(server_script, *arguments.to_command_line())
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serves\n"
+        return process
+
+    return start
+
+
+StartServer = Callable[[Endpoint], "subprocess.Popen[str]"]
+
+
+@pytest.mark.parametrize("mode", list(TransportMode))
+def test_a_client_says_at_once_that_its_server_is_gone(
+    config: ZMQConfig, start_server: StartServer, mode: TransportMode
+) -> None:
+    client = ZMQClient(config=config, transport_mode=mode)
+    process = start_server(client.endpoint)
+    with client:
+        client.ping()
+        process.kill()
+        process.wait(PATIENCE_SECONDS)
+        for _ in range(3):  # Each on the connection that died, or on a fresh one.
+            start = time.monotonic()
+            with pytest.raises(ServerLost, match=rf"process {process.pid}\) has ended"):
+                client.ping(60)
+            assert time.monotonic() - start < 10
+
+
+def test_a_server_that_dies_while_it_holds_a_request_is_noticed(
+    config: ZMQConfig, endpoint: Endpoint, start_server: StartServer, context: BareContext
+) -> None:
+    process = start_server(endpoint)
+    outcomes = Outcomes()
+    with ZMQClient(config=config) as client:
+        for _ in range(4):
+            outcomes.ask(client)
+        process.kill()
+        process.wait(PATIENCE_SECONDS)
+        outcomes.wait()
+    assert [type(outcome) for outcome in outcomes.of] == [ServerLost] * 4
+
+
+def test_a_request_outlives_a_connection_that_breaks(
+    config: ZMQConfig, endpoint: Endpoint, context: BareContext
+) -> None:
+    # The server is this process: it is not gone, it only stops listening for a moment.
+    server = ZMQServer(config=config)
+    with server, ZMQClient(config=config) as client:
+        client.ping()
+        server.stop()
+        outcomes = Outcomes()
+        outcomes.ask(client, PingRequest())
+        server.start()
+        outcomes.wait()
+        assert [outcome.type for outcome in outcomes.of if not isinstance(outcome, Exception)] == [
+            "pong"
+        ]
+
+
+def test_a_server_that_lives_and_does_not_listen_is_lost_at_the_deadline(
+    config: ZMQConfig,
+) -> None:
+    with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
+        server.stop()
+        with pytest.raises(ServerLost, match=r"nobody listens there\. The server was there before"):
+            client.ping(0.2)
+
+
+def test_a_server_that_drops_every_connection_is_given_up(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    # A message that is too long, which this client does not know, ends its connection each time.
+    small = ZMQConfig(
+        default_port=config.default_port,
+        control_port_offset=config.control_port_offset,
+        runtime_dir=config.runtime_dir,
+        max_message_bytes=1000,
+    )
+    with ZMQServer(config=small), ZMQClient(config=config) as client:
+        assert client._connection is not None
+        client._connection._control.max_message_bytes = 10_000
+        with pytest.raises(ServerLost, match="the connection ended"):
+            client.request(ExecuteRequest(task={"x": "x" * 2000}, client_id="a"), 60)
+        assert client.ping().ready
+
+
+def test_the_last_reply_before_the_end_is_heard(config: ZMQConfig) -> None:
+    server = ZMQServer(config=config)
+    for _ in range(50):
+        with server, ZMQClient(config=config) as client:
+            client.shutdown_server()
+
+
+# -- disconnect -------------------------------------------------------------------------------
+
+
+def test_disconnect_ends_the_calls_of_other_threads_at_once(server: OpenServer) -> None:
+    client = ZMQClient(config=impatient(server.config))
+    client.connect()
+    outcomes = Outcomes()
+    for _ in range(8):
+        outcomes.ask(client, PingRequest(), 60)
+        outcomes.ask(client)
+    eventually(lambda: len(server.session.registrations.waiting) >= 8)
+    start = time.monotonic()
+    client.disconnect()
+    outcomes.wait()
+    assert time.monotonic() - start < 5
+    ended = [outcome for outcome in outcomes.of if isinstance(outcome, Exception)]
+    assert [type(outcome) for outcome in ended] == [NotConnected] * 8
+
+
+def test_many_threads_may_disconnect_and_connect(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    start = threading.Barrier(8)
+    unexpected: list[Exception] = []
+
+    def use() -> None:
+        start.wait(PATIENCE_SECONDS)
+        for _ in range(20):
+            try:
+                client.connect()
+                client.ping()
+            except NotConnected:
+                continue
+            except Exception as error:  # noqa: BLE001 - told below
+                unexpected.append(error)
+            finally:
+                client.disconnect()
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+    assert unexpected == []
+    assert not client.connected
+
+
+def test_disconnect_leaves_no_thread_no_handle_and_no_context(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[BareContext] = []
+
+    class NotedContext(zmq.Context[zmq.Socket[bytes]]):
+        def __init__(self) -> None:
+            super().__init__()
+            contexts.append(self)
+
+    def use_client() -> None:
+        with ZMQClient(config=server.config) as client:
+            outcomes = Outcomes()
+            for _ in range(4):
+                outcomes.ask(client, PingRequest())
+            outcomes.wait()
+            client.subscribe([b"x/"], lambda topic, frame: None, lambda connected: None).close()
+            client.subscribe([b"y/"], lambda topic, frame: None, lambda connected: None)
+
+    me = psutil.Process()
+
+    def handles() -> int:
+        return me.num_fds() if hasattr(me, "num_fds") else 0
+
+    use_client()
+    eventually(lambda: not server.session.registrations.anybody)
+    gc.collect()
+    before = threading.active_count(), me.num_threads(), handles()
+    monkeypatch.setattr("zmqruntime.transport.connection.zmq.Context", NotedContext)
+    for _ in range(5):
+        use_client()
+    assert len(contexts) == 5
+    assert all(context.closed for context in contexts)
+    assert (threading.active_count(), me.num_threads()) == before[:2]
+    # The server takes note a moment later, and is in this process.
+    eventually(lambda: handles() <= before[2])
+
+
+def test_a_connect_that_fails_leaves_nothing_either(config: ZMQConfig) -> None:
+    me = psutil.Process()
+
+    def fail() -> None:
+        with pytest.raises(ConnectionFailed):
+            ZMQClient(config=config).connect()
+
+    fail()
+    gc.collect()
+    before = threading.active_count(), me.num_threads()
+    for _ in range(5):
+        fail()
+    assert (threading.active_count(), me.num_threads()) == before
+
+
+def test_what_a_client_has_to_say_before_it_goes_it_can_still_say(server: OpenServer) -> None:
+    class Polite(ZMQClient):
+        said = ""
+
+        def _before_close(self) -> None:
+            self.said = self.ping().type
+
+    client = Polite(config=server.config)
+    client.connect()
+    client.disconnect()
+    assert client.said == "pong"
+
+
+def test_a_farewell_that_fails_keeps_nothing_open(server: OpenServer) -> None:
+    class Broken(ZMQClient):
+        def _before_close(self) -> None:
+            raise LookupError("no words")
+
+    client = Broken(config=server.config)
+    client.connect()
+    threads = threading.active_count()
+    with pytest.raises(LookupError):
+        client.disconnect()
+    assert not client.connected
+    assert threading.active_count() == threads
+    client.disconnect()

@@ -1,0 +1,223 @@
+"""A subscriber calls back from its own thread, and ends with its client."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import pytest
+import zmq
+from transport_peers import PATIENCE_SECONDS, OpenServer, eventually
+
+from zmqruntime.messages import RegisterProgressRequest, ShutdownMode
+from zmqruntime.transport import NotConnected, ServerLost, Subscriber, ZMQClient, ZMQServer
+
+BareContext = zmq.Context[zmq.Socket[bytes]]
+
+
+def ignore_connection(connected: bool) -> None:
+    """Take no note of a connection that ends or is back."""
+
+
+class Messages:
+    """What a subscriber received, and in which thread."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[bytes, bytes]] = []
+        self.threads: set[threading.Thread] = set()
+        self.connections: list[bool] = []
+        self.then: Callable[[], None] = lambda: None
+
+    def on_message(self, topic: bytes, frame: bytes) -> None:
+        self.received.append((topic, frame))
+        self.threads.add(threading.current_thread())
+        self.then()
+
+    def on_connection(self, connected: bool) -> None:
+        self.connections.append(connected)
+
+    def subscribe(self, client: ZMQClient, *prefixes: bytes) -> Subscriber:
+        subscriber = client.subscribe(prefixes, self.on_message, self.on_connection)
+        name = prefixes[-1].decode().rstrip("/")
+        assert client.request(RegisterProgressRequest(client_id=name)).type == "ok"
+        return subscriber
+
+
+def publish(server: OpenServer, topic: bytes, *frames: bytes) -> None:
+    def publish_all() -> None:
+        for frame in frames:
+            server.session.publish(topic, frame)
+
+    server.in_loop(publish_all)
+
+
+def test_messages_arrive_in_order_in_the_subscriber_s_own_thread(server: OpenServer) -> None:
+    messages = Messages()
+    frames = [b"%d" % number for number in range(5000)]
+    with ZMQClient(config=server.config) as client:
+        subscriber = messages.subscribe(client, b"alice/")
+        publish(server, b"alice/x", *frames)
+        eventually(lambda: len(messages.received) >= 5000)
+        subscriber.close()
+    assert messages.received == [(b"alice/x", frame) for frame in frames]
+    assert len(messages.threads) == 1
+    assert threading.main_thread() not in messages.threads
+
+
+def test_only_what_was_subscribed_to_arrives(server: OpenServer) -> None:
+    messages = Messages()
+    with ZMQClient(config=server.config) as client:
+        messages.subscribe(client, b"alice/")
+        publish(server, b"bob/x", b"no")
+        publish(server, b"alicea/x", b"no")
+        publish(server, b"alice/x", b"yes")
+        eventually(lambda: messages.received)
+    assert messages.received == [(b"alice/x", b"yes")]
+
+
+def test_a_message_of_the_wrong_frames_is_told_and_the_stream_goes_on(
+    server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = Messages()
+    with ZMQClient(config=server.config) as client:
+        messages.subscribe(client, b"alice/")
+        server.in_loop(lambda: server.session._sockets.data.send(b"alice/x"))  # type: ignore[union-attr]
+        publish(server, b"alice/x", b"fine")
+        eventually(lambda: messages.received)
+    assert "a data message of 1 frames was ignored" in caplog.text
+
+
+def test_nothing_arrives_after_close(server: OpenServer) -> None:
+    messages = Messages()
+    with ZMQClient(config=server.config) as client:
+        subscriber = messages.subscribe(client, b"alice/")
+        subscriber.close()
+        subscriber.close()
+        publish(server, b"alice/x", b"late")
+        eventually(lambda: not server.session.registrations.anybody)
+    assert messages.received == []
+
+
+def test_a_subscriber_may_be_closed_from_its_own_callback(server: OpenServer) -> None:
+    messages = Messages()
+    with ZMQClient(config=server.config) as client:
+        subscriber = messages.subscribe(client, b"alice/")
+        messages.then = subscriber.close
+        publish(server, b"alice/x", *[b"x"] * 10)
+        eventually(lambda: not server.session.registrations.anybody)
+        subscriber.close()
+    assert len(messages.received) == 1
+
+
+def test_a_connection_that_ends_and_comes_back_is_told(server: OpenServer) -> None:
+    messages = Messages()
+    with ZMQClient(config=server.config) as client:
+        messages.subscribe(client, b"alice/")
+        eventually(lambda: messages.connections == [True])
+        server.stop()
+        eventually(lambda: messages.connections == [True, False])
+        server.start()
+        eventually(lambda: messages.connections == [True, False, True])
+        # What was subscribed to still is.
+        assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
+        publish(server, b"alice/x", b"again")
+        eventually(lambda: messages.received)
+
+
+def test_disconnect_closes_the_subscribers(server: OpenServer) -> None:
+    messages = Messages()
+    client = ZMQClient(config=server.config)
+    client.connect()
+    threads = threading.active_count()
+    for name in (b"alice/", b"bob/", b"carol/"):
+        messages.subscribe(client, name)
+    client.disconnect()
+    assert threading.active_count() == threads
+    eventually(lambda: not server.session.registrations.anybody)
+
+
+def test_disconnect_from_a_callback_is_refused_before_anything_is_closed(
+    server: OpenServer,
+) -> None:
+    messages = Messages()
+    raised: list[RuntimeError] = []
+    client = ZMQClient(config=server.config)
+    client.connect()
+
+    def disconnect() -> None:
+        try:
+            client.disconnect()
+        except RuntimeError as error:
+            raised.append(error)
+
+    messages.then = disconnect
+    messages.subscribe(client, b"alice/")
+    publish(server, b"alice/x", b"1", b"2")
+    eventually(lambda: len(raised) == 2)
+    assert "call it from another thread" in str(raised[0])
+    assert client.connected
+    assert client.ping().ready
+    assert len(messages.received) == 2
+    client.disconnect()
+    assert not client.connected
+
+
+def test_a_callback_that_waits_for_a_reply_does_not_hold_up_disconnect(
+    server: OpenServer,
+) -> None:
+    messages = Messages()
+    ended: list[Exception] = []
+    client = ZMQClient(config=server.config)
+    client.connect()
+
+    def ask_what_is_held() -> None:
+        try:
+            client.request(RegisterProgressRequest(client_id="nobody"), 600)
+        except (NotConnected, ServerLost) as error:
+            ended.append(error)
+
+    messages.then = ask_what_is_held
+    messages.subscribe(client, b"alice/")
+    publish(server, b"alice/x", b"1")
+    eventually(lambda: server.session.registrations.waiting)
+    disconnecting = threading.Thread(target=client.disconnect)
+    disconnecting.start()
+    disconnecting.join(PATIENCE_SECONDS)
+    assert not disconnecting.is_alive()
+    assert [type(error) for error in ended] == [NotConnected]
+
+
+def test_subscribing_while_another_thread_disconnects_ends_one_way_or_the_other(
+    server: OpenServer,
+) -> None:
+    for _ in range(30):
+        client = ZMQClient(config=server.config)
+        client.connect()
+        subscribed = threading.Event()
+
+        def subscribe(client: ZMQClient = client, done: threading.Event = subscribed) -> None:
+            with contextlib.suppress(NotConnected):
+                client.subscribe([b"x"], lambda topic, frame: None, ignore_connection)
+            done.set()
+
+        thread = threading.Thread(target=subscribe)
+        thread.start()
+        client.disconnect()
+        assert subscribed.wait(PATIENCE_SECONDS)
+        thread.join()
+    eventually(lambda: not server.session.registrations.anybody)
+
+
+def test_a_server_that_is_there_no_more_does_not_hold_up_disconnect(server: OpenServer) -> None:
+    messages = Messages()
+    client = ZMQClient(config=server.config)
+    client.connect()
+    messages.subscribe(client, b"alice/")
+    client.shutdown_server(ShutdownMode.NOW)
+    server.serve_forever()
+    assert isinstance(server, ZMQServer)
+    disconnecting = threading.Thread(target=client.disconnect)
+    disconnecting.start()
+    disconnecting.join(PATIENCE_SECONDS)
+    assert not disconnecting.is_alive()
