@@ -77,8 +77,10 @@ def test_it_shows_a_digest_that_is_right(files: Path, temporary: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C can be sent to one process there")
-@pytest.mark.parametrize("moment", ["Launch a server", "Submit, watch", "Cancel a long run"])
-@pytest.mark.parametrize("presses", [1, 3])
+@pytest.mark.parametrize(
+    ("moment", "presses"),
+    [("Launch a server", 1), ("Submit, watch", 1), ("Cancel a long run", 1), ("Cancel", 3)],
+)
 def test_ctrl_c_leaves_nothing_behind(
     moment: str, presses: int, files: Path, temporary: Path
 ) -> None:

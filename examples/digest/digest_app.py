@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, DirectoryPath, PositiveInt
+from pydantic import BaseModel, PositiveInt
 
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
 from zmqruntime.messages import JsonValue
@@ -23,7 +23,7 @@ SKIPPED = {"__pycache__", "site-packages"}
 class DigestTask(BaseModel):
     """What a client submits."""
 
-    directory: DirectoryPath
+    directory: str
     repeat: PositiveInt = 1
     """How often to read it all."""
 
@@ -42,8 +42,11 @@ class DigestServer(ExecutionServer):
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         task = DigestTask.model_validate(request.task)
-        context.report_progress(phase="list", message=str(task.directory))
-        files = find_files(task.directory)
+        directory = Path(task.directory)
+        if not directory.is_dir():
+            raise NotADirectoryError(f"{directory} is no directory")
+        context.report_progress(phase="list", message=task.directory)
+        files = find_files(directory)
         done = 0
 
         def report(name: str) -> None:
@@ -52,7 +55,7 @@ class DigestServer(ExecutionServer):
             context.report_progress(done, len(files) * task.repeat, phase="digest", message=name)
 
         for _ in range(task.repeat):
-            digest = digest_files(task.directory, files, report)
+            digest = digest_files(directory, files, report)
         return digest.model_dump()
 
 

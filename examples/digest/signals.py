@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 
 INTERRUPTED = 130
+_SAME_PRESS_SECONDS = 2.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -15,17 +17,20 @@ def on_signal(act: Callable[[], object]) -> None:
         signal.signal(signum, lambda signum, frame: act())
 
 
-def interrupt_once() -> None:
-    """Let the first signal raise KeyboardInterrupt, and no further one: then we clean up."""
+def interrupt_on_signal() -> None:
+    """Let either signal raise KeyboardInterrupt; a hand that slips on the keys presses once."""
+    raised_at = float("-inf")
 
     def act() -> None:
-        ignore()
-        raise KeyboardInterrupt
+        nonlocal raised_at
+        if time.monotonic() - raised_at > _SAME_PRESS_SECONDS:
+            raised_at = time.monotonic()
+            raise KeyboardInterrupt
 
     on_signal(act)
 
 
-def ignore() -> None:
+def ignore_signals() -> None:
     """Let neither disturb what is left to do."""
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

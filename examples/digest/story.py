@@ -17,7 +17,7 @@ from bars import Bars
 from digest_app import Digest, DigestServer, DigestTask, digest_files, find_files
 from rich.console import Console
 from rich.filesize import decimal
-from signals import INTERRUPTED, ignore, interrupt_once
+from signals import INTERRUPTED, ignore_signals, interrupt_on_signal
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.messages import ExecutionStatus, ProgressEvent, ZMQRuntimeError
@@ -52,7 +52,8 @@ class Demo:
     def _digest_once(self, client: ExecutionClient) -> float:
         """Have the directory digested and check it; return how many seconds the server took."""
         self._title("Submit, watch, get the result")
-        handle = client.submit_execution(DigestTask(directory=self._directory))
+        self._say(f"  {self._directory}")
+        handle = client.submit_execution(DigestTask(directory=str(self._directory)))
         with Bars(self._console) as bars:
             bar = bars.add("digest")
             for event in handle.progress():
@@ -74,8 +75,8 @@ class Demo:
 
     def _cancel_half_way(self, client: ExecutionClient, repeat: int) -> None:
         self._title("Cancel a long run half-way; the one behind it completes")
-        long = client.submit_execution(DigestTask(directory=self._directory, repeat=repeat))
-        behind = client.submit_execution(DigestTask(directory=self._directory))
+        long = client.submit_execution(DigestTask(directory=str(self._directory), repeat=repeat))
+        behind = client.submit_execution(DigestTask(directory=str(self._directory)))
         told_at = None
         with Bars(self._console) as bars:
             long_bar, behind_bar = bars.add(f"{repeat} times"), bars.add("once")
@@ -131,7 +132,7 @@ def launched_client() -> Iterator[ExecutionClient]:
             try:
                 yield client
             finally:
-                ignore()  # What is left to do is to clean up.
+                ignore_signals()  # What is left to do is to clean up.
 
 
 def find_free_port(config: ZMQConfig) -> int:
@@ -166,7 +167,7 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False)
     try:
-        interrupt_once()
+        interrupt_on_signal()
         Demo(console, options.directory, options.seconds).run()
     except KeyboardInterrupt:
         console.print("\nInterrupted. The server has ended too.")
