@@ -53,9 +53,14 @@ class RequestRejected(ExecutionError):
     """The server refused a request. ``details`` names each field that was at fault."""
 
     def __init__(self, reply: ErrorReply) -> None:
-        super().__init__(reply.message)
+        # The whole of it, so that it survives pickling: a process pool hands errors on that way.
+        super().__init__(reply)
         self.code = reply.code
         self.details = reply.details
+        self._message = reply.message
+
+    def __str__(self) -> str:
+        return self._message
 
 
 class UnknownExecution(RequestRejected):
@@ -78,19 +83,25 @@ class ExecutionFailed(ExecutionError):
     """The execution failed; ``record`` has the error, and the traceback if the task raised."""
 
     def __init__(self, record: ExecutionRecord) -> None:
-        error = record.error
-        reason = f"{error.kind}: {error.message}" if error else "no reason is known"
-        super().__init__(f"execution {record.execution_id} failed ({reason})")
+        super().__init__(record)
         self.record = record
+
+    def __str__(self) -> str:
+        error = self.record.error
+        reason = f"{error.kind}: {error.message}" if error else "no reason is known"
+        return f"execution {self.record.execution_id} failed ({reason})"
 
 
 class ExecutionCancelled(ExecutionError):
     """The execution was cancelled; ``record`` says when."""
 
     def __init__(self, record: ExecutionRecord) -> None:
-        reason = f": {record.error.message}" if record.error else ""
-        super().__init__(f"execution {record.execution_id} was cancelled{reason}")
+        super().__init__(record)
         self.record = record
+
+    def __str__(self) -> str:
+        reason = f": {self.record.error.message}" if self.record.error else ""
+        return f"execution {self.record.execution_id} was cancelled{reason}"
 
 
 class WaitTimeout(ExecutionError, TimeoutError):

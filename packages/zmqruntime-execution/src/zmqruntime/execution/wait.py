@@ -12,6 +12,9 @@ from zmqruntime.transport import Deadline, RequestTimeout
 
 __all__ = ["ExecutionWaiter", "WaitPolicy"]
 
+_MAX_BACKOFF_SECONDS = 60.0
+_MAX_DOUBLINGS = 100
+
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Execution id, seconds to hold the reply, seconds for the request beside that."""
 
@@ -30,7 +33,8 @@ class WaitPolicy:
     max_consecutive_errors: int = 3
     """How many requests in a row may go unanswered before the wait gives up."""
     retry_backoff_seconds: float = 0.5
-    """How long to wait after the first of them; twice as long after each further one."""
+    """How long to wait after the first of them; twice as long after each further one, and at
+    most a minute."""
 
     def __post_init__(self) -> None:
         if not 0 < self.poll_interval <= MAX_WAIT_SECONDS:
@@ -45,7 +49,8 @@ class WaitPolicy:
 
     def backoff(self, errors: int) -> float:
         """Return how long to wait after the ``errors``-th unanswered request in a row."""
-        return float(self.retry_backoff_seconds * 2 ** (errors - 1))
+        longer: float = self.retry_backoff_seconds * 2.0 ** min(errors - 1, _MAX_DOUBLINGS)
+        return min(longer, _MAX_BACKOFF_SECONDS)
 
 
 class ExecutionWaiter:
