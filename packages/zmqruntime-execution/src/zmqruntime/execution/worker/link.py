@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
+import os
 import pickle
 import secrets
 import signal
 import threading
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -193,11 +196,13 @@ class WorkerProcessRunner(TaskRunner):
         exit_code: int | None = None
         try:
             if hasattr(signal, "pthread_sigmask"):
-                # The child inherits it: no Ctrl-C reaches it before it can tell what to do.
+                # The child inherits it: no Ctrl-C reaches it before it can tell what to do. Its
+                # tracker comes first, since the start of that one unblocks the signal again.
+                resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             worker.process.start()
             worker.note_started()
-            worker.process.join()
+            worker.await_end()
             exit_code = worker.process.exitcode
         except OSError as error:
             worker.last_words = f"the process could not be started: {error}"
@@ -235,6 +240,17 @@ class _WorkerProcess:
             return  # It has ended at once; its exit code tells why.
         finally:
             self.started.set()
+
+    def await_end(self) -> None:
+        """Block until it has ended, and end the processes that it has left behind."""
+        if self.identity is not None and hasattr(os, "killpg"):
+            if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
+                os.waitid(os.P_PID, self.identity.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                self.process.join()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.identity.pid, signal.SIGKILL)
+        self.process.join()
 
     def describe(self, execution_id: str | None) -> WorkerInfo:
         assert self.identity is not None

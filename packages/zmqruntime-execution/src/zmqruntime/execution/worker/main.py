@@ -6,6 +6,7 @@ ends by itself when its server is gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -71,6 +72,7 @@ class _Worker:
             self._serve(server)
         finally:
             self._tasks.close()
+            _end_children()
 
     def _make_server(self) -> ExecutionServer:
         server: ExecutionServer = pickle.loads(self._setup.server)
@@ -154,11 +156,15 @@ def _end_with(server: ProcessIdentity) -> None:
 
     def watch() -> None:
         server.wait()
-        for child in psutil.Process().children(recursive=True):
-            try:
-                child.kill()
-            except psutil.NoSuchProcess:
-                continue
+        _end_children()
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)  # Those too whose own parent has ended, and this one.
         os._exit(1)
 
     threading.Thread(target=watch, name="zmqruntime-server-watch", daemon=True).start()
+
+
+def _end_children() -> None:
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
