@@ -358,18 +358,26 @@ def test_a_launch_that_fails_says_the_signal(
     assert "about to abort" in caught.value.log_tail
 
 
-@pytest.mark.parametrize("act", ["hang", "unready"])
+@pytest.mark.parametrize(("act", "says"), [("hang", "never listens"), ("unready", "serves on")])
 def test_a_launched_server_that_does_not_get_ready_is_ended(
-    config: ZMQConfig, make_launcher: MakeLauncher, act: str
+    config: ZMQConfig, make_launcher: MakeLauncher, act: str, says: str
 ) -> None:
+    class UntilItSpeaks(ServerLauncher):
+        def launch(
+            self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool
+        ) -> LaunchedServer:
+            server = make_launcher(act).launch(endpoint, config, persistent=persistent)
+            eventually(lambda: says in server.log_tail())
+            return server
+
     def children() -> list[psutil.Process]:
         return psutil.Process().children(recursive=True)
 
     before = children()
     with pytest.raises(LaunchFailed, match="was not ready in time and was ended") as caught:
-        ZMQClient(config=config, launcher=make_launcher(act)).connect(1.5)
+        ZMQClient(config=config, launcher=UntilItSpeaks()).connect(1)
     assert caught.value.exit_code is None
-    assert ("never listens" if act == "hang" else "serves on") in caught.value.log_tail
+    assert says in caught.value.log_tail
     assert children() == before
 
 

@@ -143,7 +143,7 @@ def test_stop_leaves_no_thread_no_handle_and_no_socket_file(
     for _ in range(5):
         with ZMQServer(config=config):
             pass
-    assert me.num_threads() <= threads
+    eventually(lambda: me.num_threads() <= threads)
     assert (me.num_fds() if hasattr(me, "num_fds") else 0) <= handles
     assert not list(runtime_dir.glob("*.sock"))
 

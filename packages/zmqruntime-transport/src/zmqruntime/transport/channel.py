@@ -68,6 +68,7 @@ class Channel:
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.maxmsgsize = -1  # The server is trusted; its pong says what it sends.
+        self._socket.sndhwm = 0  # However many requests go out at once, none is held back.
         self._socket.reconnect_ivl = _RECONNECT_MS if patient else _NEVER_MS
         configure_tcp(self._socket, endpoint)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
@@ -75,6 +76,7 @@ class Channel:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
         self._silence = Outcome.UNGREETED
+        self._end: Outcome | None = None
         self.patient = patient
         try:
             self._socket.connect(endpoint.control_address)
@@ -93,13 +95,17 @@ class Channel:
     def receive(self, deadline: Deadline) -> bytes | Outcome:
         """Return the next reply, or why there is none by ``deadline``."""
         while True:
-            ready = dict(self._poller.poll(deadline.poll_ms))
+            ready = dict(self._poller.poll(0 if self._end else deadline.poll_ms))
             if self._socket in ready:
                 return receive_frames(self._socket)[-1]
+            if self._end:
+                return self._end
             if not ready:
                 return self._silence
-            if outcome := self._read_monitor():
-                return self._take_last_reply() or outcome
+            if (outcome := self._read_monitor()) is Outcome.REFUSED:
+                return outcome
+            # Not at once: replies may have come between the looks at the two sockets.
+            self._end = outcome
 
     def close(self) -> None:
         """Drop the connection and whatever is under way on it."""
@@ -107,13 +113,6 @@ class Channel:
             self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close()
-
-    def _take_last_reply(self) -> bytes | None:
-        # It may have come between the looks at the two sockets, and then the end with it.
-        try:
-            return receive_frames(self._socket)[-1]
-        except zmq.Again:
-            return None
 
     def _read_monitor(self) -> Outcome | None:
         event = parse_monitor_message(self._monitor.recv_multipart())["event"]

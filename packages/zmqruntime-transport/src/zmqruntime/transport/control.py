@@ -99,8 +99,8 @@ class ControlClient:
         try:
             channel = self._take()
             while True:
-                until = deadline.within(hold + self._config.retry_interval)
-                outcome = self._try(channel, exchange, until, on_broken)
+                patience = hold + self._config.retry_interval
+                outcome = self._try(channel, exchange, deadline, patience, on_broken)
                 if outcome is None:
                     self._give_back(channel)
                     return exchange.replies()
@@ -129,11 +129,13 @@ class ControlClient:
         self,
         channel: Channel,
         exchange: _Exchange,
-        until: Deadline,
+        deadline: Deadline,
+        patience: float,
         on_broken: Callable[[Outcome], None],
     ) -> Outcome | None:
         """Send what is unanswered and wait; a channel that fails is closed on the way out."""
         done = False
+        until = deadline.within(patience)
         try:
             for _, frame in exchange.unanswered():
                 channel.send(frame)
@@ -145,6 +147,7 @@ class ControlClient:
                     return answer
                 else:
                     exchange.take(decode_reply(answer))
+                    until = deadline.within(patience)
             done = True
             return None
         finally:
@@ -154,7 +157,7 @@ class ControlClient:
     def _number(self, request: Request) -> Request:
         if request.request_id is not None:
             return request
-        return request.model_copy(update={"request_id": str(next(self._numbers))})
+        return request.model_copy(update={"request_id": f"#{next(self._numbers)}"})
 
     def _take(self) -> Channel:
         with self._lock:
@@ -197,6 +200,8 @@ class _Exchange:
     """Requests under way together, and the replies that have come."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
+        if len({request.request_id for request in requests}) < len(requests):
+            raise ValueError("two requests have one request_id; leave it out to have them made")
         self._requests = requests
         self._frames = [encode(request) for request in requests]
         self._replies: dict[str | None, Reply] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,7 +138,7 @@ class ZMQServer:
             if self._run is not None:
                 self._run.ask_to_end(at_once=signals > 1)
 
-        with ending_on_signals(on_signal):
+        with ending_on_signals(on_signal) as signal_wait:
             if self._run is None:
                 self.start()
             run = self._run
@@ -146,7 +147,8 @@ class ZMQServer:
                 run.ask_to_end()
             if owner is not None:
                 run.end_with(owner)
-            run.session.finished.wait()
+            run.when_finished(signal_wait.wake)
+            signal_wait.wait(run.session.finished)
             self.stop()
         if run.session.failure is not None:
             raise run.session.failure
@@ -184,8 +186,9 @@ class _Run:
     def __init__(self, session: ServerSession, log_file: LogFile | None) -> None:
         self.session = session
         self._log_file = log_file
+        self._to_wake: list[Callable[[], None]] = []
         self._thread = threading.Thread(
-            target=session.run, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
+            target=self._serve, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
         )
         self._thread.start()
 
@@ -193,6 +196,12 @@ class _Run:
     def runs_here(self) -> bool:
         """Whether this is the server's own thread."""
         return threading.current_thread() is self._thread
+
+    def when_finished(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` when the session has finished: once or twice, in one thread or another."""
+        self._to_wake.append(wake)
+        if self.session.finished.is_set():
+            wake()
 
     def ask_to_end(self, *, at_once: bool = False) -> None:
         """Let the session end. For any thread, and for signal handlers."""
@@ -216,3 +225,8 @@ class _Run:
         self._thread.join()
         if self._log_file is not None:
             self._log_file.close()
+
+    def _serve(self) -> None:
+        self.session.run()
+        for wake in self._to_wake:
+            wake()

@@ -4,43 +4,88 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from zmq.utils.win32 import allow_interrupt
+__all__ = ["SignalWait", "ending_on_signals"]
 
-__all__ = ["ending_on_signals"]
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-Break, on Windows, is the one that can be sent to a process in a group of its own.
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
 
 # So long after a signal that ended a server, a further one is taken to mean that server, too.
 _SAME_WISH_SECONDS = 2.0
 
 
-@contextlib.contextmanager
-def ending_on_signals(end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` for each signal that asks this process to end; main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked_at: float | None = None
+class SignalWait:
+    """Lets the main thread wait, and still handle every signal at once.
 
-    def on_signal(_: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
-        asked_at = time.monotonic()
-        end()
+    The system may hand a signal to any thread; only the main one runs Python's handlers, and
+    nobody wakes it up from a lock. So it waits for a socket, to which the interpreter writes
+    when a signal arrives, wherever that is.
+    """
 
-    before = {signum: signal.signal(signum, on_signal) for signum in _SIGNALS}
-    try:
-        # Python's handlers do not run on Windows while the main thread waits.
-        with allow_interrupt(end):
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+
+    def wait(self, finished: threading.Event) -> None:
+        """Block until ``finished``; who sets it calls `wake` afterwards."""
+        while not finished.is_set():
+            self._receiver.recv(4096)
+
+    def wake(self) -> None:
+        """Let the waiting thread look again. For any thread, at any time."""
+        with contextlib.suppress(OSError):  # It looks already, or waits no more.
+            self._sender.send(b"\0")
+
+    @contextlib.contextmanager
+    def told_of_signals(self) -> Iterator[None]:
+        """Let the interpreter write here; in the main thread."""
+        before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        try:
             yield
-    finally:
-        after = before if asked_at is None else dict.fromkeys(_SIGNALS, _outlast(asked_at, before))
-        for signum, handler in after.items():
-            signal.signal(signum, handler)
+        finally:
+            signal.set_wakeup_fd(before)
+
+    def close(self) -> None:
+        """Give back the sockets."""
+        self._receiver.close()
+        self._sender.close()
+
+
+@contextlib.contextmanager
+def ending_on_signals(end: Callable[[], None]) -> Iterator[SignalWait]:
+    """Call ``end`` for each signal that asks this process to end, in the main thread only.
+
+    Yields:
+        What to wait with, in whatever thread this is.
+    """
+    with contextlib.closing(SignalWait()) as wait:
+        if threading.current_thread() is not threading.main_thread():
+            yield wait
+            return
+        asked_at: float | None = None
+
+        def on_signal(_: int, frame: FrameType | None) -> None:
+            nonlocal asked_at
+            asked_at = time.monotonic()
+            end()
+
+        with wait.told_of_signals():
+            before = {signum: signal.signal(signum, on_signal) for signum in _SIGNALS}
+            try:
+                yield wait
+            finally:
+                after = before
+                if asked_at is not None:
+                    after = dict.fromkeys(_SIGNALS, _outlast(asked_at, before))
+                for signum, handler in after.items():
+                    signal.signal(signum, handler)
 
 
 def _outlast(
