@@ -31,6 +31,7 @@ __all__ = [
     "Forgetful",
     "Hasty",
     "Narrow",
+    "Patient",
     "Sleeper",
     "Unable",
     "Unsettled",
@@ -74,6 +75,9 @@ class Workshop(ExecutionServer):
             "calls": self.calls,
             "main_thread": threading.current_thread() is threading.main_thread(),
         }
+
+    def do_imported(self, context: ExecutionContext, names: list[str]) -> JsonValue:
+        return [name for name in names if name in sys.modules]
 
     def do_report(self, context: ExecutionContext, **fields: Any) -> JsonValue:
         context.report_progress(**fields)
@@ -208,6 +212,13 @@ class Hasty(Workshop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=0.3, **kwargs)
+
+
+class Patient(Workshop):
+    """Gives a task that was told to stop all the time of the world."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, cancel_grace_seconds=FOREVER, **kwargs)
 
 
 class Forgetful(Workshop):

@@ -28,10 +28,10 @@ class Mark:
         """Return every process that bears the mark and runs."""
         return [process for process in psutil.process_iter() if self._is_on(process)]
 
-    def assert_gone(self) -> None:
+    def assert_gone(self, patience: float = 20.0) -> None:
         """Wait until nobody bears it. Whoever does too long is ended, and the test fails."""
         try:
-            eventually(lambda: not self.find(), "every process has ended", patience=20.0)
+            eventually(lambda: not self.find(), "every process has ended", patience)
         except AssertionError:
             left = self.find()
             told = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left]

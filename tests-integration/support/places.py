@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from zmqruntime.execution import ExecutionClient, ExecutionHandle, ExecutionServ
 from zmqruntime.messages import ProgressEvent
 from zmqruntime.transport import ConnectionFailed, Endpoint, TransportMode, ZMQClient, ZMQConfig
 
-__all__ = ["HERE", "Connect", "Place", "ServerProcess", "await_phase", "free_port"]
+__all__ = ["HERE", "ChildProcess", "Connect", "Place", "await_phase", "free_port"]
 
 HERE = Path(__file__).parent
 
@@ -74,6 +75,8 @@ class Place:
         )
         self.leaves_socket_files = False
         """Whether a server is killed here, which cannot tidy up behind itself."""
+        self.variables: dict[str, str] = {}
+        """What processes of this place find in their environment, beside what is needed."""
         self._open = contextlib.ExitStack()
 
     @property
@@ -83,7 +86,7 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """What every process of this place is started with, beside the test's own."""
-        return self.mark.environment | {"PYTHONPATH": str(HERE)}
+        return self.mark.environment | {"PYTHONPATH": str(HERE)} | self.variables
 
     @property
     def options(self) -> list[str]:
@@ -118,7 +121,7 @@ class Place:
         self._open.callback(client.disconnect)
         return client
 
-    def attach(self, server: ServerProcess, **kwargs: Any) -> ExecutionClient:
+    def attach(self, server: ChildProcess, **kwargs: Any) -> ExecutionClient:
         """Return a client of a server that is starting."""
         client = self.unconnected(**kwargs)
 
@@ -131,7 +134,7 @@ class Place:
         eventually(connected, "the server listens")
         return client
 
-    def serve(self, application: str = "Workshop", *options: str, **env: str) -> ServerProcess:
+    def serve(self, application: str = "Workshop", *options: str) -> ChildProcess:
         """Start a server as a person would in a terminal, whose foreground group it leads."""
         return self.start(
             "-m",
@@ -139,14 +142,18 @@ class Place:
             f"applications:{application}",
             *self.options,
             *options,
-            **env,
         )
 
-    def start(self, *arguments: str, **env: str) -> ServerProcess:
+    def client_process(self, deed: str, application: str = "Workshop") -> ChildProcess:
+        """Start a client in a process of its own; its deeds are in `clients`."""
+        port, transport = str(self.config.default_port), self.transport or ""
+        return self.start("-m", "clients", deed, port, str(self.directory), transport, application)
+
+    def start(self, *arguments: str) -> ChildProcess:
         """Start a Python of this place."""
-        process = ServerProcess(
+        process = ChildProcess(
             [sys.executable, *arguments],
-            env=os.environ | self.environment | env,
+            env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -155,6 +162,10 @@ class Place:
         )
         self._open.callback(process.end)
         return process
+
+    def with_settings(self, **settings: Any) -> ZMQConfig:
+        """Return the place's configuration with some settings changed."""
+        return dataclasses.replace(self.config, **settings)
 
     def socket_files(self) -> list[str]:
         directory = self.config.runtime_dir
@@ -175,7 +186,7 @@ class Place:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class ServerProcess(subprocess.Popen[str]):
+class ChildProcess(subprocess.Popen[str]):
     """A process that a test has started and may end."""
 
     def output(self) -> str:

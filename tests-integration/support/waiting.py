@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +11,7 @@ __all__ = ["PATIENCE", "eventually"]
 
 _T = TypeVar("_T")
 
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("ZMQRUNTIME_TEST_PATIENCE", "60"))
 """Seconds until a wait is given up. On a busy machine things are slow, and nothing is wrong."""
 
 

@@ -1,0 +1,54 @@
+"""Clients in processes of their own: run as ``python -m clients DEED PORT DIRECTORY TRANSPORT``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.transport import TransportMode, ZMQConfig
+
+FOREVER = 3600.0
+
+
+def launch_and_leave(client: ExecutionClient) -> None:
+    """Leave a persistent server behind, with work to do."""
+    client.submit_execution({"do": "echo", "value": "here it is"}, execution_id="left-behind")
+
+
+def launch_and_tell(client: ExecutionClient) -> None:
+    """Say which server it is that all are connected to."""
+    client.execute({"do": "echo"}, timeout=FOREVER)
+    print(client.ping().process.pid)
+
+
+def launch_and_stay(client: ExecutionClient) -> None:
+    """Own a server that is at work, until somebody ends this process."""
+    handle = client.submit_execution({"do": "hold_children"})
+    while (progress := handle.status().progress) is None:
+        time.sleep(0.01)
+    print("at work", progress.data, flush=True)
+    time.sleep(FOREVER)
+
+
+def main() -> None:
+    deed, port, directory, transport, application = sys.argv[1:]
+    place = Path(directory)
+    config = ZMQConfig(default_port=int(port), runtime_dir=place / "run", log_dir=place / "log")
+    client = ExecutionClient(
+        config=config,
+        transport_mode=TransportMode(transport) if transport else None,
+        launcher=ExecutionServerLauncher(
+            f"applications:{application}", environment=dict(os.environ)
+        ),
+        persistent=deed != "launch_and_stay",
+    )
+    client.connect(FOREVER)
+    globals()[deed](client)
+    client.disconnect()
+
+
+if __name__ == "__main__":
+    main()
