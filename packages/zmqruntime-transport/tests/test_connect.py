@@ -145,6 +145,17 @@ def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> No
             client.shutdown_server()
 
 
+def test_a_refused_ping_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+    def answer(received: list[list[bytes]]) -> list[bytes]:
+        refusal = b'{"type":"error","status":"error","code":"internal","message":"not now"}'
+        return [*received[-1][:-1], make_pong() if len(received) == 1 else refusal]
+
+    with FakeServer(endpoint, answer), ZMQClient(config=config) as client:
+        assert client.config is config
+        with pytest.raises(TransportError, match="refused a ping request: not now"):
+            client.ping()
+
+
 # -- nobody is there -------------------------------------------------------------------------
 
 
@@ -190,6 +201,14 @@ def test_a_client_trusts_no_directory_into_which_others_could_put_a_server(
     runtime_dir.chmod(0o700)
     with client:
         assert client.ping().ready
+
+
+@ipc
+def test_a_directory_that_cannot_be_looked_at_is_told(runtime_dir: Path) -> None:
+    (runtime_dir / "file").write_text("")
+    client = ZMQClient(config=ZMQConfig(runtime_dir=runtime_dir / "file" / "x"))
+    with pytest.raises(EndpointError, match="cannot be looked at"):
+        client.connect()
 
 
 def test_an_address_that_is_none_is_told(config: ZMQConfig) -> None:

@@ -47,14 +47,20 @@ def identify(pong: PongReply) -> ProcessIdentity:
     return ProcessIdentity(pong.process.pid, pong.process.create_time)
 
 
+def kill(server: ProcessIdentity) -> None:
+    """End a server that a test launched, and see it end."""
+    if (process := server.find()) is not None:
+        kill_process_tree(process)
+    server.wait()
+
+
 @pytest.fixture
 def end_servers(config: ZMQConfig) -> Iterator[list[ProcessIdentity]]:
     """Servers that outlive their clients are to be put here; they do not outlive the test."""
     servers: list[ProcessIdentity] = []
     yield servers
     for server in servers:
-        kill_process_tree(server)
-        server.wait()
+        kill(server)
 
 
 def read_log(config: ZMQConfig) -> str:
@@ -116,7 +122,7 @@ def test_an_owned_server_that_ended_by_itself_needs_no_end(
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
     server = identify(client.connect())
-    kill_process_tree(server)
+    kill(server)
     client.disconnect()
     assert not server.is_running()
 
@@ -590,7 +596,7 @@ def test_a_server_that_ended_can_be_launched_again(
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
     with client:
         first = identify(client.ping())
-        kill_process_tree(first)
+        kill(first)
         with pytest.raises(ServerLost):
             client.ping()
     with client:

@@ -68,7 +68,6 @@ def test_another_process_with_the_same_pid_is_another_process() -> None:
     assert not predecessor.is_running()
     assert predecessor.find() is None
     predecessor.wait()
-    kill_process_tree(predecessor)
 
 
 def test_a_pid_that_nobody_has_is_no_process(child: subprocess.Popen[str]) -> None:
@@ -115,7 +114,7 @@ def test_a_process_is_ended_with_all_that_it_started(start_process: StartProcess
     parent = start_process("-c", FAMILY)
     assert parent.stdout is not None
     grandchild = ProcessIdentity.of(int(parent.stdout.readline()))
-    kill_process_tree(ProcessIdentity.of(parent.pid))
+    kill_process_tree(psutil.Process(parent.pid))
     assert parent.wait(PATIENCE_SECONDS) != 0
     eventually(lambda: not grandchild.is_running())
 
@@ -138,8 +137,37 @@ def test_orphans_in_its_process_group_are_ended_too(start_process: StartProcess)
     assert leader.stdout is not None
     orphan = ProcessIdentity.of(int(leader.stdout.readline()))
     eventually(lambda: orphan.pid not in [p.pid for p in psutil.Process(leader.pid).children(True)])
-    kill_process_tree(ProcessIdentity.of(leader.pid))
+    kill_process_tree(psutil.Process(leader.pid))
     eventually(lambda: not orphan.is_running())
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_one_that_ended(
+    child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = ProcessIdentity.of(child.pid)
+    found = identity.find()
+    child.kill()
+    child.wait(PATIENCE_SECONDS)
+    monkeypatch.setattr(ProcessIdentity, "find", lambda self: found)
+    assert not identity.is_running()
+    assert found is not None
+    kill_process_tree(found)
+
+
+@posix
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_a_group_that_is_empty_by_then_is_no_error(
+    start_process: StartProcess, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    def killpg(group: int, signum: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    leader = start_process("-c", f"import os; os.setsid(); {WAIT_FOR_INPUT}")
+    assert leader.stdout is not None
+    assert leader.stdout.readline() == "here\n"
+    kill_process_tree(psutil.Process(leader.pid))
+    assert leader.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 @posix
@@ -147,5 +175,5 @@ def test_the_group_of_a_process_that_leads_none_is_left_alone(
     start_process: StartProcess, child: subprocess.Popen[str]
 ) -> None:
     # The children of a test run share its group, of which this very process is a member.
-    kill_process_tree(ProcessIdentity.of(child.pid))
+    kill_process_tree(psutil.Process(child.pid))
     assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import zmq
 
 from zmqruntime.transport import EndpointError, TransportMode, ZMQClient, ZMQConfig, ZMQServer
 from zmqruntime.transport.resolve import resolve_endpoint
-from zmqruntime.transport.runtime_dir import default_runtime_dir
+from zmqruntime.transport.runtime_dir import (
+    default_log_dir,
+    default_runtime_dir,
+    make_private_dir,
+)
 
 
 def has_ipc(monkeypatch: pytest.MonkeyPatch, *, zeromq: bool, python: bool) -> None:
@@ -73,3 +78,15 @@ def test_sockets_live_in_the_platform_s_runtime_directory(
     # Without one, platformdirs warns; the caller has nothing to do about it.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert default_runtime_dir("zmqruntime").name == "zmqruntime"
+
+
+def test_logs_live_in_the_platform_s_log_directory() -> None:
+    assert "lab" in default_log_dir("lab").parts
+
+
+def test_where_users_have_no_numbers_their_profile_s_directories_are_their_own(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "geteuid", raising=False)
+    runtime_dir.chmod(0o777)
+    make_private_dir(runtime_dir)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+import psutil
 import pytest
 import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, eventually
@@ -135,7 +137,6 @@ def test_a_server_may_stop_itself(config: ZMQConfig, context: BareContext) -> No
 def test_stop_leaves_no_thread_no_handle_and_no_socket_file(
     config: ZMQConfig, runtime_dir: Path, context: BareContext
 ) -> None:
-    psutil = pytest.importorskip("psutil")
     me = psutil.Process()
     with ZMQServer(config=config) as server:
         pings(context, server.endpoint)
@@ -158,6 +159,20 @@ def test_a_shutdown_request_is_acknowledged_and_ends_the_server(
     assert (reply["type"], reply["mode"], reply["request_id"]) == ("shutdown_ack", "now", "bye")
     server.serve_forever()
     assert not server.running
+
+
+def test_a_server_that_does_not_end_in_time_is_ended_by_force(config: ZMQConfig) -> None:
+    class Stubborn(OpenServer):
+        def _make_session(self) -> ServerSession:
+            session = super()._make_session()
+            setattr(session, "shut_down", lambda mode: None)  # noqa: B010 - for one object
+            return session
+
+    server = Stubborn(config=config)
+    server.start()
+    server.stop(timeout=0.05)
+    assert not server.running
+    assert not list(server.endpoint.directory.glob("*.sock"))
 
 
 def test_serve_forever_starts_a_server_and_returns_when_it_was_stopped(
@@ -414,6 +429,30 @@ def test_the_process_that_holds_a_socket_file_is_named(
         ZMQServer(config=config).start()
 
 
+@ipc
+def test_a_holder_that_the_system_does_not_name_is_another_process(
+    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(kind: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", deny)
+    with pytest.raises(AddressInUse, match="is held by another process: stop it"):
+        ZMQServer(config=config).start()
+
+
+@ipc
+def test_a_socket_file_that_cannot_be_looked_at_is_left_alone(
+    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(self: socket.socket, address: str) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(socket.socket, "connect", deny)
+    with pytest.raises(EndpointError, match="cannot be looked at: not yours"):
+        ZMQServer(config=config).start()
+
+
 def test_a_second_server_on_one_port_is_refused_and_the_first_serves_on(
     server: OpenServer, context: BareContext
 ) -> None:
@@ -440,7 +479,6 @@ def test_a_server_whose_data_port_is_another_one_s_control_port_is_refused(
 def test_a_server_refuses_a_path_that_another_one_is_about_to_take(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:
-    filelock = pytest.importorskip("filelock")
     for path in endpoint.serve_lock_paths:
         with filelock.FileLock(path), pytest.raises(AddressInUse):
             ZMQServer(config=config).start()
@@ -461,7 +499,6 @@ def test_a_refused_server_can_be_started_when_the_port_is_free(server: OpenServe
 
 
 def listening_addresses(ports: tuple[int, int]) -> set[str]:
-    psutil = pytest.importorskip("psutil")
     return {
         connection.laddr.ip
         for connection in psutil.Process().net_connections("tcp")

@@ -12,7 +12,7 @@ import pytest
 import zmq
 from transport_peers import Json, OpenServer, RawPeer, eventually
 
-from zmqruntime.messages import ErrorCode, JsonObject, PingRequest, Request
+from zmqruntime.messages import DecodeError, ErrorCode, JsonObject, PingRequest, Request
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
@@ -350,6 +350,27 @@ def test_a_derived_session_answers_more_and_may_answer_later(
 
         server.in_loop(answer_all)
         assert [peer.receive()["request_id"] for _ in range(3)] == ["2", "1", "0"]
+
+
+def test_a_derived_session_may_find_more_wrong_with_a_request(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    class Strict(ServerSession):
+        def handle_request(self, request: Request, caller: Caller) -> None:
+            raise DecodeError(ErrorCode.INVALID_REQUEST, "not on Sundays")
+
+    class Server(OpenServer):
+        def _make_session(self) -> ServerSession:
+            self.session = Strict("Strict", "0", self.endpoint, self.config)
+            return self.session
+
+    with Server(config=config) as server:
+        peer = RawPeer(context, zmq.REQ, server.endpoint.control_address)
+        reply = peer.ask({"type": "ping", "request_id": "7"})
+        assert (reply["code"], reply["message"]) == ("invalid_request", "not on Sundays")
+        assert reply["request_id"] == "7"
+        assert not server.session.context.closed
+    assert server.session.context.closed
 
 
 def test_a_flood_from_one_peer_does_not_starve_another(

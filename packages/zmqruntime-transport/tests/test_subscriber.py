@@ -137,6 +137,16 @@ def test_disconnect_closes_the_subscribers(server: OpenServer) -> None:
     eventually(lambda: not server.session.registrations.anybody)
 
 
+def test_nobody_subscribes_to_a_connection_that_was_closed(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    client.connect()
+    connection = client._connection
+    assert connection is not None
+    client.disconnect()
+    with pytest.raises(NotConnected, match="was disconnected"):
+        connection.subscribe([b"x"], lambda topic, frame: None, ignore_connection)
+
+
 def test_disconnect_from_a_callback_is_refused_before_anything_is_closed(
     server: OpenServer,
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import zmq
 
@@ -93,7 +93,7 @@ class ControlClient:
             MessageError: the reply is none of this protocol's.
         """
         exchange = _Exchange([self._number(request) for request in requests])
-        for request, frame in exchange.unanswered():
+        for request, frame in exchange.unanswered:
             self._check_size(request, frame)
         drops = 0
         try:
@@ -106,7 +106,7 @@ class ControlClient:
                     return exchange.replies()
                 if outcome in _DROPS:
                     drops += 1
-                request, _ = next(exchange.unanswered())
+                request, _ = next(iter(exchange.unanswered))
                 if outcome is Outcome.FOREIGN:
                     raise self._failure(request, outcome)
                 if outcome not in _SILENCES:
@@ -137,7 +137,7 @@ class ControlClient:
         done = False
         until = deadline.within(patience)
         try:
-            for _, frame in exchange.unanswered():
+            for _, frame in exchange.unanswered:
                 channel.send(frame)
             while not exchange.done:
                 answer = channel.receive(until)
@@ -200,31 +200,30 @@ class _Exchange:
     """Requests under way together, and the replies that have come."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
-        if len({request.request_id for request in requests}) < len(requests):
+        self._pending = {request.request_id: (request, encode(request)) for request in requests}
+        if len(self._pending) < len(requests):
             raise ValueError("two requests have one request_id; leave it out to have them made")
-        self._requests = requests
-        self._frames = [encode(request) for request in requests]
+        self._order = tuple(self._pending)
         self._replies: dict[str | None, Reply] = {}
 
     @property
     def done(self) -> bool:
         """Whether every request has its reply."""
-        return len(self._replies) == len(self._requests)
+        return not self._pending
 
-    def unanswered(self) -> Iterator[tuple[Request, bytes]]:
-        """Yield the requests without a reply, each with its frame."""
-        for request, frame in zip(self._requests, self._frames, strict=True):
-            if request.request_id not in self._replies:
-                yield request, frame
+    @property
+    def unanswered(self) -> Collection[tuple[Request, bytes]]:
+        """The requests without a reply, each with its frame."""
+        return self._pending.values()
 
     def take(self, reply: Reply) -> None:
         """Take a reply; one to none of the requests is ignored."""
         request_id = reply.request_id
         if request_id is None:  # From a server that could not read the id, or keeps it.
-            request_id = next(self.unanswered())[0].request_id
-        if any(request.request_id == request_id for request in self._requests):
+            request_id = next(iter(self._pending))
+        if self._pending.pop(request_id, None) is not None:
             self._replies[request_id] = reply
 
     def replies(self) -> list[Reply]:
         """Return the replies in the order of the requests."""
-        return [self._replies[request.request_id] for request in self._requests]
+        return [self._replies[request_id] for request_id in self._order]

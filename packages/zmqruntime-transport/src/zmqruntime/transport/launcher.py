@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
@@ -148,8 +150,8 @@ class _LaunchedSubprocess(LaunchedServer):
         self._process = process
         self._log_path = log_path
         self._started_at_byte = started_at_byte
-        with contextlib.suppress(ProcessLookupError):
-            self._identity = ProcessIdentity.of(process.pid)
+        # Not reaped before `exit_code` or `wait` sees its end, so the pid is its own until then.
+        self._handle = psutil.Process(process.pid)
 
     def exit_code(self) -> int | None:
         return self._process.poll()
@@ -161,7 +163,7 @@ class _LaunchedSubprocess(LaunchedServer):
 
     def kill(self) -> None:
         if self._process.poll() is None:
-            kill_process_tree(self._identity)
+            kill_process_tree(self._handle)
             self._process.wait()
 
     def log_tail(self) -> str:

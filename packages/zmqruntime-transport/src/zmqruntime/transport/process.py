@@ -84,31 +84,24 @@ class ProcessIdentity:
                 os.close(fd)
 
 
-def kill_process_tree(identity: ProcessIdentity) -> None:
+def kill_process_tree(process: psutil.Process) -> None:
     """End a process of ours and all that it started, at once and for good.
 
     Descendants are found by parentage; on POSIX also by the process group that the process
-    leads, which holds those whose own parent has ended.
+    leads, which holds those whose own parent has ended. One that this user may not end, such
+    as one that runs as root, is left.
     """
-    process = identity.find()
-    if process is None:
-        return
     family = [process]
-    try:
-        leads_group = hasattr(os, "getpgid") and os.getpgid(identity.pid) == identity.pid
+    leads_group = False
+    with contextlib.suppress(psutil.Error, ProcessLookupError):
+        leads_group = hasattr(os, "getpgid") and os.getpgid(process.pid) == process.pid
         family += process.children(recursive=True)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        leads_group = False
     for member in family:
-        try:
+        with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
             member.kill()
-        except psutil.NoSuchProcess:
-            continue  # It ended by itself meanwhile, which is what we want.
     if leads_group:
-        try:
-            os.killpg(identity.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return  # Nobody is left in it (macOS says so with EPERM).
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody is left in it.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def describe_exit(exit_code: int) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "shutting_down",
     "snapshot_of",
     "snapshot_of_all",
+    "stopped_unasked",
     "timed_out",
     "unknown",
     "worker_died",
@@ -142,6 +143,13 @@ def shut_down_during() -> ExecutionErrorInfo:
     """Tell why a running execution was stopped unasked."""
     return ExecutionErrorInfo(
         kind=ErrorKind.INTERRUPTED, message="the server was shut down while it ran"
+    )
+
+
+def stopped_unasked() -> ExecutionErrorInfo:
+    """Tell of a worker that stopped a task for no reason of the server's."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.INTERRUPTED, message="the worker stopped the task, though nobody asked it to"
     )
 
 

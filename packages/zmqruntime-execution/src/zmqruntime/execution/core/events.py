@@ -29,6 +29,7 @@ __all__ = [
     "TaskReturned",
     "TaskStopped",
     "TimerDue",
+    "WorkerEvent",
     "WorkerExited",
     "WorkerReady",
 ]
@@ -120,16 +121,19 @@ class TaskStopped:
 class WorkerExited:
     """The worker is gone, asked or not.
 
-    ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any.
+    ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any;
+    ``last`` is what it told before it ended and nobody had read yet.
     """
 
     exit_code: int | None
     message: str = ""
+    last: tuple[WorkerEvent, ...] = ()
 
 
-RunnerEvent = (
-    WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskStopped | WorkerExited
-)
+WorkerEvent = WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskStopped
+"""What a worker tells while it lives."""
+
+RunnerEvent = WorkerEvent | WorkerExited
 """What a task runner tells."""
 
 Event = Submitted | StatusRequested | CancelRequested | ShutdownRequested | TimerDue | RunnerEvent

@@ -122,6 +122,11 @@ class Scheduler:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event and return what has to be done, in this order."""
+        self._take(event, now)
+        self._go_on(now)
+        return self._take_effects()
+
+    def _take(self, event: Event, now: Now) -> None:
         match event:
             case ProgressReported():
                 self._keep_progress(event, now)
@@ -141,8 +146,6 @@ class Scheduler:
                 self._on_worker_exit(event, now)
             case ShutdownRequested():
                 self._shut_down(event, now)
-        self._go_on(now)
-        return self._take_effects()
 
     # -- requests -------------------------------------------------------------------------
 
@@ -261,7 +264,8 @@ class Scheduler:
         if self._current.cancel_requested:
             self._end_current(ExecutionStatus.CANCELLED, now)
         else:
-            self._end_current(ExecutionStatus.FAILED, now, error=self._stop_error)
+            error = self._stop_error or answers.stopped_unasked()
+            self._end_current(ExecutionStatus.FAILED, now, error=error)
 
     def _end_current(
         self,
@@ -305,6 +309,8 @@ class Scheduler:
         self._effects.append(KillWorker())
 
     def _on_worker_exit(self, event: WorkerExited, now: Now) -> None:
+        for told in event.last:
+            self._take(told, now)
         delay = self._worker.exited()
         if delay is None:
             self._failure = answers.never_ready(event.exit_code, event.message)

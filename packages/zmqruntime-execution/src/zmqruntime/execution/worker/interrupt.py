@@ -34,6 +34,7 @@ class Interrupt:
         self.signum = signum
         self._running: str | None = None
         self._requested: str | None = None
+        self._ended: str | None = None
         self._shields = 0
         self._shield = _Shield(self)
         self._raised = False
@@ -54,12 +55,13 @@ class Interrupt:
         """Let `request` reach the task that runs inside, also one that was early."""
         self._raised = self._noticed = self.seen = False
         self._shields = 0
+        self._ended = None
         self._running = execution_id
         try:
             self._raise_if_due()
             yield
         finally:
-            self._running = None
+            self._running, self._ended = None, execution_id
             if self._requested == execution_id:
                 self._requested = None
                 self._tell_news()
@@ -70,6 +72,8 @@ class Interrupt:
         A server's assignment and its order to stop come by different sockets, in either
         order: what is told to stop before it runs never does.
         """
+        if execution_id == self._ended:
+            return False  # It came too late, and is not for another run of the same name.
         self._requested = execution_id
         if self._running != execution_id:
             return False

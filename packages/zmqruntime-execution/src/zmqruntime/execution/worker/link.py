@@ -20,10 +20,10 @@ import zmq
 
 from zmqruntime.execution.core.events import (
     ProgressReported,
-    RunnerEvent,
     TaskRaised,
     TaskReturned,
     TaskStopped,
+    WorkerEvent,
     WorkerExited,
     WorkerReady,
 )
@@ -80,6 +80,8 @@ class WorkerProcessRunner(TaskRunner):
         self._host = host
         self._link = host.context.socket(zmq.ROUTER)
         self._link.linger = 0
+        # On TCP a stranger may find the port; what he sends is dropped, and is not long.
+        self._link.maxmsgsize = host.max_message_bytes
         if host.endpoint.transport_mode is TransportMode.IPC:
             # Shorter than the data socket's path, so it fits where that one does.
             self._path = host.endpoint.data_path.with_suffix(".w")
@@ -114,12 +116,12 @@ class WorkerProcessRunner(TaskRunner):
         self._send(wire.COMMANDS, wire.INTERRUPT, execution_id)
 
     def kill_worker(self) -> None:
-        if self._worker is not None and self._worker.identity is not None:
-            kill_process_tree(self._worker.identity)
+        if self._worker is not None and self._worker.handle is not None:
+            kill_process_tree(self._worker.handle)
 
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
         worker = self._worker
-        return (worker.describe(execution_id),) if worker and worker.identity else ()
+        return (worker.describe(execution_id),) if worker and worker.handle else ()
 
     def close(self) -> None:
         worker = self._worker
@@ -131,9 +133,9 @@ class WorkerProcessRunner(TaskRunner):
                 worker.watcher.join(_STOP_SECONDS)
             if worker.watcher.is_alive():
                 worker.started.wait()
-                if worker.identity is not None:
-                    kill_process_tree(worker.identity)
-                worker.watcher.join()
+                if worker.handle is not None:
+                    kill_process_tree(worker.handle)
+                worker.watcher.join(_STOP_SECONDS)
         self._link.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
@@ -152,10 +154,7 @@ class WorkerProcessRunner(TaskRunner):
 
     def _take(self, frames: list[bytes]) -> bool:
         """Tell what one message of the worker says; return whether that was progress."""
-        worker = self._worker
-        if worker is None or not frames[0].startswith(worker.token) or len(frames) != 3:
-            return False  # A worker of before, or a stranger who found the port.
-        event = self._translate(worker, frames[1][:1], frames[1][1:].decode(), frames[2])
+        event = self._event(frames)
         if event is None:
             return False
         is_progress = isinstance(event, ProgressReported)
@@ -163,9 +162,15 @@ class WorkerProcessRunner(TaskRunner):
         self._host.emit(event)
         return is_progress
 
+    def _event(self, frames: list[bytes]) -> WorkerEvent | None:
+        worker = self._worker
+        if worker is None or not frames[0].startswith(worker.token) or len(frames) != 3:
+            return None  # A worker of before, or a stranger who found the port.
+        return self._translate(worker, frames[1][:1], frames[1][1:].decode(), frames[2])
+
     def _translate(
         self, worker: _WorkerProcess, kind: bytes, execution_id: str, payload: bytes
-    ) -> RunnerEvent | None:
+    ) -> WorkerEvent | None:
         match kind:
             case wire.PROGRESS:
                 return ProgressReported(execution_id, payload)
@@ -183,11 +188,11 @@ class WorkerProcessRunner(TaskRunner):
                 return WorkerReady() if worker.is_ready else None
 
     def _exited(self, worker: _WorkerProcess, exit_code: int | None) -> None:
-        for frames in drain(self._link, _BATCH):
-            self._take(frames)  # What it said before it ended comes before its end.
+        # What it said before it ended still counts.
+        last = [event for frames in drain(self._link, _BATCH) if (event := self._event(frames))]
         self._worker, self._busy = None, False
         _log.info("the worker process ended (%s)", exit_code)
-        self._host.emit(WorkerExited(exit_code, worker.last_words))
+        self._host.emit(WorkerExited(exit_code, worker.last_words, tuple(last)))
 
     # -- in the watcher's thread --------------------------------------------------------------
 
@@ -217,12 +222,11 @@ class _WorkerProcess:
     def __init__(self, process: BaseProcess, token: bytes) -> None:
         self.process = process
         self.token = token
-        self.identity: ProcessIdentity | None = None
+        self.handle: psutil.Process | None = None
         self.started = threading.Event()
         self.greetings: set[bytes] = set()
         self.last_words = ""
         self.watcher: threading.Thread | None = None
-        self._usage: psutil.Process | None = None
         self._sampled_at = float("-inf")
         self._sample: tuple[float | None, int | None] = (None, None)
 
@@ -234,43 +238,43 @@ class _WorkerProcess:
     def note_started(self) -> None:
         assert self.process.pid is not None
         try:
-            self.identity = ProcessIdentity.of(self.process.pid)
-            self._usage = psutil.Process(self.process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
+            self.handle = psutil.Process(self.process.pid)
+        except psutil.NoSuchProcess:
             return  # It has ended at once; its exit code tells why.
         finally:
             self.started.set()
 
     def await_end(self) -> None:
         """Block until it has ended, and end the processes that it has left behind."""
-        if self.identity is not None and hasattr(os, "killpg"):
-            if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
-                os.waitid(os.P_PID, self.identity.pid, os.WEXITED | os.WNOWAIT)
-            else:
-                self.process.join()
+        if self.handle is not None and hasattr(os, "killpg"):
+            # Somebody else in this process may reap it: `multiprocessing.active_children` does.
+            with contextlib.suppress(ChildProcessError):
+                if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
+                    os.waitid(os.P_PID, self.handle.pid, os.WEXITED | os.WNOWAIT)
+                else:
+                    self.process.join()
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.identity.pid, signal.SIGKILL)
+                os.killpg(self.handle.pid, signal.SIGKILL)
         self.process.join()
 
     def describe(self, execution_id: str | None) -> WorkerInfo:
-        assert self.identity is not None
+        assert self.handle is not None
         now = time.monotonic()
         if now - self._sampled_at >= _SAMPLE_SECONDS:  # A look costs more than a whole ping.
             self._sampled_at = now
             self._sample = self._look()
         cpu_percent, memory_bytes = self._sample
         return WorkerInfo(
-            pid=self.identity.pid,
+            pid=self.handle.pid,
             cpu_percent=cpu_percent,
             memory_bytes=memory_bytes,
             execution_id=execution_id,
         )
 
     def _look(self) -> tuple[float | None, int | None]:
-        if self._usage is None:
-            return None, None
+        assert self.handle is not None
         try:
-            with self._usage.oneshot():
-                return self._usage.cpu_percent(), self._usage.memory_info().rss
-        except psutil.NoSuchProcess:
+            with self.handle.oneshot():
+                return self.handle.cpu_percent(), self.handle.memory_info().rss
+        except psutil.Error:
             return None, None

@@ -156,15 +156,17 @@ def _end_with(server: ProcessIdentity) -> None:
 
     def watch() -> None:
         server.wait()
-        _end_children()
-        if hasattr(os, "killpg"):
-            os.killpg(0, signal.SIGKILL)  # Those too whose own parent has ended, and this one.
-        os._exit(1)
+        try:
+            _end_children()
+            if hasattr(os, "killpg"):
+                os.killpg(0, signal.SIGKILL)  # Those too whose own parent has ended, and this one.
+        finally:
+            os._exit(1)
 
     threading.Thread(target=watch, name="zmqruntime-server-watch", daemon=True).start()
 
 
 def _end_children() -> None:
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
             child.kill()

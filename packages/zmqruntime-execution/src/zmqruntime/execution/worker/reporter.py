@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Any, Protocol, SupportsFloat, SupportsIndex
 
 import zmq
-from pydantic_core import to_json
 
 from zmqruntime.execution.worker.wire import PROGRESS, REPORTS
 from zmqruntime.messages import JsonObject, encode_json
@@ -19,6 +19,7 @@ from zmqruntime.messages import JsonObject, encode_json
 __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progress"]
 
 _LINGER_MS = 2000
+_FLUSH_PRIORITY = 10
 
 _Send = Callable[[bytes], None]
 
@@ -85,6 +86,8 @@ class ServerReportLink:
         link.linger = _LINGER_MS
         link.routing_id = self.token + REPORTS + os.urandom(8)
         link.connect(self.address)
+        # A child of multiprocessing ends without Python's own exit, which would flush the link.
+        Finalize(None, context.destroy, exitpriority=_FLUSH_PRIORITY)
         lock, head = threading.Lock(), PROGRESS + self.execution_id.encode()
 
         def send(body: bytes) -> None:
@@ -106,34 +109,39 @@ def encode_progress(
     Raises:
         TypeError: a field has the wrong type.
         ValueError: a number is not finite.
-        DecodeError: ``data`` is not JSON; the error names the part.
+        DecodeError: ``data`` is not JSON, or a number is too long; the error names the part.
     """
     done, whole = _number("completed", completed), _number("total", total)
-    fields = {
+    fields: dict[str, object] = {
         "phase": _text("phase", phase),
         "completed": done,
         "total": whole,
         "percent": _percent(done, whole),
         "message": _text("message", message),
     }
-    body = to_json(fields)
-    if data is None:
-        return body
-    if not isinstance(data, dict):
-        raise TypeError(f"progress data must be a dict, not {type(data).__name__}")
-    return body[:-1] + b',"data":' + encode_json(data, "data") + b"}"
+    if data is not None:
+        if not isinstance(data, dict):
+            raise TypeError(f"progress data must be a dict, not {type(data).__name__}")
+        fields["data"] = data
+    return encode_json(fields, "progress")
 
 
 def _percent(completed: int | float | None, total: int | float | None) -> float | None:
     if completed is None or not total:
         return None
-    return min(100.0, max(0.0, 100.0 * completed / total))
+    try:
+        return min(100.0, max(0.0, 100.0 * completed / total))
+    except OverflowError:
+        return None  # Numbers beyond what a float holds; they go out as they are.
 
 
 def _text(name: str, value: str | None) -> str | None:
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return None
+    if not isinstance(value, str):
         raise TypeError(f"progress {name} must be a str, not {type(value).__name__}")
-    return value
+    # A file's name may hold what UTF-8 cannot write; that is no reason to fail a task.
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def _number(name: str, value: SupportsFloat | None) -> int | float | None:

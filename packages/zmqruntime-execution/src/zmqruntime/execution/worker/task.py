@@ -14,7 +14,6 @@ from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionErrorInfo,
     JsonValue,
-    MessageError,
     encode_json,
 )
 
@@ -80,8 +79,10 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
 def _encode_result(result: object, limit: int) -> bytes | ExecutionErrorInfo:
     try:
         encoded = encode_json(result, "result")
-    except MessageError as error:
-        return ExecutionErrorInfo(kind=ErrorKind.UNSERIALIZABLE_RESULT, message=str(error))
+    except Exception as error:  # noqa: BLE001 - what an application returns may do anything
+        return ExecutionErrorInfo(
+            kind=ErrorKind.UNSERIALIZABLE_RESULT, message=_writable(_words_of(error))
+        )
     if len(encoded) > limit:
         return ExecutionErrorInfo(
             kind=ErrorKind.RESULT_TOO_LARGE,

@@ -1,0 +1,219 @@
+"""A scheduler driven by hand: no socket, no thread, and a clock that a test moves."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.core.effects import (
+    AssignTask,
+    Effect,
+    Exit,
+    InterruptTask,
+    KillWorker,
+    Publish,
+    Reply,
+    StartWorker,
+)
+from zmqruntime.execution.core.events import (
+    CancelRequested,
+    Event,
+    ProgressReported,
+    ShutdownRequested,
+    StatusRequested,
+    Submitted,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+    TimerDue,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine
+from zmqruntime.messages import (
+    AcceptedReply,
+    CancelRequest,
+    ErrorKind,
+    ErrorReply,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionRecord,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    OkReply,
+    ProgressEvent,
+    ShutdownMode,
+    StateEvent,
+    StatusRequest,
+    decode_event,
+)
+from zmqruntime.messages import Reply as ReplyMessage
+from zmqruntime.transport import Caller
+
+__all__ = ["START", "Done", "Driver", "caller", "error", "request"]
+
+_T = TypeVar("_T")
+
+START = Now(wall=1_700_000_000.0, monotonic=50.0)
+
+_numbers = itertools.count(1)
+
+
+def request(execution_id: str | None = None, **fields: Any) -> ExecuteRequest:
+    fields.setdefault("client_id", "lab")
+    fields.setdefault("task", {})
+    return ExecuteRequest(execution_id=execution_id, **fields)
+
+
+def caller() -> Caller:
+    """Return a caller that is no other."""
+    number = next(_numbers)
+    return Caller((b"peer", b""), f"request-{number}", number)
+
+
+def error(message: str = "it broke") -> ExecutionErrorInfo:
+    return ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message, type="ValueError")
+
+
+@dataclass(frozen=True)
+class Done:
+    """The effects of one event, sorted by kind."""
+
+    effects: list[Effect]
+
+    def of(self, kind: type[_T]) -> list[_T]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    @property
+    def replies(self) -> list[ReplyMessage]:
+        return [effect.message for effect in self.of(Reply)]
+
+    @property
+    def answered(self) -> list[Caller]:
+        return [effect.caller for effect in self.of(Reply)]
+
+    @property
+    def events(self) -> list[ProgressEvent | StateEvent]:
+        return [decode_event(effect.event) for effect in self.of(Publish)]
+
+    @property
+    def states(self) -> list[tuple[str, ExecutionStatus]]:
+        return [(e.execution_id, e.status) for e in self.events if isinstance(e, StateEvent)]
+
+    @property
+    def assigned(self) -> list[str]:
+        return [effect.execution_id for effect in self.of(AssignTask)]
+
+    @property
+    def interrupted(self) -> list[str]:
+        return [effect.execution_id for effect in self.of(InterruptTask)]
+
+    @property
+    def kills(self) -> bool:
+        return bool(self.of(KillWorker))
+
+    @property
+    def starts_worker(self) -> bool:
+        return bool(self.of(StartWorker))
+
+    @property
+    def exits(self) -> bool:
+        return bool(self.of(Exit))
+
+    @property
+    def refusal(self) -> ErrorReply:
+        """The one reply there is: an error."""
+        return self.reply(ErrorReply)
+
+    def reply(self, kind: type[_T]) -> _T:
+        """Return the one reply there is."""
+        (message,) = self.replies
+        assert isinstance(message, kind), message
+        return message
+
+
+class Driver:
+    """A scheduler whose first worker is ready, unless the test wants it otherwise."""
+
+    def __init__(self, *, ready: bool = True, history_limit: int = 1000, **options: Any) -> None:
+        self.now = START
+        self.scheduler = Scheduler(InMemoryLifecycleEngine(history_limit), **options)
+        self.started = Done(self.scheduler.start())
+        if ready:
+            self.worker_ready()
+
+    def do(self, event: Event) -> Done:
+        return Done(self.scheduler.handle(event, self.now))
+
+    # -- what clients ask -------------------------------------------------------------------
+
+    def submit(self, execution_id: str | None, **fields: Any) -> Done:
+        return self.do(Submitted(request(execution_id, **fields), caller()))
+
+    def accept(self, *execution_ids: str, **fields: Any) -> None:
+        for execution_id in execution_ids:
+            done = self.submit(execution_id, **fields)
+            assert done.reply(AcceptedReply).execution_id == execution_id
+
+    def refuse(self, execution_id: str | None, **fields: Any) -> ErrorReply:
+        done = self.submit(execution_id, **fields)
+        assert not done.events
+        return done.refusal
+
+    def cancel(self, execution_id: str) -> Done:
+        return self.do(CancelRequested(CancelRequest(execution_id=execution_id), caller()))
+
+    def cancelled(self, execution_id: str) -> ExecutionStatus | None:
+        """Cancel it and return the status that the reply tells."""
+        return self.cancel(execution_id).reply(OkReply).execution_status
+
+    def ask(self, execution_id: str | None = None, **fields: Any) -> Done:
+        fields = {"execution_id": execution_id} | fields
+        return self.do(StatusRequested(StatusRequest(**fields), caller()))
+
+    def record(self, execution_id: str) -> ExecutionRecord:
+        record = self.ask(execution_id).reply(ExecutionStatusSnapshot).execution
+        assert record is not None
+        return record
+
+    def hold(self, execution_id: str, seconds: float) -> Caller:
+        """Ask with a wait and return who waits."""
+        who = caller()
+        asked = StatusRequest(execution_id=execution_id, wait_seconds=seconds)
+        assert not self.do(StatusRequested(asked, who)).effects
+        return who
+
+    def shut_down(self, mode: ShutdownMode, *, forced: bool = False) -> Done:
+        return self.do(ShutdownRequested(mode, forced=forced))
+
+    # -- what the worker tells ----------------------------------------------------------------
+
+    def worker_ready(self) -> Done:
+        return self.do(WorkerReady())
+
+    def worker_exits(self, exit_code: int | None = 1, message: str = "") -> Done:
+        return self.do(WorkerExited(exit_code, message))
+
+    def progress(self, execution_id: str, body: bytes = b'{"completed":1}') -> Done:
+        return self.do(ProgressReported(execution_id, body))
+
+    def returns(self, execution_id: str, result: bytes = b"null") -> Done:
+        return self.do(TaskReturned(execution_id, result))
+
+    def raises(self, execution_id: str, message: str = "it broke") -> Done:
+        return self.do(TaskRaised(execution_id, error(message)))
+
+    def stops(self, execution_id: str) -> Done:
+        return self.do(TaskStopped(execution_id))
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> Done:
+        """Let time pass, and tell when a deadline has come."""
+        self.now = Now(self.now.wall + seconds, self.now.monotonic + seconds)
+        deadline = self.scheduler.next_deadline
+        if deadline is None or deadline > self.now.monotonic:
+            return Done([])
+        return self.do(TimerDue())

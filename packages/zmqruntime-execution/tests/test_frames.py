@@ -1,0 +1,92 @@
+"""Events composed as bytes are what the models would have encoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driving import request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zmqruntime.execution.core.frames import compose_progress_event, compose_state_event
+from zmqruntime.execution.lifecycle import Execution
+from zmqruntime.execution.worker.reporter import encode_progress
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    ProgressEvent,
+    StateEvent,
+    decode_event,
+    decode_json,
+    encode,
+)
+
+ids = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
+times = st.floats(0, 1e11, allow_nan=False)
+numbers = st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.none() | st.text(max_size=20)
+data = st.none() | st.dictionaries(
+    st.text(max_size=5), st.recursive(st.none() | st.integers() | st.text(), st.lists), max_size=3
+)
+
+
+@given(
+    execution_id=ids,
+    sequence=st.integers(1, 10**12),
+    timestamp=times,
+    completed=numbers,
+    total=numbers,
+    phase=texts,
+    message=texts,
+    data=data,
+)
+def test_a_progress_event_is_what_its_model_encodes(
+    execution_id: str, sequence: int, timestamp: float, data: Any, **told: Any
+) -> None:
+    body = encode_progress(data=data, **told)
+    event = decode_event(compose_progress_event(execution_id, sequence, timestamp, body))
+    assert isinstance(event, ProgressEvent)
+    assert (event.execution_id, event.sequence) == (execution_id, sequence)
+    assert event.timestamp == timestamp
+    assert event.data == data
+    for name, value in told.items():
+        assert getattr(event, name) == value
+    # Nothing more and nothing else than the model knows.
+    frame = compose_progress_event(execution_id, sequence, timestamp, body)
+    assert decode_json(encode(event)) == {"data": None} | decode_json(frame)
+
+
+@given(
+    execution_id=ids,
+    sequence=st.integers(1, 10**12),
+    status=st.sampled_from(ExecutionStatus),
+    moments=st.tuples(times, times, st.none() | times, st.none() | times),
+    message=texts,
+)
+def test_a_state_event_is_what_its_model_encodes(
+    execution_id: str,
+    sequence: int,
+    status: ExecutionStatus,
+    moments: tuple[float, float, float | None, float | None],
+    message: str | None,
+) -> None:
+    timestamp, submitted_at, started_at, finished_at = moments
+    execution = Execution.from_request(request(execution_id), 0, submitted_at)
+    execution.status = status
+    execution.started_at, execution.finished_at = started_at, finished_at
+    if message is not None:
+        execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
+    frame = compose_state_event(execution, sequence, timestamp)
+    event = decode_event(frame)
+    assert event == StateEvent(
+        execution_id=execution_id,
+        sequence=sequence,
+        timestamp=timestamp,
+        status=status,
+        submitted_at=submitted_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        error=execution.error,
+    )
+    assert decode_json(encode(event)) == decode_json(frame)

@@ -1,0 +1,106 @@
+"""What a task reports or returns may be anything: it fails that task at most, never the server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from zmqruntime.execution import ExecutionContext, InMemoryLifecycleEngine, ProgressReporter
+from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.core.effects import AssignTask
+from zmqruntime.execution.core.events import (
+    ProgressReported,
+    Submitted,
+    TaskRaised,
+    TaskReturned,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.execution.core.frames import compose_progress_event
+from zmqruntime.execution.worker.interrupt import Interrupt
+from zmqruntime.execution.worker.reporter import encode_progress
+from zmqruntime.execution.worker.task import run_task
+from zmqruntime.messages import (
+    DecodeError,
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionStatus,
+    ProgressEvent,
+    decode_event,
+)
+from zmqruntime.transport import Caller
+
+NOW = Now(1.0, 1.0)
+
+
+def decoded(body: bytes) -> ProgressEvent:
+    event = decode_event(compose_progress_event("x", 1, 1.0, body))
+    assert isinstance(event, ProgressEvent)
+    return event
+
+
+def test_a_number_that_no_peer_could_read_is_refused_where_it_is_reported() -> None:
+    with pytest.raises(DecodeError, match=r"progress\.completed"):
+        encode_progress(completed=10**4400)
+
+
+def test_numbers_beyond_a_float_are_reported_without_a_percentage() -> None:
+    event = decoded(encode_progress(completed=10**400, total=3))
+    assert event.completed == 10**400
+    assert event.percent is None
+
+
+def test_a_file_name_that_is_not_utf8_does_not_fail_the_task_that_reports_it() -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert decoded(encode_progress(message=name, phase=name)).message == "caf\\udce9"
+
+
+class Growing(dict[str, int]):
+    """A dict that changes while it is read."""
+
+    def items(self) -> Iterator[tuple[str, int]]:  # type: ignore[override]
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_a_result_that_cannot_even_be_looked_at_fails_its_execution_by_name() -> None:
+    class Task:
+        def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> object:
+            return Growing(a=1)
+
+    interrupt = Interrupt()
+    request = ExecuteRequest(task={}, client_id="c", execution_id="x")
+    context = ExecutionContext(request, ProgressReporter(None, lambda body: None), interrupt)  # type: ignore[arg-type]
+    outcome = run_task(Task(), request, context, interrupt, 1 << 20)  # type: ignore[arg-type]
+    assert isinstance(outcome, TaskRaised)
+    assert outcome.error.kind is ErrorKind.UNSERIALIZABLE_RESULT
+    assert "changed size" in outcome.error.message
+
+
+def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_more() -> None:
+    scheduler = Scheduler(InMemoryLifecycleEngine())
+    scheduler.start()
+    scheduler.handle(WorkerReady(), NOW)
+    for name in ("first", "second"):
+        request = ExecuteRequest(task={}, client_id="c", execution_id=name)
+        scheduler.handle(Submitted(request, Caller((b"", b""))), NOW)
+    last = (ProgressReported("first", b'{"phase":"end"}'), TaskReturned("first", b"1"))
+    effects = scheduler.handle(WorkerExited(-11, last=last), NOW)
+    first, second = scheduler.engine.get("first"), scheduler.engine.get("second")
+    assert first is not None
+    assert second is not None
+    assert first.status is ExecutionStatus.COMPLETE
+    assert second.status is ExecutionStatus.QUEUED
+    assert not any(isinstance(effect, AssignTask) for effect in effects)
+
+
+def test_an_order_to_stop_that_comes_too_late_does_not_stop_the_next_run_of_that_name() -> None:
+    interrupt = Interrupt()
+    with interrupt.armed("x"):
+        pass
+    late = threading.Thread(target=interrupt.request, args=("x",))
+    late.start()
+    late.join()
+    with interrupt.armed("x"):
+        assert not interrupt.requested

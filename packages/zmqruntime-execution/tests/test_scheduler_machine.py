@@ -1,0 +1,580 @@
+"""Whatever happens, in whatever order, the scheduler keeps its promises.
+
+hypothesis plays clients, worker and clock, beside a model that says in the fewest words what
+should come of it. Promised are: each accepted execution has one terminal event, its last, and
+numbers without a gap; the order of arrival is kept and never two run; every request is answered
+once, a held one by the end; nothing that is due is late; after the end nothing is owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from driving import START, caller, error, request
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.core.effects import (
+    AssignTask,
+    Effect,
+    Exit,
+    InterruptTask,
+    KillWorker,
+    Publish,
+    Reply,
+    StartWorker,
+)
+from zmqruntime.execution.core.events import (
+    CancelRequested,
+    Event,
+    ProgressReported,
+    ShutdownRequested,
+    StatusRequested,
+    Submitted,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+    TimerDue,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine
+from zmqruntime.messages import (
+    AcceptedReply,
+    CancelRequest,
+    ErrorCode,
+    ErrorKind,
+    ErrorReply,
+    ExecuteRequest,
+    ExecutionRecord,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    OkReply,
+    ShutdownMode,
+    StateEvent,
+    StatusRequest,
+    decode_event,
+    decode_request,
+)
+from zmqruntime.messages import Reply as ReplyMessage
+from zmqruntime.transport import Caller
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+DRAIN, NOW = ShutdownMode.DRAIN, ShutdownMode.NOW
+
+GRACE = 5.0
+MAX_QUEUED = 2
+HISTORY = 2
+
+names = st.sampled_from([*"abcd"])
+tasks = st.sampled_from([{"x": 1}, {"x": 1}, {"x": 2}])
+# Ends are rare, as in life: most of what can happen happens long before.
+rarely = st.sampled_from([False] * 5 + [True])
+
+
+class Life:
+    """One execution, as the model knows it."""
+
+    def __init__(self, asked: ExecuteRequest) -> None:
+        self.asked = asked
+        self.status = QUEUED
+        self.kind: ErrorKind | None = None
+        self.result: object = None
+        self.reports = 0
+        self.stop: ErrorKind | str | None = None  # why it was told to stop, "cancel" or a kind
+        self.time_is_up: float | None = None
+        self.grace_is_up: float | None = None
+        self.events: list[Any] = []
+
+
+class Clients(RuleBasedStateMachine):
+    """The scheduler between its clients, its worker and the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.begin()
+        self.worker_gets_ready()
+
+    def begin(self) -> None:
+        self.scheduler = Scheduler(
+            InMemoryLifecycleEngine(HISTORY),
+            max_queued=MAX_QUEUED,
+            cancel_grace_seconds=GRACE,
+            make_id=self.make_name,
+        )
+        # The model.
+        self.names_made = 0
+        self.to_interrupt: list[str] = []
+        self.lives: dict[str, Life] = {}
+        self.queue: list[str] = []
+        self.current: str | None = None
+        self.ended: list[str] = []  # kept in history, the oldest first
+        self.worker = "absent"
+        self.was_ready = False
+        self.failed_starts = 0
+        self.restart_at: float | None = None
+        self.shutdown: ShutdownMode | None = None
+        self.exited = False
+        # What was seen.
+        self.owed: dict[Caller, Callable[[ReplyMessage], None] | None] = {}
+        self.held: dict[Caller, tuple[str, float]] = {}
+        self.exits: list[Exit] = []
+        self.seen: list[Effect] = []
+        self.take(self.scheduler.start())
+        assert self.seen == [StartWorker()]
+
+    # -- the world ------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> None:
+        self.take(self.scheduler.handle(event, self.now))
+
+    def take(self, effects: list[Effect]) -> None:
+        """Perform the effects, and note how each promise stands."""
+        self.seen = effects
+        for effect in effects:
+            assert not self.exits, f"{effect} after the end"
+            match effect:
+                case Reply():
+                    assert effect.caller in self.owed, "an answer that nobody is owed"
+                    check = self.owed.pop(effect.caller)
+                    self.held.pop(effect.caller, None)
+                    if check is not None:
+                        check(effect.message)
+                case Publish():
+                    self.publish(effect)
+                case StartWorker():
+                    assert self.worker == "absent"
+                    self.worker, self.restart_at = "starting", None
+                case AssignTask():
+                    assert self.worker == "idle"
+                    self.worker = "busy"
+                case KillWorker():
+                    assert self.worker in ("busy", "ending")
+                    self.worker = "ending"
+                case Exit():
+                    self.exits.append(effect)
+
+    def publish(self, effect: Publish) -> None:
+        event = decode_event(effect.event)
+        life = self.lives[event.execution_id]
+        assert effect.topic == f"{life.asked.client_id}/{event.execution_id}".encode()
+        assert not any(is_terminal(e) for e in life.events), "an event after the last"
+        life.events.append(event)
+        assert event.sequence == len(life.events)
+        assert event.timestamp == self.now.wall
+
+    def ask(self, check: Callable[[ReplyMessage], None] | None = None) -> Caller:
+        who = caller()
+        self.owed[who] = check
+        return who
+
+    def make_name(self) -> str:
+        self.names_made += 1
+        return f"made-{self.names_made}"
+
+    def assigned(self) -> list[AssignTask]:
+        return [effect for effect in self.seen if isinstance(effect, AssignTask)]
+
+    @precondition(lambda self: self.exited)
+    @rule()
+    def the_next_server_begins(self) -> None:
+        self.begin()
+
+    # -- the model ------------------------------------------------------------------------------
+
+    def end(self, name: str, status: ExecutionStatus, kind: ErrorKind | None = None) -> None:
+        life = self.lives[name]
+        life.status, life.kind = status, kind
+        if name == self.current:
+            self.current = None
+        else:
+            self.queue.remove(name)
+        self.ended.append(name)
+        del self.ended[:-HISTORY]
+
+    def end_current(self, status: ExecutionStatus, kind: ErrorKind | None = None) -> None:
+        assert self.current is not None
+        self.end(self.current, status, kind)
+
+    def end_stopped(self) -> None:
+        assert self.current is not None
+        stop = self.lives[self.current].stop
+        if stop == "cancel":
+            self.end_current(CANCELLED)
+        else:
+            assert isinstance(stop, ErrorKind)
+            self.end_current(FAILED, stop)
+
+    def stop_current(self, why: ErrorKind | str) -> None:
+        assert self.current is not None
+        life = self.lives[self.current]
+        life.stop = why
+        life.grace_is_up = self.now.monotonic + GRACE
+        self.to_interrupt.append(self.current)
+
+    def settle(self) -> None:
+        """Compare what was done with what the model would have done next."""
+        interrupted = [e.execution_id for e in self.seen if isinstance(e, InterruptTask)]
+        assert interrupted == self.to_interrupt
+        self.to_interrupt = []
+        expected: list[str] = []
+        # `take` has moved the worker to busy if one was assigned.
+        idle = self.worker == "idle" or bool(self.assigned())
+        if self.current is None and self.queue and idle:
+            self.current = self.queue.pop(0)
+            life = self.lives[self.current]
+            life.status = RUNNING
+            if life.asked.timeout_seconds is not None:
+                life.time_is_up = self.now.monotonic + life.asked.timeout_seconds
+            expected = [self.current]
+        assert [effect.execution_id for effect in self.assigned()] == expected
+        for effect in self.assigned():
+            asked = decode_request(effect.request)
+            assert asked == self.lives[effect.execution_id].asked
+        if self.shutdown is not None and self.current is None and not self.queue:
+            self.exited = True
+
+    def known(self, name: str) -> Life | None:
+        if name in self.queue or name == self.current or name in self.ended:
+            return self.lives[name]
+        return None
+
+    def place(self, name: str) -> int | None:
+        return self.queue.index(name) + 1 if name in self.queue else None
+
+    # -- what clients do ------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.exited)
+    @rule(
+        name=names | st.none(),
+        task=tasks,
+        timeout=st.sampled_from([None, 3.0]),
+        client=st.sampled_from(["lab", "desk"]),
+    )
+    def submit(self, name: str | None, task: dict[str, Any], timeout: Any, client: str) -> None:
+        asked = request(name, task=task, timeout_seconds=timeout, client_id=client)
+        name = name or f"made-{self.names_made + 1}"
+        life = self.known(name)
+        refusal = None
+        if life is not None:
+            refusal = None if asked == life.asked else ErrorCode.CONFLICT
+        elif self.shutdown is not None:
+            refusal = ErrorCode.SHUTTING_DOWN
+        elif len(self.queue) >= MAX_QUEUED:
+            refusal = ErrorCode.QUEUE_FULL
+        else:
+            self.lives[name] = Life(asked.model_copy(update={"execution_id": name}))
+            self.queue.append(name)
+        replies: list[ReplyMessage] = []
+        self.handle(Submitted(asked, self.ask(replies.append)))
+        (reply,) = replies
+        if refusal is not None:
+            assert isinstance(reply, ErrorReply)
+            assert reply.code is refusal
+        else:
+            assert isinstance(reply, AcceptedReply)
+            assert (reply.execution_id, reply.duplicate) == (name, life is not None)
+            assert reply.queue_position == self.place(name)
+        self.settle()
+
+    @precondition(lambda self: not self.exited)
+    @rule(name=names)
+    def cancel(self, name: str) -> None:
+        life = self.known(name)
+        replies: list[ReplyMessage] = []
+        who = self.ask(replies.append)
+        if life is not None and life.status is QUEUED:
+            self.end(name, CANCELLED)
+        elif life is not None and life.status is RUNNING and life.stop != "cancel":
+            self.stop_current("cancel")
+        self.handle(CancelRequested(CancelRequest(execution_id=name), who))
+        (reply,) = replies
+        if life is None:
+            assert isinstance(reply, ErrorReply)
+            assert reply.code is ErrorCode.UNKNOWN_EXECUTION
+        elif life.status in (COMPLETE, FAILED):
+            assert isinstance(reply, ErrorReply)
+            assert reply.code is ErrorCode.CONFLICT
+        else:
+            assert isinstance(reply, OkReply)
+            assert reply.execution_status is life.status
+        self.settle()
+
+    @precondition(lambda self: not self.exited and self.current is not None)
+    @rule()
+    def cancel_what_runs(self) -> None:
+        assert self.current is not None
+        self.cancel(self.current)
+
+    @precondition(lambda self: not self.exited)
+    @rule(name=names, wait=st.sampled_from([0.0, 2.0, 60.0]))
+    def status(self, name: str, wait: float) -> None:
+        life = self.known(name)
+
+        def check(reply: ReplyMessage) -> None:
+            if life is None:
+                assert isinstance(reply, ErrorReply)
+                assert reply.code is ErrorCode.UNKNOWN_EXECUTION
+                return
+            assert isinstance(reply, ExecutionStatusSnapshot)
+            assert reply.execution is not None
+            answers.append(reply.execution)
+
+        answers: list[ExecutionRecord] = []
+        who = self.ask(check)
+        if life is not None and wait and not life.status.is_terminal:
+            self.held[who] = (name, self.now.monotonic + wait)
+        self.handle(StatusRequested(StatusRequest(execution_id=name, wait_seconds=wait), who))
+        for record in answers:
+            assert life is not None
+            self.check_record(name, record)
+        self.settle()
+
+    def check_record(self, name: str, record: ExecutionRecord) -> None:
+        life = self.lives[name]
+        assert record.status is life.status
+        assert record.queue_position == self.place(name)
+        assert record.result == life.result
+        assert (record.error and record.error.kind) == life.kind
+        assert (record.progress is not None) is bool(life.reports)
+        if record.progress is not None:
+            assert record.progress.completed == life.reports
+
+    @precondition(lambda self: not self.exited)
+    @rule(limit=st.integers(0, 3))
+    def page_through_the_queue(self, limit: int) -> None:
+        listed: list[str] = []
+        cursor = None
+        while True:
+            pages: list[ReplyMessage] = []
+            asked = StatusRequest(limit=limit, cursor=cursor)
+            self.handle(StatusRequested(asked, self.ask(pages.append)))
+            (page,) = pages
+            assert isinstance(page, ExecutionStatusSnapshot)
+            listed += [info.execution_id for info in page.queued_executions]
+            if (cursor := page.cursor) is None:
+                break
+        assert listed == (self.queue if limit else [])
+        assert [i.execution_id for i in page.running_executions] == (
+            [self.current] if self.current else []
+        )
+        self.settle()
+
+    @precondition(lambda self: not self.exited)
+    @rule(really=rarely, mode=st.sampled_from(ShutdownMode), forced=st.booleans())
+    def shut_down(self, really: bool, mode: ShutdownMode, forced: bool) -> None:
+        if not really:
+            return
+        forced = forced and mode is NOW
+        if self.shutdown is not NOW:
+            self.shutdown = mode
+        if mode is NOW:
+            self.cancel_queue()
+            if self.current is not None:
+                if self.lives[self.current].stop is None:
+                    self.stop_current(ErrorKind.INTERRUPTED)
+                if forced:
+                    self.end_stopped()
+        self.handle(ShutdownRequested(mode, forced=forced))
+        self.settle()
+
+    def cancel_queue(self) -> None:
+        for name in list(self.queue):
+            self.end(name, CANCELLED, ErrorKind.INTERRUPTED)
+
+    # -- what the worker does -------------------------------------------------------------------
+
+    @precondition(lambda self: not self.exited and self.worker == "starting")
+    @rule()
+    def worker_gets_ready(self) -> None:
+        self.worker, self.was_ready, self.failed_starts = "idle", True, 0
+        self.handle(WorkerReady())
+        self.settle()
+
+    @precondition(lambda self: not self.exited)
+    @rule(name=names)
+    def somebody_reports(self, name: str) -> None:
+        """Most often a process that a task left behind."""
+        self.report(name)
+
+    @precondition(lambda self: not self.exited and self.current is not None)
+    @rule()
+    def task_reports(self) -> None:
+        assert self.current is not None
+        self.report(self.current)
+
+    def report(self, name: str) -> None:
+        runs = name == self.current
+        if runs:
+            self.lives[name].reports += 1
+        body = b'{"completed":%d}' % self.lives[name].reports if runs else b'{"completed":99}'
+        self.handle(ProgressReported(name, body))
+        assert bool(self.seen) is runs
+        self.settle()
+
+    @precondition(lambda self: not self.exited)
+    @rule(name=names, how=st.sampled_from(["returns", "raises", "stops"]))
+    def somebody_ends(self, name: str, how: str) -> None:
+        """An end of what does not run is a last word that was overtaken."""
+        if name != self.current:
+            self.handle(self.end_event(name, how))
+            assert not self.seen
+            self.settle()
+
+    @precondition(lambda self: not self.exited and self.current is not None)
+    @rule(how=st.sampled_from(["returns", "raises", "stops"]))
+    def task_ends(self, how: str) -> None:
+        assert self.current is not None
+        name, life = self.current, self.lives[self.current]
+        if how == "stops" and life.stop is None:
+            return  # It was not told to.
+        if how == "returns":
+            life.result = {"of": name}
+            self.end_current(COMPLETE)
+        elif how == "raises":
+            self.end_current(FAILED, ErrorKind.EXCEPTION)
+        else:
+            self.end_stopped()
+        if self.worker == "busy":
+            self.worker = "idle"
+        self.handle(self.end_event(name, how))
+        self.settle()
+
+    @staticmethod
+    def end_event(name: str, how: str) -> TaskReturned | TaskRaised | TaskStopped:
+        if how == "returns":
+            return TaskReturned(name, b'{"of":"%s"}' % name.encode())
+        return TaskRaised(name, error()) if how == "raises" else TaskStopped(name)
+
+    @precondition(lambda self: not self.exited and self.worker != "absent")
+    @rule(exit_code=st.sampled_from([0, 1, -9, None]))
+    def worker_exits(self, exit_code: int | None) -> None:
+        was, self.worker = self.worker, "absent"
+        if was == "starting" and not self.was_ready:
+            self.cancel_queue()
+            self.handle(WorkerExited(exit_code, "no model"))
+            self.exited = True
+            assert self.exits
+            assert "no model" in str(self.exits[0].failure)
+            return
+        if self.current is not None:
+            if self.lives[self.current].stop is not None:
+                self.end_stopped()
+            else:
+                self.end_current(FAILED, ErrorKind.WORKER_DIED)
+        delay = 0.0
+        if was == "starting":
+            delay = min(0.1 * 2**self.failed_starts, 30.0)
+            self.failed_starts += 1
+        goes_on = self.shutdown is None or bool(self.queue)
+        self.restart_at = self.now.monotonic + delay if delay and goes_on else None
+        self.handle(WorkerExited(exit_code))
+        assert (self.worker == "starting") is (goes_on and not delay)
+        self.settle()
+
+    # -- the clock ------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.exited)
+    @rule(seconds=st.sampled_from([0.0, 0.05, 1.0, 2.0, 5.0, 61.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now = Now(self.now.wall + seconds, self.now.monotonic + seconds)
+        now = self.now.monotonic
+        answered = {who for who, (_, until) in self.held.items() if until <= now}
+        expects_kill = expects_start = False
+        if self.current is not None:
+            life = self.lives[self.current]
+            if life.grace_is_up is not None and life.grace_is_up <= now:
+                life.grace_is_up, expects_kill = None, True
+            if life.time_is_up is not None and life.time_is_up <= now:
+                life.time_is_up = None
+                if life.stop is None:
+                    self.stop_current(ErrorKind.TIMEOUT)
+        if self.restart_at is not None and self.restart_at <= now:
+            expects_start = True
+        held = set(self.held)
+        self.handle(TimerDue())
+        assert held - set(self.held) == answered
+        assert (KillWorker() in self.seen) is expects_kill
+        assert (StartWorker() in self.seen) is expects_start
+        self.settle()
+
+    @precondition(lambda self: self.is_stopping)
+    @rule()
+    def its_grace_passes(self) -> None:
+        self.time_passes(GRACE)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.current is not None and self.lives[self.current].stop is not None
+
+    # -- what is always so ----------------------------------------------------------------------
+
+    @invariant()
+    def nothing_that_is_due_is_late(self) -> None:
+        if self.exited:
+            return
+        due = [until for _, until in self.held.values()]
+        if self.current is not None:
+            life = self.lives[self.current]
+            due += [t for t in (life.time_is_up, life.grace_is_up) if t is not None]
+        due += [self.restart_at] if self.restart_at is not None else []
+        if due:
+            assert self.scheduler.next_deadline is not None
+            assert self.scheduler.next_deadline <= min(due)
+
+    @invariant()
+    def only_held_requests_wait(self) -> None:
+        assert set(self.owed) == set(self.held)
+        for name, _ in self.held.values():
+            assert not self.lives[name].status.is_terminal
+
+    @invariant()
+    def events_tell_each_life(self) -> None:
+        for name, life in self.lives.items():
+            states = [e for e in life.events if isinstance(e, StateEvent)]
+            assert states[-1].status is life.status
+            assert states[0].status is QUEUED
+            assert is_terminal(life.events[-1]) is life.status.is_terminal
+            assert sum(is_terminal(e) for e in life.events) <= 1
+            reason = states[-1].error
+            assert (reason and reason.kind) == life.kind
+            assert len(life.events) == len(states) + life.reports, name
+
+    @invariant()
+    def it_says_of_itself_what_is_so(self) -> None:
+        assert self.scheduler.current_id == self.current
+        assert self.scheduler.ready is (
+            self.shutdown is None and not self.exited and self.worker in ("idle", "busy")
+        )
+        counts = self.scheduler.engine.counts
+        assert counts[QUEUED] == len(self.queue)
+        assert counts[RUNNING] == (self.current is not None)
+        assert sum(counts.values()) == counts[QUEUED] + counts[RUNNING] + len(self.ended)
+
+    @invariant()
+    def it_ends_when_it_should_and_then_owes_nothing(self) -> None:
+        assert len(self.exits) == self.exited
+        if self.exited:
+            assert not self.owed
+            assert all(life.status.is_terminal for life in self.lives.values())
+
+    def teardown(self) -> None:
+        """Whatever state it was left in, it can be made to end."""
+        if not self.exited:
+            self.shut_down(True, NOW, forced=True)
+            self.it_ends_when_it_should_and_then_owes_nothing()
+            self.events_tell_each_life()
+
+
+def is_terminal(event: object) -> bool:
+    return isinstance(event, StateEvent) and event.status.is_terminal
+
+
+TestClients = Clients.TestCase
+TestClients.settings = settings(
+    parent=settings.get_profile("unhurried"), max_examples=150, stateful_step_count=40
+)

@@ -1,0 +1,230 @@
+"""Accepted work waits in order, and each runs alone."""
+
+from __future__ import annotations
+
+import pytest
+from driving import START, Driver, request
+
+from zmqruntime.execution.core.effects import AssignTask, Publish
+from zmqruntime.messages import (
+    AcceptedReply,
+    ErrorCode,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    StateEvent,
+    decode_request,
+)
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+def test_at_its_start_it_wants_a_worker_and_is_not_ready() -> None:
+    driver = Driver(ready=False)
+    assert driver.started.starts_worker
+    assert not driver.scheduler.ready
+
+
+def test_with_a_worker_it_is_ready_busy_or_not() -> None:
+    driver = Driver()
+    assert driver.scheduler.ready
+    driver.accept("a")
+    assert driver.scheduler.ready
+
+
+def test_work_is_accepted_before_the_worker_is_there_and_started_when_it_is() -> None:
+    driver = Driver(ready=False)
+    done = driver.submit("a")
+    assert done.reply(AcceptedReply).queue_position == 1
+    assert done.assigned == []
+    assert driver.worker_ready().assigned == ["a"]
+
+
+def test_an_idle_worker_gets_new_work_at_once() -> None:
+    driver = Driver()
+    done = driver.submit("a")
+    assert done.reply(AcceptedReply).execution_id == "a"
+    assert done.assigned == ["a"]
+    assert done.states == [("a", QUEUED), ("a", RUNNING)]
+    assert driver.scheduler.current_id == "a"
+
+
+def test_the_worker_gets_the_request_as_it_was_submitted() -> None:
+    driver = Driver()
+    fields = {"task": {"x": [1, 2]}, "config": {"y": None}, "labels": {"l": "1"}}
+    (assigned,) = driver.submit("a", **fields).of(AssignTask)
+    assert decode_request(assigned.request) == request("a", **fields)
+
+
+def test_one_runs_at_a_time_in_the_order_of_arrival() -> None:
+    driver = Driver()
+    driver.accept("c", "a", "b")
+    assert driver.scheduler.current_id == "c"
+    assert driver.returns("c").assigned == ["a"]
+    assert driver.raises("a").assigned == ["b"]
+    assert driver.returns("b").assigned == []
+    assert driver.scheduler.current_id is None
+
+
+def test_a_reply_tells_the_place_in_the_queue() -> None:
+    driver = Driver(ready=False)
+    places = [driver.submit(name).reply(AcceptedReply).queue_position for name in "abc"]
+    assert places == [1, 2, 3]
+
+
+def test_places_move_up() -> None:
+    driver = Driver()
+    driver.accept("a", "b", "c")
+    assert driver.record("c").queue_position == 2
+    driver.returns("a")
+    assert driver.record("c").queue_position == 1
+    driver.returns("b")
+    assert driver.record("c").queue_position is None
+
+
+def test_an_execution_without_a_name_gets_one() -> None:
+    names = iter(["one", "two"])
+    driver = Driver(make_id=lambda: next(names))
+    assert driver.submit(None).reply(AcceptedReply).execution_id == "one"
+    assert driver.submit(None).reply(AcceptedReply).execution_id == "two"
+    assert driver.record("two").status is QUEUED
+
+
+def test_names_made_here_are_no_others() -> None:
+    driver = Driver()
+    names = {driver.submit(None).reply(AcceptedReply).execution_id for _ in range(100)}
+    assert len(names) == 100
+
+
+def test_asked_again_it_answers_again_and_enqueues_nothing() -> None:
+    driver = Driver()
+    driver.accept("runs", "waits")
+    again = driver.submit("waits").reply(AcceptedReply)
+    assert (again.duplicate, again.queue_position) == (True, 1)
+    assert not driver.submit("waits").events
+    again = driver.submit("runs").reply(AcceptedReply)
+    assert (again.duplicate, again.queue_position) == (True, None)
+    driver.returns("runs")
+    driver.returns("waits")
+    again = driver.submit("runs").reply(AcceptedReply)
+    assert (again.duplicate, again.queue_position) == (True, None)
+    assert driver.scheduler.current_id is None
+
+
+def test_a_first_submission_is_no_duplicate() -> None:
+    assert Driver().submit("a").reply(AcceptedReply).duplicate is False
+
+
+def test_another_task_under_a_known_name_is_a_conflict_also_when_it_has_ended() -> None:
+    driver = Driver()
+    driver.accept("a", task={"x": 1})
+    assert driver.refuse("a", task={"x": 2}).code is ErrorCode.CONFLICT
+    driver.returns("a")
+    refusal = driver.refuse("a", task={"x": 2})
+    assert refusal.code is ErrorCode.CONFLICT
+    assert "execution id a already stands for another task" in refusal.message
+    assert driver.record("a").status is COMPLETE
+
+
+def test_a_full_queue_refuses_and_what_it_has_stays() -> None:
+    driver = Driver(max_queued=2)
+    driver.accept("runs", "a", "b")
+    refusal = driver.refuse("c")
+    assert refusal.code is ErrorCode.QUEUE_FULL
+    assert "2 executions wait and the server takes no more than 2" in refusal.message
+    assert driver.submit("b").reply(AcceptedReply).duplicate  # a retry is no new work
+    driver.returns("runs")
+    driver.accept("c")
+
+
+def test_a_name_that_was_refused_is_free() -> None:
+    driver = Driver(max_queued=1)
+    driver.accept("runs", "a")
+    driver.refuse("b", task={"x": 1})
+    driver.cancel("a")
+    driver.accept("b", task={"x": 2})
+
+
+def test_a_queue_of_none_refuses_all() -> None:
+    # Even with an idle worker: what is accepted is queued first.
+    assert Driver(max_queued=0).refuse("a").code is ErrorCode.QUEUE_FULL
+
+
+def test_every_step_of_a_life_is_told_with_its_times() -> None:
+    driver = Driver()
+    events = driver.submit("a").events
+    driver.advance(2)
+    events += driver.returns("a").events
+    assert events == [
+        StateEvent(
+            execution_id="a",
+            sequence=1,
+            timestamp=START.wall,
+            status=QUEUED,
+            submitted_at=START.wall,
+        ),
+        StateEvent(
+            execution_id="a",
+            sequence=2,
+            timestamp=START.wall,
+            status=RUNNING,
+            submitted_at=START.wall,
+            started_at=START.wall,
+        ),
+        StateEvent(
+            execution_id="a",
+            sequence=3,
+            timestamp=START.wall + 2,
+            status=COMPLETE,
+            submitted_at=START.wall,
+            started_at=START.wall,
+            finished_at=START.wall + 2,
+        ),
+    ]
+
+
+def test_events_go_to_the_topic_of_their_submitter() -> None:
+    driver = Driver()
+    done = driver.submit("a", client_id="desk-7")
+    published = done.of(Publish) + driver.progress("a").of(Publish)
+    assert [effect.topic for effect in published] == [b"desk-7/a"] * 3
+
+
+def test_history_drops_the_oldest() -> None:
+    driver = Driver(history_limit=1)
+    driver.accept("a", "b")
+    driver.returns("a")
+    driver.returns("b")
+    assert "no execution a is kept here" in driver.ask("a").refusal.message
+    assert driver.record("b").status is COMPLETE
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_the_queue_is_told_page_by_page(limit: int) -> None:
+    driver = Driver()
+    driver.accept(*"abcdefg", labels={"l": "1"})
+    listed: list[tuple[int, str]] = []
+    cursor = None
+    for _ in range(20):
+        page = driver.ask(limit=limit, cursor=cursor).reply(ExecutionStatusSnapshot)
+        listed += [(info.queue_position, info.execution_id) for info in page.queued_executions]
+        if (cursor := page.cursor) is None:
+            break
+    assert listed == list(enumerate("bcdefg", start=1))
+    assert [info.execution_id for info in page.running_executions] == ["a"]
+    assert page.running_executions[0].labels == {"l": "1"}
+    assert page.counts == {QUEUED: 6, RUNNING: 1, COMPLETE: 0, FAILED: 0, CANCELLED: 0}
+
+
+def test_a_page_of_nothing_has_no_next() -> None:
+    driver = Driver()
+    driver.accept("a", "b")
+    page = driver.ask(limit=0).reply(ExecutionStatusSnapshot)
+    assert (page.queued_executions, page.cursor) == ((), None)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1.0", " 1", "²", "9" * 5000])
+def test_a_cursor_that_nobody_gave_is_refused(cursor: str) -> None:
+    driver = Driver()
+    refusal = driver.ask(cursor=cursor).refusal
+    assert refusal.code is ErrorCode.INVALID_REQUEST
+    assert refusal.message.startswith("cursor: ")

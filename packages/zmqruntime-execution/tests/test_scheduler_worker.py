@@ -1,0 +1,174 @@
+"""A worker that ends takes one execution with it at most, and is replaced."""
+
+from __future__ import annotations
+
+import pytest
+from driving import Driver
+
+from zmqruntime.execution.core.effects import Exit
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    ShutdownMode,
+)
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "expected"),
+    [
+        (
+            3,
+            ExecutionErrorInfo(
+                kind=ErrorKind.WORKER_DIED,
+                message="the worker process ended with exit code 3 while it ran the task",
+                exit_code=3,
+            ),
+        ),
+        (
+            0,
+            ExecutionErrorInfo(
+                kind=ErrorKind.WORKER_DIED,
+                message="the worker process ended with exit code 0 while it ran the task",
+                exit_code=0,
+            ),
+        ),
+        (
+            -11,
+            ExecutionErrorInfo(
+                kind=ErrorKind.WORKER_DIED,
+                message="the worker process ended with signal SIGSEGV while it ran the task",
+                signal="SIGSEGV",
+            ),
+        ),
+    ],
+    ids=["exit code", "exit code 0", "signal"],
+)
+def test_a_crash_fails_the_task_with_its_exit_and_the_next_one_runs(
+    exit_code: int, expected: ExecutionErrorInfo
+) -> None:
+    driver = Driver()
+    driver.accept("a", "b")
+    done = driver.worker_exits(exit_code)
+    assert done.states == [("a", FAILED)]
+    assert driver.record("a").error == expected
+    assert done.starts_worker
+    assert done.assigned == []
+    assert driver.worker_ready().assigned == ["b"]
+
+
+def test_an_exit_code_that_nobody_learnt_is_told_as_such() -> None:
+    driver = Driver()
+    driver.accept("a")
+    driver.worker_exits(None)
+    reason = driver.record("a").error
+    assert reason is not None
+    assert (reason.kind, reason.exit_code, reason.signal) == (ErrorKind.WORKER_DIED, None, None)
+
+
+def test_an_idle_worker_that_ends_is_replaced() -> None:
+    driver = Driver()
+    done = driver.worker_exits(-9)
+    assert done.starts_worker
+    assert not done.events
+    assert not driver.scheduler.ready
+    driver.worker_ready()
+    assert driver.scheduler.ready
+
+
+def test_between_two_workers_work_is_accepted() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.accept("a")
+    assert driver.worker_ready().assigned == ["a"]
+
+
+def test_a_worker_that_never_got_ready_ends_the_server_with_its_last_words() -> None:
+    driver = Driver(ready=False)
+    done = driver.worker_exits(1, "ModuleNotFoundError: no model")
+    assert done.effects == [
+        Exit(
+            "the worker did not get ready: it ended with exit code 1\nModuleNotFoundError: no model"
+        )
+    ]
+    assert not driver.scheduler.ready
+
+
+def test_a_process_that_could_not_be_started_ends_the_server() -> None:
+    done = Driver(ready=False).worker_exits(None)
+    assert done.effects == [Exit("the worker did not get ready: it could not be started")]
+
+
+def test_a_server_that_ends_so_owes_nothing() -> None:
+    driver = Driver(ready=False)
+    driver.accept("a", "b")
+    waiting = driver.hold("b", 60)
+    done = driver.worker_exits(1)
+    assert done.states == [("a", CANCELLED), ("b", CANCELLED)]
+    assert done.answered == [waiting]
+    record = done.reply(ExecutionStatusSnapshot).execution
+    assert record is not None
+    assert record.error is not None
+    assert record.error.kind is ErrorKind.INTERRUPTED
+    assert "its worker did not get ready" in record.error.message
+    assert done.effects[-1] == Exit("the worker did not get ready: it ended with exit code 1")
+    assert len(done.of(Exit)) == 1
+
+
+def test_a_later_worker_that_fails_to_start_is_tried_again_ever_more_slowly() -> None:
+    driver = Driver()
+    driver.accept("a")
+    assert driver.worker_exits(-9).starts_worker  # It had been at work: at once.
+    delays = []
+    for _ in range(12):
+        done = driver.worker_exits(1)
+        assert not done.starts_worker
+        assert not done.exits
+        deadline = driver.scheduler.next_deadline
+        assert deadline is not None
+        delays.append(round(deadline - driver.now.monotonic, 6))
+        assert driver.advance(delays[-1]).starts_worker
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
+
+
+def test_a_worker_that_got_ready_clears_the_record() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    for _ in range(3):
+        driver.worker_exits(1)
+        driver.advance(30)
+    driver.worker_ready()
+    assert driver.worker_exits(-9).starts_worker
+    driver.worker_exits(1)
+    assert driver.scheduler.next_deadline == driver.now.monotonic + 0.1
+
+
+def test_it_fails_to_start_for_a_week_and_is_still_tried() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    for _ in range(20_000):
+        driver.worker_exits(1)
+        assert driver.advance(30).starts_worker
+
+
+def test_a_shutdown_does_not_wait_for_a_worker_that_fails_to_start() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.worker_exits(1)
+    assert driver.shut_down(ShutdownMode.DRAIN).exits
+
+
+def test_a_drain_replaces_a_worker_as_long_as_something_waits() -> None:
+    driver = Driver()
+    driver.accept("a", "b")
+    driver.shut_down(ShutdownMode.DRAIN)
+    done = driver.worker_exits(-9)
+    assert done.starts_worker
+    assert not done.exits
+    assert driver.worker_ready().assigned == ["b"]
+    done = driver.worker_exits(-9)
+    assert not done.starts_worker
+    assert done.exits
