@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """What every process of this place is started with, beside the test's own."""
-        return self.mark.environment | {"PYTHONPATH": str(HERE)} | self.variables
+        import_path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return self.mark.environment | {"PYTHONPATH": import_path} | self.variables
 
     @property
     def options(self) -> list[str]:
@@ -111,13 +112,11 @@ class Place:
 
     def unconnected(self, application: str | None = None, **kwargs: Any) -> ExecutionClient:
         """Return a client; the place disconnects it."""
-        client = ExecutionClient(
-            transport_mode=self.transport,
-            config=kwargs.pop("config", self.config),
-            launcher=None if application is None else self.launcher(application),
-            persistent=kwargs.pop("persistent", application is None),
-            **kwargs,
-        )
+        if application is not None:
+            usual = {"launcher": self.launcher(application), "persistent": False}
+            kwargs = usual | kwargs
+        kwargs = {"transport_mode": self.transport, "config": self.config} | kwargs
+        client = ExecutionClient(**kwargs)
         self._open.callback(client.disconnect)
         return client
 
@@ -151,8 +150,13 @@ class Place:
 
     def start(self, *arguments: str) -> ChildProcess:
         """Start a Python of this place."""
+        return self.run([sys.executable, *arguments])
+
+    def run(self, command: Sequence[str], cwd: Path | None = None) -> ChildProcess:
+        """Start a process of this place, as the head of a session of its own."""
         process = ChildProcess(
-            [sys.executable, *arguments],
+            command,
+            cwd=cwd,
             env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
