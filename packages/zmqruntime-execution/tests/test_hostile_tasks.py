@@ -78,6 +78,22 @@ def test_a_result_that_cannot_even_be_looked_at_fails_its_execution_by_name() ->
     assert "changed size" in outcome.error.message
 
 
+def test_an_error_without_end_is_told_by_its_beginning_and_its_end() -> None:
+    class Task:
+        def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> object:
+            raise ValueError("begin " + "x" * 1_000_000 + " end")
+
+    interrupt = Interrupt()
+    request = ExecuteRequest(task={}, client_id="c", execution_id="x")
+    context = ExecutionContext(request, ProgressReporter(None, lambda body: None), interrupt)  # type: ignore[arg-type]
+    outcome = run_task(Task(), request, context, interrupt, 1 << 20)  # type: ignore[arg-type]
+    assert isinstance(outcome, TaskRaised)
+    message = outcome.error.message
+    assert len(message) < 20_000
+    assert message.startswith("begin")
+    assert message.endswith("end")
+
+
 def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_more() -> None:
     scheduler = Scheduler(InMemoryLifecycleEngine())
     scheduler.start()

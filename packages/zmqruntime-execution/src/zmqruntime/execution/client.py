@@ -18,7 +18,7 @@ from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import make_request, to_object
-from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
+from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy, seconds_beside
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -196,7 +196,9 @@ class ExecutionClient(ZMQClient):
         hold = min(WaitPolicy().poll_interval, deadline.remaining)
         # Asked for behind the task itself, the result comes without a round trip of its own.
         wait = StatusRequest(execution_id=request.execution_id, wait_seconds=hold)
-        accepted, snapshot = self.exchange((request, wait), hold=hold)
+        accepted, snapshot = self.exchange(
+            (request, wait), seconds_beside(deadline, hold), hold=hold
+        )
         _expect(AcceptedReply, accepted)
         record = _expect(ExecutionStatusSnapshot, snapshot).execution
         if record is None or not record.status.is_terminal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from zmqruntime.execution.wait import AskStatus, WaitPolicy
+from zmqruntime.execution.wait import AskStatus, WaitPolicy, seconds_beside
 from zmqruntime.messages import ExecutionRecord
 from zmqruntime.transport import Deadline
 
@@ -32,11 +32,11 @@ class ExecutionStatusPoller:
         Stops early, without an error, when ``timeout`` seconds have passed.
         """
         deadline = Deadline.after(timeout)
-        record = self._ask_status(execution_id, 0.0, None)
+        record = self._ask_status(execution_id, 0.0, seconds_beside(deadline, 0.0))
         yield record
         while not record.status.is_terminal and not deadline.expired:
             hold = min(self._policy.poll_interval, deadline.remaining)
-            latest = self._ask_status(execution_id, hold, None)
+            latest = self._ask_status(execution_id, hold, seconds_beside(deadline, hold))
             if latest != record:
                 record = latest
                 yield record

@@ -10,13 +10,25 @@ from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
 from zmqruntime.transport import Deadline, RequestTimeout
 
-__all__ = ["ExecutionWaiter", "WaitPolicy"]
+__all__ = ["ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
 _MAX_BACKOFF_SECONDS = 60.0
 _MAX_DOUBLINGS = 100
+_SLACK_SECONDS = 1.0
+_PATIENCE_SECONDS = 10.0
 
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Execution id, seconds to hold the reply, seconds for the request beside that."""
+
+
+def seconds_beside(deadline: Deadline, hold: float) -> float | None:
+    """Return how long a held request may take beside its hold, to keep the caller's deadline.
+
+    That is until a second after it, for a reply that is on its way. None, which stands for the
+    configuration's time, as long as the deadline is far.
+    """
+    seconds = deadline.remaining - hold + _SLACK_SECONDS
+    return seconds if seconds < _PATIENCE_SECONDS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class ExecutionWaiter:
         while True:
             hold = min(self._policy.poll_interval, deadline.remaining)
             try:
-                record = self._ask_status(execution_id, hold, None)
+                record = self._ask_status(execution_id, hold, seconds_beside(deadline, hold))
             except RequestTimeout:
                 errors += 1
                 if errors >= self._policy.max_consecutive_errors or deadline.expired:

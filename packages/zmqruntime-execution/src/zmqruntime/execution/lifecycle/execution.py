@@ -90,7 +90,8 @@ class Execution:
 
     def to_record(self, queue_position: int | None) -> ExecutionRecord:
         """Return everything that is known, as it goes out in a snapshot."""
-        return ExecutionRecord(
+        # Not checked again: each part was when it came in, and a result may be large.
+        return ExecutionRecord.model_construct(
             execution_id=self.execution_id,
             client_id=self.client_id,
             status=self.status,

@@ -23,6 +23,8 @@ _log = logging.getLogger("zmqruntime.worker")
 
 # What a snapshot adds around a result: ids, times, labels, the latest progress.
 _RESERVED_BYTES = 64 * 1024
+# Of an error's message, and of its traceback: every subscriber gets them.
+_MAX_CHARACTERS = 16_000
 
 
 class _Task(Protocol):
@@ -100,5 +102,8 @@ def _words_of(error: BaseException) -> str:
 
 
 def _writable(text: str) -> str:
-    """Return ``text`` without lone surrogates, which UTF-8 cannot write."""
+    """Return ``text`` without lone surrogates, which UTF-8 cannot write, and not too long."""
+    if len(text) > _MAX_CHARACTERS:
+        half = _MAX_CHARACTERS // 2
+        text = f"{text[:half]}\n... ({len(text) - 2 * half:,} characters left out)\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode()
