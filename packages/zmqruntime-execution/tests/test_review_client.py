@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from asking import SILENCE, record
 
 from zmqruntime.execution import (
+    BatchHooks,
+    BatchSubmitWaitEngine,
     ExecutionClient,
+    ExecutionHandle,
     ExecutionStatusPoller,
     ExecutionWaiter,
+    ProgressStreamSubscriber,
 )
 from zmqruntime.messages import (
+    AcceptedReply,
+    CancelRequest,
     ExecutionRecord,
     ExecutionStatus,
+    OkReply,
+    ProgressEvent,
+    Request,
+    StateEvent,
+    UnregisterProgressRequest,
+    encode,
 )
 from zmqruntime.transport import RequestTimeout
 
@@ -66,3 +79,154 @@ def test_execute_gives_a_silent_server_a_second_beyond_its_time(
     ((beside, hold),) = asked
     assert beside is not None
     assert 1.5 < hold + beside <= 2.0
+
+
+# -- progress, for whoever reads it -----------------------------------------------------------
+
+
+class Asked:
+    """Stands for a connected client: subscribes to nothing, and hands on what a test says."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.subscriber = SimpleNamespace(calls=[], stop=self._stop, close=self._close)
+        self.on_message: Callable[[bytes, bytes], None]
+
+    def _stop(self) -> None:
+        self.subscriber.calls.append("stop")
+
+    def _close(self) -> None:
+        self.subscriber.calls.append("close")
+
+    def subscribe(self, _: object, on_message: Any, __: object) -> Any:
+        self.on_message = on_message
+        return self.subscriber
+
+    def request(self, request: Request, timeout: float | None = None) -> OkReply:
+        self.requests.append(request)
+        return OkReply()
+
+    def say(self, *events: ProgressEvent | StateEvent) -> None:
+        for event in events:
+            self.on_message(b"me/a", encode(event))
+
+
+def progress(sequence: int, execution_id: str = "a") -> ProgressEvent:
+    return ProgressEvent(execution_id=execution_id, sequence=sequence, timestamp=1.0)
+
+
+def state(sequence: int, status: ExecutionStatus) -> StateEvent:
+    finished = 1.0 if status.is_terminal else None
+    return StateEvent(
+        execution_id="a",
+        sequence=sequence,
+        timestamp=1.0,
+        status=status,
+        submitted_at=1.0,
+        finished_at=finished,
+    )
+
+
+def make_handle(
+    answer: ExecutionRecord, asked: Asked | None = None, *, own_stream: bool = False
+) -> tuple[ExecutionHandle, Asked]:
+    asked = asked or Asked()
+    subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    client = SimpleNamespace(open_stream=subscriber.open_stream, get_record=lambda _: answer)
+    stream = subscriber.open_stream("a", from_start=True) if own_stream else None
+    return ExecutionHandle(cast(ExecutionClient, client), "a", stream), asked
+
+
+def test_a_lost_end_is_yielded_last_though_no_progress_was_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.0)
+    handle, asked = make_handle(record(CANCELLED), own_stream=True)
+    asked.say(state(1, QUEUED), state(2, RUNNING))
+    *before, end = handle.progress()
+    assert before == [state(1, QUEUED), state(2, RUNNING)]
+    assert isinstance(end, StateEvent)
+    assert (end.status, end.sequence) == (CANCELLED, 3)
+
+
+def test_the_latest_report_is_not_repeated_by_an_event() -> None:
+    handle, asked = make_handle(record(RUNNING, progress=progress(5)))
+    events = handle.progress()
+    assert next(events) == progress(5)
+    asked.say(progress(4), progress(5), progress(6), state(7, COMPLETE))
+    assert list(events) == [progress(6), state(7, COMPLETE)]
+
+
+def test_each_of_two_readers_gets_every_event() -> None:
+    handle, asked = make_handle(record(RUNNING, progress=progress(1)))
+    one, other = handle.progress(), handle.progress()
+    assert next(one) == next(other) == progress(1)
+    told: list[ProgressEvent | StateEvent] = [progress(2), progress(3), state(4, COMPLETE)]
+    asked.say(*told)
+    assert list(one) == list(other) == told
+
+
+def test_what_came_before_a_late_subscriber_is_not_missed() -> None:
+    asked = Asked()
+    late = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    asked.say(progress(50), progress(53))
+    assert late.missed == 2
+    late.open_stream("b", from_start=True)
+    asked.say(progress(3, "b"))
+    assert late.missed == 4
+
+
+def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmqruntime.execution.progress._MAX_WATCHED", 3)
+    asked = Asked()
+    subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    asked.say(*(progress(1, name) for name in "abcadef"))
+    assert list(subscriber._last) == ["d", "e", "f"]
+
+
+def test_a_client_that_disconnects_does_not_wait_for_a_callback() -> None:
+    asked = Asked()
+    client = ExecutionClient(7777)
+    client._progress = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    client._before_close()
+    assert isinstance(asked.requests[-1], UnregisterProgressRequest)
+    assert asked.subscriber.calls == ["stop"]
+
+
+# -- many at once -----------------------------------------------------------------------------
+
+
+def test_an_interrupted_submission_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted: list[str] = []
+    cancelled: list[str] = []
+
+    def exchange(_: object, requests: list[Any]) -> list[Any]:
+        if isinstance(requests[0], CancelRequest):
+            cancelled.extend(request.execution_id for request in requests)
+            return [OkReply() for _ in requests]
+        accepted.extend(request.execution_id for request in requests)
+        if len(accepted) > 64:
+            raise KeyboardInterrupt
+        return [AcceptedReply(execution_id=r.execution_id, queue_position=1) for r in requests]
+
+    monkeypatch.setattr(ExecutionClient, "exchange", exchange)
+    with pytest.raises(KeyboardInterrupt):
+        ExecutionClient(7777).submit_many([{}] * 70)
+    assert len(accepted) == 70
+    assert cancelled == accepted[::-1]
+
+
+def test_a_hook_that_raises_leaves_nothing_of_the_batch_behind() -> None:
+    cancelled: list[str] = []
+    handles = [SimpleNamespace(cancel=lambda name=name: cancelled.append(name)) for name in "abc"]
+    client = SimpleNamespace(submit_many=lambda *_: handles)
+
+    def fail(_: object) -> None:
+        raise ValueError("the hook's own")
+
+    engine = BatchSubmitWaitEngine(
+        cast(ExecutionClient, client), hooks=BatchHooks(on_submitted=fail)
+    )
+    with pytest.raises(ValueError, match="the hook's own"):
+        engine.run([{}, {}, {}])
+    assert cancelled == ["c", "b", "a"]

@@ -123,8 +123,9 @@ class BatchSubmitWaitEngine:
         """Submit as many tasks as may be under way together."""
         try:
             tasks = islice(pending, self._max_outstanding - len(outstanding))
-            for handle in self._client.submit_many(tasks, config):
-                outstanding.append(handle)
+            handles = self._client.submit_many(tasks, config)
+            outstanding.extend(handles)  # All of them, should a hook raise.
+            for handle in handles:
                 self._hooks.on_submitted(handle)
         except BaseException:
             self._cancel(outstanding)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from zmqruntime.execution.errors import (
-    Conflict,
-    RequestRejected,
     raise_unless_complete,
     rejection,
 )
@@ -48,6 +46,8 @@ from zmqruntime.transport import (
 )
 
 __all__ = ["ExecutionClient"]
+
+_log = logging.getLogger("zmqruntime.client")
 
 _R = TypeVar("_R", bound=Reply)
 _Q = TypeVar("_Q")
@@ -154,27 +154,26 @@ class ExecutionClient(ZMQClient):
     def submit_many(self, tasks: Iterable[Any], config: Any = None) -> list[ExecutionHandle]:
         """Submit tasks one behind the other, without a round trip for each.
 
-        When the server refuses one, those that it accepted are cancelled and the refusal is
-        raised.
+        When the server refuses one, or anything else comes between, those that it accepted are
+        cancelled, as far as the server can be reached, and the error is raised.
 
         Raises what `submit_execution` raises.
         """
         requests = [self._make_request(task, config) for task in tasks]
         handles: list[ExecutionHandle] = []
-        refusal: RequestRejected | None = None
-        for chunk in _chunks(requests):
-            streams = [self._open_own_stream(request) for request in chunk]
-            for request, stream, reply in zip(chunk, streams, self.exchange(chunk), strict=True):
-                if isinstance(reply, ErrorReply):
-                    refusal = refusal or rejection(reply)
-                else:
+        sent: list[ExecuteRequest] = []
+        try:
+            for chunk in _chunks(requests):
+                streams = [self._open_own_stream(request) for request in chunk]
+                sent += chunk
+                replies = self.exchange(chunk)
+                for request, stream, reply in zip(chunk, streams, replies, strict=True):
+                    _expect(AcceptedReply, reply)
                     assert request.execution_id is not None
                     handles.append(ExecutionHandle(self, request.execution_id, stream))
-            if refusal is not None:
-                for handle in reversed(handles):
-                    with contextlib.suppress(Conflict):  # It has ended already.
-                        handle.cancel()
-                raise refusal
+        except BaseException:
+            self._take_back(sent)
+            raise
         return handles
 
     def execute(
@@ -288,11 +287,25 @@ class ExecutionClient(ZMQClient):
         task, config = self.serialize_task(task, config)
         return make_request(task, config, self.client_id, **options)
 
+    def _take_back(self, sent: list[ExecuteRequest]) -> None:
+        """Cancel what of these the server accepted; also what it did not get to say it did."""
+        # From the end, so that none of them gets its turn meanwhile.
+        cancels = [
+            CancelRequest(execution_id=request.execution_id)
+            for request in reversed(sent)
+            if request.execution_id is not None
+        ]
+        try:
+            for chunk in _chunks(cancels):
+                self.exchange(chunk)  # Refused for those that it does not have, or that ended.
+        except TransportError as error:
+            _log.warning("not all of a failed submission was cancelled: %s", error)
+
     def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
         """Return a stream that has every event of what is about to be submitted."""
         if self._progress is None or request.execution_id is None:
             return None
-        return self._progress.open_stream(request.execution_id)
+        return self._progress.open_stream(request.execution_id, from_start=True)
 
     def _subscribe(self) -> ProgressStreamSubscriber:
         with self._progress_lock:
@@ -306,7 +319,7 @@ class ExecutionClient(ZMQClient):
         with self._progress_lock:
             progress, self._progress = self._progress, None
         if progress is not None:
-            progress.close()
+            progress.stop()
 
     def _ask(
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class ExecutionHandle:
         self, client: ExecutionClient, execution_id: str, stream: EventStream | None = None
     ) -> None:
         self._client = client
+        self._lock = threading.Lock()
         self._stream = stream
         self._final: ExecutionRecord | None = None
         self.execution_id = execution_id
@@ -97,16 +99,18 @@ class ExecutionHandle:
         Raises:
             ServerLost: the server is gone; what became of the execution is not known.
         """
-        stream, self._stream = self._stream, None
+        with self._lock:
+            stream, self._stream = self._stream, None
+        last = 0
         if stream is None:
             stream = self._client.open_stream(self.execution_id)
             record = self.status()
             if record.status.is_terminal:
-                yield _final_event(record)
+                yield _final_event(record, last)
                 return
             if record.progress is not None:
+                last = record.progress.sequence
                 yield record.progress
-        last = 0
         while True:
             event = stream.get(_CHECK_SECONDS)
             if event is None:
@@ -114,11 +118,12 @@ class ExecutionHandle:
                 record = self.status()
                 if not record.status.is_terminal:
                     continue
-                event = stream.get(0.0) or _final_event(record)
-            if event.sequence > last:
+                event = stream.get(0.0) or _final_event(record, last)
+            terminal = isinstance(event, StateEvent) and event.status.is_terminal
+            if terminal or event.sequence > last:
                 last = event.sequence
                 yield event
-            if isinstance(event, StateEvent) and event.status.is_terminal:
+            if terminal:
                 return
 
     def _keep(self, record: ExecutionRecord) -> None:
@@ -126,10 +131,11 @@ class ExecutionHandle:
             self._final = record
 
 
-def _final_event(record: ExecutionRecord) -> StateEvent:
-    """Return the terminal event as the record tells it; its number is not known any more."""
+def _final_event(record: ExecutionRecord, last: int) -> StateEvent:
+    """Return the terminal event as the record tells it, with a number above all that was seen."""
     assert record.finished_at is not None
-    last = record.progress.sequence if record.progress else 0
+    if record.progress is not None:
+        last = max(last, record.progress.sequence)
     return StateEvent(
         execution_id=record.execution_id,
         sequence=last + 1,

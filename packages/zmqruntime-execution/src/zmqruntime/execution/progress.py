@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 
 from zmqruntime.execution.errors import rejection
-from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import (
     ClientId,
     ErrorReply,
@@ -26,6 +28,9 @@ from zmqruntime.transport import TransportError, ZMQClient
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
+
+# So many executions are watched for gaps; those that were heard of last.
+_MAX_WATCHED = 10_000
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -62,11 +67,12 @@ class ProgressStreamSubscriber:
         self._client_id = client_id
         self._callback = callback
         self._scope = scope
-        self._last: dict[str, int] = {}
-        self._streams: weakref.WeakValueDictionary[str, EventStream] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
         self.missed = 0
-        """How many events never arrived."""
+        """How many events never arrived, after the first that did of each execution."""
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         self._subscriber = client.subscribe(
@@ -78,21 +84,40 @@ class ProgressStreamSubscriber:
             self._subscriber.close()
             raise
 
-    def open_stream(self, execution_id: str) -> EventStream:
-        """Return a stream that gets the events of one execution from now on."""
-        stream = self._streams.get(execution_id)
-        if stream is None:
-            stream = self._streams[execution_id] = EventStream()
-        return stream
+    def open_stream(self, execution_id: str, *, from_start: bool = False) -> EventStream:
+        """Return a stream of its own that gets the events of one execution from now on.
+
+        Args:
+            execution_id: which.
+            from_start: whether it is only about to be submitted, so that the first event to
+                come is its first, or else was lost.
+        """
+        with self._lock:
+            if from_start and execution_id not in self._last:
+                self._remember(execution_id, 0)
+            group = self._streams.get(execution_id)
+            if group is None:
+                group = self._streams[execution_id] = StreamGroup()
+            return group.open()
 
     def close(self) -> None:
         """Take leave of the server, if it is there, and end the thread."""
+        try:
+            self.stop()
+        finally:
+            self._subscriber.close()
+
+    def stop(self) -> None:
+        """Take leave of the server, and begin to end, without waiting for the thread.
+
+        A callback may be in a request that only `disconnect` wakes up; that waits afterwards.
+        """
         try:
             self._client.request(UnregisterProgressRequest(client_id=self._client_id), timeout=1.0)
         except TransportError as error:
             _log.debug("not unregistered: %s", error)  # It sees the subscription end anyway.
         finally:
-            self._subscriber.close()
+            self._subscriber.stop()
 
     def _register(self) -> None:
         reply = self._client.request(
@@ -111,8 +136,7 @@ class ProgressStreamSubscriber:
             return
         if not self._in_order(event):
             return
-        stream = self._streams.get(event.execution_id)
-        if stream is not None:
+        for stream in self._streams.get(event.execution_id) or ():
             stream.put(event)
         if self._callback is not None:
             try:
@@ -125,18 +149,26 @@ class ProgressStreamSubscriber:
                 )
 
     def _in_order(self, event: ProgressEvent | StateEvent) -> bool:
-        last = self._last.get(event.execution_id, 0)
-        if event.sequence <= last:
-            return False  # Seen before: with scope "all", both subscriptions match.
+        with self._lock:
+            # Of one unknown so far nothing is missed: it went on before anybody listened.
+            last = self._last.get(event.execution_id, event.sequence - 1)
+            if event.sequence <= last:
+                return False  # Seen before: with scope "all", both subscriptions match.
+            if isinstance(event, StateEvent) and event.status.is_terminal:
+                self._last.pop(event.execution_id, None)
+            else:
+                self._remember(event.execution_id, event.sequence)
         missed = event.sequence - last - 1
         if missed:
             self.missed += missed
             _log.info("%d events of execution %s were lost", missed, event.execution_id)
-        if isinstance(event, StateEvent) and event.status.is_terminal:
-            self._last.pop(event.execution_id, None)
-        else:
-            self._last[event.execution_id] = event.sequence
         return True
+
+    def _remember(self, execution_id: str, sequence: int) -> None:
+        self._last[execution_id] = sequence
+        self._last.move_to_end(execution_id)
+        if len(self._last) > _MAX_WATCHED:
+            self._last.popitem(last=False)
 
     def _on_connection(self, connected: bool) -> None:
         if connected and self._was_connected:
@@ -146,5 +178,5 @@ class ProgressStreamSubscriber:
                 _log.warning("not registered again after a lost connection: %s", error)
         self._was_connected = self._was_connected or connected
         for reference in self._streams.valuerefs():  # A copy: other threads open streams.
-            if (stream := reference()) is not None:
+            for stream in reference() or ():
                 stream.disturb()

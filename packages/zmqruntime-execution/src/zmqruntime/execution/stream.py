@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
+from collections.abc import Iterator
 
 from zmqruntime.messages import ProgressEvent, StateEvent
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "StreamGroup"]
 
 _MAX_EVENTS = 10_000
 
@@ -15,7 +17,8 @@ _MAX_EVENTS = 10_000
 class EventStream:
     """A bounded buffer between two threads; when it is full, the oldest events go first."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: StreamGroup | None = None) -> None:
+        self._group = group  # Lives as long as one of its streams.
         self._events: deque[ProgressEvent | StateEvent] = deque(maxlen=_MAX_EVENTS)
         self._changed = threading.Condition()
         self._disturbed = False
@@ -40,3 +43,22 @@ class EventStream:
                 return self._events.popleft()
             self._disturbed = False
             return None
+
+
+class StreamGroup:
+    """The streams of one execution, one for each reader that still has it."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[weakref.ref[EventStream], ...] = ()
+
+    def __iter__(self) -> Iterator[EventStream]:
+        """Yield the streams; another thread may open one meanwhile."""
+        for reference in self._streams:
+            if (stream := reference()) is not None:
+                yield stream
+
+    def open(self) -> EventStream:
+        """Return a new stream. For one thread at a time."""
+        stream = EventStream(self)
+        self._streams = (*(s for s in self._streams if s() is not None), weakref.ref(stream))
+        return stream
