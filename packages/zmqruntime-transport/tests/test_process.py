@@ -171,6 +171,24 @@ def test_a_group_that_is_empty_by_then_is_no_error(
 
 
 @posix
+def test_the_group_of_a_process_that_got_the_pid_meanwhile_is_left_alone(
+    start_process: StartProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = start_process("-c", f"import os; os.setsid(); {WAIT_FOR_INPUT}")
+    assert leader.stdout is not None
+    assert leader.stdout.readline() == "here\n"
+
+    def was_another(self: psutil.Process, recursive: bool = False) -> None:
+        raise psutil.NoSuchProcess(self.pid)
+
+    monkeypatch.setattr(psutil.Process, "children", was_another)
+    monkeypatch.setattr(psutil.Process, "kill", was_another)
+    monkeypatch.setattr(os, "killpg", lambda group, signum: pytest.fail("it was not ours"))
+    kill_process_tree(psutil.Process(leader.pid))
+    assert leader.poll() is None
+
+
+@posix
 def test_the_group_of_a_process_that_leads_none_is_left_alone(
     start_process: StartProcess, child: subprocess.Popen[str]
 ) -> None:

@@ -94,8 +94,9 @@ def kill_process_tree(process: psutil.Process) -> None:
     family = [process]
     leads_group = False
     with contextlib.suppress(psutil.Error, ProcessLookupError):
-        leads_group = hasattr(os, "getpgid") and os.getpgid(process.pid) == process.pid
+        # First what fails when the pid is another process's by now: its group is not ours.
         family += process.children(recursive=True)
+        leads_group = hasattr(os, "getpgid") and os.getpgid(process.pid) == process.pid
     for member in family:
         with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
             member.kill()
