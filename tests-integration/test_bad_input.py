@@ -197,12 +197,12 @@ def test_a_frame_of_100_mb_ends_its_connection_and_costs_the_server_nothing(
 
 
 def test_a_frame_up_to_the_limit_is_taken(make_place: Callable[..., Place]) -> None:
-    place = make_place(max_message_bytes=10_000)
+    place = make_place(max_message_bytes=200_000)
     place.client("Workshop")
     with Wire(place.endpoint) as wire:
-        room = 10_000 - len(execute(task={"do": "echo", "unused": ""}))
+        room = 200_000 - len(execute(task={"do": "echo", "unused": ""}))
         longest = execute(task={"do": "echo", "unused": "x" * room})
-        assert len(longest) == 10_000
+        assert len(longest) == 200_000
         assert wire.ask(longest)["type"] == "accepted"
         wire.send(longest + b" ")
         wire.await_disconnect()

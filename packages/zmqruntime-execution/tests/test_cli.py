@@ -160,7 +160,7 @@ def test_serve_takes_every_option_that_a_launcher_gives(
             control_port_offset=7,
             app_name="stitcher",
             runtime_dir=runtime_dir,
-            max_message_bytes=1234,
+            max_message_bytes=234_567,
             registration_timeout=0.5,
             data_high_water_mark=99,
         ),

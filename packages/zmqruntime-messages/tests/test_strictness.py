@@ -15,10 +15,12 @@ from zmqruntime.messages import (
     DecodeError,
     ErrorCode,
     ErrorKind,
+    ErrorReply,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionRecord,
     ExecutionStatus,
+    ExecutionStatusSnapshot,
     JsonValue,
     OkReply,
     PingRequest,
@@ -252,3 +254,18 @@ def test_a_record_keeps_any_json_value_as_its_result(result: JsonValue) -> None:
         result=result,
     )
     assert record.result == result
+
+
+def test_a_word_that_only_a_newer_server_knows_does_not_break_what_it_says() -> None:
+    reply = decode_reply(b'{"type":"error","code":"new","message":"m"}')
+    assert isinstance(reply, ErrorReply)
+    assert reply.code is ErrorCode.INTERNAL
+    error = {"kind": "new", "message": "m"}
+    snapshot = decode_reply(
+        json.dumps({**SNAPSHOT, "execution": {**RECORD, "error": error}}).encode()
+    )
+    assert isinstance(snapshot, ExecutionStatusSnapshot)
+    assert snapshot.execution is not None
+    assert snapshot.execution.error == ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="m")
+    with pytest.raises(ValidationError, match="code"):
+        ErrorReply(code="new", message="m")  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
+from zmqruntime.transport.channel import Outcome
 
 TCP = TransportMode.TCP
 
@@ -369,3 +370,13 @@ def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
     assert str(caught.value) == (
         f"the server LateServer (process {os.getpid()}) is not ready in time"
     )
+
+
+def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_lost(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As through a tunnel: the address is local, the process is not.
+    monkeypatch.setattr("zmqruntime.transport.process.ProcessIdentity.is_running", lambda _: False)
+    with ZMQClient(config=server.config) as client:
+        assert client._connection is not None
+        client._connection._raise_if_lost(Outcome.LOST)

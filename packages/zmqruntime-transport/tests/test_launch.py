@@ -464,12 +464,12 @@ def test_a_launched_server_shares_its_client_s_settings(
         app_name="lab",
         runtime_dir=runtime_dir,
         log_dir=runtime_dir / "log",
-        max_message_bytes=12_345,
+        max_message_bytes=234_567,
         registration_timeout=0.01,
     )
     with ZMQClient(config=shared, launcher=make_launcher(), persistent=False) as client:
         pong = client.ping()
-        assert pong.max_message_bytes == 12_345
+        assert pong.max_message_bytes == 234_567
         assert pong.log_file_path == str(runtime_dir / "log" / f"lab-{shared.default_port}.log")
         peer = RawPeer(context, zmq.REQ, client.endpoint.control_address)
         reply = peer.ask({"type": "register_progress", "client_id": "alice"})

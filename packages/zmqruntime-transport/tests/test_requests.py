@@ -370,13 +370,13 @@ def test_a_server_that_drops_every_connection_is_given_up(
         default_port=config.default_port,
         control_port_offset=config.control_port_offset,
         runtime_dir=config.runtime_dir,
-        max_message_bytes=1000,
+        max_message_bytes=2**17,
     )
     with ZMQServer(config=small), ZMQClient(config=config) as client:
         assert client._connection is not None
-        client._connection._control.max_message_bytes = 10_000
+        client._connection._control.max_message_bytes = 10**6
         with pytest.raises(ServerLost, match="the connection ended"):
-            client.request(ExecuteRequest(task={"x": "x" * 2000}, client_id="a"), 60)
+            client.request(ExecuteRequest(task={"x": "x" * 200_000}, client_id="a"), 60)
         assert client.ping().ready
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import pickle
 import socket
@@ -558,3 +559,11 @@ def test_an_idle_server_uses_no_cpu(server: OpenServer, context: BareContext) ->
     before = time.process_time()
     threading.Event().wait(1.0)  # The one thing to wait for here is that nothing happens.
     assert time.process_time() - before < 0.02
+
+
+def test_a_process_that_still_imports_the_main_script_starts_no_server(
+    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'):
+        ZMQServer(config=config).start()

@@ -168,10 +168,10 @@ def test_a_frame_past_the_limit_ends_its_connection_and_no_other(
 
 
 def test_a_message_as_long_as_the_limit_is_taken(config: ZMQConfig, context: BareContext) -> None:
-    small = ZMQConfig(runtime_dir=config.runtime_dir, max_message_bytes=1000)
+    small = ZMQConfig(runtime_dir=config.runtime_dir, max_message_bytes=2**17)
     with ZMQServer(config=small) as server:
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
-        frame = b'{"type":"ping"}'.ljust(1000)
+        frame = b'{"type":"ping"}'.ljust(2**17)
         assert peer.ask(frame)["type"] == "pong"
         monitor = peer.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         peer.send(frame + b" ")

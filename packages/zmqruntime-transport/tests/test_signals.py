@@ -199,3 +199,13 @@ def test_a_server_in_another_thread_leaves_the_signals_alone(config: ZMQConfig) 
         server.stop()
         serving.join(PATIENCE_SECONDS)
     eventually(lambda: not serving.is_alive())
+
+
+def test_a_handler_that_is_not_python_s_becomes_the_system_s(
+    before: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_handler = signal.signal
+    monkeypatch.setattr(signal, "signal", lambda signum, to: set_handler(signum, to) and None)
+    with ending_on_signals(lambda: None):
+        pass
+    assert signal.getsignal(INT) is signal.SIG_DFL

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
 
 __all__ = [
     "MAX_LIMIT",
@@ -16,6 +24,7 @@ __all__ = [
     "Limit",
     "Model",
     "Timestamp",
+    "unknown_means",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -43,6 +52,18 @@ Timestamp = Annotated[float, Field(ge=0)]
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 """How many entries of a kind a reply may list."""
+
+
+def unknown_means(fallback: StrEnum) -> BeforeValidator:
+    """Read a word that only a newer server knows as ``fallback``; in frames, not in calls."""
+    known = {word.value: word for word in type(fallback)}
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if info.mode == "json" and isinstance(value, str):
+            return known.get(value, fallback)
+        return value
+
+    return BeforeValidator(read)
 
 
 class Model(BaseModel):

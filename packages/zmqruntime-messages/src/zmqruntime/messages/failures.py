@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from zmqruntime.messages.base import Model
+from zmqruntime.messages.base import Model, unknown_means
 
 __all__ = ["ErrorKind", "ExecutionErrorInfo"]
 
@@ -29,7 +30,7 @@ class ErrorKind(StrEnum):
 class ExecutionErrorInfo(Model):
     """What went wrong with one execution, in words for a person and fields for a program."""
 
-    kind: ErrorKind
+    kind: Annotated[ErrorKind, unknown_means(ErrorKind.EXCEPTION)]
     message: str
     """One sentence."""
     type: str | None = None

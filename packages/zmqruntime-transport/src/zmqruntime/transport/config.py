@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["TransportMode", "ZMQConfig"]
+__all__ = ["MIN_MESSAGE_BYTES", "TransportMode", "ZMQConfig"]
+
+MIN_MESSAGE_BYTES = 128 * 1024
+"""What the protocol's own messages have to fit into, beside a little of the application's."""
 
 
 class TransportMode(StrEnum):
@@ -40,3 +43,18 @@ class ZMQConfig:
     """How long a server waits to see the subscription that a client registers."""
     data_high_water_mark: int = 100_000
     """How many events may wait for one slow subscriber before further ones are dropped."""
+
+    def __post_init__(self) -> None:
+        if self.max_message_bytes < MIN_MESSAGE_BYTES:
+            raise ValueError(
+                f"max_message_bytes is {self.max_message_bytes:,}: it has to be at least "
+                f"{MIN_MESSAGE_BYTES:,}"
+            )
+        for name in (
+            "connect_timeout",
+            "request_timeout",
+            "retry_interval",
+            "registration_timeout",
+        ):
+            if not (seconds := getattr(self, name)) > 0:
+                raise ValueError(f"{name} is {seconds}: it has to be more than 0 seconds")

@@ -45,6 +45,7 @@ class Connection:
         self._lock = threading.Lock()
         self._subscribers: weakref.WeakSet[Subscriber] = weakref.WeakSet()
         self._closing = False
+        self._server_process: ProcessIdentity | None = None
 
     def establish(self, launcher: ServerLauncher | None, deadline: Deadline) -> Self:
         """Attach or launch; when that fails, nothing is left open."""
@@ -57,6 +58,10 @@ class Connection:
                 persistent=not self._owns_server,
                 deadline=deadline,
             )
+            process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
+            # Behind a tunnel or a container's port, which are local, the pid means nothing here.
+            if self._endpoint.is_local and process.is_running():
+                self._server_process = process
         except BaseException:
             self._control.close()
             self._context.destroy(linger=0)
@@ -133,8 +138,8 @@ class Connection:
             server.kill()
 
     def _raise_if_lost(self, _: Outcome) -> None:
-        process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
-        if not self._endpoint.is_local or process.is_running():
+        process = self._server_process
+        if process is None or process.is_running():
             return
         # A process counts as ended a moment before its parent can read how.
         code = self._server.wait(1.0) if self._server is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,8 +100,14 @@ class ZMQServer:
             AddressInUse: something else holds a port or path; it is left alone.
             EndpointError: an address or its directory cannot be used.
             OSError: the log file cannot be written.
-            RuntimeError: it was started and not stopped.
+            RuntimeError: it was started and not stopped, or a worker process tries to, while it
+                imports the main script.
         """
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise RuntimeError(
+                "the script that starts a server must do so under "
+                '`if __name__ == "__main__":`, because its worker processes import it, too'
+            )
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
         log_file = None if self._log_file_path is None else LogFile(self._log_file_path)

@@ -77,15 +77,19 @@ def ending_on_signals(end: Callable[[], None]) -> Iterator[SignalWait]:
             end()
 
         with wait.told_of_signals():
-            before = {signum: signal.signal(signum, on_signal) for signum in _SIGNALS}
+            before: dict[signal.Signals, signal._HANDLER] = {}
+            for signum in _SIGNALS:
+                handler = signal.signal(signum, on_signal)
+                # None: not one of Python's, so Python cannot set it again.
+                before[signum] = signal.SIG_DFL if handler is None else handler
             try:
                 yield wait
             finally:
                 after = before
                 if asked_at is not None:
                     after = dict.fromkeys(_SIGNALS, _outlast(asked_at, before))
-                for signum, handler in after.items():
-                    signal.signal(signum, handler)
+                for signum, restored in after.items():
+                    signal.signal(signum, restored)
 
 
 def _outlast(

@@ -87,7 +87,7 @@ def serve(
         Path | None, typer.Option(help="Where log records go as well, appended.")
     ] = None,
     max_message_bytes: Annotated[
-        int, typer.Option(min=1, help="The longest message that is taken.")
+        int, typer.Option(min=2**17, help="The longest message that is taken.")
     ] = _DEFAULT.max_message_bytes,
     # What only a launcher gives: see transport's ServerArguments.
     registration_timeout: Annotated[
