@@ -512,3 +512,26 @@ def test_a_farewell_that_fails_keeps_nothing_open(server: OpenServer) -> None:
     assert not client.connected
     assert threading.active_count() == threads
     client.disconnect()
+
+
+@pytest.mark.parametrize("at", ["watch", "configure_tcp"])
+def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    client = ZMQClient(config=server.config)
+    client.connect()
+    assert client._connection is not None
+    client._connection._control._idle.pop().close()
+    for module in ("channel", "subscriber"):
+        monkeypatch.setattr(f"zmqruntime.transport.{module}.{at}", interrupted)
+    with pytest.raises(KeyboardInterrupt) as from_request:
+        client.ping()
+    with pytest.raises(KeyboardInterrupt) as from_subscriber:
+        client.subscribe([b""], lambda *_: None, lambda _: None)
+    before = time.monotonic()
+    client.disconnect()
+    assert time.monotonic() - before < 4
+    del from_request, from_subscriber  # Till here, they kept every frame alive.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import stat
 from pathlib import Path
@@ -15,13 +16,15 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
 from zmqruntime.transport.runtime_dir import make_private_dir
 
-__all__ = ["BoundSockets", "configure_tcp", "has_listener"]
+__all__ = ["BoundSockets", "configure_tcp", "has_listener", "watch"]
 
 _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
 _MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
+
+_monitor_numbers = itertools.count(1)
 
 
 class BoundSockets:
@@ -96,6 +99,13 @@ class BoundSockets:
             if error.errno == zmq.EADDRINUSE:
                 raise _in_use(self.endpoint, port) from None
             raise EndpointError(f"{address} cannot be bound: {error}") from error
+
+
+def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> None:
+    """Let ``monitor``, a PAIR that is its opener's to close, hear of ``events`` of ``sock``."""
+    address = f"inproc://zmqruntime-monitor-{next(_monitor_numbers)}"
+    sock.monitor(address, events)
+    monitor.connect(address)
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

@@ -8,12 +8,13 @@ ends or is refused, so nobody waits for an answer that cannot come.
 from __future__ import annotations
 
 import contextlib
+import threading
 from enum import Enum
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from zmqruntime.transport.binding import configure_tcp
+from zmqruntime.transport.binding import configure_tcp, watch
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
@@ -65,23 +66,33 @@ class Channel:
         *,
         patient: bool = False,
     ) -> None:
+        self.patient = patient
+        self.owner = threading.get_ident()
+        """The thread that uses it, or used it last."""
+        self._silence = Outcome.UNGREETED
+        self._end: Outcome | None = None
+        self._poller = zmq.Poller()
         self._socket = context.socket(zmq.DEALER)
+        self._monitor: zmq.Socket[bytes] | None = None
+        try:
+            self._open(context, endpoint)
+        except BaseException:  # A KeyboardInterrupt, too: what is left open blocks the context.
+            self.close()
+            raise
+
+    def _open(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint) -> None:
         self._socket.linger = 0
         self._socket.maxmsgsize = -1  # The server is trusted; its pong says what it sends.
         self._socket.sndhwm = 0  # However many requests go out at once, none is held back.
-        self._socket.reconnect_ivl = _RECONNECT_MS if patient else _NEVER_MS
+        self._socket.reconnect_ivl = _RECONNECT_MS if self.patient else _NEVER_MS
         configure_tcp(self._socket, endpoint)
-        self._monitor = self._socket.get_monitor_socket(_EVENTS)
-        self._poller = zmq.Poller()
+        self._monitor = context.socket(zmq.PAIR)
+        watch(self._socket, self._monitor, _EVENTS)
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
-        self._silence = Outcome.UNGREETED
-        self._end: Outcome | None = None
-        self.patient = patient
         try:
             self._socket.connect(endpoint.control_address)
         except zmq.ZMQError as error:
-            self.close()
             raise EndpointError(
                 f"{endpoint.control_address} cannot be connected to: {error}"
             ) from error
@@ -108,13 +119,17 @@ class Channel:
             self._end = outcome
 
     def close(self) -> None:
-        """Drop the connection and whatever is under way on it."""
+        """Drop the connection and whatever is under way on it. Any number of times."""
+        if self._socket.closed:
+            return
         with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
             self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close()
+        if self._monitor is not None:
+            self._monitor.close(linger=0)
+        self._socket.close(linger=0)
 
     def _read_monitor(self) -> Outcome | None:
+        assert self._monitor is not None
         event = parse_monitor_message(self._monitor.recv_multipart())["event"]
         match event:
             case zmq.Event.CONNECTED:

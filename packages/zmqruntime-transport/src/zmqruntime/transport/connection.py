@@ -25,6 +25,8 @@ from zmqruntime.transport.subscriber import Subscriber
 __all__ = ["Connection"]
 
 _STOP_OWNED_SECONDS = 10.0
+# How long a thread may take to leave a request whose context has ended.
+_LEAVE_SECONDS = 5.0
 
 
 class Connection:
@@ -114,9 +116,19 @@ class Connection:
             for subscriber in subscribers:
                 subscriber.stop()
             self._control.close()
-            self._context.term()  # Wakes up every thread in a request, a callback's too.
+            self._terminate()
             for subscriber in subscribers:
                 subscriber.close()
+
+    def _terminate(self) -> None:
+        """End the context, which wakes up every thread in a request, a callback's too."""
+        # Not here: it waits, deaf to Ctrl-C, for every socket that an interrupt left open.
+        ending = threading.Thread(target=self._context.term, name="zmqruntime-term", daemon=True)
+        ending.start()
+        ending.join(_LEAVE_SECONDS)
+        if ending.is_alive():
+            self._control.close_left()
+            ending.join()
 
     def _exchange(
         self, requests: Sequence[Request], deadline: Deadline, hold: float = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Collection, Sequence
 
 import zmq
@@ -53,6 +54,7 @@ class ControlClient:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._idle: list[Channel] = []
+        self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._closed = False
 
     def request(
@@ -96,13 +98,13 @@ class ControlClient:
         for request, frame in exchange.unanswered:
             self._check_size(request, frame)
         drops = 0
+        channel: Channel | None = None
         try:
             channel = self._take()
             while True:
                 patience = hold + self._config.retry_interval
                 outcome = self._try(channel, exchange, deadline, patience, on_broken)
                 if outcome is None:
-                    self._give_back(channel)
                     return exchange.replies()
                 if outcome in _DROPS:
                     drops += 1
@@ -113,16 +115,36 @@ class ControlClient:
                     on_broken(outcome)
                 if drops > _MAX_DROPS or deadline.expired:
                     raise self._failure(request, outcome)
+                channel.close()
                 channel = self._open(patient=True)
         except zmq.ContextTerminated:
             raise self._not_connected() from None
+        finally:
+            if channel is not None:
+                if exchange.done:
+                    self._give_back(channel)
+                else:
+                    channel.close()
 
     def close(self) -> None:
         """Close the idle connections; each one in use is closed by the thread that uses it."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for channel in idle:
+            # What an interrupted exchange of this thread may have left: nobody uses it any more.
+            here = threading.get_ident()
+            left = [channel for channel in self._channels if channel.owner == here]
+        for channel in (*idle, *left):
+            channel.close()
+
+    def close_left(self) -> None:
+        """Close every connection, also what an interrupted exchange of another thread left.
+
+        For when the context has ended so long ago that no thread can be inside any more.
+        """
+        with self._lock:
+            left = list(self._channels)
+        for channel in left:
             channel.close()
 
     def _try(
@@ -133,26 +155,20 @@ class ControlClient:
         patience: float,
         on_broken: Callable[[Outcome], None],
     ) -> Outcome | None:
-        """Send what is unanswered and wait; a channel that fails is closed on the way out."""
-        done = False
+        """Send what is unanswered and wait; say what went wrong, if anything did."""
         until = deadline.within(patience)
-        try:
-            for _, frame in exchange.unanswered:
-                channel.send(frame)
-            while not exchange.done:
-                answer = channel.receive(until)
-                if answer is Outcome.REFUSED and channel.patient and not until.expired:
-                    on_broken(answer)
-                elif isinstance(answer, Outcome):
-                    return answer
-                else:
-                    exchange.take(decode_reply(answer))
-                    until = deadline.within(patience)
-            done = True
-            return None
-        finally:
-            if not done:
-                channel.close()
+        for _, frame in exchange.unanswered:
+            channel.send(frame)
+        while not exchange.done:
+            answer = channel.receive(until)
+            if answer is Outcome.REFUSED and channel.patient and not until.expired:
+                on_broken(answer)
+            elif isinstance(answer, Outcome):
+                return answer
+            else:
+                exchange.take(decode_reply(answer))
+                until = deadline.within(patience)
+        return None
 
     def _number(self, request: Request) -> Request:
         if request.request_id is not None:
@@ -162,14 +178,18 @@ class ControlClient:
     def _take(self) -> Channel:
         with self._lock:
             if self._idle:
-                return self._idle.pop()
+                channel = self._idle.pop()
+                channel.owner = threading.get_ident()
+                return channel
         return self._open(patient=False)
 
     def _open(self, *, patient: bool) -> Channel:
         with self._lock:
             if self._closed:
                 raise self._not_connected()
-            return Channel(self._context, self._endpoint, self._config, patient=patient)
+            channel = Channel(self._context, self._endpoint, self._config, patient=patient)
+            self._channels.add(channel)
+            return channel
 
     def _give_back(self, channel: Channel) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from zmqruntime.transport.binding import configure_tcp
+from zmqruntime.transport.binding import configure_tcp, watch
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.frames import drain
@@ -45,23 +45,35 @@ class Subscriber:
     ) -> None:
         self._on_message = on_message
         self._on_connection = on_connection
-        self._socket = context.socket(zmq.SUB)
-        self._socket.linger = 0
-        self._socket.rcvhwm = config.data_high_water_mark
-        configure_tcp(self._socket, endpoint)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
-        )
-        for prefix in prefixes:
-            self._socket.subscribe(prefix)
-        self._socket.connect(endpoint.data_address)
         self._loop = Loop()
-        self._loop.add_reader(self._socket, self._read)
-        self._loop.add_reader(self._monitor, self._read_monitor)
+        # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
+        self._closer = threading.Lock()
         self._thread = threading.Thread(
             target=self._run, name=f"zmqruntime-progress-{endpoint.port}", daemon=True
         )
-        self._thread.start()
+        self._socket = context.socket(zmq.SUB)
+        self._monitor: zmq.Socket[bytes] | None = None
+        try:
+            self._socket.rcvhwm = config.data_high_water_mark
+            configure_tcp(self._socket, endpoint)
+            self._monitor = monitor = context.socket(zmq.PAIR)
+            watch(
+                self._socket,
+                monitor,
+                zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED,
+            )
+            for prefix in prefixes:
+                self._socket.subscribe(prefix)
+            self._socket.connect(endpoint.data_address)
+            self._loop.add_reader(self._socket, self._read)
+            self._loop.add_reader(monitor, self._read_monitor)
+            self._thread.start()
+        except BaseException:
+            if self._closer.acquire(blocking=False):
+                self._close_sockets()
+            else:  # Interrupted after the thread had begun.
+                self._loop.post(self._loop.stop)
+            raise
 
     @property
     def runs_here(self) -> bool:
@@ -82,15 +94,21 @@ class Subscriber:
             self._thread.join()
 
     def _run(self) -> None:
+        if not self._closer.acquire(blocking=False):
+            return
         try:
             with contextlib.suppress(zmq.ContextTerminated):
                 self._loop.run()
         finally:
-            with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
-                self._socket.disable_monitor()
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
+            self._socket.disable_monitor()
+        if self._monitor is not None:
             self._monitor.close(linger=0)
-            self._socket.close()
-            self._loop.close()
+        self._socket.close(linger=0)
+        self._loop.close()
 
     def _read(self) -> None:
         for frames in drain(self._socket, _BATCH):
@@ -102,5 +120,6 @@ class Subscriber:
                 return
 
     def _read_monitor(self) -> None:
+        assert self._monitor is not None
         event = parse_monitor_message(self._monitor.recv_multipart())["event"]
         self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
