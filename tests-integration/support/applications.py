@@ -123,8 +123,8 @@ class Workshop(ExecutionServer):
         return "stopped by itself"
 
     def do_clean_up(self, context: ExecutionContext, path: str) -> JsonValue:
-        context.report_progress(phase=BEGUN)
         try:
+            context.report_progress(phase=BEGUN)
             time.sleep(FOREVER)
         except TaskCancelled:
             Path(path).write_text("cleaned up")
