@@ -1,0 +1,301 @@
+"""A task is stopped in its own thread, wherever it is; and nothing but that task."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from signalling import installed, run_armed, when
+
+from zmqruntime.execution import Interrupt, TaskCancelled
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Interrupt]:
+    with installed() as interrupt:
+        yield interrupt
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def sleep() -> None:
+    time.sleep(1000)
+
+
+def wait_for_an_event() -> None:
+    threading.Event().wait()
+
+
+def wait_for_a_lock() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def wait_for_a_queue() -> None:
+    queue.Queue[None]().get()
+
+
+def wait_for_a_socket() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.recv(1)
+
+
+def wait_for_a_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            process.wait()
+        finally:
+            process.kill()
+
+
+BLOCKING = [
+    sleep,
+    wait_for_an_event,
+    wait_for_a_lock,
+    wait_for_a_queue,
+    wait_for_a_socket,
+    wait_for_a_process,
+]
+
+
+@pytest.mark.parametrize("block", [spin, *(BLOCKING if hasattr(signal, "pthread_kill") else [])])
+def test_a_task_is_stopped_wherever_it_is(interrupt: Interrupt, block: Callable[[], None]) -> None:
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        block()
+
+    cancelled = run_armed(interrupt, body)
+    assert "execution a is to stop" in str(cancelled)
+    assert interrupt.seen
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="nothing wakes a call here")
+def test_a_signal_that_arrives_just_before_a_blocking_call_is_not_the_last(
+    interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = signal.pthread_kill
+    calls: list[int] = []
+
+    def lose_the_first(thread: int, signum: int) -> None:
+        calls.append(signum)
+        if len(calls) > 1:
+            kill(thread, signum)
+
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        time.sleep(1000)
+
+    monkeypatch.setattr(signal, "pthread_kill", lose_the_first)
+    assert run_armed(interrupt, body)
+    assert len(calls) >= 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="it is sent otherwise here")
+def test_once_it_was_seen_it_is_sent_no_more(
+    interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = signal.pthread_kill
+    calls: list[int] = []
+
+    def deliver(thread: int, signum: int) -> None:
+        kill(thread, signum)
+        calls.append(signum)
+
+    def body(stop: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            stop()
+            while not calls:
+                pass
+            time.sleep(0.2)  # It would come again if it had not been seen.
+
+    monkeypatch.setattr(signal, "pthread_kill", deliver)
+    assert run_armed(interrupt, body)
+    assert len(calls) == 1
+
+
+def test_only_the_task_that_is_meant_is_stopped(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with when(lambda: answers.append(interrupt.request("another"))) as go:
+            go()
+        assert not interrupt.requested
+
+    answers: list[bool] = []
+    assert run_armed(interrupt, body) is None
+    assert answers == [False]
+    assert not interrupt.seen
+
+
+def test_what_is_told_to_stop_before_it_runs_never_does(interrupt: Interrupt) -> None:
+    assert interrupt.request("a") is False
+    assert run_armed(interrupt, lambda _: pytest.fail("it ran"))
+    assert interrupt.seen
+
+
+def test_what_came_too_late_does_not_hit_the_next_task(interrupt: Interrupt) -> None:
+    assert run_armed(interrupt, lambda _: None, "a") is None
+    assert interrupt.request("a") is False
+    assert run_armed(interrupt, lambda _: None, "b") is None
+    assert not interrupt.seen
+
+
+def test_a_name_may_be_used_again_after_a_cancel(interrupt: Interrupt) -> None:
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        spin()
+
+    for _ in range(2):
+        assert run_armed(interrupt, body)
+        assert run_armed(interrupt, lambda _: None) is None
+
+
+def test_it_is_raised_once_however_often_it_is_told(interrupt: Interrupt) -> None:
+    def body(stop: Callable[[], None]) -> None:
+        try:
+            stop()
+            spin()
+        except TaskCancelled:
+            for _ in range(3):
+                interrupt.request("a")
+
+    assert run_armed(interrupt, body) is None  # The task has caught it.
+    assert interrupt.seen
+
+
+def test_whenever_it_comes_it_hits_its_own_task_or_none(interrupt: Interrupt) -> None:
+    # The order to stop races with the end of its task, and the next one begins at once.
+    for n in range(300):
+
+        def body(stop: Callable[[], None], n: int = n) -> None:
+            stop()
+            for _ in range(n * 7 % 500):
+                pass
+
+        cancelled = run_armed(interrupt, body, f"{n}")
+        assert interrupt.seen is (cancelled is not None)
+        assert cancelled is None or f"execution {n} is to stop" in str(cancelled)
+        assert run_armed(interrupt, lambda _: sum(range(1000)), f"next to {n}") is None
+
+
+def test_a_shield_holds_it_back_until_its_end(interrupt: Interrupt) -> None:
+    def body(stop: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            stop()
+            while not interrupt.requested:
+                pass
+            time.sleep(0.05)  # long enough for a signal to come
+            steps.append("done")
+        steps.append("never")
+
+    steps: list[str] = []
+    assert run_armed(interrupt, body)
+    assert steps == ["done"]
+
+
+def test_of_nested_shields_the_outermost_counts(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            with interrupt.shielded():
+                interrupt.request("a")
+                steps.append("inner")
+            steps.append("outer")
+        steps.append("never")
+
+    steps: list[str] = []
+    assert run_armed(interrupt, body)
+    assert steps == ["inner", "outer"]
+
+
+def test_a_shield_without_a_cancel_does_nothing(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            pass
+
+    assert run_armed(interrupt, body) is None
+    assert not interrupt.seen
+
+
+def test_a_shielded_block_that_fails_is_told_with_the_cancel(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            interrupt.request("a")
+            raise OSError("disk full")
+
+    cancelled = run_armed(interrupt, body)
+    assert cancelled
+    assert isinstance(cancelled.__context__, OSError)
+
+
+def test_a_shield_in_another_thread_shields_nobody(interrupt: Interrupt) -> None:
+    def hold() -> None:
+        with interrupt.shielded():
+            shielded.set()
+            release.wait()
+
+    def body(stop: Callable[[], None]) -> None:
+        thread.start()
+        shielded.wait()
+        stop()
+        time.sleep(1000)
+
+    shielded, release = threading.Event(), threading.Event()
+    thread = threading.Thread(target=hold)
+    assert run_armed(interrupt, body)
+    release.set()
+    thread.join()
+
+
+def test_a_shield_that_was_left_open_does_not_shield_the_next_task(interrupt: Interrupt) -> None:
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        time.sleep(1000)
+
+    assert run_armed(interrupt, lambda _: interrupt.shielded().__enter__(), "a") is None
+    assert run_armed(interrupt, body, "b")
+
+
+def test_reading_the_flag_is_to_have_been_told(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with interrupt.shielded():
+            interrupt.request("a")
+            seen.append(interrupt.seen)
+            assert interrupt.requested
+            seen.append(interrupt.seen)
+
+    seen: list[bool] = []
+    assert run_armed(interrupt, body)
+    assert seen == [False, True]
+
+
+def test_a_signal_that_nobody_here_sent_means_nothing_to_a_task(interrupt: Interrupt) -> None:
+    signal.raise_signal(signal.SIGINT)
+    assert run_armed(interrupt, lambda _: signal.raise_signal(signal.SIGINT)) is None
+    assert not interrupt.seen
+
+
+def test_threads_of_a_task_are_not_interrupted(interrupt: Interrupt) -> None:
+    def work() -> None:
+        release.wait()
+        results.put("finished")
+
+    def body(stop: Callable[[], None]) -> None:
+        threading.Thread(target=work).start()
+        stop()
+        time.sleep(1000)
+
+    release = threading.Event()
+    results: queue.Queue[str] = queue.Queue()
+    assert run_armed(interrupt, body)
+    release.set()
+    assert results.get(timeout=60) == "finished"
