@@ -500,7 +500,7 @@ def test_what_has_ended_cannot_be_cancelled(client: ExecutionClient) -> None:
 def test_a_cancel_never_hits_the_next_one(client: ExecutionClient) -> None:
     """However close the end of a task and its cancel are."""
     ends = set()
-    for n in range(150):
+    for n in range(300):
         cancelled = submit(client, "count", steps=n % 50)
         next_one = submit(client, "count", steps=20)
         with contextlib.suppress(Conflict):
