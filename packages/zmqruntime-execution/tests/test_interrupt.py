@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from signalling import installed, run_armed, when
@@ -28,55 +30,59 @@ def spin() -> None:
         pass
 
 
-def sleep() -> None:
-    time.sleep(1000)
+@contextlib.contextmanager
+def a_loop() -> Iterator[Callable[[], object]]:
+    yield spin
 
 
-def wait_for_an_event() -> None:
-    threading.Event().wait()
+@contextlib.contextmanager
+def a_sleep() -> Iterator[Callable[[], object]]:
+    yield lambda: time.sleep(1000)
 
 
-def wait_for_a_lock() -> None:
+@contextlib.contextmanager
+def an_event() -> Iterator[Callable[[], object]]:
+    yield threading.Event().wait
+
+
+@contextlib.contextmanager
+def a_lock() -> Iterator[Callable[[], object]]:
     lock = threading.Lock()
-    lock.acquire()
-    lock.acquire()
+    with lock:
+        yield lock.acquire
 
 
-def wait_for_a_queue() -> None:
-    queue.Queue[None]().get()
+@contextlib.contextmanager
+def a_queue() -> Iterator[Callable[[], object]]:
+    yield queue.Queue[None]().get
 
 
-def wait_for_a_socket() -> None:
+@contextlib.contextmanager
+def a_socket() -> Iterator[Callable[[], object]]:
     one, other = socket.socketpair()
     with one, other:
-        one.recv(1)
+        yield lambda: one.recv(1)
 
 
-def wait_for_a_process() -> None:
+@contextlib.contextmanager
+def a_process() -> Iterator[Callable[[], object]]:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        try:
-            process.wait()
-        finally:
-            process.kill()
+        yield process.wait
 
 
-BLOCKING = [
-    sleep,
-    wait_for_an_event,
-    wait_for_a_lock,
-    wait_for_a_queue,
-    wait_for_a_socket,
-    wait_for_a_process,
-]
+BLOCKING = [a_sleep, an_event, a_lock, a_queue, a_socket, a_process]
 
 
-@pytest.mark.parametrize("block", [spin, *(BLOCKING if hasattr(signal, "pthread_kill") else [])])
-def test_a_task_is_stopped_wherever_it_is(interrupt: Interrupt, block: Callable[[], None]) -> None:
+@pytest.mark.parametrize("wait", [a_loop, *(BLOCKING if hasattr(signal, "pthread_kill") else [])])
+def test_a_task_is_stopped_wherever_it_is(
+    interrupt: Interrupt, wait: Callable[[], AbstractContextManager[Callable[[], object]]]
+) -> None:
     def body(stop: Callable[[], None]) -> None:
         stop()
         block()
 
-    cancelled = run_armed(interrupt, body)
+    with wait() as block:
+        cancelled = run_armed(interrupt, body)
     assert "execution a is to stop" in str(cancelled)
     assert interrupt.seen
 
@@ -102,27 +108,21 @@ def test_a_signal_that_arrives_just_before_a_blocking_call_is_not_the_last(
     assert len(calls) >= 2
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="it is sent otherwise here")
-def test_once_it_was_seen_it_is_sent_no_more(
-    interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kill = signal.pthread_kill
-    calls: list[int] = []
-
-    def deliver(thread: int, signum: int) -> None:
-        kill(thread, signum)
-        calls.append(signum)
-
-    def body(stop: Callable[[], None]) -> None:
-        with interrupt.shielded():
-            stop()
-            while not calls:
+def test_once_it_was_seen_it_is_sent_no_more(interrupt: Interrupt) -> None:
+    def body(_: Callable[[], None]) -> None:
+        with interrupt.shielded(), when(request) as go:
+            go()
+            while not sent:
                 pass
-            time.sleep(0.2)  # It would come again if it had not been seen.
 
-    monkeypatch.setattr(signal, "pthread_kill", deliver)
+    def request() -> None:
+        begin = time.monotonic()
+        assert interrupt.request("a")
+        sent.append(time.monotonic() - begin)
+
+    sent: list[float] = []
     assert run_armed(interrupt, body)
-    assert len(calls) == 1
+    assert sent[0] < 5  # It would have gone on for ten seconds.
 
 
 def test_only_the_task_that_is_meant_is_stopped(interrupt: Interrupt) -> None:
