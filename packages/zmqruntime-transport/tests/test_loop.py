@@ -310,8 +310,9 @@ def test_a_callback_may_remove_the_reader_that_is_next(
 
     def read_and_remove(which: int) -> None:
         read.append(which)
+        pairs[which].recv(zmq.NOBLOCK)
         loop.remove_reader(pairs[1 - which])
-        loop.stop()
+        loop.post(loop.stop)
 
     loop.add_reader(pairs[0], lambda: read_and_remove(0))
     loop.add_reader(pairs[1], lambda: read_and_remove(1))
