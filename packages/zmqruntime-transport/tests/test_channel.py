@@ -1,0 +1,53 @@
+"""What one connection tells: its replies to the last one, then how it ended."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import zmq
+from transport_peers import PATIENCE_SECONDS
+
+from zmqruntime.transport import Deadline, Endpoint, ZMQConfig
+from zmqruntime.transport.channel import Channel, Outcome
+
+BareContext = zmq.Context[zmq.Socket[bytes]]
+
+
+class MonitorFirst:
+    """A poller that sees the connection's events before its messages, for so many polls."""
+
+    def __init__(self, channel: Channel, polls: int) -> None:
+        assert channel._monitor is not None
+        self._monitor = channel._monitor
+        self._poller = channel._poller
+        self._polls = polls
+
+    def poll(self, timeout: int | None) -> list[tuple[Any, int]]:
+        self._polls -= 1
+        if self._polls < 0:
+            return self._poller.poll(timeout)
+        return [(self._monitor, zmq.POLLIN)] if self._monitor.poll(timeout) else []
+
+
+@pytest.mark.parametrize("polls", [0, 3])
+def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
+    config: ZMQConfig, endpoint: Endpoint, context: BareContext, polls: int
+) -> None:
+    router = context.socket(zmq.ROUTER)
+    router.linger = 1000
+    router.bind(endpoint.control_address)
+    channel = Channel(context, endpoint, config)
+    try:
+        channel.send(b"request")
+        peer, *_ = router.recv_multipart()
+        for reply in (b"first", b"second", b"last"):
+            router.send_multipart([peer, b"", reply])
+        router.close()
+        # It connected, it greeted, it ended: three events.
+        channel._poller = cast(zmq.Poller, MonitorFirst(channel, polls))
+        deadline = Deadline.after(PATIENCE_SECONDS)
+        received = [channel.receive(deadline) for _ in range(5)]
+        assert received == [b"first", b"second", b"last", Outcome.LOST, Outcome.LOST]
+    finally:
+        channel.close()
