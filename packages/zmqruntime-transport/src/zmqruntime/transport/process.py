@@ -96,11 +96,11 @@ def kill_process_tree(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error, ProcessLookupError):
         # First what fails when the pid is another process's by now: its group is not ours.
         family += process.children(recursive=True)
-        leads_group = hasattr(os, "getpgid") and os.getpgid(process.pid) == process.pid
+        leads_group = sys.platform != "win32" and os.getpgid(process.pid) == process.pid
     for member in family:
         with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
             member.kill()
-    if leads_group:
+    if sys.platform != "win32" and leads_group:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody is left in it.
             os.killpg(process.pid, signal.SIGKILL)
 
