@@ -67,6 +67,7 @@ class Place:
         self.directory = Path(tempfile.mkdtemp(prefix="zi"))
         self.transport = transport
         self.mark = Mark()
+        self._threads_before = set(threading.enumerate())
         self.config = ZMQConfig(
             default_port=free_port(),
             runtime_dir=self.directory / "run",
@@ -178,6 +179,11 @@ class Place:
             return []
         return [path.name for path in directory.iterdir() if path.suffix in _SOCKET_FILES]
 
+    def _our_threads(self) -> list[threading.Thread]:
+        """Return the threads that this place's clients and servers have left."""
+        new = set(threading.enumerate()) - self._threads_before
+        return [thread for thread in new if thread.name.startswith("zmqruntime")]
+
     def close(self) -> None:
         """Disconnect every client, and look for what should not be there."""
         try:
@@ -185,7 +191,7 @@ class Place:
             self.mark.assert_gone()
             if not self.leaves_socket_files:
                 assert self.socket_files() == []
-            eventually(lambda: not _our_threads(), "no thread of ours runs", patience=20.0)
+            eventually(lambda: not self._our_threads(), "no thread of ours runs", patience=20.0)
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -213,7 +219,3 @@ class ChildProcess(subprocess.Popen[str]):
                 raise
         elif self.stdout is not None:
             self.stdout.close()
-
-
-def _our_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("zmqruntime")]

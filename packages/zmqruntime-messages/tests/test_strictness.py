@@ -105,7 +105,6 @@ WRONG_REPLIES: list[tuple[str, dict[str, Any], str]] = [
     ("bad element", {**PONG, "workers": [{"pid": 1}, {"pid": "1"}]}, "workers[1].pid"),
     ("bad name", {**PONG, "progress_subscribers": ["a", "b/"]}, "progress_subscribers[1]"),
     ("another reply's status", {"type": "ok", "status": "error"}, "status"),
-    ("unknown code", {"type": "error", "code": "oops", "message": ""}, "code"),
     ("queue position 0", {**ACCEPTED, "queue_position": 0}, "queue_position"),
     ("unknown execution status", {**SNAPSHOT, "counts": {"lost": 1}}, "counts.lost"),
     ("attempt 0", {**SNAPSHOT, "execution": {**RECORD, "attempt": 0}}, "execution.attempt"),

@@ -55,7 +55,7 @@ class Leaver(ExecutionServer):
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         code = "import time; time.sleep(1000)"
-        # Not to be found by the group of the worker, nor by the worker's own clean-up.
+        # In a group of its own: only its parentage tells whose it is.
         return subprocess.Popen([sys.executable, "-c", code], start_new_session=True).pid
 
 

@@ -85,7 +85,7 @@ def test_a_task_that_would_run_for_ever_does_not_hold_up_the_run(project: pytest
     assert time.monotonic() - started < 20
 
 
-def test_what_a_test_leaves_behind_is_told_in_a_sentence(project: pytest.Pytester) -> None:
+def test_what_a_task_leaves_behind_ends_with_the_test(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_leaver="""
         from sample_apps import Leaver
@@ -95,15 +95,11 @@ def test_what_a_test_leaves_behind_is_told_in_a_sentence(project: pytest.Pyteste
         """
     )
     result = run(project, "-rP")
-    result.assert_outcomes(passed=1, errors=1)
+    result.assert_outcomes(passed=1)
     found = re.search(r"left (\d+)", result.stdout.str())
     assert found
-    pid = found[1]
-    result.stdout.fnmatch_lines(
-        [f"the test left something running: process {pid} (*), started by a worker, still ran*"]
-    )
-    assert "Traceback" not in result.stdout.str()
-    assert not psutil.pid_exists(int(pid))
+    pid = int(found[1])
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_run_with_a_stuck_server_ends_and_says_where_it_is_stuck(
