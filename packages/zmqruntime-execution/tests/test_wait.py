@@ -132,3 +132,22 @@ def test_each_further_wait_is_twice_as_long() -> None:
 def test_backing_off_for_ever_is_no_overflow() -> None:
     assert WaitPolicy(retry_backoff_seconds=0.0).backoff(5000) == 0.0
     assert WaitPolicy(retry_backoff_seconds=0.5).backoff(5000) == 60.0
+
+
+def test_near_its_end_a_request_gets_no_longer_than_is_left() -> None:
+    seconds: list[float | None] = []
+
+    def ask(execution_id: str, hold: float, timeout: float | None) -> Any:
+        seconds.append(timeout)
+        return record(COMPLETE)
+
+    ExecutionWaiter(ask).wait("a", timeout=0)
+    ExecutionWaiter(ask).wait("a", timeout=3.0)
+    ExecutionWaiter(ask).wait("a", timeout=3600.0)
+    ExecutionWaiter(ask).wait("a")
+    near, short, far, endless = seconds
+    assert near is not None
+    assert near <= 2.0
+    assert short is not None
+    assert short <= 2.0  # beside the hold of three
+    assert (far, endless) == (None, None)  # the configuration's

@@ -111,10 +111,8 @@ class BatchSubmitWaitEngine:
             for record in ended:
                 records.append(record)
                 self._hooks.on_finished(record)
-                stopped = stopped or (
-                    self._fail_fast and record.status is not ExecutionStatus.COMPLETE
-                )
-            if stopped:
+            if self._fail_fast and not stopped and not BatchResult(tuple(ended)).complete:
+                stopped = True
                 self._cancel(outstanding)
 
     def _fill(

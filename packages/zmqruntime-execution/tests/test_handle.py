@@ -1,0 +1,208 @@
+"""One execution in its client's hands."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from asking import record
+
+from zmqruntime.execution import (
+    ExecutionCancelled,
+    ExecutionClient,
+    ExecutionFailed,
+    ExecutionHandle,
+    WaitPolicy,
+    WaitTimeout,
+)
+from zmqruntime.execution.stream import EventStream
+from zmqruntime.messages import ExecutionRecord, ExecutionStatus, ProgressEvent, StateEvent
+from zmqruntime.transport import ServerLost
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+class Client:
+    """A client whose server's answers the test gives."""
+
+    def __init__(self, *records: ExecutionRecord | BaseException) -> None:
+        self.records = list(records)
+        self.asked: list[tuple[Any, ...]] = []
+        self.stream = EventStream()
+
+    def _next(self) -> ExecutionRecord:
+        answer = self.records.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def get_record(self, execution_id: str) -> ExecutionRecord:
+        self.asked.append(("record", execution_id))
+        return self._next()
+
+    def wait_for_completion(self, *arguments: Any) -> ExecutionRecord:
+        self.asked.append(("wait", *arguments))
+        return self._next()
+
+    def cancel_execution(self, execution_id: str) -> ExecutionStatus:
+        self.asked.append(("cancel", execution_id))
+        return RUNNING
+
+    def open_stream(self, execution_id: str) -> EventStream:
+        self.asked.append(("stream", execution_id))
+        return self.stream
+
+    def handle(self, stream: EventStream | None = None) -> ExecutionHandle:
+        return ExecutionHandle(cast("ExecutionClient", self), "a", stream)
+
+
+def progress(sequence: int) -> ProgressEvent:
+    return ProgressEvent(execution_id="a", sequence=sequence, timestamp=1.0)
+
+
+def ended(sequence: int, status: ExecutionStatus = COMPLETE) -> StateEvent:
+    return StateEvent(
+        execution_id="a",
+        sequence=sequence,
+        timestamp=2.0,
+        status=status,
+        submitted_at=1.0,
+        finished_at=2.0,
+    )
+
+
+def filled(*events: ProgressEvent | StateEvent) -> EventStream:
+    stream = EventStream()
+    for event in events:
+        stream.put(event)
+    return stream
+
+
+def test_its_status_is_asked_until_it_is_final() -> None:
+    client = Client(record(QUEUED), record(RUNNING), record(COMPLETE))
+    handle = client.handle()
+    assert [handle.status().status for _ in range(5)] == [QUEUED, RUNNING, *[COMPLETE] * 3]
+    assert len(client.asked) == 3
+
+
+def test_done_is_to_have_ended_in_whatever_way() -> None:
+    for status in ExecutionStatus:
+        assert Client(record(status)).handle().done() is status.is_terminal
+
+
+def test_the_result_is_waited_for_once() -> None:
+    client = Client(record(COMPLETE, result={"n": 1}))
+    handle = client.handle()
+    assert handle.result(timeout=5.0) == {"n": 1}
+    assert handle.result() == {"n": 1}
+    assert handle.status().status is COMPLETE
+    assert client.asked == [("wait", "a", None, 5.0)]
+
+
+def test_a_policy_is_handed_on() -> None:
+    client = Client(record(COMPLETE))
+    policy = WaitPolicy(poll_interval=5.0)
+    client.handle().wait(3.0, policy)
+    assert client.asked == [("wait", "a", policy, 3.0)]
+
+
+def test_a_failure_is_raised_with_its_record() -> None:
+    with pytest.raises(ExecutionFailed) as caught:
+        Client(record(FAILED)).handle().result()
+    assert caught.value.record == record(FAILED)
+
+
+def test_a_cancelled_one_is_raised_as_such() -> None:
+    with pytest.raises(ExecutionCancelled):
+        Client(record(CANCELLED)).handle().result()
+
+
+def test_to_wait_is_not_to_judge() -> None:
+    assert Client(record(FAILED)).handle().wait() == record(FAILED)
+
+
+@pytest.mark.parametrize("error", [WaitTimeout("still running"), ServerLost("gone")])
+def test_what_is_not_known_is_raised_and_may_be_asked_again(error: Exception) -> None:
+    handle = Client(error, record(COMPLETE, result=1)).handle()
+    with pytest.raises(type(error)):
+        handle.result()
+    assert handle.result() == 1
+
+
+def test_a_cancel_is_of_this_one() -> None:
+    client = Client()
+    assert client.handle().cancel() is RUNNING
+    assert client.asked == [("cancel", "a")]
+
+
+def test_it_says_which_it_is() -> None:
+    assert repr(Client().handle()) == "<ExecutionHandle a>"
+
+
+def test_its_own_stream_has_every_event_since_the_submit() -> None:
+    events: list[ProgressEvent | StateEvent] = [progress(3), progress(4), ended(5)]
+    client = Client()
+    assert list(client.handle(filled(*events)).progress()) == events
+    assert client.asked == []
+
+
+def test_without_a_callback_it_begins_with_the_latest_that_is_known() -> None:
+    client = Client(record(RUNNING, progress=progress(7)))
+    client.stream = filled(progress(7), progress(8), ended(9))
+    assert list(client.handle().progress()) == [progress(7), progress(8), ended(9)]
+    # It listens before it looks, so that nothing happens in between.
+    assert client.asked == [("stream", "a"), ("record", "a")]
+
+
+def test_of_what_has_ended_the_end_is_told() -> None:
+    client = Client(record(FAILED, progress=progress(7)))
+    (event,) = client.handle().progress()
+    assert event == ended(8, FAILED)
+
+
+def test_a_second_reader_begins_with_the_latest() -> None:
+    client = Client(record(RUNNING))
+    handle = client.handle(filled(ended(3)))
+    client.stream = filled(ended(3))
+    assert list(handle.progress()) == [ended(3)]
+    assert list(handle.progress()) == [ended(3)]
+    assert client.asked == [("stream", "a"), ("record", "a")]
+
+
+def test_when_the_end_itself_was_lost_the_record_tells_it() -> None:
+    client = Client(record(COMPLETE, progress=progress(9)))
+    stream = filled(progress(3))
+    following = client.handle(stream).progress()
+    assert next(following) == progress(3)
+    stream.disturb()
+    assert list(following) == [ended(10)]
+
+
+def test_a_disturbance_without_a_loss_is_none() -> None:
+    client = Client(record(RUNNING), record(RUNNING))
+    stream = EventStream()
+    stream.disturb()
+    following = client.handle(stream).progress()
+    stream.put(progress(3))
+    assert next(following) == progress(3)
+    stream.disturb()
+    stream.put(ended(4))
+    assert list(following) == [ended(4)]
+
+
+def test_the_end_that_arrives_while_it_looks_is_told_once() -> None:
+    class Slow(Client):
+        def get_record(self, execution_id: str) -> ExecutionRecord:
+            stream.put(ended(4))
+            return super().get_record(execution_id)
+
+    stream = EventStream()
+    stream.disturb()
+    assert list(Slow(record(COMPLETE)).handle(stream).progress()) == [ended(4)]
+
+
+def test_a_lost_server_is_raised_to_who_reads() -> None:
+    stream = EventStream()
+    stream.disturb()
+    with pytest.raises(ServerLost):
+        next(Client(ServerLost("gone")).handle(stream).progress())

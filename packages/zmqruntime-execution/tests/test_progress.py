@@ -1,0 +1,308 @@
+"""What the server publishes reaches the application: checked, in order, and whatever it does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from zmqruntime.execution import ProgressStreamSubscriber, RequestRejected
+from zmqruntime.messages import (
+    ErrorCode,
+    ErrorReply,
+    ExecutionStatus,
+    OkReply,
+    ProgressEvent,
+    ProgressScope,
+    RegisterProgressRequest,
+    Request,
+    StateEvent,
+    UnregisterProgressRequest,
+    encode,
+)
+from zmqruntime.transport import RequestTimeout, ServerLost, Subscriber, ZMQClient
+
+_Events = list[ProgressEvent | StateEvent]
+
+
+def progress(sequence: int, execution_id: str = "a") -> ProgressEvent:
+    return ProgressEvent(execution_id=execution_id, sequence=sequence, timestamp=1.0)
+
+
+def state(
+    sequence: int, status: ExecutionStatus = ExecutionStatus.COMPLETE, execution_id: str = "a"
+) -> StateEvent:
+    return StateEvent(
+        execution_id=execution_id,
+        sequence=sequence,
+        timestamp=1.0,
+        status=status,
+        submitted_at=1.0,
+        finished_at=1.0,
+    )
+
+
+class Connection:
+    """A client and its subscriber's socket, played by the test."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self.answers: list[OkReply | ErrorReply | BaseException] = []
+        self.prefixes: Sequence[bytes] = ()
+        self.state = "not open"
+        self._on_message: Callable[[bytes, bytes], None]
+        self._on_connection: Callable[[bool], None]
+
+    # -- as a ZMQClient --
+
+    def request(self, request: Request, timeout: float | None = None) -> OkReply | ErrorReply:
+        self.asked.append(request)
+        answer = self.answers.pop(0) if self.answers else OkReply()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def subscribe(
+        self,
+        prefixes: Sequence[bytes],
+        on_message: Callable[[bytes, bytes], None],
+        on_connection: Callable[[bool], None],
+    ) -> Subscriber:
+        assert not self.asked, "it subscribes first, then registers"
+        self.prefixes, self._on_message, self._on_connection = prefixes, on_message, on_connection
+        self.state = "open"
+        return cast("Subscriber", self)
+
+    # -- as a Subscriber --
+
+    def stop(self) -> None:
+        self.state = "stopping" if self.state == "open" else self.state
+
+    def close(self) -> None:
+        self.state = "closed"
+
+    # -- as the network --
+
+    def deliver(self, *events: ProgressEvent | StateEvent) -> None:
+        for event in events:
+            self._on_message(b"lab/" + event.execution_id.encode(), encode(event))
+
+    def deliver_frame(self, frame: bytes) -> None:
+        self._on_message(b"lab/a", frame)
+
+    def connect(self, connected: bool) -> None:
+        self._on_connection(connected)
+
+    def open(
+        self, callback: Callable[[Any], None] | None = None, **options: Any
+    ) -> ProgressStreamSubscriber:
+        return ProgressStreamSubscriber(cast("ZMQClient", self), "lab", callback, **options)
+
+
+def test_it_subscribes_to_its_own_and_registers() -> None:
+    connection = Connection()
+    connection.open()
+    assert connection.prefixes == [b"lab/"]
+    assert connection.asked == [RegisterProgressRequest(client_id="lab")]
+
+
+def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last() -> None:
+    connection = Connection()
+    connection.open(scope=ProgressScope.ALL)
+    assert connection.prefixes == [b"", b"lab/"]
+    assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
+
+
+def test_a_registration_that_is_refused_leaves_nothing_open() -> None:
+    connection = Connection()
+    connection.answers = [ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen in 2 s")]
+    with pytest.raises(RequestRejected, match="not seen in 2 s"):
+        connection.open()
+    assert connection.state == "closed"
+
+
+def test_a_server_that_does_not_answer_leaves_nothing_open() -> None:
+    connection = Connection()
+    connection.answers = [RequestTimeout("no answer")]
+    with pytest.raises(RequestTimeout):
+        connection.open()
+    assert connection.state == "closed"
+
+
+def test_each_event_is_called_back_in_order_the_terminal_one_included() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    sent: _Events = [state(1, ExecutionStatus.QUEUED), progress(2), progress(3), state(4)]
+    connection.deliver(*sent)
+    assert events == sent
+
+
+def test_an_event_that_comes_twice_is_told_once() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.deliver(progress(1), progress(1), progress(2), progress(1), progress(3))
+    assert [event.sequence for event in events] == [1, 2, 3]
+
+
+def test_a_gap_is_counted_and_logged_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    with caplog.at_level(logging.INFO, "zmqruntime.client"):
+        connection.deliver(progress(1), progress(5), progress(6))
+    assert [event.sequence for event in events] == [1, 5, 6]
+    assert subscriber.missed == 3
+    assert "3 events of execution a were lost" in caplog.text
+
+
+def test_of_what_went_on_before_it_listened_nothing_is_missed() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    connection.deliver(progress(5000), progress(5001))
+    assert subscriber.missed == 0
+
+
+def test_of_what_was_submitted_later_everything_would_be() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    stream = subscriber.open_stream("a", from_start=True)
+    connection.deliver(progress(4))
+    assert subscriber.missed == 3
+    assert stream.get(0) == progress(4)
+
+
+def test_executions_are_told_apart() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    connection.deliver(progress(1, "a"), progress(1, "b"), progress(2, "a"), progress(2, "b"))
+    assert subscriber.missed == 0
+
+
+def test_a_name_that_is_used_again_begins_anew() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1), state(2))
+    connection.deliver(progress(1), state(2))
+    assert len(events) == 4
+    assert subscriber.missed == 0
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"\xff", b"[]", b'{"type":"progress"}', b'{"type":"hello"}']
+)
+def test_what_is_no_event_is_logged_and_the_stream_goes_on(
+    frame: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.deliver_frame(frame)
+    connection.deliver(progress(1))
+    assert events == [progress(1)]
+    assert "an event on topic b'lab/a' was ignored" in caplog.text
+
+
+def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connection, seen = Connection(), cast("_Events", [])
+
+    def callback(event: ProgressEvent | StateEvent) -> None:
+        seen.append(event)
+        if event.sequence == 1:
+            raise ZeroDivisionError("the application's own")
+
+    subscriber = connection.open(callback)
+    stream = subscriber.open_stream("a")
+    connection.deliver(progress(1), progress(2))
+    assert [event.sequence for event in seen] == [1, 2]
+    assert stream.get(0) == progress(1)
+    assert "the progress callback failed on event 1 of execution a" in caplog.text
+    assert "the application's own" in caplog.text  # with its traceback
+
+
+def test_each_reader_has_every_event_of_its_execution() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    one, other, another = (subscriber.open_stream(name) for name in "aab")
+    connection.deliver(progress(1, "a"), progress(1, "b"))
+    assert one.get(0) == other.get(0) == progress(1, "a")
+    assert another.get(0) == progress(1, "b")
+    assert one.get(0) is None
+
+
+def test_a_reader_that_is_gone_costs_nothing_and_the_others_go_on() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    gone, stays = subscriber.open_stream("a"), subscriber.open_stream("a")
+    del gone
+    connection.deliver(progress(1))
+    assert stays.get(0) == progress(1)
+
+
+def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the_record() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    stream = subscriber.open_stream("a")
+    connection.connect(True)
+    assert len(connection.asked) == 1
+    assert stream.get(60) is None
+    connection.connect(False)
+    assert stream.get(60) is None
+    connection.connect(True)
+    assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
+    assert stream.get(60) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ServerLost("gone"),
+        RequestTimeout("no answer"),
+        ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen"),
+    ],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_a_registration_that_fails_later_is_logged_and_readers_are_woken_all_the_same(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = Connection()
+    stream = connection.open().open_stream("a")
+    connection.connect(True)
+    stream.get(60)
+    connection.answers = [answer]
+    connection.connect(True)
+    assert stream.get(60) is None
+    assert "not registered again after a lost connection" in caplog.text
+
+
+def test_it_takes_its_leave() -> None:
+    connection = Connection()
+    connection.open().close()
+    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.state == "closed"
+
+
+def test_it_closes_also_when_the_server_is_gone() -> None:
+    connection = Connection()
+    subscriber = connection.open()
+    connection.answers = [ServerLost("gone")]
+    subscriber.close()
+    assert connection.state == "closed"
+
+
+def test_stopping_waits_for_no_callback() -> None:
+    connection = Connection()
+    connection.open().stop()
+    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.state == "stopping"
+
+
+def test_any_number_of_executions_is_watched_at_a_bounded_cost() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    for n in range(20_000):  # none of which ends
+        connection.deliver(progress(1, f"x{n}"))
+    connection.deliver(progress(3, "x19999"))
+    assert subscriber.missed == 1
+    assert len(events) == 20_001

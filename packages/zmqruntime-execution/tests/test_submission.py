@@ -1,0 +1,83 @@
+"""What an application hands over becomes JSON, or is refused by name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, UserDict
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from zmqruntime.execution.submission import make_request, to_object
+from zmqruntime.messages import DecodeError, decode_request, encode
+
+
+class Task(BaseModel):
+    tiles: list[str]
+    scale: float = 1.0
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"tiles": ["a"], "scale": 1.0},
+        OrderedDict(tiles=["a"], scale=1.0),
+        MappingProxyType({"tiles": ["a"], "scale": 1.0}),
+        UserDict({"tiles": ["a"], "scale": 1.0}),
+        Task(tiles=["a"]),
+    ],
+    ids=lambda task: type(task).__name__,
+)
+def test_a_mapping_or_a_model_is_an_object(task: Any) -> None:
+    assert to_object("task", task) == {"tiles": ["a"], "scale": 1.0}
+
+
+@pytest.mark.parametrize("task", [["a"], "a", 3, None, object()], ids=lambda t: type(t).__name__)
+def test_anything_else_is_for_the_application_to_turn_into_one(task: Any) -> None:
+    sentence = f"a task must be a mapping or a pydantic model, not {type(task).__name__}"
+    with pytest.raises(TypeError, match=f"{sentence}: override serialize_task"):
+        to_object("task", task)
+
+
+def test_what_was_handed_over_is_the_applications_to_change() -> None:
+    mine = {"tiles": ["a"]}
+    taken = to_object("task", mine)
+    mine["more"] = ["b"]
+    assert taken == {"tiles": ["a"]}
+
+
+def test_a_request_has_a_name_of_its_own() -> None:
+    names = {make_request({}, None, "lab").execution_id for _ in range(100)}
+    assert len(names) == 100
+    assert None not in names
+
+
+def test_a_request_has_all_that_was_said() -> None:
+    request = make_request(
+        {"x": 1}, {"y": 2}, "lab", execution_id="a", labels={"l": "1"}, timeout_seconds=5.0
+    )
+    assert decode_request(encode(request)) == request
+    assert (request.task, request.config, request.client_id) == ({"x": 1}, {"y": 2}, "lab")
+    assert (request.execution_id, request.labels, request.timeout_seconds) == ("a", {"l": "1"}, 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"task": {"a": [1, object()]}}, r"task\.a\[1\]"),
+        ({"task": {"a": float("nan")}}, r"task\.a"),
+        ({"config": {"a": {1}}}, r"config\.a"),
+        ({"execution_id": "no/slash"}, "execution_id"),
+        ({"execution_id": "x" * 65}, "execution_id"),
+        ({"labels": {"n": 1}}, r"labels\.n"),
+        ({"timeout_seconds": 0.0}, "timeout_seconds"),
+        ({"timeout_seconds": "5"}, "timeout_seconds"),
+        ({"client_id": ""}, "client_id"),
+    ],
+    ids=range(9),
+)
+def test_what_is_wrong_with_it_is_told_by_its_path(fields: dict[str, Any], path: str) -> None:
+    arguments = {"task": {}, "config": None, "client_id": "lab"} | fields
+    with pytest.raises(DecodeError, match=path):
+        make_request(**arguments)
