@@ -1,0 +1,57 @@
+"""Applications that tests name, launch, or run in a worker."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from typing import Any
+
+from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
+from zmqruntime.messages import JsonValue
+
+__all__ = ["Broken", "Client", "Echo", "Outer", "Unfinished", "a_function"]
+
+
+class Echo(ExecutionServer):
+    """Does what its task says, and returns what it was given."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        task = request.task
+        if "delegate" in task:
+            spawn: Any = multiprocessing.get_context("spawn")
+            child = spawn.Process(target=context.reporter.report, args=(1, 2, "delegated"))
+            child.start()
+            child.join()
+        if "sleep" in task:
+            context.report_progress(phase="asleep")
+            time.sleep(1000)
+        if "exit" in task:
+            os._exit(int(str(task["exit"])))
+        if "raise" in task:
+            raise ValueError(task["raise"])
+        return {"task": request.task, "config": request.config, "labels": {**context.labels}}
+
+
+class Outer:
+    class Inner(Echo):
+        pass
+
+
+class Unfinished(ExecutionServer):
+    """Whose author has forgotten execute_task."""
+
+
+class Broken(Echo):
+    """Whose model is missing."""
+
+    def setup_worker(self) -> None:
+        raise FileNotFoundError("no model here")
+
+
+class Client:
+    pass
+
+
+def a_function() -> None:
+    pass

@@ -1,0 +1,81 @@
+"""Naming a server on a command line, and launching it from a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from echoing import Echo
+
+from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher
+from zmqruntime.execution.serve import TargetError, load_target, main
+from zmqruntime.messages import ZMQRuntimeError
+
+
+def test_a_class_is_named_by_its_module_and_its_name() -> None:
+    assert load_target("echoing:Echo") is Echo
+
+
+def test_a_class_in_a_class_is_named_by_its_path() -> None:
+    assert load_target("echoing:Outer.Inner") is not Echo
+    assert issubclass(load_target("echoing:Outer.Inner"), ExecutionServer)
+
+
+@pytest.mark.parametrize("target", ["", "Echo", "echoing", "echoing:", ":Echo"])
+def test_half_a_name_is_refused(target: str) -> None:
+    with pytest.raises(TargetError, match="write it as 'module:Class'"):
+        load_target(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("no_such_module:Echo", "No module named 'no_such_module'; looked in "),
+        ("echoing.deeper:Echo", "No module named 'echoing.deeper'"),
+        ("echoing:NoSuchClass", "module 'echoing' has no attribute 'NoSuchClass'"),
+        ("echoing:Outer.No", "has no attribute 'No'"),
+        ("echoing:Client", "is no ExecutionServer subclass, but <class"),
+        ("echoing:a_function", "is no ExecutionServer subclass, but <function"),
+        ("echoing:Unfinished", "is abstract: name a subclass that defines execute_task"),
+        ("zmqruntime.execution:ExecutionServer", "is abstract"),
+    ],
+)
+def test_what_is_no_server_is_told_with_its_reason(target: str, sentence: str) -> None:
+    with pytest.raises(TargetError, match="^" + target) as caught:
+        load_target(target)
+    assert sentence in str(caught.value)
+    assert isinstance(caught.value, ZMQRuntimeError)
+
+
+def test_a_module_that_fails_on_its_own_says_so_itself() -> None:
+    with pytest.raises(ZeroDivisionError):
+        load_target("broken_application:Echo")
+
+
+def test_a_wrong_target_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["echoing:NoSuchClass", "--port", "7777"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: echoing:NoSuchClass: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_served_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "a-file"
+    in_the_way.touch()
+    assert main(["echoing:Echo", "--runtime-dir", str(in_the_way)]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_without_a_target_the_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert "usage: python -m zmqruntime.execution" in capsys.readouterr().err
+
+
+def test_a_class_of_the_running_script_cannot_be_launched() -> None:
+    here = type("Here", (Echo,), {"__module__": "__main__"})
+    with pytest.raises(ValueError, match="Here is defined in the script that runs: move it to a"):
+        ExecutionServerLauncher(here)

@@ -1,0 +1,370 @@
+"""Server, worker and client together, as far as this package's own seams go.
+
+What crosses the packages, with real faults and foreign peers, is in ``tests-integration``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from echoing import Broken, Echo
+
+from zmqruntime.execution import (
+    BatchSubmitWaitEngine,
+    Conflict,
+    ExecutionCancelled,
+    ExecutionClient,
+    ExecutionFailed,
+    ExecutionHandle,
+    ExecutionStatusPoller,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+    QueueFull,
+    RunnerHost,
+    ShuttingDown,
+    TaskReturned,
+    TaskRunner,
+    TaskStopped,
+    UnknownExecution,
+    WaitTimeout,
+    WorkerExited,
+    WorkerFailed,
+    WorkerReady,
+)
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionStatus,
+    JsonObject,
+    ProgressEvent,
+    ShutdownMode,
+    StateEvent,
+    WorkerInfo,
+    decode_request,
+    encode_json,
+)
+from zmqruntime.transport import ZMQConfig
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="zx-", dir=short_base()) as path:
+        Path(path).chmod(0o700)
+        yield Path(path)
+
+
+def short_base() -> str | None:
+    """Return where a socket file's path is short enough, if pytest's own is not."""
+    return "/tmp" if len(tempfile.gettempdir()) > 50 and Path("/tmp").is_dir() else None
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[int]:
+    """Ports of the directory's own: over ipc, any number is free there."""
+    return iter(range(21_000, 22_000))
+
+
+@pytest.fixture(scope="module")
+def config(directory: Path) -> ZMQConfig:
+    return ZMQConfig(runtime_dir=directory / "run", log_dir=directory / "log")
+
+
+@pytest.fixture(scope="module")
+def echo(config: ZMQConfig, ports: Iterator[int]) -> Iterator[Echo]:
+    with Echo(next(ports), config=config) as server:
+        yield server
+
+
+@pytest.fixture
+def client(echo: Echo) -> Iterator[ExecutionClient]:
+    with ExecutionClient(echo.port, config=echo.config) as client:
+        yield client
+
+
+def asleep(handle: ExecutionHandle) -> ExecutionHandle:
+    """Return when its task sleeps."""
+    for event in handle.progress():
+        if isinstance(event, ProgressEvent) and event.phase == "asleep":
+            return handle
+    raise AssertionError(handle.status())
+
+
+def test_a_task_from_submit_to_result(client: ExecutionClient) -> None:
+    handle = client.submit_execution({"x": [1]}, {"y": None}, labels={"run": "7"})
+    assert handle.result(PATIENCE) == {
+        "task": {"x": [1]},
+        "config": {"y": None},
+        "labels": {"run": "7"},
+    }
+    record = handle.status()
+    assert (record.status, record.client_id, record.attempt) == (COMPLETE, client.client_id, 1)
+    assert record.finished_at is not None
+    assert record.started_at is not None
+    assert record.submitted_at <= record.started_at <= record.finished_at
+
+
+def test_submitting_and_waiting_in_one(client: ExecutionClient) -> None:
+    result = client.execute({"n": 1}, timeout=PATIENCE)
+    assert result == {"task": {"n": 1}, "config": None, "labels": {}}
+
+
+def test_what_a_task_raises_fails_it_alone(client: ExecutionClient) -> None:
+    with pytest.raises(ExecutionFailed, match="exception: no tiles") as caught:
+        client.execute({"raise": "no tiles"}, timeout=PATIENCE)
+    error = caught.value.record.error
+    assert error is not None
+    assert (error.type, error.message) == ("ValueError", "no tiles")
+    assert "execute_task" in (error.traceback or "")
+    assert client.execute({}, timeout=PATIENCE)
+
+
+def test_a_worker_that_ends_fails_its_task_alone(client: ExecutionClient) -> None:
+    before = client.ping().workers[0].pid
+    with pytest.raises(ExecutionFailed, match="exit code 7") as caught:
+        client.execute({"exit": 7}, timeout=PATIENCE)
+    error = caught.value.record.error
+    assert error is not None
+    assert (error.kind, error.exit_code) == (ErrorKind.WORKER_DIED, 7)
+    assert client.execute({}, timeout=PATIENCE)
+    assert client.ping().workers[0].pid != before
+
+
+def test_a_cancel_stops_this_one_and_the_queue_goes_on(client: ExecutionClient) -> None:
+    sleeper = client.submit_execution({"sleep": True})
+    behind = client.submit_execution({"behind": True})
+    cancelled = client.submit_execution({"never": True})
+    asleep(sleeper)
+    assert cancelled.cancel() is CANCELLED
+    assert sleeper.cancel() is RUNNING
+    with pytest.raises(ExecutionCancelled):
+        sleeper.result(PATIENCE)
+    assert behind.wait(PATIENCE).status is COMPLETE
+    assert cancelled.status().started_at is None
+    with pytest.raises(Conflict, match="has ended already"):
+        behind.cancel()
+
+
+def test_a_task_has_only_its_time(client: ExecutionClient) -> None:
+    with pytest.raises(ExecutionFailed, match=r"timeout: the task ran longer than 0\.2 s"):
+        client.execute({"sleep": True}, timeout_seconds=0.2, timeout=PATIENCE)
+
+
+def test_what_goes_on_is_not_waited_for_longer_than_was_said(client: ExecutionClient) -> None:
+    handle = asleep(client.submit_execution({"sleep": True}))
+    with pytest.raises(WaitTimeout, match="is still running after 0 s"):
+        handle.result(timeout=0)
+    with pytest.raises(WaitTimeout):
+        client.execute({}, timeout=0.05)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is CANCELLED
+
+
+def test_a_snapshot_lists_what_runs_and_what_waits(client: ExecutionClient) -> None:
+    sleeper = asleep(client.submit_execution({"sleep": True}))
+    waiting = [client.submit_execution({"n": n}) for n in range(3)]
+    snapshot = client.poll_status(limit=2)
+    assert [i.execution_id for i in snapshot.running_executions] == [sleeper.execution_id]
+    queued = [i.execution_id for i in snapshot.queued_executions]
+    rest = client.poll_status(cursor=snapshot.cursor).queued_executions
+    assert [*queued, *(i.execution_id for i in rest)] == [h.execution_id for h in waiting]
+    pong = client.ping()
+    assert (pong.running_count, pong.queued_count) == (1, 3)
+    assert pong.workers[0].execution_id == sleeper.execution_id
+    sleeper.cancel()
+    assert [h.wait(PATIENCE).status for h in waiting] == [COMPLETE] * 3
+
+
+def test_submitting_twice_is_safe(client: ExecutionClient) -> None:
+    name = "once-and-for-all"
+    one = client.submit_execution({"x": 1}, execution_id=name)
+    other = client.submit_execution({"x": 1}, execution_id=name)
+    assert one.result(PATIENCE) == other.result(PATIENCE)
+    with pytest.raises(Conflict, match="already stands for another task"):
+        client.submit_execution({"x": 2}, execution_id=name)
+
+
+def test_nobody_is_known_by_a_name_that_was_never_given(client: ExecutionClient) -> None:
+    with pytest.raises(UnknownExecution, match="no execution nobody is kept here"):
+        client.get_record("nobody")
+    with pytest.raises(UnknownExecution):
+        client.cancel_execution("nobody")
+    with pytest.raises(UnknownExecution):
+        client.wait_for_completion("nobody")
+
+
+def test_events_are_called_back_and_streamed(echo: Echo) -> None:
+    events: list[ProgressEvent | StateEvent] = []
+    ended = threading.Event()
+
+    def callback(event: ProgressEvent | StateEvent) -> None:
+        events.append(event)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            ended.set()
+
+    with ExecutionClient(echo.port, config=echo.config, progress_callback=callback) as client:
+        assert client.client_id in client.ping().progress_subscribers
+        handle = client.submit_execution({"raise": "x"})
+        streamed = list(handle.progress())
+        assert ended.wait(PATIENCE)
+    assert events == streamed
+    assert [e.status for e in streamed if isinstance(e, StateEvent)] == [QUEUED, RUNNING, FAILED]
+    assert [e.sequence for e in streamed] == [1, 2, 3]
+
+
+def test_a_process_of_a_task_reports_for_it(client: ExecutionClient) -> None:
+    handle = client.submit_execution({"delegate": True})
+    told = [e for e in handle.progress() if isinstance(e, ProgressEvent)]
+    assert [(e.completed, e.total, e.phase) for e in told] == [(1, 2, "delegated")]
+
+
+def test_an_application_hands_over_objects_of_its_own(echo: Echo) -> None:
+    @dataclasses.dataclass
+    class Job:
+        tiles: list[str]
+
+    class JobClient(ExecutionClient):
+        def serialize_task(
+            self, task: Any, config: Any = None
+        ) -> tuple[JsonObject, JsonObject | None]:
+            return super().serialize_task(dataclasses.asdict(task), config)
+
+    with JobClient(echo.port, config=echo.config) as client:
+        result = client.execute(Job(["a"]), timeout=PATIENCE)
+        assert isinstance(result, dict)
+        assert result["task"] == {"tiles": ["a"]}
+
+
+def test_a_batch_of_many(client: ExecutionClient) -> None:
+    result = BatchSubmitWaitEngine(client, max_outstanding=20).run({"n": n} for n in range(100))
+    assert [r["task"] for r in result.results()] == [  # type: ignore[index, call-overload]
+        {"n": n} for n in range(100)
+    ]
+
+
+def test_status_alone_follows_an_execution_to_its_end(client: ExecutionClient) -> None:
+    handle = client.submit_execution({})
+    *_, last = ExecutionStatusPoller(client.get_record).follow(handle.execution_id, PATIENCE)
+    assert last == handle.status()
+    assert last.status is COMPLETE
+
+
+def test_a_full_queue_takes_no_more(config: ZMQConfig, ports: Iterator[int]) -> None:
+    with (
+        Echo(next(ports), config=config, max_queued=1) as server,
+        ExecutionClient(server.port, config=config) as client,
+    ):
+        asleep(client.submit_execution({"sleep": True}))
+        client.submit_execution({})
+        with pytest.raises(QueueFull, match="takes no more than 1"):
+            client.submit_execution({})
+
+
+def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Iterator[int]) -> None:
+    with (
+        Echo(next(ports), config=config, history_limit=1) as server,
+        ExecutionClient(server.port, config=config) as client,
+    ):
+        first, second = client.submit_execution({}), client.submit_execution({})
+        assert second.wait(PATIENCE).status is COMPLETE
+        with pytest.raises(UnknownExecution):
+            first.status()
+
+
+def test_a_server_that_drains_takes_no_more_and_finishes(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    with (
+        Echo(next(ports), config=config) as server,
+        ExecutionClient(server.port, config=config) as client,
+    ):
+        sleeper = asleep(client.submit_execution({"sleep": True}))
+        client.shutdown_server(ShutdownMode.DRAIN)
+        with pytest.raises(ShuttingDown):
+            client.submit_execution({})
+        sleeper.cancel()
+        assert sleeper.wait(PATIENCE).status is CANCELLED
+
+
+def test_a_worker_that_cannot_be_set_up_ends_the_server_with_the_reason(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
+        Broken(next(ports), config=config).serve_forever()
+
+
+def test_a_server_that_cannot_be_sent_to_its_worker_says_what_is_in_the_way(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    server = Echo(next(ports), config=config)
+    server.handle = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=r"Echo cannot be sent to its worker process: .*lock.*"):
+        server.start()
+    assert not server.running
+
+
+class Inline(TaskRunner):
+    """Runs what can be run in no time, without a process: an echo. "wait" waits for its end."""
+
+    def open(self, host: RunnerHost) -> None:
+        self.host = host
+        self.calls: list[str] = []
+
+    def start_worker(self) -> None:
+        self.calls.append("start")
+        self.host.loop.post(lambda: self.host.emit(WorkerReady()))
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        asked = decode_request(request)
+        assert isinstance(asked, ExecuteRequest)
+        if "wait" not in asked.task:
+            returned = TaskReturned(execution_id, encode_json(asked.task))
+            self.host.loop.post(lambda: self.host.emit(returned))
+
+    def interrupt(self, execution_id: str) -> None:
+        self.calls.append("interrupt")
+        self.host.loop.post(lambda: self.host.emit(TaskStopped(execution_id)))
+
+    def kill_worker(self) -> None:
+        self.calls.append("kill")
+        self.host.loop.post(lambda: self.host.emit(WorkerExited(-9)))
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        return (WorkerInfo(pid=1, execution_id=execution_id),)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class InlineEcho(Echo):
+    def make_runner(self) -> TaskRunner:
+        self.runner = Inline()
+        return self.runner
+
+    def make_engine(self) -> LifecycleEngine:
+        self.engine = InMemoryLifecycleEngine(5)
+        return self.engine
+
+
+def test_an_application_may_run_tasks_and_keep_executions_in_another_way(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    with InlineEcho(next(ports), config=config) as server:
+        with ExecutionClient(server.port, config=config) as client:
+            assert client.execute({"x": 1}, timeout=PATIENCE) == {"x": 1}
+            waiting = client.submit_execution({"wait": True})
+            assert client.ping().workers == (WorkerInfo(pid=1, execution_id=waiting.execution_id),)
+            waiting.cancel()
+            assert waiting.wait(PATIENCE).status is CANCELLED
+        assert server.runner.calls == ["start", "interrupt"]
+    assert server.runner.calls[-1] == "close"
+    assert server.engine.counts[COMPLETE] == 1
