@@ -31,7 +31,8 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine
+from zmqruntime.execution.core.frames import compose_snapshot
+from zmqruntime.execution.lifecycle import Execution, InMemoryLifecycleEngine
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -48,11 +49,12 @@ from zmqruntime.messages import (
     StateEvent,
     StatusRequest,
     decode_event,
+    decode_reply,
 )
 from zmqruntime.messages import Reply as ReplyMessage
 from zmqruntime.transport import Caller
 
-__all__ = ["START", "Done", "Driver", "caller", "error", "request"]
+__all__ = ["START", "Done", "Driver", "caller", "error", "record_of", "request"]
 
 _T = TypeVar("_T")
 
@@ -65,6 +67,14 @@ def request(execution_id: str | None = None, **fields: Any) -> ExecuteRequest:
     fields.setdefault("client_id", "lab")
     fields.setdefault("task", {})
     return ExecuteRequest(execution_id=execution_id, **fields)
+
+
+def record_of(execution: Execution, queue_position: int | None = None) -> ExecutionRecord:
+    """Return what a client reads of an execution."""
+    snapshot = decode_reply(compose_snapshot(execution, queue_position, None))
+    assert isinstance(snapshot, ExecutionStatusSnapshot)
+    assert snapshot.execution is not None
+    return snapshot.execution
 
 
 def caller() -> Caller:
@@ -88,7 +98,7 @@ class Done:
 
     @property
     def replies(self) -> list[ReplyMessage]:
-        return [effect.message for effect in self.of(Reply)]
+        return [decode_reply(effect.frame) for effect in self.of(Reply)]
 
     @property
     def answered(self) -> list[Caller]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
-from driving import request
+from driving import record_of, request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,7 +99,7 @@ class EngineContract(ABC):
     def test_a_submitted_one_has_all_that_its_request_said(self, engine: LifecycleEngine) -> None:
         asked = request("a", client_id="c", task={"x": 1}, labels={"l": "1"}, timeout_seconds=5.0)
         execution = engine.submit(asked, 7.5)
-        record = execution.to_record(1)
+        record = record_of(execution, 1)
         assert (record.execution_id, record.client_id, record.labels) == ("a", "c", {"l": "1"})
         assert (record.status, record.submitted_at, record.attempt) == (QUEUED, 7.5, 1)
         assert (record.queue_position, record.started_at, record.finished_at) == (1, None, None)
@@ -113,7 +113,7 @@ class EngineContract(ABC):
         assert [e.execution_id for e in engine.list_running()] == ["a"]
         assert engine.peek() is None
         finished = engine.finish("a", COMPLETE, 3.0, result=b'{"n":1}')
-        record = finished.to_record(None)
+        record = record_of(finished)
         assert (record.status, record.finished_at, record.result) == (COMPLETE, 3.0, {"n": 1})
         assert record.error is None
         assert list(engine.list_running()) == []
@@ -122,12 +122,12 @@ class EngineContract(ABC):
         self.submit(engine, "a")
         engine.start("a", 2.0)
         reason = ExecutionErrorInfo(kind=ErrorKind.TIMEOUT, message="too long")
-        assert engine.finish("a", FAILED, 3.0, error=reason).to_record(None).error == reason
+        assert record_of(engine.finish("a", FAILED, 3.0, error=reason)).error == reason
 
     def test_a_null_result_is_a_result(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
         engine.start("a", 2.0)
-        record = engine.finish("a", COMPLETE, 3.0, result=b"null").to_record(None)
+        record = record_of(engine.finish("a", COMPLETE, 3.0, result=b"null"))
         assert (record.status, record.result) == (COMPLETE, None)
 
     def test_a_wish_to_cancel_is_noted(self, engine: LifecycleEngine) -> None:
@@ -144,7 +144,7 @@ class EngineContract(ABC):
         execution = engine.get("a")
         assert execution is not None
         assert execution.to_running_info().progress == event
-        assert engine.finish("a", COMPLETE, 3.0).to_record(None).progress == event
+        assert record_of(engine.finish("a", COMPLETE, 3.0)).progress == event
 
     def test_events_are_numbered_for_each_execution(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a", "b")
@@ -262,7 +262,7 @@ class EngineContract(ABC):
     def picture(engine: LifecycleEngine) -> object:
         known = [engine.get(name) for name in ("done", "running", "queued")]
         return (
-            [e.to_record(None) for e in known if e is not None],
+            [record_of(e) for e in known if e is not None],
             [(place, e.execution_id) for place, e in engine.list_queued(10)],
             [e.execution_id for e in engine.list_running()],
             dict(engine.counts),

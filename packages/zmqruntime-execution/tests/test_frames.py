@@ -1,4 +1,4 @@
-"""Events composed as bytes are what the models would have encoded."""
+"""Events and records composed as bytes are what the models would have encoded."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution.core.frames import compose_progress_event, compose_state_event
+from zmqruntime.execution.core.frames import (
+    compose_progress_event,
+    compose_snapshot,
+    compose_state_event,
+)
 from zmqruntime.execution.lifecycle import Execution
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
+    ExecutionRecord,
     ExecutionStatus,
+    ExecutionStatusSnapshot,
+    JsonValue,
     ProgressEvent,
     StateEvent,
     decode_event,
     decode_json,
+    decode_reply,
     encode,
+    encode_json,
 )
 
 ids = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
 times = st.floats(0, 1e11, allow_nan=False)
 numbers = st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.none() | st.text(max_size=20)
-data = st.none() | st.dictionaries(
-    st.text(max_size=5), st.recursive(st.none() | st.integers() | st.text(), st.lists), max_size=3
-)
+values = st.recursive(st.none() | st.integers(-(10**9), 10**9) | st.text(), st.lists)
+data = st.none() | st.dictionaries(st.text(max_size=5), values, max_size=3)
 
 
 @given(
@@ -90,3 +98,67 @@ def test_a_state_event_is_what_its_model_encodes(
         error=execution.error,
     )
     assert decode_json(encode(event)) == decode_json(frame)
+
+
+@given(
+    execution_id=ids,
+    request_id=texts,
+    status=st.sampled_from(ExecutionStatus),
+    place=st.none() | st.integers(1, 10**9),
+    moments=st.tuples(times, st.none() | times, st.none() | times),
+    labels=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    percent=st.none() | st.floats(0, 100),
+    result=values,
+    message=texts,
+)
+def test_a_snapshot_is_what_its_model_encodes(
+    execution_id: str,
+    request_id: str | None,
+    status: ExecutionStatus,
+    place: int | None,
+    moments: tuple[float, float | None, float | None],
+    labels: dict[str, str],
+    percent: float | None,
+    result: JsonValue,
+    message: str | None,
+) -> None:
+    submitted_at, started_at, finished_at = moments
+    execution = Execution.from_request(request(execution_id, labels=labels), 0, submitted_at)
+    execution.status = status
+    execution.started_at, execution.finished_at = started_at, finished_at
+    execution.result = encode_json(result)
+    progress = None
+    if percent is not None:
+        progress = ProgressEvent(
+            execution_id=execution_id, sequence=3, timestamp=1.0, percent=percent
+        )
+        execution.progress = encode(progress)
+    if message is not None:
+        execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
+    frame = compose_snapshot(execution, place, request_id)
+    snapshot = decode_reply(frame)
+    assert snapshot == ExecutionStatusSnapshot(
+        request_id=request_id,
+        execution=ExecutionRecord(
+            execution_id=execution_id,
+            client_id=execution.client_id,
+            status=status,
+            labels=labels,
+            submitted_at=submitted_at,
+            started_at=started_at,
+            finished_at=finished_at,
+            queue_position=place,
+            progress=progress,
+            result=result,
+            error=execution.error,
+        ),
+    )
+    # What is left out is what a reply on one execution has nothing to say of.
+    written, whole = decode_json(frame), decode_json(encode(snapshot))
+    assert written == {name: whole[name] for name in written}
+    assert whole.keys() - written.keys() == {
+        "running_executions",
+        "queued_executions",
+        "counts",
+        "cursor",
+    }

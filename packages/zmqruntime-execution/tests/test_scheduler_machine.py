@@ -57,6 +57,7 @@ from zmqruntime.messages import (
     StateEvent,
     StatusRequest,
     decode_event,
+    decode_reply,
     decode_request,
 )
 from zmqruntime.messages import Reply as ReplyMessage
@@ -143,7 +144,7 @@ class Clients(RuleBasedStateMachine):
                     check = self.owed.pop(effect.caller)
                     self.held.pop(effect.caller, None)
                     if check is not None:
-                        check(effect.message)
+                        check(decode_reply(effect.frame))
                 case Publish():
                     self.publish(effect)
                 case StartWorker():

@@ -80,6 +80,7 @@ def test_the_public_names_are_these() -> None:
         "decode_request",
         "encode",
         "encode_json",
+        "encode_with_id",
         "explain",
         "make_error_reply",
         "make_schemas",

@@ -18,6 +18,7 @@ from zmqruntime.messages import (
     decode_reply,
     decode_request,
     encode,
+    encode_with_id,
 )
 
 Decode = Callable[[bytes], Any]
@@ -57,6 +58,19 @@ def test_a_frame_is_an_object_that_any_json_reader_reads(
     assert value["type"] == message.type
     assert set(value) == set(model.model_fields)
     assert decode(json.dumps(value).encode()) == message  # whoever writes it
+
+
+@pytest.mark.parametrize(
+    ("model", "decode"), [param for param in EVERY_MESSAGE if param.values[1] is not decode_event]
+)
+@settings(max_examples=30)
+@given(data=st.data(), request_id=st.none() | st.text(max_size=20))
+def test_a_message_goes_out_under_another_request_id(
+    model: type[Any], decode: Decode, data: st.DataObject, request_id: str | None
+) -> None:
+    message = data.draw(st.from_type(model))
+    numbered = decode(encode_with_id(message, request_id))
+    assert numbered == message.model_copy(update={"request_id": request_id})
 
 
 def test_text_travels_as_utf_8() -> None:

@@ -54,7 +54,7 @@ class ExecutionSession(ServerSession):
         self._runner_open = False
         self._alarm = float("inf")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
-            Reply: lambda effect: self.reply(effect.caller, effect.message),
+            Reply: lambda effect: self.send_reply(effect.caller, effect.frame),
             Publish: self._publish_event,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),

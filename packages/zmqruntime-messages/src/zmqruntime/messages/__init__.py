@@ -33,6 +33,7 @@ from zmqruntime.messages.codec import (
     decode_request,
     encode,
     encode_json,
+    encode_with_id,
     explain,
     make_error_reply,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "decode_request",
     "encode",
     "encode_json",
+    "encode_with_id",
     "explain",
     "make_error_reply",
     "make_schemas",

@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import zmq
 
-from zmqruntime.messages import Reply, Request, decode_reply, encode
+from zmqruntime.messages import Reply, Request, decode_reply, encode_with_id
 from zmqruntime.transport.channel import Channel, Outcome
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
@@ -94,7 +94,7 @@ class ControlClient:
             MessageTooLarge: the server would not take it.
             MessageError: the reply is none of this protocol's.
         """
-        exchange = _Exchange([self._number(request) for request in requests])
+        exchange = _Exchange(requests, self._numbers)
         for request, frame in exchange.unanswered:
             self._check_size(request, frame)
         drops = 0
@@ -170,11 +170,6 @@ class ControlClient:
                 until = deadline.within(patience)
         return None
 
-    def _number(self, request: Request) -> Request:
-        if request.request_id is not None:
-            return request
-        return request.model_copy(update={"request_id": f"#{next(self._numbers)}"})
-
     def _take(self) -> Channel:
         with self._lock:
             if self._idle:
@@ -219,12 +214,17 @@ class ControlClient:
 class _Exchange:
     """Requests under way together, and the replies that have come."""
 
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self._pending = {request.request_id: (request, encode(request)) for request in requests}
+    def __init__(self, requests: Sequence[Request], numbers: Iterator[int]) -> None:
+        self._pending: dict[str, tuple[Request, bytes]] = {}
+        for request in requests:
+            request_id = request.request_id
+            if request_id is None:
+                request_id = f"#{next(numbers)}"
+            self._pending[request_id] = request, encode_with_id(request, request_id)
         if len(self._pending) < len(requests):
             raise ValueError("two requests have one request_id; leave it out to have them made")
         self._order = tuple(self._pending)
-        self._replies: dict[str | None, Reply] = {}
+        self._replies: dict[str, Reply] = {}
 
     @property
     def done(self) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
 from zmqruntime.messages import (
     AcceptedReply,
@@ -17,20 +15,17 @@ from zmqruntime.messages import (
 )
 from zmqruntime.transport import describe_exit
 
-if TYPE_CHECKING:
-    from zmqruntime.transport import Caller
-
 __all__ = [
     "accepted_again",
     "conflicting",
     "ended_already",
     "never_ready",
     "never_started",
+    "place_of",
     "queue_full",
     "shut_down_before",
     "shut_down_during",
     "shutting_down",
-    "snapshot_of",
     "snapshot_of_all",
     "stopped_unasked",
     "timed_out",
@@ -40,15 +35,6 @@ __all__ = [
 
 _MAX_DIGITS = 20
 """Of a ticket: more than a server can count to, and fewer than Python refuses to read."""
-
-
-def snapshot_of(
-    engine: LifecycleEngine, execution: Execution, caller: Caller
-) -> ExecutionStatusSnapshot:
-    """Tell everything of one execution."""
-    return ExecutionStatusSnapshot(
-        request_id=caller.request_id, execution=execution.to_record(_place(engine, execution))
-    )
 
 
 def snapshot_of_all(
@@ -76,7 +62,7 @@ def accepted_again(engine: LifecycleEngine, execution: Execution) -> AcceptedRep
     """Tell that this very work was accepted before."""
     return AcceptedReply(
         execution_id=execution.execution_id,
-        queue_position=_place(engine, execution),
+        queue_position=place_of(engine, execution),
         duplicate=True,
     )
 
@@ -182,7 +168,8 @@ def never_ready(exit_code: int | None, message: str) -> str:
     return f"the worker did not get ready: {how}" + (f"\n{message}" if message else "")
 
 
-def _place(engine: LifecycleEngine, execution: Execution) -> int | None:
+def place_of(engine: LifecycleEngine, execution: Execution) -> int | None:
+    """Return how many are before it, and itself; None when it does not wait."""
     if execution.status is not ExecutionStatus.QUEUED:
         return None
     return engine.position(execution.execution_id)

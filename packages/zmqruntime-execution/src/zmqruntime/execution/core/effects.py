@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zmqruntime.messages import Reply as ReplyMessage
-
 if TYPE_CHECKING:
     from zmqruntime.transport import Caller
 
@@ -24,10 +22,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer a caller; each request gets exactly one."""
+    """Answer a caller with an encoded reply; each request gets exactly one."""
 
     caller: Caller
-    message: ReplyMessage
+    frame: bytes
 
 
 @dataclass(frozen=True, slots=True)

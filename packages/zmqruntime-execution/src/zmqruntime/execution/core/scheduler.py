@@ -37,7 +37,11 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import compose_progress_event, compose_state_event
+from zmqruntime.execution.core.frames import (
+    compose_progress_event,
+    compose_snapshot,
+    compose_state_event,
+)
 from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCallers
@@ -48,6 +52,7 @@ from zmqruntime.messages import (
     ExecutionStatus,
     OkReply,
     ShutdownMode,
+    encode_with_id,
 )
 from zmqruntime.messages import Reply as ReplyMessage
 
@@ -168,7 +173,6 @@ class Scheduler:
             self._reply(
                 caller,
                 AcceptedReply(
-                    request_id=caller.request_id,
                     execution_id=execution.execution_id,
                     queue_position=self.engine.queued_count,
                 ),
@@ -183,7 +187,7 @@ class Scheduler:
         if execution is None:
             self._reply(caller, answers.unknown(request.execution_id))
         elif execution.status.is_terminal or not request.wait_seconds:
-            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
+            self._reply_record(caller, execution)
         else:
             deadline = now.monotonic + request.wait_seconds
             self._waiting.add(execution.execution_id, caller, deadline)
@@ -294,7 +298,7 @@ class Scheduler:
         sequence = self.engine.next_sequence(execution.execution_id)
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
         for caller in self._waiting.take(execution.execution_id):
-            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
+            self._reply_record(caller, execution)
         event = compose_state_event(execution, sequence, now.wall)
         self._effects.append(Publish(execution.topic, event))
 
@@ -342,7 +346,7 @@ class Scheduler:
         for execution_id, caller in self._waiting.take_due(now.monotonic):
             execution = self.engine.get(execution_id)
             assert execution is not None  # Nobody waits for one that has ended.
-            self._reply(caller, answers.snapshot_of(self.engine, execution, caller))
+            self._reply_record(caller, execution)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -370,7 +374,12 @@ class Scheduler:
         self._effects.append(Publish(execution.topic, event))
 
     def _reply(self, caller: Caller, message: ReplyMessage) -> None:
-        self._effects.append(Reply(caller, message))
+        self._effects.append(Reply(caller, encode_with_id(message, caller.request_id)))
+
+    def _reply_record(self, caller: Caller, execution: Execution) -> None:
+        place = answers.place_of(self.engine, execution)
+        frame = compose_snapshot(execution, place, caller.request_id)
+        self._effects.append(Reply(caller, frame))
 
     def _take_effects(self) -> list[Effect]:
         effects, self._effects = self._effects, []

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionErrorInfo,
-    ExecutionRecord,
     ExecutionStatus,
     Labels,
     ProgressEvent,
     QueuedExecutionInfo,
     RunningExecutionInfo,
     decode_event,
-    decode_json,
     encode,
     make_topic,
 )
@@ -87,24 +85,6 @@ class Execution:
     def is_same_work(self, request: ExecuteRequest) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
         return fingerprint(request) == self.fingerprint
-
-    def to_record(self, queue_position: int | None) -> ExecutionRecord:
-        """Return everything that is known, as it goes out in a snapshot."""
-        # Not checked again: each part was when it came in, and a result may be large.
-        return ExecutionRecord.model_construct(
-            execution_id=self.execution_id,
-            client_id=self.client_id,
-            status=self.status,
-            labels=self.labels,
-            attempt=self.attempt,
-            submitted_at=self.submitted_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            queue_position=queue_position,
-            progress=self._progress_event(),
-            result=None if self.result is None else decode_json(self.result),
-            error=self.error,
-        )
 
     def to_queued_info(self, queue_position: int) -> QueuedExecutionInfo:
         """Return one line of the queue."""
