@@ -32,7 +32,7 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.core.frames import compose_snapshot
-from zmqruntime.execution.lifecycle import Execution, InMemoryLifecycleEngine
+from zmqruntime.execution.lifecycle import Execution, InMemoryLifecycleEngine, compose_event
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -106,7 +106,10 @@ class Done:
 
     @property
     def events(self) -> list[ProgressEvent | StateEvent]:
-        return [decode_event(effect.event) for effect in self.of(Publish)]
+        return [
+            decode_event(compose_event(effect.execution_id, effect.event))
+            for effect in self.of(Publish)
+        ]
 
     @property
     def states(self) -> list[tuple[str, ExecutionStatus]]:

@@ -10,14 +10,19 @@ from driving import record_of, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution import IllegalTransition, InMemoryLifecycleEngine, LifecycleEngine
+from zmqruntime.execution import (
+    IllegalTransition,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+    ProgressReport,
+)
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
     ExecutionStatus,
     ProgressEvent,
     decode_request,
-    encode,
+    encode_json,
 )
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -140,7 +145,7 @@ class EngineContract(ABC):
         engine.start("a", 2.0)
         for n in (1, 2):
             event = ProgressEvent(execution_id="a", sequence=n, timestamp=2.0, completed=n)
-            engine.keep_progress("a", encode(event))
+            engine.keep_progress("a", ProgressReport(n, 2.0, encode_json({"completed": n})))
         execution = engine.get("a")
         assert execution is not None
         assert execution.to_running_info().progress == event
@@ -181,7 +186,7 @@ class EngineContract(ABC):
             ("finish", (CANCELLED, 9.0)),
             ("request_cancel", ()),
             ("next_sequence", ()),
-            ("keep_progress", (b"{}",)),
+            ("keep_progress", (ProgressReport(1, 1.0, b"{}"),)),
             ("position", ()),
         ],
     )

@@ -8,14 +8,11 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution.core.frames import (
-    compose_progress_event,
-    compose_snapshot,
-    compose_state_event,
-)
-from zmqruntime.execution.lifecycle import Execution
+from zmqruntime.execution.core.frames import compose_accepted, compose_snapshot
+from zmqruntime.execution.lifecycle import Execution, ProgressReport, compose_event
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.messages import (
+    AcceptedReply,
     ErrorKind,
     ExecutionErrorInfo,
     ExecutionRecord,
@@ -53,7 +50,7 @@ def test_a_progress_event_is_what_its_model_encodes(
     execution_id: str, sequence: int, timestamp: float, data: Any, **told: Any
 ) -> None:
     body = encode_progress(data=data, **told)
-    event = decode_event(compose_progress_event(execution_id, sequence, timestamp, body))
+    event = decode_event(compose_event(execution_id, ProgressReport(sequence, timestamp, body)))
     assert isinstance(event, ProgressEvent)
     assert (event.execution_id, event.sequence) == (execution_id, sequence)
     assert event.timestamp == timestamp
@@ -61,7 +58,7 @@ def test_a_progress_event_is_what_its_model_encodes(
     for name, value in told.items():
         assert getattr(event, name) == value
     # Nothing more and nothing else than the model knows.
-    frame = compose_progress_event(execution_id, sequence, timestamp, body)
+    frame = compose_event(execution_id, ProgressReport(sequence, timestamp, body))
     assert decode_json(encode(event)) == {"data": None} | decode_json(frame)
 
 
@@ -85,7 +82,7 @@ def test_a_state_event_is_what_its_model_encodes(
     execution.started_at, execution.finished_at = started_at, finished_at
     if message is not None:
         execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
-    frame = compose_state_event(execution, sequence, timestamp)
+    frame = compose_event(execution_id, execution.to_state_change(sequence, timestamp))
     event = decode_event(frame)
     assert event == StateEvent(
         execution_id=execution_id,
@@ -110,8 +107,10 @@ def test_a_state_event_is_what_its_model_encodes(
     percent=st.none() | st.floats(0, 100),
     result=values,
     message=texts,
+    duplicate=st.booleans(),
+    with_record=st.booleans(),
 )
-def test_a_snapshot_is_what_its_model_encodes(
+def test_a_reply_on_an_execution_is_what_its_model_encodes(
     execution_id: str,
     request_id: str | None,
     status: ExecutionStatus,
@@ -121,38 +120,48 @@ def test_a_snapshot_is_what_its_model_encodes(
     percent: float | None,
     result: JsonValue,
     message: str | None,
+    duplicate: bool,
+    with_record: bool,
 ) -> None:
     submitted_at, started_at, finished_at = moments
     execution = Execution.from_request(request(execution_id, labels=labels), 0, submitted_at)
     execution.status = status
     execution.started_at, execution.finished_at = started_at, finished_at
     execution.result = encode_json(result)
-    progress = None
+    progress: ProgressEvent | None = None
     if percent is not None:
-        progress = ProgressEvent(
-            execution_id=execution_id, sequence=3, timestamp=1.0, percent=percent
-        )
-        execution.progress = encode(progress)
+        execution.progress = ProgressReport(3, 1.0, encode_progress(percent, 100.0, data={}))
+        told = decode_event(compose_event(execution_id, execution.progress))
+        assert isinstance(told, ProgressEvent)
+        progress = told
     if message is not None:
         execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
+    record = ExecutionRecord(
+        execution_id=execution_id,
+        client_id=execution.client_id,
+        status=status,
+        labels=labels,
+        submitted_at=submitted_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        queue_position=place,
+        progress=progress,
+        result=result,
+        error=execution.error,
+    )
+    accepted = compose_accepted(
+        execution, place, request_id, duplicate=duplicate, with_record=with_record
+    )
+    assert decode_reply(accepted) == AcceptedReply(
+        request_id=request_id,
+        execution_id=execution_id,
+        queue_position=place,
+        duplicate=duplicate,
+        execution=record if with_record else None,
+    )
     frame = compose_snapshot(execution, place, request_id)
     snapshot = decode_reply(frame)
-    assert snapshot == ExecutionStatusSnapshot(
-        request_id=request_id,
-        execution=ExecutionRecord(
-            execution_id=execution_id,
-            client_id=execution.client_id,
-            status=status,
-            labels=labels,
-            submitted_at=submitted_at,
-            started_at=started_at,
-            finished_at=finished_at,
-            queue_position=place,
-            progress=progress,
-            result=result,
-            error=execution.error,
-        ),
-    )
+    assert snapshot == ExecutionStatusSnapshot(request_id=request_id, execution=record)
     # What is left out is what a reply on one execution has nothing to say of.
     written, whole = decode_json(frame), decode_json(encode(snapshot))
     assert written == {name: whole[name] for name in written}

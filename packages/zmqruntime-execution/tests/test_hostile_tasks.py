@@ -18,7 +18,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import compose_progress_event
+from zmqruntime.execution.lifecycle import ProgressReport, compose_event
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.execution.worker.task import run_task
@@ -36,7 +36,7 @@ NOW = Now(1.0, 1.0)
 
 
 def decoded(body: bytes) -> ProgressEvent:
-    event = decode_event(compose_progress_event("x", 1, 1.0, body))
+    event = decode_event(compose_event("x", ProgressReport(1, 1.0, body)))
     assert isinstance(event, ProgressEvent)
     return event
 

@@ -15,7 +15,7 @@ import pytest
 from homing import Home, PipeLink, report_thrice
 
 from zmqruntime.execution import ProgressReporter
-from zmqruntime.execution.core.frames import compose_progress_event
+from zmqruntime.execution.lifecycle import ProgressReport, compose_event
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode_json
 
@@ -23,7 +23,7 @@ from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode
 def told(*arguments: Any, **keywords: Any) -> ProgressEvent:
     """Return what arrives of a report."""
     body = encode_progress(*arguments, **keywords)
-    event = decode_event(compose_progress_event("a", 1, 1.0, body))
+    event = decode_event(compose_event("a", ProgressReport(1, 1.0, body)))
     assert isinstance(event, ProgressEvent)
     return event
 

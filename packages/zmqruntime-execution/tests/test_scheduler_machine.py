@@ -41,7 +41,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine
+from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine, compose_event
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -160,7 +160,7 @@ class Clients(RuleBasedStateMachine):
                     self.exits.append(effect)
 
     def publish(self, effect: Publish) -> None:
-        event = decode_event(effect.event)
+        event = decode_event(compose_event(effect.execution_id, effect.event))
         life = self.lives[event.execution_id]
         assert effect.topic == f"{life.asked.client_id}/{event.execution_id}".encode()
         assert not any(is_terminal(e) for e in life.events), "an event after the last"
@@ -255,14 +255,21 @@ class Clients(RuleBasedStateMachine):
         task=tasks,
         timeout=st.sampled_from([None, 3.0]),
         client=st.sampled_from(["lab", "desk"]),
+        wait=st.sampled_from([0.0, 0.0, 2.0, 60.0]),
     )
-    def submit(self, name: str | None, task: dict[str, Any], timeout: Any, client: str) -> None:
-        asked = request(name, task=task, timeout_seconds=timeout, client_id=client)
+    def submit(
+        self, name: str | None, task: dict[str, Any], timeout: Any, client: str, wait: float
+    ) -> None:
+        asked = request(
+            name, task=task, timeout_seconds=timeout, client_id=client, wait_seconds=wait
+        )
         name = name or f"made-{self.names_made + 1}"
         life = self.known(name)
         refusal = None
         if life is not None:
-            refusal = None if asked == life.asked else ErrorCode.CONFLICT
+            # How long somebody waits for it is no part of the work.
+            same = asked == life.asked.model_copy(update={"wait_seconds": wait})
+            refusal = None if same else ErrorCode.CONFLICT
         elif self.shutdown is not None:
             refusal = ErrorCode.SHUTTING_DOWN
         elif len(self.queue) >= MAX_QUEUED:
@@ -270,16 +277,28 @@ class Clients(RuleBasedStateMachine):
         else:
             self.lives[name] = Life(asked.model_copy(update={"execution_id": name}))
             self.queue.append(name)
-        replies: list[ReplyMessage] = []
-        self.handle(Submitted(asked, self.ask(replies.append)))
-        (reply,) = replies
-        if refusal is not None:
-            assert isinstance(reply, ErrorReply)
-            assert reply.code is refusal
-        else:
+        again = life is not None
+        answered: list[ReplyMessage] = []
+
+        def check(reply: ReplyMessage) -> None:
+            answered.append(reply)
+            if refusal is not None:
+                assert isinstance(reply, ErrorReply)
+                assert reply.code is refusal
+                return
             assert isinstance(reply, AcceptedReply)
-            assert (reply.execution_id, reply.duplicate) == (name, life is not None)
+            assert (reply.execution_id, reply.duplicate) == (name, again)
             assert reply.queue_position == self.place(name)
+            assert (reply.execution is not None) is bool(wait)
+            if reply.execution is not None:
+                self.check_record(name, reply.execution)
+
+        who = self.ask(check)
+        waits = refusal is None and wait and not self.lives[name].status.is_terminal
+        if waits:
+            self.held[who] = (name, self.now.monotonic + wait)
+        self.handle(Submitted(asked, who))
+        assert waits or answered
         self.settle()
 
     @precondition(lambda self: not self.exited)

@@ -6,6 +6,7 @@ import pytest
 from driving import START, Driver, error
 
 from zmqruntime.execution.core.effects import Publish
+from zmqruntime.execution.lifecycle import compose_event
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionStatus,
@@ -69,7 +70,7 @@ def test_the_result_is_in_the_record_and_never_in_an_event() -> None:
     driver = Driver()
     driver.accept("a")
     (published,) = driver.returns("a", b'"SECRET"').of(Publish)
-    assert b"SECRET" not in published.event
+    assert b"SECRET" not in compose_event(published.execution_id, published.event)
 
 
 def test_an_exception_fails_this_execution_and_the_next_one_runs() -> None:

@@ -39,8 +39,11 @@ from zmqruntime.execution.launch import (
     ExecutionServerLauncher,
 )
 from zmqruntime.execution.lifecycle import (
+    Execution,
     InMemoryLifecycleEngine,
     LifecycleEngine,
+    ProgressReport,
+    StateChange,
 )
 from zmqruntime.execution.poller import (
     ExecutionStatusPoller,
@@ -76,6 +79,7 @@ __all__ = [
     "BatchSubmitWaitEngine",
     "Conflict",
     "ExecuteRequest",
+    "Execution",
     "ExecutionCancelled",
     "ExecutionClient",
     "ExecutionContext",
@@ -91,6 +95,7 @@ __all__ = [
     "Interrupt",
     "LifecycleEngine",
     "ProgressCallback",
+    "ProgressReport",
     "ProgressReported",
     "ProgressReporter",
     "ProgressStreamSubscriber",
@@ -100,6 +105,7 @@ __all__ = [
     "RunnerEvent",
     "RunnerHost",
     "ShuttingDown",
+    "StateChange",
     "TaskCancelled",
     "TaskRaised",
     "TaskReturned",

@@ -189,17 +189,15 @@ class ExecutionClient(ZMQClient):
 
         Raises what `submit_execution` and `ExecutionHandle.result` raise.
         """
-        request = self._make_request(task, config, labels=labels, timeout_seconds=timeout_seconds)
-        assert request.execution_id is not None
         deadline = Deadline.after(timeout)
         hold = min(WaitPolicy().poll_interval, deadline.remaining)
-        # Asked for behind the task itself, the result comes without a round trip of its own.
-        wait = StatusRequest(execution_id=request.execution_id, wait_seconds=hold)
-        accepted, snapshot = self.exchange(
-            (request, wait), seconds_beside(deadline, hold), hold=hold
+        # The reply is held until there is a result: one round trip in all for a short task.
+        request = self._make_request(
+            task, config, labels=labels, timeout_seconds=timeout_seconds, wait_seconds=hold
         )
-        _expect(AcceptedReply, accepted)
-        record = _expect(ExecutionStatusSnapshot, snapshot).execution
+        assert request.execution_id is not None
+        beside = seconds_beside(deadline, hold)
+        record = self._ask(request, AcceptedReply, beside, hold=hold).execution
         if record is None or not record.status.is_terminal:
             record = self.wait_for_completion(request.execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)

@@ -27,6 +27,7 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.errors import WorkerFailed
+from zmqruntime.execution.lifecycle import compose_event
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
@@ -127,7 +128,7 @@ class ExecutionSession(ServerSession):
 
     def _publish_event(self, effect: Publish) -> None:
         if self.registrations.anybody:
-            self.publish(effect.topic, effect.event)
+            self.publish(effect.topic, compose_event(effect.execution_id, effect.event))
 
     def _exit(self, effect: Exit) -> None:
         if effect.failure is not None:

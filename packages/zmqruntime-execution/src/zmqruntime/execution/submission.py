@@ -28,6 +28,7 @@ def make_request(
     execution_id: ExecutionId | None = None,
     labels: Labels | None = None,
     timeout_seconds: float | None = None,
+    wait_seconds: float = 0.0,
 ) -> ExecuteRequest:
     """Return the request for a task, with a name for its execution.
 
@@ -42,6 +43,7 @@ def make_request(
             execution_id=execution_id or uuid.uuid4().hex,
             labels=labels or {},
             timeout_seconds=timeout_seconds,
+            wait_seconds=wait_seconds,
         )
     except ValidationError as error:
         raise explain(error, "submission") from None

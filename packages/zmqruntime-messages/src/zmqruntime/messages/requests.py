@@ -64,6 +64,8 @@ class ExecuteRequest(_Request):
     labels: Labels = Field(default_factory=dict)
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     """How long the task may run before the server stops it."""
+    wait_seconds: _WaitSeconds = 0.0
+    """How long to hold the reply while the execution has not ended; it then has the record."""
 
 
 class StatusRequest(_Request):

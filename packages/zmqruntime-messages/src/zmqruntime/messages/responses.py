@@ -83,6 +83,8 @@ class AcceptedReply(_Reply):
     """1 = next; absent when a duplicate is no longer queued."""
     duplicate: bool = False
     """The same request had been accepted before; nothing was enqueued."""
+    execution: ExecutionRecord | None = None
+    """The record, when the request has asked to wait: final, unless that took too long."""
 
 
 class ExecutionStatusSnapshot(_Reply):

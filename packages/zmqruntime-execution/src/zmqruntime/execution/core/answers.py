@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
 from zmqruntime.messages import (
-    AcceptedReply,
     ErrorCode,
     ErrorKind,
     ErrorReply,
@@ -16,7 +15,6 @@ from zmqruntime.messages import (
 from zmqruntime.transport import describe_exit
 
 __all__ = [
-    "accepted_again",
     "conflicting",
     "ended_already",
     "never_ready",
@@ -55,15 +53,6 @@ def snapshot_of_all(
         queued_executions=tuple(e.to_queued_info(place) for place, e in queued),
         counts=dict(engine.counts),
         cursor=str(queued[-1][1].ticket) if more else None,
-    )
-
-
-def accepted_again(engine: LifecycleEngine, execution: Execution) -> AcceptedReply:
-    """Tell that this very work was accepted before."""
-    return AcceptedReply(
-        execution_id=execution.execution_id,
-        queue_position=place_of(engine, execution),
-        duplicate=True,
     )
 
 

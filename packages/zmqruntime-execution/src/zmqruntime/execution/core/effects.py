@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle import ExecutionEvent
     from zmqruntime.transport import Caller
 
 __all__ = [
@@ -30,10 +31,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send an encoded event to whoever subscribed to its topic."""
+    """Send an event to whoever subscribed to its topic."""
 
     topic: bytes
-    event: bytes
+    execution_id: str
+    event: ExecutionEvent
 
 
 @dataclass(frozen=True, slots=True)

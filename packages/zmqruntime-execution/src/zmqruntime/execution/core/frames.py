@@ -1,77 +1,80 @@
-"""Events and records as bytes, composed without building and checking a model for each.
+"""Replies on one execution as bytes, composed around what is kept encoded.
 
-What a task sent, a result of megabytes among it, goes out as it came in. A client's name and an
-execution's need no escaping: their characters are those of a name.
+What a task returned, megabytes perhaps, goes out as it came in. Names need no escaping: their
+characters are those of a name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
+from zmqruntime.execution.lifecycle import compose_event
+from zmqruntime.execution.lifecycle.events import compose_error, compose_number
+from zmqruntime.messages import PROTOCOL_VERSION, encode_json
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle import Execution
 
-__all__ = ["compose_progress_event", "compose_snapshot", "compose_state_event"]
+__all__ = ["Compose", "compose_accepted", "compose_snapshot"]
 
 
-def compose_progress_event(
-    execution_id: str, sequence: int, timestamp: float, body: bytes
-) -> bytes:
-    """Return a progress event: the server's fields in front of the object that a task sent."""
-    head = (
-        f'{{"type":"progress","execution_id":"{execution_id}",'
-        f'"sequence":{sequence},"timestamp":{timestamp!r},'
-    )
-    return head.encode() + body[1:]
-
-
-def compose_state_event(execution: Execution, sequence: int, timestamp: float) -> bytes:
-    """Return the event that tells the present status of an execution."""
-    head = (
-        f'{{"type":"state","execution_id":"{execution.execution_id}",'
-        f'"sequence":{sequence},"timestamp":{timestamp!r},"status":"{execution.status}",'
-        f'"submitted_at":{execution.submitted_at!r},'
-        f'"started_at":{_number(execution.started_at)},'
-        f'"finished_at":{_number(execution.finished_at)},"error":'
-    )
-    return head.encode() + _error(execution) + b"}"
+Compose = Callable[["Execution", int | None, str | None], bytes]
+"""Makes the reply on an execution, with its place and the request's id, when it goes out."""
 
 
 def compose_snapshot(
     execution: Execution, queue_position: int | None, request_id: str | None
 ) -> bytes:
     """Return the reply that tells everything of one execution."""
+    return b'{"type":"snapshot","status":"ok",%b,"execution":%b}' % (
+        _head(request_id),
+        _record(execution, queue_position),
+    )
+
+
+def compose_accepted(
+    execution: Execution,
+    queue_position: int | None,
+    request_id: str | None,
+    *,
+    duplicate: bool = False,
+    with_record: bool = False,
+) -> bytes:
+    """Return the reply that tells that an execution is in the server's care."""
+    return (
+        b'{"type":"accepted","status":"accepted",%b,"execution_id":"%b","queue_position":%b,'
+        b'"duplicate":%b,"execution":%b}'
+    ) % (
+        _head(request_id),
+        execution.execution_id.encode(),
+        compose_number(queue_position).encode(),
+        b"true" if duplicate else b"false",
+        _record(execution, queue_position) if with_record else b"null",
+    )
+
+
+def _head(request_id: str | None) -> bytes:
+    return b'"protocol":%d,"request_id":%b' % (
+        PROTOCOL_VERSION,
+        b"null" if request_id is None else encode_json(request_id),
+    )
+
+
+def _record(execution: Execution, queue_position: int | None) -> bytes:
     head = (
-        f'{{"type":"snapshot","status":"ok","protocol":{PROTOCOL_VERSION},"execution":{{'
-        f'"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
+        f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
         f'"status":"{execution.status}","attempt":{execution.attempt},'
         f'"submitted_at":{execution.submitted_at!r},'
-        f'"started_at":{_number(execution.started_at)},'
-        f'"finished_at":{_number(execution.finished_at)},'
-        f'"queue_position":{_number(queue_position)},"labels":'
+        f'"started_at":{compose_number(execution.started_at)},'
+        f'"finished_at":{compose_number(execution.finished_at)},'
+        f'"queue_position":{compose_number(queue_position)},"labels":'
     )
-    return b"".join(
-        (
-            head.encode(),
-            encode_json(execution.labels) if execution.labels else b"{}",
-            b',"progress":',
-            execution.progress or b"null",
-            b',"result":',
-            execution.result or b"null",
-            b',"error":',
-            _error(execution),
-            b'},"request_id":',
-            b"null" if request_id is None else encode_json(request_id),
-            b"}",
-        )
+    progress = execution.progress
+    return b'%b%b,"progress":%b,"result":%b,"error":%b}' % (
+        head.encode(),
+        encode_json(execution.labels) if execution.labels else b"{}",
+        b"null" if progress is None else compose_event(execution.execution_id, progress),
+        execution.result or b"null",
+        compose_error(execution.error),
     )
-
-
-def _error(execution: Execution) -> bytes:
-    return b"null" if execution.error is None else encode(execution.error)
-
-
-def _number(value: float | None) -> str:
-    return "null" if value is None else repr(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zmqruntime.execution.core import answers
@@ -37,17 +38,17 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import (
-    compose_progress_event,
-    compose_snapshot,
-    compose_state_event,
-)
+from zmqruntime.execution.core.frames import compose_accepted, compose_snapshot
 from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
-from zmqruntime.execution.core.waiting import WaitingCallers
-from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
+from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
+from zmqruntime.execution.lifecycle import (
+    Execution,
+    ExecutionEvent,
+    LifecycleEngine,
+    ProgressReport,
+)
 from zmqruntime.messages import (
-    AcceptedReply,
     ExecutionErrorInfo,
     ExecutionStatus,
     OkReply,
@@ -99,7 +100,7 @@ class Scheduler:
         self._shutdown: ShutdownMode | None = None
         self._failure: str | None = None
         self._waiting = WaitingCallers()
-        self._alarms: Timers[_Alarm] = Timers()
+        self._timers: Timers[_Alarm | WaitingCaller] = Timers()
         self._effects: list[Effect] = []
 
     @property
@@ -110,10 +111,7 @@ class Scheduler:
     @property
     def next_deadline(self) -> float | None:
         """When, on the monotonic clock, a `TimerDue` is wanted."""
-        alarm, hold = self._alarms.next, self._waiting.next_deadline
-        if alarm is None or hold is None:
-            return hold if alarm is None else alarm
-        return min(alarm, hold)
+        return self._timers.next
 
     @property
     def current_id(self) -> str | None:
@@ -160,9 +158,10 @@ class Scheduler:
             request = request.model_copy(update={"execution_id": self._make_id()})
         known = self.engine.get(request.execution_id or "")
         if known is not None:
-            same = known.is_same_work(request)
-            again = answers.accepted_again(self.engine, known)
-            self._reply(caller, again if same else answers.conflicting(known))
+            if known.is_same_work(request):
+                self._accept(known, event, now, duplicate=True)
+            else:
+                self._reply(caller, answers.conflicting(known))
         elif self._shutdown is not None:
             self._reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self.engine.queued_count >= self._max_queued:
@@ -170,13 +169,17 @@ class Scheduler:
         else:
             execution = self.engine.submit(request, now.wall)
             self._publish_state(execution, now)
-            self._reply(
-                caller,
-                AcceptedReply(
-                    execution_id=execution.execution_id,
-                    queue_position=self.engine.queued_count,
-                ),
-            )
+            self._accept(execution, event, now, duplicate=False)
+
+    def _accept(self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool) -> None:
+        wait_seconds = event.request.wait_seconds
+        compose = partial(compose_accepted, duplicate=duplicate, with_record=wait_seconds > 0)
+        self._tell(
+            WaitingCaller(execution.execution_id, event.caller, compose),
+            execution,
+            wait_seconds,
+            now,
+        )
 
     def _tell_status(self, event: StatusRequested, now: Now) -> None:
         request, caller = event.request, event.caller
@@ -186,11 +189,19 @@ class Scheduler:
         execution = self.engine.get(request.execution_id)
         if execution is None:
             self._reply(caller, answers.unknown(request.execution_id))
-        elif execution.status.is_terminal or not request.wait_seconds:
-            self._reply_record(caller, execution)
         else:
-            deadline = now.monotonic + request.wait_seconds
-            self._waiting.add(execution.execution_id, caller, deadline)
+            waiting = WaitingCaller(execution.execution_id, caller, compose_snapshot)
+            self._tell(waiting, execution, request.wait_seconds, now)
+
+    def _tell(
+        self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
+    ) -> None:
+        """Tell a caller of an execution: when it has ended, or after ``wait_seconds``."""
+        if execution.status.is_terminal or not wait_seconds:
+            self._reply_on(waiting, execution)
+        else:
+            self._waiting.add(waiting)
+            self._timers.set(waiting, now.monotonic + wait_seconds)
 
     def _cancel(self, event: CancelRequested, now: Now) -> None:
         execution_id, caller = event.request.execution_id, event.caller
@@ -225,16 +236,16 @@ class Scheduler:
             self._effects.insert(0, AssignTask(execution.execution_id, execution.request))
             self._publish_state(execution, now)
             if execution.timeout_seconds is not None:
-                self._alarms.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
+                self._timers.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
 
     def _keep_progress(self, event: ProgressReported, now: Now) -> None:
         execution = self._current
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         sequence = self.engine.next_sequence(event.execution_id)
-        frame = compose_progress_event(event.execution_id, sequence, now.wall, event.body)
-        self.engine.keep_progress(event.execution_id, frame)
-        self._effects.append(Publish(execution.topic, frame))
+        report = ProgressReport(sequence, now.wall, event.body)
+        self.engine.keep_progress(event.execution_id, report)
+        self._publish(execution, report)
 
     def _on_task_end(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
         if event.execution_id != self.current_id:
@@ -253,7 +264,7 @@ class Scheduler:
         assert self._current is not None
         self._stop_error = error
         self._effects.append(InterruptTask(self._current.execution_id))
-        self._alarms.set(_Alarm.GRACE, now.monotonic + self._grace)
+        self._timers.set(_Alarm.GRACE, now.monotonic + self._grace)
 
     @property
     def _is_stopping(self) -> bool:
@@ -282,8 +293,8 @@ class Scheduler:
         assert self._current is not None
         execution, self._current = self._current, None
         self._stop_error = None
-        self._alarms.cancel(_Alarm.TASK_TIME)
-        self._alarms.cancel(_Alarm.GRACE)
+        self._timers.cancel(_Alarm.TASK_TIME)
+        self._timers.cancel(_Alarm.GRACE)
         self._end(execution, status, now, result=result, error=error)
 
     def _end(
@@ -297,10 +308,10 @@ class Scheduler:
     ) -> None:
         sequence = self.engine.next_sequence(execution.execution_id)
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
-        for caller in self._waiting.take(execution.execution_id):
-            self._reply_record(caller, execution)
-        event = compose_state_event(execution, sequence, now.wall)
-        self._effects.append(Publish(execution.topic, event))
+        for waiting in self._waiting.take(execution.execution_id):
+            self._timers.cancel(waiting)
+            self._reply_on(waiting, execution)
+        self._publish(execution, execution.to_state_change(sequence, now.wall))
 
     # -- the worker -----------------------------------------------------------------------------
 
@@ -329,24 +340,26 @@ class Scheduler:
         if self._shutdown is not None and self.engine.peek() is None:
             return
         if delay:
-            self._alarms.set(_Alarm.RESTART, now.monotonic + delay)
+            self._timers.set(_Alarm.RESTART, now.monotonic + delay)
         else:
             self._start_worker()
 
     def _on_time(self, now: Now) -> None:
-        for alarm in self._alarms.take_due(now.monotonic):
-            match alarm:
+        for due in self._timers.take_due(now.monotonic):
+            match due:
                 case _Alarm.GRACE:
                     self._kill_worker()
                 case _Alarm.RESTART:
                     self._start_worker()
-                case _Alarm.TASK_TIME if self._current is not None and not self._is_stopping:
-                    limit = self._current.timeout_seconds or 0.0
-                    self._stop_current(answers.timed_out(limit), now)
-        for execution_id, caller in self._waiting.take_due(now.monotonic):
-            execution = self.engine.get(execution_id)
-            assert execution is not None  # Nobody waits for one that has ended.
-            self._reply_record(caller, execution)
+                case _Alarm.TASK_TIME:
+                    if self._current is not None and not self._is_stopping:
+                        limit = self._current.timeout_seconds or 0.0
+                        self._stop_current(answers.timed_out(limit), now)
+                case WaitingCaller():
+                    self._waiting.remove(due)
+                    execution = self.engine.get(due.execution_id)
+                    assert execution is not None  # Nobody waits for one that has ended.
+                    self._reply_on(due, execution)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -370,15 +383,18 @@ class Scheduler:
 
     def _publish_state(self, execution: Execution, now: Now) -> None:
         sequence = self.engine.next_sequence(execution.execution_id)
-        event = compose_state_event(execution, sequence, now.wall)
-        self._effects.append(Publish(execution.topic, event))
+        self._publish(execution, execution.to_state_change(sequence, now.wall))
+
+    def _publish(self, execution: Execution, event: ExecutionEvent) -> None:
+        self._effects.append(Publish(execution.topic, execution.execution_id, event))
 
     def _reply(self, caller: Caller, message: ReplyMessage) -> None:
         self._effects.append(Reply(caller, encode_with_id(message, caller.request_id)))
 
-    def _reply_record(self, caller: Caller, execution: Execution) -> None:
+    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
+        caller = waiting.caller
         place = answers.place_of(self.engine, execution)
-        frame = compose_snapshot(execution, place, caller.request_id)
+        frame = waiting.compose(execution, place, caller.request_id)
         self._effects.append(Reply(caller, frame))
 
     def _take_effects(self) -> list[Effect]:

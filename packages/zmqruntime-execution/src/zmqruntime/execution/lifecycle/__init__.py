@@ -1,6 +1,12 @@
 """The states of executions: the table of moves, the interface of an engine, the one in memory."""
 
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.events import (
+    ExecutionEvent,
+    ProgressReport,
+    StateChange,
+    compose_event,
+)
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.transitions import TRANSITIONS, check_transition
@@ -8,7 +14,11 @@ from zmqruntime.execution.lifecycle.transitions import TRANSITIONS, check_transi
 __all__ = [
     "TRANSITIONS",
     "Execution",
+    "ExecutionEvent",
     "InMemoryLifecycleEngine",
     "LifecycleEngine",
+    "ProgressReport",
+    "StateChange",
     "check_transition",
+    "compose_event",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
 
@@ -48,8 +49,8 @@ class LifecycleEngine(ABC):
         """Return the number of the execution's next event, 1 for the first."""
 
     @abstractmethod
-    def keep_progress(self, execution_id: str, event: bytes) -> None:
-        """Keep the latest progress event of a running execution, encoded."""
+    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
+        """Keep the latest progress of a running execution."""
 
     @abstractmethod
     def get(self, execution_id: str) -> Execution | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
 from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionErrorInfo,
@@ -58,8 +59,8 @@ class Execution:
     cancel_requested: bool = False
     sequence: int = 0
     """The number of the last event."""
-    progress: bytes | None = None
-    """The latest progress event, encoded."""
+    progress: ProgressReport | None = None
+    """The latest."""
     result: bytes | None = None
     """What the task returned, encoded."""
     error: ExecutionErrorInfo | None = None
@@ -85,6 +86,18 @@ class Execution:
     def is_same_work(self, request: ExecuteRequest) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
         return fingerprint(request) == self.fingerprint
+
+    def to_state_change(self, sequence: int, timestamp: float) -> StateChange:
+        """Return the event of its move to where it is."""
+        return StateChange(
+            sequence,
+            timestamp,
+            self.status,
+            self.submitted_at,
+            self.started_at,
+            self.finished_at,
+            self.error,
+        )
 
     def to_queued_info(self, queue_position: int) -> QueuedExecutionInfo:
         """Return one line of the queue."""
@@ -113,6 +126,6 @@ class Execution:
     def _progress_event(self) -> ProgressEvent | None:
         if self.progress is None:
             return None
-        event = decode_event(self.progress)
+        event = decode_event(compose_event(self.execution_id, self.progress))
         assert isinstance(event, ProgressEvent)
         return event

@@ -9,6 +9,7 @@ from itertools import count
 from sortedcontainers import SortedDict
 
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.transitions import check_transition
 from zmqruntime.messages import ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
@@ -79,8 +80,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.sequence += 1
         return execution.sequence
 
-    def keep_progress(self, execution_id: str, event: bytes) -> None:
-        self._running[execution_id].progress = event
+    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
+        self._running[execution_id].progress = report
 
     def get(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)

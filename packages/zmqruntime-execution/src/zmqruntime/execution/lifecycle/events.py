@@ -1,0 +1,73 @@
+"""The events of an execution: numbered values, and the bytes that are published of them.
+
+They are composed without building and checking a model for each, and only when somebody wants
+them. An execution's name needs no escaping: its characters are those of a name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
+
+__all__ = [
+    "ExecutionEvent",
+    "ProgressReport",
+    "StateChange",
+    "compose_error",
+    "compose_event",
+    "compose_number",
+]
+
+
+class ProgressReport(NamedTuple):
+    """What a task told of how far it is."""
+
+    sequence: int
+    timestamp: float
+    body: bytes
+    """A JSON object without the fields that the server adds."""
+
+
+class StateChange(NamedTuple):
+    """The move of an execution to ``status``."""
+
+    sequence: int
+    timestamp: float
+    status: ExecutionStatus
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+    error: ExecutionErrorInfo | None
+
+
+ExecutionEvent = ProgressReport | StateChange
+
+
+def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
+    """Return an event as one frame of the data channel."""
+    if isinstance(event, ProgressReport):
+        # The server's fields stand in front of those that the task sent.
+        head = (
+            f'{{"type":"progress","execution_id":"{execution_id}",'
+            f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
+        )
+        return head.encode() + event.body[1:]
+    head = (
+        f'{{"type":"state","execution_id":"{execution_id}",'
+        f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
+        f'"status":"{event.status}","submitted_at":{event.submitted_at!r},'
+        f'"started_at":{compose_number(event.started_at)},'
+        f'"finished_at":{compose_number(event.finished_at)},"error":'
+    )
+    return head.encode() + compose_error(event.error) + b"}"
+
+
+def compose_error(error: ExecutionErrorInfo | None) -> bytes:
+    """Return the JSON of an error, or of none."""
+    return b"null" if error is None else encode(error)
+
+
+def compose_number(value: float | None) -> str:
+    """Return the JSON of a number, or of none."""
+    return "null" if value is None else repr(value)
