@@ -84,6 +84,7 @@ MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
             execution_id=None,
             labels={},
             timeout_seconds=None,
+            wait_seconds=0.0,
         ),
     ),
     (
@@ -274,7 +275,7 @@ EVENT = {"type", "execution_id", "sequence", "timestamp"}
 FIELDS: dict[type[BaseModel], set[str]] = {
     PingRequest: REQUEST | {"limit", "wait_seconds"},
     ExecuteRequest: REQUEST
-    | {"task", "config", "execution_id", "client_id", "labels", "timeout_seconds"},
+    | {"task", "config", "execution_id", "client_id", "labels", "timeout_seconds", "wait_seconds"},
     StatusRequest: REQUEST | {"execution_id", "wait_seconds", "limit", "cursor"},
     CancelRequest: REQUEST | {"execution_id"},
     RegisterProgressRequest: REQUEST | {"client_id", "scope"},
@@ -285,7 +286,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"uptime_seconds", "running_executions", "queued_executions", "running_count"}
     | {"queued_count", "workers", "progress_subscribers", "max_message_bytes"}
     | {"log_file_path", "details"},
-    AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate"},
+    AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},
     ExecutionStatusSnapshot: REPLY
     | {"execution", "running_executions", "queued_executions", "counts", "cursor"},
     OkReply: REPLY | {"client_id", "progress_subscribers", "execution_id", "execution_status"},
