@@ -242,6 +242,16 @@ def test_what_is_pickled_is_a_server_that_was_never_started(server: OpenServer) 
 # -- the log file ----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """The project's logger, of which no level was asked, whatever other tests did to it."""
+    logger = logging.getLogger("zmqruntime")
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.setLevel(level)
+
+
 def test_what_a_server_logs_is_appended_to_its_log_file(
     config: ZMQConfig, runtime_dir: Path, context: BareContext
 ) -> None:
@@ -259,9 +269,8 @@ def test_what_a_server_logs_is_appended_to_its_log_file(
 
 
 def test_the_logger_is_as_it_was_when_the_last_of_several_log_files_is_closed(
-    config: ZMQConfig, runtime_dir: Path
+    config: ZMQConfig, runtime_dir: Path, logger: logging.Logger
 ) -> None:
-    logger = logging.getLogger("zmqruntime")
     first = ZMQServer(config=config, log_file_path=runtime_dir / "first.log")
     second = ZMQServer(config.default_port - 1, config=config, log_file_path=runtime_dir / "2.log")
     first.start()
@@ -273,15 +282,13 @@ def test_the_logger_is_as_it_was_when_the_last_of_several_log_files_is_closed(
     assert not logger.handlers
 
 
-def test_an_application_s_own_level_is_respected(config: ZMQConfig, runtime_dir: Path) -> None:
-    logger = logging.getLogger("zmqruntime")
+def test_an_application_s_own_level_is_respected(
+    config: ZMQConfig, runtime_dir: Path, logger: logging.Logger
+) -> None:
     logger.setLevel(logging.ERROR)
-    try:
-        with ZMQServer(config=config, log_file_path=runtime_dir / "server.log"):
-            assert logger.level == logging.ERROR
+    with ZMQServer(config=config, log_file_path=runtime_dir / "server.log"):
         assert logger.level == logging.ERROR
-    finally:
-        logger.setLevel(logging.NOTSET)
+    assert logger.level == logging.ERROR
     assert (runtime_dir / "server.log").read_text() == ""
 
 
