@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import bare
 import zmq
-from measure import Times, cpu_seconds, resident_bytes, time_calls
+from measure import Times, cpu_seconds, resident_bytes, time_calls, time_in_turns
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -129,10 +129,10 @@ def connected(
 
 
 def measure_round_trip() -> Iterator[Figure]:
-    with bare_limit() as limit:
-        least = time_calls(lambda: limit.ask(NOTHING), ROUND_TRIPS)
-    with connected() as client:
-        ours = time_calls(lambda: client.execute(NOTHING), ROUND_TRIPS)
+    with bare_limit() as limit, connected() as client:
+        least, ours = time_in_turns(
+            [lambda: limit.ask(NOTHING), lambda: client.execute(NOTHING)], ROUND_TRIPS
+        )
     kept = ours.p50 <= 2.5 * least.p50
     yield Figure("no-op round trip, p50", ours.p50, least.p50, "ms", "<= 2.5 x the limit", kept)
     yield Figure("no-op round trip, p99", ours.p99, least.p99, "ms", "<= 2 ms", ours.p99 <= 2)
@@ -152,15 +152,15 @@ def measure_throughput() -> Iterator[Figure]:
 def measure_progress() -> Iterator[Figure]:
     with bare_limit() as limit:
         most = limit.events_per_second()
-    sequences: list[int] = []
-    with connected(lambda event: sequences.append(event.sequence)) as client:
+    seen: list[tuple[str, int]] = []
+    with connected(lambda event: seen.append((event.execution_id, event.sequence))) as client:
         client.execute({"do": "report", "events": 1})
-        sequences.clear()
         start = time.perf_counter()
         handle = client.submit_execution({"do": "report", "events": EVENTS})
         for _ in handle.progress():
             pass
         rate = EVENTS / (time.perf_counter() - start)
+    sequences = [sequence for name, sequence in seen if name == handle.execution_id]
     in_order = sequences == list(range(1, EVENTS + 4))  # queued, running, ..., complete
     kept = in_order and rate >= 30_000
     yield Figure("progress, all in order", rate, most, "/s", ">= 30,000 /s, none lost", kept)

@@ -58,6 +58,12 @@ class Client:
         self.most_outstanding = max(self.most_outstanding, len(waiting))
         return handles
 
+    def get_record(self, name: str, wait_seconds: float) -> ExecutionRecord:
+        assert 0 < wait_seconds < 0.1
+        for n in range(int(name[1:]) - self.ahead, int(name[1:])):
+            self.run(max(n, 0))
+        return self.records[name]
+
     def get_records(self, names: Iterable[str]) -> list[ExecutionRecord]:
         return [self.records[name] for name in names]
 

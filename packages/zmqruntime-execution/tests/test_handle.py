@@ -74,7 +74,7 @@ def ended(sequence: int, status: ExecutionStatus = COMPLETE) -> StateEvent:
 def filled(*events: ProgressEvent | StateEvent) -> EventStream:
     stream = EventStream()
     for event in events:
-        stream.put(event)
+        stream.put([event])
     return stream
 
 
@@ -183,17 +183,17 @@ def test_a_disturbance_without_a_loss_is_none() -> None:
     stream = EventStream()
     stream.disturb()
     following = client.handle(stream).progress()
-    stream.put(progress(3))
+    stream.put([progress(3)])
     assert next(following) == progress(3)
     stream.disturb()
-    stream.put(ended(4))
+    stream.put([ended(4)])
     assert list(following) == [ended(4)]
 
 
 def test_the_end_that_arrives_while_it_looks_is_told_once() -> None:
     class Slow(Client):
         def get_record(self, execution_id: str) -> ExecutionRecord:
-            stream.put(ended(4))
+            stream.put([ended(4)])
             return super().get_record(execution_id)
 
     stream = EventStream()

@@ -52,7 +52,7 @@ class Connection:
         self.answers: list[OkReply | ErrorReply | BaseException] = []
         self.prefixes: Sequence[bytes] = ()
         self.state = "not open"
-        self._on_message: Callable[[bytes, bytes], None]
+        self._on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None]
         self._on_connection: Callable[[bool], None]
 
     # -- as a ZMQClient --
@@ -67,11 +67,12 @@ class Connection:
     def subscribe(
         self,
         prefixes: Sequence[bytes],
-        on_message: Callable[[bytes, bytes], None],
+        on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
     ) -> Subscriber:
         assert not self.asked, "it subscribes first, then registers"
-        self.prefixes, self._on_message, self._on_connection = prefixes, on_message, on_connection
+        self.prefixes = prefixes
+        self._on_messages, self._on_connection = on_messages, on_connection
         self.state = "open"
         return cast("Subscriber", self)
 
@@ -86,11 +87,10 @@ class Connection:
     # -- as the network --
 
     def deliver(self, *events: ProgressEvent | StateEvent) -> None:
-        for event in events:
-            self._on_message(b"lab/" + event.execution_id.encode(), encode(event))
+        self._on_messages([(b"lab/" + e.execution_id.encode(), encode(e)) for e in events])
 
     def deliver_frame(self, frame: bytes) -> None:
-        self._on_message(b"lab/a", frame)
+        self._on_messages([(b"lab/a", frame)])
 
     def connect(self, connected: bool) -> None:
         self._on_connection(connected)
@@ -169,7 +169,7 @@ def test_of_what_was_submitted_later_everything_would_be() -> None:
     stream = subscriber.open_stream("a", from_start=True)
     connection.deliver(progress(4))
     assert subscriber.missed == 3
-    assert stream.get(0) == progress(4)
+    assert stream.take(0) == [progress(4)]
 
 
 def test_executions_are_told_apart() -> None:
@@ -216,7 +216,7 @@ def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
     stream = subscriber.open_stream("a")
     connection.deliver(progress(1), progress(2))
     assert [event.sequence for event in seen] == [1, 2]
-    assert stream.get(0) == progress(1)
+    assert stream.take(0) == [progress(1), progress(2)]
     assert "the progress callback failed on event 1 of execution a" in caplog.text
     assert "the application's own" in caplog.text  # with its traceback
 
@@ -226,9 +226,9 @@ def test_each_reader_has_every_event_of_its_execution() -> None:
     subscriber = connection.open()
     one, other, another = (subscriber.open_stream(name) for name in "aab")
     connection.deliver(progress(1, "a"), progress(1, "b"))
-    assert one.get(0) == other.get(0) == progress(1, "a")
-    assert another.get(0) == progress(1, "b")
-    assert one.get(0) is None
+    assert one.take(0) == other.take(0) == [progress(1, "a")]
+    assert another.take(0) == [progress(1, "b")]
+    assert one.take(0) == []
 
 
 def test_a_reader_that_is_gone_costs_nothing_and_the_others_go_on() -> None:
@@ -237,7 +237,7 @@ def test_a_reader_that_is_gone_costs_nothing_and_the_others_go_on() -> None:
     gone, stays = subscriber.open_stream("a"), subscriber.open_stream("a")
     del gone
     connection.deliver(progress(1))
-    assert stays.get(0) == progress(1)
+    assert stays.take(0) == [progress(1)]
 
 
 def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the_record() -> None:
@@ -246,12 +246,12 @@ def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the
     stream = subscriber.open_stream("a")
     connection.connect(True)
     assert len(connection.asked) == 1
-    assert stream.get(60) is None
+    assert stream.take(60) == []
     connection.connect(False)
-    assert stream.get(60) is None
+    assert stream.take(60) == []
     connection.connect(True)
     assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
-    assert stream.get(60) is None
+    assert stream.take(60) == []
 
 
 @pytest.mark.parametrize(
@@ -269,10 +269,10 @@ def test_a_registration_that_fails_later_is_logged_and_readers_are_woken_all_the
     connection = Connection()
     stream = connection.open().open_stream("a")
     connection.connect(True)
-    stream.get(60)
+    stream.take(60)
     connection.answers = [answer]
     connection.connect(True)
-    assert stream.get(60) is None
+    assert stream.take(60) == []
     assert "not registered again after a lost connection" in caplog.text
 
 

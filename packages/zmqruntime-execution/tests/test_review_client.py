@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -90,7 +90,7 @@ class Asked:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.subscriber = SimpleNamespace(calls=[], stop=self._stop, close=self._close)
-        self.on_message: Callable[[bytes, bytes], None]
+        self.on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None]
 
     def _stop(self) -> None:
         self.subscriber.calls.append("stop")
@@ -98,8 +98,8 @@ class Asked:
     def _close(self) -> None:
         self.subscriber.calls.append("close")
 
-    def subscribe(self, _: object, on_message: Any, __: object) -> Any:
-        self.on_message = on_message
+    def subscribe(self, _: object, on_messages: Any, __: object) -> Any:
+        self.on_messages = on_messages
         return self.subscriber
 
     def request(self, request: Request, timeout: float | None = None) -> OkReply:
@@ -107,8 +107,7 @@ class Asked:
         return OkReply()
 
     def say(self, *events: ProgressEvent | StateEvent) -> None:
-        for event in events:
-            self.on_message(b"me/a", encode(event))
+        self.on_messages([(b"me/a", encode(event)) for event in events])
 
 
 def progress(sequence: int, execution_id: str = "a") -> ProgressEvent:

@@ -124,7 +124,7 @@ def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None
     with pytest.raises(NotConnected):
         client.ping()
     with pytest.raises(NotConnected):
-        client.subscribe([b""], lambda topic, frame: None, lambda connected: None)
+        client.subscribe([b""], lambda messages: None, lambda connected: None)
 
 
 def test_a_client_may_end_the_server(server: OpenServer) -> None:

@@ -448,8 +448,8 @@ def test_disconnect_leaves_no_thread_no_handle_and_no_context(
             for _ in range(4):
                 outcomes.ask(client, PingRequest())
             outcomes.wait()
-            client.subscribe([b"x/"], lambda topic, frame: None, lambda connected: None).close()
-            client.subscribe([b"y/"], lambda topic, frame: None, lambda connected: None)
+            client.subscribe([b"x/"], lambda messages: None, lambda connected: None).close()
+            client.subscribe([b"y/"], lambda messages: None, lambda connected: None)
 
     me = psutil.Process()
 

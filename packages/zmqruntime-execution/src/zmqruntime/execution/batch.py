@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from zmqruntime.execution.client import ExecutionClient
@@ -16,6 +16,10 @@ from zmqruntime.execution.wait import WaitPolicy
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, JsonValue
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
+
+# How long one that has ended may go untold while those behind it are waited for.
+_TOGETHER_SECONDS = 0.02
+_MAX_GROUP = 64
 
 _log = logging.getLogger("zmqruntime.client")
 
@@ -98,16 +102,16 @@ class BatchSubmitWaitEngine:
         outstanding: deque[ExecutionHandle] = deque()
         records: list[ExecutionRecord] = []
         stopped = False
-        look_ahead = 0
+        group = 1
         while True:
             if not stopped:
                 self._fill(outstanding, pending, config)
             if not outstanding:
                 return BatchResult(tuple(records))
-            ended = self._take_ended(outstanding, look_ahead)
-            # Twice as far as it paid the last time: neither a round trip for each of many
-            # short tasks, nor many questions for each long one.
-            look_ahead = 2 * len(ended)
+            ended = self._take_ended(outstanding, group)
+            # Twice as many as last time, as long as they end together: neither a round trip for
+            # each of many short tasks, nor a long one that is told late.
+            group = min(2 * len(ended), _MAX_GROUP)
             for record in ended:
                 records.append(record)
                 self._hooks.on_finished(record)
@@ -129,18 +133,18 @@ class BatchSubmitWaitEngine:
             self._cancel(outstanding)
             raise
 
-    def _take_ended(
-        self, outstanding: deque[ExecutionHandle], look_ahead: int
-    ) -> list[ExecutionRecord]:
-        """Wait for the first of them, then take those behind it that have ended meanwhile."""
-        ended = [outstanding.popleft().wait(policy=self._policy)]
-        following = [handle.execution_id for handle in islice(outstanding, look_ahead)]
-        for record in self._client.get_records(following):
-            if not record.status.is_terminal:
-                break
+    def _take_ended(self, outstanding: deque[ExecutionHandle], group: int) -> list[ExecutionRecord]:
+        """Take those of the first ``group`` that end within a moment; wait for one at least."""
+        ended: list[ExecutionRecord] = []
+        if group > 1:
+            names = [handle.execution_id for handle in islice(outstanding, group)]
+            # They run in this order, as a rule: when the last one has ended, so have the others.
+            self._client.get_record(names[-1], wait_seconds=_TOGETHER_SECONDS)
+            records = self._client.get_records(names)
+            ended.extend(takewhile(lambda record: record.status.is_terminal, records))
+        for _ in ended:
             outstanding.popleft()
-            ended.append(record)
-        return ended
+        return ended or [outstanding.popleft().wait(policy=self._policy)]
 
     def _cancel(self, outstanding: deque[ExecutionHandle]) -> None:
         # From the end, so that none of them gets its turn meanwhile.

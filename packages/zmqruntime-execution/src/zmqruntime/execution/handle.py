@@ -112,19 +112,20 @@ class ExecutionHandle:
                 last = record.progress.sequence
                 yield record.progress
         while True:
-            event = stream.get(_CHECK_SECONDS)
-            if event is None:
+            events: list[ProgressEvent | StateEvent] = stream.take(_CHECK_SECONDS)
+            if not events:
                 # The terminal event may be among lost ones: the record is the truth.
                 record = self.status()
                 if not record.status.is_terminal:
                     continue
-                event = stream.get(0.0) or _final_event(record, last)
-            terminal = isinstance(event, StateEvent) and event.status.is_terminal
-            if terminal or event.sequence > last:
-                last = event.sequence
-                yield event
-            if terminal:
-                return
+                events = stream.take(0.0) or [_final_event(record, last)]
+            for event in events:
+                terminal = isinstance(event, StateEvent) and event.status.is_terminal
+                if terminal or event.sequence > last:
+                    last = event.sequence
+                    yield event
+                if terminal:
+                    return
 
     def _keep(self, record: ExecutionRecord) -> None:
         if record.status.is_terminal:

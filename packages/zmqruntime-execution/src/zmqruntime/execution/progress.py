@@ -6,7 +6,8 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from zmqruntime.execution.errors import rejection
 from zmqruntime.execution.stream import EventStream, StreamGroup
@@ -71,12 +72,13 @@ class ProgressStreamSubscriber:
         self._last: OrderedDict[str, int] = OrderedDict()
         self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
+        self._stopping = False
         self.missed = 0
         """How many events never arrived, after the first that did of each execution."""
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         self._subscriber = client.subscribe(
-            [*prefixes, make_topic_prefix(client_id)], self._on_message, self._on_connection
+            [*prefixes, make_topic_prefix(client_id)], self._on_messages, self._on_connection
         )
         try:
             self._register()
@@ -112,6 +114,7 @@ class ProgressStreamSubscriber:
 
         A callback may be in a request that only `disconnect` wakes up; that waits afterwards.
         """
+        self._stopping = True
         try:
             self._client.request(UnregisterProgressRequest(client_id=self._client_id), timeout=1.0)
         except TransportError as error:
@@ -128,25 +131,38 @@ class ProgressStreamSubscriber:
 
     # -- in the subscriber's thread -----------------------------------------------------------
 
-    def _on_message(self, topic: bytes, frame: bytes) -> None:
+    def _on_messages(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        events = [event for message in messages if (event := self._take(*message)) is not None]
+        if self._callback is not None:
+            for event in events:
+                if self._stopping:
+                    return
+                self._call_back(self._callback, event)
+        # Afterwards, so that who reads the last one knows that the callback has had it; and
+        # together, so that each reader is woken up once.
+        for execution_id, of_one in groupby(events, lambda event: event.execution_id):
+            if (group := self._streams.get(execution_id)) is not None:
+                group.put(list(of_one))
+
+    def _take(self, topic: bytes, frame: bytes) -> ProgressEvent | StateEvent | None:
+        """Return the event in a frame, if it is one that was not seen before."""
         try:
             event = decode_event(frame)
         except MessageError as error:
             _log.warning("an event on topic %r was ignored: %s", topic, error)
-            return
-        if not self._in_order(event):
-            return
-        for stream in self._streams.get(event.execution_id) or ():
-            stream.put(event)
-        if self._callback is not None:
-            try:
-                self._callback(event)
-            except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
-                _log.exception(
-                    "the progress callback failed on event %d of execution %s; the stream goes on",
-                    event.sequence,
-                    event.execution_id,
-                )
+            return None
+        return event if self._in_order(event) else None
+
+    @staticmethod
+    def _call_back(callback: ProgressCallback, event: ProgressEvent | StateEvent) -> None:
+        try:
+            callback(event)
+        except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
+            _log.exception(
+                "the progress callback failed on event %d of execution %s; the stream goes on",
+                event.sequence,
+                event.execution_id,
+            )
 
     def _in_order(self, event: ProgressEvent | StateEvent) -> bool:
         with self._lock:
@@ -178,5 +194,5 @@ class ProgressStreamSubscriber:
                 _log.warning("not registered again after a lost connection: %s", error)
         self._was_connected = self._was_connected or connected
         for reference in self._streams.valuerefs():  # A copy: other threads open streams.
-            for stream in reference() or ():
-                stream.disturb()
+            if (group := reference()) is not None:
+                group.disturb()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from zmqruntime.messages import ProgressEvent, StateEvent
 
 __all__ = ["EventStream", "StreamGroup"]
+
+_Event = ProgressEvent | StateEvent
 
 _MAX_EVENTS = 10_000
 
@@ -19,14 +21,14 @@ class EventStream:
 
     def __init__(self, group: StreamGroup | None = None) -> None:
         self._group = group  # Lives as long as one of its streams.
-        self._events: deque[ProgressEvent | StateEvent] = deque(maxlen=_MAX_EVENTS)
+        self._events: deque[_Event] = deque(maxlen=_MAX_EVENTS)
         self._changed = threading.Condition()
         self._disturbed = False
 
-    def put(self, event: ProgressEvent | StateEvent) -> None:
-        """Append an event."""
+    def put(self, events: Iterable[_Event]) -> None:
+        """Append events; wake the reader up."""
         with self._changed:
-            self._events.append(event)
+            self._events.extend(events)
             self._changed.notify()
 
     def disturb(self) -> None:
@@ -35,14 +37,15 @@ class EventStream:
             self._disturbed = True
             self._changed.notify()
 
-    def get(self, timeout: float) -> ProgressEvent | StateEvent | None:
-        """Return the next event; None when it was disturbed, or after ``timeout`` seconds."""
+    def take(self, timeout: float) -> list[_Event]:
+        """Return what there is; nothing when it was disturbed, or after ``timeout`` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._disturbed, timeout)
-            if self._events:
-                return self._events.popleft()
-            self._disturbed = False
-            return None
+            events = list(self._events)
+            self._events.clear()
+            if not events:
+                self._disturbed = False
+            return events
 
 
 class StreamGroup:
@@ -51,14 +54,23 @@ class StreamGroup:
     def __init__(self) -> None:
         self._streams: tuple[weakref.ref[EventStream], ...] = ()
 
-    def __iter__(self) -> Iterator[EventStream]:
-        """Yield the streams; another thread may open one meanwhile."""
-        for reference in self._streams:
-            if (stream := reference()) is not None:
-                yield stream
-
     def open(self) -> EventStream:
         """Return a new stream. For one thread at a time."""
         stream = EventStream(self)
         self._streams = (*(s for s in self._streams if s() is not None), weakref.ref(stream))
         return stream
+
+    def put(self, events: Sequence[_Event]) -> None:
+        """Append events to each; another thread may open one meanwhile."""
+        for stream in self._living():
+            stream.put(events)
+
+    def disturb(self) -> None:
+        """Wake every reader up."""
+        for stream in self._living():
+            stream.disturb()
+
+    def _living(self) -> Iterator[EventStream]:
+        for reference in self._streams:
+            if (stream := reference()) is not None:
+                yield stream

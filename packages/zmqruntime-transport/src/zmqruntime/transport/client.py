@@ -183,7 +183,7 @@ class ZMQClient:
     def subscribe(
         self,
         prefixes: Sequence[bytes],
-        on_message: Callable[[bytes, bytes], None],
+        on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
     ) -> Subscriber:
         """Open a data connection; `disconnect` closes it, if its owner has not.
@@ -191,7 +191,7 @@ class ZMQClient:
         Raises:
             NotConnected: `connect` was not called, or `disconnect` was.
         """
-        return self._connected().subscribe(prefixes, on_message, on_connection)
+        return self._connected().subscribe(prefixes, on_messages, on_connection)
 
     def _before_close(self) -> None:
         """Take leave of the server, while there still is a connection. To be extended."""

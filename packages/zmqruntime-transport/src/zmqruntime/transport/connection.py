@@ -83,7 +83,7 @@ class Connection:
     def subscribe(
         self,
         prefixes: Sequence[bytes],
-        on_message: Callable[[bytes, bytes], None],
+        on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
     ) -> Subscriber:
         """Open a data connection; it is closed with this one, if not before."""
@@ -91,7 +91,7 @@ class Connection:
             if self._closing:
                 raise NotConnected(f"the client of {self._endpoint} was disconnected")
             subscriber = Subscriber(
-                self._context, self._endpoint, self._config, prefixes, on_message, on_connection
+                self._context, self._endpoint, self._config, prefixes, on_messages, on_connection
             )
             self._subscribers.add(subscriber)
             return subscriber

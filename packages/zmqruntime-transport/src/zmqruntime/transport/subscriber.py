@@ -20,7 +20,7 @@ __all__ = ["Subscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-_BATCH = 256
+_BATCH = 64
 
 
 class Subscriber:
@@ -28,7 +28,7 @@ class Subscriber:
 
     Args:
         prefixes: the topics to subscribe to, in this order.
-        on_message: called with topic and frame of each message.
+        on_messages: called with the topic and the frame of each message that is at hand.
         on_connection: called with False when the connection ends, with True when it is back.
 
     A callback must not raise: that ends the thread.
@@ -40,10 +40,10 @@ class Subscriber:
         endpoint: Endpoint,
         config: ZMQConfig,
         prefixes: Sequence[bytes],
-        on_message: Callable[[bytes, bytes], None],
+        on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
     ) -> None:
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_connection = on_connection
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
@@ -111,13 +111,13 @@ class Subscriber:
         self._loop.close()
 
     def _read(self) -> None:
+        messages: list[tuple[bytes, bytes]] = []
         for frames in drain(self._socket, _BATCH):
             if len(frames) == 2:
-                self._on_message(frames[0], frames[1])
+                messages.append((frames[0], frames[1]))
             else:
                 _log.warning("a data message of %d frames was ignored", len(frames))
-            if self._loop.stopping:
-                return
+        self._on_messages(messages)
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None
