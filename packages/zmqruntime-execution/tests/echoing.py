@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from typing import Any
 
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Broken", "Client", "Echo", "Outer", "Unfinished", "a_function"]
+__all__ = ["Broken", "Client", "Echo", "Locked", "Outer", "Unfinished", "a_function"]
 
 
 class Echo(ExecutionServer):
@@ -40,6 +41,14 @@ class Outer:
 
 class Unfinished(ExecutionServer):
     """Whose author has forgotten execute_task."""
+
+
+class Locked(Echo):
+    """Who holds what no other process can have."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.lock = threading.Lock()
 
 
 class Broken(Echo):

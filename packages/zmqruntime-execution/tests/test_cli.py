@@ -227,8 +227,10 @@ def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
         port = stranger.getsockname()[1]
 
         def answer() -> None:
-            with stranger.accept()[0] as connection:
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            # Whoever was dropped asks again, a few times.
+            for _ in range(4):
+                with stranger.accept()[0] as connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -236,7 +238,7 @@ def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
             "ping", f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1"
         )
         thread.join()
-    assert_one_sentence(outcome, "no server listens on", str(port))
+    assert_one_sentence(outcome, "whoever listens there", str(port))
 
 
 def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
@@ -244,7 +246,7 @@ def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
         port = silent.getsockname()[1]
         where = (f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1")
         outcome = command("ping", "--timeout=0.2", *where)
-    assert_one_sentence(outcome, "no answer", "within 0.2 s")
+    assert_one_sentence(outcome, "no ZeroMQ peer greeted from there in time", str(port))
 
 
 @pytest.mark.parametrize("name", ["ping", "stop"])
@@ -298,7 +300,7 @@ def test_a_refused_request_is_told_in_the_servers_words(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_sentence(command("ping"), "refused", "no description today")
+        assert_one_sentence(command("ping"), "does not answer a ping", "no description today")
 
 
 # -- wording --------------------------------------------------------------------------------

@@ -190,6 +190,12 @@ def test_in_another_process_it_connects_once_and_reports(method: str) -> None:
     assert len(here) == 1
 
 
+def test_a_report_that_is_too_long_is_refused_with_a_way_out() -> None:
+    encode_progress(message="x" * 32_000)
+    with pytest.raises(ValueError, match=r"32,768: write what is large to a file"):
+        encode_progress(message="x" * 33_000)
+
+
 def test_threads_of_another_process_share_one_connection() -> None:
     opened: list[int] = []
     sent: list[bytes] = []

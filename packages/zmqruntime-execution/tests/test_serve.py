@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_wrong_target_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixtur
     assert main(["echoing:NoSuchClass", "--port", "7777"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: echoing:NoSuchClass: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_server_that_cannot_be_sent_to_a_worker_is_one_line_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="ze") as runtime_dir:
+        assert main(["echoing:Locked", "--runtime-dir", runtime_dir]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: Locked cannot be sent to its worker process: ")
     assert captured.err.count("\n") == 1
 
 

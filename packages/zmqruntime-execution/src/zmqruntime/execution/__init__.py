@@ -29,6 +29,7 @@ from zmqruntime.execution.errors import (
     ShuttingDown,
     TaskCancelled,
     UnknownExecution,
+    UnpicklableServer,
     WaitTimeout,
     WorkerFailed,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "TaskRunner",
     "TaskStopped",
     "UnknownExecution",
+    "UnpicklableServer",
     "WaitPolicy",
     "WaitTimeout",
     "WorkerExited",

@@ -96,9 +96,9 @@ class ExecutionClient(ZMQClient):
         self._progress_lock = threading.Lock()
         self._progress: ProgressStreamSubscriber | None = None
 
-    def connect(self, timeout: float | None = None) -> PongReply:
+    def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
-        pong = super().connect(timeout)
+        pong = super().connect(timeout, wait_ready=wait_ready)
         if self._progress_callback is not None:
             try:
                 self._subscribe()

@@ -11,6 +11,7 @@ ZMQRuntimeError
         ExecutionCancelled      somebody cancelled it
         WaitTimeout             it has not ended yet (also a TimeoutError)
         WorkerFailed            the server's worker cannot start
+        UnpicklableServer       the server object cannot be sent to it (also a TypeError)
         IllegalTransition       a defect: an execution was moved where it cannot go
 
 TaskCancelled is raised inside a task that is to stop. It derives from KeyboardInterrupt, as
@@ -38,6 +39,7 @@ __all__ = [
     "ShuttingDown",
     "TaskCancelled",
     "UnknownExecution",
+    "UnpicklableServer",
     "WaitTimeout",
     "WorkerFailed",
     "raise_unless_complete",
@@ -110,6 +112,10 @@ class WaitTimeout(ExecutionError, TimeoutError):
 
 class WorkerFailed(ExecutionError):
     """The worker process cannot start; the message has its own last words."""
+
+
+class UnpicklableServer(ExecutionError, TypeError):
+    """The server object cannot be sent to its worker; the message says what is in the way."""
 
 
 class IllegalTransition(ExecutionError):

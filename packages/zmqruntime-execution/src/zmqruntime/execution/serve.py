@@ -14,7 +14,7 @@ from zmqruntime.execution.server import ExecutionServer
 from zmqruntime.messages import ZMQRuntimeError
 from zmqruntime.transport import ServerArguments
 
-__all__ = ["TargetError", "load_target", "main", "serve"]
+__all__ = ["TargetError", "load_target", "log_to_stderr", "main", "serve"]
 
 
 class TargetError(ZMQRuntimeError):
@@ -55,6 +55,16 @@ def serve(server_class: type[ExecutionServer], arguments: ServerArguments) -> No
     server.serve_forever(owner=arguments.owner)
 
 
+def log_to_stderr() -> None:
+    """Show a person what the server logs. What ends it is left to whoever catches that."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(lambda record: record.levelno < logging.CRITICAL)
+    logger = logging.getLogger("zmqruntime")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m zmqruntime.execution``; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -65,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     arguments = ServerArguments.from_namespace(options)
     logging.getLogger("zmqruntime").setLevel(logging.INFO)
+    if arguments.log_file_path is None:
+        log_to_stderr()
     try:
         serve(load_target(options.target), arguments)
     except ZMQRuntimeError as error:

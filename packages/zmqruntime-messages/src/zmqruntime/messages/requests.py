@@ -11,7 +11,6 @@ from zmqruntime.messages.base import (
     PROTOCOL_VERSION,
     ClientId,
     ExecutionId,
-    Labels,
     Limit,
     Model,
 )
@@ -27,6 +26,12 @@ __all__ = [
     "ShutdownRequest",
     "StatusRequest",
     "UnregisterProgressRequest",
+]
+
+# They are in every list of executions, so that they have to be short.
+_BoundedLabels = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=1000)]],
+    Field(max_length=32),
 ]
 
 _WaitSeconds = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)]
@@ -61,7 +66,8 @@ class ExecuteRequest(_Request):
     client_id: ClientId
     execution_id: ExecutionId | None = None
     """Named by the client, so that a retry enqueues nothing twice; else the server names it."""
-    labels: Labels = Field(default_factory=dict)
+    labels: _BoundedLabels = Field(default_factory=dict)
+    """At most 32: keys of up to 64 characters, values of up to 1,000."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     """How long the task may run before the server stops it."""
     wait_seconds: _WaitSeconds = 0.0

@@ -58,7 +58,7 @@ class ServerArguments:
             "--registration-timeout": config.registration_timeout,
             "--data-high-water-mark": config.data_high_water_mark,
             "--log-file": self.log_file_path,
-            "--owner": f"{self.owner.pid}:{self.owner.create_time!r}" if self.owner else None,
+            "--owner": self.owner,
         }
         # In one word each: a value may begin with a dash.
         return [f"{option}={value}" for option, value in options.items() if value is not None]
@@ -78,7 +78,7 @@ class ServerArguments:
         add("--registration-timeout", type=float, default=default.registration_timeout)
         add("--data-high-water-mark", type=int, default=default.data_high_water_mark)
         add("--log-file", type=Path, help="where log records go, appended")
-        add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
+        add("--owner", type=ProcessIdentity.parse, help="end with this process; PID:CREATE_TIME")
 
     @classmethod
     def from_namespace(cls, options: argparse.Namespace) -> ServerArguments:
@@ -98,8 +98,3 @@ class ServerArguments:
             owner=options.owner,
             log_file_path=options.log_file,
         )
-
-
-def _read_owner(text: str) -> ProcessIdentity:
-    pid, create_time = text.split(":")
-    return ProcessIdentity(int(pid), float(create_time))

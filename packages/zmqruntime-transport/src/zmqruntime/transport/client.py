@@ -80,13 +80,15 @@ class ZMQClient:
         """Whether `connect` succeeded and `disconnect` was not called since."""
         return self._connection is not None
 
-    def connect(self, timeout: float | None = None) -> PongReply:
+    def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach to the server, or launch it, and wait until it is ready.
 
         Nothing happens when the client is connected already.
 
         Args:
             timeout: seconds for all of it; None for the configuration's ``connect_timeout``.
+            wait_ready: whether to wait for a server that is there and not ready: not so to
+                look at it, or to end it.
 
         Raises:
             ConnectionFailed: nobody listens and there is no launcher, or it is no server.
@@ -101,7 +103,7 @@ class ZMQClient:
                 if (connection := self._connection) is None:
                     connection = Connection(
                         self._endpoint, self._config, owns_server=not self._persistent
-                    ).establish(self._launcher, deadline)
+                    ).establish(self._launcher, deadline, wait_ready=wait_ready)
                     self._connection = connection
         return connection.pong
 
@@ -147,6 +149,17 @@ class ZMQClient:
         reply = self.request(ShutdownRequest(mode=mode), timeout)
         if not isinstance(reply, ShutdownAckReply):
             raise _refusal(reply, "shutdown")
+
+    def wait_for_server_end(self, timeout: float | None = None) -> bool:
+        """Wait until the server has ended; for one on this machine, until its process is gone.
+
+        Args:
+            timeout: seconds; None for no limit.
+
+        Returns:
+            Whether it has.
+        """
+        return self._connected().wait_for_end(Deadline.after(timeout))
 
     def request(
         self, request: Request, timeout: float | None = None, *, hold: float = 0.0

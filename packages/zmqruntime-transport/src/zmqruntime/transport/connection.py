@@ -49,7 +49,9 @@ class Connection:
         self._closing = False
         self._server_process: ProcessIdentity | None = None
 
-    def establish(self, launcher: ServerLauncher | None, deadline: Deadline) -> Self:
+    def establish(
+        self, launcher: ServerLauncher | None, deadline: Deadline, *, wait_ready: bool
+    ) -> Self:
         """Attach or launch; when that fails, nothing is left open."""
         try:
             self.pong, self._server = attach_or_launch(
@@ -58,6 +60,7 @@ class Connection:
                 self._config,
                 launcher,
                 persistent=not self._owns_server,
+                wait_ready=wait_ready,
                 deadline=deadline,
             )
             process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
@@ -95,6 +98,19 @@ class Connection:
             )
             self._subscribers.add(subscriber)
             return subscriber
+
+    def wait_for_end(self, deadline: Deadline) -> bool:
+        """Wait until the server has left its sockets and, if it is here, its process is gone."""
+        if not self._control.wait_for_end(deadline):
+            return False
+        process = self._server_process
+        if process is None:
+            return True
+        # In a thread, since the wait for a process knows no time limit.
+        waiter = threading.Thread(target=process.wait, name="zmqruntime-end", daemon=True)
+        waiter.start()
+        waiter.join(None if deadline.at == float("inf") else deadline.remaining)
+        return not waiter.is_alive()
 
     def check_thread(self) -> None:
         """Raise RuntimeError in a thread that `close` would wait for."""

@@ -126,6 +126,24 @@ class ControlClient:
                 else:
                     channel.close()
 
+    def wait_for_end(self, deadline: Deadline) -> bool:
+        """Wait until the server ends its connections; False when it has not in time.
+
+        Raises:
+            NotConnected: the client was closed, before or meanwhile.
+        """
+        channel: Channel | None = None
+        try:
+            channel = self._take()
+            while isinstance(outcome := channel.receive(deadline), bytes):
+                pass  # A reply that nobody has waited for.
+            return outcome not in _SILENCES
+        except zmq.ContextTerminated:
+            raise self._not_connected() from None
+        finally:
+            if channel is not None:
+                channel.close()
+
     def close(self) -> None:
         """Close the idle connections; each one in use is closed by the thread that uses it."""
         with self._lock:

@@ -44,6 +44,19 @@ class ProcessIdentity:
         except psutil.NoSuchProcess:
             raise ProcessLookupError(f"no process has pid {pid}") from None
 
+    @classmethod
+    def parse(cls, text: str) -> ProcessIdentity:
+        """Return the identity that `str` wrote, as PID:CREATE_TIME.
+
+        Raises:
+            ValueError: it is none.
+        """
+        pid, create_time = text.split(":")
+        return cls(int(pid), float(create_time))
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.create_time!r}"
+
     def is_running(self) -> bool:
         """Whether exactly this process still runs; one that ended unreaped does not."""
         process = self.find()

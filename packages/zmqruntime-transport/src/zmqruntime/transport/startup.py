@@ -41,12 +41,13 @@ def attach_or_launch(
     launcher: ServerLauncher | None,
     *,
     persistent: bool,
+    wait_ready: bool,
     deadline: Deadline,
 ) -> tuple[PongReply, LaunchedServer | None]:
-    """Return a ready server's pong, and the server's process when this call launched it.
+    """Return the server's pong, and the server's process when this call launched it.
 
     Clients that start together take turns at a lock file, so that the first one launches
-    and the others find its server.
+    and the others find its server. One that was launched is waited for in any case.
 
     Raises:
         ConnectionFailed: nobody listens and there is no launcher, or who listens is no server.
@@ -57,7 +58,7 @@ def attach_or_launch(
     if endpoint.transport_mode is TransportMode.IPC:
         check_private_dir(endpoint.directory)
     try:
-        return _attach(control, deadline), None
+        return _attach(control, deadline, wait_ready), None
     except _NobodyThere:
         if launcher is None:
             raise ConnectionFailed(
@@ -65,7 +66,7 @@ def attach_or_launch(
             ) from None
     with _launch_lock(endpoint, deadline):
         try:
-            return _attach(control, deadline), None
+            return _attach(control, deadline, wait_ready), None
         except _NobodyThere:
             server = launcher.launch(endpoint, config, persistent=persistent)
             return _await_ready(control, endpoint, server, deadline), server
@@ -88,12 +89,12 @@ def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
         lock.release()
 
 
-def _attach(control: ControlClient, deadline: Deadline) -> PongReply:
+def _attach(control: ControlClient, deadline: Deadline, wait_ready: bool) -> PongReply:
     def on_broken(outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
             raise _NobodyThere
 
-    return _ping_until_ready(control, deadline, on_broken)
+    return _ping(control, deadline, on_broken, wait_ready)
 
 
 def _await_ready(
@@ -109,7 +110,7 @@ def _await_ready(
             )
 
     try:
-        return _ping_until_ready(control, deadline, on_broken)
+        return _ping(control, deadline, on_broken, wait_ready=True)
     except (RequestTimeout, ConnectionFailed) as error:
         if isinstance(error, LaunchFailed):
             raise
@@ -123,13 +124,16 @@ def _await_ready(
         raise
 
 
-def _ping_until_ready(
-    control: ControlClient, deadline: Deadline, on_broken: Callable[[Outcome], None]
+def _ping(
+    control: ControlClient,
+    deadline: Deadline,
+    on_broken: Callable[[Outcome], None],
+    wait_ready: bool,
 ) -> PongReply:
     pong: PongReply | None = None
     while True:
         # The server holds its answer; for a bit less than our time, so that we hear it.
-        hold = min(_HELD_PART * deadline.remaining, MAX_WAIT_SECONDS)
+        hold = min(_HELD_PART * deadline.remaining, MAX_WAIT_SECONDS) if wait_ready else 0.0
         request = PingRequest(limit=0, wait_seconds=hold)
         try:
             reply = control.request(request, deadline, hold=hold, on_broken=on_broken)
@@ -142,7 +146,7 @@ def _ping_until_ready(
         if not isinstance(reply, PongReply):
             reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
             raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")
-        if reply.ready:
+        if reply.ready or not wait_ready:
             return reply
         if deadline.expired:
             raise _not_ready(reply)

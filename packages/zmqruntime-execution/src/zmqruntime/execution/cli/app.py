@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,19 +10,10 @@ import typer
 from rich.console import Console
 
 from zmqruntime.execution import serve as serving
-from zmqruntime.execution.cli.link import ServerLink
 from zmqruntime.execution.cli.wording import explain_error, make_table
-from zmqruntime.messages import (
-    PingRequest,
-    PongReply,
-    ShutdownAckReply,
-    ShutdownMode,
-    ShutdownRequest,
-    encode,
-)
+from zmqruntime.messages import ShutdownMode, encode
 from zmqruntime.transport import (
     Deadline,
-    Endpoint,
     ProcessIdentity,
     RequestTimeout,
     ServerArguments,
@@ -54,11 +44,6 @@ def run() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _read_owner(text: str) -> ProcessIdentity:
-    pid, _, create_time = text.partition(":")
-    return ProcessIdentity(int(pid), float(create_time))
 
 
 # What names a server is the same for every command.
@@ -94,10 +79,13 @@ def serve(
         float, typer.Option(hidden=True)
     ] = _DEFAULT.registration_timeout,
     data_high_water_mark: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.data_high_water_mark,
-    owner: Annotated[ProcessIdentity | None, typer.Option(hidden=True, parser=_read_owner)] = None,
+    owner: Annotated[
+        ProcessIdentity | None,
+        typer.Option(hidden=True, parser=ProcessIdentity.parse, metavar="PID:CREATE_TIME"),
+    ] = None,
 ) -> None:
     """Serve until Ctrl-C, SIGTERM or 'zmqruntime stop'; the second Ctrl-C ends it at once."""
-    _log_to_stderr()
+    serving.log_to_stderr()
     sys.path.insert(0, str(Path.cwd()))  # As `python -m` would.
     config = ZMQConfig(
         control_port_offset=control_port_offset,
@@ -127,13 +115,14 @@ def ping(
     ] = _DEFAULT.request_timeout,
 ) -> None:
     """Show how a server is, ready or not."""
-    endpoint = _find(port, transport, host, runtime_dir, app_name, control_port_offset)
-    with ServerLink(endpoint) as link:
-        pong = link.ask(PingRequest(limit=10), PongReply, timeout)
+    client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
+    client.connect(timeout, wait_ready=False)
+    with client:
+        pong = client.ping(timeout)
     if json:
         typer.echo(encode(pong))
     else:
-        Console().print(make_table(pong, str(endpoint)))
+        Console().print(make_table(pong, str(client.endpoint)))
 
 
 @app.command()
@@ -153,40 +142,30 @@ def stop(
 ) -> None:
     """End a server after the work that it has accepted, and wait for its end."""
     deadline = Deadline.after(timeout)
-    endpoint = _find(port, transport, host, runtime_dir, app_name, control_port_offset)
-    mode = ShutdownMode.NOW if now else ShutdownMode.DRAIN
-    with ServerLink(endpoint) as link:
-        pong = link.ask(PingRequest(limit=0), PongReply, _DEFAULT.request_timeout)
-        link.ask(ShutdownRequest(mode=mode), ShutdownAckReply, _DEFAULT.request_timeout)
+    client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
+    client.connect(_DEFAULT.request_timeout, wait_ready=False)
+    with client:
+        pong = client.ping(limit=0)
+        client.shutdown_server(ShutdownMode.NOW if now else ShutdownMode.DRAIN)
         name = f"{pong.server} (process {pong.process.pid})"
         left = pong.running_count + pong.queued_count
         if left and not now:
             typer.echo(f"{name} still has {left} to do; Ctrl-C ends this wait, not the server")
-        if not link.wait_for_end(pong.process, deadline):
+        if not client.wait_for_server_end(None if timeout is None else deadline.remaining):
             hint = "" if now else "; 'zmqruntime stop --now' interrupts what runs"
             raise RequestTimeout(f"{name} has not ended after {timeout:g} s{hint}")
     typer.echo(f"{name} has ended")
 
 
-def _find(
+def _make_client(
     port: int,
     transport: TransportMode | None,
     host: str | None,
     runtime_dir: Path | None,
     app_name: str,
     control_port_offset: int,
-) -> Endpoint:
+) -> ZMQClient:
     config = ZMQConfig(
         app_name=app_name, runtime_dir=runtime_dir, control_port_offset=control_port_offset
     )
-    return ZMQClient(port, host=host, transport_mode=transport, config=config).endpoint
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    # What ended the server is told once, by `run`.
-    handler.addFilter(lambda record: record.levelno < logging.CRITICAL)
-    logger = logging.getLogger("zmqruntime")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    return ZMQClient(port, host=host, transport_mode=transport, config=config)

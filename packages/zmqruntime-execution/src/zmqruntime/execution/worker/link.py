@@ -27,6 +27,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
+from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.main import worker_main
@@ -57,14 +58,14 @@ class WorkerProcessRunner(TaskRunner):
         server: the application's server object, which is sent to the worker.
 
     Raises:
-        TypeError: the object cannot be pickled; the message says what is in the way.
+        UnpicklableServer: the object cannot be pickled; the message says what is in the way.
     """
 
     def __init__(self, server: object) -> None:
         try:
             self._server = pickle.dumps(server)
         except Exception as error:
-            raise TypeError(
+            raise UnpicklableServer(
                 f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
                 "what cannot be pickled out of __init__, and open it in setup_worker()"
             ) from error

@@ -20,6 +20,8 @@ __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progres
 
 _LINGER_MS = 2000
 _FLUSH_PRIORITY = 10
+# Of one report: it goes to every subscriber, and into every look at the execution.
+_MAX_BYTES = 32 * 1024
 
 _Send = Callable[[bytes], None]
 
@@ -108,7 +110,7 @@ def encode_progress(
 
     Raises:
         TypeError: a field has the wrong type.
-        ValueError: a number is not finite.
+        ValueError: a number is not finite, or all of it is longer than 32 KiB.
         DecodeError: ``data`` is not JSON, or a number is too long; the error names the part.
     """
     done, whole = _number("completed", completed), _number("total", total)
@@ -123,7 +125,13 @@ def encode_progress(
         if not isinstance(data, dict):
             raise TypeError(f"progress data must be a dict, not {type(data).__name__}")
         fields["data"] = data
-    return encode_json(fields, "progress")
+    encoded = encode_json(fields, "progress")
+    if len(encoded) > _MAX_BYTES:
+        raise ValueError(
+            f"progress is {len(encoded):,} bytes of JSON and may be {_MAX_BYTES:,}: write what is "
+            "large to a file and report its path"
+        )
+    return encoded
 
 
 def _percent(completed: int | float | None, total: int | float | None) -> float | None:
