@@ -68,6 +68,8 @@ class Connection:
             if self._endpoint.is_local and process.is_running():
                 self._server_process = process
         except BaseException:
+            if self._server is not None:  # An interrupt: nobody would know of it.
+                self._server.kill()
             self._control.close()
             self._context.destroy(linger=0)
             raise
