@@ -9,6 +9,9 @@ from zmqruntime.execution.batch import (
 from zmqruntime.execution.client import (
     ExecutionClient,
 )
+from zmqruntime.execution.core import (
+    Scheduler,
+)
 from zmqruntime.execution.core.events import (
     ProgressReported,
     RunnerEvent,
@@ -17,6 +20,10 @@ from zmqruntime.execution.core.events import (
     TaskStopped,
     WorkerExited,
     WorkerReady,
+)
+from zmqruntime.execution.dispatcher import (
+    Dispatcher,
+    Outlet,
 )
 from zmqruntime.execution.errors import (
     Conflict,
@@ -60,6 +67,9 @@ from zmqruntime.execution.runner import (
 from zmqruntime.execution.server import (
     ExecutionServer,
 )
+from zmqruntime.execution.session import (
+    ExecutionSession,
+)
 from zmqruntime.execution.wait import (
     ExecutionWaiter,
     WaitPolicy,
@@ -79,6 +89,7 @@ __all__ = [
     "BatchResult",
     "BatchSubmitWaitEngine",
     "Conflict",
+    "Dispatcher",
     "ExecuteRequest",
     "Execution",
     "ExecutionCancelled",
@@ -89,12 +100,14 @@ __all__ = [
     "ExecutionHandle",
     "ExecutionServer",
     "ExecutionServerLauncher",
+    "ExecutionSession",
     "ExecutionStatusPoller",
     "ExecutionWaiter",
     "IllegalTransition",
     "InMemoryLifecycleEngine",
     "Interrupt",
     "LifecycleEngine",
+    "Outlet",
     "ProgressCallback",
     "ProgressReport",
     "ProgressReported",
@@ -105,6 +118,7 @@ __all__ = [
     "RequestRejected",
     "RunnerEvent",
     "RunnerHost",
+    "Scheduler",
     "ShuttingDown",
     "StateChange",
     "TaskCancelled",
