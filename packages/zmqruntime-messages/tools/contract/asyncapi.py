@@ -40,9 +40,9 @@ Replies may overtake each other; `request_id` comes back as it was sent.
 """
 
 _DATA: Final = """\
-The server binds an XPUB socket, a client connects a SUB socket and subscribes to `CLIENT_ID/`, or to
-the empty prefix for everybody's events. A message is two frames: the address of this channel, which
-is the topic, and a JSON object in UTF-8. A SUB socket sends nothing but its subscriptions.
+The server binds an XPUB socket, a client connects a SUB socket and subscribes to `CLIENT_ID/`, or
+to the empty prefix for everybody's events. A message is two frames: the address of this channel,
+which is the topic, and a JSON object in UTF-8. A SUB socket sends nothing but its subscriptions.
 
 To miss no event, a client subscribes first and then sends `register_progress` on the control
 channel: the `ok` says that the subscription has arrived. Events may be dropped when a subscriber
