@@ -173,19 +173,12 @@ _ACCEPTED_REPLY = Subject(
     ),
 )
 
-_SNAPSHOT: Json = {
-    **_head("snapshot"),
-    "execution": None,
-    "running_executions": [],
-    "queued_executions": [],
-    "counts": {},
-    "cursor": None,
-}
+_SNAPSHOT: Json = {**_head("snapshot"), "execution": None}
 _FAILED: Json = {**_ENDED, "status": "failed", "result": None}
 _SNAPSHOT_REPLY = Subject(
     "reply",
     minimal=_SNAPSHOT,
-    defaults={},
+    defaults={"running_executions": [], "queued_executions": [], "counts": {}, "cursor": None},
     full={
         **_SNAPSHOT,
         "request_id": "r-1",

@@ -21,7 +21,10 @@ _UNIONS: dict[str, TypeAdapter[Any]] = {
 
 # What a server need not send: the page says so, or servers of protocol 1 are about that do not.
 # A field that is added to a reply or to an event has to be added here, too.
-_MAY_BE_ABSENT: Final = {"ProgressEvent": {"data"}}
+_MAY_BE_ABSENT: Final = {
+    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ProgressEvent": {"data"},
+}
 
 
 def make_schemas() -> dict[str, dict[str, Any]]:
