@@ -114,6 +114,13 @@ def test_a_schema_of_what_a_server_sends_requires_all_but_what_may_be_absent(
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_tells_what_an_absent_field_means(name: str) -> None:
+    for definition in SCHEMAS[name]["$defs"].values():
+        for field, schema in definition.get("properties", {}).items():
+            assert ("default" in schema) == (field not in definition["required"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_has_the_words_of_json_schema_alone(name: str) -> None:
     # A validator that is strict about words (ajv is) refuses a schema with others.
     words = {word for part in subschemas(SCHEMAS[name]) for word in part}

@@ -216,6 +216,8 @@ def _move_references(value: Any) -> Any:
         return [_move_references(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if "$ref" in value:  # AsyncAPI allows no word beside it
-        return {"$ref": value["$ref"].replace("#/$defs/", "#/components/schemas/")}
-    return {key: _move_references(item) for key, item in value.items()}
+    moved = {key: _move_references(item) for key, item in value.items() if key != "$ref"}
+    if "$ref" not in value:
+        return moved
+    reference = {"$ref": value["$ref"].replace("#/$defs/", "#/components/schemas/")}
+    return {"allOf": [reference], **moved} if moved else reference  # no word may stand beside it

@@ -36,15 +36,21 @@ def make_schemas() -> dict[str, dict[str, Any]]:
     return {name: _make_schema(name, adapter) for name, adapter in _UNIONS.items()}
 
 
-class _WithoutFieldTitles(GenerateJsonSchema):
-    """Leaves out "Request Id" beside "request_id": code generators make a type of each."""
+class _Generator(GenerateJsonSchema):
+    """pydantic's own, for readers that are programs."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
+        """Leave out "Request Id" beside "request_id": code generators make a type of each."""
         return False
+
+    def get_default_value(self, schema: Any) -> Any:
+        """Tell the default also where each message has its own, as an empty object."""
+        make = schema.get("default_factory")
+        return make() if make else super().get_default_value(schema)
 
 
 def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    schema = adapter.json_schema(schema_generator=_WithoutFieldTitles)
+    schema = adapter.json_schema(schema_generator=_Generator)
     del schema["discriminator"]  # a word of OpenAPI; `const` in each message tells as much
     for title, definition in schema["$defs"].items():
         if "properties" in definition:
