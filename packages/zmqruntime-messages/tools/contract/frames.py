@@ -37,14 +37,8 @@ def _malformed(message: Json) -> tuple[WrongFrame, ...]:
         WrongFrame("a byte that is not UTF-8", f'{{{body}, "more": "'.encode() + b'\xff"}'),
         WrongFrame("Latin-1", f'{{{body}, "more": "größe"}}'.encode("latin-1")),
         WrongFrame("UTF-16", good.encode("utf-16-le")),
-        WrongFrame("a byte order mark", b"\xef\xbb\xbf" + good.encode()),
-        WrongFrame("half a surrogate pair", f'{{{body}, "more": "\\ud800"}}'.encode()),
         WrongFrame("half a surrogate pair as UTF-8", good[:-1].encode() + b', "\xed\xa0\x80": 1}'),
         WrongFrame("a line break in a text", f'{{{body}, "more": "a\nb"}}'.encode()),
-        WrongFrame(
-            f"{_TOO_DEEP} nested arrays",
-            f'{{{body}, "more": {"[" * _TOO_DEEP}{"]" * _TOO_DEEP}}}'.encode(),
-        ),
         WrongFrame(f"{_TOO_DEEP} open brackets", b"[" * _TOO_DEEP),
         WrongFrame("a pickle", b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94."),
         WrongFrame("an array", f"[{good}]".encode()),
@@ -53,6 +47,18 @@ def _malformed(message: Json) -> tuple[WrongFrame, ...]:
         WrongFrame("a number", b"1"),
         WrongFrame("true", b"true"),
         WrongFrame("null", b"null"),
+    )
+
+
+def _too_odd(message: Json) -> tuple[WrongFrame, ...]:
+    """Return what a server refuses, and never sends, though some readers of JSON take it."""
+    good = json.dumps(message)
+    body = good[1:-1]
+    arrays = "[" * _TOO_DEEP + "]" * _TOO_DEEP
+    return (
+        WrongFrame("a byte order mark", b"\xef\xbb\xbf" + good.encode()),
+        WrongFrame("half a surrogate pair", f'{{{body}, "more": "\\ud800"}}'.encode()),
+        WrongFrame(f"{_TOO_DEEP} nested arrays", f'{{{body}, "more": {arrays}}}'.encode()),
     )
 
 
@@ -101,7 +107,8 @@ def _frames(kind: Kind, subject: Subject, other: str) -> Frames:
 
 
 def _requests() -> Frames:
-    common = _frames("request", _find(REQUESTS, "execute"), "pong")
+    execute = _find(REQUESTS, "execute")
+    common = _frames("request", execute, "pong")
     return Frames(
         "request",
         (
@@ -120,6 +127,7 @@ def _requests() -> Frames:
         ),
         (
             *common.wrong,
+            *_too_odd(execute.minimal),
             WrongFrame(
                 "5.0 as an integer",
                 b'{"type": "ping", "limit": 5.0}',
