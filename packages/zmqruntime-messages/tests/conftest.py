@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from hypothesis import settings
@@ -12,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from zmqruntime import messages
 from zmqruntime.messages import JsonObject, JsonValue
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # what makes the contract
 
 # That a machine is slow is no failure.
 settings.register_profile("unhurried", settings.default, deadline=None)

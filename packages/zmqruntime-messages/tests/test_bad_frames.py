@@ -241,7 +241,7 @@ def test_a_request_id_that_is_no_string_is_not_echoed(request_id: str) -> None:
 )
 def test_a_path_can_be_read_whatever_the_key(key: str, path: str) -> None:
     frame = json.dumps({"type": "execute", "client_id": "c", "task": {}, "labels": {key: 1}})
-    (fault,) = refusal_of(frame.encode()).faults
+    *_, fault = refusal_of(frame.encode()).faults  # The long key is at fault itself.
     assert fault.field == path
 
 

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationInfo,
 )
+from pydantic_core import core_schema
 
 __all__ = [
     "MAX_LIMIT",
@@ -24,7 +26,7 @@ __all__ = [
     "Limit",
     "Model",
     "Timestamp",
-    "unknown_means",
+    "UnknownMeans",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -54,16 +56,30 @@ Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 """How many entries of a kind a reply may list."""
 
 
-def unknown_means(fallback: StrEnum) -> BeforeValidator:
+class UnknownMeans:
     """Read a word that only a newer server knows as ``fallback``; in frames, not in calls."""
-    known = {word.value: word for word in type(fallback)}
 
-    def read(value: Any, info: ValidationInfo) -> Any:
+    def __init__(self, fallback: StrEnum) -> None:
+        self._fallback = fallback
+        self._known = {word.value: word for word in type(fallback)}
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "anyOf": [handler(schema), {"type": "string"}],
+            "description": f"Read a word that you do not know as `{self._fallback}`.",
+        }
+
+    def _read(self, value: Any, info: ValidationInfo) -> Any:
         if info.mode == "json" and isinstance(value, str):
-            return known.get(value, fallback)
+            return self._known.get(value, self._fallback)
         return value
-
-    return BeforeValidator(read)
 
 
 class Model(BaseModel):

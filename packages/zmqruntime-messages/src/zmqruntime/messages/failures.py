@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from zmqruntime.messages.base import Model, unknown_means
+from zmqruntime.messages.base import Model, UnknownMeans
 
 __all__ = ["ErrorKind", "ExecutionErrorInfo"]
 
@@ -30,7 +30,7 @@ class ErrorKind(StrEnum):
 class ExecutionErrorInfo(Model):
     """What went wrong with one execution, in words for a person and fields for a program."""
 
-    kind: Annotated[ErrorKind, unknown_means(ErrorKind.EXCEPTION)]
+    kind: Annotated[ErrorKind, UnknownMeans(ErrorKind.EXCEPTION)]
     message: str
     """One sentence."""
     type: str | None = None

@@ -12,7 +12,7 @@ from zmqruntime.messages.base import (
     ExecutionId,
     Model,
     Timestamp,
-    unknown_means,
+    UnknownMeans,
 )
 from zmqruntime.messages.errors import ErrorCode
 from zmqruntime.messages.json_value import JsonObject
@@ -132,7 +132,7 @@ class ErrorReply(_Reply):
 
     type: Literal["error"] = "error"
     status: Literal["error"] = "error"
-    code: Annotated[ErrorCode, unknown_means(ErrorCode.INTERNAL)]
+    code: Annotated[ErrorCode, UnknownMeans(ErrorCode.INTERNAL)]
     message: str
     details: tuple[ErrorDetail, ...] = ()
 

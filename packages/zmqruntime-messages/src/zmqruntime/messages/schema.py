@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from zmqruntime.messages.events import Event
 from zmqruntime.messages.requests import Request
@@ -18,20 +19,58 @@ _UNIONS: dict[str, TypeAdapter[Any]] = {
     "event": TypeAdapter(Event),
 }
 
+# What a server need not send: the page says so, or servers of protocol 1 are about that do not.
+# A field that is added to a reply or to an event has to be added here, too.
+_MAY_BE_ABSENT: Final = {
+    "AcceptedReply": {"execution"},
+    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ProgressEvent": {"data"},
+}
+
 
 def make_schemas() -> dict[str, dict[str, Any]]:
-    """Return one schema each for ``request``, ``reply`` and ``event``: a union by ``type``."""
+    """Return one schema each for ``request``, ``reply`` and ``event``: a union by ``type``.
+
+    That of a request says what a server takes, those of replies and events what a server sends:
+    more fields than `decode_reply` and `decode_event` insist on.
+    """
     return {name: _make_schema(name, adapter) for name, adapter in _UNIONS.items()}
 
 
+class _Generator(GenerateJsonSchema):
+    """pydantic's own, for readers that are programs."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Leave out "Request Id" beside "request_id": code generators make a type of each."""
+        return False
+
+    def get_default_value(self, schema: Any) -> Any:
+        """Tell the default also where each message has its own, as an empty object."""
+        make = schema.get("default_factory")
+        return make() if make else super().get_default_value(schema)
+
+
 def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    schema = adapter.json_schema(mode="validation")
-    for message in schema["discriminator"]["mapping"].values():
-        # A default spares only Python code from writing it: on the wire it tells the types apart.
-        definition = schema["$defs"][message.rpartition("/")[2]]
-        definition["required"] = ["type", *definition.get("required", [])]
+    schema = adapter.json_schema(schema_generator=_Generator)
+    del schema["discriminator"]  # a word of OpenAPI; `const` in each message tells as much
+    for title, definition in schema["$defs"].items():
+        if "properties" in definition:
+            _require(definition, _MAY_BE_ABSENT.get(title, set()), is_sent=name != "request")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"zmqruntime {name}",
         **schema,
     }
+
+
+def _require(definition: dict[str, Any], may_be_absent: set[str], *, is_sent: bool) -> None:
+    """List what has to be on the wire: a default only spares Python code from writing it."""
+    needed = set(definition.get("required", ()))
+    for field, schema in definition["properties"].items():
+        if "const" in schema:
+            needed.add(field)
+        if is_sent and field not in may_be_absent:
+            needed.add(field)
+        if field in needed:
+            schema.pop("default", None)
+    definition["required"] = [field for field in definition["properties"] if field in needed]

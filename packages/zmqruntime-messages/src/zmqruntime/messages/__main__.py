@@ -1,0 +1,63 @@
+"""``python -m zmqruntime.messages export DIR``: the contract, for peers that are not Python."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+__all__ = ["export", "main"]
+
+
+def export(directory: Path) -> int:
+    """Copy the contract files of this version into ``directory``, over those that are there.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        OSError: the directory cannot be made, or a file in it cannot be written.
+    """
+    return _copy(files("zmqruntime.messages") / "contract", directory)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zmqruntime.messages",
+        description="The message contract of zmqruntime, for peers in any language.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "export",
+        help="write JSON Schema, AsyncAPI and golden vectors into a directory",
+        description="Write the contract into DIR: JSON Schema (2020-12) of every message, an "
+        "AsyncAPI 3 document, golden vectors. Files of the same names are replaced.",
+    )
+    command.add_argument("directory", type=Path, metavar="DIR", help="made when it is not there")
+    directory: Path = parser.parse_args(arguments).directory
+    try:
+        count = export(directory)
+    except OSError as error:
+        where = error.filename or directory
+        print(
+            f"cannot write the contract: {where}: {error.strerror}; name a directory of yours",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"wrote {count} files to {directory}")
+    return 0
+
+
+def _copy(source: Traversable, target: Path) -> int:
+    if source.is_file():
+        target.write_bytes(source.read_bytes())
+        return 1
+    target.mkdir(parents=True, exist_ok=True)
+    return sum(_copy(entry, target / entry.name) for entry in source.iterdir())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The contract as files: what each is called and what is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from contract.asyncapi import make_asyncapi
+from contract.events import EVENTS
+from contract.frames import FRAMES, TOPICS
+from contract.replies import REPLIES
+from contract.requests import REQUESTS
+from contract.vectors import Json
+from zmqruntime.messages import make_schemas
+
+__all__ = ["COMMITTED", "RELEASED", "find_differences", "make_files", "write"]
+
+_PACKAGE: Final = Path(__file__).parents[2]
+
+COMMITTED: Final = _PACKAGE / "src" / "zmqruntime" / "messages" / "contract"
+"""What the next wheel ships."""
+
+RELEASED: Final = _PACKAGE / "contract-released"
+"""What the last wheel shipped: what the next one must be compatible with."""
+
+
+def make_files() -> dict[str, str]:
+    """Return the text of every file, by its path in the contract."""
+    subjects = (*REQUESTS, *REPLIES, *EVENTS)
+    files: dict[str, Json] = {"asyncapi.json": make_asyncapi(subjects)}
+    for kind, schema in make_schemas().items():
+        files[f"schema/{kind}.json"] = schema
+    for subject in subjects:
+        files[f"vectors/{subject.kind}/{subject.type}.json"] = subject.to_json()
+    for frames in FRAMES:
+        files[f"vectors/{frames.kind}/frames.json"] = frames.to_json()
+    files["vectors/topics.json"] = TOPICS
+    return {
+        path: json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+        for path, content in files.items()
+    }
+
+
+def find_differences(directory: Path) -> list[str]:
+    """Return the files of ``directory`` that are missing, too many, or not what is made now."""
+    made = make_files()
+    there = {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
+    return sorted(
+        [f"{path} is missing" for path in made.keys() - there]
+        + [f"{path} is no part of the contract" for path in there - made.keys()]
+        + [
+            f"{path} is not what the models make"
+            for path in made.keys() & there
+            if (directory / path).read_text("utf-8") != made[path]
+        ]
+    )
+
+
+def write(directory: Path) -> None:
+    """Make ``directory`` hold the contract, and nothing else."""
+    made = make_files()
+    for path in list(directory.rglob("*.json")):
+        if path.relative_to(directory).as_posix() not in made:
+            path.unlink()
+    for name, text in made.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
