@@ -14,6 +14,9 @@ nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "imports", "unit", "tests", "docs", "build"]
 
+# What the testing package's own tests run its fixtures beside.
+PLUGINS = ["pytest-asyncio", "pytest-xdist"]
+
 # Each package, and the siblings that it stands on.
 SIBLINGS = {
     "messages": [],
@@ -33,7 +36,7 @@ def install(session: nox.Session, packages: list[str], *tools: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test: packages, integration, the examples in the docs; with coverage."""
-    install(session, ALL, "pytest", "hypothesis", "coverage", "sybil")
+    install(session, ALL, "pytest", "hypothesis", "coverage", "sybil", *PLUGINS)
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -52,7 +55,8 @@ def coverage(session: nox.Session) -> None:
 @nox.parametrize("package", list(SIBLINGS), ids=list(SIBLINGS))
 def unit(session: nox.Session, package: str) -> None:
     """Test one package alone, with only what it declares."""
-    install(session, [*SIBLINGS[package], package], "pytest", "hypothesis")
+    plugins = PLUGINS if package == "testing" else []
+    install(session, [*SIBLINGS[package], package], "pytest", "hypothesis", *plugins)
     session.run("pytest", f"packages/zmqruntime-{package}/tests", *session.posargs)
 
 

@@ -9,6 +9,9 @@ from zmqruntime.execution.batch import (
 from zmqruntime.execution.client import (
     ExecutionClient,
 )
+from zmqruntime.execution.core import (
+    Scheduler,
+)
 from zmqruntime.execution.core.events import (
     ProgressReported,
     RunnerEvent,
@@ -17,6 +20,10 @@ from zmqruntime.execution.core.events import (
     TaskStopped,
     WorkerExited,
     WorkerReady,
+)
+from zmqruntime.execution.dispatcher import (
+    Dispatcher,
+    Outlet,
 )
 from zmqruntime.execution.errors import (
     Conflict,
@@ -39,6 +46,7 @@ from zmqruntime.execution.launch import (
     ExecutionServerLauncher,
 )
 from zmqruntime.execution.lifecycle import (
+    Execution,
     InMemoryLifecycleEngine,
     LifecycleEngine,
 )
@@ -55,6 +63,9 @@ from zmqruntime.execution.runner import (
 )
 from zmqruntime.execution.server import (
     ExecutionServer,
+)
+from zmqruntime.execution.session import (
+    ExecutionSession,
 )
 from zmqruntime.execution.wait import (
     ExecutionWaiter,
@@ -75,7 +86,9 @@ __all__ = [
     "BatchResult",
     "BatchSubmitWaitEngine",
     "Conflict",
+    "Dispatcher",
     "ExecuteRequest",
+    "Execution",
     "ExecutionCancelled",
     "ExecutionClient",
     "ExecutionContext",
@@ -84,12 +97,14 @@ __all__ = [
     "ExecutionHandle",
     "ExecutionServer",
     "ExecutionServerLauncher",
+    "ExecutionSession",
     "ExecutionStatusPoller",
     "ExecutionWaiter",
     "IllegalTransition",
     "InMemoryLifecycleEngine",
     "Interrupt",
     "LifecycleEngine",
+    "Outlet",
     "ProgressCallback",
     "ProgressReported",
     "ProgressReporter",
@@ -99,6 +114,7 @@ __all__ = [
     "RequestRejected",
     "RunnerEvent",
     "RunnerHost",
+    "Scheduler",
     "ShuttingDown",
     "TaskCancelled",
     "TaskRaised",

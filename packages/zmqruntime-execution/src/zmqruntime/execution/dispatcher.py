@@ -1,0 +1,150 @@
+"""The scheduler's way to the world: requests become events, and effects are performed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.core.effects import (
+    AssignTask,
+    Effect,
+    Exit,
+    InterruptTask,
+    KillWorker,
+    Publish,
+    Reply,
+    StartWorker,
+)
+from zmqruntime.execution.core.events import (
+    CancelRequested,
+    Event,
+    ShutdownRequested,
+    StatusRequested,
+    Submitted,
+    TimerDue,
+)
+from zmqruntime.execution.runner import TaskRunner
+from zmqruntime.messages import (
+    CancelRequest,
+    ExecuteRequest,
+    ExecutionStatus,
+    Request,
+    ShutdownMode,
+    StatusRequest,
+)
+from zmqruntime.transport import Caller
+
+__all__ = ["Dispatcher", "Outlet"]
+
+
+class Outlet(Protocol):
+    """What carries a dispatcher's words to its clients: sockets, or none at all."""
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None:
+        """Send the one reply that ``caller`` is owed, encoded."""
+
+    def publish(self, topic: bytes, frame: bytes) -> None:
+        """Send an encoded event to whoever subscribed to its topic."""
+
+    def exit(self, failure: str | None) -> None:
+        """End the server; ``failure`` says why, when nobody asked for it."""
+
+    def handled(self, event: Event) -> None:
+        """Take note that an event has been handled; the next deadline may be another."""
+
+
+class Dispatcher:
+    """Drives one scheduler and one runner. Holds no socket, no thread and no lock.
+
+    Args:
+        scheduler: nobody else uses it.
+        runner: nobody else uses it.
+        outlet: where replies and events go.
+        wall: the time in Unix seconds, for records.
+        monotonic: the time in seconds, for deadlines.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: TaskRunner,
+        outlet: Outlet,
+        *,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._runner = runner
+        self._outlet = outlet
+        self._wall = wall
+        self._monotonic = monotonic
+        self._perform: dict[type[Effect], Callable[[Any], None]] = {
+            Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
+            Publish: lambda effect: outlet.publish(effect.topic, effect.event),
+            AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
+            InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
+            KillWorker: lambda effect: runner.kill_worker(),
+            StartWorker: lambda effect: runner.start_worker(),
+            Exit: lambda effect: outlet.exit(effect.failure),
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Whether a task submitted now would start, or wait only for others."""
+        return self._scheduler.ready
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When, on the monotonic clock, `wake` is wanted."""
+        return self._scheduler.next_deadline
+
+    def start(self) -> None:
+        """Do what has to be done before the first event."""
+        self._perform_all(self._scheduler.start())
+
+    def handle(self, event: Event) -> None:
+        """Have the scheduler take an event, and do what it wants done."""
+        now = Now(self._wall(), self._monotonic())
+        self._perform_all(self._scheduler.handle(event, now))
+        self._outlet.handled(event)
+
+    def handle_request(self, request: Request, caller: Caller) -> bool:
+        """Take a request about executions; return False for any other one."""
+        match request:
+            case ExecuteRequest():
+                self.handle(Submitted(request, caller))
+            case StatusRequest():
+                self.handle(StatusRequested(request, caller))
+            case CancelRequest():
+                self.handle(CancelRequested(request, caller))
+            case _:
+                return False
+        return True
+
+    def shut_down(self, mode: ShutdownMode, *, forced: bool = False) -> None:
+        """Begin to end; ``forced``: without any grace."""
+        self.handle(ShutdownRequested(mode, forced=forced))
+
+    def wake(self) -> None:
+        """Do what has become due."""
+        self.handle(TimerDue())
+
+    def describe_work(self, limit: int) -> dict[str, Any]:
+        """Return the pong's fields on executions and workers."""
+        engine = self._scheduler.engine
+        running = engine.list_running()
+        return {
+            "running_executions": tuple(e.to_running_info() for e in running[:limit]),
+            "queued_executions": tuple(
+                e.to_queued_info(place) for place, e in engine.list_queued(limit)
+            ),
+            "running_count": engine.counts[ExecutionStatus.RUNNING],
+            "queued_count": engine.queued_count,
+            "workers": self._runner.describe(self._scheduler.current_id),
+        }
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._perform[type(effect)](effect)
