@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
@@ -12,6 +12,7 @@ from zmqruntime.testing.bounded import finish_within
 from zmqruntime.testing.endpoint import locate
 from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
+from zmqruntime.testing.faults.proxy import HasEndpoint
 from zmqruntime.transport import (
     Endpoint,
     LaunchedServer,
@@ -25,14 +26,7 @@ __all__ = ["ClientFactory"]
 _C = TypeVar("_C", bound=ZMQClient)
 
 
-class _HasEndpoint(Protocol):
-    @property
-    def endpoint(self) -> Endpoint: ...
-    @property
-    def config(self) -> ZMQConfig: ...
-
-
-Located = _HasEndpoint | InMemoryExecutionServer
+Located = HasEndpoint | InMemoryExecutionServer
 """What has clients: a server, a fake, a proxy before one of them."""
 
 # More than a client waits for the leave of a server that is gone.

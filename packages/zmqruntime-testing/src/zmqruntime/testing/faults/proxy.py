@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol, Self
 
 from zmqruntime.testing.endpoint import candidate_ports
@@ -15,18 +16,23 @@ from zmqruntime.testing.faults.link import Link
 from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule
 from zmqruntime.transport import AddressInUse, Endpoint, Loop, ZMQConfig
 
-__all__ = ["FaultProxy"]
+__all__ = ["FaultProxy", "HasEndpoint"]
 
 _HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
 _LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
 _STOP_SECONDS = 1.5
 
 
-class _HasEndpoint(Protocol):
+class HasEndpoint(Protocol):
+    """What clients can connect to: a server, a fake on sockets, a proxy."""
+
     @property
-    def endpoint(self) -> Endpoint: ...
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+
     @property
-    def config(self) -> ZMQConfig: ...
+    def config(self) -> ZMQConfig:
+        """The settings that it shares with its clients."""
 
 
 class FaultProxy:
@@ -44,8 +50,8 @@ class FaultProxy:
         AddressInUse: no port is free.
     """
 
-    def __init__(self, server: _HasEndpoint) -> None:
-        self.config = server.config
+    def __init__(self, server: HasEndpoint) -> None:
+        self._config = server.config
         self._closed = False
         self._back = server.endpoint
         self._changed = threading.Condition()
@@ -71,6 +77,11 @@ class FaultProxy:
     def endpoint(self) -> Endpoint:
         """Where clients connect to."""
         return self._front
+
+    @property
+    def config(self) -> ZMQConfig:
+        """The settings that the server shares with its clients."""
+        return self._config
 
     # -- one message --------------------------------------------------------------------------
 
@@ -170,12 +181,13 @@ class FaultProxy:
             if unfired := self._plan.unfired():
                 raise RuleNeverFired("\n".join(unfired))
 
-    def stop(self) -> None:
-        """End every connection, and the thread. Any number of times."""
+    def stop(self) -> bool:
+        """End every connection, and the thread. Returns whether that has ended in time."""
         if not self._closed:
             self._closed = True
             self._loop.post(self._end)
-            self._thread.join(_STOP_SECONDS)
+        self._thread.join(_STOP_SECONDS)
+        return not self._thread.is_alive()
 
     # -- in the loop's thread -------------------------------------------------------------------
 
@@ -228,20 +240,16 @@ class FaultProxy:
     def _call(self, action: Callable[[], None]) -> None:
         """Have the loop do something, and wait until it has; raise what that raised."""
         check_open(self._closed, "this FaultProxy")
-        done = threading.Event()
-        errors: list[Exception] = []
+        done: Future[None] = Future()
 
         def run() -> None:
             try:
-                action()
+                done.set_result(action())
             except Exception as error:  # noqa: BLE001 - raised in the test
-                errors.append(error)
-            done.set()
+                done.set_exception(error)
 
         self._loop.post(run)
-        done.wait()
-        if errors:
-            raise errors[0]
+        done.result()
 
 
 def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
