@@ -55,7 +55,8 @@ def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
 
 @pytest.fixture(params=[False, True], ids=["sockets", "memory"])
 def fake(request: pytest.FixtureRequest, fake_execution_server: FakeServerFactory) -> Fake:
-    return fake_execution_server(in_memory=request.param, cancel_grace_seconds=0.1)
+    in_memory: bool = request.param
+    return fake_execution_server(in_memory=in_memory, cancel_grace_seconds=0.1)
 
 
 @pytest.fixture
