@@ -25,6 +25,7 @@ _NAMES = [
     "ExecutionClient",
     "ExecutionContext",
     "ExecutionError",
+    "ExecutionEvent",
     "ExecutionFailed",
     "ExecutionHandle",
     "ExecutionServer",
@@ -64,10 +65,11 @@ _NAMES = [
     "WorkerProcessRunner",
     "WorkerReady",
     "__version__",
+    "compose_event",
     "run_task",
 ]
 
-_ALIASES = {"ProgressCallback", "RunnerEvent", "__version__"}
+_ALIASES = {"ExecutionEvent", "ProgressCallback", "RunnerEvent", "__version__"}
 
 
 def test_the_public_names_are_these() -> None:

@@ -9,9 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from zmqruntime.testing import plugin
+
 pytest_plugins = ["pytester"]
 
 APPLICATION = (Path(__file__).parent / "sample_apps.py").read_text("utf-8")
+
+
+@pytest.fixture(autouse=True)
+def without_asyncio(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It warns where its loop scope is not set, and our projects set nothing.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) 
 
 def test_its_fixtures_can_be_looked_up(pytester: pytest.Pytester) -> None:
     shown = pytester.runpytest_inprocess("--fixtures").stdout.str()
-    for name in ("zmq_config", "execution_server", "execution_client", "task_environment"):
+    for name in plugin.__all__:
         assert re.search(rf"^{name} -- .*\n    \w", shown, re.MULTILINE), name
 
 
@@ -64,9 +72,11 @@ def test_servers_clients_and_tasks_in_a_first_test(project: pytest.Pytester) -> 
 
 
 def test_clients_leave_before_their_servers_end(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_order(execution_client, execution_server): pass")
+    pytester.makepyfile("def test_order(execution_client): pass")
     shown = pytester.runpytest_inprocess("--setup-show").stdout.str()
-    assert re.search(r"(?s)TEARDOWN F execution_client.*TEARDOWN F execution_server", shown)
+    ended = re.findall(r"TEARDOWN F (\w+)", shown)
+    assert ended[:2] == ["execution_client", "fault_proxy"]
+    assert {"execution_server", "fake_execution_server"} == set(ended[2:4])
 
 
 def test_a_task_that_would_run_for_ever_does_not_hold_up_the_run(project: pytest.Pytester) -> None:
@@ -107,17 +117,7 @@ def test_a_run_with_a_stuck_server_ends_and_says_where_it_is_stuck(
 ) -> None:
     project.makepyfile(
         test_mute="""
-        import pytest
         from sample_apps import Mute
-        from zmqruntime.testing import servers
-
-        @pytest.fixture(autouse=True)
-        def hurry(monkeypatch):
-            monkeypatch.setattr(
-                servers.ServerFactory.__init__,
-                "__kwdefaults__",
-                {"stop_seconds": 0.1, "force_seconds": 0.1},
-            )
 
         def test_is_mute(execution_server, zmq_config):
             from zmqruntime.transport import ZMQClient
@@ -206,3 +206,194 @@ def test_a_fixture_of_another_scope_is_a_with_statement(project: pytest.Pytester
         """
     )
     run(project).assert_outcomes(passed=3)
+
+
+FAKES = """
+    import pytest
+    from zmqruntime.testing import Lane, Script
+
+    def test_unscripted(fake_execution_server, execution_client):
+        client = execution_client(fake_execution_server(in_memory=True))
+        with pytest.raises(Exception, match="was not told"):
+            client.submit_execution({"tiles": 7})
+
+    def test_never_asked(fake_execution_server):
+        fake_execution_server(in_memory=True).plan(Script().complete(1))
+
+    def test_never_fired(fake_execution_server, fault_proxy):
+        fault_proxy(fake_execution_server()).drop(Lane.REPLIES, type="accepted")
+
+    def test_failed_already(fake_execution_server, fault_proxy):
+        fake = fake_execution_server()
+        fake.plan(Script().complete(1))
+        fault_proxy(fake).drop(Lane.REPLIES)
+        assert False
+"""
+
+
+def test_what_a_test_said_and_never_happened_fails_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(FAKES)
+    result = run(pytester)
+    result.assert_outcomes(passed=3, errors=3, failed=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*asked to execute {'tiles': 7} and was not told what becomes of*call fake.plan*",
+            "1 planned scripts were never asked for, of 1; *find out why the test did not ask",
+            "drop (replies, nth=1, type='accepted') never fired: 0 such messages came by*",
+        ]
+    )
+
+
+def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from zmqruntime.testing import Script, UsedAfterTest
+
+        kept = {}
+
+        def test_keeps(
+            execution_server, execution_client, fake_execution_server, fault_proxy,
+            recorded_progress,
+        ):
+            fake = fake_execution_server(in_memory=True)
+            on_sockets = fake_execution_server()
+            proxy = fault_proxy(on_sockets)
+            kept.update(
+                execution_server=lambda: execution_server(None),
+                execution_client=lambda: execution_client(),
+                fake_execution_server=lambda: fake_execution_server(),
+                fault_proxy=lambda: fault_proxy(on_sockets),
+                recorded_progress=lambda: recorded_progress.events,
+                InMemoryExecutionServer=lambda: fake.plan(Script().complete()),
+                FakeExecutionServer=lambda: on_sockets.always(Script().complete()),
+                FaultProxy=lambda: proxy.cut(),
+            )
+
+        def test_uses_it():
+            for what, use in kept.items():
+                with pytest.raises(UsedAfterTest, match=what + ".* was used after its test"):
+                    use()
+        """
+    )
+    run(pytester).assert_outcomes(passed=2)
+
+
+def test_a_seed_is_shown_where_a_test_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_seed(fake_execution_server, fault_proxy):
+            fault_proxy(fake_execution_server()).misbehave(0.5, seed=7)
+            assert False
+        """
+    )
+    run(pytester).stdout.fnmatch_lines(["FaultProxy: *call misbehave(0.5, seed=7)"])
+
+
+def test_with_asyncio_the_fixtures_are_the_same(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pytest_asyncio")
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+    project.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    project.makepyfile(
+        test_async="""
+        import asyncio
+        import pytest
+        from sample_apps import Stitcher
+        from zmqruntime.testing import Script
+
+        @pytest.mark.parametrize("in_memory", [False, True])
+        async def test_fake(fake_execution_server, execution_client, recorded_progress, in_memory):
+            fake = fake_execution_server(in_memory=in_memory)
+            fake.plan(Script().progress(1, 2).pause().complete("done"))
+            client = execution_client(fake, progress_callback=recorded_progress)
+            handle = await asyncio.to_thread(client.submit_execution, {})
+            waiting = asyncio.create_task(asyncio.to_thread(handle.result, 30))
+            await asyncio.to_thread(fake.step)
+            assert await waiting == "done"
+            await asyncio.to_thread(recorded_progress.until_end, handle.execution_id)
+
+        async def test_server(execution_server, execution_client):
+            client = execution_client(execution_server(Stitcher))
+            result = await asyncio.to_thread(client.execute, {"tiles": [1]})
+            assert result == {"stitched": 1, "config": None}
+
+        async def test_task(task_environment):
+            environment = task_environment(Stitcher())
+            assert environment.run({"tiles": []}) == {"stitched": 0, "config": None}
+        """
+    )
+    run(project).assert_outcomes(passed=4)
+
+
+STATES = """
+    import dataclasses
+    import threading
+    import pytest
+    from sample_apps import Mute, Sleeper, Stitcher
+    from zmqruntime.execution import ExecutionServerLauncher
+    from zmqruntime.testing import Lane, Script
+
+    def sleeping(client):
+        handle = client.submit_execution({"deaf": True})
+        next(event for event in handle.progress() if event.type == "progress")
+        return handle
+
+    def test_deaf_task(execution_server, execution_client):
+        sleeping(execution_client(execution_server(Sleeper, cancel_grace_seconds=1000)))
+
+    def test_stuck_server(execution_server, execution_client):
+        Mute.let_go.set()
+        execution_client(execution_server(Mute), progress_callback=print)
+        Mute.let_go.clear()
+
+    def test_owned_server(execution_client):
+        launcher = ExecutionServerLauncher(Sleeper)
+        sleeping(execution_client(launcher=launcher, persistent=False))
+
+    def test_launched_server(execution_client):
+        sleeping(execution_client(launcher=ExecutionServerLauncher(Sleeper)))
+
+    def test_thread_that_waits(fake_execution_server, execution_client):
+        fake = fake_execution_server()
+        fake.plan(Script().never_end())
+        handle = execution_client(fake, progress_callback=print).submit_execution({})
+
+        def wait():
+            with pytest.raises(Exception):
+                handle.result()
+
+        threading.Thread(target=wait).start()
+
+    def test_paused_script(fake_execution_server, execution_client):
+        fake = fake_execution_server(cancel_grace_seconds=1000)
+        fake.plan(Script().pause().complete(), Script().never_end(deaf=True))
+        client = execution_client(fake)
+        client.submit_execution({})
+        client.submit_execution({})
+
+    def test_cut_proxy(fake_execution_server, fault_proxy, execution_client):
+        proxy = fault_proxy(fake_execution_server())
+        execution_client(proxy, progress_callback=print)
+        proxy.cut()
+
+    def test_dead_fake(fake_execution_server, execution_client):
+        fake = fake_execution_server()
+        fake.plan(Script().server_dies())
+        execution_client(fake, progress_callback=print).submit_execution({})
+"""
+
+
+def test_whatever_state_things_are_in_a_test_is_over_within_two_seconds(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(test_states=STATES)
+    result = run(project, "--durations=0", "-vv")
+    result.assert_outcomes(passed=8, errors=1)
+    result.stdout.fnmatch_lines(["*Mute on * did not end; its thread *"])
+    shown = result.stdout.str()
+    seconds = {name: float(s) for s, name in re.findall(r"([\d.]+)s teardown +.*::(\w+)", shown)}
+    assert len(seconds) == 8
+    # What it is held up by on a busy machine comes on top.
+    assert max(seconds.values()) < 2.0 + 1.0, seconds

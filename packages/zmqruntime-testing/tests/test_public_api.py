@@ -14,10 +14,25 @@ from zmqruntime.messages import ZMQRuntimeError
 
 _NAMES = [
     "ClientFactory",
+    "FakeExecutionServer",
+    "FakeServerFactory",
+    "Fault",
+    "FaultProxy",
+    "FaultProxyFactory",
+    "InMemoryExecutionServer",
+    "Lane",
     "LeftRunning",
+    "MovableClock",
+    "RecordedProgress",
+    "Rule",
+    "RuleNeverFired",
+    "Script",
+    "ScriptMismatch",
     "ServerFactory",
     "TaskEnvironment",
+    "UsedAfterTest",
     "__version__",
+    "connect_in_memory",
     "isolated_config",
 ]
 
@@ -40,8 +55,11 @@ def test_another_name_is_a_plain_attribute_error() -> None:
         testing.FakeServer  # noqa: B018
 
 
-def test_its_error_is_one_of_the_family() -> None:
-    assert issubclass(testing.LeftRunning, ZMQRuntimeError)
+@pytest.mark.parametrize(
+    "name", ["LeftRunning", "RuleNeverFired", "ScriptMismatch", "UsedAfterTest"]
+)
+def test_its_errors_are_of_the_family(name: str) -> None:
+    assert issubclass(getattr(testing, name), ZMQRuntimeError)
 
 
 def test_loading_the_plugin_imports_nothing_of_weight() -> None:

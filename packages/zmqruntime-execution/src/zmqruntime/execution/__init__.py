@@ -48,10 +48,12 @@ from zmqruntime.execution.launch import (
 )
 from zmqruntime.execution.lifecycle import (
     Execution,
+    ExecutionEvent,
     InMemoryLifecycleEngine,
     LifecycleEngine,
     ProgressReport,
     StateChange,
+    compose_event,
 )
 from zmqruntime.execution.poller import (
     ExecutionStatusPoller,
@@ -96,6 +98,7 @@ __all__ = [
     "ExecutionClient",
     "ExecutionContext",
     "ExecutionError",
+    "ExecutionEvent",
     "ExecutionFailed",
     "ExecutionHandle",
     "ExecutionServer",
@@ -135,5 +138,6 @@ __all__ = [
     "WorkerProcessRunner",
     "WorkerReady",
     "__version__",
+    "compose_event",
     "run_task",
 ]

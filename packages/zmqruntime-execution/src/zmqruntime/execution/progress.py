@@ -123,8 +123,10 @@ class ProgressStreamSubscriber:
             self._subscriber.stop()
 
     def _register(self) -> None:
+        # Asked again because a reply was lost, the server holds its answer for so long.
         reply = self._client.request(
-            RegisterProgressRequest(client_id=self._client_id, scope=self._scope)
+            RegisterProgressRequest(client_id=self._client_id, scope=self._scope),
+            hold=self._client.config.registration_timeout,
         )
         if isinstance(reply, ErrorReply):
             raise rejection(reply)

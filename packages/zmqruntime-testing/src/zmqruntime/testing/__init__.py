@@ -11,25 +11,66 @@ from zmqruntime.testing._version import __version__
 
 if TYPE_CHECKING:
     from zmqruntime.testing.clients import ClientFactory
+    from zmqruntime.testing.clock import MovableClock
     from zmqruntime.testing.endpoint import isolated_config
-    from zmqruntime.testing.errors import LeftRunning
+    from zmqruntime.testing.errors import LeftRunning, RuleNeverFired, ScriptMismatch, UsedAfterTest
+    from zmqruntime.testing.fake import (
+        FakeExecutionServer,
+        InMemoryExecutionServer,
+        Script,
+        connect_in_memory,
+    )
+    from zmqruntime.testing.fake.factory import FakeServerFactory
+    from zmqruntime.testing.faults import Fault, FaultProxy, Lane, Rule
+    from zmqruntime.testing.faults.factory import FaultProxyFactory
+    from zmqruntime.testing.recorded import RecordedProgress
     from zmqruntime.testing.servers import ServerFactory
     from zmqruntime.testing.task_environment import TaskEnvironment
 
 __all__ = [
     "ClientFactory",
+    "FakeExecutionServer",
+    "FakeServerFactory",
+    "Fault",
+    "FaultProxy",
+    "FaultProxyFactory",
+    "InMemoryExecutionServer",
+    "Lane",
     "LeftRunning",
+    "MovableClock",
+    "RecordedProgress",
+    "Rule",
+    "RuleNeverFired",
+    "Script",
+    "ScriptMismatch",
     "ServerFactory",
     "TaskEnvironment",
+    "UsedAfterTest",
     "__version__",
+    "connect_in_memory",
     "isolated_config",
 ]
 
 _HOMES = {
     "ClientFactory": "clients",
+    "FakeExecutionServer": "fake",
+    "FakeServerFactory": "fake.factory",
+    "Fault": "faults",
+    "FaultProxy": "faults",
+    "FaultProxyFactory": "faults.factory",
+    "InMemoryExecutionServer": "fake",
+    "Lane": "faults",
     "LeftRunning": "errors",
+    "MovableClock": "clock",
+    "RecordedProgress": "recorded",
+    "Rule": "faults",
+    "RuleNeverFired": "errors",
+    "Script": "fake",
+    "ScriptMismatch": "errors",
     "ServerFactory": "servers",
     "TaskEnvironment": "task_environment",
+    "UsedAfterTest": "errors",
+    "connect_in_memory": "fake",
     "isolated_config": "endpoint",
 }
 

@@ -10,23 +10,30 @@ from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
 from zmqruntime.testing.bounded import finish_within
 from zmqruntime.testing.endpoint import locate
-from zmqruntime.testing.errors import LeftRunning
+from zmqruntime.testing.errors import LeftRunning, check_open
+from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
+from zmqruntime.testing.faults.proxy import HasEndpoint
 from zmqruntime.transport import (
     Endpoint,
     LaunchedServer,
     ServerLauncher,
     ZMQClient,
     ZMQConfig,
-    ZMQServer,
 )
 
 __all__ = ["ClientFactory"]
 
 _C = TypeVar("_C", bound=ZMQClient)
 
-_DISCONNECT_SECONDS = 20.0
-_ASK_SECONDS = 1.0
-_END_SECONDS = 5.0
+
+Located = HasEndpoint | InMemoryExecutionServer
+"""What has clients: a server, a fake, a proxy before one of them."""
+
+# More than a client waits for the leave of a server that is gone.
+_DISCONNECT_SECONDS = 1.5
+_KILL_SECONDS = 0.3
+_ASK_SECONDS = 0.3
+_END_SECONDS = 1.0
 
 
 class ClientFactory:
@@ -40,6 +47,7 @@ class ClientFactory:
     """
 
     def __init__(self, config: ZMQConfig) -> None:
+        self._closed = False
         self._config = config
         self._clients: list[ZMQClient] = []
         self._launched: list[_Launched] = []
@@ -52,15 +60,15 @@ class ClientFactory:
 
     @overload
     def __call__(
-        self, server: ZMQServer | None = None, *, make: None = None, **arguments: Any
+        self, server: Located | None = None, *, make: None = None, **arguments: Any
     ) -> ExecutionClient: ...
     @overload
     def __call__(
-        self, server: ZMQServer | None = None, *, make: Callable[..., _C], **arguments: Any
+        self, server: Located | None = None, *, make: Callable[..., _C], **arguments: Any
     ) -> _C: ...
     def __call__(
         self,
-        server: ZMQServer | None = None,
+        server: Located | None = None,
         *,
         make: Callable[..., Any] | None = None,
         **arguments: Any,
@@ -68,13 +76,18 @@ class ClientFactory:
         """Return a connected client.
 
         Args:
-            server: whose client; None for the server that ``launcher``, one of ``arguments``,
-                starts on the configuration's port. Such a server ends with the test, also a
-                persistent one.
+            server: a server, a fake or a proxy; None for the server that ``launcher``, one of
+                ``arguments``, starts on the configuration's port. Such a server ends with the
+                test, also a persistent one.
             make: an `ExecutionClient` subclass, or anything that takes what one takes; None:
                 an `ExecutionClient`.
             arguments: further ones for ``make``, such as ``progress_callback``.
         """
+        check_open(self._closed, "execution_client")
+        if isinstance(server, InMemoryExecutionServer):
+            client = connect_in_memory(server, make or ExecutionClient, **arguments)
+            self._clients.append(client)
+            return client
         where: dict[str, Any] = {"config": self._config}
         if server is not None:
             where = {**locate(server.endpoint), "config": server.config}
@@ -91,15 +104,28 @@ class ClientFactory:
         Raises:
             LeftRunning: a client's disconnect does not return.
         """
+        self._closed = True
         clients, self._clients = self._clients, []
         launched, self._launched = self._launched, []
         try:
-            for client in reversed(clients):
-                if not finish_within(_DISCONNECT_SECONDS, client.disconnect):
-                    raise LeftRunning(f"the client of {client.endpoint} does not disconnect")
+            stuck = _still_connected(_DISCONNECT_SECONDS, clients)
+            if stuck:
+                for server in launched:  # A client waits for one that it owns.
+                    server.server.kill()
+                stuck = _still_connected(_KILL_SECONDS, stuck)
+            if stuck:
+                names = ", ".join(f"the client of {client.endpoint}" for client in stuck)
+                raise LeftRunning(f"the test left something running: {names} does not disconnect")
         finally:
+            finish_within(_ASK_SECONDS + _END_SECONDS, *(server.end for server in launched))
             for server in launched:
-                server.end()
+                server.server.kill()
+
+
+def _still_connected(seconds: float, clients: list[ZMQClient]) -> list[ZMQClient]:
+    """Disconnect clients, and return those that have not come to an end in time."""
+    ended = finish_within(seconds, *(client.disconnect for client in clients))
+    return [client for client, has_ended in zip(clients, ended, strict=True) if not has_ended]
 
 
 @dataclass(frozen=True)

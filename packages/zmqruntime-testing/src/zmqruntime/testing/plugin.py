@@ -5,18 +5,48 @@ pytest loads this in every run, so that everything is imported inside the fixtur
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from zmqruntime.testing import ClientFactory, ServerFactory, TaskEnvironment
+    from zmqruntime.testing import (
+        ClientFactory,
+        FakeServerFactory,
+        FaultProxy,
+        RecordedProgress,
+        ServerFactory,
+        TaskEnvironment,
+    )
     from zmqruntime.transport import ZMQConfig
 
-__all__ = ["execution_client", "execution_server", "task_environment", "zmq_config"]
+__all__ = [
+    "execution_client",
+    "execution_server",
+    "fake_execution_server",
+    "fault_proxy",
+    "recorded_progress",
+    "task_environment",
+    "zmq_config",
+]
+
+pytest.register_assert_rewrite("zmqruntime.testing.contracts")
+
+_HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember a failure: what was left undone because of it is not complained of."""
+    report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture
@@ -31,32 +61,65 @@ def zmq_config(tmp_path: Path) -> Iterator[ZMQConfig]:
 @pytest.fixture
 def execution_server(zmq_config: ZMQConfig) -> Iterator[ServerFactory]:
     """Start servers in this process: ``execution_server(MyServer, max_queued=3)``."""
-    from zmqruntime.testing.errors import LeftRunning
     from zmqruntime.testing.servers import ServerFactory
 
     factory = ServerFactory(zmq_config)
     yield factory
-    try:
+    with _told_as_failures():
         factory.close()
-    except LeftRunning as error:
-        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def fake_execution_server(
+    request: pytest.FixtureRequest, zmq_config: ZMQConfig
+) -> Iterator[FakeServerFactory]:
+    """Start servers that do what the test says: ``fake_execution_server(in_memory=True)``."""
+    from zmqruntime.testing.fake.factory import FakeServerFactory
+
+    factory = FakeServerFactory(zmq_config)
+    yield factory
+    with _told_as_failures():
+        factory.close(check=not _has_failed(request))
+
+
+@pytest.fixture
+def fault_proxy(
+    request: pytest.FixtureRequest,
+    execution_server: ServerFactory,
+    fake_execution_server: FakeServerFactory,
+) -> Iterator[Callable[..., FaultProxy]]:
+    """Put a proxy before a server, to lose and spoil messages: ``fault_proxy(server)``."""
+    # It asks for the servers, used or not, so that it leaves before they end.
+    from zmqruntime.testing.faults.factory import FaultProxyFactory
+
+    factory = FaultProxyFactory()
+    yield factory
+    with _told_as_failures():
+        factory.close(check=not _has_failed(request))
 
 
 @pytest.fixture
 def execution_client(
-    zmq_config: ZMQConfig, execution_server: ServerFactory
+    zmq_config: ZMQConfig, fault_proxy: Callable[..., FaultProxy]
 ) -> Iterator[ClientFactory]:
     """Connect clients: ``execution_client(server, progress_callback=events.append)``."""
-    # It asks for the servers, used or not, so that clients leave before their servers end.
+    # It asks for proxies, and by them for servers, so that clients leave before those end.
     from zmqruntime.testing.clients import ClientFactory
-    from zmqruntime.testing.errors import LeftRunning
 
     factory = ClientFactory(zmq_config)
     yield factory
-    try:
+    with _told_as_failures():
         factory.close()
-    except LeftRunning as error:
-        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def recorded_progress() -> Iterator[RecordedProgress]:
+    """Keep events: ``execution_client(server, progress_callback=recorded_progress)``."""
+    from zmqruntime.testing.recorded import RecordedProgress
+
+    recorded = RecordedProgress()
+    yield recorded
+    recorded.close()
 
 
 @pytest.fixture
@@ -65,3 +128,18 @@ def task_environment() -> type[TaskEnvironment]:
     from zmqruntime.testing.task_environment import TaskEnvironment
 
     return TaskEnvironment
+
+
+def _has_failed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.stash.get(_HAS_FAILED, False))
+
+
+@contextlib.contextmanager
+def _told_as_failures() -> Iterator[None]:
+    """Let what this package complains of be the test's failure, without a traceback."""
+    from zmqruntime.messages import ZMQRuntimeError
+
+    try:
+        yield
+    except ZMQRuntimeError as error:
+        pytest.fail(str(error), pytrace=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import psutil
@@ -12,16 +13,16 @@ import psutil
 from zmqruntime.messages import ZMQRuntimeError
 from zmqruntime.testing.bounded import finish_within, where_is
 from zmqruntime.testing.endpoint import candidate_ports, locate
-from zmqruntime.testing.errors import LeftRunning
+from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.transport import AddressInUse, ZMQClient, ZMQConfig, ZMQServer
 
-__all__ = ["ServerFactory"]
+__all__ = ["ServerFactory", "start"]
 
 _S = TypeVar("_S", bound=ZMQServer)
 
 _WORKER_NAME = "zmqruntime-worker"
-_ASK_SECONDS = 1.0
-_KILL_SECONDS = 5.0
+_ASK_SECONDS = 0.3
+_KILL_SECONDS = 1.0
 
 
 class ServerFactory:
@@ -37,8 +38,9 @@ class ServerFactory:
     """
 
     def __init__(
-        self, config: ZMQConfig, *, stop_seconds: float = 2.0, force_seconds: float = 10.0
+        self, config: ZMQConfig, *, stop_seconds: float = 0.5, force_seconds: float = 1.2
     ) -> None:
+        self._closed = False
         self._config = config
         self._stop_seconds = stop_seconds
         self._force_seconds = force_seconds
@@ -61,18 +63,12 @@ class ServerFactory:
 
         Raises:
             AddressInUse: something else holds the port.
+            UsedAfterTest: the test whose factory this is has ended.
         """
-        arguments = {"config": self._config} | arguments
-        for candidate in candidate_ports() if port is None else [port]:
-            server = make(candidate, **arguments)
-            try:
-                server.start()
-            except AddressInUse as error:
-                refusal = error
-                continue
-            self._servers.append(server)
-            return server
-        raise refusal
+        check_open(self._closed, "execution_server")
+        server = start(make, port, {"config": self._config} | arguments)
+        self._servers.append(server)
+        return server
 
     def close(self) -> None:
         """End every server, and every process that their workers left behind.
@@ -80,12 +76,15 @@ class ServerFactory:
         Raises:
             LeftRunning: something would not end; it says what, and has ended the processes.
         """
+        self._closed = True
         servers, self._servers = self._servers, []
         complaints: list[str] = []
         started: list[psutil.Process] = []
-        for server in reversed(servers):
-            started += _descendants(self._ask_for_workers(server))
-            if not self._stop(server):
+        finish_within(
+            _ASK_SECONDS, *(partial(self._find_started, server, started) for server in servers)
+        )
+        for server, has_ended in zip(servers, self._stop(servers), strict=True):
+            if not has_ended:
                 started += _descendants(_worker_pids() - self._workers_before)
                 complaints.append(
                     f"{type(server).__name__} on {server.endpoint} did not end; "
@@ -98,12 +97,19 @@ class ServerFactory:
         if complaints:
             raise LeftRunning("the test left something running: " + "\n".join(complaints))
 
-    def _stop(self, server: ZMQServer) -> bool:
+    def _find_started(self, server: ZMQServer, started: list[psutil.Process]) -> None:
+        started += _descendants(self._ask_for_workers(server))
+
+    def _stop(self, servers: Sequence[ZMQServer]) -> list[bool]:
+        """End the servers, all at once; return which of them have ended."""
         seconds = self._stop_seconds
-        if finish_within(seconds + self._force_seconds, lambda: server.stop(seconds)):
-            return True
-        atexit.unregister(server.stop)  # It would hold up the end of this process as well.
-        return False
+        stops = [partial(server.stop, seconds) for server in servers]
+        ended = finish_within(seconds + self._force_seconds, *stops)
+        for server, has_ended in zip(servers, ended, strict=True):
+            if not has_ended:
+                # It would hold up the end of this process as well.
+                atexit.unregister(server.stop)
+        return ended
 
     def _ask_for_workers(self, server: ZMQServer) -> set[int]:
         if not server.running:
@@ -116,6 +122,23 @@ class ServerFactory:
         finally:
             client.disconnect()
         return {worker.pid for worker in pong.workers}
+
+
+def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) -> _S:
+    """Return a server that was made and started, on ``port`` or on any that is free.
+
+    Raises:
+        AddressInUse: something else holds the port.
+    """
+    for candidate in candidate_ports() if port is None else [port]:
+        server = make(candidate, **arguments)
+        try:
+            server.start()
+        except AddressInUse as error:
+            refusal = error
+            continue
+        return server
+    raise refusal
 
 
 def _worker_pids() -> set[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +22,7 @@ from zmqruntime.execution import (
     run_task,
 )
 from zmqruntime.messages import (
+    ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionRecord,
@@ -36,6 +36,7 @@ from zmqruntime.messages import (
     encode_json,
 )
 from zmqruntime.testing.child_reports import ChildReports
+from zmqruntime.testing.clock import MovableClock
 
 __all__ = ["TaskEnvironment"]
 
@@ -57,9 +58,12 @@ class TaskEnvironment:
     Args:
         server: an instance that need not be started; `setup_worker` is called before its first
             task.
+        clock: gives the times of events and records, and tells when ``timeout_seconds`` are
+            over; None for one that stands still until ``environment.clock.advance(5)``.
     """
 
-    def __init__(self, server: ExecutionServer) -> None:
+    def __init__(self, server: ExecutionServer, clock: MovableClock | None = None) -> None:
+        self.clock = MovableClock() if clock is None else clock
         self.progress: list[ProgressEvent] = []
         """What the task reported in the latest run, from whichever thread or process."""
         self._server = server
@@ -74,6 +78,7 @@ class TaskEnvironment:
         client_id: str = "test",
         execution_id: str | None = None,
         labels: Labels | None = None,
+        timeout_seconds: float | None = None,
         cancel_at: int | None = None,
     ) -> JsonValue:
         """Run the task and return its result, as a client would get it.
@@ -84,12 +89,13 @@ class TaskEnvironment:
             client_id: who submits.
             execution_id: None for a new one.
             labels: kept with the record.
+            timeout_seconds: how long, by ``clock``, the task may run; then it is interrupted.
             cancel_at: cancel it when it has reported progress so many times.
 
         Raises:
             BaseException: whatever the task raised, as it is.
             ExecutionCancelled: it was cancelled, and stopped.
-            ExecutionFailed: its result is not JSON, or too long for a message.
+            ExecutionFailed: its time was up, or its result is not JSON or too long for a message.
             DecodeError: the submission itself is wrong; the error names the field.
             RuntimeError: this is not the main thread, or another run is under way.
         """
@@ -101,8 +107,9 @@ class TaskEnvironment:
             client_id=client_id,
             execution_id=execution_id or uuid.uuid4().hex,
             labels=labels or {},
+            timeout_seconds=timeout_seconds,
         )
-        self._run = _Run(request, cancel_at)
+        self._run = _Run(request, cancel_at, self.clock)
         self.progress = self._run.progress
         try:
             if not self._is_set_up:
@@ -124,7 +131,7 @@ class TaskEnvironment:
 class _Run:
     """One task from its request to its end."""
 
-    def __init__(self, request: ExecuteRequest, cancel_at: int | None) -> None:
+    def __init__(self, request: ExecuteRequest, cancel_at: int | None, clock: MovableClock) -> None:
         assert request.execution_id is not None
         self.progress: list[ProgressEvent] = []
         self._request = request
@@ -132,10 +139,14 @@ class _Run:
         self._cancel_at = cancel_at
         self._lock = threading.Lock()
         self._interrupt = Interrupt(_SIGNAL)
-        self._submitted_at = time.time()
+        self._clock = clock
+        self._submitted_at = clock.time()
+        self._timeout_error: ExecutionErrorInfo | None = None
 
     def execute(self, server: ExecutionServer) -> JsonValue:
         witness = _Witness(server)
+        if (limit := self._request.timeout_seconds) is not None:
+            self._clock.call_at(self._clock.monotonic() + limit, self._time_out)
         with _installed(self._interrupt), ChildReports(self._collect) as reports:
             reporter = ProgressReporter(reports.link, self._send)
             outcome = run_task(
@@ -150,6 +161,9 @@ class _Run:
                 result: JsonValue = decode_json(outcome.result)
                 return result
             case TaskStopped():
+                if self._timeout_error is not None:
+                    record = self._record(ExecutionStatus.FAILED, self._timeout_error)
+                    raise ExecutionFailed(record) from witness.raised
                 record = self._record(ExecutionStatus.CANCELLED)
                 raise ExecutionCancelled(record) from witness.raised
             case TaskRaised():
@@ -160,6 +174,11 @@ class _Run:
     def cancel(self) -> None:
         self._interrupt.request(self._execution_id)
 
+    def _time_out(self) -> None:
+        message = f"the task ran longer than {self._request.timeout_seconds:g} s"
+        self._timeout_error = ExecutionErrorInfo(kind=ErrorKind.TIMEOUT, message=message)
+        self.cancel()
+
     def _send(self, body: bytes) -> None:
         with self._interrupt.shielded():  # As in a worker: an interrupt waits for the report.
             self._collect(body)
@@ -169,7 +188,7 @@ class _Run:
             event = ProgressEvent(
                 execution_id=self._execution_id,
                 sequence=_EVENTS_BEFORE + len(self.progress) + 1,
-                timestamp=time.time(),
+                timestamp=self._clock.time(),
                 **decode_json(body),
             )
             self.progress.append(event)
@@ -187,7 +206,7 @@ class _Run:
             labels=self._request.labels,
             submitted_at=self._submitted_at,
             started_at=self._submitted_at,
-            finished_at=time.time(),
+            finished_at=self._clock.time(),
             progress=self.progress[-1] if self.progress else None,
             error=error,
         )

@@ -1,0 +1,287 @@
+"""The promises of `LifecycleEngine`."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from typing import Any
+
+import pytest
+
+from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine, ProgressReport
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    ProgressEvent,
+    decode_request,
+)
+
+__all__ = ["LifecycleEngineContract"]
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+_WALK_STEPS = 80
+
+
+class LifecycleEngineContract(ABC):
+    """Tests that every lifecycle engine passes.
+
+    Derive from it in a test module: ``class TestMyEngine(LifecycleEngineContract)``.
+    """
+
+    @abstractmethod
+    def make_engine(self, history_limit: int) -> LifecycleEngine:
+        """Return a new, empty engine that keeps so many finished executions."""
+
+    @pytest.fixture
+    def engine(self) -> LifecycleEngine:
+        """A new engine with room for history."""
+        return self.make_engine(1000)
+
+    @staticmethod
+    def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
+        """Submit executions at the time 1.0."""
+        for execution_id in execution_ids:
+            engine.submit(_request(execution_id, **fields), 1.0)
+
+    def run_to_end(self, engine: LifecycleEngine, *execution_ids: str) -> None:
+        """Submit, start and complete executions, one after the other."""
+        for execution_id in execution_ids:
+            self.submit(engine, execution_id)
+            engine.start(execution_id, 2.0)
+            engine.finish(execution_id, COMPLETE, 3.0, result=b"1")
+
+    # -- order ------------------------------------------------------------------------------
+
+    def test_a_new_one_is_empty(self, engine: LifecycleEngine) -> None:
+        assert engine.peek() is None
+        assert engine.get("a") is None
+        assert engine.queued_count == 0
+        assert list(engine.list_queued(10)) == []
+        assert list(engine.list_running()) == []
+        assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
+
+    def test_what_came_first_is_first(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "b", "a", "c")
+        assert [e.execution_id for _, e in engine.list_queued(10)] == ["b", "a", "c"]
+        first = engine.peek()
+        assert first is not None
+        assert first.execution_id == "b"
+
+    def test_places_close_up_wherever_one_leaves(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b", "c", "d")
+        engine.finish("b", CANCELLED, 2.0)
+        assert [engine.position(name) for name in "acd"] == [1, 2, 3]
+        engine.start("a", 2.0)
+        assert [engine.position(name) for name in "cd"] == [1, 2]
+        assert engine.queued_count == 2
+
+    def test_looking_at_the_first_takes_nothing(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert engine.peek() is engine.peek()
+        assert engine.queued_count == 1
+
+    def test_the_queue_is_listed_page_by_page(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, *"abcde")
+        places, after = [], -1
+        while page := engine.list_queued(2, after):
+            assert len(page) <= 2
+            places += [(place, e.execution_id) for place, e in page]
+            after = page[-1][1].ticket
+        assert places == [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")]
+
+    def test_a_page_goes_on_where_the_last_one_ended_though_the_queue_moved(
+        self, engine: LifecycleEngine
+    ) -> None:
+        self.submit(engine, *"abcde")
+        after = engine.list_queued(2)[-1][1].ticket
+        engine.start("a", 2.0)
+        engine.finish("b", CANCELLED, 2.0)
+        assert [(p, e.execution_id) for p, e in engine.list_queued(2, after)] == [
+            (1, "c"),
+            (2, "d"),
+        ]
+
+    def test_a_page_of_nothing_is_empty(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert list(engine.list_queued(0)) == []
+
+    # -- moves ------------------------------------------------------------------------------
+
+    def test_a_submitted_one_has_all_that_its_request_said(self, engine: LifecycleEngine) -> None:
+        asked = _request("a", client_id="c", task={"x": 1}, labels={"l": "1"}, timeout_seconds=5.0)
+        execution = engine.submit(asked, 7.5)
+        assert (execution.execution_id, execution.client_id) == ("a", "c")
+        assert (execution.labels, execution.timeout_seconds) == ({"l": "1"}, 5.0)
+        assert (execution.status, execution.submitted_at, execution.attempt) == (QUEUED, 7.5, 1)
+        assert (execution.started_at, execution.finished_at) == (None, None)
+        assert engine.position("a") == 1
+        assert decode_request(execution.request) == asked
+
+    def test_a_run_from_its_start_to_its_result(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        running = engine.start("a", 2.0)
+        assert (running.status, running.started_at) == (RUNNING, 2.0)
+        assert [e.execution_id for e in engine.list_running()] == ["a"]
+        assert engine.peek() is None
+        finished = engine.finish("a", COMPLETE, 3.0, result=b'{"n":1}')
+        assert (finished.status, finished.finished_at) == (COMPLETE, 3.0)
+        assert (finished.result, finished.error) == (b'{"n":1}', None)
+        assert list(engine.list_running()) == []
+
+    def test_a_failure_keeps_its_reason(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        reason = ExecutionErrorInfo(kind=ErrorKind.TIMEOUT, message="too long")
+        assert engine.finish("a", FAILED, 3.0, error=reason).error == reason
+
+    def test_a_null_result_is_a_result(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        finished = engine.finish("a", COMPLETE, 3.0, result=b"null")
+        assert (finished.status, finished.result) == (COMPLETE, b"null")
+
+    def test_a_wish_to_cancel_is_noted(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert not engine.start("a", 2.0).to_running_info().cancel_requested
+        assert engine.request_cancel("a").to_running_info().cancel_requested
+
+    def test_the_latest_progress_is_kept(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        for n in (1, 2):
+            event = ProgressEvent(execution_id="a", sequence=n, timestamp=2.0, completed=n)
+            engine.keep_progress("a", report := ProgressReport(n, 2.0, b'{"completed":%d}' % n))
+        execution = engine.get("a")
+        assert execution is not None
+        assert execution.to_running_info().progress == event
+        assert engine.finish("a", COMPLETE, 3.0).progress == report
+
+    def test_events_are_numbered_for_each_execution(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b")
+        assert [engine.next_sequence(name) for name in "aabab"] == [1, 2, 1, 3, 2]
+
+    @pytest.mark.parametrize(
+        ("name", "status"),
+        [
+            ("done", RUNNING),
+            ("done", COMPLETE),
+            ("done", CANCELLED),
+            ("running", RUNNING),
+            ("running", QUEUED),
+            ("queued", COMPLETE),
+            ("queued", FAILED),
+        ],
+    )
+    def test_a_move_that_does_not_exist_raises_and_changes_nothing(
+        self, engine: LifecycleEngine, name: str, status: ExecutionStatus
+    ) -> None:
+        self.submit(engine, "done", "running", "queued")
+        engine.start("done", 2.0)
+        engine.finish("done", FAILED, 3.0)
+        engine.start("running", 4.0)
+        before = self.picture(engine)
+        with pytest.raises(IllegalTransition):
+            _ = engine.start(name, 9.0) if status is RUNNING else engine.finish(name, status, 9.0)
+        assert self.picture(engine) == before
+
+    @pytest.mark.parametrize(
+        ("method", "arguments"),
+        [
+            ("start", (9.0,)),
+            ("finish", (CANCELLED, 9.0)),
+            ("request_cancel", ()),
+            ("next_sequence", ()),
+            ("keep_progress", (ProgressReport(1, 1.0, b"{}"),)),
+            ("position", ()),
+        ],
+    )
+    def test_an_unknown_id_is_a_key_error(
+        self, engine: LifecycleEngine, method: str, arguments: tuple[Any, ...]
+    ) -> None:
+        with pytest.raises(KeyError):
+            getattr(engine, method)("unknown", *arguments)
+
+    # -- history ----------------------------------------------------------------------------
+
+    def test_history_keeps_the_latest(self) -> None:
+        engine = self.make_engine(history_limit=2)
+        self.run_to_end(engine, *"abcd")
+        assert [name for name in "abcd" if engine.get(name)] == ["c", "d"]
+        assert engine.counts[COMPLETE] == 2
+
+    def test_what_ended_first_is_dropped_first_whenever_it_was_submitted(self) -> None:
+        engine = self.make_engine(history_limit=1)
+        self.submit(engine, "early", "late")
+        engine.finish("late", CANCELLED, 2.0)
+        engine.finish("early", CANCELLED, 3.0)
+        assert engine.get("late") is None
+        assert engine.get("early") is not None
+
+    def test_without_history_an_end_is_told_and_forgotten(self) -> None:
+        engine = self.make_engine(history_limit=0)
+        self.submit(engine, "a")
+        assert engine.finish("a", CANCELLED, 2.0).status is CANCELLED
+        assert engine.get("a") is None
+        assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
+
+    def test_what_waits_or_runs_is_never_dropped(self) -> None:
+        engine = self.make_engine(history_limit=0)
+        self.submit(engine, "runs", "waits")
+        engine.start("runs", 2.0)
+        self.run_to_end(engine, "x", "y")
+        assert engine.get("runs") is not None
+        assert engine.get("waits") is not None
+
+    def test_a_dropped_id_may_be_used_anew(self) -> None:
+        engine = self.make_engine(history_limit=0)
+        self.run_to_end(engine, "a")
+        self.submit(engine, "a")
+        assert engine.next_sequence("a") == 1
+        assert engine.position("a") == 1
+
+    @pytest.mark.parametrize("history_limit", range(4))
+    @pytest.mark.parametrize("seed", range(10))
+    def test_counts_are_what_a_count_would_find(self, seed: int, history_limit: int) -> None:
+        engine = self.make_engine(history_limit)
+        dice = random.Random(seed)
+        names: list[str] = []
+        for n in range(_WALK_STEPS):
+            queued = [e.execution_id for _, e in engine.list_queued(100)]
+            running = [e.execution_id for e in engine.list_running()]
+            step = dice.choice(["submit", "start", "cancel", "complete", "fail"])
+            if step == "submit":
+                names.append(f"x{n}")
+                self.submit(engine, names[-1])
+            elif step == "start" and queued:
+                engine.start(queued[0], 2.0)
+            elif step == "cancel" and queued:
+                engine.finish(queued[-1], CANCELLED, 3.0)
+            elif step in ("complete", "fail") and running:
+                engine.finish(running[0], COMPLETE if step == "complete" else FAILED, 3.0)
+            kept = [e for name in names if (e := engine.get(name)) is not None]
+            for status in ExecutionStatus:
+                assert engine.counts[status] == sum(e.status is status for e in kept)
+            assert sum(e.status.is_terminal for e in kept) <= history_limit
+            places = [engine.position(e.execution_id) for e in kept if e.status is QUEUED]
+            assert places == list(range(1, len(places) + 1))
+
+    @staticmethod
+    def picture(engine: LifecycleEngine) -> object:
+        known = [engine.get(name) for name in ("done", "running", "queued")]
+        return (
+            [_state(e) for e in known if e is not None],
+            [(place, e.execution_id) for place, e in engine.list_queued(10)],
+            [e.execution_id for e in engine.list_running()],
+            dict(engine.counts),
+        )
+
+
+def _request(execution_id: str, **fields: Any) -> ExecuteRequest:
+    return ExecuteRequest(execution_id=execution_id, **{"client_id": "lab", "task": {}} | fields)
+
+
+def _state(execution: Execution) -> tuple[object, ...]:
+    return (execution.status, execution.started_at, execution.finished_at, execution.result)

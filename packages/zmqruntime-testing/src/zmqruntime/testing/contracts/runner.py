@@ -1,0 +1,232 @@
+"""The promises of `TaskRunner`."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import pytest
+import zmq
+
+from zmqruntime.execution import (
+    ExecutionServer,
+    ProgressReported,
+    RunnerEvent,
+    RunnerHost,
+    TaskRaised,
+    TaskReturned,
+    TaskRunner,
+    TaskStopped,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.messages import ErrorKind, ExecuteRequest, decode_json, encode
+from zmqruntime.testing.contracts.standard import StandardServer
+from zmqruntime.transport import Endpoint, Loop, TransportMode, ZMQConfig
+
+__all__ = ["RunnerBench", "TaskRunnerContract"]
+
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=RunnerEvent)
+
+_PATIENCE = 30.0
+
+
+class RunnerBench:
+    """A runner under test, in the loop of a server that is not there."""
+
+    def __init__(self, runner: TaskRunner, config: ZMQConfig) -> None:
+        self.runner = runner
+        self._events: list[RunnerEvent] = []
+        self._failures: list[Exception] = []
+        self._changed = threading.Condition()
+        self._loop = Loop()
+        self._context: zmq.Context[Any] = zmq.Context()
+        assert config.runtime_dir is not None
+        has_ipc = bool(zmq.has("ipc"))
+        self._host = RunnerHost(
+            loop=self._loop,
+            context=self._context,
+            endpoint=Endpoint(
+                config.default_port,
+                TransportMode.IPC if has_ipc else TransportMode.TCP,
+                directory=config.runtime_dir,
+            ),
+            max_message_bytes=config.max_message_bytes,
+            emit=self._emit,
+        )
+        self._thread = threading.Thread(target=self._run, name="zmqruntime-bench", daemon=True)
+        self._thread.start()
+        self.call(lambda: runner.open(self._host))
+
+    @property
+    def events(self) -> list[RunnerEvent]:
+        """All that the runner told so far."""
+        with self._changed:
+            return list(self._events)
+
+    def call(self, action: Callable[[], _T]) -> _T:
+        """Do something in the loop's thread, as a server does; return what it returned."""
+        done: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(action())
+            except Exception as error:  # noqa: BLE001 - raised in the test
+                done.set_exception(error)
+
+        self._loop.post(run)
+        return done.result(_PATIENCE)
+
+    def assign(self, execution_id: str, **task: Any) -> None:
+        """Have a standard task run."""
+        request = ExecuteRequest(execution_id=execution_id, client_id="bench", task=task)
+        self.call(lambda: self.runner.assign(execution_id, encode(request)))
+
+    def await_event(self, kind: type[_E], count: int = 1) -> _E:
+        """Wait until so many events of a kind have come, and return the last of them."""
+
+        def of_kind() -> list[_E]:
+            return [event for event in self._events if isinstance(event, kind)]
+
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(of_kind()) >= count, _PATIENCE)
+            assert came, f"{count} {kind.__name__} were awaited; the runner told {self._events}"
+            return of_kind()[count - 1]
+
+    def start(self) -> None:
+        """Start a worker and wait until it is ready."""
+        ready = sum(isinstance(event, WorkerReady) for event in self.events)
+        self.call(self.runner.start_worker)
+        self.await_event(WorkerReady, ready + 1)
+
+    def close(self) -> None:
+        """End the loop, and then the runner, as a server does."""
+        self._loop.post(self._loop.stop)
+        self._thread.join(_PATIENCE)
+        assert not self._thread.is_alive(), "the runner does not close"
+        assert not self._failures, f"the runner raised {self._failures}"
+
+    def _run(self) -> None:
+        try:
+            self._loop.run()
+            self.runner.close()
+        except Exception as error:  # noqa: BLE001 - told by `close`
+            self._failures.append(error)
+        finally:
+            self._loop.close()
+            self._context.destroy(linger=0)
+
+    def _emit(self, event: RunnerEvent) -> None:
+        assert threading.current_thread() is self._thread, "emit is for the loop's thread: post it"
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+
+class TaskRunnerContract(ABC):
+    """Tests that every task runner passes, with the standard tasks.
+
+    Derive from it in a test module: ``class TestMyRunner(TaskRunnerContract)``.
+    """
+
+    @abstractmethod
+    def make_runner(self, server: ExecutionServer) -> TaskRunner:
+        """Return a new runner of this server's ``execute_task``."""
+
+    @pytest.fixture
+    def bench(self, zmq_config: ZMQConfig) -> Iterator[RunnerBench]:
+        """A runner that was opened and has no worker yet."""
+        bench = RunnerBench(self.make_runner(StandardServer(config=zmq_config)), zmq_config)
+        yield bench
+        bench.close()
+
+    def test_a_started_worker_gets_ready_once(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="echo", value=1)
+        bench.await_event(TaskReturned)
+        assert [type(event) for event in bench.events] == [WorkerReady, TaskReturned]
+
+    def test_what_a_task_returns_is_told_as_json(self, bench: RunnerBench) -> None:
+        bench.start()
+        for n, value in enumerate([None, {"ä": [1, 2.5, "x"]}], start=1):
+            bench.assign(f"x{n}", do="echo", value=value)
+            returned = bench.await_event(TaskReturned, n)
+            assert (returned.execution_id, decode_json(returned.result)) == (f"x{n}", value)
+
+    def test_progress_comes_in_order_and_before_the_end(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="count", events=20)
+        bench.await_event(TaskReturned)
+        _, *told, last = bench.events
+        assert [decode_json(e.body)["completed"] for e in told if isinstance(e, ProgressReported)]
+        reports = [event for event in told if isinstance(event, ProgressReported)]
+        assert reports == told
+        assert [decode_json(event.body)["completed"] for event in reports] == [*range(1, 21)]
+        assert {event.execution_id for event in reports} == {"a"}
+        assert last == TaskReturned("a", b"20")
+
+    def test_a_task_that_raises_has_failed_and_the_worker_goes_on(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="fail", message="no disk")
+        raised = bench.await_event(TaskRaised)
+        assert (raised.execution_id, raised.error.kind) == ("a", ErrorKind.EXCEPTION)
+        assert raised.error.message == "no disk"
+        bench.assign("b", do="echo", value=1)
+        assert bench.await_event(TaskReturned).execution_id == "b"
+
+    def test_an_interrupted_task_stops(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="spin")
+        bench.call(lambda: bench.runner.interrupt("a"))
+        assert bench.await_event(TaskStopped).execution_id == "a"
+        bench.assign("b", do="echo", value=1)
+        assert bench.await_event(TaskReturned).execution_id == "b"
+
+    def test_an_interrupt_is_for_its_own_task_only(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="echo", value=1)
+        bench.await_event(TaskReturned)
+        bench.call(lambda: bench.runner.interrupt("a"))
+        bench.call(lambda: bench.runner.interrupt("never there"))
+        bench.assign("b", do="count", events=3)
+        assert bench.await_event(TaskReturned, 2).execution_id == "b"
+        assert not [event for event in bench.events if isinstance(event, TaskStopped)]
+
+    def test_a_killed_worker_exits_once_and_another_one_can_be_started(
+        self, bench: RunnerBench
+    ) -> None:
+        bench.start()
+        bench.assign("a", do="spin")
+        bench.call(bench.runner.kill_worker)
+        bench.await_event(WorkerExited)
+        bench.start()
+        bench.assign("b", do="echo", value=1)
+        assert bench.await_event(TaskReturned).execution_id == "b"
+        exits = [event for event in bench.events if isinstance(event, WorkerExited)]
+        assert len(exits) == 1
+
+    def test_nothing_is_told_of_a_task_after_its_worker(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="spin")
+        bench.call(bench.runner.kill_worker)
+        bench.await_event(WorkerExited)
+        bench.start()
+        after = [type(event) for event in bench.events]
+        assert after[after.index(WorkerExited) :] == [WorkerExited, WorkerReady]
+
+    def test_it_tells_which_worker_runs_a_task(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="spin")
+        workers = bench.call(lambda: bench.runner.describe("a"))
+        assert {worker.execution_id for worker in workers} <= {"a"}
+
+    def test_without_a_worker_it_closes(self, bench: RunnerBench) -> None:
+        assert bench.call(lambda: bench.runner.describe(None)) == ()
+
+    def test_it_closes_while_a_task_runs(self, bench: RunnerBench) -> None:
+        bench.start()
+        bench.assign("a", do="spin")

@@ -1,0 +1,19 @@
+"""Servers that do what a test says: over real sockets, or in memory.
+
+``python -m zmqruntime.testing.fake --port 7777`` runs one for clients in any language.
+"""
+
+from zmqruntime.testing.fake.controls import RequestType, ScriptedServer
+from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.testing.fake.memory_client import connect_in_memory
+from zmqruntime.testing.fake.script import Script
+from zmqruntime.testing.fake.server import FakeExecutionServer
+
+__all__ = [
+    "FakeExecutionServer",
+    "InMemoryExecutionServer",
+    "RequestType",
+    "Script",
+    "ScriptedServer",
+    "connect_in_memory",
+]

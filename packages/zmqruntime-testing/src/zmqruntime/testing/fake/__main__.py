@@ -1,0 +1,47 @@
+"""``python -m zmqruntime.testing.fake``: standard tasks, for clients in any language."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from zmqruntime.messages import ZMQRuntimeError
+from zmqruntime.testing.fake import FakeExecutionServer
+from zmqruntime.testing.fake.tasks import standard_script
+from zmqruntime.transport import ServerArguments, TransportMode
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a shutdown request or Ctrl-C; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zmqruntime.testing.fake",
+        description="A server that runs the standard tasks echo, fail, spin and count, and no "
+        "worker process. It listens on TCP, which every client has, unless told otherwise.",
+    )
+    ServerArguments.add_options(parser)
+    parser.set_defaults(transport=TransportMode.TCP)
+    arguments = ServerArguments.from_namespace(parser.parse_args(argv))
+    try:
+        server = FakeExecutionServer(
+            arguments.port,
+            host=arguments.host,
+            transport_mode=arguments.transport_mode,
+            config=arguments.config,
+            log_file_path=arguments.log_file_path,
+        )
+        server.always(standard_script)
+        server.start()
+        endpoint = server.endpoint
+        print(f"control {endpoint.control_address}", f"data {endpoint.data_address}", flush=True)
+        server.serve_forever(owner=arguments.owner)
+    except ZMQRuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

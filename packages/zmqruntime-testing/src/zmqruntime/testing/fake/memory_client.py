@@ -1,0 +1,93 @@
+"""Clients of a server in memory: the application's own class, with no socket below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from zmqruntime.messages import PingRequest, PongReply, Reply, Request
+from zmqruntime.testing.fake.line import Subscription
+from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.transport import ConnectionFailed, NotConnected, Subscriber, ZMQClient
+
+__all__ = ["InMemoryTransport", "connect_in_memory"]
+
+_C = TypeVar("_C", bound=ZMQClient)
+
+
+class InMemoryTransport(ZMQClient):
+    """What `ZMQClient` does over sockets, done by calls. Below a client's class in its bases."""
+
+    memory_server: InMemoryExecutionServer
+    _pong: PongReply | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether `connect` succeeded and `disconnect` was not called since."""
+        return self._pong is not None
+
+    def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
+        """Attach to the server. Nothing happens when the client is connected already."""
+        if self._pong is None:
+            seconds = self.config.connect_timeout if timeout is None else timeout
+            (pong,) = self.memory_server.exchange([PingRequest(limit=0)], seconds, 0.0)
+            if not isinstance(pong, PongReply):
+                raise ConnectionFailed(f"who is there does not answer a ping: {pong}")
+            self._pong = pong
+        return self._pong
+
+    def disconnect(self) -> None:
+        """Take leave."""
+        if self._pong is not None:
+            try:
+                self._before_close()
+            finally:
+                self._pong = None
+
+    def exchange(
+        self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
+    ) -> list[Reply]:
+        """Return the replies to requests, in their order."""
+        self._check_connected()
+        seconds = self.config.request_timeout if timeout is None else timeout
+        return self.memory_server.exchange(requests, seconds, hold)
+
+    def subscribe(
+        self,
+        prefixes: Sequence[bytes],
+        on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
+        on_connection: Callable[[bool], None],
+    ) -> Subscriber:
+        """Have events called back."""
+        self._check_connected()
+        subscription = Subscription(prefixes, on_messages, on_connection)
+        self.memory_server.subscribe(subscription)
+        return cast(Subscriber, subscription)
+
+    def _check_connected(self) -> None:
+        if self._pong is None:
+            raise NotConnected("this client is not connected: call connect() first")
+
+
+def connect_in_memory(
+    server: InMemoryExecutionServer, make: Callable[..., _C], **arguments: Any
+) -> _C:
+    """Return a connected client of a class of the application's own.
+
+    Args:
+        server: whose client.
+        make: `ExecutionClient`, or a class derived from it.
+        arguments: what it is made with, such as ``progress_callback``.
+
+    Raises:
+        TypeError: ``make`` is no client class; a function cannot be put above another transport.
+    """
+    if not (isinstance(make, type) and issubclass(make, ZMQClient)):
+        raise TypeError(
+            f"a client in memory is made from a class derived from ExecutionClient, not {make!r}"
+        )
+    namespace = {"memory_server": server, "__module__": make.__module__}
+    made: Any = type(make.__name__, (make, InMemoryTransport), namespace)
+    client: _C = made(**{"config": server.config} | arguments)
+    client.connect()
+    return client

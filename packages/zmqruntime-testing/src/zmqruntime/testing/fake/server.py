@@ -1,0 +1,131 @@
+"""`FakeExecutionServer`: the real protocol on real sockets, and no worker behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zmqruntime.execution import (
+    ExecutionSession,
+    InMemoryLifecycleEngine,
+    RunnerHost,
+    Scheduler,
+)
+from zmqruntime.messages import ErrorReply, Request
+from zmqruntime.testing._version import __version__
+from zmqruntime.testing.fake.controls import ScriptedServer
+from zmqruntime.testing.fake.line import PlayerRunner
+from zmqruntime.testing.fake.player import Player
+from zmqruntime.testing.fake.script import ServerDies
+from zmqruntime.transport import Caller, ServerSession, TransportMode, ZMQConfig, ZMQServer
+
+__all__ = ["FakeExecutionServer"]
+
+
+class FakeExecutionServer(ZMQServer, ScriptedServer):
+    """A server whose executions do what a test has scripted, in a thread, with no process.
+
+    Queue, lifecycle, replies and events are a real server's own. At the end of a ``with``
+    statement `check` is called.
+
+    Args:
+        port: the data port; None for the configuration's default.
+        host: the TCP address to bind to (giving one means TCP); None for loopback.
+        transport_mode: IPC where the platform has it, unless told otherwise.
+        config: settings that its clients have to share.
+        log_file_path: where log records of ``zmqruntime`` are also written, appended.
+        cancel_grace_seconds: how long a deaf script goes on after a cancel.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        host: str | None = None,
+        transport_mode: TransportMode | None = None,
+        config: ZMQConfig | None = None,
+        log_file_path: Path | str | None = None,
+        cancel_grace_seconds: float = 5.0,
+    ) -> None:
+        ZMQServer.__init__(
+            self,
+            port,
+            host=host,
+            transport_mode=transport_mode,
+            config=config,
+            log_file_path=log_file_path,
+        )
+        ScriptedServer.__init__(self)
+        self._cancel_grace_seconds = cancel_grace_seconds
+        self._runner: _ScriptedRunner | None = None
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is None:
+            self.check()
+
+    def _make_session(self) -> ServerSession:
+        self._player = Player()
+        self._runner = _ScriptedRunner(self)
+        return _FakeSession(
+            type(self).__name__,
+            __version__,
+            self.endpoint,
+            self.config,
+            log_file_path=self._log_file_path,
+            describe=self.describe,
+            scheduler=Scheduler(
+                InMemoryLifecycleEngine(), cancel_grace_seconds=self._cancel_grace_seconds
+            ),
+            runner=self._runner,
+            script=self,
+        )
+
+    def _go_on(self) -> None:
+        assert self._runner is not None
+        self._runner.go_on()
+
+
+class _FakeSession(ExecutionSession):
+    """Asks the script first what becomes of a request."""
+
+    def __init__(self, *args: Any, script: ScriptedServer, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._script = script
+
+    def handle_request(self, request: Request, caller: Caller) -> None:
+        verdict = self._script._admit(request)
+        if isinstance(verdict, ErrorReply):
+            self.reply(caller, verdict)
+        elif verdict is not None:
+            super().handle_request(verdict, caller)
+
+
+class _ScriptedRunner(PlayerRunner):
+    """Plays one step for each turn of the loop, so that requests come in between."""
+
+    def __init__(self, script: ScriptedServer) -> None:
+        super().__init__(self._tell_and_go_on, script._script_of)
+        self._script = script
+        self._host: RunnerHost
+
+    def open(self, host: RunnerHost) -> None:
+        """Take the host's loop."""
+        self._host = host
+
+    def go_on(self) -> None:
+        """Take the next step soon. For any thread."""
+        self._host.loop.post(self._advance)
+
+    def _tell_and_go_on(self, order: Callable[[Player], None]) -> None:
+        self._script._tell(order)
+        self.go_on()
+
+    def _advance(self) -> None:
+        told = self._script._advance()
+        if isinstance(told, ServerDies):
+            self._host.loop.stop()
+        elif told is not None:
+            self._host.emit(told)
+            self.go_on()

@@ -1,0 +1,55 @@
+"""Proxies of a test: open when they are given out, looked through and gone when it is over."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from zmqruntime.testing.bounded import where_is
+from zmqruntime.testing.errors import LeftRunning, check_open
+from zmqruntime.testing.faults.proxy import FaultProxy, HasEndpoint
+
+__all__ = ["FaultProxyFactory"]
+
+
+class FaultProxyFactory:
+    """Opens proxies, and ends them all; then makes sure that every rule has fired.
+
+    The fixture ``fault_proxy`` is one. By itself it is a context manager, for fixtures of
+    another scope.
+    """
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._proxies: list[FaultProxy] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close(check=error[0] is None)
+
+    def __call__(self, server: HasEndpoint) -> FaultProxy:
+        """Return a proxy before a server, or before another proxy."""
+        check_open(self._closed, "fault_proxy")
+        self._proxies.append(FaultProxy(server))
+        return self._proxies[-1]
+
+    def close(self, *, check: bool = True) -> None:
+        """End every proxy.
+
+        Args:
+            check: whether to make sure that every rule has fired.
+
+        Raises:
+            LeftRunning: one would not end.
+            RuleNeverFired: see `FaultProxy.check`.
+        """
+        self._closed = True
+        proxies, self._proxies = self._proxies, []
+        for proxy in reversed(proxies):
+            if not proxy.stop():
+                name = f"zmqruntime-proxy-{proxy.endpoint.port}"
+                raise LeftRunning(f"the proxy on {proxy.endpoint} did not end; {where_is(name)}")
+        if check:
+            for proxy in proxies:
+                proxy.check()

@@ -1,0 +1,111 @@
+"""The four sockets between a client and a server, as long as their connections hold."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import zmq
+
+from zmqruntime.testing.faults.rules import Lane
+from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain, send_frames
+
+__all__ = ["Link"]
+
+_BATCH = 64
+
+_OnMessage = Callable[["Link", Lane, list[bytes]], None]
+
+
+class Link:
+    """Connects one endpoint's clients with another one's server, and has each message looked at.
+
+    Args:
+        front: where clients connect to.
+        back: where the server is.
+
+    Raises:
+        AddressInUse: something else is at the front's address.
+    """
+
+    def __init__(self, front: Endpoint, back: Endpoint) -> None:
+        # A context of its own: when that has ended, the addresses are free for sure.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._front = front
+        self._paths = []
+        if front.transport_mode is TransportMode.IPC:
+            self._paths = [front.data_path, front.control_path]
+        try:
+            self._clients = self._open(zmq.ROUTER)
+            self._server = self._open(zmq.DEALER)
+            self._subscribers = self._open(zmq.XPUB)
+            self._publisher = self._open(zmq.XSUB)
+            # Equal subscriptions, and the end of each, are for the server to count.
+            self._subscribers.xpub_verboser = True
+            self._server.connect(back.control_address)
+            self._publisher.connect(back.data_address)
+            self._bind(self._subscribers, front.data_address)
+            self._bind(self._clients, front.control_address)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def watch(self, loop: Loop, on_message: _OnMessage) -> None:
+        """Have each message that arrives looked at, in the loop's thread."""
+        for sock, lane in self._sources().items():
+            loop.add_reader(sock, self._reader(sock, lane, on_message))
+
+    def send(self, lane: Lane, frames: tuple[bytes, ...]) -> None:
+        """Pass a message on, to its lane's end."""
+        ends = {
+            Lane.REQUESTS: self._server,
+            Lane.REPLIES: self._clients,
+            Lane.EVENTS: self._subscribers,
+            Lane.SUBSCRIPTIONS: self._publisher,
+        }
+        send_frames(ends[lane], *frames)
+
+    def close(self, loop: Loop) -> None:
+        """End every connection, with all that is under way."""
+        for sock in self._sources():
+            loop.remove_reader(sock)
+        self._context.destroy(linger=0)
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+
+    def _sources(self) -> dict[zmq.Socket[bytes], Lane]:
+        return {
+            self._clients: Lane.REQUESTS,
+            self._server: Lane.REPLIES,
+            self._publisher: Lane.EVENTS,
+            self._subscribers: Lane.SUBSCRIPTIONS,
+        }
+
+    def _reader(
+        self, sock: zmq.Socket[bytes], lane: Lane, on_message: _OnMessage
+    ) -> Callable[[], None]:
+        def read() -> None:
+            for frames in drain(sock, _BATCH):
+                on_message(self, lane, frames)
+                if sock.closed:  # One of them has cut the connections.
+                    return
+
+        return read
+
+    def _open(self, kind: int) -> zmq.Socket[bytes]:
+        sock = self._context.socket(kind)
+        sock.linger = 0
+        sock.sndhwm = sock.rcvhwm = 0  # What is lost here is lost by a rule.
+        sock.ipv6 = self._front.is_ipv6
+        return sock
+
+    def _bind(self, sock: zmq.Socket[bytes], address: str) -> None:
+        # libzmq would take an ipc path away from whoever listens there.
+        if any(address == f"ipc://{path}" and path.exists() for path in self._paths):
+            raise AddressInUse(f"{address} is in use")
+        try:
+            sock.bind(address)
+        except zmq.ZMQError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(f"{address} is in use") from None
+            raise

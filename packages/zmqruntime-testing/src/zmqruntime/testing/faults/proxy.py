@@ -1,0 +1,265 @@
+"""`FaultProxy`: between client and server, and not to be relied on."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, Self
+
+from zmqruntime.testing.endpoint import candidate_ports
+from zmqruntime.testing.errors import RuleNeverFired, check_open
+from zmqruntime.testing.faults.link import Link
+from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule
+from zmqruntime.transport import AddressInUse, Endpoint, Loop, ZMQConfig
+
+__all__ = ["FaultProxy", "HasEndpoint"]
+
+_HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
+_LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
+_STOP_SECONDS = 1.5
+
+
+class HasEndpoint(Protocol):
+    """What clients can connect to: a server, a fake on sockets, a proxy."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+
+    @property
+    def config(self) -> ZMQConfig:
+        """The settings that it shares with its clients."""
+
+
+class FaultProxy:
+    """Stands before a server, on both channels, and does to its messages what a test says.
+
+    Clients connect to ``endpoint`` in place of the server's. What no rule is for passes as it
+    came, in order. A rule's ``nth`` counts from the call on, and counts only messages whose
+    top-level fields are the given ones: ``proxy.drop(Lane.REPLIES, type="accepted")``.
+    Each rule is for one message. At the end of a ``with`` statement `check` is called.
+
+    Args:
+        server: what has an endpoint and a configuration.
+
+    Raises:
+        AddressInUse: no port is free.
+    """
+
+    def __init__(self, server: HasEndpoint) -> None:
+        self._config = server.config
+        self._closed = False
+        self._back = server.endpoint
+        self._changed = threading.Condition()
+        self._plan = FaultPlan()
+        self._loop = Loop()
+        self._link: Link | None
+        self._front, self._link = _open_anywhere(server.endpoint)
+        self._link.watch(self._loop, self._on_message)
+        self._thread = threading.Thread(
+            target=self._loop.run, name=f"zmqruntime-proxy-{self._front.port}", daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        if error[0] is None:
+            self.check()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where clients connect to."""
+        return self._front
+
+    @property
+    def config(self) -> ZMQConfig:
+        """The settings that the server shares with its clients."""
+        return self._config
+
+    # -- one message --------------------------------------------------------------------------
+
+    def drop(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+        """Lose a message."""
+        return self._add(Rule(Fault.DROP, Lane(lane), nth, fields))
+
+    def delay(self, lane: Lane, seconds: float, nth: int = 1, **fields: Any) -> Rule:
+        """Pass a message on later; those behind it do not wait."""
+        return self._add(Rule(Fault.DELAY, Lane(lane), nth, fields, seconds))
+
+    def duplicate(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+        """Pass a message on twice."""
+        return self._add(Rule(Fault.DUPLICATE, Lane(lane), nth, fields))
+
+    def reorder(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+        """Pass a message on behind the next one of its lane."""
+        return self._add(Rule(Fault.REORDER, Lane(lane), nth, fields))
+
+    def truncate(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+        """Pass on the first half of a message."""
+        return self._add(Rule(Fault.TRUNCATE, Lane(lane), nth, fields))
+
+    def garble(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+        """Pass a message on with a byte in it that is not its own."""
+        return self._add(Rule(Fault.GARBLE, Lane(lane), nth, fields))
+
+    def cut_at(
+        self, lane: Lane, nth: int = 1, *, restore_after: float | None = None, **fields: Any
+    ) -> Rule:
+        """Lose a message, and every connection with it; see `cut`.
+
+        Args:
+            lane: which way the message goes.
+            nth: which of those with the fields.
+            restore_after: seconds until clients can connect again; None: until `restore`.
+            fields: what the message has at its top level.
+        """
+        return self._add(Rule(Fault.CUT, Lane(lane), nth, fields, restore_after))
+
+    # -- all of them ----------------------------------------------------------------------------
+
+    def cut(self) -> None:
+        """End every connection; until `restore`, nobody listens here."""
+        self._call(self._cut)
+
+    def restore(self) -> None:
+        """Let clients connect again."""
+        self._call(self._restore)
+
+    def misbehave(
+        self,
+        rate: float = 0.05,
+        *,
+        seed: int | None = None,
+        faults: Sequence[Fault] = _HARMLESS,
+        lanes: Sequence[Lane] = _LANES,
+        max_delay: float = 0.2,
+    ) -> int:
+        """Let faults happen by chance from now on, and return the seed.
+
+        The seed is printed, so that pytest shows it where a test fails. With the same seed, the
+        same messages of a lane meet the same faults. A rate of 0 ends it.
+
+        Args:
+            rate: which part of the messages, 0 to 1.
+            seed: None for another one each time.
+            faults: which; unless told otherwise those that a client has to bear.
+            lanes: where.
+            max_delay: of a delayed message, in seconds.
+        """
+        seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+        print(f"FaultProxy: to see these faults again, call misbehave({rate:g}, seed={seed})")
+        chance = Misbehaviour(seed, rate, tuple(faults), tuple(lanes), max_delay)
+        self._call(lambda: self._plan.misbehave(chance))
+        return seed
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def await_faults(self, timeout: float = 10.0) -> None:
+        """Wait until every rule so far has fired.
+
+        Raises:
+            RuleNeverFired: one has not within ``timeout`` seconds.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._plan.unfired(), timeout)
+        self.check()
+
+    def check(self) -> None:
+        """Make sure that every rule has fired. The fixture and ``with`` do so at the end.
+
+        Raises:
+            RuleNeverFired: says of each what came instead.
+        """
+        with self._changed:
+            if unfired := self._plan.unfired():
+                raise RuleNeverFired("\n".join(unfired))
+
+    def stop(self) -> bool:
+        """End every connection, and the thread. Returns whether that has ended in time."""
+        if not self._closed:
+            self._closed = True
+            self._loop.post(self._end)
+        self._thread.join(_STOP_SECONDS)
+        return not self._thread.is_alive()
+
+    # -- in the loop's thread -------------------------------------------------------------------
+
+    def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
+        with self._changed:
+            verdict = self._plan.take(lane, frames)
+            self._changed.notify_all()
+        for delivery in verdict.deliveries:
+            if delivery.after:
+                due = time.monotonic() + delivery.after
+                self._loop.call_at(due, self._later(link, lane, delivery.frames))
+            else:
+                link.send(lane, delivery.frames)
+        if verdict.cut is not None:
+            self._cut()
+            if verdict.cut.seconds is not None:
+                self._loop.call_at(time.monotonic() + verdict.cut.seconds, self._restore)
+
+    def _later(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> Callable[[], None]:
+        def send() -> None:
+            if self._link is link:  # Else it was on a connection that is gone.
+                link.send(lane, frames)
+
+        return send
+
+    def _cut(self) -> None:
+        if self._link is not None:
+            link, self._link = self._link, None
+            link.close(self._loop)
+            self._plan.forget_held()
+
+    def _restore(self) -> None:
+        if self._link is None:
+            self._link = Link(self._front, self._back)
+            self._link.watch(self._loop, self._on_message)
+
+    def _end(self) -> None:
+        self._cut()
+        self._loop.stop()
+        self._loop.close()
+
+    # -- in the test's --------------------------------------------------------------------------
+
+    def _add(self, rule: Rule) -> Rule:
+        check_open(self._closed, "this FaultProxy")
+        with self._changed:
+            self._plan.rules.append(rule)
+        return rule
+
+    def _call(self, action: Callable[[], None]) -> None:
+        """Have the loop do something, and wait until it has; raise what that raised."""
+        check_open(self._closed, "this FaultProxy")
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - raised in the test
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._loop.post(run)
+        done.result()
+
+
+def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
+    """Return a place beside the server's own, and a link that is open there."""
+    for port in candidate_ports():
+        front = dataclasses.replace(back, port=port)
+        try:
+            return front, Link(front, back)
+        except AddressInUse as error:
+            refusal = error
+    raise refusal

@@ -1,0 +1,333 @@
+"""A fake does what its test says, and its clients cannot tell it from a server.
+
+Each test runs twice, over sockets and in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from zmqruntime.execution import (
+    Conflict,
+    ExecutionCancelled,
+    ExecutionClient,
+    ExecutionFailed,
+    QueueFull,
+    RequestRejected,
+    ShuttingDown,
+    UnknownExecution,
+)
+from zmqruntime.messages import (
+    CancelRequest,
+    ErrorCode,
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionStatus,
+    PingRequest,
+    ShutdownMode,
+)
+from zmqruntime.testing import (
+    ClientFactory,
+    FakeExecutionServer,
+    FakeServerFactory,
+    InMemoryExecutionServer,
+    RecordedProgress,
+    Script,
+    ScriptMismatch,
+)
+from zmqruntime.transport import RequestTimeout, ServerLost, ZMQConfig
+
+Fake = FakeExecutionServer | InMemoryExecutionServer
+Make = Callable[..., Fake]
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
+    # What is ignored is asked again soon.
+    return dataclasses.replace(zmq_config, retry_interval=0.2)
+
+
+@pytest.fixture(params=[False, True], ids=["sockets", "memory"])
+def fake(request: pytest.FixtureRequest, fake_execution_server: FakeServerFactory) -> Fake:
+    in_memory: bool = request.param
+    return fake_execution_server(in_memory=in_memory, cancel_grace_seconds=0.1)
+
+
+@pytest.fixture
+def client(
+    fake: Fake, execution_client: ClientFactory, recorded_progress: RecordedProgress
+) -> ExecutionClient:
+    return execution_client(fake, progress_callback=recorded_progress)
+
+
+def test_an_execution_goes_as_planned(
+    fake: Fake, client: ExecutionClient, recorded_progress: RecordedProgress
+) -> None:
+    fake.plan(Script().progress(1, 2, phase="stitch").progress(2, 2).complete({"stitched": 2}))
+    handle = client.submit_execution({"tiles": ["a", "b"]})
+    assert handle.result(PATIENCE) == {"stitched": 2}
+    recorded_progress.until_end(handle.execution_id)
+    assert [event.percent for event in recorded_progress.progress] == [50, 100]
+    assert recorded_progress.progress[0].phase == "stitch"
+    numbers = [event.sequence for event in recorded_progress.of(handle.execution_id)]
+    assert numbers == [1, 2, 3, 4, 5]
+
+
+def test_each_execution_has_the_next_script(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().complete(1), Script().complete(2))
+    fake.always(Script().complete("more"))
+    assert [client.execute({}, timeout=PATIENCE) for _ in range(4)] == [1, 2, "more", "more"]
+
+
+def test_a_script_may_be_written_for_what_was_asked(fake: Fake, client: ExecutionClient) -> None:
+    fake.always(lambda request: Script().complete(request.task["n"]))
+    assert [client.execute({"n": n}, timeout=PATIENCE) for n in (3, 4)] == [3, 4]
+
+
+def test_a_failure_is_told_as_any(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().fail("no disk", type="OSError", traceback="Traceback ..."))
+    with pytest.raises(ExecutionFailed, match="no disk") as caught:
+        client.execute({}, timeout=PATIENCE)
+    error = caught.value.record.error
+    assert error is not None
+    assert (error.kind, error.type, error.traceback) == ("exception", "OSError", "Traceback ...")
+
+
+def test_what_never_ends_can_be_cancelled(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    handle = client.submit_execution({})
+    assert not handle.done()
+    handle.cancel()
+    with pytest.raises(ExecutionCancelled):
+        handle.result(PATIENCE)
+
+
+def test_a_deaf_one_is_ended_after_the_grace_period(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end(deaf=True), Script().complete(1))
+    handle = client.submit_execution({})
+    assert handle.cancel() is ExecutionStatus.RUNNING
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert client.execute({}, timeout=PATIENCE) == 1  # by another worker
+
+
+def test_a_worker_that_dies_takes_its_execution_along(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().progress(1, 2).worker_dies(-9), Script().complete("goes on"))
+    error = client.submit_execution({}).wait(PATIENCE).error
+    assert error is not None
+    assert error.kind is ErrorKind.WORKER_DIED
+    assert client.execute({}, timeout=PATIENCE) == "goes on"
+
+
+def test_a_server_that_dies_is_lost(
+    fake: Fake, execution_client: ClientFactory, zmq_config: ZMQConfig
+) -> None:
+    hasty = dataclasses.replace(zmq_config, request_timeout=0.5)
+    client = execution_client(fake, config=hasty, progress_callback=print)
+    fake.plan(Script().progress(1, 2).pause().server_dies())
+    handle = client.submit_execution({})
+    events = handle.progress()
+    assert [next(events).type for _ in range(3)] == ["state", "state", "progress"]
+    fake.step()
+    with pytest.raises(ServerLost):
+        list(events)
+    assert not fake.running
+
+
+def test_a_test_goes_step_by_step(
+    fake: Fake, client: ExecutionClient, recorded_progress: RecordedProgress
+) -> None:
+    fake.plan(Script().progress(1, 2).progress(2, 2).complete(3).by_hand())
+    handle = client.submit_execution({})
+    assert handle.status().progress is None
+    for n in (1, 2):
+        fake.step()
+        progress = handle.status().progress
+        assert progress is not None
+        assert progress.completed == n
+    assert not handle.done()
+    fake.step()
+    assert handle.done()
+    recorded_progress.until_end(handle.execution_id)
+    assert len(recorded_progress.progress) == 2
+
+
+def test_a_step_waits_for_the_pause_that_another_thread_causes(
+    fake: Fake, client: ExecutionClient
+) -> None:
+    fake.plan(Script().pause().complete(5))
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(client.execute({}, timeout=PATIENCE)))
+    thread.start()
+    fake.step(PATIENCE)
+    thread.join()
+    assert results == [5]
+
+
+def test_a_step_with_nothing_to_step_says_what_is(fake: Fake, client: ExecutionClient) -> None:
+    with pytest.raises(ScriptMismatch, match=r"no execution runs: put pause\(\)"):
+        fake.step(0.01)
+    fake.plan(Script().never_end())
+    client.submit_execution({})
+    with pytest.raises(ScriptMismatch, match="never ends"):
+        fake.step(0.05)
+
+
+def test_the_queue_is_a_real_one(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end(), Script().complete(1), Script().complete(2))
+    first, second, third = [client.submit_execution({"n": n}) for n in range(3)]
+    assert third.status().queue_position == 2
+    second.cancel()
+    first.cancel()
+    assert third.result(PATIENCE) == 2
+    with pytest.raises(Conflict):
+        third.cancel()
+    with pytest.raises(UnknownExecution):
+        client.get_record("nobody")
+
+
+def test_asking_twice_runs_once(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().complete(1))
+    for _ in range(2):
+        handle = client.submit_execution({}, execution_id="mine")
+        assert handle.result(PATIENCE) == 1
+    assert len(fake.asked(ExecuteRequest)) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (ErrorCode.QUEUE_FULL, QueueFull),
+        (ErrorCode.SHUTTING_DOWN, ShuttingDown),
+        (ErrorCode.INTERNAL, RequestRejected),
+    ],
+)
+def test_a_submission_is_refused_with_any_code(
+    fake: Fake, client: ExecutionClient, code: ErrorCode, error: type[RequestRejected]
+) -> None:
+    fake.reject(code, "as the test says")
+    fake.plan(Script().complete(1))
+    with pytest.raises(error, match="as the test says") as caught:
+        client.submit_execution({})
+    assert caught.value.code is code
+    assert client.execute({}, timeout=PATIENCE) == 1
+
+
+def test_any_request_can_be_refused(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    handle = client.submit_execution({})
+    fake.reject(ErrorCode.INTERNAL, request="cancel", times=2)
+    for _ in range(2):
+        with pytest.raises(RequestRejected):
+            handle.cancel()
+    handle.cancel()
+
+
+def test_what_is_ignored_is_asked_again(fake: Fake, client: ExecutionClient) -> None:
+    fake.ignore("execute", times=2)
+    fake.plan(Script().complete(1))
+    assert client.submit_execution({}).result(PATIENCE) == 1
+    asked = fake.asked(ExecuteRequest)
+    assert len(asked) == 3
+    assert len({request.execution_id for request in asked}) == 1
+
+
+def test_ignored_for_too_long_it_is_a_timeout(fake: Fake, client: ExecutionClient) -> None:
+    fake.ignore("ping", times=3)
+    with pytest.raises(RequestTimeout):
+        client.ping(timeout=0.5)
+
+
+def test_all_that_was_asked_can_be_read(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    client.submit_execution({"n": 1}, labels={"run": "7"}).cancel()
+    assert [request.type for request in fake.requests] == [
+        "ping",
+        "register_progress",
+        "execute",
+        "cancel",
+    ]
+    (asked,) = fake.asked(ExecuteRequest)
+    assert (asked.task, asked.labels, asked.client_id) == ({"n": 1}, {"run": "7"}, client.client_id)
+
+
+def test_a_request_can_be_awaited(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    handle = client.submit_execution({})
+    thread = threading.Thread(target=handle.cancel)
+    thread.start()
+    assert fake.await_request(CancelRequest).execution_id == handle.execution_id
+    thread.join()
+    with pytest.raises(ScriptMismatch, match=r"2 CancelRequest were awaited .* asked: ping, reg"):
+        fake.await_request(CancelRequest, count=2, timeout=0.01)
+
+
+def test_it_answers_a_ping_as_a_server(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    handle = client.submit_execution({})
+    pong = client.ping()
+    assert pong.ready
+    assert pong.server == type(fake).__name__
+    assert [e.execution_id for e in pong.running_executions] == [handle.execution_id]
+    assert pong.progress_subscribers == (client.client_id,)
+    assert len(fake.asked(PingRequest)) == 2
+
+
+def test_a_shutdown_ends_it(fake: Fake, client: ExecutionClient) -> None:
+    fake.plan(Script().never_end())
+    handle = client.submit_execution({})
+    events = handle.progress()
+    client.shutdown_server(ShutdownMode.NOW)
+    *_, last = events
+    assert last.type == "state"
+    assert last.error is not None
+    assert last.error.kind is ErrorKind.INTERRUPTED
+
+
+def test_what_it_was_not_told_it_refuses_and_complains_of(
+    fake_execution_server: FakeServerFactory, execution_client: ClientFactory, zmq_config: ZMQConfig
+) -> None:
+    servers = FakeServerFactory(zmq_config)
+    for in_memory in (False, True):
+        fake = servers(in_memory=in_memory)
+        with pytest.raises(RequestRejected, match=r"call fake\.plan"):
+            execution_client(fake).submit_execution({"tiles": 7})
+        with pytest.raises(ScriptMismatch, match=r"execute \{'tiles': 7\} and was not told"):
+            fake.check()
+    with pytest.raises(ScriptMismatch, match="was not told"):
+        servers.close()
+
+
+def test_what_was_never_asked_for_is_told() -> None:
+    fake = InMemoryExecutionServer()
+    fake.plan(Script().complete(), Script().complete())
+    with pytest.raises(ScriptMismatch, match="2 planned scripts were never asked for, of 2"), fake:
+        pass
+    fake = InMemoryExecutionServer()
+    fake.ignore("cancel")
+    with pytest.raises(ScriptMismatch, match="1 cancel requests that the fake was to ignore"), fake:
+        pass
+
+
+def test_an_error_of_the_test_is_not_hidden_by_a_complaint() -> None:
+    fake = InMemoryExecutionServer()
+    fake.plan(Script().complete())
+    with pytest.raises(ZeroDivisionError), fake:
+        raise ZeroDivisionError
+
+
+def test_a_script_without_an_end_is_refused_at_once(fake: Fake) -> None:
+    with pytest.raises(ValueError, match=r"does not say how the execution ends: add complete"):
+        fake.plan(Script().progress(1, 2))
+    with pytest.raises(ValueError, match="does not say"):
+        fake.always(Script())
+
+
+def test_a_request_that_there_is_not_cannot_be_refused(fake: Fake) -> None:
+    with pytest.raises(ValueError, match="say one of ping, execute"):
+        fake.ignore("dance")  # type: ignore[arg-type]

@@ -1,0 +1,163 @@
+"""A proxy passes on what comes, both ways and on both channels, but for what it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import zmq
+
+from zmqruntime.messages import ErrorCode, StateEvent
+from zmqruntime.testing import (
+    ClientFactory,
+    FakeExecutionServer,
+    FakeServerFactory,
+    Fault,
+    FaultProxy,
+    Lane,
+    RecordedProgress,
+    RuleNeverFired,
+    Script,
+    UsedAfterTest,
+)
+from zmqruntime.transport import TransportMode, ZMQConfig
+
+PATIENCE = 30.0
+
+MODES = [mode for mode in TransportMode if mode is TransportMode.TCP or zmq.has("ipc")]
+
+
+@pytest.fixture
+def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
+    return dataclasses.replace(zmq_config, retry_interval=0.3)
+
+
+@pytest.fixture(params=MODES)
+def fake(
+    request: pytest.FixtureRequest, fake_execution_server: FakeServerFactory
+) -> FakeExecutionServer:
+    fake = fake_execution_server(transport_mode=request.param)
+    fake.always(Script().progress(1, 2).progress(2, 2).complete("done"))
+    return fake
+
+
+@pytest.fixture
+def proxy(
+    fake: FakeExecutionServer, fault_proxy: Callable[[FakeExecutionServer], FaultProxy]
+) -> FaultProxy:
+    return fault_proxy(fake)
+
+
+def test_it_passes_everything_on_for_several_clients(
+    proxy: FaultProxy, execution_client: ClientFactory
+) -> None:
+    for _ in range(2):
+        recorded = RecordedProgress()
+        client = execution_client(proxy, progress_callback=recorded)
+        handle = client.submit_execution({})
+        assert handle.result(PATIENCE) == "done"
+        events = recorded.until_end(handle.execution_id)
+        assert [event.sequence for event in events] == [1, 2, 3, 4, 5]
+        assert recorded.events == events
+
+
+def test_who_listens_is_known_behind_it(
+    proxy: FaultProxy, execution_client: ClientFactory, fake: FakeExecutionServer
+) -> None:
+    other = execution_client(fake)
+    client = execution_client(proxy, progress_callback=print)
+    assert other.ping().progress_subscribers == (client.client_id,)
+    proxy.cut()
+    deadline = time.monotonic() + PATIENCE
+    while other.ping().progress_subscribers:
+        assert time.monotonic() < deadline
+
+
+def test_cut_nobody_listens_and_restored_the_same_place_is_there(
+    proxy: FaultProxy, execution_client: ClientFactory
+) -> None:
+    client = execution_client(proxy)
+    for _ in range(3):
+        proxy.cut()
+        proxy.cut()
+        proxy.restore()
+        proxy.restore()
+        assert client.ping().ready
+
+
+def test_a_delayed_message_is_overtaken(
+    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+) -> None:
+    client = execution_client(proxy, progress_callback=recorded_progress)
+    proxy.delay(Lane.EVENTS, 0.2, completed=1)
+    handle = client.submit_execution({})
+    events = recorded_progress.until_end(handle.execution_id)
+    assert [event.sequence for event in events] == [1, 2, 4, 5]
+
+
+def test_faults_can_be_awaited(proxy: FaultProxy, execution_client: ClientFactory) -> None:
+    client = execution_client(proxy)
+    rule = proxy.drop(Lane.REPLIES, type="pong")
+    assert not rule.fired
+    thread = threading.Thread(target=client.ping)
+    thread.start()
+    proxy.await_faults(PATIENCE)
+    assert rule.fired
+    thread.join()
+
+
+def test_a_rule_for_what_never_came_is_told(fake: FakeExecutionServer) -> None:
+    with FaultProxy(fake) as proxy:
+        proxy.drop(Lane.REPLIES, type="shutdown_ack")
+        with pytest.raises(RuleNeverFired, match="never fired: 0 such messages came by"):
+            proxy.await_faults(0.01)
+        with pytest.raises(RuleNeverFired, match="and of all replies none"):
+            proxy.check()
+        proxy._plan.rules.clear()
+
+
+def test_a_seed_is_printed_for_whom_it_fails(
+    proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = proxy.misbehave(0.5)
+    assert f"call misbehave(0.5, seed={seed})" in capsys.readouterr().out
+    assert proxy.misbehave(0.5, seed=3, faults=[Fault.DROP], lanes=[Lane.EVENTS]) == 3
+
+
+def test_one_proxy_may_stand_before_another(
+    proxy: FaultProxy,
+    fault_proxy: Callable[[FaultProxy], FaultProxy],
+    execution_client: ClientFactory,
+) -> None:
+    client = execution_client(fault_proxy(proxy), progress_callback=print)
+    handle = client.submit_execution({})
+    *_, last = handle.progress()
+    assert isinstance(last, StateEvent)
+
+
+def test_refusals_pass_as_well(
+    proxy: FaultProxy, fake: FakeExecutionServer, execution_client: ClientFactory
+) -> None:
+    client = execution_client(proxy)
+    fake.reject(ErrorCode.QUEUE_FULL)
+    with pytest.raises(Exception, match="the test wants it so"):
+        client.submit_execution({})
+
+
+def test_it_leaves_no_thread_and_no_socket_file(fake: FakeExecutionServer) -> None:
+    before = set(threading.enumerate())
+    with FaultProxy(fake) as proxy:
+        paths = [proxy.endpoint.data_path, proxy.endpoint.control_path]
+    assert set(threading.enumerate()) == before
+    assert not [path for path in paths if path.exists()]
+
+
+def test_after_its_end_it_says_so(fake: FakeExecutionServer) -> None:
+    with FaultProxy(fake) as proxy:
+        pass
+    for use in (proxy.cut, proxy.restore, lambda: proxy.drop(Lane.EVENTS), proxy.misbehave):
+        with pytest.raises(UsedAfterTest, match="ask for the fixture in each test"):
+            use()

@@ -1,0 +1,139 @@
+"""What a proxy does to which message is decided by rules, or by a seed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from zmqruntime.testing.faults.rules import Delivery, Fault, FaultPlan, Lane, Misbehaviour, Rule
+
+REPLIES, EVENTS = Lane.REPLIES, Lane.EVENTS
+
+
+def message(n: int = 0, **fields: Any) -> list[bytes]:
+    return [b"envelope", b"", json.dumps({"type": "pong", "n": n, **fields}).encode()]
+
+
+def take(plan: FaultPlan, *messages: list[bytes], lane: Lane = REPLIES) -> list[list[int]]:
+    """Return, for each message, which ones are passed on when it comes."""
+    return [
+        [json.loads(delivery.frames[-1])["n"] for delivery in plan.take(lane, m).deliveries]
+        for m in messages
+    ]
+
+
+def plan(*rules: Rule) -> FaultPlan:
+    made = FaultPlan()
+    made.rules += rules
+    return made
+
+
+def test_without_a_rule_all_passes_as_it_came() -> None:
+    assert FaultPlan().take(REPLIES, message()).deliveries == (Delivery(tuple(message())),)
+
+
+@pytest.mark.parametrize(
+    ("fault", "passed"),
+    [
+        (Fault.DROP, [[1], [], [3]]),
+        (Fault.DUPLICATE, [[1], [2, 2], [3]]),
+        (Fault.REORDER, [[1], [], [3, 2]]),
+        (Fault.CUT, [[1], [], [3]]),
+    ],
+)
+def test_the_nth_message_meets_its_fault(fault: Fault, passed: list[list[int]]) -> None:
+    made = plan(Rule(fault, REPLIES, nth=2))
+    assert take(made, message(1), message(2), message(3)) == passed
+
+
+def test_only_messages_of_its_kind_and_lane_count() -> None:
+    made = plan(Rule(Fault.DROP, REPLIES, nth=2, fields={"type": "accepted", "m": 1}))
+    accepted = {"type": "accepted", "m": 1}
+    assert take(made, message(1, **accepted), lane=EVENTS) == [[1]]
+    assert take(
+        made,
+        message(1, **accepted),
+        message(2, type="accepted"),
+        message(3, m=1),
+        message(4, **accepted),
+        message(5, **accepted),
+    ) == [[1], [2], [3], [], [5]]
+
+
+def test_a_rule_is_for_one_message() -> None:
+    made = plan(Rule(Fault.DROP, REPLIES), Rule(Fault.DROP, REPLIES, nth=2))
+    assert take(made, message(1), message(2), message(3)) == [[], [], [3]]
+
+
+def test_a_delay_is_of_that_message_alone() -> None:
+    made = plan(Rule(Fault.DELAY, REPLIES, seconds=1.5))
+    first, second = (made.take(REPLIES, message(n)).deliveries[0] for n in (1, 2))
+    assert (first.after, second.after) == (1.5, 0)
+
+
+def test_spoilt_is_the_body_and_not_the_envelope() -> None:
+    for fault in (Fault.TRUNCATE, Fault.GARBLE):
+        (delivery,) = plan(Rule(fault, REPLIES)).take(REPLIES, message()).deliveries
+        *envelope, body = delivery.frames
+        assert envelope == [b"envelope", b""]
+        with pytest.raises(ValueError, match=r"."):
+            json.loads(body)
+
+
+def test_what_waits_for_the_next_is_lost_with_the_connection() -> None:
+    made = plan(Rule(Fault.REORDER, REPLIES))
+    take(made, message(1))
+    made.forget_held()
+    assert take(made, message(2)) == [[2]]
+
+
+def test_what_is_no_json_has_no_fields_and_passes() -> None:
+    made = plan(Rule(Fault.DROP, REPLIES, fields={"type": "pong"}))
+    for body in (b"", b"\xff", b"[1]"):
+        assert made.take(REPLIES, [body]).deliveries == (Delivery((body,)),)
+
+
+def test_subscriptions_have_kinds_too() -> None:
+    made = plan(Rule(Fault.DROP, Lane.SUBSCRIPTIONS, fields={"type": "subscribe"}))
+    assert made.take(Lane.SUBSCRIPTIONS, [b"\x00lab/"]).deliveries
+    assert not made.take(Lane.SUBSCRIPTIONS, [b"\x01lab/"]).deliveries
+
+
+@pytest.mark.parametrize("nth", [0, -1])
+def test_counting_begins_at_one(nth: int) -> None:
+    with pytest.raises(ValueError, match="counts from 1"):
+        Rule(Fault.DROP, REPLIES, nth)
+
+
+def test_a_rule_that_never_fired_says_what_came_instead() -> None:
+    made = plan(Rule(Fault.DROP, REPLIES, 2, {"type": "accepted"}), Rule(Fault.DROP, REPLIES))
+    take(made, message(1), message(2), message(3, type="accepted"))
+    assert made.unfired() == [
+        "drop (replies, nth=2, type='accepted') never fired: 1 such messages came by, and of all "
+        "replies 2 pong, 1 accepted: take the rule out, or find out why the message did not come"
+    ]
+
+
+def by_chance(seed: int, lane: Lane = REPLIES, others: int = 0) -> list[list[int]]:
+    made = FaultPlan()
+    faults = [Fault.DROP, Fault.DUPLICATE, Fault.REORDER]
+    made.misbehave(Misbehaviour(seed, 0.5, faults, [REPLIES, EVENTS], 0.1))
+    take(made, *[message()] * others, lane=Lane.EVENTS if lane is REPLIES else REPLIES)
+    return take(made, *(message(n) for n in range(100)), lane=lane)
+
+
+def test_the_same_seed_brings_the_same_faults_whatever_the_other_lane_does() -> None:
+    assert by_chance(7) == by_chance(7, others=13)
+    assert by_chance(7) != by_chance(8)
+    assert by_chance(7) != by_chance(7, lane=EVENTS)
+
+
+def test_chance_leaves_the_other_lanes_alone() -> None:
+    made = FaultPlan()
+    made.misbehave(Misbehaviour(1, 1.0, [Fault.DROP], [EVENTS], 0.1))
+    assert take(made, message(1)) == [[1]]
+    assert take(made, message(1), lane=EVENTS) == [[]]
+    made.misbehave(None)
+    assert take(made, message(2), lane=EVENTS) == [[2]]

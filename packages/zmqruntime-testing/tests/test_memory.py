@@ -1,0 +1,159 @@
+"""The fake in memory: no socket, no thread, hardly any time, and a clock to move."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+import zmq
+
+from zmqruntime.execution import ExecutionClient, WaitTimeout
+from zmqruntime.messages import ErrorKind, Event, ExecutionStatus, JsonObject
+from zmqruntime.testing import InMemoryExecutionServer, Script, connect_in_memory
+from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQConfig
+
+
+class StitchClient(ExecutionClient):
+    """A client of an application's own, with what it adds."""
+
+    def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
+        return {"tiles": list(task)}, None
+
+
+def use_it() -> None:
+    events: list[Event] = []
+    with InMemoryExecutionServer() as fake:
+        fake.plan(Script().progress(1, 2).progress(2, 2).complete({"stitched": 2}))
+        client = connect_in_memory(fake, ExecutionClient, progress_callback=events.append)
+        handle = client.submit_execution({"tiles": ["a", "b"]})
+        assert handle.result() == {"stitched": 2}
+        assert len(list(handle.progress())) == len(events) == 5
+        client.disconnect()
+
+
+def test_it_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket, or a thread, was opened")
+
+    monkeypatch.setattr(zmq, "Context", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    use_it()
+
+
+def test_a_whole_test_takes_under_five_milliseconds() -> None:
+    # The fastest of a few: on a busy machine each of them may be held up.
+    def seconds() -> float:
+        started = time.perf_counter()
+        use_it()
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(20)) < 0.005
+
+
+def test_the_client_is_of_the_applications_own_class() -> None:
+    with InMemoryExecutionServer() as fake:
+        fake.always(lambda request: Script().complete(request.task["tiles"]))
+        client = connect_in_memory(fake, StitchClient, client_id="lab")
+        assert isinstance(client, StitchClient)
+        assert client.execute(("a", "b")) == ["a", "b"]
+        assert client.client_id == "lab"
+
+
+def test_a_function_makes_no_client_in_memory() -> None:
+    with InMemoryExecutionServer() as fake, pytest.raises(TypeError, match="class derived from"):
+        connect_in_memory(fake, lambda **options: ExecutionClient(**options))
+
+
+def test_time_passes_when_the_test_says_so() -> None:
+    with InMemoryExecutionServer() as fake:
+        client = connect_in_memory(fake, ExecutionClient)
+        fake.plan(Script().never_end(), Script().never_end(deaf=True))
+        limited = client.submit_execution({}, timeout_seconds=3600)
+        fake.advance(3599)
+        assert not limited.done()
+        fake.advance(2)
+        error = limited.status().error
+        assert error is not None
+        assert error.kind is ErrorKind.TIMEOUT
+        deaf = client.submit_execution({})
+        deaf.cancel()
+        assert not deaf.done()
+        fake.advance(6)
+        assert deaf.status().status is ExecutionStatus.CANCELLED
+
+
+def test_a_wait_is_as_long_as_anywhere() -> None:
+    with InMemoryExecutionServer() as fake:
+        fake.plan(Script().never_end())
+        handle = connect_in_memory(fake, ExecutionClient).submit_execution({})
+        with pytest.raises(WaitTimeout):
+            handle.result(timeout=0.05)
+
+
+def test_a_callback_may_ask_the_server_something() -> None:
+    def cancel(event: Event) -> None:
+        if event.type == "progress":
+            client.cancel_execution(event.execution_id)
+
+    with InMemoryExecutionServer() as fake:
+        fake.plan(Script().progress(1, 2).pause().complete())
+        client = connect_in_memory(fake, ExecutionClient, progress_callback=cancel)
+        assert client.submit_execution({}).status().status is ExecutionStatus.CANCELLED
+
+
+def test_one_client_hears_nothing_of_another() -> None:
+    heard: list[Event] = []
+    with InMemoryExecutionServer() as fake:
+        fake.always(Script().complete())
+        connect_in_memory(fake, ExecutionClient, progress_callback=heard.append)
+        connect_in_memory(fake, ExecutionClient).execute({})
+    assert heard == []
+
+
+def test_a_request_that_is_too_long_is_not_sent() -> None:
+    with InMemoryExecutionServer(ZMQConfig(max_message_bytes=128 * 1024)) as fake:
+        client = connect_in_memory(fake, ExecutionClient)
+        with pytest.raises(MessageTooLarge):
+            client.submit_execution({"x": "x" * 200_000})
+
+
+def test_a_client_that_left_has_to_connect_again() -> None:
+    with InMemoryExecutionServer() as fake:
+        client = connect_in_memory(fake, ExecutionClient, progress_callback=print)
+        assert client.connected
+        assert client.connect() is client.connect()
+        client.disconnect()
+        client.disconnect()
+        assert not client.connected
+        with pytest.raises(NotConnected):
+            client.ping()
+        with client:
+            assert client.ping().progress_subscribers == (client.client_id,)
+
+
+def test_when_it_has_ended_it_is_a_lost_server() -> None:
+    with InMemoryExecutionServer() as fake:
+        client = connect_in_memory(fake, ExecutionClient)
+    with pytest.raises(ServerLost, match="has ended"):
+        client.ping()
+
+
+def test_threads_wait_for_what_others_bring_about() -> None:
+    with InMemoryExecutionServer() as fake:
+        fake.plan(*[Script().pause().complete(n) for n in range(8)])
+        client = connect_in_memory(fake, ExecutionClient)
+        handles = [client.submit_execution({}) for _ in range(8)]
+        results: list[object] = []
+        threads = [threading.Thread(target=lambda h=h: results.append(h.result())) for h in handles]
+        for thread in threads:
+            thread.start()
+        for _ in handles:
+            fake.step()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(map(str, results)) == [str(n) for n in range(8)]

@@ -1,0 +1,115 @@
+"""A script is a value that says how an execution goes, up to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zmqruntime.messages import DecodeError, ErrorKind, ExecuteRequest
+from zmqruntime.testing import Script
+from zmqruntime.testing.fake.player import Player, Playing
+from zmqruntime.testing.fake.script import Pause
+from zmqruntime.testing.fake.tasks import standard_script
+
+
+def told(player: Player) -> list[str]:
+    """Return the kinds of all that the player tells until it rests."""
+    kinds = []
+    while (event := player.advance()) is not None:
+        kinds.append(type(event).__name__)
+    return kinds
+
+
+def playing(script: Script) -> Player:
+    player = Player()
+    player.assign("a", script)
+    return player
+
+
+def test_equal_scripts_are_equal_and_none_changes() -> None:
+    start = Script().progress(1, 2)
+    assert start.complete(1) == Script().progress(1, 2).complete(1)
+    assert start.fail("no") != start.complete(1)
+    assert len(start.steps) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script().complete(),
+        Script().fail("no"),
+        Script().never_end(),
+        Script().worker_dies(),
+        Script().server_dies(),
+    ],
+)
+def test_behind_its_end_nothing_can_happen(script: Script) -> None:
+    assert script.has_end
+    with pytest.raises(ValueError, match="write a script for each execution"):
+        script.progress(1, 2)
+
+
+def test_what_no_task_could_report_or_return_no_script_does() -> None:
+    nothing: Any = object()
+    with pytest.raises(DecodeError, match="result"):
+        Script().complete(nothing)
+    with pytest.raises(TypeError, match="completed must be a number"):
+        Script().progress(nothing)
+
+
+def test_a_script_by_hand_pauses_before_each_step() -> None:
+    steps = Script().progress(1, 2).complete().by_hand().steps
+    assert [isinstance(step, Pause) for step in steps] == [True, False, True, False]
+
+
+def test_it_is_played_to_its_pause_and_on() -> None:
+    player = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
+    assert told(player) == ["ProgressReported"]
+    assert told(player) == []
+    player.resume()
+    assert told(player) == ["ProgressReported", "TaskReturned"]
+    assert player.state is Playing.NOTHING
+
+
+def test_an_interrupt_ends_it_wherever_it_is() -> None:
+    for script in (Script().pause().complete(), Script().never_end()):
+        player = playing(script)
+        assert told(player) == []
+        player.interrupt("another")
+        assert told(player) == []
+        player.interrupt("a")
+        assert told(player) == ["TaskStopped"]
+
+
+def test_a_deaf_one_ends_with_its_worker() -> None:
+    player = playing(Script().never_end(deaf=True))
+    player.interrupt("a")
+    assert told(player) == []
+    assert player.state is Playing.ENDLESS
+    player.kill_worker()
+    assert told(player) == ["WorkerExited"]
+
+
+def test_a_worker_that_dies_tells_nothing_more() -> None:
+    player = playing(Script().progress(1, 2).worker_dies(-11))
+    assert told(player) == ["ProgressReported", "WorkerExited"]
+
+
+@pytest.mark.parametrize(
+    ("task", "script"),
+    [
+        ({"do": "echo", "value": [1]}, Script().complete([1])),
+        ({"do": "fail", "message": "no"}, Script().fail("no")),
+        ({"do": "spin"}, Script().never_end()),
+        ({"do": "count", "events": 0}, Script().complete(0)),
+    ],
+)
+def test_standard_tasks_are_scripts(task: Any, script: Script) -> None:
+    assert standard_script(ExecuteRequest(task=task, client_id="c")) == script
+
+
+def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
+    (step,) = standard_script(ExecuteRequest(task={"do": "dance"}, client_id="c")).steps
+    assert "echo" in str(step)
+    assert ErrorKind.EXCEPTION in str(step)

@@ -1,0 +1,378 @@
+"""Messages are lost, doubled, late and spoilt, and a client gets its answer or is told why.
+
+The server is the real one, with its worker process; a proxy stands before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from applications import Workshop
+from waiting import PATIENCE, eventually
+
+from zmqruntime.execution import (
+    ExecutionClient,
+    ExecutionServer,
+    RequestRejected,
+    WaitPolicy,
+    WaitTimeout,
+)
+from zmqruntime.messages import (
+    ErrorCode,
+    ExecutionStatus,
+    MessageError,
+    StateEvent,
+)
+from zmqruntime.testing import (
+    ClientFactory,
+    Fault,
+    FaultProxy,
+    Lane,
+    RecordedProgress,
+    ServerFactory,
+    isolated_config,
+)
+from zmqruntime.transport import RequestTimeout, ServerLost, TransportMode
+
+Count = Callable[[], int]
+
+RETRY = 0.5
+SHORT = WaitPolicy(poll_interval=0.2)
+"""A lost reply to a held request is missed when the hold is over, and not before."""
+
+
+@pytest.fixture(scope="module", params=list(TransportMode))
+def server(request: pytest.FixtureRequest) -> Iterator[ExecutionServer]:
+    """A server that several tests share; each has to leave it idle."""
+    with isolated_config() as config:
+        hasty = dataclasses.replace(config, retry_interval=RETRY)
+        with ServerFactory(hasty) as servers:
+            yield servers(Workshop, transport_mode=request.param)
+
+
+@pytest.fixture
+def proxy(
+    server: ExecutionServer, fault_proxy: Callable[[ExecutionServer], FaultProxy]
+) -> FaultProxy:
+    return fault_proxy(server)
+
+
+@pytest.fixture
+def client(proxy: FaultProxy, execution_client: ClientFactory) -> ExecutionClient:
+    return execution_client(proxy)
+
+
+@pytest.fixture
+def listener(
+    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+) -> ExecutionClient:
+    return execution_client(proxy, progress_callback=recorded_progress)
+
+
+@pytest.fixture
+def count_runs(server: ExecutionServer, execution_client: ClientFactory) -> Count:
+    """Count the tasks that the worker has run in this test."""
+    client = execution_client(server)
+
+    def calls() -> int:
+        described: Any = client.execute({"do": "describe"}, timeout=PATIENCE)
+        return int(described["calls"])
+
+    before = calls()
+    return lambda: calls() - before - 1  # Looking is a task, too.
+
+
+# -- requests and replies ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "lane", "kind"),
+    [
+        (Fault.DROP, Lane.REQUESTS, "execute"),
+        (Fault.DROP, Lane.REPLIES, "accepted"),
+        (Fault.DUPLICATE, Lane.REQUESTS, "execute"),
+        (Fault.DUPLICATE, Lane.REPLIES, "accepted"),
+        (Fault.REORDER, Lane.REQUESTS, "execute"),
+        (Fault.REORDER, Lane.REPLIES, "accepted"),
+    ],
+)
+def test_however_a_submission_fares_it_runs_once(
+    client: ExecutionClient,
+    proxy: FaultProxy,
+    count_runs: Count,
+    fault: Fault,
+    lane: Lane,
+    kind: str,
+) -> None:
+    getattr(proxy, fault)(lane, type=kind)
+    handle = client.submit_execution({"do": "echo", "value": 1})
+    assert handle.result(PATIENCE) == 1
+    assert count_runs() == 1
+    assert client.ping().queued_count == 0
+
+
+def test_a_late_reply_is_asked_for_again_and_taken_for_no_other(
+    client: ExecutionClient,
+    proxy: FaultProxy,
+    count_runs: Count,
+) -> None:
+    proxy.delay(Lane.REPLIES, 2 * RETRY, type="accepted")
+    started = time.monotonic()
+    handles = [client.submit_execution({"do": "echo", "value": n}) for n in range(3)]
+    assert time.monotonic() - started >= RETRY
+    assert [handle.result(PATIENCE) for handle in handles] == [0, 1, 2]
+    assert count_runs() == 3
+
+
+def test_a_short_delay_is_waited_for(client: ExecutionClient, proxy: FaultProxy) -> None:
+    proxy.delay(Lane.REPLIES, RETRY / 5, type="accepted")
+    assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+
+
+@pytest.mark.parametrize("spoil", ["truncate", "garble"])
+def test_a_spoilt_reply_is_a_clear_error_and_the_next_request_goes_well(
+    client: ExecutionClient, proxy: FaultProxy, spoil: str
+) -> None:
+    getattr(proxy, spoil)(Lane.REPLIES, type="pong")
+    with pytest.raises(MessageError, match="the reply is not JSON"):
+        client.ping()
+    assert client.ping().ready
+
+
+@pytest.mark.parametrize("spoil", ["truncate", "garble"])
+def test_a_spoilt_request_is_refused_and_runs_nothing(
+    client: ExecutionClient, proxy: FaultProxy, count_runs: Count, spoil: str
+) -> None:
+    getattr(proxy, spoil)(Lane.REQUESTS, type="execute")
+    with pytest.raises(RequestRejected, match="not JSON") as caught:
+        client.submit_execution({"do": "echo", "value": 1})
+    assert caught.value.code is ErrorCode.MALFORMED
+    assert count_runs() == 0
+
+
+def test_several_lost_in_a_row_are_borne_until_the_deadline(
+    client: ExecutionClient, proxy: FaultProxy
+) -> None:
+    for nth in (1, 2, 3):
+        proxy.drop(Lane.REQUESTS, nth, type="ping")
+    assert client.ping(timeout=PATIENCE).ready
+    proxy.drop(Lane.REQUESTS, type="ping")
+    with pytest.raises(RequestTimeout, match=r"a ping request .* was not answered"):
+        client.ping(timeout=RETRY / 2)
+
+
+def test_a_wait_goes_on_behind_a_lost_reply(client: ExecutionClient, proxy: FaultProxy) -> None:
+    handle = client.submit_execution({"do": "sleep"})
+    proxy.drop(Lane.REPLIES, type="snapshot")
+    proxy.drop(Lane.REQUESTS, 2, type="status")
+    with pytest.raises(WaitTimeout):
+        handle.wait(4 * RETRY, SHORT)
+    handle.cancel()
+    assert handle.wait(PATIENCE, SHORT).status is ExecutionStatus.CANCELLED
+
+
+@pytest.mark.parametrize("lane", [Lane.REQUESTS, Lane.REPLIES])
+def test_a_cancel_that_is_lost_is_asked_again(
+    client: ExecutionClient, proxy: FaultProxy, lane: Lane
+) -> None:
+    handle = client.submit_execution({"do": "sleep"})
+    proxy.drop(lane, type="cancel" if lane is Lane.REQUESTS else "ok")
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+
+
+def test_many_submitted_at_once_each_run_once(
+    client: ExecutionClient, proxy: FaultProxy, count_runs: Count
+) -> None:
+    for nth in (3, 17):
+        proxy.drop(Lane.REPLIES, nth, type="accepted")
+        proxy.drop(Lane.REQUESTS, nth + 1, type="execute")
+        proxy.duplicate(Lane.REQUESTS, nth + 2, type="execute")
+    handles = client.submit_many({"do": "echo", "value": n} for n in range(20))
+    assert [handle.result(PATIENCE) for handle in handles] == list(range(20))
+    assert count_runs() == 20
+
+
+# -- connections ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lane", "kind"), [(Lane.REQUESTS, "execute"), (Lane.REPLIES, "accepted")])
+def test_cut_in_the_middle_of_a_submission_it_goes_on_when_it_can(
+    client: ExecutionClient, proxy: FaultProxy, count_runs: Count, lane: Lane, kind: str
+) -> None:
+    proxy.cut_at(lane, type=kind, restore_after=0.3)
+    handle = client.submit_execution({"do": "echo", "value": 1})
+    assert handle.result(PATIENCE) == 1
+    assert count_runs() == 1
+
+
+def test_cut_for_longer_than_its_deadline_the_client_says_that_the_server_is_lost(
+    client: ExecutionClient, proxy: FaultProxy
+) -> None:
+    handle = client.submit_execution({"do": "sleep"})
+    proxy.cut()
+    with pytest.raises(ServerLost, match="The server was there before"):
+        client.ping(timeout=0.3)
+    proxy.restore()
+    assert handle.status().status is ExecutionStatus.RUNNING
+    handle.cancel()
+
+
+def test_a_wait_outlives_a_cut(client: ExecutionClient, proxy: FaultProxy) -> None:
+    handle = client.submit_execution({"do": "sleep"})
+    proxy.cut_at(Lane.REQUESTS, type="status", restore_after=0.3)
+    with pytest.raises(WaitTimeout):
+        handle.wait(1.0)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+
+
+def test_a_listener_that_was_cut_off_is_registered_again_and_hears_the_end(
+    listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
+) -> None:
+    handle = listener.submit_execution({"do": "sleep"})
+    recorded_progress.wait_for(lambda events: any(e.type == "progress" for e in events))
+    proxy.cut()
+    proxy.restore()
+    name = listener.client_id
+    eventually(lambda: name in listener.ping().progress_subscribers, "it is registered again")
+    handle.cancel()
+    last = recorded_progress.until_end(handle.execution_id, PATIENCE)[-1]
+    assert isinstance(last, StateEvent)
+    assert last.status is ExecutionStatus.CANCELLED
+
+
+def test_a_handle_whose_end_fell_into_a_cut_ends(
+    listener: ExecutionClient,
+    proxy: FaultProxy,
+    execution_client: ClientFactory,
+    server: ExecutionServer,
+) -> None:
+    handle = listener.submit_execution({"do": "sleep"})
+    events = handle.progress()
+    next(event for event in events if event.type == "progress")
+    proxy.cut()
+    execution_client(server).cancel_execution(handle.execution_id)
+    record = execution_client(server).wait_for_completion(handle.execution_id, timeout=PATIENCE)
+    proxy.restore()
+    *_, last = events
+    assert isinstance(last, StateEvent)
+    assert last.status is record.status is ExecutionStatus.CANCELLED
+
+
+# -- registration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lane", "kind"), [(Lane.REQUESTS, "register_progress"), (Lane.REPLIES, "ok")]
+)
+def test_a_registration_that_is_lost_is_asked_again(
+    proxy: FaultProxy,
+    execution_client: ClientFactory,
+    recorded_progress: RecordedProgress,
+    lane: Lane,
+    kind: str,
+) -> None:
+    proxy.drop(lane, type=kind)
+    client = execution_client(proxy, progress_callback=recorded_progress)
+    handle = client.submit_execution({"do": "echo"})
+    events = recorded_progress.until_end(handle.execution_id, PATIENCE)
+    assert [event.sequence for event in events] == [1, 2, 3]
+
+
+def test_a_registration_waits_for_a_subscription_that_is_late(
+    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+) -> None:
+    proxy.delay(Lane.SUBSCRIPTIONS, RETRY / 2, type="subscribe")
+    client = execution_client(proxy, progress_callback=recorded_progress)
+    handle = client.submit_execution({"do": "echo"})
+    events = recorded_progress.until_end(handle.execution_id, PATIENCE)
+    assert [event.sequence for event in events] == [1, 2, 3]
+
+
+def test_a_subscription_that_never_comes_is_told(
+    proxy: FaultProxy, execution_client: ClientFactory
+) -> None:
+    proxy.drop(Lane.SUBSCRIPTIONS, type="subscribe")
+    with pytest.raises(RequestRejected, match="subscribe first") as caught:
+        execution_client(proxy, progress_callback=print)
+    assert caught.value.code is ErrorCode.NOT_SUBSCRIBED
+
+
+# -- events --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoil", ["drop", "truncate", "garble"])
+def test_an_event_that_is_lost_is_missed_and_the_handle_goes_on(
+    listener: ExecutionClient, proxy: FaultProxy, spoil: str
+) -> None:
+    getattr(proxy, spoil)(Lane.EVENTS, completed=2)
+    handle = listener.submit_execution({"do": "count", "steps": 4})
+    seen = [event.sequence for event in handle.progress()]
+    assert seen == [1, 2, 3, 5, 6, 7]
+    assert missed(listener) == 1
+    assert handle.result(PATIENCE) == 4
+
+
+def test_a_lost_last_event_is_made_up_from_the_record(
+    listener: ExecutionClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.3)
+    proxy.drop(Lane.EVENTS, type="state", status="complete")
+    handle = listener.submit_execution({"do": "count", "steps": 2})
+    *_, last = handle.progress()
+    assert isinstance(last, StateEvent)
+    assert (last.status, last.sequence) == (ExecutionStatus.COMPLETE, 5)
+
+
+def test_an_event_that_comes_twice_is_told_once(
+    listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
+) -> None:
+    for n in (1, 3):
+        proxy.duplicate(Lane.EVENTS, completed=n)
+    handle = listener.submit_execution({"do": "count", "steps": 3})
+    events = recorded_progress.until_end(handle.execution_id, PATIENCE)
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
+    assert missed(listener) == 0
+
+
+def test_events_out_of_order_are_told_in_order_without_the_late_one(
+    listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
+) -> None:
+    proxy.reorder(Lane.EVENTS, completed=2)
+    handle = listener.submit_execution({"do": "count", "steps": 4})
+    events = recorded_progress.until_end(handle.execution_id, PATIENCE)
+    assert [event.sequence for event in events] == [1, 2, 3, 5, 6, 7]
+
+
+# -- by chance -----------------------------------------------------------------------------------
+
+
+def test_under_faults_by_chance_everything_runs_once_and_comes_to_its_end(
+    listener: ExecutionClient,
+    proxy: FaultProxy,
+    count_runs: Count,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.3)
+    proxy.misbehave(0.1, max_delay=RETRY / 5)
+    for n in range(15):
+        handle = listener.submit_execution({"do": "count", "steps": 3}, labels={"n": str(n)})
+        *_, last = handle.progress()
+        assert isinstance(last, StateEvent)
+        record = handle.wait(PATIENCE, SHORT)
+        assert (record.status, record.result) == (ExecutionStatus.COMPLETE, 3)
+        assert record.labels == {"n": str(n)}
+    proxy.misbehave(0.0)
+    assert count_runs() == 15
+
+
+def missed(client: ExecutionClient) -> int:
+    """Return how many events a client knows it has lost."""
+    subscriber = client._progress
+    assert subscriber is not None
+    return subscriber.missed
