@@ -1,0 +1,131 @@
+"""The pytest plug-in of one run: it turns failed checks into findings."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from zmqruntime.testing.conformance.journal import Journal, Violation
+from zmqruntime.testing.conformance.peer import Peer
+from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.verdict import Finding, Verdict
+from zmqruntime.testing.conformance.wire import ServerGone
+
+__all__ = ["ConformancePlugin", "numbers_of"]
+
+# What judges all that was said comes behind the rest, and what ends the server at last.
+_ORDER = {"check_everything": 1, "check_shutdown": 2}
+
+
+class ConformancePlugin:
+    """Gives the checks their peers and collects what they find."""
+
+    key = pytest.StashKey["ConformancePlugin"]()
+    """Where the fixtures find it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.journal = Journal()
+        self.collected: dict[str, list[str]] = {}
+        self.findings: list[Finding] = []
+        self.passed: set[str] = set()
+        self.skipped: set[str] = set()
+        self.trouble = ""
+        self._run = uuid.uuid4().hex[:8]
+        self._names = itertools.count(1)
+        self._begun = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """What has been found so far."""
+        return Verdict(
+            findings=tuple(self.findings),
+            passed=frozenset(self.passed),
+            skipped=frozenset(self.skipped - self.passed),
+            trouble=self.trouble,
+        )
+
+    def connect(self) -> Peer:
+        """Return a connected peer with a name that nobody else has."""
+        settings = self.settings
+        name = f"conformance-{self._run}-{next(self._names)}"
+        return Peer(settings.target, self.journal, settings.patience, name, settings.slots)
+
+    # -- hooks ----------------------------------------------------------------------------------
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Know the mark, and be known."""
+        config.stash[self.key] = self
+        config.addinivalue_line("markers", "checks(*numbers): the sentences that a check judges")
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Let ``-k`` know the numbers; note who checks what."""
+        for item in items:
+            numbers = numbers_of(item)
+            item.extra_keyword_matches.update(numbers)
+            for number in numbers:
+                self.collected.setdefault(number, []).append(item.nodeid)
+        items.sort(key=lambda item: _ORDER.get(item.path.stem, 0))
+
+    def pytest_runtest_setup(self) -> None:
+        """Note where in the journal the check begins."""
+        self._begun = len(self.journal.entries)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Turn a failure into a finding."""
+        report = yield
+        if report.skipped:
+            self.skipped.update(numbers_of(item))
+        elif report.failed and call.excinfo is not None:
+            self._note(item, call.excinfo)
+        elif report.when == "call":
+            self.passed.update(numbers_of(item))
+        return report
+
+    def _note(self, item: pytest.Item, failure: pytest.ExceptionInfo[BaseException]) -> None:
+        error = failure.value
+        if isinstance(error, ServerGone) and not self.journal.exchanges:
+            self.trouble = f"{error}: start the server, or correct the address"
+        elif isinstance(error, ServerGone):
+            self.trouble = f"the server is gone: {error}"
+        if self.trouble:
+            item.session.shouldstop = self.trouble
+            return
+        number = error.number if isinstance(error, Violation) else None
+        shown = error.shown if isinstance(error, Violation) else None
+        self.findings.append(
+            Finding(
+                numbers=(number,) if number else numbers_of(item),
+                check=item.nodeid,
+                what=_explain(error),
+                shown=tuple(self.journal.last_lines(self._begun) if shown is None else shown),
+            )
+        )
+
+
+def numbers_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return the sentences that a check judges."""
+    return tuple(number for mark in item.iter_markers("checks") for number in mark.args)
+
+
+def _explain(error: BaseException) -> str:
+    """Say what went wrong: in the words of the check, or with its line."""
+    if isinstance(error, Violation):
+        return str(error)
+    steps = [
+        step
+        for step in traceback.extract_tb(error.__traceback__)
+        if "checks" in Path(step.filename).parts
+    ]
+    told = str(error).splitlines()
+    name = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+    line = f"{steps[-1].line}\n" if steps and steps[-1].line else ""
+    return f"{line}{name}{told[0] if told else ''}"
