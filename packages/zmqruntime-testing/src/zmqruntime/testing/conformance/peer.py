@@ -54,10 +54,15 @@ class Peer(Wire):
     def close(self) -> None:
         """Cancel what would run forever, and close the sockets."""
         with contextlib.suppress(Violation):
-            for execution_id in self._spinning:
-                self.ask("cancel", execution_id=execution_id)
-                self.finish(execution_id)
+            self.settle()
         super().close()
+
+    def settle(self) -> None:
+        """Cancel what would run forever, and see it end."""
+        while self._spinning:
+            execution_id = self._spinning.pop()
+            self.ask("cancel", execution_id=execution_id)
+            self.finish(execution_id)
 
     def forget(self) -> None:
         """Leave what runs to the server, which is about to end."""

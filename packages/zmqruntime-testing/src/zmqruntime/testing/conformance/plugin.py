@@ -62,6 +62,9 @@ class ConformancePlugin:
         """Know the mark, and be known."""
         config.stash[self.key] = self
         config.addinivalue_line("markers", "checks(*numbers): the sentences that a check judges")
+        config.addinivalue_line(
+            "markers", "ends(*modes): it may shut the server down, in one of these"
+        )
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Let ``-k`` know the numbers; note who checks what."""
@@ -72,9 +75,13 @@ class ConformancePlugin:
                 self.collected.setdefault(number, []).append(item.nodeid)
         items.sort(key=lambda item: _ORDER.get(item.path.stem, 0))
 
-    def pytest_runtest_setup(self) -> None:
-        """Note where in the journal the check begins."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Note where in the journal the check begins; skip it if it would end the server."""
         self._begun = len(self.journal.entries)
+        ending = self.settings.ending
+        if any(ending not in mark.args for mark in item.iter_markers("ends")):
+            pytest.skip("this would end the server")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -80,20 +80,19 @@ def stopped(make_lasting_peer: MakePeer) -> Story:
 def busy(make_lasting_peer: MakePeer) -> Busy:
     """The server with work; it is idle again afterwards."""
     peer = make_lasting_peer()
-    spinning = peer.occupy()
-    queued = [peer.submit("echo", value=n, fields={"labels": LABELS}) for n in (1, 2)]
-    told = Busy(
-        running=spinning[0],
-        queued=queued,
-        pong=peer.granted("pong", "ping"),
-        snapshot=peer.granted("snapshot", "status"),
-        running_record=peer.record(spinning[0]),
-        queued_record=peer.record(queued[0]),
-    )
-    for execution_id in [*queued, *spinning]:
-        peer.granted("ok", "cancel", execution_id=execution_id)
-        peer.finish(execution_id)
-    return told
+    try:
+        running, *_ = peer.occupy()
+        queued = [peer.submit("echo", value=n, fields={"labels": LABELS}) for n in (1, 2)]
+        return Busy(
+            running=running,
+            queued=queued,
+            pong=peer.granted("pong", "ping"),
+            snapshot=peer.granted("snapshot", "status"),
+            running_record=peer.record(running),
+            queued_record=peer.record(queued[0]),
+        )
+    finally:
+        peer.settle()
 
 
 @pytest.fixture(scope="session")
@@ -112,5 +111,8 @@ def everything(
     peer.ask("status", execution_id="nobody")
     peer.ask_frames(b"", b"nonsense")
     peer.ask("unregister_progress", client_id=peer.name)
+    for story in (counted, failed, stopped):
+        peer.record(story.execution_id)
+        peer.record(story.execution_id)
     peer.ask("ping")  # What comes twice has come when this is answered.
     return journal

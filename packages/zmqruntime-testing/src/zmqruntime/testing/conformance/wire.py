@@ -49,7 +49,8 @@ class Wire:
         self.journal = journal
         self.patience = patience
         self.name = name
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: list[zmq.Socket[bytes]] = []
         self.control = self.open(zmq.DEALER)
         self._open: list[Exchange] = []
         self._sent_at: dict[Exchange, float] = {}
@@ -78,7 +79,8 @@ class Wire:
 
     def open(self, kind: int) -> zmq.Socket[bytes]:
         """Return a further socket, which is closed with this one."""
-        sock = self.context.socket(kind)
+        sock = self._context.socket(kind)
+        self._sockets.append(sock)
         sock.linger = 0
         sock.sndhwm = sock.rcvhwm = 0
         return sock
@@ -86,7 +88,9 @@ class Wire:
     def close(self) -> None:
         """Close every socket; what was not sent is not."""
         self.control.disable_monitor()
-        self.context.destroy(linger=0)
+        for sock in self._sockets:
+            sock.close()
+        self._context.destroy(linger=0)  # The monitor's own socket, too.
 
     # -- control ------------------------------------------------------------------------------
 

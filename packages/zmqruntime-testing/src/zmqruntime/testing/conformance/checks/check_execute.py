@@ -113,6 +113,15 @@ def check_the_queue_position_counts_those_before_it(peer: Peer) -> None:
     assert execute(peer, fields[2])["queue_position"] == 2
 
 
+@checks("C-052")
+def check_the_first_in_the_queue_is_the_next_to_start(peer: Peer) -> None:
+    (spinning, *_) = peer.occupy()
+    queued = [peer.submit("echo", value=n) for n in range(3)]
+    peer.granted("ok", "cancel", execution_id=spinning)
+    started = [peer.finish(execution_id)["started_at"] for execution_id in queued]
+    assert started == sorted(started), "they did not start in the order of their places"
+
+
 @checks("C-053", "C-054")
 def check_the_same_again_is_a_duplicate(peer: Peer) -> None:
     fields = request_of(peer)

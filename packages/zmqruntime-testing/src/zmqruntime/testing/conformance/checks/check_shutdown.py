@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from zmqruntime.messages import ShutdownMode
-from zmqruntime.testing.conformance.fixtures import MakePeer
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.settings import Settings
 
 checks = pytest.mark.checks
+ends = pytest.mark.ends
 
 
 @checks("C-084")
+@ends(*ShutdownMode)
 def check_there_are_two_modes(peer: Peer) -> None:
-    peer.refused("invalid_request", "shutdown", mode="later")
+    for mode in ("later", None):
+        peer.refused("invalid_request", "shutdown", mode=mode)
 
 
 @checks("C-083", "C-084", "C-085", "C-090", "C-091", "C-104")
-def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer, settings: Settings) -> None:
-    if settings.ending is not ShutdownMode.DRAIN:
-        pytest.skip("not to be ended by a drain")
+@ends(ShutdownMode.DRAIN)
+def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
     (spinning, *others) = peer.occupy()
     queued = peer.submit("echo", value="drained")
     assert peer.granted("shutdown_ack", "shutdown")["mode"] == "drain"
@@ -39,9 +39,8 @@ def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer, settings:
 
 
 @checks("C-083", "C-084", "C-086", "C-087", "C-088", "C-089", "C-091", "C-104")
-def check_now_ends_everything(peer: Peer, make_peer: MakePeer, settings: Settings) -> None:
-    if settings.ending is not ShutdownMode.NOW:
-        pytest.skip("not to be ended at once")
+@ends(ShutdownMode.NOW)
+def check_now_ends_everything(peer: Peer) -> None:
     (spinning, *_) = peer.occupy()
     queued = peer.submit("echo", value="never")
     assert peer.granted("shutdown_ack", "shutdown", mode="drain")["mode"] == "drain"
