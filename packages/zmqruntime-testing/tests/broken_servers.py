@@ -174,13 +174,6 @@ def change_of_mind(reply: Object, tap: Tap) -> Iterable[Object]:
     return [reply]
 
 
-def swap_ids(reply: Object, tap: Tap) -> Iterable[Object]:
-    """Answer everybody under the request id of the one before."""
-    last = tap.memory.get("last", "first")
-    tap.memory["last"] = reply["request_id"]
-    return [reply | {"request_id": last}]
-
-
 def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
     """Lose that a result was a fraction."""
     record = reply.get("execution")
@@ -277,7 +270,8 @@ def percent_as_a_share(topic: str, event: Object, _: Tap) -> Told:
 
 def with_a_word_to_everybody(topic: str, event: Object, tap: Tap) -> Told:
     if event.get("finished_at"):
-        for caller in tap.callers:
+        callers, tap.callers = {caller.envelope: caller for caller in tap.callers}, []
+        for caller in callers.values():
             tap.send(caller, b'{"type":"ok","status":"ok","protocol":1,"request_id":null}')
     return [(topic, event)]
 
@@ -315,7 +309,7 @@ FAULTS = [
     Fault("every reply twice", "C-012", reply=lambda reply, _: [reply, reply]),
     Fault("replies that nobody asked for", "C-013", event=with_a_word_to_everybody),
     Fault("a reply without request_id", "C-022", reply=without("request_id")),
-    Fault("a reply under another's request_id", "C-019", reply=swap_ids),
+    Fault("another request_id", "C-019", reply=changed(lambda _: {"request_id": "mine"})),
     Fault("a reply without protocol", "C-022", reply=without("protocol")),
     Fault(
         "accepted is ok",

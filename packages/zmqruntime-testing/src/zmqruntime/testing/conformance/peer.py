@@ -31,7 +31,7 @@ _ANSWERED_BY = {
 
 
 class Peer(Wire):
-    """Asks, listens, and takes its work away with it; its name is its ``client_id``.
+    """Asks, listens, and takes its work away when it leaves; its name is its ``client_id``.
 
     Args:
         target: where the server is.
@@ -45,28 +45,29 @@ class Peer(Wire):
         self, target: Target, journal: Journal, patience: float, name: str, slots: int = 1
     ) -> None:
         self._numbers = itertools.count(1)
-        self._spinning: list[str] = []
+        self._unfinished: set[str] = set()
         self._kept: dict[object, deque[Event]] = defaultdict(deque)
         self._registered = False
         self._slots = slots
         super().__init__(target, journal, patience, name)
 
     def close(self) -> None:
-        """Cancel what would run forever, and close the sockets."""
+        """Leave no work behind, and close the sockets."""
         with contextlib.suppress(Violation):
             self.settle()
         super().close()
 
     def settle(self) -> None:
-        """Cancel what would run forever, and see it end."""
-        while self._spinning:
-            execution_id = self._spinning.pop()
+        """Cancel what has not ended, and see it end."""
+        unfinished, self._unfinished = self._unfinished, set()
+        for execution_id in unfinished:
             self.ask("cancel", execution_id=execution_id)
+        for execution_id in unfinished:
             self.finish(execution_id)
 
     def forget(self) -> None:
         """Leave what runs to the server, which is about to end."""
-        self._spinning.clear()
+        self._unfinished.clear()
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -97,6 +98,8 @@ class Peer(Wire):
         if reply["type"] != reply_type:
             what = f"the reply is not of type {reply_type!r}"
             raise Violation(what, _ANSWERED_BY[type], exchange.lines())
+        if type == "execute":
+            self._unfinished.add(reply["execution_id"])
         return reply
 
     def refused(self, code: str, type: str, **fields: Any) -> Message:
@@ -121,8 +124,6 @@ class Peer(Wire):
         execution_id = self.granted("accepted", "execute", **request)["execution_id"]
         if not isinstance(execution_id, str):
             raise Violation(f"execution_id is {execution_id!r}", "C-051")
-        if do == "spin":
-            self._spinning.append(execution_id)
         return execution_id
 
     def occupy(self) -> list[str]:
@@ -153,6 +154,7 @@ class Peer(Wire):
             exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
             record: Message = self.await_reply(exchange, hold + self.patience)["execution"]
             if record["status"] in TERMINAL:
+                self._unfinished.discard(execution_id)
                 return record
         raise Violation(f"execution {execution_id} has not ended within {self.patience:g} s")
 
