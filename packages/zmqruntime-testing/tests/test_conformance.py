@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from broken_servers import FAULTS, BrokenServer
 from instant_server import InstantServer
 
-from zmqruntime.testing.conformance import Target, TargetError, run
+from zmqruntime.testing import TaskEnvironment, conformance
+from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
 from zmqruntime.testing.conformance.running import collect_checks
 from zmqruntime.testing.conformance.sentences import (
@@ -103,7 +105,7 @@ def test_a_sound_server_exits_with_0(
     with InstantServer(config=zmq_config) as server:
         code = main([*addresses(server), "-k", "cancel"])
     assert code == 0
-    assert "0 are broken" in capsys.readouterr().out
+    assert "0 broken" in capsys.readouterr().out
 
 
 def test_a_failure_names_the_number_quotes_the_sentence_and_shows_what_was_said(
@@ -191,3 +193,46 @@ def test_a_run_leaves_the_server_idle(zmq_config: ZMQConfig) -> None:
         run(target, keyword="check_cancel or check_status or C-126")
         again = run(target, keyword="check_the_counts_are_of_what_is_kept")
     assert again.ok, again
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_these_and_are_documented() -> None:
+    assert conformance.__all__ == [
+        "Finding",
+        "StandardServer",
+        "StandardTasks",
+        "Target",
+        "TargetError",
+        "Verdict",
+        "run",
+    ]
+    for name in conformance.__all__:
+        value = getattr(conformance, name)
+        assert value.__name__ == name
+        assert len(inspect.getdoc(value) or "") > 20
+        assert name in dir(conformance)
+    with pytest.raises(AttributeError, match="has no attribute 'Other'"):
+        conformance.Other  # noqa: B018
+
+
+def test_a_worker_with_the_standard_tasks_loads_no_pytest() -> None:
+    code = "import sys, zmqruntime.testing.conformance.server; print('pytest' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_the_standard_tasks_do_what_the_page_says(
+    task_environment: type[TaskEnvironment],
+) -> None:
+    environment = task_environment(StandardServer())
+    assert environment.run({"do": "echo", "value": [1, None]}) == [1, None]
+    assert environment.run({"do": "count", "events": 2}) == 2
+    assert [(event.completed, event.total) for event in environment.progress] == [(1, 2), (2, 2)]
+    with pytest.raises(RuntimeError, match="as it was told"):
+        environment.run({"do": "fail", "message": "as it was told"})
+    with pytest.raises(ValueError, match="no standard task"):
+        environment.run({"do": "dance"})

@@ -59,6 +59,7 @@ def render_verdict(verdict: Verdict) -> str:
     for (_, what), findings in alike.items():
         first, *others = findings
         lines = [f"{number}  {sentences[number]}" for number in first.numbers]
+        lines = lines or ["-----  could not be checked"]
         lines += [f"       {line}" for line in what.splitlines()]
         lines += [f"       {line}" for line in first.shown]
         more = f", and {len(others)} more" if others else ""
@@ -68,7 +69,7 @@ def render_verdict(verdict: Verdict) -> str:
         blocks.append(f"error: {verdict.trouble}")
     skipped = f", {len(verdict.skipped)} did not apply" if verdict.skipped else ""
     blocks.append(
-        f"{len(verdict.passed - verdict.broken)} sentences hold, {len(verdict.broken)} are broken"
+        f"{len(verdict.passed - verdict.broken)} sentences hold, {len(verdict.broken)} broken"
         f"{skipped}; {len(NOT_CHECKABLE)} cannot be checked from outside"
     )
     return "\n" + "\n\n".join(blocks)

@@ -42,7 +42,7 @@ class Message(dict[str, Any]):
     """A JSON object that came from the server."""
 
     def __missing__(self, key: str) -> NoReturn:
-        raise Violation(f"the field {key!r} is missing in {shorten(json.dumps(self))}")
+        raise Violation(f"the field {key!r} is missing")
 
 
 def decode_strictly(frame: bytes) -> Any:

@@ -156,7 +156,7 @@ class Peer(Wire):
             if record["status"] in TERMINAL:
                 self._unfinished.discard(execution_id)
                 return record
-        raise Violation(f"execution {execution_id} has not ended within {self.patience:g} s")
+        raise Violation(f"the execution has not ended within {self.patience:g} s")
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Peer(Wire):
             if event.body.get("type") == "state" and event.body.get("status") in statuses:
                 return events
         if not events:
-            raise Violation(f"no event of {execution_id} came within {self.patience:g} s", "C-156")
+            raise Violation(f"no event came within {self.patience:g} s", "C-156")
         shown = [line for event in events[-3:] for line in event.lines()]
         what = f"no `state` event with status {' or '.join(statuses)} came"
         raise Violation(f"{what} within {self.patience:g} s", number, shown)

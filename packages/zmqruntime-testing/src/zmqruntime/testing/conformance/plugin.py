@@ -92,13 +92,12 @@ class ConformancePlugin:
         if report.skipped:
             self.skipped.update(numbers_of(item))
         elif report.failed and call.excinfo is not None:
-            self._note(item, call.excinfo)
+            self._note(item, call.when, call.excinfo.value)
         elif report.when == "call":
             self.passed.update(numbers_of(item))
         return report
 
-    def _note(self, item: pytest.Item, failure: pytest.ExceptionInfo[BaseException]) -> None:
-        error = failure.value
+    def _note(self, item: pytest.Item, when: str, error: BaseException) -> None:
         if isinstance(error, ServerGone) and not self.journal.exchanges:
             self.trouble = f"{error}: start the server, or correct the address"
         elif isinstance(error, ServerGone):
@@ -106,16 +105,15 @@ class ConformancePlugin:
         if self.trouble:
             item.session.shouldstop = self.trouble
             return
-        number = error.number if isinstance(error, Violation) else None
-        shown = error.shown if isinstance(error, Violation) else None
-        self.findings.append(
-            Finding(
-                numbers=(number,) if number else numbers_of(item),
-                check=item.nodeid,
-                what=_explain(error),
-                shown=tuple(self.journal.last_lines(self._begun) if shown is None else shown),
-            )
-        )
+        # What a check stands on may fail for a reason that has nothing to do with its sentence.
+        numbers = numbers_of(item) if when == "call" else ()
+        shown = None
+        if isinstance(error, Violation):
+            numbers = (error.number,) if error.number else numbers
+            shown = error.shown
+        if shown is None:
+            shown = self.journal.last_lines(self._begun)
+        self.findings.append(Finding(numbers, item.nodeid, _explain(error), tuple(shown)))
 
 
 def numbers_of(item: pytest.Item) -> tuple[str, ...]:

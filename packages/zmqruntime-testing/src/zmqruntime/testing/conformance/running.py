@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -60,7 +61,10 @@ def run(
 def collect_checks() -> dict[str, list[str]]:
     """Return the names of the checks by the numbers that they judge."""
     plugin = ConformancePlugin(Settings(Target("", "")))
-    _pytest(plugin, "--collect-only", "--quiet", "--quiet", "--no-summary")
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        code = _pytest(plugin, "--collect-only")
+    if code != pytest.ExitCode.OK:
+        raise RuntimeError(f"the checks cannot be collected:\n{told.getvalue()}")
     return plugin.collected
 
 

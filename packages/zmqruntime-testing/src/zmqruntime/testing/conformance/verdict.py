@@ -9,9 +9,11 @@ __all__ = ["Finding", "Verdict"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken sentence, or several when a check cannot tell which."""
+    """Something that is wrong with a server."""
 
     numbers: tuple[str, ...]
+    """The broken sentence; several when a check cannot tell which; none when what a check stands
+    on failed, so that it could not be made."""
     check: str
     """The check that found it, as pytest names it."""
     what: str

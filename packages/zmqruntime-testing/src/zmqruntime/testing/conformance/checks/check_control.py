@@ -158,7 +158,8 @@ def check_no_reply_comes_unasked(peer: Peer, make_peer: MakePeer) -> None:
     bystander = make_peer()
     bystander.register()
     peer.finish(peer.submit("echo", value=1))
-    bystander.ask("ping")
+    for _ in range(2):
+        assert bystander.ask("ping").get("type") == "pong", "a reply came unasked"
     assert not bystander.journal.surplus_of(bystander.name), "a reply came unasked"
 
 
