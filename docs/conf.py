@@ -20,7 +20,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "zmqruntime"
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+# The numbers in the protocol are targets in the middle of a line: attrs_inline.
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -45,7 +46,10 @@ nitpick_ignore_regex += [
     for name in ("EventStream", "Execution", "Model", "Timer", "_Task")
 ]
 
-PACKAGES = [f"zmqruntime.{name}" for name in ("messages", "transport", "execution", "testing")]
+PACKAGES = [
+    f"zmqruntime.{name}"
+    for name in ("messages", "transport", "execution", "testing", "testing.conformance")
+]
 
 
 def at_its_public_name(

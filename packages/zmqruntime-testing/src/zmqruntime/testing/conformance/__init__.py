@@ -1,0 +1,45 @@
+"""Checks, from outside, whether a server in any language keeps the wire protocol.
+
+`run` points the checks at a server, as the command ``zmqruntime-conformance`` does;
+`StandardServer` is a Python server with the tasks that they need.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zmqruntime.testing.conformance.running import run
+    from zmqruntime.testing.conformance.server import StandardServer, StandardTasks
+    from zmqruntime.testing.conformance.target import Target, TargetError
+    from zmqruntime.testing.conformance.verdict import Finding, Verdict
+
+__all__ = [
+    "Finding",
+    "StandardServer",
+    "StandardTasks",
+    "Target",
+    "TargetError",
+    "Verdict",
+    "run",
+]
+
+# Loaded when asked for: a worker process that imports the standard tasks needs no pytest.
+_HOMES = {
+    "Finding": "verdict",
+    "StandardServer": "server",
+    "StandardTasks": "server",
+    "Target": "target",
+    "TargetError": "target",
+    "Verdict": "verdict",
+    "run": "running",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,294 @@
+"""Submitting, once and twice."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from zmqruntime.testing.conformance.fixtures import MakePeer
+from zmqruntime.testing.conformance.journal import Message
+from zmqruntime.testing.conformance.peer import Peer
+from zmqruntime.testing.conformance.stories import LABELS, REASON, Busy, Story
+
+checks = pytest.mark.checks
+
+NEST_DEPTH = 190
+
+
+def request_of(peer: Peer, **changes: Any) -> dict[str, Any]:
+    """Return the fields of an `execute`, with a new id."""
+    fields = {
+        "client_id": peer.name,
+        "execution_id": uuid.uuid4().hex,
+        "task": {"do": "echo", "value": {"a": 1, "b": [2]}},
+        "config": {"c": 3, "d": None},
+        "labels": {"e": "f", "g": "h"},
+        "timeout_seconds": 60,
+    }
+    return fields | changes
+
+
+def execute(peer: Peer, fields: dict[str, Any]) -> Message:
+    """Return the `accepted`."""
+    return peer.granted("accepted", "execute", **fields)
+
+
+@checks("C-044")
+def check_execute_is_answered_by_accepted(peer: Peer) -> None:
+    execute(peer, request_of(peer))
+
+
+@checks("C-045")
+@pytest.mark.parametrize("task", [None, [], "echo", 1], ids=repr)
+def check_a_task_is_an_object(peer: Peer, task: Any) -> None:
+    peer.refused("invalid_request", "execute", client_id=peer.name, task=task)
+
+
+@checks("C-045")
+def check_a_task_is_required(peer: Peer) -> None:
+    peer.refused("invalid_request", "execute", client_id=peer.name)
+
+
+@checks("C-046")
+def check_a_client_id_is_required(peer: Peer) -> None:
+    peer.refused("invalid_request", "execute", task={"do": "echo", "value": 1})
+
+
+@checks("C-047")
+@pytest.mark.parametrize("config", [[], "fast", 1], ids=repr)
+def check_a_config_is_an_object_or_null(peer: Peer, config: Any) -> None:
+    peer.refused("invalid_request", "execute", **request_of(peer, config=config))
+
+
+@checks("C-048", "C-051")
+def check_the_clients_own_id_is_taken(peer: Peer) -> None:
+    fields = request_of(peer)
+    assert execute(peer, fields)["execution_id"] == fields["execution_id"]
+
+
+@checks("C-048")
+def check_the_server_makes_ids_that_differ(peer: Peer) -> None:
+    made = [execute(peer, request_of(peer, execution_id=None))["execution_id"] for _ in range(3)]
+    assert len(set(made)) == 3
+    for execution_id in made:
+        peer.finish(execution_id)
+
+
+@checks("C-049", "C-112")
+def check_labels_are_kept_and_shown(counted: Story, failed: Story, busy: Busy) -> None:
+    assert counted.record["labels"] == busy.queued_record["labels"] == LABELS
+    assert [entry["labels"] for entry in busy.pong["queued_executions"]] == [LABELS] * 2
+    assert failed.record["labels"] == {}
+
+
+@checks("C-049")
+@pytest.mark.parametrize("labels", [[], {"a": 1}, {"a": None}, "a"], ids=repr)
+def check_labels_are_strings_by_strings(peer: Peer, labels: Any) -> None:
+    peer.refused("invalid_request", "execute", **request_of(peer, labels=labels))
+
+
+@checks("C-049")
+@pytest.mark.parametrize(
+    "labels",
+    [{f"{n}": "" for n in range(33)}, {"n" * 65: ""}, {"a": "v" * 1001}],
+    ids=["33 labels", "a name of 65 characters", "a value of 1001 characters"],
+)
+def check_labels_are_few_and_short(peer: Peer, labels: dict[str, str]) -> None:
+    peer.refused("invalid_request", "execute", **request_of(peer, labels=labels))
+
+
+@checks("C-049")
+def check_labels_may_be_as_many_and_as_long_as_that(peer: Peer) -> None:
+    labels = {f"{n:n>64}": "v" * 1000 for n in range(32)}
+    fields = request_of(peer, labels=labels)
+    execute(peer, fields)
+    assert peer.finish(fields["execution_id"])["labels"] == labels
+
+
+@checks("C-163")
+@pytest.mark.parametrize("seconds", [-1, 61, "1", None], ids=repr)
+def check_a_hold_of_an_execute_is_in_its_range(peer: Peer, seconds: Any) -> None:
+    peer.refused("invalid_request", "execute", **request_of(peer, wait_seconds=seconds))
+
+
+@checks("C-164", "C-165")
+def check_a_held_execute_is_answered_with_the_result(peer: Peer) -> None:
+    fields = request_of(peer, wait_seconds=60)
+    for duplicate in (False, True):
+        reply = peer.await_reply(peer.start("execute", **fields))
+        assert (reply["type"], reply["duplicate"]) == ("accepted", duplicate)
+        record = reply["execution"]
+        assert record["execution_id"] == reply["execution_id"] == fields["execution_id"]
+        assert (record["status"], record["result"]) == ("complete", fields["task"]["value"])
+
+
+@checks("C-163", "C-165")
+def check_a_held_execute_is_answered_when_the_time_is_up(peer: Peer) -> None:
+    peer.occupy()
+    held = peer.start("execute", **request_of(peer, wait_seconds=0.5))
+    assert peer.await_reply(held)["execution"]["status"] == "queued"
+    assert held.seconds >= 0.45, f"the reply came after {held.seconds:.2f} s"
+
+
+@checks("C-164")
+def check_an_execute_that_is_not_held_has_no_record(peer: Peer) -> None:
+    assert execute(peer, request_of(peer)).get("execution") is None
+
+
+@checks("C-050")
+@pytest.mark.parametrize("seconds", [0, -1, "1", True], ids=repr)
+def check_a_time_limit_is_above_zero(peer: Peer, seconds: Any) -> None:
+    peer.refused("invalid_request", "execute", **request_of(peer, timeout_seconds=seconds))
+
+
+@checks("C-050")
+def check_a_task_that_runs_too_long_fails(peer: Peer) -> None:
+    record = peer.finish(peer.submit("spin", fields={"timeout_seconds": 0.2}))
+    assert record["status"] == "failed"
+    assert record["error"]["kind"] == "timeout"
+
+
+@checks("C-052")
+def check_the_queue_position_counts_those_before_it(peer: Peer) -> None:
+    peer.occupy()
+    fields = [request_of(peer) for _ in range(3)]
+    assert [execute(peer, each)["queue_position"] for each in fields] == [1, 2, 3]
+    assert execute(peer, fields[1])["queue_position"] == 2
+    peer.granted("ok", "cancel", execution_id=fields[1]["execution_id"])
+    assert execute(peer, fields[1])["queue_position"] is None
+    assert execute(peer, fields[2])["queue_position"] == 2
+
+
+@checks("C-052")
+def check_the_first_in_the_queue_is_the_next_to_start(peer: Peer) -> None:
+    (spinning, *_) = peer.occupy()
+    queued = [peer.submit("echo", value=n) for n in range(3)]
+    peer.granted("ok", "cancel", execution_id=spinning)
+    started = [peer.finish(execution_id)["started_at"] for execution_id in queued]
+    assert started == sorted(started), "they did not start in the order of their places"
+
+
+@checks("C-053", "C-054")
+def check_the_same_again_is_a_duplicate(peer: Peer) -> None:
+    fields = request_of(peer)
+    assert execute(peer, fields)["duplicate"] is False
+    assert execute(peer, fields)["duplicate"] is True
+    peer.finish(fields["execution_id"])
+    assert execute(peer, fields)["duplicate"] is True
+
+
+@checks("C-053", "C-054")
+def check_a_duplicate_is_executed_once(peer: Peer) -> None:
+    (spinning, *_) = peer.occupy()
+    fields = request_of(peer)
+    execute(peer, fields)
+    execute(peer, fields)
+    assert peer.granted("pong", "ping")["queued_count"] == 1, "it was enqueued again"
+    peer.granted("ok", "cancel", execution_id=spinning)
+    last = peer.submit("echo", value="behind it")
+    states = [event.body.get("status") for event in peer.story(fields["execution_id"])]
+    peer.story(last)
+    assert states == ["queued", "running", "complete"]
+    more = peer.kept(fields["execution_id"])
+    assert not more, "its events go on behind its end: it was executed again"
+
+
+@checks("C-055", "C-056")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"client_id": "somebody-else"},
+        {"task": {"do": "echo", "value": {"a": 1, "b": [3]}}},
+        {"task": {"do": "echo", "value": {"a": 1.0, "b": [2]}}},
+        {"config": None},
+        {"config": {"c": 3}},
+        {"labels": {}},
+        {"labels": {"e": "f", "g": "i"}},
+        {"timeout_seconds": 61},
+        {"timeout_seconds": None},
+    ],
+    ids=str,
+)
+def check_other_content_is_a_conflict(peer: Peer, change: dict[str, Any]) -> None:
+    fields = request_of(peer)
+    execute(peer, fields)
+    peer.refused("conflict", "execute", **fields | change)
+
+
+@checks("C-056")
+def check_the_order_of_keys_does_not_matter(peer: Peer) -> None:
+    fields = request_of(peer)
+    execute(peer, fields)
+    turned = {
+        "task": {"value": {"b": [2], "a": 1}, "do": "echo"},
+        "config": {"d": None, "c": 3},
+        "labels": {"g": "h", "e": "f"},
+    }
+    assert execute(peer, fields | turned)["duplicate"] is True
+
+
+@checks("C-057")
+def check_asking_again_on_a_fresh_socket_is_a_duplicate(peer: Peer, make_peer: MakePeer) -> None:
+    fields = request_of(peer)
+    peer.start("execute", **fields)
+    reply = execute(peer, fields)  # The server has seen the first one when it sees the second.
+    assert reply["duplicate"] is True
+    assert execute(make_peer(), fields)["duplicate"] is True
+
+
+@checks("C-118")
+@pytest.mark.parametrize(
+    "value", [None, True, 0, 5, 5.0, 2.5, "", "ä\U0001f600\n", [], {}, [1, {"a": [None]}]], ids=repr
+)
+def check_the_result_is_what_the_task_returned(peer: Peer, value: Any) -> None:
+    record = peer.finish(peer.submit("echo", value=value))
+    assert record["status"] == "complete"
+    result = record["result"]
+    assert repr(result) == repr(value), f"{value!r} came back as {result!r}"
+
+
+@checks("C-118")
+def check_there_is_a_result_only_when_it_is_complete(
+    counted: Story, failed: Story, stopped: Story, busy: Busy
+) -> None:
+    assert counted.record["result"] == 3
+    for record in (failed.record, stopped.record, busy.queued_record, busy.running_record):
+        assert record["result"] is None
+
+
+@checks("C-119")
+def check_an_error_tells_why_it_failed_and_nothing_else(
+    counted: Story, failed: Story, stopped: Story
+) -> None:
+    assert failed.record["status"] == "failed"
+    assert failed.record["error"]["kind"] == "exception"
+    assert counted.record["error"] is None
+    assert stopped.record["error"] is None, "somebody asked for that cancel"
+
+
+@checks("C-121")
+def check_the_message_of_a_failure_is_the_tasks(failed: Story) -> None:
+    assert REASON in failed.record["error"]["message"]
+
+
+@checks("C-126")
+def check_a_result_may_be_nested_deep(peer: Peer) -> None:
+    depth = NEST_DEPTH - 1  # The task that brings the value is one level more.
+    value: Any = "innermost"
+    for _ in range(depth):
+        value = [value]
+    record = peer.finish(peer.submit("echo", value=value))
+    assert record["status"] == "complete"
+    assert record["result"] == value
+
+
+@checks("C-128")
+def check_a_result_that_no_snapshot_can_carry_fails(peer: Peer) -> None:
+    most = peer.granted("pong", "ping")["max_message_bytes"]
+    if most > 128 * 2**20:
+        pytest.skip("it takes longer results than are worth sending")
+    record = peer.finish(peer.submit("echo", value="x" * (most - 16 * 1024)))
+    assert record["status"] == "failed"
+    assert record["error"]["kind"] == "result_too_large"

@@ -1,0 +1,55 @@
+"""The end of the server: made only when whoever runs the checks allows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from zmqruntime.messages import ShutdownMode
+from zmqruntime.testing.conformance.peer import Peer
+
+checks = pytest.mark.checks
+ends = pytest.mark.ends
+
+
+@checks("C-084")
+@ends(*ShutdownMode)
+def check_there_are_two_modes(peer: Peer) -> None:
+    for mode in ("later", None):
+        peer.refused("invalid_request", "shutdown", mode=mode)
+
+
+@checks("C-083", "C-084", "C-085", "C-090", "C-091", "C-104")
+@ends(ShutdownMode.DRAIN)
+def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
+    (spinning, *others) = peer.occupy()
+    queued = peer.submit("echo", value="drained")
+    assert peer.granted("shutdown_ack", "shutdown")["mode"] == "drain"
+    work = {"client_id": peer.name, "task": {"do": "echo", "value": 1}}
+    peer.refused("shutting_down", "execute", **work)
+    assert peer.granted("pong", "ping")["ready"] is False
+    assert peer.record(queued)["status"] == "queued"
+    held = peer.start("status", execution_id=queued, wait_seconds=60)
+    for execution_id in (spinning, *others):
+        peer.granted("ok", "cancel", execution_id=execution_id)
+    record = peer.await_reply(held)["execution"]
+    assert (record["status"], record["result"]) == ("complete", "drained")
+    assert peer.story(queued)[-1].body["status"] == "complete"
+    peer.forget()
+    assert peer.await_disconnect(), "the server has not ended"
+
+
+@checks("C-083", "C-084", "C-086", "C-087", "C-088", "C-089", "C-091", "C-104")
+@ends(ShutdownMode.NOW)
+def check_now_ends_everything(peer: Peer) -> None:
+    (spinning, *_) = peer.occupy()
+    queued = peer.submit("echo", value="never")
+    assert peer.granted("shutdown_ack", "shutdown", mode="drain")["mode"] == "drain"
+    peer.forget()
+    now = peer.start("shutdown", mode="now")
+    peer.start("shutdown", mode="drain")  # Too late to change it.
+    assert peer.await_reply(now)["mode"] == "now"
+    told = peer.story(queued)[-1].body
+    assert (told["status"], told["error"]["kind"]) == ("cancelled", "interrupted")
+    told = peer.story(spinning)[-1].body
+    assert (told["status"], told["error"]["kind"]) == ("failed", "interrupted")
+    assert peer.await_disconnect(), "the server has not ended"

@@ -1,0 +1,72 @@
+"""Which sentence is checked by what: for the terminal, and for the documentation.
+
+``python -m zmqruntime.testing.conformance.coverage DOCS/reference`` reads the numbered sentences
+from ``protocol.md`` there, and writes the table into ``conformance.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from zmqruntime.testing.conformance.running import collect_checks
+from zmqruntime.testing.conformance.sentences import NOT_CHECKABLE, load_sentences, read_sentences
+
+__all__ = ["render_list", "render_page", "render_sentences"]
+
+_BEGIN = "<!-- the table: written by `python -m zmqruntime.testing.conformance.coverage` -->\n"
+
+
+def render_sentences(page: str) -> str:
+    """Return the numbered sentences of the protocol page as they are shipped."""
+    return "".join(f"{number} {text}\n" for number, text in read_sentences(page).items())
+
+
+def render_list() -> str:
+    """Return the sentences with their checks, for a person at a terminal."""
+    checks = _checks()
+    lines = []
+    for number, text in load_sentences().items():
+        lines.append(f"{number}  {text}")
+        lines += [f"       - {name}" for name in checks.get(number, [])]
+        if number in NOT_CHECKABLE:
+            lines.append(f"       not checked: {NOT_CHECKABLE[number]}")
+    return "\n".join(lines)
+
+
+def render_page(page: str, sentences: dict[str, str]) -> str:
+    """Return the page of the documentation with its table brought up to date."""
+    checks = _checks()
+    rows = ["| | sentence | checked by |", "| --- | --- | --- |"]
+    for number, text in sentences.items():
+        judged = ", ".join(f"`{name}`" for name in checks.get(number, []))
+        told = judged or f"not checked: {NOT_CHECKABLE[number]}"
+        rows.append(f"| [{number}](protocol.md#{number.lower()}) | {text} | {told} |")
+    head, _, _ = page.partition(_BEGIN)
+    return head + _BEGIN + "\n" + "\n".join(rows) + "\n"
+
+
+def _checks() -> dict[str, list[str]]:
+    """Return the names of the checks by number, each once, however many values it is made with."""
+    return {
+        number: list(dict.fromkeys(_name(nodeid) for nodeid in nodeids))
+        for number, nodeids in collect_checks().items()
+    }
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2].partition("[")[0]
+
+
+def _write(reference: Path) -> None:
+    protocol = (reference / "protocol.md").read_text("utf-8")
+    shipped = Path(__file__).with_name("sentences.txt")
+    shipped.write_text(render_sentences(protocol), "utf-8")
+    table = reference / "conformance.md"
+    table.write_text(
+        render_page(table.read_text("utf-8"), read_sentences(protocol)), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    _write(Path(sys.argv[1]))

@@ -1,0 +1,208 @@
+"""A client of the server under test, in the words of the protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections import defaultdict, deque
+from typing import Any
+
+from zmqruntime.testing.conformance.journal import Event, Exchange, Journal, Message, Violation
+from zmqruntime.testing.conformance.target import Target
+from zmqruntime.testing.conformance.wire import Wire
+
+__all__ = ["TERMINAL", "Peer"]
+
+TERMINAL = frozenset({"complete", "failed", "cancelled"})
+
+_HOLD_SECONDS = 60.0
+
+_ANSWERED_BY = {
+    "ping": "C-026",
+    "execute": "C-044",
+    "status": "C-059",
+    "cancel": "C-073",
+    "register_progress": "C-078",
+    "unregister_progress": "C-081",
+    "shutdown": "C-083",
+}
+
+
+class Peer(Wire):
+    """Asks, listens, and takes its work away when it leaves; its name is its ``client_id``.
+
+    Args:
+        target: where the server is.
+        journal: where everything is written down that is said.
+        patience: how long to wait for what is due, in seconds.
+        name: the ``client_id``.
+        slots: how many tasks the server runs at once.
+    """
+
+    def __init__(
+        self, target: Target, journal: Journal, patience: float, name: str, slots: int = 1
+    ) -> None:
+        self._numbers = itertools.count(1)
+        self._unfinished: set[str] = set()
+        self._kept: dict[object, deque[Event]] = defaultdict(deque)
+        self._registered = False
+        self._slots = slots
+        super().__init__(target, journal, patience, name)
+
+    def close(self) -> None:
+        """Leave no work behind, and close the sockets."""
+        with contextlib.suppress(Violation):
+            self.settle()
+        super().close()
+
+    def settle(self) -> None:
+        """Cancel what has not ended, and see it end."""
+        unfinished, self._unfinished = self._unfinished, set()
+        for execution_id in unfinished:
+            self.ask("cancel", execution_id=execution_id)
+        for execution_id in unfinished:
+            self.finish(execution_id)
+
+    def forget(self) -> None:
+        """Leave what runs to the server, which is about to end."""
+        self._unfinished.clear()
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def start(self, type: str, **fields: Any) -> Exchange:
+        """Send a request and do not wait for its reply."""
+        request_id = fields.setdefault("request_id", f"{self.name}-{next(self._numbers)}")
+        frame = json.dumps({"type": type, **fields}, ensure_ascii=False).encode()
+        return self.send(b"", frame, request_id=request_id)
+
+    def ask(self, type: str, **fields: Any) -> Message:
+        """Return the reply to a request, whatever it says."""
+        return self.await_reply(self.start(type, **fields))
+
+    def ask_frames(self, *frames: bytes) -> Message:
+        """Return the reply to these frames, which hold no ``request_id``, as they are."""
+        return self.await_reply(self.send(*frames))
+
+    def granted(self, reply_type: str, type: str, **fields: Any) -> Message:
+        """Return the reply to a request that has to be granted.
+
+        Raises:
+            Violation: it is refused, or answered by something else.
+        """
+        exchange = self.start(type, **fields)
+        reply = self.await_reply(exchange)
+        if reply["type"] == "error":
+            raise Violation("the request is refused", shown=exchange.lines())
+        if reply["type"] != reply_type:
+            what = f"the reply is not of type {reply_type!r}"
+            raise Violation(what, _ANSWERED_BY[type], exchange.lines())
+        if type == "execute":
+            self._unfinished.add(reply["execution_id"])
+        return reply
+
+    def refused(self, code: str, type: str, **fields: Any) -> Message:
+        """Return the error with which a request has to be refused.
+
+        Raises:
+            Violation: it is granted, or refused with another code.
+        """
+        exchange = self.start(type, **fields)
+        reply = self.await_reply(exchange)
+        if reply["type"] != "error":
+            raise Violation("the request is not refused", shown=exchange.lines())
+        if reply["code"] != code:
+            raise Violation(f"the code is not {code!r}", shown=exchange.lines())
+        return reply
+
+    # -- executions -----------------------------------------------------------------------------
+
+    def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
+        """Have a standard task accepted and return its id; ``fields`` are the request's own."""
+        request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
+        execution_id = self.granted("accepted", "execute", **request)["execution_id"]
+        if not isinstance(execution_id, str):
+            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+        return execution_id
+
+    def occupy(self) -> list[str]:
+        """Start as many endless tasks as the server runs at once, so that others have to wait."""
+        if not self._registered:
+            self.register()
+        spinning = [self.submit("spin") for _ in range(self._slots)]
+        for execution_id in spinning:
+            self.await_state(execution_id, "running")
+        return spinning
+
+    def record(self, execution_id: str) -> Message:
+        """Return the record as it is now."""
+        execution: Message = self.granted("snapshot", "status", execution_id=execution_id)[
+            "execution"
+        ]
+        return execution
+
+    def finish(self, execution_id: str) -> Message:
+        """Return the record once the execution has ended.
+
+        Raises:
+            Violation: it does not.
+        """
+        deadline = time.monotonic() + self.patience
+        while (remaining := deadline - time.monotonic()) > 0:
+            hold = min(remaining, _HOLD_SECONDS)
+            exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
+            record: Message = self.await_reply(exchange, hold + self.patience)["execution"]
+            if record["status"] in TERMINAL:
+                self._unfinished.discard(execution_id)
+                return record
+        raise Violation(f"the execution has not ended within {self.patience:g} s")
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def subscribe(self, prefix: str | None = None) -> None:
+        """Subscribe to the events of this client, or to another prefix."""
+        self.data.subscribe(f"{self.name}/" if prefix is None else prefix)
+
+    def register(self, scope: str = "own") -> Message:
+        """Subscribe and have it acknowledged, as a client does."""
+        if scope == "all":
+            self.subscribe("")
+        self.subscribe()
+        self._registered = True
+        return self.granted("ok", "register_progress", client_id=self.name, scope=scope)
+
+    def next_event(self, execution_id: str) -> Event | None:
+        """Return the next event of an execution; None when none comes."""
+        deadline = time.monotonic() + self.patience
+        while not self._kept[execution_id]:
+            event = self.take_event(deadline)
+            if event is None:
+                return None
+            self._kept[event.body.get("execution_id")].append(event)
+        return self._kept[execution_id].popleft()
+
+    def kept(self, execution_id: str) -> list[Event]:
+        """Return the events of an execution that have come and were not asked for."""
+        return list(self._kept[execution_id])
+
+    def await_state(self, execution_id: str, *statuses: str, number: str = "C-149") -> list[Event]:
+        """Return the events of an execution up to a `state` with one of these.
+
+        Raises:
+            Violation: it does not come; ``number`` is what is broken then.
+        """
+        events: list[Event] = []
+        while (event := self.next_event(execution_id)) is not None:
+            events.append(event)
+            if event.body.get("type") == "state" and event.body.get("status") in statuses:
+                return events
+        if not events:
+            raise Violation(f"no event came within {self.patience:g} s", "C-156")
+        shown = [line for event in events[-3:] for line in event.lines()]
+        what = f"no `state` event with status {' or '.join(statuses)} came"
+        raise Violation(f"{what} within {self.patience:g} s", number, shown)
+
+    def story(self, execution_id: str) -> list[Event]:
+        """Return the events of an execution up to its end. The peer has to be registered."""
+        return self.await_state(execution_id, *sorted(TERMINAL), number="C-151")

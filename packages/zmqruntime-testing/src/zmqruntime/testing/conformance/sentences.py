@@ -1,0 +1,67 @@
+"""The numbered sentences of the protocol page, and those that no check from outside can judge.
+
+The page says it first: ``docs/reference/protocol.md``. What is shipped here is read from it by
+``python -m zmqruntime.testing.conformance.coverage``, and a test tells when they differ.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+__all__ = ["NOT_CHECKABLE", "load_sentences", "read_sentences"]
+
+_FILE = "sentences.txt"
+_MARK = re.compile(r"\[(C-\d{3})\]\{#c-\d{3}\} *")
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
+_ITEM = re.compile(r"\n(?=\* |\d+\. |\|)")
+
+_CLIENT = "It says what a client does."
+
+NOT_CHECKABLE: dict[str, str] = {
+    "C-003": "Which addresses a server was told to bind to is not seen from the one that is known.",
+    "C-021": _CLIENT,
+    "C-043": "What a pong costs the server is not seen; and a measured time is no proof.",
+    "C-058": "`history_limit` is not told, and may be any number.",
+    "C-102": "How many executions may wait is not told, and may be any number.",
+    "C-105": "Reserved: nobody sends it.",
+    "C-106": "It takes a defect of the server.",
+    "C-107": _CLIENT,
+    "C-124": "No standard task ends its worker.",
+    "C-125": "No standard task ends its worker.",
+    "C-127": "No standard task returns what is no JSON, and no request may be nested that deep.",
+    "C-166": "It says what a server may leave out, which is no fault either way.",
+    "C-152": "That the numbers are a subscriber's means follows from C-139, which is checked.",
+    "C-153": "How far behind a subscriber may be is not told, and may be any number.",
+}
+"""The numbers that no check has, each with the reason."""
+
+
+def read_sentences(page: str) -> dict[str, str]:
+    """Return the sentences of a page by number.
+
+    A number names what stands between it and the next one, or the end of its paragraph, list
+    item or table row.
+    """
+    sentences: dict[str, str] = {}
+    for block in re.split(r"\n\n+", page):
+        for item in _ITEM.split(block):
+            _, *parts = _MARK.split(item)
+            for number, text in zip(parts[::2], parts[1::2], strict=True):
+                if number in sentences:
+                    raise ValueError(f"{number} stands twice on the page")
+                sentences[number] = _plain(text)
+    return sentences
+
+
+def load_sentences() -> dict[str, str]:
+    """Return the sentences that are shipped, by number."""
+    text = resources.files(__package__).joinpath(_FILE).read_text("utf-8")
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def _plain(text: str) -> str:
+    """Return a sentence as one line without links; of a row, the cells that are not empty."""
+    text = _LINK.sub(r"\1", " ".join(text.split()))
+    cells = [cell.strip() for cell in text.split("|")]
+    return ": ".join(filter(None, cells)) if len(cells) > 1 else text

@@ -1,0 +1,198 @@
+"""Sockets to a server under test: plain pyzmq and JSON, and no wait without a bound."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Self
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from zmqruntime.testing.conformance.journal import (
+    MAX_KEPT,
+    Event,
+    Exchange,
+    Journal,
+    Message,
+    Violation,
+    decode_strictly,
+    shorten,
+)
+from zmqruntime.testing.conformance.target import Target
+
+__all__ = ["ServerGone", "Wire"]
+
+_LINK_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+
+
+class ServerGone(Violation):
+    """Nobody is at the other end of the control channel."""
+
+
+class Wire:
+    """A DEALER on the control channel and a SUB on the data channel, with their own context.
+
+    Args:
+        target: where the server is.
+        journal: where everything is written down that is said.
+        patience: how long to wait for what is due, in seconds.
+        name: told in the journal; events are each subscriber's own.
+
+    Raises:
+        ServerGone: nobody greets at the control address within ``patience``.
+    """
+
+    def __init__(self, target: Target, journal: Journal, patience: float, name: str) -> None:
+        self.target = target
+        self.journal = journal
+        self.patience = patience
+        self.name = name
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: list[zmq.Socket[bytes]] = []
+        self.control = self.open(zmq.DEALER)
+        self._open: list[Exchange] = []
+        self._sent_at: dict[Exchange, float] = {}
+        self._done: set[str | None] = set()
+        self._monitor = self.control.get_monitor_socket(_LINK_EVENTS)
+        self.control.connect(target.control)
+        try:
+            if self._next_link_event() != zmq.Event.HANDSHAKE_SUCCEEDED:
+                raise ServerGone(f"no ZeroMQ peer answers at {target.control}")
+        except BaseException:
+            self.close()
+            raise
+        self.data = self.open(zmq.SUB)
+        self.data.connect(target.data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self, kind: int) -> zmq.Socket[bytes]:
+        """Return a further socket, which is closed with this one."""
+        sock = self._context.socket(kind)
+        self._sockets.append(sock)
+        sock.linger = 0
+        sock.sndhwm = sock.rcvhwm = 0
+        return sock
+
+    def close(self) -> None:
+        """Close every socket; what was not sent is not."""
+        self.control.disable_monitor()
+        for sock in self._sockets:
+            sock.close()
+        self._context.destroy(linger=0)  # The monitor's own socket, too.
+
+    # -- control ------------------------------------------------------------------------------
+
+    def send(self, *frames: bytes, request_id: str | None = None) -> Exchange:
+        """Send one message of these frames as it is; the first is what the journal shows last."""
+        exchange = Exchange(frames[-1][:MAX_KEPT], request_id)
+        self.journal.entries.append(exchange)
+        self._open.append(exchange)
+        self._sent_at[exchange] = time.monotonic()
+        self.control.send_multipart(frames)
+        return exchange
+
+    def await_reply(self, exchange: Exchange, patience: float | None = None) -> Message:
+        """Return the reply to a request, taking in all that comes before it.
+
+        Raises:
+            Violation: none came within ``patience``, or it is no JSON object.
+        """
+        patience = self.patience if patience is None else patience
+        deadline = time.monotonic() + patience
+        while exchange.reply_frames is None:
+            if not self.take_reply(deadline):
+                raise Violation(
+                    f"no reply came within {patience:g} s", "C-012", shown=exchange.lines()
+                )
+        if not exchange.reply:
+            raise Violation("the reply is not one frame of JSON", "C-011", shown=exchange.lines())
+        return exchange.reply
+
+    def take_reply(self, deadline: float) -> bool:
+        """Take one reply from the socket, whosever it is; return False when none came in time."""
+        if not self.control.poll(_ms(deadline - time.monotonic())):
+            return False
+        frames = self.control.recv_multipart()
+        body = frames[frames.index(b"") + 1 :] if b"" in frames else frames
+        reply = _read(body)
+        exchange = self._find(reply.get("request_id"))
+        if exchange is None:
+            shown = [f"received  {shorten(repr(frames))}"]
+            self.journal.surplus.append((self.name, shown))
+            return True
+        exchange.seconds = time.monotonic() - self._sent_at.pop(exchange)
+        exchange.reply_frames, exchange.reply = body, reply
+        self._open.remove(exchange)
+        self._done.add(exchange.request_id)
+        return True
+
+    def _find(self, request_id: object) -> Exchange | None:
+        """Return the request that a reply is for; one with a wrong name is for the oldest."""
+        for exchange in self._open:
+            if exchange.request_id == request_id:
+                return exchange
+        named = isinstance(request_id, str) and request_id in self._done
+        return self._open[0] if self._open and not named else None
+
+    def receive(self, sock: zmq.Socket[bytes]) -> list[bytes]:
+        """Return what comes on a socket of a check's own.
+
+        Raises:
+            Violation: nothing does.
+        """
+        if not sock.poll(_ms(self.patience)):
+            raise Violation(f"no reply came within {self.patience:g} s")
+        return sock.recv_multipart()
+
+    def await_disconnect(self) -> bool:
+        """Whether the server ends the control connection within the patience."""
+        return self._next_link_event() == zmq.Event.DISCONNECTED
+
+    def _next_link_event(self) -> int | None:
+        if not self._monitor.poll(_ms(self.patience)):
+            return None
+        event: int = parse_monitor_message(self._monitor.recv_multipart())["event"]
+        return event
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def take_event(self, deadline: float) -> Event | None:
+        """Return the next event that this wire has subscribed to, or None at the deadline.
+
+        Raises:
+            Violation: it is not a topic and a JSON object.
+        """
+        if not self.data.poll(_ms(deadline - time.monotonic())):
+            return None
+        frames = self.data.recv_multipart()
+        event = Event(id(self), frames, _read(frames[1:]))
+        self.journal.entries.append(event)
+        if not event.body:
+            raise Violation("an event is not a topic and a JSON object", "C-133", event.lines())
+        return event
+
+
+def _ms(seconds: float) -> int:
+    return max(0, math.ceil(seconds * 1000))
+
+
+def _read(body: list[bytes]) -> Message:
+    """Return the object in a body of one frame; an empty one where there is none."""
+    try:
+        (frame,) = body
+        value = decode_strictly(frame)
+    except ValueError:
+        return Message()
+    return value if isinstance(value, Message) else Message()

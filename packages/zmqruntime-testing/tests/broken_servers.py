@@ -1,0 +1,450 @@
+"""Servers with one fault each: the real one, with one hook between it and its peers.
+
+Each fault names the sentence of the protocol that it breaks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from instant_server import InstantServer
+
+from zmqruntime.execution import InMemoryLifecycleEngine, LifecycleEngine
+from zmqruntime.execution.core.events import Submitted
+from zmqruntime.execution.lifecycle import Execution
+from zmqruntime.execution.session import ExecutionSession
+from zmqruntime.messages import (
+    CancelRequest,
+    ExecuteRequest,
+    Request,
+    ShutdownMode,
+    StatusRequest,
+)
+from zmqruntime.transport import Caller, ServerSession
+
+__all__ = ["FAULTS", "BrokenServer", "Fault"]
+
+Object = dict[str, Any]
+
+
+class Tap:
+    """Sits between a session and its peers, and lets the fault have its way."""
+
+    def __init__(self, session: ExecutionSession, fault: Fault) -> None:
+        self.session = session
+        self.memory: Object = {}
+        """What a fault has to remember."""
+        self.callers: list[Caller] = []
+        self._fault = fault
+        self._take = session._take_request
+        self._handle = session.handle_request
+        self._send = session.send_reply
+        self._publish = session.publish
+        for name, method in {
+            "_take_request": self.take,
+            "handle_request": self.handle,
+            "send_reply": self.send,
+            "publish": self.publish,
+        }.items():
+            setattr(session, name, method)
+        fault.session(session)
+
+    def take(self, frames: list[bytes]) -> None:
+        try:
+            request = json.loads(frames[-1])
+        except (ValueError, RecursionError):
+            request = None
+        if isinstance(request, dict) and frames[-2:-1] == [b""]:
+            request = self._fault.wire(request)
+            frames = [*frames[:-1], json.dumps(request).encode()]
+        self._take(frames)
+
+    def handle(self, request: Request, caller: Caller) -> None:
+        self.callers.append(caller)
+        self._fault.request(request, caller, self)
+
+    def go_on(self, request: Request, caller: Caller) -> None:
+        """Do what a sound server does."""
+        self._handle(request, caller)
+
+    def send(self, caller: Caller, frame: bytes) -> None:
+        caller = self._fault.envelope(caller)
+        for reply in self._fault.reply(json.loads(frame), self):
+            self._send(caller, json.dumps(reply).encode())
+
+    def publish(self, topic: bytes, frame: bytes) -> None:
+        for told, event in self._fault.event(topic.decode(), json.loads(frame), self):
+            self._publish(told.encode(), json.dumps(event).encode())
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a server; every hook left alone is sound."""
+
+    name: str
+    number: str
+    """The sentence that it breaks."""
+    wire: Callable[[Object], Object] = lambda request: request
+    request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: tap.go_on(
+        request, caller
+    )
+    envelope: Callable[[Caller], Caller] = lambda caller: caller
+    reply: Callable[[Object, Tap], Iterable[Object]] = lambda reply, tap: [reply]
+    event: Callable[[str, Object, Tap], Iterable[tuple[str, Object]]] = lambda topic, event, tap: [
+        (topic, event)
+    ]
+    session: Callable[[ExecutionSession], None] = lambda session: None
+    engine: Callable[[], LifecycleEngine] = InMemoryLifecycleEngine
+    ending: ShutdownMode | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BrokenServer(InstantServer):
+    """The real server with one fault."""
+
+    def __init__(self, *arguments: Any, fault: Fault, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._fault = fault
+
+    def make_engine(self) -> LifecycleEngine:
+        return self._fault.engine()
+
+    def _make_session(self) -> ServerSession:
+        session = super()._make_session()
+        assert isinstance(session, ExecutionSession)
+        Tap(session, self._fault)
+        return session
+
+
+# -- replies ----------------------------------------------------------------------------------
+
+
+def without(name: str, of: str | None = None) -> Callable[[Object, Tap], Iterable[Object]]:
+    """Leave out a field of the replies of one type, or of all."""
+    return lambda reply, _: [
+        {
+            key: value
+            for key, value in reply.items()
+            if key != name or of not in (None, reply["type"])
+        }
+    ]
+
+
+def changed(
+    change: Callable[[Object], Object], **where: Any
+) -> Callable[[Object, Tap], Iterable[Object]]:
+    """Change the replies with these fields."""
+    return lambda reply, _: [
+        reply | change(reply) if where.items() <= _flat(reply).items() else reply
+    ]
+
+
+def recorded(
+    change: Callable[[Object], Object], **where: Any
+) -> Callable[[Object, Tap], Iterable[Object]]:
+    """Change the records with these fields, inside of their snapshots."""
+
+    def reply(reply: Object, _: Tap) -> Iterable[Object]:
+        record = reply.get("execution")
+        if record and where.items() <= _flat(record).items():
+            record.update(change(record))
+        return [reply]
+
+    return reply
+
+
+def _flat(message: Object) -> Object:
+    return {k: v for k, v in message.items() if isinstance(v, str | int | None)}
+
+
+def change_of_mind(reply: Object, tap: Tap) -> Iterable[Object]:
+    """Tell of every second look at what is complete that it has failed."""
+    record = reply.get("execution")
+    if record and record["status"] == "complete":
+        looks = tap.memory[record["execution_id"]] = tap.memory.get(record["execution_id"], 0) + 1
+        if looks % 2 == 0:
+            record["status"] = "failed"
+    return [reply]
+
+
+def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
+    """Lose that a result was a fraction."""
+    record = reply.get("execution")
+    if record and isinstance(record["result"], float):
+        record["result"] = int(record["result"])
+    return [reply]
+
+
+# -- requests -----------------------------------------------------------------------------------
+
+KNOWN = {
+    "type", "protocol", "request_id", "limit", "wait_seconds", "task", "config", "client_id",
+    "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode",
+}  # fmt: skip
+
+
+def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
+    """Take a duplicate for new work, though it is answered as a duplicate."""
+    tap.go_on(request, caller)
+    if isinstance(request, ExecuteRequest) and request.execution_id:
+        if request.execution_id in tap.memory:
+            again = request.model_copy(update={"execution_id": None})
+            tap.session._handle(Submitted(again, caller._replace(envelope=(b"nobody", b""))))
+        tap.memory[request.execution_id] = True
+
+
+def cancel_what_runs(request: Request, caller: Caller, tap: Tap) -> None:
+    """Stop what runs, whichever is named."""
+    if isinstance(request, CancelRequest):
+        running = tap.session._scheduler.current_id
+        request = request.model_copy(update={"execution_id": running or request.execution_id})
+    tap.go_on(request, caller)
+
+
+def block_while_holding(request: Request, caller: Caller, tap: Tap) -> None:
+    """Hold a status by holding everybody."""
+    if isinstance(request, StatusRequest) and request.wait_seconds:
+        threading.Event().wait(min(request.wait_seconds, 0.2))
+        request = request.model_copy(update={"wait_seconds": 0.0})
+    tap.go_on(request, caller)
+
+
+def do_not_hold(request: Request, caller: Caller, tap: Tap) -> None:
+    """Answer every status at once."""
+    if isinstance(request, StatusRequest):
+        request = request.model_copy(update={"wait_seconds": 0.0})
+    tap.go_on(request, caller)
+
+
+def forget_the_limit(request: Request, caller: Caller, tap: Tap) -> None:
+    """Let a task run for as long as it likes."""
+    if isinstance(request, ExecuteRequest):
+        request = request.model_copy(update={"timeout_seconds": None})
+    tap.go_on(request, caller)
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+Told = Iterable[tuple[str, Object]]
+
+
+def numbered_from_zero(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event | {"sequence": event["sequence"] - 1})]
+
+
+def numbered_with_a_gap(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event | {"sequence": 2 * event["sequence"] - 1})]
+
+
+def without_its_client(topic: str, event: Object, _: Tap) -> Told:
+    return [(event["execution_id"], event)]
+
+
+def without_its_end(topic: str, event: Object, _: Tap) -> Told:
+    return [] if event.get("finished_at") else [(topic, event)]
+
+
+def without_its_start(topic: str, event: Object, _: Tap) -> Told:
+    return [] if event.get("status") == "running" else [(topic, event)]
+
+
+def ended_twice(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event)] * (2 if event.get("finished_at") else 1)
+
+
+def with_the_result(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event | {"result": 1} if event.get("status") == "complete" else event)]
+
+
+def percent_as_a_share(topic: str, event: Object, _: Tap) -> Told:
+    share = {"percent": event["percent"] / 100} if event.get("percent") else {}
+    return [(topic, event | share)]
+
+
+def with_a_word_to_everybody(topic: str, event: Object, tap: Tap) -> Told:
+    if event.get("finished_at"):
+        callers, tap.callers = {caller.envelope: caller for caller in tap.callers}, []
+        for caller in callers.values():
+            tap.send(caller, b'{"type":"ok","status":"ok","protocol":1,"request_id":null}')
+    return [(topic, event)]
+
+
+# -- the server ---------------------------------------------------------------------------------
+
+
+class LastComeFirstServed(InMemoryLifecycleEngine):
+    """A stack where there should be a queue."""
+
+    def peek(self) -> Execution | None:
+        return self._queue.peekitem(-1)[1] if self._queue else None
+
+
+def acknowledge_at_once(session: ExecutionSession) -> None:
+    """Do not look for the subscription."""
+    setattr(session.registrations, "register", lambda client_id, scope, caller: True)  # noqa: B010
+
+
+def remember_who_left(session: ExecutionSession) -> None:
+    """Take no notice of the end of a subscription."""
+    saw = session.registrations.saw
+    setattr(  # noqa: B010
+        session.registrations, "saw", lambda frame: saw(frame) if frame[:1] == b"\1" else []
+    )
+
+
+FAULTS = [
+    # Every reply
+    Fault(
+        "no reply to an unknown type",
+        "C-012",
+        reply=lambda reply, _: [] if reply.get("code") == "unknown_type" else [reply],
+    ),
+    Fault("every reply twice", "C-012", reply=lambda reply, _: [reply, reply]),
+    Fault("replies that nobody asked for", "C-013", event=with_a_word_to_everybody),
+    Fault("a reply without request_id", "C-022", reply=without("request_id")),
+    Fault("another request_id", "C-019", reply=changed(lambda _: {"request_id": "mine"})),
+    Fault("a reply without protocol", "C-022", reply=without("protocol")),
+    Fault(
+        "accepted is ok",
+        "C-022",
+        reply=changed(lambda _: {"status": "ok"}, type="accepted"),
+    ),
+    Fault(
+        "NaN in a reply", "C-011", reply=changed(lambda _: {"started_at": math.nan}, type="pong")
+    ),
+    Fault(
+        "half of the envelope",
+        "C-005",
+        envelope=lambda caller: caller._replace(envelope=(caller.envelope[0], b"")),
+    ),
+    # Requests
+    Fault(
+        "unknown fields are ignored",
+        "C-020",
+        wire=lambda request: {k: v for k, v in request.items() if k in KNOWN},
+    ),
+    Fault(
+        "strings are read as numbers",
+        "C-015",
+        wire=lambda request: request | ({"limit": 10} if request.get("limit") == "10" else {}),
+    ),
+    Fault(
+        "null is read as absent",
+        "C-016",
+        wire=lambda request: {k: v for k, v in request.items() if v is not None},
+    ),
+    Fault(
+        "any version of the protocol is taken",
+        "C-099",
+        wire=lambda request: request | {"protocol": 1},
+    ),
+    Fault("a time limit that is not kept", "C-050", request=forget_the_limit),
+    # Fields
+    Fault("a pong without workers", "C-038", reply=without("workers", "pong")),
+    Fault(
+        "a start that is no number",
+        "C-034",
+        reply=changed(lambda reply: {"started_at": str(reply["started_at"])}, type="pong"),
+    ),
+    Fault("a record without labels", "C-112", reply=recorded(lambda _: {"labels": {}})),
+    Fault(
+        "no details in an error", "C-095", reply=changed(lambda _: {"details": []}, type="error")
+    ),
+    # Errors
+    Fault(
+        "what is malformed is called invalid",
+        "C-096",
+        reply=changed(lambda _: {"code": "invalid_request"}, code="malformed"),
+    ),
+    Fault(
+        "what is unknown is called a conflict",
+        "C-100",
+        reply=changed(lambda _: {"code": "conflict"}, code="unknown_execution"),
+    ),
+    # Executing
+    Fault("a duplicate is executed again", "C-054", request=enqueue_again),
+    Fault(
+        "a duplicate is not told from the first",
+        "C-053",
+        reply=changed(lambda _: {"duplicate": False}, type="accepted"),
+    ),
+    Fault(
+        "other content is a duplicate",
+        "C-055",
+        reply=changed(
+            lambda _: {
+                "type": "accepted",
+                "status": "accepted",
+                "execution_id": "known",
+                "duplicate": True,
+            },
+            code="conflict",
+        ),
+    ),
+    Fault("a stack where there should be a queue", "C-052", engine=LastComeFirstServed),
+    Fault(
+        "the queue is listed backwards",
+        "C-036",
+        reply=lambda reply, _: [
+            reply | {"queued_executions": reply.get("queued_executions", [])[::-1]}
+        ],
+    ),
+    Fault("a terminal status that changes", "C-109", reply=change_of_mind),
+    Fault(
+        "a result of what has failed",
+        "C-118",
+        reply=recorded(lambda _: {"result": "half of it"}, status="failed"),
+    ),
+    Fault("5.0 is returned as 5", "C-118", reply=integers_only),
+    # Status
+    Fault("a held status holds everybody", "C-007", request=block_while_holding),
+    Fault("a status that is not held", "C-064", request=do_not_hold),
+    Fault(
+        "only one page of the queue",
+        "C-070",
+        reply=changed(lambda _: {"cursor": None}, type="snapshot"),
+    ),
+    # Cancel
+    Fault("a cancel of the wrong one", "C-072", request=cancel_what_runs),
+    Fault(
+        "a cancel of what is complete",
+        "C-077",
+        reply=changed(lambda _: {"type": "ok", "status": "ok"}, code="conflict"),
+    ),
+    Fault(
+        "every cancel says cancelled",
+        "C-076",
+        reply=changed(lambda _: {"execution_status": "cancelled"}, execution_status="running"),
+    ),
+    # Registration
+    Fault("an early ok to a registration", "C-154", session=acknowledge_at_once),
+    Fault(
+        "a registration without subscription is malformed",
+        "C-155",
+        reply=changed(lambda _: {"code": "malformed"}, code="not_subscribed"),
+    ),
+    Fault("who left is a subscriber still", "C-161", session=remember_who_left),
+    # Events
+    Fault("a sequence from 0", "C-139", event=numbered_from_zero),
+    Fault("a sequence with gaps", "C-139", event=numbered_with_a_gap),
+    Fault("an event on a topic without its client", "C-134", event=without_its_client),
+    Fault("no terminal event", "C-151", event=without_its_end),
+    Fault("two terminal events", "C-151", event=ended_twice),
+    Fault("no running event", "C-149", event=without_its_start),
+    Fault("the result in a state event", "C-150", event=with_the_result),
+    Fault("percent from 0 to 1", "C-143", event=percent_as_a_share),
+    # The end
+    Fault(
+        "a shutdown that does not tell its mode",
+        "C-083",
+        reply=without("mode", "shutdown_ack"),
+        ending=ShutdownMode.NOW,
+    ),
+]

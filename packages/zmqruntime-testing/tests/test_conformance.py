@@ -1,0 +1,238 @@
+"""The suite that checks a server from outside: its numbers, its command, its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from broken_servers import FAULTS, BrokenServer
+from instant_server import InstantServer
+
+from zmqruntime.testing import TaskEnvironment, conformance
+from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
+from zmqruntime.testing.conformance.cli import main
+from zmqruntime.testing.conformance.running import collect_checks
+from zmqruntime.testing.conformance.sentences import (
+    NOT_CHECKABLE,
+    load_sentences,
+    read_sentences,
+)
+from zmqruntime.transport import ZMQConfig, ZMQServer
+
+COMMAND = "zmqruntime.testing.conformance.cli"
+NOBODY = "tcp://127.0.0.1:1"
+
+
+def addresses(server: ZMQServer) -> list[str]:
+    return [server.endpoint.data_address, f"--control={server.endpoint.control_address}"]
+
+
+# -- numbers ----------------------------------------------------------------------------------
+
+
+def test_a_number_names_what_stands_behind_it() -> None:
+    page = """
+Before it. [C-001]{#c-001} One sentence
+of two lines. [C-007]{#c-007} Another.
+
+| field | |
+| --- | --- |
+| [C-003]{#c-003} `a` | [linked](#x) |
+
+* [C-002]{#c-002} An item,
+  continued.
+* One without.
+"""
+    assert read_sentences(page) == {
+        "C-001": "One sentence of two lines.",
+        "C-007": "Another.",
+        "C-003": "`a`: linked",
+        "C-002": "An item, continued.",
+    }
+
+
+def test_a_number_that_stands_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="C-001 stands twice"):
+        read_sentences("[C-001]{#c-001} One.\n\n[C-001]{#c-001} Two.")
+
+
+def test_every_sentence_is_checked_or_told_why_not() -> None:
+    sentences, checked = set(load_sentences()), set(collect_checks())
+    assert checked <= sentences, "a check names a number that the page does not have"
+    assert NOT_CHECKABLE.keys() <= sentences
+    assert not checked & NOT_CHECKABLE.keys(), "it is checked: take it off the list"
+    assert sentences - checked == NOT_CHECKABLE.keys(), "neither checked nor told why not"
+
+
+# -- addresses --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "control"),
+    [
+        ("tcp://127.0.0.1:7777", "tcp://127.0.0.1:8777"),
+        ("tcp://[::1]:20000", "tcp://[::1]:21000"),
+        ("tcp://example.org:1", "tcp://example.org:1001"),
+        ("ipc:///run/a-1/app-7777.sock", "ipc:///run/a-1/app-8777.sock"),
+    ],
+)
+def test_the_control_address_follows_from_the_data_address(data: str, control: str) -> None:
+    assert Target.parse(data) == Target(data, control)
+
+
+def test_a_control_address_may_be_given() -> None:
+    target = Target.parse("ipc:///any/path", "ipc:///another")
+    assert target == Target("ipc:///any/path", "ipc:///another")
+
+
+@pytest.mark.parametrize("data", ["", "127.0.0.1:7777", "tcp://host", "ipc:///any", "udp://h:1"])
+def test_an_address_that_is_none_is_refused_with_an_example(data: str) -> None:
+    with pytest.raises(TargetError, match=r"tcp://127\.0\.0\.1:7777"):
+        Target.parse(data)
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def test_a_sound_server_exits_with_0(
+    zmq_config: ZMQConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with InstantServer(config=zmq_config) as server:
+        code = main([*addresses(server), "-k", "cancel"])
+    assert code == 0
+    assert "0 broken" in capsys.readouterr().out
+
+
+def test_a_failure_names_the_number_quotes_the_sentence_and_shows_what_was_said(
+    zmq_config: ZMQConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = next(fault for fault in FAULTS if fault.number == "C-077")
+    with BrokenServer(config=zmq_config, fault=fault) as server:
+        code = main([*addresses(server), "-k", "C-077"])
+    assert code == 1
+    told = capsys.readouterr().out
+    assert f"C-077  {load_sentences()['C-077']}" in told
+    assert "the request is not refused" in told
+    assert 'sent      {"type": "cancel"' in told
+    assert 'received  {"request_id": "' in told
+    assert "check_cancel.py::check_what_has_come_to_its_own_end" in told
+
+
+def test_nobody_there_is_one_clear_sentence_and_no_verdict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([NOBODY, "--timeout", "0.2"]) == 1
+    told = capsys.readouterr().out
+    assert "error: no ZeroMQ peer answers at tcp://127.0.0.1:1001: start the server" in told
+
+
+def test_a_keyword_that_selects_nothing_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([NOBODY, "-k", "no_such_check"]) == 1
+    assert "no check is selected by 'no_such_check'" in capsys.readouterr().out
+
+
+def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["nonsense"], [NOBODY, "--shutdown", "later"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert "tcp://127.0.0.1:7777" in capsys.readouterr().err
+
+
+def test_the_list_tells_of_every_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    told = capsys.readouterr().out
+    for number, sentence in load_sentences().items():
+        assert f"{number}  {sentence}\n" in told
+    assert "not checked: " in told
+    assert "- check_ping_is_answered_by_pong\n" in told
+
+
+def test_whoevers_pytest_it_is_has_no_say(zmq_config: ZMQConfig, tmp_path: Path) -> None:
+    hostile = "raise RuntimeError('a conftest was loaded')"
+    (tmp_path / "conftest.py").write_text(hostile, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n", "utf-8")
+    environment = os.environ | {"PYTEST_ADDOPTS": "--maxfail=0 -k nothing", "PYTEST_PLUGINS": "no"}
+    with InstantServer(config=zmq_config) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", COMMAND, *addresses(server), "-k", "C-026"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "conftest.py",
+        "pytest.ini",
+    ]
+
+
+# -- what a run does --------------------------------------------------------------------------
+
+
+def test_a_server_that_runs_several_at_once_is_kept_as_busy(zmq_config: ZMQConfig) -> None:
+    # One that runs a single task never gets the second one running: the checks say so, and end.
+    with InstantServer(config=zmq_config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        verdict = run(target, keyword="C-067", patience=0.3, slots=2)
+    assert verdict.broken == {"C-149"}
+
+
+def test_a_run_leaves_the_server_idle(zmq_config: ZMQConfig) -> None:
+    config = dataclasses.replace(zmq_config, max_message_bytes=200_000, registration_timeout=0.3)
+    with InstantServer(config=config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        run(target, keyword="check_cancel or check_status or C-126")
+        again = run(target, keyword="check_the_counts_are_of_what_is_kept")
+    assert again.ok, again
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_these_and_are_documented() -> None:
+    assert conformance.__all__ == [
+        "Finding",
+        "StandardServer",
+        "StandardTasks",
+        "Target",
+        "TargetError",
+        "Verdict",
+        "run",
+    ]
+    for name in conformance.__all__:
+        value = getattr(conformance, name)
+        assert value.__name__ == name
+        assert len(inspect.getdoc(value) or "") > 20
+        assert name in dir(conformance)
+    with pytest.raises(AttributeError, match="has no attribute 'Other'"):
+        conformance.Other  # noqa: B018
+
+
+def test_a_worker_with_the_standard_tasks_loads_no_pytest() -> None:
+    code = "import sys, zmqruntime.testing.conformance.server; print('pytest' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_the_standard_tasks_do_what_the_page_says(
+    task_environment: type[TaskEnvironment],
+) -> None:
+    environment = task_environment(StandardServer())
+    assert environment.run({"do": "echo", "value": [1, None]}) == [1, None]
+    assert environment.run({"do": "count", "events": 2}) == 2
+    assert [(event.completed, event.total) for event in environment.progress] == [(1, 2), (2, 2)]
+    with pytest.raises(RuntimeError, match="as it was told"):
+        environment.run({"do": "fail", "message": "as it was told"})
+    with pytest.raises(ValueError, match="no standard task"):
+        environment.run({"do": "dance"})

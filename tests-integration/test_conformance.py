@@ -1,0 +1,60 @@
+"""The Python server keeps the protocol, and the documentation tells by what that is checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import Place
+from waiting import PATIENCE
+
+from zmqruntime.messages import ShutdownMode
+from zmqruntime.testing.conformance.coverage import render_page, render_sentences
+from zmqruntime.testing.conformance.sentences import load_sentences, read_sentences
+from zmqruntime.transport import TransportMode
+
+REPOSITORY = Path(__file__).parents[1]
+REFERENCE = REPOSITORY / "docs" / "reference"
+UPDATE = "run `python -m zmqruntime.testing.conformance.coverage docs/reference`"
+
+SERVER = "zmqruntime.testing.conformance.server:StandardServer"
+COMMAND = Path(sys.executable).with_name("zmqruntime-conformance")
+
+
+@pytest.mark.parametrize(
+    ("transport", "ending"),
+    [(TransportMode.TCP, ShutdownMode.DRAIN), (TransportMode.IPC, ShutdownMode.NOW)],
+)
+def test_the_python_server_conforms(
+    make_place: Callable[..., Place], transport: TransportMode, ending: ShutdownMode
+) -> None:
+    if transport is TransportMode.IPC and sys.platform == "win32":
+        pytest.skip("there is no ipc here")
+    place = make_place(transport=transport)
+    server = place.start("-m", "zmqruntime.execution", SERVER, *place.options)
+    place.attach(server).disconnect()
+
+    checks = place.run(
+        [str(COMMAND), place.endpoint.data_address, f"--shutdown={ending}", f"--timeout={PATIENCE}"]
+    )
+    told = checks.communicate(timeout=5 * PATIENCE)[0]
+
+    assert checks.returncode == 0, told
+    assert ", 0 broken" in told
+    assert "error" not in server.output().lower()
+    assert server.returncode == 0
+
+
+def test_what_is_shipped_is_what_the_page_says() -> None:
+    page = (REFERENCE / "protocol.md").read_text("utf-8")
+    assert "".join(f"{n} {text}\n" for n, text in load_sentences().items()) == render_sentences(
+        page
+    ), UPDATE
+
+
+def test_the_table_in_the_documentation_is_true() -> None:
+    sentences = read_sentences((REFERENCE / "protocol.md").read_text("utf-8"))
+    table = (REFERENCE / "conformance.md").read_text("utf-8")
+    assert table == render_page(table, sentences), UPDATE
