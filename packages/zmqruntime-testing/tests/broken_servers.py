@@ -196,14 +196,14 @@ def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
     if isinstance(request, ExecuteRequest) and request.execution_id:
         if request.execution_id in tap.memory:
             again = request.model_copy(update={"execution_id": None})
-            tap.session._handle(Submitted(again, caller._replace(envelope=(b"nobody", b""))))
+            tap.session._dispatcher.handle(Submitted(again, caller._replace(envelope=(b"nobody", b""))))
         tap.memory[request.execution_id] = True
 
 
 def cancel_what_runs(request: Request, caller: Caller, tap: Tap) -> None:
     """Stop what runs, whichever is named."""
     if isinstance(request, CancelRequest):
-        running = tap.session._scheduler.current_id
+        running = tap.session._dispatcher._scheduler.current_id
         request = request.model_copy(update={"execution_id": running or request.execution_id})
     tap.go_on(request, caller)
 
