@@ -21,6 +21,7 @@ __all__ = ["FaultProxy", "HasEndpoint"]
 _HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
 _LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
 _STOP_SECONDS = 1.5
+_CALL_SECONDS = 10.0
 
 
 class HasEndpoint(Protocol):
@@ -244,12 +245,13 @@ class FaultProxy:
 
         def run() -> None:
             try:
-                done.set_result(action())
+                action()
+                done.set_result(None)
             except Exception as error:  # noqa: BLE001 - raised in the test
                 done.set_exception(error)
 
         self._loop.post(run)
-        done.result()
+        done.result(_CALL_SECONDS)
 
 
 def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
