@@ -43,7 +43,11 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
 # What public signatures name without being public.
 nitpick_ignore_regex += [
     ("py:class", rf"zmqruntime\..*\.{name}")
-    for name in ("EventStream", "Execution", "Model", "Timer", "_Task")
+    for name in ("EventStream", "HasEndpoint", "Model", "Now", "Subscription", "Timer", "_Task")
+]
+nitpick_ignore_regex += [
+    ("py:class", pattern)
+    for pattern in (r".*\.core\.effects\..*", r".*\.fake\.script\..*", r".*\._[A-Z]")
 ]
 
 PACKAGES = [

@@ -79,6 +79,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(path)
         patch.syspath_prepend(path)
         patch.setenv("PYTHONPATH", paths)
+        # Which is there for other tests, and has something to say in every run.
+        patch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
         yield path
     for process in background:
         process.terminate()

@@ -22,7 +22,7 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     encode,
 )
-from zmqruntime.transport import RequestTimeout, ServerLost, Subscriber, ZMQClient
+from zmqruntime.transport import RequestTimeout, ServerLost, Subscriber, ZMQClient, ZMQConfig
 
 _Events = list[ProgressEvent | StateEvent]
 
@@ -57,7 +57,13 @@ class Connection:
 
     # -- as a ZMQClient --
 
-    def request(self, request: Request, timeout: float | None = None) -> OkReply | ErrorReply:
+    config = ZMQConfig(registration_timeout=1.5)
+
+    def request(
+        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+    ) -> OkReply | ErrorReply:
+        # The server holds its answer to a registration, and no try is shorter than that.
+        assert hold == (1.5 if isinstance(request, RegisterProgressRequest) else 0.0)
         self.asked.append(request)
         answer = self.answers.pop(0) if self.answers else OkReply()
         if isinstance(answer, BaseException):

@@ -30,7 +30,7 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     encode,
 )
-from zmqruntime.transport import RequestTimeout
+from zmqruntime.transport import RequestTimeout, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -87,6 +87,8 @@ def test_execute_gives_a_silent_server_a_second_beyond_its_time(
 class Asked:
     """Stands for a connected client: subscribes to nothing, and hands on what a test says."""
 
+    config = ZMQConfig()
+
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.subscriber = SimpleNamespace(calls=[], stop=self._stop, close=self._close)
@@ -102,7 +104,9 @@ class Asked:
         self.on_messages = on_messages
         return self.subscriber
 
-    def request(self, request: Request, timeout: float | None = None) -> OkReply:
+    def request(
+        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+    ) -> OkReply:
         self.requests.append(request)
         return OkReply()
 

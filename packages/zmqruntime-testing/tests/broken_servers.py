@@ -196,7 +196,9 @@ def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
     if isinstance(request, ExecuteRequest) and request.execution_id:
         if request.execution_id in tap.memory:
             again = request.model_copy(update={"execution_id": None})
-            tap.session._dispatcher.handle(Submitted(again, caller._replace(envelope=(b"nobody", b""))))
+            tap.session._dispatcher.handle(
+                Submitted(again, caller._replace(envelope=(b"nobody", b"")))
+            )
         tap.memory[request.execution_id] = True
 
 

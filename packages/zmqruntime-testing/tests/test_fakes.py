@@ -228,6 +228,14 @@ def test_any_request_can_be_refused(fake: Fake, client: ExecutionClient) -> None
     handle.cancel()
 
 
+def test_a_request_can_be_refused_from_now_on(fake: Fake, client: ExecutionClient) -> None:
+    fake.reject(ErrorCode.QUEUE_FULL, times=None)
+    fake.reject(ErrorCode.SHUTTING_DOWN)
+    for error in (ShuttingDown, QueueFull, QueueFull):
+        with pytest.raises(error):
+            client.submit_execution({})
+
+
 def test_what_is_ignored_is_asked_again(fake: Fake, client: ExecutionClient) -> None:
     fake.ignore("execute", times=2)
     fake.plan(Script().complete(1))
@@ -238,7 +246,7 @@ def test_what_is_ignored_is_asked_again(fake: Fake, client: ExecutionClient) -> 
 
 
 def test_ignored_for_too_long_it_is_a_timeout(fake: Fake, client: ExecutionClient) -> None:
-    fake.ignore("ping", times=3)
+    fake.ignore("ping", times=None)
     with pytest.raises(RequestTimeout):
         client.ping(timeout=0.5)
 

@@ -21,7 +21,7 @@ from zmqruntime.execution import (
     ExecutionServer,
 )
 from zmqruntime.messages import DecodeError, ErrorKind, ExecutionStatus, JsonValue
-from zmqruntime.testing import TaskEnvironment
+from zmqruntime.testing import MovableClock, TaskEnvironment
 
 _Body = Callable[[ExecuteRequest, ExecutionContext], Any]
 
@@ -300,3 +300,58 @@ def test_it_leaves_no_thread_behind() -> None:
 
 def test_the_fixture_is_the_environment(task_environment: type[TaskEnvironment]) -> None:
     assert task_environment(Stitcher()).run({"tiles": []}) == {"stitched": 0, "config": None}
+
+
+def test_the_time_is_what_the_test_says() -> None:
+    def body(_: object, context: ExecutionContext) -> None:
+        context.report_progress()
+        clock.advance(60)
+        context.report_progress()
+
+    clock = MovableClock()
+    environment = TaskEnvironment(Doing(body), clock)
+    environment.run({})
+    first, second = environment.progress
+    assert second.timestamp - first.timestamp == 60
+
+
+def test_when_its_time_is_up_a_task_is_stopped_and_has_failed() -> None:
+    def body(*_: object) -> None:
+        clock.advance(59)
+        reached.append(59)
+        clock.advance(2)
+        reached.append(61)
+
+    reached: list[int] = []
+    clock = MovableClock()
+    with pytest.raises(ExecutionFailed, match="longer than 60 s") as caught:
+        TaskEnvironment(Doing(body), clock).run({}, timeout_seconds=60)
+    assert reached == [59]
+    record = caught.value.record
+    assert record.error is not None
+    assert record.error.kind is ErrorKind.TIMEOUT
+    assert record.finished_at == record.submitted_at + 61
+
+
+def test_a_limit_is_for_its_own_run() -> None:
+    environment = TaskEnvironment(Doing(lambda *_: environment.clock.advance(50)))
+    for _ in range(3):
+        environment.run({}, timeout_seconds=60)
+
+
+def test_a_clock_that_another_thread_moves_stops_a_task_that_waits() -> None:
+    def body(*_: object) -> None:
+        begun.set()
+        time.sleep(1000)
+
+    def move() -> None:
+        begun.wait()
+        environment.clock.advance(61)
+
+    begun = threading.Event()
+    environment = TaskEnvironment(Doing(body))
+    thread = threading.Thread(target=move)
+    thread.start()
+    with pytest.raises(ExecutionFailed, match="longer than"):
+        environment.run({}, timeout_seconds=60)
+    thread.join()

@@ -52,6 +52,7 @@ class ScriptedServer(ABC):
         self._always: Writer | None = None
         self._scripts: dict[str, Script] = {}
         self._refusals: dict[RequestType, deque[_Refusal]] = {t: deque() for t in _TYPES}
+        self._from_now_on: dict[RequestType, _Refusal] = {}
         self._requests: list[Request] = []
         self._complaints: list[str] = []
 
@@ -88,13 +89,16 @@ class ScriptedServer(ABC):
         message: str = "the test wants it so",
         *,
         request: RequestType = "execute",
-        times: int = 1,
+        times: int | None = 1,
     ) -> None:
-        """Refuse the next ``times`` requests of a type, with an error reply."""
+        """Refuse the next ``times`` requests of a type; None: all from now on."""
         self._refuse(request, times, _Refusal(ErrorReply(code=code, message=message)))
 
-    def ignore(self, request: RequestType = "execute", *, times: int = 1) -> None:
-        """Give the next ``times`` requests of a type no reply; a client asks again in time."""
+    def ignore(self, request: RequestType = "execute", *, times: int | None = 1) -> None:
+        """Give the next ``times`` requests of a type no reply; None: all from now on.
+
+        A client asks again after its ``retry_interval``, until its time is up.
+        """
         self._refuse(request, times, _Refusal(None))
 
     def step(self, timeout: float = 10.0) -> None:
@@ -167,6 +171,8 @@ class ScriptedServer(ABC):
             self._changed.notify_all()
             if self._refusals[request.type]:
                 return self._refusals[request.type].popleft().reply
+            if request.type in self._from_now_on:
+                return self._from_now_on[request.type].reply
             return self._cast(request) if isinstance(request, ExecuteRequest) else request
 
     def _script_of(self, execution_id: str) -> Script:
@@ -206,12 +212,15 @@ class ScriptedServer(ABC):
         self._scripts[execution_id] = script
         return request.model_copy(update={"execution_id": execution_id})
 
-    def _refuse(self, request: RequestType, times: int, refusal: _Refusal) -> None:
+    def _refuse(self, request: RequestType, times: int | None, refusal: _Refusal) -> None:
         self._check_open()
         if request not in self._refusals:
             raise ValueError(f"there is no {request!r} request: say one of {', '.join(_TYPES)}")
         with self._changed:
-            self._refusals[request].extend([refusal] * times)
+            if times is None:
+                self._from_now_on[request] = refusal
+            else:
+                self._refusals[request].extend([refusal] * times)
 
     def _leftovers(self) -> list[str]:
         left = [

@@ -21,6 +21,7 @@ __all__ = ["FaultProxy", "HasEndpoint"]
 _HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
 _LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
 _STOP_SECONDS = 1.5
+_CALL_SECONDS = 10.0
 
 
 class HasEndpoint(Protocol):
@@ -251,7 +252,7 @@ class FaultProxy:
                 done.set_result(None)
 
         self._loop.post(run)
-        done.result()
+        done.result(_CALL_SECONDS)
 
 
 def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
