@@ -67,6 +67,11 @@ class InstantRunner(TaskRunner):
                     yield ProgressReported(execution_id, json.dumps(report).encode())
                 yield TaskReturned(execution_id, str(events).encode())
 
+            case {"do": "spin"}:
+                return
+            case _:
+                yield self._raised(execution_id, ErrorKind.EXCEPTION, "no standard task")
+
     def _raised(self, execution_id: str, kind: ErrorKind, message: str) -> RunnerEvent:
         return TaskRaised(execution_id, ExecutionErrorInfo(kind=kind, message=message))
 

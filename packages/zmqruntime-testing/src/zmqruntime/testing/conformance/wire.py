@@ -122,9 +122,9 @@ class Wire:
 
     def take_reply(self, deadline: float) -> bool:
         """Take one reply from the socket, whosever it is; return False when none came in time."""
-        if not self.control.poll(_ms(deadline - time.monotonic())):
+        frames = _receive(self.control, deadline)
+        if frames is None:
             return False
-        frames = self.control.recv_multipart()
         body = frames[frames.index(b"") + 1 :] if b"" in frames else frames
         reply = _read(body)
         exchange = self._find(reply.get("request_id"))
@@ -152,19 +152,18 @@ class Wire:
         Raises:
             Violation: nothing does.
         """
-        if not sock.poll(_ms(self.patience)):
+        frames = _receive(sock, time.monotonic() + self.patience)
+        if frames is None:
             raise Violation(f"no reply came within {self.patience:g} s")
-        return sock.recv_multipart()
+        return frames
 
     def await_disconnect(self) -> bool:
         """Whether the server ends the control connection within the patience."""
         return self._next_link_event() == zmq.Event.DISCONNECTED
 
     def _next_link_event(self) -> int | None:
-        if not self._monitor.poll(_ms(self.patience)):
-            return None
-        event: int = parse_monitor_message(self._monitor.recv_multipart())["event"]
-        return event
+        frames = _receive(self._monitor, time.monotonic() + self.patience)
+        return None if frames is None else parse_monitor_message(frames)["event"]
 
     # -- data -----------------------------------------------------------------------------------
 
@@ -174,9 +173,9 @@ class Wire:
         Raises:
             Violation: it is not a topic and a JSON object.
         """
-        if not self.data.poll(_ms(deadline - time.monotonic())):
+        frames = _receive(self.data, deadline)
+        if frames is None:
             return None
-        frames = self.data.recv_multipart()
         event = Event(id(self), frames, _read(frames[1:]))
         self.journal.entries.append(event)
         if not event.body:
@@ -184,8 +183,14 @@ class Wire:
         return event
 
 
-def _ms(seconds: float) -> int:
-    return max(0, math.ceil(seconds * 1000))
+def _receive(sock: zmq.Socket[bytes], deadline: float) -> list[bytes] | None:
+    """Return the next message, or None when none has come by the deadline."""
+    # A timeout of the socket's own: a REQ may be readable by what it then drops.
+    sock.rcvtimeo = max(0, math.ceil((deadline - time.monotonic()) * 1000))
+    try:
+        return sock.recv_multipart()
+    except zmq.Again:
+        return None
 
 
 def _read(body: list[bytes]) -> Message:

@@ -11,6 +11,8 @@ from zmqruntime.testing.conformance.peer import Peer
 
 checks = pytest.mark.checks
 
+ECHO = {"do": "echo", "value": 1}
+
 
 @checks("C-092")
 def check_a_refusal_is_an_error(peer: Peer) -> None:
@@ -23,8 +25,8 @@ def check_a_refusal_is_an_error(peer: Peer) -> None:
     ("fields", "path"),
     [
         ({"client_id": "c"}, "task"),
-        ({"client_id": "c", "task": {}, "labels": {"a": 1}}, "labels.a"),
-        ({"client_id": "c", "task": {}, "colour": "red"}, "colour"),
+        ({"client_id": "c", "task": ECHO, "labels": {"a": 1}}, "labels.a"),
+        ({"client_id": "c", "task": ECHO, "colour": "red"}, "colour"),
     ],
     ids=["missing", "inside", "unknown"],
 )
