@@ -119,7 +119,7 @@ const garbage: [string, (string | Buffer)[]][] = [
   ["no JSON", ["{"]],
   ["no object", ["[]"]],
   ["null", ["null"]],
-  ["no type", ["{}"]],
+  ["an object of no type", ["{}"]],
   ["not UTF-8", [Buffer.from([0x22, 0xff, 0x22])]],
   ["two frames", ["{}", "{}"]],
 ];
