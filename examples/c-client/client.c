@@ -15,8 +15,8 @@
 #include <zmq.h>
 
 #define CLIENT_ID "c-client"
-#define REPLY_MS 10000 /* how long a reply may take */
-#define QUIET_MS 5000  /* without an event for so long, it asks how things stand */
+#define REPLY_MS 5000 /* how long a reply may take */
+#define QUIET_MS 2000 /* without an event for so long, it asks how things stand */
 
 static void fail(const char *format, ...)
 {

@@ -90,7 +90,7 @@ async function submit(client: Client, task: Task, values: Values): Promise<void>
     show("told to stop ...");
     execution.cancel().catch((error: unknown) => show(String(error)));
   });
-  for await (const event of execution.events()) show(drawLine(event, process.stderr.columns ?? 120));
+  for await (const event of execution.events()) show(drawLine(event, process.stderr.columns || 120));
   if (process.stderr.isTTY) process.stderr.write("\n");
   if (execution.missed > 0) process.stderr.write(`${execution.missed} events were lost\n`);
   print(await execution.result());
