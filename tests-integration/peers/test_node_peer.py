@@ -211,6 +211,22 @@ def test_what_its_schema_does_not_allow_is_found(
     assert "must have required property 'colour'" in misled.run("submit", '{"do": "echo"}').errors
 
 
+def test_the_program_that_the_docs_show_works(
+    node: str, node_project: Path, server: ChildProcess, either_place: Place
+) -> None:
+    endpoint = either_place.endpoint
+    program = [node, str(node_project / "dist" / "src" / "quickstart.js")]
+    peer = Peer(program, [endpoint.control_address, endpoint.data_address], either_place)
+    said = peer.run('{"do": "count", "steps": 2}')
+    assert (said.code, said.errors) == (0, "")
+    lines = said.out.splitlines()
+    assert [lines[n] for n in (0, 1, 4, 5)] == ["queued", "running", "complete", "2"]
+    assert lines[2:4] == [
+        "[############------------]  50 %  count  step 1",
+        "[########################] 100 %  count  step 2",
+    ]
+
+
 def test_its_types_are_what_the_schemas_say(node: str, node_project: Path, schemas: Path) -> None:
     checked = subprocess.run(
         [node, "scripts/make-types.mjs", "--check", str(schemas)],

@@ -1,3 +1,4 @@
+export { drawLine } from "./bar.js";
 export { Client, type ClientOptions, type SubmitOptions, type Task } from "./client.js";
 export { BadMessage, NoReply, NotCompleted, PeerError, Rejected } from "./errors.js";
 export { Execution } from "./execution.js";
