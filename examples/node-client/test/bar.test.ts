@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { drawBar, drawLine } from "../src/bar.js";
+import type { ProgressEvent, StateEvent } from "../src/index.js";
+
+const common = { execution_id: "x", sequence: 1, timestamp: 0 };
+const nothing = { phase: null, completed: null, total: null, percent: null, message: null };
+const progress: ProgressEvent = { ...common, ...nothing, type: "progress" };
+const state: StateEvent = {
+  ...common,
+  type: "state",
+  status: "failed",
+  submitted_at: 0,
+  started_at: null,
+  finished_at: null,
+  error: null,
+};
+
+test("a bar is empty, half and full", () => {
+  assert.equal(drawBar(0), "[------------------------]   0 %");
+  assert.equal(drawBar(50), "[############------------]  50 %");
+  assert.equal(drawBar(100), "[########################] 100 %");
+});
+
+test("a bar stays in its frame", () => {
+  assert.equal(drawBar(-5), drawBar(0));
+  assert.equal(drawBar(250), drawBar(100));
+});
+
+test("a bar of an unknown length is as wide as any", () => {
+  assert.equal(drawBar(null).length, drawBar(50).length);
+});
+
+test("a line shows the phase and the message, as far as they fit", () => {
+  const event = { ...progress, percent: 50, phase: "stitch", message: "tile 5" };
+  assert.equal(drawLine(event, 80), `${drawBar(50)}  stitch  tile 5`);
+  const short = drawLine(event, 40);
+  assert.equal(short.length, 40);
+  assert(short.endsWith("…"));
+});
+
+test("what a task says cannot move the cursor", () => {
+  assert.equal(drawLine({ ...progress, percent: 0, message: "a\u001b[2J\r\nb" }, 80).includes("\u001b"), false);
+  const unknown = { type: null, traceback: null, exit_code: null, signal: null };
+  const error = { ...unknown, kind: "exception" as const, message: "no\u001b[31m" };
+  assert.equal(drawLine({ ...state, error }, 80), "failed: no [31m");
+});

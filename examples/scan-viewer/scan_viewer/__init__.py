@@ -1,0 +1,1 @@
+"""Shows a picture while a scanner makes it, line by line."""

@@ -1,0 +1,41 @@
+"""The viewer without a window: it draws in the terminal. Ctrl-C cancels the scan."""
+
+from __future__ import annotations
+
+import queue
+from functools import partial
+
+from scan_viewer.scanner import Line, ScanServer, ScanTask
+from scan_viewer.view import ScanView
+from scan_viewer.view_model import ScanViewModel
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+
+SHADES = " .:-=+*#%@"
+
+
+def draw(line: Line | None) -> str:
+    """Return one line of the picture in characters."""
+    return "".join(SHADES[pixel * len(SHADES) // 256] for pixel in line or ())
+
+
+def main() -> None:
+    views: queue.SimpleQueue[ScanView] = queue.SimpleQueue()  # the event loop of this "window"
+    launcher = ExecutionServerLauncher(ScanServer)
+    model = ScanViewModel(partial(ExecutionClient, launcher=launcher, persistent=False), views.put)
+    try:
+        model.scan(ScanTask(lines=24, columns=64, seconds_per_line=0.1))
+        view = model.view
+        while view.phase.is_busy:
+            try:
+                view = views.get()
+                print(f"{view.percent:3.0f} %  {view.notice}", end="\r")
+            except KeyboardInterrupt:
+                model.cancel()
+        print(view.notice)
+        print(*map(draw, view.lines), sep="\n")
+    finally:
+        model.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Between the window and the client: nothing here waits in the window's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
+from typing import Protocol
+
+from scan_viewer.scanner import ScanResult, ScanTask
+from scan_viewer.view import Phase, ScanView
+from zmqruntime.execution import (
+    ExecutionCancelled,
+    ExecutionClient,
+    ProgressCallback,
+    RequestRejected,
+)
+from zmqruntime.messages import Event, ZMQRuntimeError
+from zmqruntime.transport import TransportError
+
+__all__ = ["MakeClient", "ScanViewModel"]
+
+
+class MakeClient(Protocol):
+    """Makes the client by which the scanner is reached."""
+
+    def __call__(self, *, progress_callback: ProgressCallback) -> ExecutionClient: ...
+
+
+class ScanViewModel:
+    """Scans when told to, and shows how that goes.
+
+    Args:
+        make_client: makes the client of the scanner's server.
+        show: called with each new view, in order, in some thread; it must not wait. In a window
+            it hands the view on to the toolkit's thread.
+    """
+
+    def __init__(self, make_client: MakeClient, show: Callable[[ScanView], None]) -> None:
+        self._client = make_client(progress_callback=self._on_event)
+        self._show = show
+        self._lock = threading.RLock()
+        self._view = ScanView()
+        self._execution_id: str | None = None
+        """The scan that is shown, from before it is submitted to its end."""
+        # A scan keeps one thread; a cancel has to get past it.
+        self._scans = ThreadPoolExecutor(1, "scan")
+        self._cancels = ThreadPoolExecutor(1, "cancel")
+
+    @property
+    def view(self) -> ScanView:
+        return self._view
+
+    def scan(self, task: ScanTask) -> None:
+        """Begin a scan, unless there is one."""
+        with self._lock:
+            if not self._view.can_scan:
+                return
+            self._execution_id = uuid.uuid4().hex
+            self._change(methodcaller("begun", task))
+            self._scans.submit(self._run, task, self._execution_id)
+
+    def cancel(self) -> None:
+        """Stop the scan, if there is one."""
+        with self._lock:
+            if not self._view.can_cancel:
+                return
+            self._change(ScanView.stopping)
+            if self._execution_id is not None:
+                self._cancels.submit(self._tell_to_stop, self._execution_id)
+
+    def close(self) -> None:
+        """Leave the server. What it scans goes on; a server that is the client's own ends."""
+        try:
+            self._client.disconnect()
+        finally:
+            self._scans.shutdown()
+            self._cancels.shutdown()
+
+    # -- in the background ----------------------------------------------------------------------
+
+    def _run(self, task: ScanTask, execution_id: str) -> None:
+        try:
+            self._client.connect()
+            handle = self._client.submit_execution(task, execution_id=execution_id)
+            if (
+                self._view.phase is Phase.STOPPING
+            ):  # The cancel may have come too early to be heard.
+                self._tell_to_stop(execution_id)
+            result = ScanResult.model_validate(handle.result())
+        except ExecutionCancelled:
+            self._end(ScanView.cancelled)
+        except TransportError as error:
+            self._client.disconnect()  # So that the next scan connects again.
+            self._end(methodcaller("server_lost", str(error)))
+        except ZMQRuntimeError as error:  # The task failed, or was not taken.
+            self._end(methodcaller("failed", str(error)))
+        else:
+            self._end(methodcaller("completed", result))
+
+    def _tell_to_stop(self, execution_id: str) -> None:
+        # If it is not there yet, or has ended, or nobody knows: `_run` will tell.
+        with contextlib.suppress(RequestRejected, TransportError):
+            self._client.cancel_execution(execution_id)
+
+    def _on_event(self, event: Event) -> None:
+        with self._lock:
+            if event.execution_id == self._execution_id:
+                self._change(methodcaller("after", event))
+
+    def _end(self, change: Callable[[ScanView], ScanView]) -> None:
+        with self._lock:
+            self._execution_id = None  # Events that come later are of the past.
+            self._change(change)
+
+    def _change(self, change: Callable[[ScanView], ScanView]) -> None:
+        with self._lock:
+            self._view = change(self._view)
+            self._show(self._view)

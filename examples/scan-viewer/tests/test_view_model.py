@@ -1,0 +1,88 @@
+"""The view model with a real server and a real worker."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from scan_viewer.scanner import ScanServer, ScanTask, expose
+from scan_viewer.view import Phase
+from scan_viewer.view_model import ScanViewModel
+from screen import MakeModel, Screen
+
+from zmqruntime.testing import ClientFactory, ServerFactory
+
+LONG = ScanTask(lines=1000, columns=4, seconds_per_line=60)
+
+
+@pytest.fixture
+def server(execution_server: ServerFactory) -> ScanServer:
+    return execution_server(ScanServer)
+
+
+@pytest.fixture
+def model(
+    make_model: MakeModel, server: ScanServer, execution_client: ClientFactory
+) -> ScanViewModel:
+    return make_model(partial(execution_client, server))
+
+
+def test_a_scan_fills_the_screen(model: ScanViewModel, screen: Screen) -> None:
+    model.scan(ScanTask(lines=3, columns=5, seconds_per_line=0.05))
+    view = screen.until(Phase.COMPLETE)
+    assert view.lines == tuple(expose(n / 3, 5) for n in range(3))
+    assert view.notice == "3 lines scanned."
+    percents = [view.percent for view in screen.views]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+
+
+def test_a_scan_can_be_cancelled_and_another_begun(model: ScanViewModel, screen: Screen) -> None:
+    model.scan(LONG)
+    screen.until(Phase.SCANNING)
+    model.cancel()
+    assert not model.view.can_cancel
+    screen.until(Phase.CANCELLED)
+
+    model.scan(ScanTask(lines=1, columns=1))
+    screen.until(Phase.COMPLETE)
+
+
+def test_a_cancel_that_comes_before_the_scan_is_taken_is_not_forgotten(
+    model: ScanViewModel, screen: Screen
+) -> None:
+    model.scan(LONG)
+    model.cancel()
+    screen.until(Phase.CANCELLED)
+    assert screen.phases[:2] == [Phase.CONNECTING, Phase.STOPPING]
+
+
+def test_a_scan_behind_another_waits(
+    model: ScanViewModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
+) -> None:
+    first = execution_client(server).submit_execution(LONG)
+    model.scan(ScanTask(lines=1, columns=1))
+    assert screen.until(Phase.WAITING).can_cancel
+    first.cancel()
+    screen.until(Phase.COMPLETE)
+
+
+def test_one_scan_at_a_time(model: ScanViewModel, screen: Screen) -> None:
+    model.scan(LONG)
+    model.scan(ScanTask(lines=1, columns=1))
+    screen.until(Phase.SCANNING)
+    model.cancel()
+    screen.until(Phase.CANCELLED)
+    assert screen.phases.count(Phase.CONNECTING) == 1
+
+
+def test_a_scan_that_fails_says_why(model: ScanViewModel, screen: Screen) -> None:
+    model.scan(ScanTask.model_construct(lines=-1, columns=1))
+    view = screen.until(Phase.FAILED)
+    assert "lines" in view.notice
+
+
+def test_a_cancel_without_a_scan_does_nothing(model: ScanViewModel, screen: Screen) -> None:
+    model.cancel()
+    assert model.view.phase is Phase.IDLE
+    assert screen.views == []

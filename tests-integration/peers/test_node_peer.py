@@ -1,0 +1,247 @@
+"""A client in TypeScript, made from the schemas alone, does everything with a real server.
+
+It checks every reply and every event by the schemas, with ajv, and ends with an error if one of
+them is not what its schema says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from peering import LossyRelay, Peer
+from places import ChildProcess, Place
+from waiting import PATIENCE
+
+from zmqruntime.messages import ExecutionStatus, JsonValue
+
+SLEEP = '{"do": "sleep"}'
+
+
+@pytest.fixture
+def server(either_place: Place) -> ChildProcess:
+    """A server for the peer."""
+    return either_place.serve("Workshop")
+
+
+def read_until(process: ChildProcess, word: str) -> str:
+    """Return what a program wrote, to the line with a word."""
+    assert process.stdout is not None
+    lines = ""
+    while word not in lines:
+        line = process.stdout.readline()
+        assert line, f"it ended without a word of {word!r}:\n{lines}"
+        lines += line
+    return lines
+
+
+def test_it_pings(node_peer: Peer, server: ChildProcess, either_place: Place) -> None:
+    said = node_peer.run("ping")
+    assert (said.code, said.errors) == (0, "")
+    pong = json.loads(said.out)
+    assert (pong["type"], pong["server"]) == ("pong", "Workshop")
+    assert pong["port"] == either_place.config.default_port
+
+
+def test_it_submits_and_shows_the_progress_and_the_result(
+    node_peer: Peer, server: ChildProcess
+) -> None:
+    said = node_peer.run("submit", '{"do": "count", "steps": 4}')
+    assert (said.code, said.out) == (0, "4\n")
+    states = [line for line in said.errors.splitlines() if not line.startswith("[")]
+    assert states == ["queued", "running", "complete"]
+    steps = re.findall(r"\[#+-*\] +(\d+) %  count  (step \d)", said.errors)
+    assert steps == [("25", "step 1"), ("50", "step 2"), ("75", "step 3"), ("100", "step 4")]
+
+
+def test_on_a_terminal_the_bar_is_one_line_that_grows(
+    node_peer: Peer, server: ChildProcess
+) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*node_peer.program, *node_peer.options, "submit", '{"do": "count", "steps": 2}'],
+        env=os.environ | node_peer.place.environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        assert process.wait(PATIENCE) == 0
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # That is how Linux tells the end of a terminal.
+        pass
+    os.close(ours)
+    lines = shown.decode().split("\r\x1b[2K")
+    assert lines[0] == ""
+    assert [line[:5] for line in lines[1:]] == ["queue", "runni", "[####", "[####", "compl"]
+    assert shown.count(b"\n") == 1
+
+
+def test_any_json_comes_back_as_it_went(node_peer: Peer, server: ChildProcess) -> None:
+    value: dict[str, JsonValue] = {"ä": [1, 2.5, None, True, "\u2028", {"deep": [[]]}]}
+    said = node_peer.run("submit", json.dumps({"do": "echo", "value": value}))
+    assert said.code == 0, said.errors
+    assert json.loads(said.out) == value
+
+
+def test_it_cancels_what_another_process_submitted(node_peer: Peer, server: ChildProcess) -> None:
+    submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
+    read_until(submitter, "begun")
+
+    status = json.loads(node_peer.run("status", "long").out)
+    assert (status["status"], status["progress"]["phase"]) == ("running", "begun")
+    snapshot = json.loads(node_peer.run("status").out)
+    assert [entry["execution_id"] for entry in snapshot["running_executions"]] == ["long"]
+
+    said = node_peer.run("cancel", "long")
+    assert (said.code, said.out) == (0, '"running"\n')
+    assert "execution long is cancelled" in submitter.output()
+    assert submitter.returncode == 1
+
+
+def test_ctrl_c_cancels_what_it_submitted(
+    node_peer: Peer, server: ChildProcess, either_place: Place
+) -> None:
+    submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
+    read_until(submitter, "begun")
+    submitter.send_signal(signal.SIGINT)
+    assert "execution long is cancelled" in submitter.output()
+    assert submitter.returncode == 1
+    record = either_place.client().get_record("long")
+    assert record.status is ExecutionStatus.CANCELLED
+
+
+def test_a_failure_has_its_reason(node_peer: Peer, server: ChildProcess) -> None:
+    said = node_peer.run("submit", '{"do": "fail", "message": "no flour"}', "--execution-id=bread")
+    assert (said.code, said.out) == (1, "")
+    assert said.errors.endswith("failed: no flour\nexecution bread is failed: no flour\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["status", "nobody"], "unknown_execution"),
+        (["cancel", "nobody"], "unknown_execution"),
+        (["cancel", "no name"], "invalid_request"),
+        (["submit", SLEEP, "--client-id=no/name"], "invalid_request"),
+    ],
+)
+def test_a_refusal_is_told_in_a_sentence(
+    arguments: list[str], code: str, node_peer: Peer, server: ChildProcess
+) -> None:
+    said = node_peer.run(*arguments)
+    assert (said.code, said.out) == (1, "")
+    assert re.fullmatch(rf"\w.+ \({code}\)\n", said.errors)
+
+
+def test_an_id_stands_for_one_task(node_peer: Peer, server: ChildProcess) -> None:
+    again = ["--execution-id=one", "--client-id=me"]
+    assert node_peer.run("submit", '{"do": "echo", "value": 1}', *again).out == "1\n"
+    assert node_peer.run("submit", '{"do": "echo", "value": 1}', *again).out == "1\n"
+    said = node_peer.run("submit", '{"do": "echo", "value": 2}', *again)
+    assert (said.code, said.out) == (1, "")
+    assert "(conflict)" in said.errors
+
+
+def test_lost_replies_are_asked_for_on_fresh_sockets_and_the_task_runs_once(
+    node_peer: Peer, server: ChildProcess, either_place: Place
+) -> None:
+    either_place.attach(server)
+    lost = frozenset({"execute", "unregister_progress"})
+    address = either_place.endpoint.control_address
+    with LossyRelay(address, either_place.directory, lost) as relay:
+        relayed = [f"--control={relay.address}", "--timeout=2"]
+        said = node_peer.run("submit", '{"do": "describe"}', *relayed)
+    assert said.code == 0, said.errors
+    assert json.loads(said.out)["calls"] == 1
+    for kind in lost:
+        (first, request), (second, repeated) = relay.asked_of(kind)
+        assert first != second
+        assert request == repeated
+    counts = either_place.client().poll_status().counts
+    assert counts[ExecutionStatus.COMPLETE] == 1
+
+
+def test_a_server_that_is_told_to_end_does(node_peer: Peer, server: ChildProcess) -> None:
+    said = node_peer.run("shutdown")
+    assert (said.code, said.out, said.errors) == (0, "", "")
+    output = server.output()
+    assert server.returncode == 0, output
+
+
+def test_a_server_that_is_not_there_is_missed(node_peer: Peer) -> None:
+    said = node_peer.run("ping", "--timeout=0.2", "--tries=2")
+    assert (said.code, said.out) == (1, "")
+    assert re.fullmatch(r"no server answered at .+, asked 2 times: .+\n", said.errors)
+
+
+def test_a_server_that_dies_is_missed_before_a_held_reply_is_due(
+    node_peer: Peer, server: ChildProcess, either_place: Place
+) -> None:
+    either_place.leaves_socket_files = True
+    submitter = node_peer.start("submit", SLEEP, "--timeout=0.5")
+    read_until(submitter, "begun")
+    server.kill()
+    assert "no server answered" in submitter.output()
+    assert submitter.returncode == 1
+
+
+def test_what_its_schema_does_not_allow_is_found(
+    node_peer: Peer, server: ChildProcess, schemas: Path, tmp_path: Path
+) -> None:
+    wrong = shutil.copytree(schemas, tmp_path / "wrong")
+    reply = json.loads((wrong / "reply.json").read_text(encoding="utf-8"))
+    reply["$defs"]["PongReply"]["properties"]["ready"]["type"] = "string"
+    (wrong / "reply.json").write_text(json.dumps(reply), encoding="utf-8")
+    event = json.loads((wrong / "event.json").read_text(encoding="utf-8"))
+    event["$defs"]["StateEvent"]["required"].append("colour")
+    (wrong / "event.json").write_text(json.dumps(event), encoding="utf-8")
+
+    misled = Peer(node_peer.program, [*node_peer.options, f"--schemas={wrong}"], node_peer.place)
+    assert "reply/ready must be string" in misled.run("ping").errors
+    assert "must have required property 'colour'" in misled.run("submit", '{"do": "echo"}').errors
+
+
+def test_the_program_that_the_docs_show_works(
+    node: str, node_project: Path, server: ChildProcess, either_place: Place
+) -> None:
+    endpoint = either_place.endpoint
+    program = [node, str(node_project / "dist" / "src" / "quickstart.js")]
+    peer = Peer(program, [endpoint.control_address, endpoint.data_address], either_place)
+    said = peer.run('{"do": "count", "steps": 2}')
+    assert (said.code, said.errors) == (0, "")
+    lines = said.out.splitlines()
+    assert [lines[n] for n in (0, 1, 4, 5)] == ["queued", "running", "complete", "2"]
+    assert lines[2:4] == [
+        "[############------------]  50 %  count  step 1",
+        "[########################] 100 %  count  step 2",
+    ]
+
+
+def test_its_types_are_what_the_schemas_say(node: str, node_project: Path, schemas: Path) -> None:
+    checked = subprocess.run(
+        [node, "scripts/make-types.mjs", "--check", str(schemas)],
+        cwd=node_project,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_its_lock_file_names_no_registry(node_project: Path) -> None:
+    lock = json.loads((node_project / "package-lock.json").read_text(encoding="utf-8"))
+    packages = [package for path, package in lock["packages"].items() if path]
+    assert packages
+    assert all(package["integrity"] for package in packages)
+    assert not [package for package in packages if "resolved" in package]
