@@ -135,12 +135,30 @@ test("a cancel names one execution", async () => {
   assert.equal(await status, "running");
 });
 
-test("a task that is refused leaves no stream behind", async () => {
+test("a task that is refused is told of", async () => {
   const submitted = client.submit({ do: "it" }, { execution_id: "x" });
   await server.register();
   const asked = await server.asked();
   await asked.reply({ type: "error", status: "error", code: "queue_full", message: "later" });
   await assert.rejects(submitted, /queue_full/);
+});
+
+test("after a lost connection it registers again, and the events go on", async () => {
+  const events = (await submit()).events();
+  const first = events.next();
+  assert.equal((await server.asked()).request.type, "status"); // It is held.
+  await publish(1);
+  assert.equal((await first).value?.sequence, 1);
+
+  server.cut();
+  const last = events.next();
+  assert.equal(await server.subscribed(), "me/");
+  const again = await server.asked();
+  assert.equal(again.request.type, "register_progress");
+  await again.reply({ type: "ok" });
+  await publishState(2, "complete");
+  assert.equal((await last).value?.sequence, 2);
+  assert.equal((await events.next()).done, true);
 });
 
 test("it takes its leave", async () => {

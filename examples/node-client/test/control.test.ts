@@ -115,13 +115,16 @@ test("a reply to another request is not taken for the answer", async () => {
   await assert.rejects(reply, BadMessage);
 });
 
+// A reply that is good as it stands, to whichever request.
+const good = JSON.stringify({ type: "error", status: "error", code: "malformed", message: "?" });
+
 const garbage: [string, (string | Buffer)[]][] = [
   ["no JSON", ["{"]],
   ["no object", ["[]"]],
   ["null", ["null"]],
   ["an object of no type", ["{}"]],
-  ["not UTF-8", [Buffer.from([0x22, 0xff, 0x22])]],
-  ["two frames", ["{}", "{}"]],
+  ["not UTF-8", [Buffer.from(good.replace("?", "\xff"), "latin1")]],
+  ["two frames", [good, good]],
 ];
 for (const [what, frames] of garbage) {
   test(`a reply that is ${what} is told of, and the next request is answered`, async () => {
@@ -134,6 +137,12 @@ for (const [what, frames] of garbage) {
     assert.equal((await next).type, "pong");
   });
 }
+
+test("a server that could not read the request is believed, though it names none", async () => {
+  const reply = channel.ask({ type: "ping" }, "pong");
+  await (await server.asked()).replyRaw(good);
+  await assert.rejects(reply, Rejected);
+});
 
 test("a closed channel ends what is under way, and takes no more", async () => {
   const reply = channel.request({ type: "ping" });

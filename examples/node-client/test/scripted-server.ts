@@ -1,5 +1,8 @@
 // A server that does as the test says: it speaks on real sockets and has no execution of its own.
 
+import { once } from "node:events";
+import { type AddressInfo, type Socket, connect, createServer } from "node:net";
+
 import { Router, XPublisher } from "zeromq";
 
 import type { Reply, Request } from "../src/index.js";
@@ -16,18 +19,24 @@ export interface Asked {
 
 export class ScriptedServer {
   readonly #control = new Router({ linger: 0 });
-  readonly #data = new XPublisher({ linger: 0, verbosity: null } as object);
+  readonly #data = new XPublisher({ linger: 0, verbosity: "allSubsUnsubs" });
+  // Subscribers come by this way, so that their connections can be cut.
+  readonly #way = createServer((subscriber) => this.#carry(subscriber));
+  readonly #connections = new Set<Socket>();
 
   static async start(): Promise<ScriptedServer> {
     const server = new ScriptedServer();
     await server.#control.bind("tcp://127.0.0.1:*");
     await server.#data.bind("tcp://127.0.0.1:*");
+    server.#way.listen(0, "127.0.0.1");
+    await once(server.#way, "listening");
     return server;
   }
 
   get addresses(): { controlAddress: string; dataAddress: string } {
-    const [controlAddress, dataAddress] = [this.#control.lastEndpoint, this.#data.lastEndpoint];
-    return { controlAddress: String(controlAddress), dataAddress: String(dataAddress) };
+    const { port } = this.#way.address() as AddressInfo;
+    const controlAddress = String(this.#control.lastEndpoint);
+    return { controlAddress, dataAddress: `tcp://127.0.0.1:${port}` };
   }
 
   async asked(): Promise<Asked> {
@@ -45,8 +54,10 @@ export class ScriptedServer {
 
   /** What the next subscriber wants: a prefix. */
   async subscribed(): Promise<string> {
-    const [frame] = await this.#data.receive();
-    return String(frame?.subarray(1));
+    for (;;) {
+      const [frame] = await this.#data.receive();
+      if (frame?.[0] === 1) return String(frame.subarray(1));
+    }
   }
 
   /** Take the subscription and acknowledge its registration. */
@@ -69,8 +80,31 @@ export class ScriptedServer {
     await this.#data.send([topic, JSON.stringify(event)]);
   }
 
+  /** Cut the connections of the data channel; subscribers find it again. */
+  cut(): void {
+    for (const connection of this.#connections) connection.destroy();
+  }
+
   close(): void {
+    this.#way.close();
+    this.cut();
     this.#control.close();
     this.#data.close();
+  }
+
+  #carry(subscriber: Socket): void {
+    const publisher = connect(Number(String(this.#data.lastEndpoint).split(":").at(-1)), "127.0.0.1");
+    for (const [one, other] of [
+      [subscriber, publisher],
+      [publisher, subscriber],
+    ] as const) {
+      this.#connections.add(one);
+      one.on("error", () => other.destroy());
+      one.on("close", () => {
+        this.#connections.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
   }
 }
