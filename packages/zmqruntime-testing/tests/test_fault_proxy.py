@@ -76,6 +76,30 @@ def test_who_listens_is_known_behind_it(
         assert time.monotonic() < deadline
 
 
+def test_two_clients_of_one_name_are_both_known_behind_it(
+    proxy: FaultProxy, execution_client: ClientFactory
+) -> None:
+    # Each is acknowledged by its own subscription, which equals the other's.
+    started = time.monotonic()
+    for _ in range(2):
+        execution_client(proxy, client_id="lab", progress_callback=print)
+    assert time.monotonic() - started < proxy.config.registration_timeout
+
+
+def test_what_was_late_when_the_connection_was_cut_never_comes(
+    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+) -> None:
+    client = execution_client(proxy, progress_callback=recorded_progress)
+    proxy.delay(Lane.EVENTS, 0.1, completed=1)
+    client.submit_execution({}).wait(PATIENCE)
+    proxy.cut()
+    proxy.restore()
+    assert client.ping().ready
+    proxy.delay(Lane.REPLIES, 0.3, type="pong")
+    assert client.ping().ready
+    assert not [event for event in recorded_progress.progress if event.completed == 1]
+
+
 def test_cut_nobody_listens_and_restored_the_same_place_is_there(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
