@@ -38,7 +38,7 @@ class ServerFactory:
     """
 
     def __init__(
-        self, config: ZMQConfig, *, stop_seconds: float = 0.5, force_seconds: float = 1.2
+        self, config: ZMQConfig, *, stop_seconds: float = 0.5, force_seconds: float = 1.0
     ) -> None:
         self._closed = False
         self._config = config

@@ -16,7 +16,7 @@ from zmqruntime.transport import ZMQConfig
 __all__ = ["FakeServerFactory"]
 
 _STOP_SECONDS = 0.5
-_FORCE_SECONDS = 1.2
+_FORCE_SECONDS = 1.0
 
 
 class FakeServerFactory:
