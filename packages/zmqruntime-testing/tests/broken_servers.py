@@ -405,6 +405,13 @@ FAULTS = [
         reply=recorded(lambda _: {"result": "half of it"}, status="failed"),
     ),
     Fault("5.0 is returned as 5", "C-118", reply=integers_only),
+    Fault(
+        "a result that is nested too deep is told as an exception",
+        "C-127",
+        reply=recorded(
+            lambda record: {"error": record["error"] | {"kind": "exception"}}, status="failed"
+        ),
+    ),
     # Status
     Fault("a held status holds everybody", "C-007", request=block_while_holding),
     Fault("a status that is not held", "C-064", request=do_not_hold),

@@ -17,7 +17,7 @@ from zmqruntime.execution import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.messages import ErrorKind, ExecutionErrorInfo, WorkerInfo
+from zmqruntime.messages import DecodeError, ErrorKind, ExecutionErrorInfo, WorkerInfo, encode_json
 from zmqruntime.testing.conformance import StandardServer
 
 __all__ = ["InstantRunner", "InstantServer"]
@@ -53,11 +53,7 @@ class InstantRunner(TaskRunner):
     def _do(self, execution_id: str, task: dict[str, Any]) -> Iterator[RunnerEvent]:
         match task:
             case {"do": "echo", "value": value}:
-                result = json.dumps(value).encode()
-                if len(result) <= self._host.max_message_bytes - 64 * 1024:
-                    yield TaskReturned(execution_id, result)
-                else:
-                    yield self._raised(execution_id, ErrorKind.RESULT_TOO_LARGE, "too large")
+                yield self._return(execution_id, value)
             case {"do": "fail", "message": message}:
                 yield self._raised(execution_id, ErrorKind.EXCEPTION, message)
             case {"do": "count", "events": events}:
@@ -71,6 +67,15 @@ class InstantRunner(TaskRunner):
                 return
             case _:
                 yield self._raised(execution_id, ErrorKind.EXCEPTION, "no standard task")
+
+    def _return(self, execution_id: str, value: Any) -> RunnerEvent:
+        try:
+            result = encode_json(value)
+        except DecodeError as error:
+            return self._raised(execution_id, ErrorKind.UNSERIALIZABLE_RESULT, str(error))
+        if len(result) > self._host.max_message_bytes - 64 * 1024:
+            return self._raised(execution_id, ErrorKind.RESULT_TOO_LARGE, "it is too large")
+        return TaskReturned(execution_id, result)
 
     def _raised(self, execution_id: str, kind: ErrorKind, message: str) -> RunnerEvent:
         return TaskRaised(execution_id, ExecutionErrorInfo(kind=kind, message=message))

@@ -273,15 +273,30 @@ def check_the_message_of_a_failure_is_the_tasks(failed: Story) -> None:
     assert REASON in failed.record["error"]["message"]
 
 
-@checks("C-126")
-def check_a_result_may_be_nested_deep(peer: Peer) -> None:
-    depth = NEST_DEPTH - 1  # The task that brings the value is one level more.
+def nested(depth: int) -> Any:
+    """Return arrays in arrays, this deep."""
     value: Any = "innermost"
     for _ in range(depth):
         value = [value]
-    record = peer.finish(peer.submit("echo", value=value))
+    return value
+
+
+@checks("C-126")
+def check_a_result_may_be_nested_deep(peer: Peer) -> None:
+    record = peer.finish(peer.submit("echo", value=nested(NEST_DEPTH)))
     assert record["status"] == "complete"
-    assert record["result"] == value
+    assert record["result"] == nested(NEST_DEPTH)
+
+
+@checks("C-127")
+def check_a_result_that_is_nested_deeper_fails(peer: Peer) -> None:
+    task = {"do": "echo", "value": nested(NEST_DEPTH + 1)}
+    reply = peer.ask("execute", client_id=peer.name, task=task)
+    if reply["type"] == "error":
+        pytest.skip("it takes no task that would return so deep a result")
+    record = peer.finish(reply["execution_id"])
+    assert record["status"] == "failed"
+    assert record["error"]["kind"] == "unserializable_result"
 
 
 @checks("C-128")
