@@ -86,9 +86,8 @@ class ScanViewModel:
         try:
             self._client.connect()
             handle = self._client.submit_execution(task, execution_id=execution_id)
-            if (
-                self._view.phase is Phase.STOPPING
-            ):  # The cancel may have come too early to be heard.
+            # A cancel that came before the server knew of the scan was not heard.
+            if self._view.phase is Phase.STOPPING:
                 self._tell_to_stop(execution_id)
             result = ScanResult.model_validate(handle.result())
         except ExecutionCancelled:

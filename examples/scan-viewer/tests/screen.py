@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scan_viewer.view import Phase, ScanView
 from scan_viewer.view_model import MakeClient, ScanViewModel
 
-__all__ = ["MakeModel", "Screen"]
+__all__ = ["PATIENCE", "MakeModel", "Screen"]
 
 MakeModel = Callable[[MakeClient], ScanViewModel]
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
+from typing import Any
 
 import pytest
 from scan_viewer.scanner import ScanServer, ScanTask, expose
 from scan_viewer.view import Phase
 from scan_viewer.view_model import ScanViewModel
-from screen import MakeModel, Screen
+from screen import PATIENCE, MakeModel, Screen
 
+from zmqruntime.execution import (
+    ExecutionClient,
+    ExecutionHandle,
+    ProgressCallback,
+    UnknownExecution,
+)
+from zmqruntime.messages import ExecutionStatus
 from zmqruntime.testing import ClientFactory, ServerFactory
 
 LONG = ScanTask(lines=1000, columns=4, seconds_per_line=60)
@@ -48,13 +57,49 @@ def test_a_scan_can_be_cancelled_and_another_begun(model: ScanViewModel, screen:
     screen.until(Phase.COMPLETE)
 
 
+class Late(ExecutionClient):
+    """Submits when it has been refused a cancel, since nothing was submitted."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.refused = threading.Event()
+
+    def submit_execution(self, task: Any, config: Any = None, **options: Any) -> ExecutionHandle:
+        assert self.refused.wait(PATIENCE)
+        return super().submit_execution(task, config, **options)
+
+    def cancel_execution(self, execution_id: str) -> ExecutionStatus:
+        try:
+            return super().cancel_execution(execution_id)
+        except UnknownExecution:
+            self.refused.set()
+            raise
+
+
 def test_a_cancel_that_comes_before_the_scan_is_taken_is_not_forgotten(
-    model: ScanViewModel, screen: Screen
+    make_model: MakeModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
 ) -> None:
+    model = make_model(partial(execution_client, server, make=Late))
     model.scan(LONG)
     model.cancel()
     screen.until(Phase.CANCELLED)
     assert screen.phases[:2] == [Phase.CONNECTING, Phase.STOPPING]
+
+
+def test_what_becomes_of_other_scans_is_not_shown(
+    make_model: MakeModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
+) -> None:
+    clients = []
+
+    def make_client(*, progress_callback: ProgressCallback) -> ExecutionClient:
+        clients.append(execution_client(server, progress_callback=progress_callback))
+        return clients[-1]
+
+    model = make_model(make_client)
+    clients[0].execute(ScanTask(lines=2, columns=1))
+    model.scan(ScanTask(lines=1, columns=1))
+    screen.until(Phase.COMPLETE)
+    assert screen.phases[0] is Phase.CONNECTING
 
 
 def test_a_scan_behind_another_waits(
