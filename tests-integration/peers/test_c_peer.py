@@ -11,7 +11,7 @@ from places import ChildProcess, Place
 
 @pytest.fixture
 def server(either_place: Place) -> ChildProcess:
-    """A server that is there: the program asks once."""
+    """A server that is ready."""
     server = either_place.serve("Workshop")
     either_place.attach(server)
     return server

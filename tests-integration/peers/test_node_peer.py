@@ -27,8 +27,10 @@ SLEEP = '{"do": "sleep"}'
 
 @pytest.fixture
 def server(either_place: Place) -> ChildProcess:
-    """A server for the peer."""
-    return either_place.serve("Workshop")
+    """A server that is ready."""
+    server = either_place.serve("Workshop")
+    either_place.attach(server)
+    return server
 
 
 def read_until(process: ChildProcess, word: str) -> str:
@@ -155,11 +157,10 @@ def test_an_id_stands_for_one_task(node_peer: Peer, server: ChildProcess) -> Non
 def test_lost_replies_are_asked_for_on_fresh_sockets_and_the_task_runs_once(
     node_peer: Peer, server: ChildProcess, either_place: Place
 ) -> None:
-    either_place.attach(server)
     lost = frozenset({"execute", "unregister_progress"})
     address = either_place.endpoint.control_address
     with LossyRelay(address, either_place.directory, lost) as relay:
-        relayed = [f"--control={relay.address}", "--timeout=2"]
+        relayed = [f"--control={relay.address}", "--timeout=4"]
         said = node_peer.run("submit", '{"do": "describe"}', *relayed)
     assert said.code == 0, said.errors
     assert json.loads(said.out)["calls"] == 1
@@ -188,7 +189,7 @@ def test_a_server_that_dies_is_missed_before_a_held_reply_is_due(
     node_peer: Peer, server: ChildProcess, either_place: Place
 ) -> None:
     either_place.leaves_socket_files = True
-    submitter = node_peer.start("submit", SLEEP, "--timeout=0.5")
+    submitter = node_peer.start("submit", SLEEP, "--timeout=4")
     read_until(submitter, "begun")
     server.kill()
     assert "no server answered" in submitter.output()
