@@ -57,19 +57,17 @@ def attach_or_launch(
     """
     if endpoint.transport_mode is TransportMode.IPC:
         check_private_dir(endpoint.directory)
-    try:
-        return _attach(control, deadline, wait_ready), None
-    except _NobodyThere:
-        if launcher is None:
-            raise ConnectionFailed(
-                f"no server listens on {endpoint}: start one, or give the client a launcher"
-            ) from None
+    if pong := _attach(control, deadline, wait_ready):
+        return pong, None
+    if launcher is None:
+        raise ConnectionFailed(
+            f"no server listens on {endpoint}: start one, or give the client a launcher"
+        )
     with _launch_lock(endpoint, deadline):
-        try:
-            return _attach(control, deadline, wait_ready), None
-        except _NobodyThere:
-            server = launcher.launch(endpoint, config, persistent=persistent)
-            return _await_ready(control, endpoint, server, deadline), server
+        if pong := _attach(control, deadline, wait_ready):
+            return pong, None
+        server = launcher.launch(endpoint, config, persistent=persistent)
+        return _await_ready(control, endpoint, server, deadline), server
 
 
 @contextlib.contextmanager
@@ -89,12 +87,17 @@ def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
         lock.release()
 
 
-def _attach(control: ControlClient, deadline: Deadline, wait_ready: bool) -> PongReply:
+def _attach(control: ControlClient, deadline: Deadline, wait_ready: bool) -> PongReply | None:
+    """Return the pong of a server that is there; None when nobody listens."""
+
     def on_broken(outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
             raise _NobodyThere
 
-    return _ping(control, deadline, on_broken, wait_ready)
+    try:
+        return _ping(control, deadline, on_broken, wait_ready)
+    except _NobodyThere:
+        return None
 
 
 def _await_ready(
