@@ -14,12 +14,15 @@ from sample_apps import Leaver, Mute, Sleeper, Stitcher
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.messages import Event, ExecutionStatus
 from zmqruntime.testing import ClientFactory, LeftRunning, ServerFactory
+from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.transport import (
     AddressInUse,
     ConnectionFailed,
     NotConnected,
     ProcessIdentity,
+    RequestTimeout,
     TransportMode,
+    ZMQClient,
     ZMQConfig,
 )
 
@@ -177,6 +180,29 @@ def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQCo
     finally:
         Mute.let_go.set()
         server.stop()
+
+
+def test_a_stuck_server_costs_no_other_server_its_worker(zmq_config: ZMQConfig) -> None:
+    servers = ServerFactory(zmq_config, stop_seconds=0.1, force_seconds=0.1)
+    Mute.let_go.clear()
+    stuck = servers(Mute)
+    with Stitcher(next(candidate_ports()), config=zmq_config) as own:
+        with ClientFactory(zmq_config) as clients:
+            client = clients(own)
+            worker = worker_of(client)
+            asking = ZMQClient(stuck.port, config=zmq_config)
+            with pytest.raises(RequestTimeout):
+                asking.connect(0.5)
+            try:
+                with pytest.raises(LeftRunning, match="Mute"):
+                    servers.close()
+                assert worker.is_running()
+                assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
+                assert worker_of(client) == worker
+            finally:
+                Mute.let_go.set()
+                asking.disconnect()
+                stuck.stop()
 
 
 def test_a_client_launches_a_server_that_ends_with_the_test(zmq_config: ZMQConfig) -> None:

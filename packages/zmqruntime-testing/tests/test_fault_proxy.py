@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 import zmq
 
-from zmqruntime.messages import ErrorCode, StateEvent
+from zmqruntime.execution import ExecutionClient
+from zmqruntime.messages import ErrorCode, StateEvent, ZMQRuntimeError
 from zmqruntime.testing import (
     ClientFactory,
     FakeExecutionServer,
@@ -18,11 +19,13 @@ from zmqruntime.testing import (
     Fault,
     FaultProxy,
     Lane,
+    ProxyFailed,
     RecordedProgress,
     RuleNeverFired,
     Script,
     UsedAfterTest,
 )
+from zmqruntime.testing.endpoint import locate
 from zmqruntime.transport import TransportMode, ZMQConfig
 
 PATIENCE = 30.0
@@ -177,6 +180,55 @@ def test_it_leaves_no_thread_and_no_socket_file(fake: FakeExecutionServer) -> No
         paths = [proxy.endpoint.data_path, proxy.endpoint.control_path]
     assert set(threading.enumerate()) == before
     assert not [path for path in paths if path.exists()]
+
+
+def test_a_proxy_that_has_failed_says_why_wherever_it_is_asked(
+    fake: FakeExecutionServer, zmq_config: ZMQConfig
+) -> None:
+    proxy = FaultProxy(fake)
+    proxy.cut_at(Lane.REQUESTS, restore_after=0.0)
+    taken = proxy.endpoint
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as holder:
+        holder.linger = 0
+        cut = proxy._cut
+
+        def cut_and_take() -> None:
+            cut()
+            proxy._cut = cut  # type: ignore[method-assign]
+            holder.bind(taken.control_address)
+
+        proxy._cut = cut_and_take  # type: ignore[method-assign]
+        client = ExecutionClient(**locate(taken), config=zmq_config)
+        with pytest.raises(ZMQRuntimeError):
+            client.connect(0.5)
+        client.disconnect()
+        proxy._thread.join(PATIENCE)
+        for use in (proxy.await_faults, proxy.check, proxy.cut, proxy.restore, proxy.stop):
+            with pytest.raises(ProxyFailed, match="passes nothing on any more: AddressInUse"):
+                use()
+    assert not proxy._thread.is_alive()
+
+
+def test_a_call_to_a_proxy_that_fails_meanwhile_does_not_wait(fake: FakeExecutionServer) -> None:
+    proxy = FaultProxy(fake)
+
+    def fail() -> None:
+        queued.wait()
+        raise OSError("no more")
+
+    queued = threading.Event()
+    proxy._loop.post(fail)
+    post = proxy._loop.post
+
+    def post_and_tell(callback: Callable[[], None]) -> None:
+        post(callback)
+        queued.set()
+
+    proxy._loop.post = post_and_tell  # type: ignore[method-assign]
+    with pytest.raises(ProxyFailed, match="no more"):
+        proxy.cut()
+    with pytest.raises(ProxyFailed, match="no more"):
+        proxy.stop()
 
 
 def test_after_its_end_it_says_so(fake: FakeExecutionServer) -> None:

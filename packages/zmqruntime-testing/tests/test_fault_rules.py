@@ -67,6 +67,18 @@ def test_a_rule_is_for_one_message() -> None:
     assert take(made, message(1), message(2), message(3)) == [[], [], [3]]
 
 
+def test_a_message_meets_one_rule_and_the_other_has_not_fired() -> None:
+    drop, spoil = Rule(Fault.DROP, REPLIES, fields={"n": 1}), Rule(Fault.GARBLE, REPLIES)
+    made = plan(drop, spoil)
+    assert take(made, message(1)) == [[]]
+    assert (drop.fired, spoil.fired) == (True, False)
+    (complaint,) = made.unfired()
+    assert complaint.startswith("garble (replies, nth=1) never fired: 1 such messages came by")
+    assert "an older rule took" in complaint
+    made.take(REPLIES, message(2))
+    assert made.unfired() == []
+
+
 def test_a_delay_is_of_that_message_alone() -> None:
     made = plan(Rule(Fault.DELAY, REPLIES, seconds=1.5))
     first, second = (made.take(REPLIES, message(n)).deliveries[0] for n in (1, 2))
@@ -91,7 +103,7 @@ def test_what_waits_for_the_next_is_lost_with_the_connection() -> None:
 
 def test_what_is_no_json_has_no_fields_and_passes() -> None:
     made = plan(Rule(Fault.DROP, REPLIES, fields={"type": "pong"}))
-    for body in (b"", b"\xff", b"[1]"):
+    for body in (b"", b"\xff", b"[1]", b"[" * 100_000):
         assert made.take(REPLIES, [body]).deliveries == (Delivery((body,)),)
 
 

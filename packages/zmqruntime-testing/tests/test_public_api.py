@@ -23,6 +23,7 @@ _NAMES = [
     "Lane",
     "LeftRunning",
     "MovableClock",
+    "ProxyFailed",
     "RecordedProgress",
     "Rule",
     "RuleNeverFired",
@@ -56,7 +57,7 @@ def test_another_name_is_a_plain_attribute_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["LeftRunning", "RuleNeverFired", "ScriptMismatch", "UsedAfterTest"]
+    "name", ["LeftRunning", "ProxyFailed", "RuleNeverFired", "ScriptMismatch", "UsedAfterTest"]
 )
 def test_its_errors_are_of_the_family(name: str) -> None:
     assert issubclass(getattr(testing, name), ZMQRuntimeError)

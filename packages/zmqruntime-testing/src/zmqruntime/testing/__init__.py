@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from zmqruntime.testing.clients import ClientFactory
     from zmqruntime.testing.clock import MovableClock
     from zmqruntime.testing.endpoint import isolated_config
-    from zmqruntime.testing.errors import LeftRunning, RuleNeverFired, ScriptMismatch, UsedAfterTest
+    from zmqruntime.testing.errors import (
+        LeftRunning,
+        ProxyFailed,
+        RuleNeverFired,
+        ScriptMismatch,
+        UsedAfterTest,
+    )
     from zmqruntime.testing.fake import (
         FakeExecutionServer,
         InMemoryExecutionServer,
@@ -38,6 +44,7 @@ __all__ = [
     "Lane",
     "LeftRunning",
     "MovableClock",
+    "ProxyFailed",
     "RecordedProgress",
     "Rule",
     "RuleNeverFired",
@@ -62,6 +69,7 @@ _HOMES = {
     "Lane": "faults",
     "LeftRunning": "errors",
     "MovableClock": "clock",
+    "ProxyFailed": "errors",
     "RecordedProgress": "recorded",
     "Rule": "faults",
     "RuleNeverFired": "errors",

@@ -3,6 +3,7 @@
 ZMQRuntimeError
     LeftRunning       a test is over and something that it started would not end
     ScriptMismatch    what a fake was told and what it was asked do not fit
+    ProxyFailed       a proxy has ended by itself, and passes nothing on any more
     RuleNeverFired    a fault was ordered of a proxy and nothing came by that it was for
     UsedAfterTest     a fixture's object was used when its test was over
 """
@@ -11,7 +12,14 @@ from __future__ import annotations
 
 from zmqruntime.messages import ZMQRuntimeError
 
-__all__ = ["LeftRunning", "RuleNeverFired", "ScriptMismatch", "UsedAfterTest", "check_open"]
+__all__ = [
+    "LeftRunning",
+    "ProxyFailed",
+    "RuleNeverFired",
+    "ScriptMismatch",
+    "UsedAfterTest",
+    "check_open",
+]
 
 
 class LeftRunning(ZMQRuntimeError):
@@ -23,6 +31,10 @@ class LeftRunning(ZMQRuntimeError):
 
 class ScriptMismatch(ZMQRuntimeError):
     """A fake was asked for what it was not told, or never for what it was; says what to do."""
+
+
+class ProxyFailed(ZMQRuntimeError):
+    """A proxy has ended by itself, and passes nothing on any more; the message says why."""
 
 
 class RuleNeverFired(ZMQRuntimeError):

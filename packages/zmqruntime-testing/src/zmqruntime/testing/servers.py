@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import atexit
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 
 import psutil
 
-from zmqruntime.messages import ZMQRuntimeError
+from zmqruntime.execution import ExecutionSession
 from zmqruntime.testing.bounded import finish_within, where_is
-from zmqruntime.testing.endpoint import candidate_ports, locate
+from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.errors import LeftRunning, check_open
-from zmqruntime.transport import AddressInUse, ZMQClient, ZMQConfig, ZMQServer
+from zmqruntime.transport import AddressInUse, ZMQConfig, ZMQServer
 
 __all__ = ["ServerFactory", "start"]
 
 _S = TypeVar("_S", bound=ZMQServer)
 
-_WORKER_NAME = "zmqruntime-worker"
-_ASK_SECONDS = 0.3
 _KILL_SECONDS = 1.0
 
 
@@ -45,7 +42,6 @@ class ServerFactory:
         self._stop_seconds = stop_seconds
         self._force_seconds = force_seconds
         self._servers: list[ZMQServer] = []
-        self._workers_before = _worker_pids()
 
     def __enter__(self) -> Self:
         return self
@@ -79,13 +75,11 @@ class ServerFactory:
         self._closed = True
         servers, self._servers = self._servers, []
         complaints: list[str] = []
-        started: list[psutil.Process] = []
-        finish_within(
-            _ASK_SECONDS, *(partial(self._find_started, server, started) for server in servers)
-        )
+        # Before the end: who started a process is not to be seen any more when that one is gone.
+        started = [*_descendants(pid for server in servers for pid in _worker_pids(server))]
         for server, has_ended in zip(servers, self._stop(servers), strict=True):
             if not has_ended:
-                started += _descendants(_worker_pids() - self._workers_before)
+                started += _descendants(_worker_pids(server))  # It may have a new one.
                 complaints.append(
                     f"{type(server).__name__} on {server.endpoint} did not end; "
                     + where_is(f"zmqruntime-server-{server.port}")
@@ -97,9 +91,6 @@ class ServerFactory:
         if complaints:
             raise LeftRunning("the test left something running: " + "\n".join(complaints))
 
-    def _find_started(self, server: ZMQServer, started: list[psutil.Process]) -> None:
-        started += _descendants(self._ask_for_workers(server))
-
     def _stop(self, servers: Sequence[ZMQServer]) -> list[bool]:
         """End the servers, all at once; return which of them have ended."""
         seconds = self._stop_seconds
@@ -110,18 +101,6 @@ class ServerFactory:
                 # It would hold up the end of this process as well.
                 atexit.unregister(server.stop)
         return ended
-
-    def _ask_for_workers(self, server: ZMQServer) -> set[int]:
-        if not server.running:
-            return set()
-        client = ZMQClient(**locate(server.endpoint), config=server.config)
-        try:
-            pong = client.connect(_ASK_SECONDS)
-        except ZMQRuntimeError:
-            return set()  # Not ready, or stuck: it is going to be ended by force.
-        finally:
-            client.disconnect()
-        return {worker.pid for worker in pong.workers}
 
 
 def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) -> _S:
@@ -141,10 +120,15 @@ def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) 
     raise refusal
 
 
-def _worker_pids() -> set[int]:
-    """Return the worker processes of all servers of this process."""
-    children = multiprocessing.active_children()
-    return {p.pid for p in children if p.name == _WORKER_NAME and p.pid is not None}
+def _worker_pids(server: ZMQServer) -> list[int]:
+    """Return the worker processes of this server, and of no other one of this process.
+
+    Its runner is asked, and not the server, which may be stuck.
+    """
+    session = server._run.session if server._run is not None else None
+    if not isinstance(session, ExecutionSession):
+        return []
+    return [worker.pid for worker in session._runner.describe(None)]
 
 
 def _descendants(pids: Iterable[int]) -> Iterator[psutil.Process]:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, Self
 
 from zmqruntime.testing.endpoint import candidate_ports
-from zmqruntime.testing.errors import RuleNeverFired, check_open
+from zmqruntime.testing.errors import ProxyFailed, RuleNeverFired, check_open
 from zmqruntime.testing.faults.link import Link
 from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule
 from zmqruntime.transport import AddressInUse, Endpoint, Loop, ZMQConfig
@@ -42,7 +42,8 @@ class FaultProxy:
     Clients connect to ``endpoint`` in place of the server's. What no rule is for passes as it
     came, in order. A rule's ``nth`` counts from the call on, and counts only messages whose
     top-level fields are the given ones: ``proxy.drop(Lane.REPLIES, type="accepted")``.
-    Each rule is for one message. At the end of a ``with`` statement `check` is called.
+    Each rule is for one message, and each message meets one rule: where two are for the same one,
+    the older takes it and the other the next such message. At the end of a ``with`` statement `check` is called.
 
     Args:
         server: what has an endpoint and a configuration.
@@ -61,8 +62,10 @@ class FaultProxy:
         self._link: Link | None
         self._front, self._link = _open_anywhere(server.endpoint)
         self._link.watch(self._loop, self._on_message)
+        self._failure: Exception | None = None
+        self._calls: set[Future[None]] = set()
         self._thread = threading.Thread(
-            target=self._loop.run, name=f"zmqruntime-proxy-{self._front.port}", daemon=True
+            target=self._run, name=f"zmqruntime-proxy-{self._front.port}", daemon=True
         )
         self._thread.start()
 
@@ -166,31 +169,51 @@ class FaultProxy:
         """Wait until every rule so far has fired.
 
         Raises:
+            ProxyFailed: as `check` does.
             RuleNeverFired: one has not within ``timeout`` seconds.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._plan.unfired(), timeout)
+            self._changed.wait_for(lambda: self._failure or not self._plan.unfired(), timeout)
         self.check()
 
     def check(self) -> None:
         """Make sure that every rule has fired. The fixture and ``with`` do so at the end.
 
         Raises:
+            ProxyFailed: it passes nothing on any more; says why.
             RuleNeverFired: says of each what came instead.
         """
+        self._check_failure()
         with self._changed:
             if unfired := self._plan.unfired():
                 raise RuleNeverFired("\n".join(unfired))
 
     def stop(self) -> bool:
-        """End every connection, and the thread. Returns whether that has ended in time."""
+        """End every connection, and the thread. Returns whether that has ended in time.
+
+        Raises:
+            ProxyFailed: it had ended before, by itself; says why.
+        """
         if not self._closed:
             self._closed = True
             self._loop.post(self._end)
         self._thread.join(_STOP_SECONDS)
+        self._check_failure()
         return not self._thread.is_alive()
 
     # -- in the loop's thread -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._loop.run()
+        except Exception as error:  # noqa: BLE001 - raised in the test
+            with self._changed:
+                self._failure = error
+                for call in self._calls:
+                    call.set_exception(self._told())
+                self._calls.clear()
+                self._changed.notify_all()
+            self._end()
 
     def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
         with self._changed:
@@ -226,9 +249,11 @@ class FaultProxy:
             self._link.watch(self._loop, self._on_message)
 
     def _end(self) -> None:
-        self._cut()
-        self._loop.stop()
-        self._loop.close()
+        try:
+            self._cut()
+        finally:
+            self._loop.stop()
+            self._loop.close()
 
     # -- in the test's --------------------------------------------------------------------------
 
@@ -244,6 +269,8 @@ class FaultProxy:
         done: Future[None] = Future()
 
         def run() -> None:
+            with self._changed:
+                self._calls.discard(done)
             try:
                 action()
             except Exception as error:  # noqa: BLE001 - raised in the test
@@ -251,8 +278,21 @@ class FaultProxy:
             else:
                 done.set_result(None)
 
+        with self._changed:
+            self._check_failure()
+            self._calls.add(done)
         self._loop.post(run)
         done.result(_CALL_SECONDS)
+
+    def _check_failure(self) -> None:
+        if self._failure is not None:
+            raise self._told() from self._failure
+
+    def _told(self) -> ProxyFailed:
+        return ProxyFailed(
+            f"the proxy on {self._front} has ended by itself and passes nothing on any more: "
+            f"{self._failure!r}"
+        )
 
 
 def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:

@@ -43,7 +43,10 @@ class Fault(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """One fault for one message: the ``nth`` on a lane, from now on, that has these fields."""
+    """One fault for one message: the ``nth`` on a lane, from now on, that has these fields.
+
+    A message meets one rule: the oldest takes it, and another that it was for takes the next.
+    """
 
     fault: Fault
     lane: Lane
@@ -53,24 +56,21 @@ class Rule:
     """How long a delayed message waits; how long a cut lasts, None: until `restore`."""
     seen: int = 0
     """How many messages of its kind have come by."""
+    fired: bool = False
+    """Whether it was done to its message."""
 
     def __post_init__(self) -> None:
         if self.nth < 1:
             raise ValueError(f"nth counts from 1, and is {self.nth}")
 
-    @property
-    def fired(self) -> bool:
-        """Whether its message has come."""
-        return self.seen >= self.nth
-
-    def is_for(self, lane: Lane, content: Mapping[str, Any]) -> bool:
-        """Count a message; return whether it is the one."""
+    def is_due(self, lane: Lane, content: Mapping[str, Any]) -> bool:
+        """Count a message; return whether it is the one, or comes after one that was taken."""
         if self.fired or lane is not self.lane:
             return False
         if any(content.get(name, _MISSING) != value for name, value in self.fields.items()):
             return False
         self.seen += 1
-        return self.fired
+        return self.seen >= self.nth
 
     def __str__(self) -> str:
         kind = "".join(f", {name}={value!r}" for name, value in self.fields.items())
@@ -125,9 +125,10 @@ class FaultPlan:
         """Return what becomes of a message."""
         content = _read(lane, frames[-1])
         self._passed[lane][str(content.get("type", "something unreadable"))] += 1
-        fired = [rule for rule in self.rules if rule.is_for(lane, content)]
-        if fired:
-            return self._apply(lane, tuple(frames), fired[0].fault, fired[0])
+        due = [rule for rule in self.rules if rule.is_due(lane, content)]
+        if due:  # Every rule counts a message, and the oldest takes it: the others wait.
+            due[0].fired = True
+            return self._apply(lane, tuple(frames), due[0].fault, due[0])
         chance = self._chance
         if chance is not None and lane in chance.lanes:
             dice = self._dice[lane]
@@ -145,8 +146,9 @@ class FaultPlan:
     def unfired(self) -> list[str]:
         """Say of each rule whose message never came what came instead."""
         return [
-            f"{rule} never fired: {rule.seen} such messages came by, and of all {rule.lane} "
-            f"{self._told(rule.lane)}: take the rule out, or find out why the message did not come"
+            f"{rule} never fired: {rule.seen} such messages came by{self._taken(rule)}, and of "
+            f"all {rule.lane} {self._told(rule.lane)}: take the rule out, or find out why the "
+            "message did not come"
             for rule in self.rules
             if not rule.fired
         ]
@@ -177,6 +179,9 @@ class FaultPlan:
         held, self._held[lane] = self._held[lane], []
         return Verdict((*deliveries, *held))
 
+    def _taken(self, rule: Rule) -> str:
+        return "" if rule.seen < rule.nth else ", which an older rule took"
+
     def _told(self, lane: Lane) -> str:
         passed = ", ".join(f"{count} {kind}" for kind, count in self._passed[lane].items())
         return passed or "none"
@@ -192,6 +197,6 @@ def _read(lane: Lane, body: bytes) -> Mapping[str, Any]:
         return {"type": kinds.get(body[0], "other")} if body else {}
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # No JSON, or one that is too deep to be read.
         return {}
     return content if isinstance(content, dict) else {}
