@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import time
@@ -46,16 +45,21 @@ class Peer(Wire):
     ) -> None:
         self._numbers = itertools.count(1)
         self._unfinished: set[str] = set()
-        self._kept: dict[object, deque[Event]] = defaultdict(deque)
+        self._kept: dict[str, deque[Event]] = defaultdict(deque)
         self._registered = False
         self._slots = slots
         super().__init__(target, journal, patience, name)
 
     def close(self) -> None:
-        """Leave no work behind, and close the sockets."""
-        with contextlib.suppress(Violation):
+        """Leave no work behind, and close the sockets.
+
+        Raises:
+            Violation: the server kept some of the work; the sockets are closed all the same.
+        """
+        try:
             self.settle()
-        super().close()
+        finally:
+            super().close()
 
     def settle(self) -> None:
         """Cancel what has not ended, and see it end."""
@@ -99,6 +103,9 @@ class Peer(Wire):
             what = f"the reply is not of type {reply_type!r}"
             raise Violation(what, _ANSWERED_BY[type], exchange.lines())
         if type == "execute":
+            if not isinstance(reply["execution_id"], str):
+                what = f"execution_id is {reply['execution_id']!r}"
+                raise Violation(what, "C-051", exchange.lines())
             self._unfinished.add(reply["execution_id"])
         return reply
 
@@ -121,9 +128,7 @@ class Peer(Wire):
     def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
         """Have a standard task accepted and return its id; ``fields`` are the request's own."""
         request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
-        execution_id = self.granted("accepted", "execute", **request)["execution_id"]
-        if not isinstance(execution_id, str):
-            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+        execution_id: str = self.granted("accepted", "execute", **request)["execution_id"]
         return execution_id
 
     def occupy(self) -> list[str]:
@@ -137,10 +142,7 @@ class Peer(Wire):
 
     def record(self, execution_id: str) -> Message:
         """Return the record as it is now."""
-        execution: Message = self.granted("snapshot", "status", execution_id=execution_id)[
-            "execution"
-        ]
-        return execution
+        return _record_in(self.granted("snapshot", "status", execution_id=execution_id))
 
     def finish(self, execution_id: str) -> Message:
         """Return the record once the execution has ended.
@@ -152,7 +154,7 @@ class Peer(Wire):
         while (remaining := deadline - time.monotonic()) > 0:
             hold = min(remaining, _HOLD_SECONDS)
             exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
-            record: Message = self.await_reply(exchange, hold + self.patience)["execution"]
+            record = _record_in(self.await_reply(exchange, hold + self.patience))
             if record["status"] in TERMINAL:
                 self._unfinished.discard(execution_id)
                 return record
@@ -179,7 +181,10 @@ class Peer(Wire):
             event = self.take_event(deadline)
             if event is None:
                 return None
-            self._kept[event.body.get("execution_id")].append(event)
+            named = event.body.get("execution_id")
+            if not isinstance(named, str):
+                raise Violation(f"execution_id is {named!r}", "C-138", event.lines())
+            self._kept[named].append(event)
         return self._kept[execution_id].popleft()
 
     def kept(self, execution_id: str) -> list[Event]:
@@ -206,3 +211,13 @@ class Peer(Wire):
     def story(self, execution_id: str) -> list[Event]:
         """Return the events of an execution up to its end. The peer has to be registered."""
         return self.await_state(execution_id, *sorted(TERMINAL), number="C-151")
+
+
+def _record_in(snapshot: Message) -> Message:
+    """Return the record of the one execution that was asked for."""
+    record = snapshot["execution"]
+    if not isinstance(record, Message):
+        raise Violation(f"execution is {record!r}, and the request names one", "C-066")
+    if not isinstance(record["status"], str):
+        raise Violation(f"status is {record['status']!r}", "C-111")
+    return record

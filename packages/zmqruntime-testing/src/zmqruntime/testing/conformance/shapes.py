@@ -64,7 +64,7 @@ def _position(value: Any) -> bool:
 
 
 def _status(value: Any) -> bool:
-    return value in _STATUSES
+    return isinstance(value, str) and value in _STATUSES
 
 
 def _labels(value: Any) -> bool:
@@ -167,7 +167,7 @@ FIELDS = (
     Field("C-131", "running", "attempt", "1 or more", _position),
     Field("C-131", "running", "progress", "an event or null", _or_null(_object)),
     Field("C-132", "running", "cancel_requested", "a boolean", _boolean),
-    Field("C-137", "event", "type", "progress or state", {"progress", "state"}.__contains__),
+    Field("C-137", "event", "type", "progress or state", lambda v: v in ("progress", "state")),
     Field("C-138", "event", "execution_id", "a name", _name),
     Field("C-139", "event", "sequence", "1 or more", _position),
     Field("C-140", "event", "timestamp", "a time", _time),
@@ -228,7 +228,8 @@ def _causes(journal: Journal) -> Iterator[Seen]:
 
 def _listed(journal: Journal, name: str) -> Iterator[Seen]:
     for exchange in journal.exchanges:
-        for entry in exchange.reply.get(name) or []:
+        entries = exchange.reply.get(name)
+        for entry in entries if isinstance(entries, list) else []:
             if isinstance(entry, Message):
                 yield entry, exchange
 
