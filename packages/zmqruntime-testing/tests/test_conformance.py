@@ -7,12 +7,15 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broken_servers import FAULTS, BrokenServer
-from instant_server import InstantServer
+from instant_server import InstantRunner, InstantServer
 
+from zmqruntime.execution import RunnerEvent, TaskReturned, TaskRunner
 from zmqruntime.testing import TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
@@ -137,7 +140,13 @@ def test_a_keyword_that_selects_nothing_is_no_success(capsys: pytest.CaptureFixt
 
 
 def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["nonsense"], [NOBODY, "--shutdown", "later"]):
+    for arguments in (
+        [],
+        ["nonsense"],
+        [NOBODY, "--shutdown", "later"],
+        *([NOBODY, "--slots", text] for text in ("0", "-1", "1.5", "many")),
+        *([NOBODY, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
@@ -178,12 +187,38 @@ def test_whoevers_pytest_it_is_has_no_say(zmq_config: ZMQConfig, tmp_path: Path)
 # -- what a run does --------------------------------------------------------------------------
 
 
-def test_a_server_that_runs_several_at_once_is_kept_as_busy(zmq_config: ZMQConfig) -> None:
-    # One that runs a single task never gets the second one running: the checks say so, and end.
+def test_more_slots_than_the_server_has_are_told(zmq_config: ZMQConfig) -> None:
+    # The second task of those that keep it busy never starts.
     with InstantServer(config=zmq_config) as server:
         target = Target(server.endpoint.data_address, server.endpoint.control_address)
         verdict = run(target, keyword="C-067", patience=0.3, slots=2)
     assert verdict.broken == {"C-149"}
+
+
+class Application(InstantServer):
+    """A server whose own tasks are others."""
+
+    def make_runner(self) -> TaskRunner:
+        return OwnTasks()
+
+
+class OwnTasks(InstantRunner):
+    """Returns the same whatever it is asked to do."""
+
+    def _do(self, execution_id: str, task: dict[str, Any]) -> Iterator[RunnerEvent]:
+        yield TaskReturned(execution_id, b'"mine"')
+
+
+def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
+    zmq_config: ZMQConfig,
+) -> None:
+    with Application(config=zmq_config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        verdict = run(target, patience=1.0)
+    assert "does not do the standard task {'do': 'echo'" in verdict.trouble
+    assert "--help" in verdict.trouble
+    assert not verdict.findings
+    assert not verdict.ok
 
 
 def test_a_run_leaves_the_server_idle(zmq_config: ZMQConfig) -> None:

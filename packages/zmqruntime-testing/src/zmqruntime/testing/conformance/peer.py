@@ -18,6 +18,9 @@ TERMINAL = frozenset({"complete", "failed", "cancelled"})
 
 _HOLD_SECONDS = 60.0
 
+# Far more than any answer takes, and far less than the longest hold.
+_LATEST_SECONDS = 30.0
+
 _ANSWERED_BY = {
     "ping": "C-026",
     "execute": "C-044",
@@ -89,6 +92,17 @@ class Peer(Wire):
         """Return the reply to these frames, which hold no ``request_id``, as they are."""
         return self.await_reply(self.send(*frames))
 
+    def await_held(self, exchange: Exchange, seconds: float = 0.0) -> Message:
+        """Return the reply to a request that the server holds for about ``seconds``, not longer.
+
+        Raises:
+            Violation: it comes sooner, or so much later that the server held it for the whole
+                of a longer ``wait_seconds``.
+        """
+        reply = self.await_reply(exchange, seconds + self.patience)
+        exchange.check_seconds(0.9 * seconds, seconds + _LATEST_SECONDS)
+        return reply
+
     def granted(self, reply_type: str, type: str, **fields: Any) -> Message:
         """Return the reply to a request that has to be granted.
 
@@ -103,10 +117,7 @@ class Peer(Wire):
             what = f"the reply is not of type {reply_type!r}"
             raise Violation(what, _ANSWERED_BY[type], exchange.lines())
         if type == "execute":
-            if not isinstance(reply["execution_id"], str):
-                what = f"execution_id is {reply['execution_id']!r}"
-                raise Violation(what, "C-051", exchange.lines())
-            self._unfinished.add(reply["execution_id"])
+            self.adopt(reply)
         return reply
 
     def refused(self, code: str, type: str, **fields: Any) -> Message:
@@ -125,6 +136,14 @@ class Peer(Wire):
 
     # -- executions -----------------------------------------------------------------------------
 
+    def adopt(self, accepted: Message) -> str:
+        """Return the id of what was accepted, and take it away when this peer leaves."""
+        execution_id = accepted["execution_id"]
+        if not isinstance(execution_id, str):
+            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+        self._unfinished.add(execution_id)
+        return execution_id
+
     def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
         """Have a standard task accepted and return its id; ``fields`` are the request's own."""
         request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
@@ -140,9 +159,10 @@ class Peer(Wire):
             self.await_state(execution_id, "running")
         return spinning
 
-    def record(self, execution_id: str) -> Message:
-        """Return the record as it is now."""
-        return _record_in(self.granted("snapshot", "status", execution_id=execution_id))
+    def record(self, execution_id: str, wait_seconds: float = 0.0) -> Message:
+        """Return the record as it is now, or up to ``wait_seconds`` later if it has not ended."""
+        asked = {"execution_id": execution_id, "wait_seconds": wait_seconds}
+        return _record_in(self.granted("snapshot", "status", **asked))
 
     def finish(self, execution_id: str) -> Message:
         """Return the record once the execution has ended.
