@@ -263,6 +263,10 @@ def without_its_end(topic: str, event: Object, _: Tap) -> Told:
     return [] if event.get("finished_at") else [(topic, event)]
 
 
+def started_without_a_status(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event | {"status": None} if event.get("status") == "running" else event)]
+
+
 def without_its_start(topic: str, event: Object, _: Tap) -> Told:
     return [] if event.get("status") == "running" else [(topic, event)]
 
@@ -421,6 +425,16 @@ FAULTS = [
     ),
     Fault("5.0 is returned as 5", "C-118", reply=integers_only),
     Fault(
+        "an error without an exit code",
+        "C-124",
+        reply=recorded(
+            lambda record: {
+                "error": {k: v for k, v in record["error"].items() if k != "exit_code"}
+            },
+            status="failed",
+        ),
+    ),
+    Fault(
         "a result that is nested too deep is told as an exception",
         "C-127",
         reply=recorded(
@@ -449,6 +463,11 @@ FAULTS = [
         reply=changed(lambda _: {"type": "ok", "status": "ok"}, code="conflict"),
     ),
     Fault(
+        "a cancel that says queued",
+        "C-076",
+        reply=changed(lambda _: {"execution_status": "queued"}, execution_status="running"),
+    ),
+    Fault(
         "every cancel says cancelled",
         "C-076",
         reply=changed(lambda _: {"execution_status": "cancelled"}, execution_status="running"),
@@ -468,6 +487,7 @@ FAULTS = [
     Fault("no terminal event", "C-151", event=without_its_end),
     Fault("two terminal events", "C-151", event=ended_twice),
     Fault("no running event", "C-149", event=without_its_start),
+    Fault("a running event without a status", "C-149", event=started_without_a_status),
     Fault("the result in a state event", "C-150", event=with_the_result),
     Fault("percent from 0 to 1", "C-143", event=percent_as_a_share),
     # The end

@@ -19,12 +19,15 @@ from zmqruntime.execution import RunnerEvent, TaskReturned, TaskRunner
 from zmqruntime.testing import TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
+from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
+from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.running import collect_checks
 from zmqruntime.testing.conformance.sentences import (
     NOT_CHECKABLE,
     load_sentences,
     read_sentences,
 )
+from zmqruntime.testing.conformance.shapes import FIELDS
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 COMMAND = "zmqruntime.testing.conformance.cli"
@@ -184,6 +187,41 @@ def test_whoevers_pytest_it_is_has_no_say(zmq_config: ZMQConfig, tmp_path: Path)
     ]
 
 
+# -- what is judged -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "sound", "wrong"),
+    [
+        ("C-076", ["cancelled", "running"], ["queued", "complete", None, ["running"]]),
+        ("C-111", ["queued", "failed"], ["done", None, ["queued"]]),
+        ("C-120", ["exception", "a kind of a later version"], [None, 1]),
+        ("C-124", [None, 0, -9], ["0", 1.0, True]),
+        ("C-125", [None, "SIGSEGV"], [11]),
+        ("C-137", ["progress", "state"], ["other", None, {}]),
+        ("C-143", [None, 0, 100, 33.3], [-0.1, 100.1, "50", True]),
+    ],
+)
+def test_a_field_takes_what_the_page_says_and_nothing_else(
+    number: str, sound: list[Any], wrong: list[Any]
+) -> None:
+    (field,) = (field for field in FIELDS if field.number == number)
+    assert all(field.holds(value) for value in sound)
+    assert not any(field.holds(value) for value in wrong)
+
+
+@pytest.mark.parametrize("seconds", [0.44, 5.01])
+def test_a_reply_that_is_too_early_or_too_late_breaks_the_sentence(seconds: float) -> None:
+    exchange = Exchange(b"{}", "r", seconds=seconds)
+    with pytest.raises(Violation, match=rf"after {seconds} s, not within 0\.45 to 5 s"):
+        exchange.check_seconds(0.45, 5.0)
+
+
+@pytest.mark.parametrize("seconds", [0.45, 5.0])
+def test_a_reply_in_time_breaks_nothing(seconds: float) -> None:
+    Exchange(b"{}", "r", seconds=seconds).check_seconds(0.45, 5.0)
+
+
 # -- what a run does --------------------------------------------------------------------------
 
 
@@ -219,6 +257,22 @@ def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
     assert "--help" in verdict.trouble
     assert not verdict.findings
     assert not verdict.ok
+
+
+def test_a_peer_closes_its_sockets_whatever_its_server_says(
+    zmq_config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle() -> None:
+        raise TypeError("not expected of any server")
+
+    with InstantServer(config=zmq_config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        peer = Peer(target, Journal(), patience=5.0, name="leaving")
+        monkeypatch.setattr(peer, "settle", settle)
+        with pytest.raises(TypeError, match="not expected"):
+            peer.close()
+    assert peer.control.closed
+    assert peer.data.closed
 
 
 def test_a_run_leaves_the_server_idle(zmq_config: ZMQConfig) -> None:
