@@ -55,14 +55,20 @@ class Tap:
         fault.session(session)
 
     def take(self, frames: list[bytes]) -> None:
-        try:
-            request = json.loads(frames[-1])
-        except (ValueError, RecursionError):
-            request = None
-        if isinstance(request, dict) and frames[-2:-1] == [b""]:
-            request = self._fault.wire(request)
-            frames = [*frames[:-1], json.dumps(request).encode()]
+        if self._fault.wire is not None:
+            frames = self._changed(frames, self._fault.wire)
         self._take(frames)
+
+    def _changed(self, frames: list[bytes], wire: Callable[[Object], Object]) -> list[bytes]:
+        """Return a request as the hook wants it; what is none, or needs no change, as it came."""
+        try:
+            request = json.loads(frames[-1].decode("utf-8"))
+        except (ValueError, RecursionError):
+            return frames
+        if not isinstance(request, dict) or frames[-2:-1] != [b""]:
+            return frames
+        changed = wire(request)
+        return frames if changed == request else [*frames[:-1], json.dumps(changed).encode()]
 
     def handle(self, request: Request, caller: Caller) -> None:
         self.callers.append(caller)
@@ -74,10 +80,16 @@ class Tap:
 
     def send(self, caller: Caller, frame: bytes) -> None:
         caller = self._fault.envelope(caller)
+        if self._fault.reply is None:
+            self._send(caller, frame)
+            return
         for reply in self._fault.reply(json.loads(frame), self):
-            self._send(caller, json.dumps(reply).encode())
+            self._send(caller, reply if isinstance(reply, bytes) else json.dumps(reply).encode())
 
     def publish(self, topic: bytes, frame: bytes) -> None:
+        if self._fault.event is None:
+            self._publish(topic, frame)
+            return
         for told, event in self._fault.event(topic.decode(), json.loads(frame), self):
             self._publish(told.encode(), json.dumps(event).encode())
 
@@ -88,16 +100,14 @@ class Fault:
 
     name: str
     number: str
-    """The sentence that it breaks."""
-    wire: Callable[[Object], Object] = lambda request: request
+    """The sentence that it breaks; empty: there is no fault."""
+    wire: Callable[[Object], Object] | None = None
     request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: tap.go_on(
         request, caller
     )
     envelope: Callable[[Caller], Caller] = lambda caller: caller
-    reply: Callable[[Object, Tap], Iterable[Object]] = lambda reply, tap: [reply]
-    event: Callable[[str, Object, Tap], Iterable[tuple[str, Object]]] = lambda topic, event, tap: [
-        (topic, event)
-    ]
+    reply: Callable[[Object, Tap], Iterable[Object | bytes]] | None = None
+    event: Callable[[str, Object, Tap], Iterable[tuple[str, Object]]] | None = None
     session: Callable[[ExecutionSession], None] = lambda session: None
     engine: Callable[[], LifecycleEngine] = InMemoryLifecycleEngine
     ending: ShutdownMode | None = None
@@ -253,6 +263,10 @@ def without_its_end(topic: str, event: Object, _: Tap) -> Told:
     return [] if event.get("finished_at") else [(topic, event)]
 
 
+def started_without_a_status(topic: str, event: Object, _: Tap) -> Told:
+    return [(topic, event | {"status": None} if event.get("status") == "running" else event)]
+
+
 def without_its_start(topic: str, event: Object, _: Tap) -> Told:
     return [] if event.get("status") == "running" else [(topic, event)]
 
@@ -325,6 +339,11 @@ FAULTS = [
         "half of the envelope",
         "C-005",
         envelope=lambda caller: caller._replace(envelope=(caller.envelope[0], b"")),
+    ),
+    Fault(
+        "a reply that is nested without end",
+        "C-011",
+        reply=lambda reply, _: [b"[" * 100_000 if reply["type"] == "pong" else reply],
     ),
     # Requests
     Fault(
@@ -406,6 +425,16 @@ FAULTS = [
     ),
     Fault("5.0 is returned as 5", "C-118", reply=integers_only),
     Fault(
+        "an error without an exit code",
+        "C-124",
+        reply=recorded(
+            lambda record: {
+                "error": {k: v for k, v in record["error"].items() if k != "exit_code"}
+            },
+            status="failed",
+        ),
+    ),
+    Fault(
         "a result that is nested too deep is told as an exception",
         "C-127",
         reply=recorded(
@@ -413,6 +442,12 @@ FAULTS = [
         ),
     ),
     # Status
+    Fault(
+        "a snapshot without the execution",
+        "C-066",
+        reply=changed(lambda _: {"execution": None}, type="snapshot"),
+    ),
+    Fault("a status of a record that is null", "C-111", reply=recorded(lambda _: {"status": None})),
     Fault("a held status holds everybody", "C-007", request=block_while_holding),
     Fault("a status that is not held", "C-064", request=do_not_hold),
     Fault(
@@ -426,6 +461,11 @@ FAULTS = [
         "a cancel of what is complete",
         "C-077",
         reply=changed(lambda _: {"type": "ok", "status": "ok"}, code="conflict"),
+    ),
+    Fault(
+        "a cancel that says queued",
+        "C-076",
+        reply=changed(lambda _: {"execution_status": "queued"}, execution_status="running"),
     ),
     Fault(
         "every cancel says cancelled",
@@ -447,6 +487,7 @@ FAULTS = [
     Fault("no terminal event", "C-151", event=without_its_end),
     Fault("two terminal events", "C-151", event=ended_twice),
     Fault("no running event", "C-149", event=without_its_start),
+    Fault("a running event without a status", "C-149", event=started_without_a_status),
     Fault("the result in a state event", "C-150", event=with_the_result),
     Fault("percent from 0 to 1", "C-143", event=percent_as_a_share),
     # The end

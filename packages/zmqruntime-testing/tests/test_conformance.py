@@ -7,21 +7,27 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broken_servers import FAULTS, BrokenServer
-from instant_server import InstantServer
+from instant_server import InstantRunner, InstantServer
 
+from zmqruntime.execution import RunnerEvent, TaskReturned, TaskRunner
 from zmqruntime.testing import TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
+from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
+from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.running import collect_checks
 from zmqruntime.testing.conformance.sentences import (
     NOT_CHECKABLE,
     load_sentences,
     read_sentences,
 )
+from zmqruntime.testing.conformance.shapes import FIELDS
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 COMMAND = "zmqruntime.testing.conformance.cli"
@@ -137,7 +143,13 @@ def test_a_keyword_that_selects_nothing_is_no_success(capsys: pytest.CaptureFixt
 
 
 def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["nonsense"], [NOBODY, "--shutdown", "later"]):
+    for arguments in (
+        [],
+        ["nonsense"],
+        [NOBODY, "--shutdown", "later"],
+        *([NOBODY, "--slots", text] for text in ("0", "-1", "1.5", "many")),
+        *([NOBODY, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
@@ -175,15 +187,92 @@ def test_whoevers_pytest_it_is_has_no_say(zmq_config: ZMQConfig, tmp_path: Path)
     ]
 
 
+# -- what is judged -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "sound", "wrong"),
+    [
+        ("C-076", ["cancelled", "running"], ["queued", "complete", None, ["running"]]),
+        ("C-111", ["queued", "failed"], ["done", None, ["queued"]]),
+        ("C-120", ["exception", "a kind of a later version"], [None, 1]),
+        ("C-124", [None, 0, -9], ["0", 1.0, True]),
+        ("C-125", [None, "SIGSEGV"], [11]),
+        ("C-137", ["progress", "state"], ["other", None, {}]),
+        ("C-143", [None, 0, 100, 33.3], [-0.1, 100.1, "50", True]),
+    ],
+)
+def test_a_field_takes_what_the_page_says_and_nothing_else(
+    number: str, sound: list[Any], wrong: list[Any]
+) -> None:
+    (field,) = (field for field in FIELDS if field.number == number)
+    assert all(field.holds(value) for value in sound)
+    assert not any(field.holds(value) for value in wrong)
+
+
+@pytest.mark.parametrize("seconds", [0.44, 5.01])
+def test_a_reply_that_is_too_early_or_too_late_breaks_the_sentence(seconds: float) -> None:
+    exchange = Exchange(b"{}", "r", seconds=seconds)
+    with pytest.raises(Violation, match=rf"after {seconds} s, not within 0\.45 to 5 s"):
+        exchange.check_seconds(0.45, 5.0)
+
+
+@pytest.mark.parametrize("seconds", [0.45, 5.0])
+def test_a_reply_in_time_breaks_nothing(seconds: float) -> None:
+    Exchange(b"{}", "r", seconds=seconds).check_seconds(0.45, 5.0)
+
+
 # -- what a run does --------------------------------------------------------------------------
 
 
-def test_a_server_that_runs_several_at_once_is_kept_as_busy(zmq_config: ZMQConfig) -> None:
-    # One that runs a single task never gets the second one running: the checks say so, and end.
+def test_more_slots_than_the_server_has_are_told(zmq_config: ZMQConfig) -> None:
+    # The second task of those that keep it busy never starts.
     with InstantServer(config=zmq_config) as server:
         target = Target(server.endpoint.data_address, server.endpoint.control_address)
         verdict = run(target, keyword="C-067", patience=0.3, slots=2)
     assert verdict.broken == {"C-149"}
+
+
+class Application(InstantServer):
+    """A server whose own tasks are others."""
+
+    def make_runner(self) -> TaskRunner:
+        return OwnTasks()
+
+
+class OwnTasks(InstantRunner):
+    """Returns the same whatever it is asked to do."""
+
+    def _do(self, execution_id: str, task: dict[str, Any]) -> Iterator[RunnerEvent]:
+        yield TaskReturned(execution_id, b'"mine"')
+
+
+def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
+    zmq_config: ZMQConfig,
+) -> None:
+    with Application(config=zmq_config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        verdict = run(target, patience=1.0)
+    assert "does not do the standard task {'do': 'echo'" in verdict.trouble
+    assert "--help" in verdict.trouble
+    assert not verdict.findings
+    assert not verdict.ok
+
+
+def test_a_peer_closes_its_sockets_whatever_its_server_says(
+    zmq_config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle() -> None:
+        raise TypeError("not expected of any server")
+
+    with InstantServer(config=zmq_config) as server:
+        target = Target(server.endpoint.data_address, server.endpoint.control_address)
+        peer = Peer(target, Journal(), patience=5.0, name="leaving")
+        monkeypatch.setattr(peer, "settle", settle)
+        with pytest.raises(TypeError, match="not expected"):
+            peer.close()
+    assert peer.control.closed
+    assert peer.data.closed
 
 
 def test_a_run_leaves_the_server_idle(zmq_config: ZMQConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -85,8 +86,14 @@ def _make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("address", nargs="?", help="the data address: tcp://HOST:PORT or ipc://DIR/APP-PORT.sock")
     add("--control", metavar="ADDRESS", help="the control address; else the port 1000 higher")
-    add("--timeout", type=float, default=10.0, metavar="S", help="for each reply and event (10 s)")
-    add("--slots", type=int, default=1, metavar="N", help="how many tasks it runs at once (1)")
+    add(
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="for each reply and event (10 s)",
+    )
+    add("--slots", type=_slots, default=1, metavar="N", help="how many tasks it runs at once (1)")
     add("-k", dest="keyword", default="", metavar="EXPR", help="only these checks: 'C-012 or ping'")
     add(
         "--shutdown",
@@ -96,6 +103,22 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help="list the sentences with their checks, and end")
     return parser
+
+
+def _seconds(text: str) -> float:
+    """Return a duration from the command line."""
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return seconds
+
+
+def _slots(text: str) -> int:
+    """Return a number of tasks from the command line."""
+    slots = int(text)
+    if slots < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return slots
 
 
 if __name__ == "__main__":

@@ -69,6 +69,16 @@ class Exchange:
     reply: Message = field(default_factory=Message)
     seconds: float = 0.0
 
+    def check_seconds(self, least: float, most: float) -> None:
+        """Judge when the reply came.
+
+        Raises:
+            Violation: it was sooner or later than this, in seconds.
+        """
+        if not least <= self.seconds <= most:
+            told = f"the reply came after {self.seconds:.2f} s, not within {least:g} to {most:g} s"
+            raise Violation(told, shown=self.lines())
+
     def lines(self) -> list[str]:
         """Show it to a person."""
         came = "nothing" if self.reply_frames is None else _show(*self.reply_frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import time
@@ -18,6 +17,9 @@ __all__ = ["TERMINAL", "Peer"]
 TERMINAL = frozenset({"complete", "failed", "cancelled"})
 
 _HOLD_SECONDS = 60.0
+
+# Far more than any answer takes, and far less than the longest hold.
+_LATEST_SECONDS = 30.0
 
 _ANSWERED_BY = {
     "ping": "C-026",
@@ -46,16 +48,21 @@ class Peer(Wire):
     ) -> None:
         self._numbers = itertools.count(1)
         self._unfinished: set[str] = set()
-        self._kept: dict[object, deque[Event]] = defaultdict(deque)
+        self._kept: dict[str, deque[Event]] = defaultdict(deque)
         self._registered = False
         self._slots = slots
         super().__init__(target, journal, patience, name)
 
     def close(self) -> None:
-        """Leave no work behind, and close the sockets."""
-        with contextlib.suppress(Violation):
+        """Leave no work behind, and close the sockets.
+
+        Raises:
+            Violation: the server kept some of the work; the sockets are closed all the same.
+        """
+        try:
             self.settle()
-        super().close()
+        finally:
+            super().close()
 
     def settle(self) -> None:
         """Cancel what has not ended, and see it end."""
@@ -85,6 +92,17 @@ class Peer(Wire):
         """Return the reply to these frames, which hold no ``request_id``, as they are."""
         return self.await_reply(self.send(*frames))
 
+    def await_held(self, exchange: Exchange, seconds: float = 0.0) -> Message:
+        """Return the reply to a request that the server holds for about ``seconds``, not longer.
+
+        Raises:
+            Violation: it comes sooner, or so much later that the server held it for the whole
+                of a longer ``wait_seconds``.
+        """
+        reply = self.await_reply(exchange, seconds + self.patience)
+        exchange.check_seconds(0.9 * seconds, seconds + _LATEST_SECONDS)
+        return reply
+
     def granted(self, reply_type: str, type: str, **fields: Any) -> Message:
         """Return the reply to a request that has to be granted.
 
@@ -99,7 +117,7 @@ class Peer(Wire):
             what = f"the reply is not of type {reply_type!r}"
             raise Violation(what, _ANSWERED_BY[type], exchange.lines())
         if type == "execute":
-            self._unfinished.add(reply["execution_id"])
+            self.adopt(reply)
         return reply
 
     def refused(self, code: str, type: str, **fields: Any) -> Message:
@@ -118,12 +136,18 @@ class Peer(Wire):
 
     # -- executions -----------------------------------------------------------------------------
 
+    def adopt(self, accepted: Message) -> str:
+        """Return the id of what was accepted, and take it away when this peer leaves."""
+        execution_id = accepted["execution_id"]
+        if not isinstance(execution_id, str):
+            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+        self._unfinished.add(execution_id)
+        return execution_id
+
     def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
         """Have a standard task accepted and return its id; ``fields`` are the request's own."""
         request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
-        execution_id = self.granted("accepted", "execute", **request)["execution_id"]
-        if not isinstance(execution_id, str):
-            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+        execution_id: str = self.granted("accepted", "execute", **request)["execution_id"]
         return execution_id
 
     def occupy(self) -> list[str]:
@@ -135,12 +159,10 @@ class Peer(Wire):
             self.await_state(execution_id, "running")
         return spinning
 
-    def record(self, execution_id: str) -> Message:
-        """Return the record as it is now."""
-        execution: Message = self.granted("snapshot", "status", execution_id=execution_id)[
-            "execution"
-        ]
-        return execution
+    def record(self, execution_id: str, wait_seconds: float = 0.0) -> Message:
+        """Return the record as it is now, or up to ``wait_seconds`` later if it has not ended."""
+        asked = {"execution_id": execution_id, "wait_seconds": wait_seconds}
+        return _record_in(self.granted("snapshot", "status", **asked))
 
     def finish(self, execution_id: str) -> Message:
         """Return the record once the execution has ended.
@@ -152,7 +174,7 @@ class Peer(Wire):
         while (remaining := deadline - time.monotonic()) > 0:
             hold = min(remaining, _HOLD_SECONDS)
             exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
-            record: Message = self.await_reply(exchange, hold + self.patience)["execution"]
+            record = _record_in(self.await_reply(exchange, hold + self.patience))
             if record["status"] in TERMINAL:
                 self._unfinished.discard(execution_id)
                 return record
@@ -179,7 +201,10 @@ class Peer(Wire):
             event = self.take_event(deadline)
             if event is None:
                 return None
-            self._kept[event.body.get("execution_id")].append(event)
+            named = event.body.get("execution_id")
+            if not isinstance(named, str):
+                raise Violation(f"execution_id is {named!r}", "C-138", event.lines())
+            self._kept[named].append(event)
         return self._kept[execution_id].popleft()
 
     def kept(self, execution_id: str) -> list[Event]:
@@ -206,3 +231,13 @@ class Peer(Wire):
     def story(self, execution_id: str) -> list[Event]:
         """Return the events of an execution up to its end. The peer has to be registered."""
         return self.await_state(execution_id, *sorted(TERMINAL), number="C-151")
+
+
+def _record_in(snapshot: Message) -> Message:
+    """Return the record of the one execution that was asked for."""
+    record = snapshot["execution"]
+    if not isinstance(record, Message):
+        raise Violation(f"execution is {record!r}, and the request names one", "C-066")
+    if not isinstance(record["status"], str):
+        raise Violation(f"status is {record['status']!r}", "C-111")
+    return record

@@ -13,7 +13,7 @@ import pytest
 from zmqruntime.testing.conformance.journal import Journal, Violation
 from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.settings import Settings
-from zmqruntime.testing.conformance.verdict import Finding, Verdict
+from zmqruntime.testing.conformance.verdict import Finding, Trouble, Verdict
 from zmqruntime.testing.conformance.wire import ServerGone
 
 __all__ = ["ConformancePlugin", "numbers_of"]
@@ -100,6 +100,8 @@ class ConformancePlugin:
     def _note(self, item: pytest.Item, when: str, error: BaseException) -> None:
         if isinstance(error, ServerGone) and not self.journal.exchanges:
             self.trouble = f"{error}: start the server, or correct the address"
+        elif isinstance(error, Trouble):
+            self.trouble = str(error)
         elif isinstance(error, ServerGone):
             self.trouble = f"the server is gone: {error}"
         if self.trouble:

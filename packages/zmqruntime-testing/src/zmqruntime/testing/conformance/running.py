@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from zmqruntime.messages import ShutdownMode
-from zmqruntime.testing.conformance import fixtures, stories
+from zmqruntime.testing.conformance import fixtures, standard, stories
 from zmqruntime.testing.conformance.plugin import ConformancePlugin
 from zmqruntime.testing.conformance.settings import Settings
 from zmqruntime.testing.conformance.target import Target
@@ -71,7 +71,7 @@ def collect_checks() -> dict[str, list[str]]:
 def _pytest(plugin: ConformancePlugin, *arguments: str) -> int:
     options = [str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), *arguments]
     with _only_ours():
-        return int(pytest.main(options, plugins=[plugin, fixtures, stories]))
+        return int(pytest.main(options, plugins=[plugin, fixtures, standard, stories]))
 
 
 @contextlib.contextmanager

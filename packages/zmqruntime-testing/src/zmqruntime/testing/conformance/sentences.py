@@ -27,8 +27,6 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-105": "Reserved: nobody sends it.",
     "C-106": "It takes a defect of the server.",
     "C-107": _CLIENT,
-    "C-124": "No standard task ends its worker.",
-    "C-125": "No standard task ends its worker.",
     "C-152": "It says what C-139 is for, which is checked.",
     "C-166": "It says what a server may leave out, which is no fault either way.",
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",

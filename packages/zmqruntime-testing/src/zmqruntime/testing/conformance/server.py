@@ -28,7 +28,8 @@ class StandardTasks:
             case {"do": "fail", "message": str(message)}:
                 raise RuntimeError(message)
             case {"do": "spin"}:
-                threading.Event().wait()
+                while True:
+                    threading.Event().wait(3600.0)
             case {"do": "count", "events": int(events)}:
                 for n in range(1, events + 1):
                     context.report_progress(n, events)

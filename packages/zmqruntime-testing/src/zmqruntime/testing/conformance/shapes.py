@@ -64,7 +64,15 @@ def _position(value: Any) -> bool:
 
 
 def _status(value: Any) -> bool:
-    return value in _STATUSES
+    return isinstance(value, str) and value in _STATUSES
+
+
+def _cancelled(value: Any) -> bool:
+    return value in ("cancelled", "running")
+
+
+def _percent(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 100
 
 
 def _labels(value: Any) -> bool:
@@ -92,15 +100,6 @@ def _counts(value: Any) -> bool:
 def _detail(value: Any) -> bool:
     return _object(value) and _string(value["field"]) and _string(value["message"])
 
-
-_ERROR_KINDS = {
-    "exception",
-    "timeout",
-    "worker_died",
-    "interrupted",
-    "unserializable_result",
-    "result_too_large",
-}
 
 FIELDS = (
     Field("C-029", "pong", "ready", "a boolean", _boolean),
@@ -130,7 +129,7 @@ FIELDS = (
     Field("C-069", "snapshot of all", "counts", "an object of counts by status", _counts),
     Field("C-070", "snapshot of all", "cursor", "a string or null", _or_null(_string)),
     Field("C-075", "ok to cancel", "execution_id", "a name", _name),
-    Field("C-076", "ok to cancel", "execution_status", "cancelled or running", _status),
+    Field("C-076", "ok to cancel", "execution_status", "cancelled or running", _cancelled),
     Field("C-078", "ok to register", "client_id", "a name", _name),
     Field("C-078", "ok to register", "progress_subscribers", "an array of names", _each(_name)),
     Field("C-093", "error", "code", "a string", _string),
@@ -148,10 +147,12 @@ FIELDS = (
     Field("C-117", "record", "progress", "an event or null", _or_null(_object)),
     Field("C-118", "record", "result", "any value", lambda value: True),
     Field("C-119", "record", "error", "an object or null", _or_null(_object)),
-    Field("C-120", "cause", "kind", "one of those that there are", _ERROR_KINDS.__contains__),
+    Field("C-120", "cause", "kind", "a string", _string),
     Field("C-121", "cause", "message", "a sentence", lambda v: _string(v) and v.strip() != ""),
     Field("C-122", "cause", "type", "a string or null", _or_null(_string)),
     Field("C-123", "cause", "traceback", "a string or null", _or_null(_string)),
+    Field("C-124", "cause", "exit_code", "an integer or null", _or_null(_integer)),
+    Field("C-125", "cause", "signal", "a string or null", _or_null(_string)),
     *(
         Field("C-129", where, name, what, holds)
         for where in ("running", "queued")
@@ -167,7 +168,7 @@ FIELDS = (
     Field("C-131", "running", "attempt", "1 or more", _position),
     Field("C-131", "running", "progress", "an event or null", _or_null(_object)),
     Field("C-132", "running", "cancel_requested", "a boolean", _boolean),
-    Field("C-137", "event", "type", "progress or state", {"progress", "state"}.__contains__),
+    Field("C-137", "event", "type", "progress or state", lambda v: v in ("progress", "state")),
     Field("C-138", "event", "execution_id", "a name", _name),
     Field("C-139", "event", "sequence", "1 or more", _position),
     Field("C-140", "event", "timestamp", "a time", _time),
@@ -175,7 +176,7 @@ FIELDS = (
     Field("C-141", "progress", "message", "a string or null", _or_null(_string)),
     Field("C-142", "progress", "completed", "a number or null", _or_null(_number)),
     Field("C-142", "progress", "total", "a number or null", _or_null(_number)),
-    Field("C-143", "progress", "percent", "a number or null", _or_null(_number)),
+    Field("C-143", "progress", "percent", "0 to 100, or null", _or_null(_percent)),
     Field("C-144", "progress", "data", "an object or null", _or_null(_object), True),
     Field("C-145", "state", "status", "a status", _status),
     Field("C-146", "state", "submitted_at", "a time", _time),
@@ -228,7 +229,8 @@ def _causes(journal: Journal) -> Iterator[Seen]:
 
 def _listed(journal: Journal, name: str) -> Iterator[Seen]:
     for exchange in journal.exchanges:
-        for entry in exchange.reply.get(name) or []:
+        entries = exchange.reply.get(name)
+        for entry in entries if isinstance(entries, list) else []:
             if isinstance(entry, Message):
                 yield entry, exchange
 

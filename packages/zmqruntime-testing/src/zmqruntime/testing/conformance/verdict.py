@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Verdict"]
+__all__ = ["Finding", "Trouble", "Verdict"]
+
+
+class Trouble(Exception):
+    """The checks cannot be made, for a reason that is no sentence of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)

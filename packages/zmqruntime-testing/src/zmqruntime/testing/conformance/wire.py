@@ -198,6 +198,6 @@ def _read(body: list[bytes]) -> Message:
     try:
         (frame,) = body
         value = decode_strictly(frame)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Message()
     return value if isinstance(value, Message) else Message()

@@ -44,7 +44,7 @@ def check_a_wait_out_of_range_is_refused(peer: Peer, seconds: Any) -> None:
 
 @checks("C-028", "C-029")
 def check_a_server_that_is_ready_says_so_and_holds_no_ping(peer: Peer) -> None:
-    assert peer.granted("pong", "ping", wait_seconds=60)["ready"] is True
+    assert peer.await_held(peer.start("ping", wait_seconds=60))["ready"] is True
 
 
 @checks("C-032")

@@ -31,7 +31,7 @@ def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
     held = peer.start("status", execution_id=queued, wait_seconds=60)
     for execution_id in (spinning, *others):
         peer.granted("ok", "cancel", execution_id=execution_id)
-    record = peer.await_reply(held)["execution"]
+    record = peer.await_held(held)["execution"]
     assert (record["status"], record["result"]) == ("complete", "drained")
     assert peer.story(queued)[-1].body["status"] == "complete"
     peer.forget()

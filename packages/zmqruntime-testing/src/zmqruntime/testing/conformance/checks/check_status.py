@@ -41,13 +41,13 @@ def check_a_held_status_is_answered_when_it_ends(peer: Peer) -> None:
     (spinning, *_) = peer.occupy()
     held = peer.start("status", execution_id=spinning, wait_seconds=60)
     peer.granted("ok", "cancel", execution_id=spinning)
-    assert peer.await_reply(held)["execution"]["status"] == "cancelled"
+    assert peer.await_held(held)["execution"]["status"] == "cancelled"
 
 
 @checks("C-064")
 def check_a_status_of_what_has_ended_is_not_held(peer: Peer, counted: Story) -> None:
     held = peer.start("status", execution_id=counted.execution_id, wait_seconds=60)
-    assert peer.await_reply(held)["execution"]["status"] == "complete"
+    assert peer.await_held(held)["execution"]["status"] == "complete"
 
 
 @checks("C-064")
@@ -56,13 +56,14 @@ def check_many_may_wait_for_one(peer: Peer) -> None:
     held = [peer.start("status", execution_id=spinning, wait_seconds=60) for _ in range(5)]
     peer.granted("ok", "cancel", execution_id=spinning)
     for each in held:
-        assert peer.await_reply(each)["execution"]["status"] == "cancelled"
+        assert peer.await_held(each)["execution"]["status"] == "cancelled"
 
 
 @checks("C-065")
 def check_a_wait_for_nobody_is_none(peer: Peer) -> None:
     peer.occupy()
-    peer.granted("snapshot", "status", wait_seconds=60)
+    held = peer.start("status", wait_seconds=60)
+    assert peer.await_held(held)["type"] == "snapshot"
 
 
 @checks("C-067")
