@@ -33,17 +33,6 @@ def server(either_place: Place) -> ChildProcess:
     return server
 
 
-def read_until(process: ChildProcess, word: str) -> str:
-    """Return what a program wrote, to the line with a word."""
-    assert process.stdout is not None
-    lines = ""
-    while word not in lines:
-        line = process.stdout.readline()
-        assert line, f"it ended without a word of {word!r}:\n{lines}"
-        lines += line
-    return lines
-
-
 def test_it_pings(node_peer: Peer, server: ChildProcess, either_place: Place) -> None:
     said = node_peer.run("ping")
     assert (said.code, said.errors) == (0, "")
@@ -97,7 +86,7 @@ def test_any_json_comes_back_as_it_went(node_peer: Peer, server: ChildProcess) -
 
 def test_it_cancels_what_another_process_submitted(node_peer: Peer, server: ChildProcess) -> None:
     submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
 
     status = json.loads(node_peer.run("status", "long").out)
     assert (status["status"], status["progress"]["phase"]) == ("running", "begun")
@@ -114,7 +103,7 @@ def test_ctrl_c_cancels_what_it_submitted(
     node_peer: Peer, server: ChildProcess, either_place: Place
 ) -> None:
     submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
     submitter.send_signal(signal.SIGINT)
     assert "execution long is cancelled" in submitter.output()
     assert submitter.returncode == 1
@@ -190,7 +179,7 @@ def test_a_server_that_dies_is_missed_before_a_held_reply_is_due(
 ) -> None:
     either_place.leaves_socket_files = True
     submitter = node_peer.start("submit", SLEEP, "--timeout=4")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
     server.kill()
     assert "no server answered" in submitter.output()
     assert submitter.returncode == 1
