@@ -69,9 +69,7 @@ def test_a_server_that_dies_is_missed(
 ) -> None:
     either_place.leaves_socket_files = True
     peer = c_peer.start('{"do": "sleep"}')
-    assert peer.stdout is not None
-    while "3 null" not in peer.stdout.readline():
-        assert peer.poll() is None
+    peer.read_until("3 null")
     server.kill()
     assert "no server has answered" in peer.output()
     assert peer.returncode == 1

@@ -16,11 +16,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from peering import LossyRelay, Peer
+from peering import Peer
 from places import ChildProcess, Place
 from waiting import PATIENCE
 
 from zmqruntime.messages import ExecutionStatus, JsonValue
+from zmqruntime.testing import FaultProxy, Lane
 
 SLEEP = '{"do": "sleep"}'
 
@@ -31,17 +32,6 @@ def server(either_place: Place) -> ChildProcess:
     server = either_place.serve("Workshop")
     either_place.attach(server)
     return server
-
-
-def read_until(process: ChildProcess, word: str) -> str:
-    """Return what a program wrote, to the line with a word."""
-    assert process.stdout is not None
-    lines = ""
-    while word not in lines:
-        line = process.stdout.readline()
-        assert line, f"it ended without a word of {word!r}:\n{lines}"
-        lines += line
-    return lines
 
 
 def test_it_pings(node_peer: Peer, server: ChildProcess, either_place: Place) -> None:
@@ -97,7 +87,7 @@ def test_any_json_comes_back_as_it_went(node_peer: Peer, server: ChildProcess) -
 
 def test_it_cancels_what_another_process_submitted(node_peer: Peer, server: ChildProcess) -> None:
     submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
 
     status = json.loads(node_peer.run("status", "long").out)
     assert (status["status"], status["progress"]["phase"]) == ("running", "begun")
@@ -114,7 +104,7 @@ def test_ctrl_c_cancels_what_it_submitted(
     node_peer: Peer, server: ChildProcess, either_place: Place
 ) -> None:
     submitter = node_peer.start("submit", SLEEP, "--execution-id=long")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
     submitter.send_signal(signal.SIGINT)
     assert "execution long is cancelled" in submitter.output()
     assert submitter.returncode == 1
@@ -157,17 +147,14 @@ def test_an_id_stands_for_one_task(node_peer: Peer, server: ChildProcess) -> Non
 def test_lost_replies_are_asked_for_on_fresh_sockets_and_the_task_runs_once(
     node_peer: Peer, server: ChildProcess, either_place: Place
 ) -> None:
-    lost = frozenset({"execute", "unregister_progress"})
-    address = either_place.endpoint.control_address
-    with LossyRelay(address, either_place.directory, lost) as relay:
-        relayed = [f"--control={relay.address}", "--timeout=4"]
-        said = node_peer.run("submit", '{"do": "describe"}', *relayed)
+    with FaultProxy(either_place) as proxy:
+        proxy.drop(Lane.REPLIES, type="accepted")
+        proxy.drop(Lane.REPLIES, nth=2, type="ok")  # To the registration, and to its end.
+        there = proxy.endpoint
+        addresses = [f"--control={there.control_address}", f"--data={there.data_address}"]
+        said = node_peer.run("submit", '{"do": "describe"}', *addresses, "--timeout=4")
     assert said.code == 0, said.errors
     assert json.loads(said.out)["calls"] == 1
-    for kind in lost:
-        (first, request), (second, repeated) = relay.asked_of(kind)
-        assert first != second
-        assert request == repeated
     counts = either_place.client().poll_status().counts
     assert counts[ExecutionStatus.COMPLETE] == 1
 
@@ -190,7 +177,7 @@ def test_a_server_that_dies_is_missed_before_a_held_reply_is_due(
 ) -> None:
     either_place.leaves_socket_files = True
     submitter = node_peer.start("submit", SLEEP, "--timeout=4")
-    read_until(submitter, "begun")
+    submitter.read_until("begun")
     server.kill()
     assert "no server answered" in submitter.output()
     assert submitter.returncode == 1

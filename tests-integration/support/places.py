@@ -203,6 +203,22 @@ class ChildProcess(subprocess.Popen[str]):
         """Wait for its end and return all that it wrote."""
         return self.communicate(timeout=PATIENCE)[0]
 
+    def read_until(self, word: str) -> str:
+        """Return what it wrote, to the line with a word; end it when that does not come."""
+        assert self.stdout is not None
+        impatience = threading.Timer(PATIENCE, self.kill)
+        impatience.start()
+        lines = ""
+        try:
+            while word not in lines:
+                line = self.stdout.readline()
+                assert line, f"in {PATIENCE:g} s it had no word of {word!r}, or it ended:\n{lines}"
+                lines += line
+        finally:
+            impatience.cancel()
+            impatience.join()
+        return lines
+
     def interrupt_group(self) -> None:
         """Press Ctrl-C in its terminal: everybody in the foreground gets it."""
         os.killpg(self.pid, signal.SIGINT)

@@ -34,6 +34,8 @@ export class Client {
   readonly #control: ControlChannel;
   readonly #options: ClientOptions;
   #feed: EventFeed | undefined;
+  // The latest acknowledgement, under way or there; none when it was refused.
+  #registered: Promise<void> | undefined;
 
   constructor(options: ClientOptions) {
     this.clientId = options.clientId ?? `node-${randomUUID()}`;
@@ -54,12 +56,12 @@ export class Client {
       () => void this.#acknowledge().catch((error: unknown) => this.#feed?.fail(error)),
       this.#options.check,
     );
-    await this.#acknowledge();
+    await (this.#registered ?? this.#acknowledge());
   }
 
   /** Hand over a task. Submitting again with the same `execution_id` and content is safe. */
   async submit(task: Task, options: SubmitOptions = {}): Promise<Execution> {
-    if (this.#feed === undefined) await this.register();
+    await this.register();
     if (this.#feed === undefined) throw new PeerError("the client was closed");
     const id = options.execution_id ?? randomUUID();
     const execution = new Execution(this, this.#feed, id);
@@ -104,7 +106,7 @@ export class Client {
   /** No longer listen. */
   async unregister(): Promise<void> {
     const feed = this.#feed;
-    this.#feed = undefined;
+    this.#feed = this.#registered = undefined;
     if (feed === undefined) return;
     try {
       await this.#control.ask({ type: "unregister_progress", client_id: this.clientId }, "ok");
@@ -117,10 +119,18 @@ export class Client {
   async close(): Promise<void> {
     this.#control.close();
     await this.#feed?.close();
-    this.#feed = undefined;
+    this.#feed = this.#registered = undefined;
   }
 
   async #acknowledge(): Promise<void> {
-    await this.#control.ask({ type: "register_progress", client_id: this.clientId }, "ok");
+    const request = { type: "register_progress", client_id: this.clientId } as const;
+    const registered = this.#control.ask(request, "ok").then(() => undefined);
+    this.#registered = registered;
+    try {
+      await registered;
+    } catch (error) {
+      if (this.#registered === registered) this.#registered = undefined;
+      throw error;
+    }
   }
 }

@@ -54,6 +54,31 @@ test("it subscribes, has that acknowledged, and only then submits", async () => 
   assert.equal((await execution).id, request.execution_id);
 });
 
+async function refuse(): Promise<void> {
+  const asked = await server.asked();
+  assert.equal(asked.request.type, "register_progress");
+  await asked.reply({ type: "error", status: "error", code: "not_subscribed", message: "later" });
+}
+
+test("tasks that are submitted at once wait for the one registration", async () => {
+  const submitted = [client.submit({ do: "it" }), client.submit({ do: "it" })];
+  const refusals = submitted.map((execution) => assert.rejects(execution, /not_subscribed/));
+  await refuse();
+  await Promise.all(refusals);
+});
+
+test("after a registration that was refused the next task asks for another", async () => {
+  const refusal = assert.rejects(client.submit({ do: "it" }), /not_subscribed/);
+  await refuse();
+  await refusal;
+  const execution = client.submit({ do: "it" }, { execution_id: "x" });
+  const { request, reply } = await server.asked();
+  assert.equal(request.type, "register_progress");
+  await reply({ type: "ok" });
+  await server.accept();
+  assert.equal((await execution).id, "x");
+});
+
 test("every event arrives in order, to the terminal one", async () => {
   const execution = await submit();
   const seen = sequences(execution);

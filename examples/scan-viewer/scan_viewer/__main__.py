@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 from functools import partial
 
 from scan_viewer.scanner import Line, ScanServer, ScanTask
@@ -11,6 +12,8 @@ from scan_viewer.view_model import ScanViewModel
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 
 SHADES = " .:-=+*#%@"
+PATIENCE = 60.0
+"""Seconds without a word of the scan until it is given up."""
 
 
 def draw(line: Line | None) -> str:
@@ -27,10 +30,12 @@ def main() -> None:
         view = model.view
         while view.phase.is_busy:
             try:
-                view = views.get()
+                view = views.get(timeout=PATIENCE)
                 print(f"{view.percent:3.0f} %  {view.notice}", end="\r")
             except KeyboardInterrupt:
                 model.cancel()
+            except queue.Empty:
+                sys.exit(f"Nothing was heard of the scan for {PATIENCE:g} s.")
         print(view.notice)
         print(*map(draw, view.lines), sep="\n")
     finally:

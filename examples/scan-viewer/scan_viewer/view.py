@@ -86,8 +86,10 @@ class ScanView:
         )
 
     def _advanced(self, event: ProgressEvent) -> ScanView:
-        scanned = ScanLine.model_validate(event.data)
-        lines = (*self.lines[: scanned.number], scanned.pixels, *self.lines[scanned.number + 1 :])
+        lines = self.lines
+        if event.data is not None:
+            scanned = ScanLine.model_validate(event.data)
+            lines = (*lines[: scanned.number], scanned.pixels, *lines[scanned.number + 1 :])
         view = self._unless_stopping(Phase.SCANNING, "Scanning ...")
         return dataclasses.replace(view, percent=event.percent or 0.0, lines=lines)
 

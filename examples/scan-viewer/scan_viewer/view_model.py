@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from zmqruntime.messages import Event, ZMQRuntimeError
 from zmqruntime.transport import TransportError
 
 __all__ = ["MakeClient", "ScanViewModel"]
+
+
+_logger = logging.getLogger(__name__)
 
 
 class MakeClient(Protocol):
@@ -97,6 +101,9 @@ class ScanViewModel:
             self._end(methodcaller("server_lost", str(error)))
         except ZMQRuntimeError as error:  # The task failed, or was not taken.
             self._end(methodcaller("failed", str(error)))
+        except Exception as error:  # Else the window would be busy for ever.
+            _logger.exception("scan %s met a defect", execution_id)
+            self._end(methodcaller("failed", f"a defect, of which the log tells more: {error}"))
         else:
             self._end(methodcaller("completed", result))
 

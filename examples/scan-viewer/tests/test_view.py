@@ -44,6 +44,13 @@ def test_lines_appear_where_they_belong_also_when_one_is_lost() -> None:
     assert view.percent == 50
 
 
+def test_progress_without_a_line_is_progress() -> None:
+    event = ProgressEvent(execution_id="x", sequence=3, timestamp=0, percent=75)
+    view = BEGUN.after(line(0)).after(event)
+    assert view.percent == 75
+    assert view.lines == ((0, 0), None, None)
+
+
 def test_the_result_fills_what_was_lost() -> None:
     view = BEGUN.after(line(0)).completed(ScanResult(lines=((0, 0), (1, 1), (2, 2))))
     assert view.lines == ((0, 0), (1, 1), (2, 2))

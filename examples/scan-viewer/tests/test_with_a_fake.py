@@ -51,6 +51,20 @@ def test_a_full_queue_is_told_and_nothing_is_scanned(
     assert "five scans wait already" in screen.until(Phase.FAILED).notice
 
 
+def test_a_result_that_is_no_picture_is_told_of_and_one_can_scan_again(
+    model: ScanViewModel,
+    screen: Screen,
+    fake: InMemoryExecutionServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fake.plan(Script().complete({"other": 1}))
+    model.scan(TASK)
+    view = screen.until(Phase.FAILED)
+    assert "ScanResult" in view.notice
+    assert view.can_scan
+    assert "met a defect" in caplog.text
+
+
 def test_a_server_that_dies_half_way_is_no_cancelled_scan(
     model: ScanViewModel, screen: Screen, fake: InMemoryExecutionServer
 ) -> None:
