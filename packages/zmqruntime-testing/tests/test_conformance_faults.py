@@ -16,6 +16,23 @@ from zmqruntime.transport import ZMQConfig, ZMQServer
 BYSTANDERS = {"C-017", "C-045", "C-074", "C-100"}
 """What none of the faults breaks but its own, and what is cheap to check."""
 
+BREAKS = {
+    "half of the envelope": {"C-005", "C-006"},
+    "accepted is ok": {"C-022"},
+    "a reply without protocol": {"C-022"},
+    "unknown fields are ignored": {"C-020", "C-095", "C-097"},
+    "strings are read as numbers": {"C-015"},
+    "a pong without workers": {"C-038"},
+    "a start that is no number": {"C-024", "C-034"},
+    "a record without labels": {"C-049", "C-112"},
+    "no details in an error": {"C-095"},
+    "what is unknown is called a conflict": {"C-100"},
+    "a stack where there should be a queue": {"C-052"},
+    "a result of what has failed": {"C-118"},
+    "5.0 is returned as 5": {"C-118"},
+}
+"""All that some faults break, judged by every check. The others break too much to be told here."""
+
 
 def examine(server: ZMQServer, keyword: str, ending: ShutdownMode | None = None) -> Verdict:
     target = Target(server.endpoint.data_address, server.endpoint.control_address)
@@ -36,6 +53,21 @@ def test_a_server_with_a_fault_breaks_that_sentence(config: ZMQConfig, fault: Fa
     assert not verdict.trouble
     assert fault.number in verdict.broken, render_verdict(verdict)
     assert not (BYSTANDERS - {fault.number}) & verdict.broken, render_verdict(verdict)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_fault_breaks_that_sentence_and_what_says_the_same(config: ZMQConfig, name: str) -> None:
+    (fault,) = (fault for fault in FAULTS if fault.name == name)
+    with BrokenServer(config=config, fault=fault) as server:
+        verdict = examine(server, "")
+    assert not verdict.trouble
+    assert verdict.broken == BREAKS[name], render_verdict(verdict)
+
+
+def test_a_broken_server_without_a_fault_breaks_none(config: ZMQConfig) -> None:
+    with BrokenServer(config=config, fault=Fault("none", "")) as server:
+        verdict = examine(server, "")
+    assert verdict.ok, render_verdict(verdict)
 
 
 @pytest.mark.parametrize("ending", [None, *ShutdownMode])
