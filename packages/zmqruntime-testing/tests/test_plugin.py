@@ -327,7 +327,7 @@ STATES = """
     import dataclasses
     import threading
     import pytest
-    from sample_apps import Mute, Sleeper, Stitcher
+    from sample_apps import Mute, Sleeper, Stitcher, get_stuck
     from zmqruntime.execution import ExecutionServerLauncher
     from zmqruntime.testing import Lane, Script
 
@@ -341,8 +341,9 @@ STATES = """
 
     def test_stuck_server(execution_server, execution_client):
         Mute.let_go.set()
-        execution_client(execution_server(Mute), progress_callback=print)
-        Mute.let_go.clear()
+        server = execution_server(Mute)
+        execution_client(server, progress_callback=print)
+        get_stuck(server)
 
     def test_owned_server(execution_client):
         launcher = ExecutionServerLauncher(Sleeper)
