@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +40,7 @@ def make_request(
             task=task,
             config=config,
             client_id=client_id,
-            execution_id=execution_id or uuid.uuid4().hex,
+            execution_id=execution_id or secrets.token_hex(16),
             labels=labels or {},
             timeout_seconds=timeout_seconds,
             wait_seconds=wait_seconds,

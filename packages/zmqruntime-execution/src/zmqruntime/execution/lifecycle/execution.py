@@ -16,11 +16,15 @@ from zmqruntime.messages import (
     QueuedExecutionInfo,
     RunningExecutionInfo,
     decode_event,
+    decode_request,
     encode,
     make_topic,
 )
 
 __all__ = ["Execution", "fingerprint"]
+
+# Made only for those that are asked for again, a fingerprint costs a short task nothing.
+_SHORT_BYTES = 512
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -44,8 +48,9 @@ class Execution:
     execution_id: str
     client_id: str
     request: bytes
-    """The encoded `ExecuteRequest`, for the worker; dropped when the execution has ended."""
-    fingerprint: bytes
+    """The encoded `ExecuteRequest`, for the worker, and to know the same work again."""
+    fingerprint: bytes = b""
+    """What stands for a long request that was let go when the execution had ended."""
     labels: Labels
     timeout_seconds: float | None
     submitted_at: float
@@ -76,7 +81,6 @@ class Execution:
             execution_id=request.execution_id,
             client_id=request.client_id,
             request=encode(request),
-            fingerprint=fingerprint(request),
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
@@ -85,7 +89,17 @@ class Execution:
 
     def is_same_work(self, request: ExecuteRequest) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
-        return fingerprint(request) == self.fingerprint
+        return fingerprint(request) == (self.fingerprint or self._make_fingerprint())
+
+    def let_go_of_request(self) -> None:
+        """Keep of the request only what tells the same work again: itself, when it is short."""
+        if len(self.request) > _SHORT_BYTES:
+            self.fingerprint, self.request = self._make_fingerprint(), b""
+
+    def _make_fingerprint(self) -> bytes:
+        request = decode_request(self.request)
+        assert isinstance(request, ExecuteRequest)
+        return fingerprint(request)
 
     def to_state_change(self, sequence: int, timestamp: float) -> StateChange:
         """Return the event of its move to where it is."""

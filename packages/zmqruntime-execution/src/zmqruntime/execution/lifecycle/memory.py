@@ -68,7 +68,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.finished_at = now
         execution.result = result
         execution.error = error
-        execution.request = b""
+        execution.let_go_of_request()
         self._finished.append(execution_id)
         while len(self._finished) > self._history_limit:
             dropped = self._executions.pop(self._finished.popleft())
