@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from zmqruntime.execution import (
     TaskCancelled,
 )
 from zmqruntime.messages import JsonObject, JsonValue
+from zmqruntime.testing.endpoint import locate
+from zmqruntime.transport import RequestTimeout, ZMQClient
 
 
 class Stitcher(ExecutionServer):
@@ -63,13 +66,25 @@ class Mute(ExecutionServer):
     """Never comes back from a ping, until it is let go."""
 
     let_go = threading.Event()
+    stuck = threading.Event()
 
     def describe(self) -> JsonObject:
+        if not self.let_go.is_set():
+            self.stuck.set()
         self.let_go.wait()
         return {}
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         return None
+
+
+def get_stuck(server: Mute) -> None:
+    """Ping a server that does not come back from it."""
+    Mute.let_go.clear()
+    Mute.stuck.clear()
+    with contextlib.suppress(RequestTimeout):
+        ZMQClient(**locate(server.endpoint), config=server.config).connect(0.1)
+    assert Mute.stuck.wait(30)
 
 
 class Delegator(ExecutionServer):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from sample_apps import Leaver, Mute, Sleeper, Stitcher
+from sample_apps import Leaver, Mute, Sleeper, Stitcher, get_stuck
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.messages import Event, ExecutionStatus
@@ -20,9 +20,7 @@ from zmqruntime.transport import (
     ConnectionFailed,
     NotConnected,
     ProcessIdentity,
-    RequestTimeout,
     TransportMode,
-    ZMQClient,
     ZMQConfig,
 )
 
@@ -172,7 +170,7 @@ def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQCo
     server = servers(Mute)
     with ClientFactory(zmq_config) as clients:
         worker = worker_of(clients(server))
-        Mute.let_go.clear()
+    get_stuck(server)
     try:
         with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not end; .*in describe"):
             servers.close()
@@ -184,25 +182,21 @@ def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQCo
 
 def test_a_stuck_server_costs_no_other_server_its_worker(zmq_config: ZMQConfig) -> None:
     servers = ServerFactory(zmq_config, stop_seconds=0.1, force_seconds=0.1)
-    Mute.let_go.clear()
     stuck = servers(Mute)
-    with Stitcher(next(candidate_ports()), config=zmq_config) as own:
-        with ClientFactory(zmq_config) as clients:
-            client = clients(own)
-            worker = worker_of(client)
-            asking = ZMQClient(stuck.port, config=zmq_config)
-            with pytest.raises(RequestTimeout):
-                asking.connect(0.5)
-            try:
-                with pytest.raises(LeftRunning, match="Mute"):
-                    servers.close()
-                assert worker.is_running()
-                assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
-                assert worker_of(client) == worker
-            finally:
-                Mute.let_go.set()
-                asking.disconnect()
-                stuck.stop()
+    own = Stitcher(next(candidate_ports()), config=zmq_config)
+    with own, ClientFactory(zmq_config) as clients:
+        client = clients(own)
+        worker = worker_of(client)
+        get_stuck(stuck)
+        try:
+            with pytest.raises(LeftRunning, match="Mute"):
+                servers.close()
+            assert worker.is_running()
+            assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
+            assert worker_of(client) == worker
+        finally:
+            Mute.let_go.set()
+            stuck.stop()
 
 
 def test_a_client_launches_a_server_that_ends_with_the_test(zmq_config: ZMQConfig) -> None:

@@ -117,14 +117,10 @@ def test_a_run_with_a_stuck_server_ends_and_says_where_it_is_stuck(
 ) -> None:
     project.makepyfile(
         test_mute="""
-        from sample_apps import Mute
+        from sample_apps import Mute, get_stuck
 
-        def test_is_mute(execution_server, zmq_config):
-            from zmqruntime.transport import ZMQClient
-            Mute.let_go.set()
-            server = execution_server(Mute)
-            with ZMQClient(server.port, config=zmq_config):
-                Mute.let_go.clear()
+        def test_is_mute(execution_server):
+            get_stuck(execution_server(Mute))
         """
     )
     result = run(project)

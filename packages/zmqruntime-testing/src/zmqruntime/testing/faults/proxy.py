@@ -43,7 +43,8 @@ class FaultProxy:
     came, in order. A rule's ``nth`` counts from the call on, and counts only messages whose
     top-level fields are the given ones: ``proxy.drop(Lane.REPLIES, type="accepted")``.
     Each rule is for one message, and each message meets one rule: where two are for the same one,
-    the older takes it and the other the next such message. At the end of a ``with`` statement `check` is called.
+    the older takes it and the other the next such message. At the end of a ``with`` statement
+    `check` is called.
 
     Args:
         server: what has an endpoint and a configuration.
