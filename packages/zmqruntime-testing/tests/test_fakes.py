@@ -311,6 +311,30 @@ def test_what_it_was_not_told_it_refuses_and_complains_of(
         servers.close()
 
 
+def no_script(request: ExecuteRequest) -> Script:
+    raise KeyError("tiles")
+
+
+@pytest.mark.parametrize(
+    ("writer", "why"),
+    [
+        (no_script, "KeyError.'tiles'"),
+        (lambda request: Script().progress(1), "does not say how"),
+        (lambda request: None, "AttributeError"),
+    ],
+)
+def test_a_mistake_of_a_writer_is_refused_and_complained_of(
+    fake: Fake, client: ExecutionClient, writer: Callable[[ExecuteRequest], Script], why: str
+) -> None:
+    fake.always(writer)
+    with pytest.raises(RequestRejected, match=why) as refused:
+        client.submit_execution({"a": 1})
+    assert refused.value.code is ErrorCode.INTERNAL
+    with pytest.raises(ScriptMismatch, match=f"wrote no script for .*{why}"):
+        fake.check()
+    fake._complaints.clear()
+
+
 def test_what_was_never_asked_for_is_told() -> None:
     fake = InMemoryExecutionServer()
     fake.plan(Script().complete(), Script().complete())

@@ -224,13 +224,25 @@ FAKES = """
         fake.plan(Script().complete(1))
         fault_proxy(fake).drop(Lane.REPLIES)
         assert False
+
+    def test_skipped_already(fake_execution_server, fault_proxy):
+        fake = fake_execution_server()
+        fake.plan(Script().complete(1))
+        fault_proxy(fake).drop(Lane.REPLIES)
+        pytest.skip("not here")
+
+    @pytest.mark.xfail(strict=True)
+    def test_expected_to_fail(fake_execution_server):
+        fake_execution_server(in_memory=True).plan(Script().complete(1))
+        assert False
 """
 
 
 def test_what_a_test_said_and_never_happened_fails_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAKES)
     result = run(pytester)
-    result.assert_outcomes(passed=3, errors=3, failed=1)
+    result.assert_outcomes(passed=3, errors=3, failed=1, skipped=1, xfailed=1)
+    assert result.stdout.str().count("and was not told what becomes of") == 1
     result.stdout.fnmatch_lines_random(
         [
             "*asked to execute {'tiles': 7} and was not told what becomes of*call fake.plan*",

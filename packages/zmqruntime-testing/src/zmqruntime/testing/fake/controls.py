@@ -74,7 +74,8 @@ class ScriptedServer(ABC):
         """Say what becomes of every execution for which nothing is planned.
 
         Args:
-            script: one for all, or what writes one for a request.
+            script: one for all, or what writes one for a request. If a writer raises, the
+                request is refused and `check` says why.
         """
         self._check_open()
         if isinstance(script, Script):
@@ -198,19 +199,28 @@ class ScriptedServer(ABC):
         if self._planned:
             script = self._planned.popleft()
         elif self._always is not None:
-            script = self._always(request)
-            _check_end(script)
+            try:
+                script = self._always(request)
+                _check_end(script)
+            except Exception as error:  # noqa: BLE001 - raised by `check`, in the test
+                return self._complain(
+                    f"the writer given to fake.always() wrote no script for {request.task}: "
+                    f"{error!r}"
+                )
         else:
-            complaint = (
+            return self._complain(
                 f"the fake was asked to execute {request.task} and was not told what becomes of "
                 f"that ({len(self._scripts)} executions before it were): call "
                 "fake.plan(Script()...) once for each execution, or fake.always(Script()...)"
             )
-            self._complaints.append(complaint)
-            return ErrorReply(code=ErrorCode.INTERNAL, message=complaint)
         execution_id = request.execution_id or uuid.uuid4().hex
         self._scripts[execution_id] = script
         return request.model_copy(update={"execution_id": execution_id})
+
+    def _complain(self, complaint: str) -> ErrorReply:
+        """Keep it for `check`, and return it for the client."""
+        self._complaints.append(complaint)
+        return ErrorReply(code=ErrorCode.INTERNAL, message=complaint)
 
     def _refuse(self, request: RequestType, times: int | None, refusal: _Refusal) -> None:
         self._check_open()
