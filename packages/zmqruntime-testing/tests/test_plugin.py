@@ -256,9 +256,10 @@ def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pyteste
     pytester.makepyfile(
         """
         import pytest
+        from zmqruntime.messages import PingRequest
         from zmqruntime.testing import Script, UsedAfterTest
 
-        kept = {}
+        kept = []
 
         def test_keeps(
             execution_server, execution_client, fake_execution_server, fault_proxy,
@@ -267,19 +268,23 @@ def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pyteste
             fake = fake_execution_server(in_memory=True)
             on_sockets = fake_execution_server()
             proxy = fault_proxy(on_sockets)
-            kept.update(
-                execution_server=lambda: execution_server(None),
-                execution_client=lambda: execution_client(),
-                fake_execution_server=lambda: fake_execution_server(),
-                fault_proxy=lambda: fault_proxy(on_sockets),
-                recorded_progress=lambda: recorded_progress.events,
-                InMemoryExecutionServer=lambda: fake.plan(Script().complete()),
-                FakeExecutionServer=lambda: on_sockets.always(Script().complete()),
-                FaultProxy=lambda: proxy.cut(),
-            )
+            kept[:] = [
+                ("execution_server", lambda: execution_server(None)),
+                ("execution_client", lambda: execution_client()),
+                ("fake_execution_server", lambda: fake_execution_server()),
+                ("fault_proxy", lambda: fault_proxy(on_sockets)),
+                ("recorded_progress", lambda: recorded_progress.events),
+                ("InMemoryExecutionServer", lambda: fake.plan(Script().complete())),
+                ("InMemoryExecutionServer", lambda: fake.requests),
+                ("InMemoryExecutionServer", lambda: fake.check()),
+                ("FakeExecutionServer", lambda: on_sockets.always(Script().complete())),
+                ("FakeExecutionServer", lambda: on_sockets.asked(PingRequest)),
+                ("FakeExecutionServer", lambda: on_sockets.await_request(PingRequest)),
+                ("FaultProxy", lambda: proxy.cut()),
+            ]
 
         def test_uses_it():
-            for what, use in kept.items():
+            for what, use in kept:
                 with pytest.raises(UsedAfterTest, match=what + ".* was used after its test"):
                     use()
         """

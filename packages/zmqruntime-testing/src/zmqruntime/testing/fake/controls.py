@@ -124,6 +124,7 @@ class ScriptedServer(ABC):
     @property
     def requests(self) -> tuple[Request, ...]:
         """All that was asked so far, in order, tries that were repeated included."""
+        self._check_open()
         with self._changed:
             return tuple(self._requests)
 
@@ -137,6 +138,7 @@ class ScriptedServer(ABC):
         Raises:
             ScriptMismatch: there have not within ``timeout`` seconds.
         """
+        self._check_open()
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
                 asked = ", ".join(r.type for r in self._requests) or "nothing"
@@ -154,6 +156,7 @@ class ScriptedServer(ABC):
         Raises:
             ScriptMismatch: says what was too much, or too little.
         """
+        self._check_open()
         with self._changed:
             complaints = [*self._complaints, *self._leftovers()]
         if complaints:
