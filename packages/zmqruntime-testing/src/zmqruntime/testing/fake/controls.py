@@ -44,10 +44,10 @@ class _Refusal:
 class ScriptedServer(ABC):
     """The part of a fake server that its test holds: told what to do, and asked what it saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_message_bytes: int) -> None:
         self._changed = threading.Condition()
         self._closed = False
-        self._player = Player()
+        self._player = Player(max_message_bytes)
         self._planned: deque[Script] = deque()
         self._always: Writer | None = None
         self._scripts: dict[str, Script] = {}
