@@ -50,7 +50,7 @@ PATIENCE = 30.0
 @pytest.fixture
 def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
     # What is ignored is asked again soon.
-    return dataclasses.replace(zmq_config, retry_interval=0.2)
+    return dataclasses.replace(zmq_config, retry_interval=0.2, max_message_bytes=2**20)
 
 
 @pytest.fixture(params=[False, True], ids=["sockets", "memory"])
@@ -309,6 +309,40 @@ def test_what_it_was_not_told_it_refuses_and_complains_of(
             fake.check()
     with pytest.raises(ScriptMismatch, match="was not told"):
         servers.close()
+
+
+def test_a_result_that_is_too_long_has_failed(fake: Fake, client: ExecutionClient) -> None:
+    limit = fake.config.max_message_bytes - 64 * 1024
+    fake.plan(Script().complete("x" * (limit - 2)), Script().complete("x" * (limit - 1)))
+    assert len(str(client.execute({}))) == limit - 2
+    with pytest.raises(ExecutionFailed, match="must not be longer") as failed:
+        client.execute({})
+    assert failed.value.record.error is not None
+    assert failed.value.record.error.kind is ErrorKind.RESULT_TOO_LARGE
+
+
+def no_script(request: ExecuteRequest) -> Script:
+    raise KeyError("tiles")
+
+
+@pytest.mark.parametrize(
+    ("writer", "why"),
+    [
+        (no_script, "KeyError.'tiles'"),
+        (lambda request: Script().progress(1), "does not say how"),
+        (lambda request: None, "AttributeError"),
+    ],
+)
+def test_a_mistake_of_a_writer_is_refused_and_complained_of(
+    fake: Fake, client: ExecutionClient, writer: Callable[[ExecuteRequest], Script], why: str
+) -> None:
+    fake.always(writer)
+    with pytest.raises(RequestRejected, match=why) as refused:
+        client.submit_execution({"a": 1})
+    assert refused.value.code is ErrorCode.INTERNAL
+    with pytest.raises(ScriptMismatch, match=f"wrote no script for .*{why}"):
+        fake.check()
+    fake._complaints.clear()
 
 
 def test_what_was_never_asked_for_is_told() -> None:

@@ -231,6 +231,13 @@ def test_a_call_to_a_proxy_that_fails_meanwhile_does_not_wait(fake: FakeExecutio
         proxy.stop()
 
 
+def test_a_fake_in_memory_has_nothing_to_stand_before(
+    fake_execution_server: FakeServerFactory, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    with pytest.raises(TypeError, match="without in_memory=True"):
+        fault_proxy(fake_execution_server(in_memory=True))
+
+
 def test_after_its_end_it_says_so(fake: FakeExecutionServer) -> None:
     with FaultProxy(fake) as proxy:
         pass

@@ -224,13 +224,25 @@ FAKES = """
         fake.plan(Script().complete(1))
         fault_proxy(fake).drop(Lane.REPLIES)
         assert False
+
+    def test_skipped_already(fake_execution_server, fault_proxy):
+        fake = fake_execution_server()
+        fake.plan(Script().complete(1))
+        fault_proxy(fake).drop(Lane.REPLIES)
+        pytest.skip("not here")
+
+    @pytest.mark.xfail(strict=True)
+    def test_expected_to_fail(fake_execution_server):
+        fake_execution_server(in_memory=True).plan(Script().complete(1))
+        assert False
 """
 
 
 def test_what_a_test_said_and_never_happened_fails_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAKES)
     result = run(pytester)
-    result.assert_outcomes(passed=3, errors=3, failed=1)
+    result.assert_outcomes(passed=3, errors=3, failed=1, skipped=1, xfailed=1)
+    assert result.stdout.str().count("and was not told what becomes of") == 1
     result.stdout.fnmatch_lines_random(
         [
             "*asked to execute {'tiles': 7} and was not told what becomes of*call fake.plan*",
@@ -244,9 +256,10 @@ def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pyteste
     pytester.makepyfile(
         """
         import pytest
+        from zmqruntime.messages import PingRequest
         from zmqruntime.testing import Script, UsedAfterTest
 
-        kept = {}
+        kept = []
 
         def test_keeps(
             execution_server, execution_client, fake_execution_server, fault_proxy,
@@ -255,19 +268,23 @@ def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pyteste
             fake = fake_execution_server(in_memory=True)
             on_sockets = fake_execution_server()
             proxy = fault_proxy(on_sockets)
-            kept.update(
-                execution_server=lambda: execution_server(None),
-                execution_client=lambda: execution_client(),
-                fake_execution_server=lambda: fake_execution_server(),
-                fault_proxy=lambda: fault_proxy(on_sockets),
-                recorded_progress=lambda: recorded_progress.events,
-                InMemoryExecutionServer=lambda: fake.plan(Script().complete()),
-                FakeExecutionServer=lambda: on_sockets.always(Script().complete()),
-                FaultProxy=lambda: proxy.cut(),
-            )
+            kept[:] = [
+                ("execution_server", lambda: execution_server(None)),
+                ("execution_client", lambda: execution_client()),
+                ("fake_execution_server", lambda: fake_execution_server()),
+                ("fault_proxy", lambda: fault_proxy(on_sockets)),
+                ("recorded_progress", lambda: recorded_progress.events),
+                ("InMemoryExecutionServer", lambda: fake.plan(Script().complete())),
+                ("InMemoryExecutionServer", lambda: fake.requests),
+                ("InMemoryExecutionServer", lambda: fake.check()),
+                ("FakeExecutionServer", lambda: on_sockets.always(Script().complete())),
+                ("FakeExecutionServer", lambda: on_sockets.asked(PingRequest)),
+                ("FakeExecutionServer", lambda: on_sockets.await_request(PingRequest)),
+                ("FaultProxy", lambda: proxy.cut()),
+            ]
 
         def test_uses_it():
-            for what, use in kept.items():
+            for what, use in kept:
                 with pytest.raises(UsedAfterTest, match=what + ".* was used after its test"):
                     use()
         """

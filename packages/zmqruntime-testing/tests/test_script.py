@@ -11,6 +11,7 @@ from zmqruntime.testing import Script
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Pause
 from zmqruntime.testing.fake.tasks import standard_script
+from zmqruntime.transport import ZMQConfig
 
 
 def told(player: Player) -> list[str]:
@@ -22,7 +23,7 @@ def told(player: Player) -> list[str]:
 
 
 def playing(script: Script) -> Player:
-    player = Player()
+    player = Player(ZMQConfig().max_message_bytes)
     player.assign("a", script)
     return player
 

@@ -36,16 +36,17 @@ __all__ = [
 
 pytest.register_assert_rewrite("zmqruntime.testing.contracts")
 
-_HAS_FAILED = pytest.StashKey[bool]()
+_CUT_SHORT = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember a failure: what was left undone because of it is not complained of."""
+    """Remember a test that did not come to its end: what it left undone is no complaint."""
     report = yield
-    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    was_cut_short = report.failed or report.skipped
+    item.stash[_CUT_SHORT] = item.stash.get(_CUT_SHORT, False) or was_cut_short
     return report
 
 
@@ -79,7 +80,7 @@ def fake_execution_server(
     factory = FakeServerFactory(zmq_config)
     yield factory
     with _told_as_failures():
-        factory.close(check=not _has_failed(request))
+        factory.close(check=not _was_cut_short(request))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def fault_proxy(
     factory = FaultProxyFactory()
     yield factory
     with _told_as_failures():
-        factory.close(check=not _has_failed(request))
+        factory.close(check=not _was_cut_short(request))
 
 
 @pytest.fixture
@@ -130,8 +131,8 @@ def task_environment() -> type[TaskEnvironment]:
     return TaskEnvironment
 
 
-def _has_failed(request: pytest.FixtureRequest) -> bool:
-    return bool(request.node.stash.get(_HAS_FAILED, False))
+def _was_cut_short(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.stash.get(_CUT_SHORT, False))
 
 
 @contextlib.contextmanager
@@ -139,10 +140,7 @@ def _told_as_failures() -> Iterator[None]:
     """Let what this package complains of be the test's failure, without a traceback."""
     from zmqruntime.messages import ZMQRuntimeError
 
-    complaint: str | None = None
     try:
         yield
     except ZMQRuntimeError as error:
-        complaint = str(error)
-    if complaint is not None:
-        pytest.fail(complaint, pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None

@@ -44,10 +44,10 @@ class _Refusal:
 class ScriptedServer(ABC):
     """The part of a fake server that its test holds: told what to do, and asked what it saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_message_bytes: int) -> None:
         self._changed = threading.Condition()
         self._closed = False
-        self._player = Player()
+        self._player = Player(max_message_bytes)
         self._planned: deque[Script] = deque()
         self._always: Writer | None = None
         self._scripts: dict[str, Script] = {}
@@ -74,7 +74,8 @@ class ScriptedServer(ABC):
         """Say what becomes of every execution for which nothing is planned.
 
         Args:
-            script: one for all, or what writes one for a request.
+            script: one for all, or what writes one for a request. If a writer raises, the
+                request is refused and `check` says why.
         """
         self._check_open()
         if isinstance(script, Script):
@@ -123,6 +124,7 @@ class ScriptedServer(ABC):
     @property
     def requests(self) -> tuple[Request, ...]:
         """All that was asked so far, in order, tries that were repeated included."""
+        self._check_open()
         with self._changed:
             return tuple(self._requests)
 
@@ -136,6 +138,7 @@ class ScriptedServer(ABC):
         Raises:
             ScriptMismatch: there have not within ``timeout`` seconds.
         """
+        self._check_open()
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
                 asked = ", ".join(r.type for r in self._requests) or "nothing"
@@ -153,6 +156,7 @@ class ScriptedServer(ABC):
         Raises:
             ScriptMismatch: says what was too much, or too little.
         """
+        self._check_open()
         with self._changed:
             complaints = [*self._complaints, *self._leftovers()]
         if complaints:
@@ -198,19 +202,28 @@ class ScriptedServer(ABC):
         if self._planned:
             script = self._planned.popleft()
         elif self._always is not None:
-            script = self._always(request)
-            _check_end(script)
+            try:
+                script = self._always(request)
+                _check_end(script)
+            except Exception as error:  # noqa: BLE001 - raised by `check`, in the test
+                return self._complain(
+                    f"the writer given to fake.always() wrote no script for {request.task}: "
+                    f"{error!r}"
+                )
         else:
-            complaint = (
+            return self._complain(
                 f"the fake was asked to execute {request.task} and was not told what becomes of "
                 f"that ({len(self._scripts)} executions before it were): call "
                 "fake.plan(Script()...) once for each execution, or fake.always(Script()...)"
             )
-            self._complaints.append(complaint)
-            return ErrorReply(code=ErrorCode.INTERNAL, message=complaint)
         execution_id = request.execution_id or uuid.uuid4().hex
         self._scripts[execution_id] = script
         return request.model_copy(update={"execution_id": execution_id})
+
+    def _complain(self, complaint: str) -> ErrorReply:
+        """Keep it for `check`, and return it for the client."""
+        self._complaints.append(complaint)
+        return ErrorReply(code=ErrorCode.INTERNAL, message=complaint)
 
     def _refuse(self, request: RequestType, times: int | None, refusal: _Refusal) -> None:
         self._check_open()

@@ -82,17 +82,20 @@ class FakeServerFactory:
         """
         self._closed = True
         servers, self._servers = self._servers, []
-        seconds = _STOP_SECONDS + _FORCE_SECONDS
-        ended = finish_within(seconds, *(partial(s.stop, _STOP_SECONDS) for s in servers))
-        for server, has_ended in zip(servers, ended, strict=True):
-            server._closed = True
-            if not has_ended:
-                atexit.unregister(server.stop)
-                assert isinstance(server, FakeExecutionServer)
-                raise LeftRunning(
-                    f"the fake on {server.endpoint} did not end; "
-                    + where_is(f"zmqruntime-server-{server.port}")
-                )
-        if check:
+        try:
+            seconds = _STOP_SECONDS + _FORCE_SECONDS
+            ended = finish_within(seconds, *(partial(s.stop, _STOP_SECONDS) for s in servers))
+            for server, has_ended in zip(servers, ended, strict=True):
+                if not has_ended:
+                    atexit.unregister(server.stop)
+                    assert isinstance(server, FakeExecutionServer)
+                    raise LeftRunning(
+                        f"the fake on {server.endpoint} did not end; "
+                        + where_is(f"zmqruntime-server-{server.port}")
+                    )
+            if check:
+                for server in servers:
+                    server.check()
+        finally:
             for server in servers:
-                server.check()
+                server._closed = True

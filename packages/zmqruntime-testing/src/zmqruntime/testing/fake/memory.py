@@ -58,8 +58,8 @@ class InMemoryExecutionServer(ScriptedServer):
     def __init__(
         self, config: ZMQConfig | None = None, *, cancel_grace_seconds: float = 5.0
     ) -> None:
-        super().__init__()
         self.config = config or ZMQConfig()
+        super().__init__(self.config.max_message_bytes)
         self.clock = MovableClock(frozen=False)
         """Move it by `advance`."""
         self._process = ProcessIdentity.current()

@@ -14,6 +14,7 @@ from zmqruntime.execution import (
     WorkerExited,
     WorkerReady,
 )
+from zmqruntime.messages import ErrorKind, ExecutionErrorInfo
 from zmqruntime.testing.fake.script import (
     Complete,
     Fail,
@@ -29,6 +30,8 @@ from zmqruntime.testing.fake.script import (
 __all__ = ["Player", "Playing"]
 
 _KILLED = -9
+# What a snapshot has besides its result.
+_RESERVED_BYTES = 64 * 1024
 
 
 class Playing(Enum):
@@ -41,9 +44,14 @@ class Playing(Enum):
 
 
 class Player:
-    """Plays one script at a time. Each call returns at most one thing to tell."""
+    """Plays one script at a time. Each call returns at most one thing to tell.
 
-    def __init__(self) -> None:
+    Args:
+        max_message_bytes: of the server; a longer result fails, as C-128 of the protocol says.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_result_bytes = max_message_bytes - _RESERVED_BYTES
         self.state = Playing.NOTHING
         self._execution_id = ""
         self._steps: deque[Step] = deque()
@@ -99,13 +107,23 @@ class Player:
             case Pause():
                 self.state = Playing.PAUSED
             case Complete():
-                self._told.append(TaskReturned(self._execution_id, step.result))
+                self._told.append(self._returned(step.result))
                 self._end()
             case Fail():
                 self._told.append(TaskRaised(self._execution_id, step.error))
                 self._end()
             case WorkerDies():
                 self.kill_worker(step.exit_code)
+
+    def _returned(self, result: bytes) -> RunnerEvent:
+        if len(result) <= self._max_result_bytes:
+            return TaskReturned(self._execution_id, result)
+        error = ExecutionErrorInfo(
+            kind=ErrorKind.RESULT_TOO_LARGE,
+            message=f"the result is {len(result):,} bytes long as JSON and must not be longer than "
+            f"{self._max_result_bytes:,}",
+        )
+        return TaskRaised(self._execution_id, error)
 
     def _end(self) -> None:
         self._steps.clear()

@@ -56,7 +56,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             config=config,
             log_file_path=log_file_path,
         )
-        ScriptedServer.__init__(self)
+        ScriptedServer.__init__(self, self.config.max_message_bytes)
         self._cancel_grace_seconds = cancel_grace_seconds
         self._runner: _ScriptedRunner | None = None
 
@@ -66,7 +66,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             self.check()
 
     def _make_session(self) -> ServerSession:
-        self._player = Player()
+        self._player = Player(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
         return _FakeSession(
             type(self).__name__,

@@ -23,10 +23,9 @@ def standard_script(request: ExecuteRequest) -> Script:
         case {"do": "spin"}:
             return Script().never_end()
         case {"do": "count", "events": int(events)}:
-            script = Script()
-            for n in range(1, events + 1):
-                script = script.progress(n, events, phase="count")
-            return script.complete(events)
+            # Not one after another, each a new script: events may be many.
+            reports = (Script().progress(n, events, phase="count") for n in range(1, events + 1))
+            return Script(tuple(r.steps[0] for r in reports)).complete(events)
         case task:
             return Script().fail(
                 f'no standard task looks like {task}: say {{"do": "echo", "value": ...}}, '

@@ -29,7 +29,11 @@ class FaultProxyFactory:
         self.close(check=error[0] is None)
 
     def __call__(self, server: HasEndpoint) -> FaultProxy:
-        """Return a proxy before a server, or before another proxy."""
+        """Return a proxy before a server, or before another proxy.
+
+        Raises:
+            TypeError: ``server`` is a fake in memory, which has no messages to lose.
+        """
         check_open(self._closed, "fault_proxy")
         self._proxies.append(FaultProxy(server))
         return self._proxies[-1]

@@ -51,9 +51,15 @@ class FaultProxy:
 
     Raises:
         AddressInUse: no port is free.
+        TypeError: ``server`` is a fake in memory, which has no messages to lose.
     """
 
     def __init__(self, server: HasEndpoint) -> None:
+        if not hasattr(server, "endpoint"):
+            raise TypeError(
+                f"a FaultProxy stands before a server on sockets, and {type(server).__name__} has "
+                "no endpoint: ask for a fake without in_memory=True"
+            )
         self._config = server.config
         self._closed = False
         self._back = server.endpoint
