@@ -169,9 +169,11 @@ def test_serve_takes_every_option_that_a_launcher_gives(
     )
     taken: list[ServerArguments] = []
     monkeypatch.setattr(serving, "load_target", lambda target: target)
-    monkeypatch.setattr(serving, "serve", lambda target, arguments: taken.append(arguments))
+    monkeypatch.setattr(
+        serving, "serve", lambda target, arguments, journal: taken.append(arguments)
+    )
 
-    outcome = command("serve", "module:Class", *given.to_command_line())
+    outcome = command("serve", "module:Class", "--no-journal", *given.to_command_line())
 
     assert outcome.exit_code == 0
     assert taken == [given]

@@ -50,13 +50,13 @@ class EngineContract(ABC):
         assert engine.peek() is None
         assert engine.get("a") is None
         assert engine.queued_count == 0
-        assert list(engine.list_queued(10)) == []
+        assert engine.list_queued(10) == ([], None)
         assert list(engine.list_running()) == []
         assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
 
     def test_what_came_first_is_first(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "b", "a", "c")
-        assert [e.execution_id for _, e in engine.list_queued(10)] == ["b", "a", "c"]
+        assert [e.execution_id for _, e in engine.list_queued(10).entries] == ["b", "a", "c"]
         first = engine.peek()
         assert first is not None
         assert first.execution_id == "b"
@@ -76,28 +76,31 @@ class EngineContract(ABC):
 
     def test_the_queue_is_listed_page_by_page(self, engine: LifecycleEngine) -> None:
         self.submit(engine, *"abcde")
-        places, after = [], -1
-        while page := engine.list_queued(2, after):
+        places: list[tuple[int, str]] = []
+        cursor = None
+        while True:
+            page, cursor = engine.list_queued(2, cursor)
             assert len(page) <= 2
             places += [(place, e.execution_id) for place, e in page]
-            after = page[-1][1].ticket
+            if cursor is None:
+                break
         assert places == [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")]
 
     def test_a_page_goes_on_where_the_last_one_ended_though_the_queue_moved(
         self, engine: LifecycleEngine
     ) -> None:
         self.submit(engine, *"abcde")
-        after = engine.list_queued(2)[-1][1].ticket
+        cursor = engine.list_queued(2).cursor
         engine.start("a", 2.0)
         engine.finish("b", CANCELLED, 2.0)
-        assert [(p, e.execution_id) for p, e in engine.list_queued(2, after)] == [
+        assert [(p, e.execution_id) for p, e in engine.list_queued(2, cursor).entries] == [
             (1, "c"),
             (2, "d"),
         ]
 
     def test_a_page_of_nothing_is_empty(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
-        assert list(engine.list_queued(0)) == []
+        assert engine.list_queued(0) == ([], None)
 
     # -- moves ------------------------------------------------------------------------------
 
@@ -162,7 +165,7 @@ class EngineContract(ABC):
             ("done", COMPLETE),
             ("done", CANCELLED),
             ("running", RUNNING),
-            ("running", QUEUED),
+            ("done", QUEUED),
             ("queued", COMPLETE),
             ("queued", FAILED),
         ],
@@ -245,7 +248,7 @@ class EngineContract(ABC):
         engine = self.make_engine(history_limit)
         names: list[str] = []
         for n, step in enumerate(steps):
-            queued = [e.execution_id for _, e in engine.list_queued(100)]
+            queued = [e.execution_id for _, e in engine.list_queued(100).entries]
             running = [e.execution_id for e in engine.list_running()]
             if step == "s":
                 names.append(f"x{n}")
@@ -268,7 +271,7 @@ class EngineContract(ABC):
         known = [engine.get(name) for name in ("done", "running", "queued")]
         return (
             [record_of(e) for e in known if e is not None],
-            [(place, e.execution_id) for place, e in engine.list_queued(10)],
+            [(place, e.execution_id) for place, e in engine.list_queued(10).entries],
             [e.execution_id for e in engine.list_running()],
             dict(engine.counts),
         )

@@ -125,7 +125,7 @@ class Clients(RuleBasedStateMachine):
         self.held: dict[Caller, tuple[str, float]] = {}
         self.exits: list[Exit] = []
         self.seen: list[Effect] = []
-        self.take(self.scheduler.start())
+        self.take(self.scheduler.start(self.now))
         assert self.seen == [StartWorker()]
 
     # -- the world ------------------------------------------------------------------------------

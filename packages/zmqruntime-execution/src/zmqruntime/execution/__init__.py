@@ -10,6 +10,7 @@ from zmqruntime.execution.client import (
     ExecutionClient,
 )
 from zmqruntime.execution.core import (
+    RestartPolicy,
     Scheduler,
 )
 from zmqruntime.execution.core.events import (
@@ -26,11 +27,16 @@ from zmqruntime.execution.dispatcher import (
     Outlet,
 )
 from zmqruntime.execution.errors import (
+    CommitFailed,
     Conflict,
     ExecutionCancelled,
     ExecutionError,
     ExecutionFailed,
     IllegalTransition,
+    JournalError,
+    JournalInUse,
+    JournalUnavailable,
+    JournalUnusable,
     QueueFull,
     RequestRejected,
     ShuttingDown,
@@ -49,8 +55,12 @@ from zmqruntime.execution.launch import (
 from zmqruntime.execution.lifecycle import (
     Execution,
     InMemoryLifecycleEngine,
+    JournalLifecycleEngine,
     LifecycleEngine,
     ProgressReport,
+    QueuePage,
+    QueuePolicy,
+    RetryPolicy,
     StateChange,
 )
 from zmqruntime.execution.poller import (
@@ -88,6 +98,7 @@ __all__ = [
     "BatchHooks",
     "BatchResult",
     "BatchSubmitWaitEngine",
+    "CommitFailed",
     "Conflict",
     "Dispatcher",
     "ExecuteRequest",
@@ -106,6 +117,11 @@ __all__ = [
     "IllegalTransition",
     "InMemoryLifecycleEngine",
     "Interrupt",
+    "JournalError",
+    "JournalInUse",
+    "JournalLifecycleEngine",
+    "JournalUnavailable",
+    "JournalUnusable",
     "LifecycleEngine",
     "Outlet",
     "ProgressCallback",
@@ -114,8 +130,12 @@ __all__ = [
     "ProgressReporter",
     "ProgressStreamSubscriber",
     "QueueFull",
+    "QueuePage",
+    "QueuePolicy",
     "ReportLink",
     "RequestRejected",
+    "RestartPolicy",
+    "RetryPolicy",
     "RunnerEvent",
     "RunnerHost",
     "Scheduler",

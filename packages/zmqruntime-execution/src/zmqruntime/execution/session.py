@@ -24,7 +24,7 @@ class ExecutionSession(ServerSession, Outlet):
 
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._dispatcher = Dispatcher(scheduler, runner, self)
+        self._dispatcher = Dispatcher(scheduler, runner, self, soon=self.loop.at_round_end)
         self._runner = runner
         self._runner_open = False
         self._alarm = float("inf")
@@ -32,6 +32,13 @@ class ExecutionSession(ServerSession, Outlet):
     @property
     def ready(self) -> bool:
         return self._dispatcher.ready
+
+    def open(self) -> None:
+        try:
+            super().open()
+        except BaseException:
+            self._dispatcher.close()
+            raise
 
     def on_start(self) -> None:
         self._runner.open(
@@ -47,8 +54,11 @@ class ExecutionSession(ServerSession, Outlet):
         self._dispatcher.start()
 
     def on_close(self) -> None:
-        if self._runner_open:
-            self._runner.close()
+        try:
+            if self._runner_open:
+                self._runner.close()
+        finally:
+            self._dispatcher.close()
 
     def handle_request(self, request: Request, caller: Caller) -> None:
         if not self._dispatcher.handle_request(request, caller):

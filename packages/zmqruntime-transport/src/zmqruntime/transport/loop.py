@@ -52,6 +52,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._order = itertools.count()
+        self._at_round_end: list[_Callback] = []
         self._inbox: deque[_Callback] = deque()
         self._stopping = False
         # A socket pair, not a lock and a zmq socket: a signal handler may post, at any point.
@@ -76,6 +77,10 @@ class Loop:
         timer = Timer(when, callback, self._count_cancelled)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
+
+    def at_round_end(self, callback: _Callback) -> None:
+        """Call back once, when all is handled that has arrived together with what is at hand."""
+        self._at_round_end.append(callback)
 
     def post(self, callback: _Callback) -> None:
         """Call back in the loop's thread, soon. For any thread, and for signal handlers."""
@@ -107,6 +112,7 @@ class Loop:
                 if (reader := self._readers.get(sock)) is not None:
                     reader()
             self._run_due_timers()
+            self._end_round()
 
     def close(self) -> None:
         """Give back the inbox's file handles. Later posts do nothing."""
@@ -130,6 +136,12 @@ class Loop:
             if callback is None:
                 self._cancelled -= 1
             else:
+                callback()
+
+    def _end_round(self) -> None:
+        while self._at_round_end and not self._stopping:
+            callbacks, self._at_round_end = self._at_round_end, []
+            for callback in callbacks:
                 callback()
 
     def _count_cancelled(self) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
 from zmqruntime.messages import (
+    AttemptInfo,
+    ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
@@ -20,7 +24,7 @@ from zmqruntime.messages import (
     make_topic,
 )
 
-__all__ = ["Execution", "fingerprint"]
+__all__ = ["Execution", "RetryWish", "fingerprint"]
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -33,8 +37,23 @@ def fingerprint(request: ExecuteRequest) -> bytes:
         request.config,
         request.labels,
         request.timeout_seconds,
+        request.priority,
+        request.max_attempts,
+        None if request.retry_on is None else sorted(set(request.retry_on)),
+        request.backoff_seconds,
     )
     return hashlib.blake2b(_canonical.encode(content).encode(), digest_size=16).digest()
+
+
+class RetryWish(NamedTuple):
+    """What a request says of further attempts; None: as the server's default says."""
+
+    max_attempts: int | None = None
+    retry_on: Set[ErrorKind] | None = None
+    backoff_seconds: float | None = None
+
+
+_NO_WISH = RetryWish()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +70,8 @@ class Execution:
     submitted_at: float
     ticket: int
     """The order of arrival."""
+    priority: int = 0
+    retry: RetryWish = _NO_WISH
     topic: bytes = field(init=False)
     status: ExecutionStatus = ExecutionStatus.QUEUED
     attempt: int = 1
@@ -64,6 +85,10 @@ class Execution:
     result: bytes | None = None
     """What the task returned, encoded."""
     error: ExecutionErrorInfo | None = None
+    attempts: tuple[AttemptInfo, ...] = ()
+    """Those that failed before this one."""
+    retry_at: float | None = None
+    """Until when it is not yet to run again, in Unix seconds."""
 
     def __post_init__(self) -> None:
         self.topic = make_topic(self.client_id, self.execution_id)
@@ -81,6 +106,8 @@ class Execution:
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
             ticket=ticket,
+            priority=request.priority,
+            retry=_wish_of(request),
         )
 
     def is_same_work(self, request: ExecuteRequest) -> bool:
@@ -129,3 +156,9 @@ class Execution:
         event = decode_event(compose_event(self.execution_id, self.progress))
         assert isinstance(event, ProgressEvent)
         return event
+
+
+def _wish_of(request: ExecuteRequest) -> RetryWish:
+    kinds = None if request.retry_on is None else frozenset(request.retry_on)
+    wish = RetryWish(request.max_attempts, kinds, request.backoff_seconds)
+    return _NO_WISH if wish == _NO_WISH else wish
