@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from zmqruntime.execution.errors import CommitFailed, JournalUnusable
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Row
+from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, State
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
@@ -35,6 +35,8 @@ The number of the last progress is not written at once, and none may be used twi
 """
 
 _PROGRESS_SECONDS: Final = 1.0
+
+_NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
 _ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
 
@@ -187,17 +189,22 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._file.close()
 
     def _commit(self) -> None:
-        added = list(self._added.values())
-        changed = list((self._progressed | self._changed).values())
-        # One that was added has progressed as it was added.
-        changed = [execution for execution in changed if execution.ticket not in self._added]
-        ended = [e for e in (*added, *changed) if e.ticket in self._ended]
+        added = self._added
+        # One that was added has progressed, perhaps, as it was added.
+        changed = {
+            ticket: execution
+            for ticket, execution in (self._progressed | self._changed).items()
+            if ticket not in added
+        }
+        ended = self._ended
         changes = Changes(
-            added=[self._to_row(execution) for execution in added],
-            requests=[(e.ticket, e.request) for e in added if e.ticket not in self._ended],
-            changed=[self._to_row(execution) for execution in changed],
-            results=[(execution.ticket, execution.result) for execution in ended],
-            dropped=self._dropped,
+            dropped=[(ticket,) for ticket in self._dropped],
+            added=[(*_origin_of(e), *_state_of(e, ended.get(n))) for n, e in added.items()],
+            requests=[(n, e.request) for n, e in added.items() if n not in ended],
+            changed=[(*_state_of(e, ended.get(n)), n) for n, e in changed.items()],
+            results=[
+                (n, e.result) for some in (added, changed) for n, e in some.items() if n in ended
+            ],
         )
         try:
             self._file.write(changes)
@@ -211,41 +218,18 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._progress_is_due = False
         self._dropped = []
 
-    def _to_row(self, execution: Execution) -> Row:
-        progress, error, retry = execution.progress, execution.error, execution.retry
-        return Row(
-            ticket=execution.ticket,
-            execution_id=execution.execution_id,
-            client_id=execution.client_id,
-            fingerprint=execution.fingerprint,
-            labels=encode_json(execution.labels) if execution.labels else b"{}",
-            options=_write_options(execution.timeout_seconds, execution.priority, retry),
-            submitted_at=execution.submitted_at,
-            status=execution.status.value,
-            attempt=execution.attempt,
-            started_at=execution.started_at,
-            finished_at=execution.finished_at,
-            ended=self._ended.get(execution.ticket),
-            cancel_requested=execution.cancel_requested,
-            sequence=execution.sequence,
-            progress=None if progress is None else _write_progress(progress),
-            error=None if error is None else encode(error),
-            attempts=_ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
-            retry_at=execution.retry_at,
-        )
-
     # -- coming back ----------------------------------------------------------------------------
 
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
         try:
-            for row, request, result in self._file.read():
-                execution = _to_execution(row, request, result)
-                ticket = execution.ticket
+            for origin, state, request, result in self._file.read():
+                ticket = origin.ticket
+                execution = _to_execution(origin, state, request, result)
                 self._take_back(execution)
-                if row.ended is not None:
-                    ended.append((row.ended, execution))
+                if state.ended is not None:
+                    ended.append((state.ended, execution))
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)
             raise JournalUnusable(
@@ -270,10 +254,79 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._wait(execution)
 
 
-def _write_options(timeout_seconds: float | None, priority: int, retry: RetryWish) -> bytes:
+def _origin_of(execution: Execution) -> Origin:
+    return Origin(
+        execution.ticket,
+        execution.execution_id,
+        execution.client_id,
+        execution.fingerprint,
+        encode_json(execution.labels) if execution.labels else b"{}",
+        _write_options(execution),
+        execution.submitted_at,
+    )
+
+
+def _state_of(execution: Execution, ended: int | None) -> State:
+    progress, error = execution.progress, execution.error
+    return State(
+        execution.status.value,
+        execution.attempt,
+        execution.started_at,
+        execution.finished_at,
+        ended,
+        execution.cancel_requested,
+        execution.sequence,
+        None if progress is None else _write_progress(progress),
+        None if error is None else encode(error),
+        _ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
+        execution.retry_at,
+    )
+
+
+def _to_execution(
+    origin: Origin, state: State, request: bytes | None, result: bytes | None
+) -> Execution:
+    timeout_seconds, priority, retry = _read_options(origin.options)
+    progress, error = state.progress, state.error
+    return Execution(
+        execution_id=origin.execution_id,
+        client_id=origin.client_id,
+        request=request or b"",
+        fingerprint=origin.fingerprint,
+        labels=json.loads(origin.labels),
+        timeout_seconds=timeout_seconds,
+        submitted_at=origin.submitted_at,
+        ticket=origin.ticket,
+        priority=priority,
+        retry=retry,
+        status=ExecutionStatus(state.status),
+        attempt=state.attempt,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        cancel_requested=bool(state.cancel_requested),
+        sequence=state.sequence,
+        progress=None if progress is None else _read_progress(progress),
+        result=result,
+        error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
+        attempts=_ATTEMPTS.validate_json(state.attempts),
+        retry_at=state.retry_at,
+    )
+
+
+def _write_options(execution: Execution) -> bytes:
+    retry = execution.retry
+    if execution.timeout_seconds is None and not execution.priority and retry == RetryWish():
+        return _NO_OPTIONS
     kinds = None if retry.retry_on is None else sorted(retry.retry_on)
-    options = [timeout_seconds, priority, retry.max_attempts, kinds, retry.backoff_seconds]
-    return json.dumps(options).encode()
+    return json.dumps(
+        [
+            execution.timeout_seconds,
+            execution.priority,
+            retry.max_attempts,
+            kinds,
+            retry.backoff_seconds,
+        ]
+    ).encode()
 
 
 def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
@@ -289,31 +342,3 @@ def _write_progress(progress: ProgressReport) -> bytes:
 def _read_progress(progress: bytes) -> ProgressReport:
     sequence, timestamp, body = progress.split(b" ", 2)
     return ProgressReport(int(sequence), float(timestamp), body)
-
-
-def _to_execution(row: Row, request: bytes | None, result: bytes | None) -> Execution:
-    timeout_seconds, priority, retry = _read_options(row.options)
-    error = row.error
-    return Execution(
-        execution_id=row.execution_id,
-        client_id=row.client_id,
-        request=request or b"",
-        fingerprint=row.fingerprint,
-        labels=json.loads(row.labels),
-        timeout_seconds=timeout_seconds,
-        submitted_at=row.submitted_at,
-        ticket=row.ticket,
-        priority=priority,
-        retry=retry,
-        status=ExecutionStatus(row.status),
-        attempt=row.attempt,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        cancel_requested=bool(row.cancel_requested),
-        sequence=row.sequence,
-        progress=None if row.progress is None else _read_progress(row.progress),
-        result=result,
-        error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
-        attempts=_ATTEMPTS.validate_json(row.attempts),
-        retry_at=row.retry_at,
-    )

@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import filelock
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
 
-__all__ = ["Changes", "JournalFile", "Row"]
+__all__ = ["Changes", "JournalFile", "Origin", "State"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
@@ -61,8 +61,8 @@ _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
 
 
-class Row(NamedTuple):
-    """One execution as it is written; the first seven parts never change."""
+class Origin(NamedTuple):
+    """What an execution was submitted as: written once."""
 
     ticket: int
     execution_id: str
@@ -71,6 +71,11 @@ class Row(NamedTuple):
     labels: bytes
     options: bytes
     submitted_at: float
+
+
+class State(NamedTuple):
+    """How an execution is: written whenever that has changed."""
+
     status: str
     attempt: int
     started_at: float | None
@@ -88,23 +93,28 @@ class Row(NamedTuple):
 class Changes(NamedTuple):
     """What one transaction writes."""
 
-    added: Sequence[Row]
+    dropped: Sequence[tuple[int]]
+    """Their tickets."""
+    added: Sequence[tuple[object, ...]]
+    """The parts of an `Origin` and a `State`."""
     requests: Sequence[tuple[int, bytes]]
-    """Of those that were added and have not ended."""
-    changed: Sequence[Row]
+    """Of those that were added and have not ended, by ticket."""
+    changed: Sequence[tuple[object, ...]]
+    """The parts of a `State`, and a ticket."""
     results: Sequence[tuple[int, bytes | None]]
-    """Of all that have ended; their requests are dropped."""
-    dropped: Sequence[int]
+    """Of all that have ended, by ticket; their requests are dropped."""
 
 
-_FIXED = 7
-_INSERT = f"INSERT INTO executions VALUES ({', '.join('?' * len(Row._fields))})"
-_UPDATE = (
-    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in Row._fields[_FIXED:])}"
-    " WHERE ticket = ?"
+# In the order of the parts of `Changes`, but that what is dropped is in two tables.
+_STATEMENTS: Final = (
+    "DELETE FROM executions WHERE ticket = ?",
+    "DELETE FROM contents WHERE ticket = ?",
+    f"INSERT INTO executions VALUES ({', '.join('?' * len(Origin._fields + State._fields))})",
+    "INSERT INTO contents (ticket, request) VALUES (?, ?)",
+    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
+    "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)",
 )
-_INSERT_REQUEST = "INSERT INTO contents (ticket, request) VALUES (?, ?)"
-_KEEP_RESULT = "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)"
+_ORIGIN: Final = len(Origin._fields)
 
 
 class JournalFile:
@@ -135,14 +145,15 @@ class JournalFile:
             self._let_go()
             raise
 
-    def read(self) -> Iterator[tuple[Row, bytes | None, bytes | None]]:
+    def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
         """Return every execution, each with its request and its result, in order of arrival."""
         query = (
             "SELECT executions.*, request, result FROM executions LEFT JOIN contents"
             " USING (ticket) ORDER BY ticket"
         )
         for values in self._database.execute(query):
-            yield Row(*values[:-2]), values[-2], values[-1]
+            origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
+            yield Origin(*origin), State(*state), values[-2], values[-1]
 
     def write(self, changes: Changes) -> None:
         """Write all of it, or nothing.
@@ -150,15 +161,11 @@ class JournalFile:
         Raises:
             CommitFailed: nothing was written.
         """
-        run = self._database.executemany
         try:
             with _transaction(self._database):
-                run("DELETE FROM executions WHERE ticket = ?", _singles(changes.dropped))
-                run("DELETE FROM contents WHERE ticket = ?", _singles(changes.dropped))
-                run(_INSERT, changes.added)
-                run(_INSERT_REQUEST, changes.requests)
-                run(_UPDATE, ((*row[_FIXED:], row.ticket) for row in changes.changed))
-                run(_KEEP_RESULT, changes.results)
+                for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
+                    if rows:
+                        self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
         self._drops += len(changes.dropped)
@@ -285,7 +292,3 @@ def _read_owner(path: Path) -> str:
         return _owner_path(path).read_text(encoding="ascii") or "another server"
     except (OSError, UnicodeDecodeError):
         return "another server"  # Which has not written it yet.
-
-
-def _singles(tickets: Iterable[int]) -> Iterator[tuple[Any]]:
-    return ((ticket,) for ticket in tickets)
