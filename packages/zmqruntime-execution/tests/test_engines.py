@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from driving import record_of, request
-from hypothesis import given
+from driving import error, record_of, request
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journals import quick_engine
+from turns import Turns
 
 from zmqruntime.execution import (
     IllegalTransition,
     InMemoryLifecycleEngine,
+    JournalLifecycleEngine,
     LifecycleEngine,
     ProgressReport,
+    QueuePolicy,
 )
 from zmqruntime.messages import (
+    AttemptInfo,
     ErrorKind,
     ExecutionErrorInfo,
     ExecutionStatus,
@@ -28,11 +34,25 @@ from zmqruntime.messages import (
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
+of_each_engine = settings(suppress_health_check=[HealthCheck.differing_executors])
+"""A promise of all engines is one test, for several classes."""
+
+
+def attempt() -> AttemptInfo:
+    return AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error())
+
+
 class EngineContract(ABC):
     """The promises of `LifecycleEngine`. To be inherited by the tests of each engine."""
 
     @abstractmethod
-    def make_engine(self, history_limit: int) -> LifecycleEngine:
+    def make_engine(
+        self,
+        history_limit: int,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        *,
+        history_seconds: float | None = None,
+    ) -> LifecycleEngine:
         """Return a new, empty engine."""
 
     @pytest.fixture
@@ -199,6 +219,134 @@ class EngineContract(ABC):
         with pytest.raises(KeyError):
             getattr(engine, method)("unknown", *arguments)
 
+    # -- again ------------------------------------------------------------------------------
+
+    def test_what_failed_waits_where_it_had_arrived(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b")
+        engine.start("a", 2.0)
+        again = engine.requeue("a", failed=attempt())
+        assert (again.status, again.attempt, again.started_at) == (QUEUED, 2, None)
+        assert record_of(again).attempts == (attempt(),)
+        assert self.places(engine) == ["a", "b"]
+        assert engine.peek() is again
+
+    def test_one_that_has_not_run_at_all_keeps_its_attempt(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.request_cancel("a")
+        again = engine.requeue("a")
+        assert (again.attempt, again.attempts, again.cancel_requested) == (1, (), False)
+
+    def test_until_its_time_it_waits_behind_all_others(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "late", "soon", "a", "b")
+        for name, retry_at in (("late", 20.5), ("soon", 10.5)):
+            engine.start(name, 2.0)
+            engine.requeue(name, failed=attempt(), retry_at=retry_at)
+        assert self.places(engine) == ["a", "b", "soon", "late"]
+        assert [engine.position(name) for name in ("a", "b", "soon", "late")] == [1, 2, 3, 4]
+        assert [e.execution_id for e in engine.list_delayed()] == ["soon", "late"]
+        assert record_of(engine.list_delayed()[0]).retry_at == 10.5
+        engine.release("late")
+        assert self.places(engine) == ["late", "a", "b", "soon"]
+        assert engine.queued_count == 4
+
+    def test_pages_go_on_to_those_that_wait_for_their_time(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, *"abcde")
+        for name, retry_at in (("a", 10.5), ("b", 1e-7), ("c", 1.7e9)):
+            engine.start(name, 2.0)
+            engine.requeue(name, failed=attempt(), retry_at=retry_at)
+        for limit in (1, 2, 3, 5):
+            assert self.places(engine, limit) == ["d", "e", "b", "a", "c"]
+
+    def test_without_others_nothing_is_next_before_its_time(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.requeue("a", failed=attempt(), retry_at=10.5)
+        assert engine.peek() is None
+        assert engine.queued_count == 1
+        assert record_of(engine.finish("a", CANCELLED, 3.0)).retry_at is None
+        assert engine.list_delayed() == []
+
+    @pytest.mark.parametrize("cursor", ["", "5", "x:1:1", "r:1:-1", "r:nan:1", "r:1:1:1", "r:٣:1"])
+    def test_a_cursor_of_nobody_is_refused(self, engine: LifecycleEngine, cursor: str) -> None:
+        with pytest.raises(ValueError, match="none that this server gave"):
+            engine.list_queued(1, cursor)
+
+    # -- turns ------------------------------------------------------------------------------
+
+    def test_a_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
+        for name, priority in (("a", 0), ("low", -5), ("high", 5), ("b", 0), ("higher", 6)):
+            self.submit(engine, name, priority=priority)
+        expected = ["higher", "high", "a", "b", "low"]
+        assert self.places(engine) == self.places(engine, 2) == expected
+        assert [engine.position(name) for name in expected] == [1, 2, 3, 4, 5]
+
+    def test_clients_take_turns_where_that_is_fair(self) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        self.submit(engine, "a1", "a2", "a3", client_id="a")
+        engine.start("a1", 2.0)
+        self.submit(engine, "b1", "b2", client_id="b")
+        self.submit(engine, "c1", client_id="c")
+        assert self.places(engine) == ["b1", "c1", "a2", "b2", "a3"]
+        self.submit(engine, "a0", client_id="a", priority=1)
+        assert self.places(engine, 2) == ["b1", "c1", "a0", "b2", "a2", "a3"]
+        engine.finish("a0", CANCELLED, 2.0)
+        assert self.places(engine) == ["b1", "c1", "a2", "b2", "a3"]
+
+    def test_nobody_gets_more_turns_by_coming_back_at_once(self) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        self.submit(engine, *(f"many{n}" for n in range(9)), client_id="many")
+        ran: list[str] = []
+        for n in range(8):
+            if n % 2 == 0:
+                self.submit(engine, f"one{n}", client_id="one")
+            execution = engine.peek()
+            assert execution is not None
+            engine.start(execution.execution_id, 2.0)
+            ran.append(execution.client_id)
+        assert ran.count("one") == ran.count("many") == 4
+
+    @of_each_engine
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("sssrc"), st.sampled_from("abc"), st.integers(-1, 1)),
+            max_size=40,
+        )
+    )
+    def test_turns_are_what_a_walk_through_the_clients_finds(
+        self, steps: list[tuple[str, str, int]]
+    ) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        turns = Turns(fair=True)
+        for n, (step, client, priority) in enumerate(steps):
+            name = f"x{n}"
+            if step == "s":
+                self.submit(engine, name, client_id=client, priority=priority)
+                turns.add(name, client, priority, n)
+            elif turns.order and step == "r":
+                engine.start(turns.take(), 2.0)
+            elif turns.order and step == "c":
+                name = turns.order[-1]
+                engine.finish(name, CANCELLED, 2.0)
+                turns.drop(name)
+            assert self.places(engine) == self.places(engine, 2) == turns.order
+            assert [engine.position(name) for name in turns.order] == list(
+                range(1, len(turns.order) + 1)
+            )
+
+    @staticmethod
+    def places(engine: LifecycleEngine, limit: int = 100) -> list[str]:
+        """Return the queue, read in pages."""
+        found: list[str] = []
+        cursor = None
+        while True:
+            page, cursor = engine.list_queued(limit, cursor)
+            for place, execution in page:
+                found.append(execution.execution_id)
+                assert place == len(found)
+            if cursor is None:
+                return found
+
     # -- history ----------------------------------------------------------------------------
 
     def finish(self, engine: LifecycleEngine, *execution_ids: str) -> None:
@@ -236,6 +384,13 @@ class EngineContract(ABC):
         assert engine.get("runs") is not None
         assert engine.get("waits") is not None
 
+    def test_history_drops_what_is_too_old_when_something_ends(self) -> None:
+        engine = self.make_engine(1000, history_seconds=10.0)
+        for name, ended_at in (("old", 5.0), ("new", 6.0), ("now", 15.5)):
+            self.submit(engine, name)
+            engine.finish(name, CANCELLED, ended_at)
+        assert [name for name in ("old", "new", "now") if engine.get(name)] == ["new", "now"]
+
     def test_a_dropped_id_may_be_used_anew(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.finish(engine, "a")
@@ -243,6 +398,7 @@ class EngineContract(ABC):
         assert engine.next_sequence("a") == 1
         assert engine.position("a") == 1
 
+    @of_each_engine
     @given(st.lists(st.sampled_from("sfcxk"), max_size=60), st.integers(0, 3))
     def test_counts_are_what_a_count_would_find(self, steps: str, history_limit: int) -> None:
         engine = self.make_engine(history_limit)
@@ -278,12 +434,31 @@ class EngineContract(ABC):
 
 
 class TestInMemoryEngine(EngineContract):
-    def make_engine(self, history_limit: int) -> LifecycleEngine:
-        return InMemoryLifecycleEngine(history_limit)
+    def make_engine(
+        self,
+        history_limit: int,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        *,
+        history_seconds: float | None = None,
+    ) -> LifecycleEngine:
+        return InMemoryLifecycleEngine(
+            history_limit, queue_policy=queue_policy, history_seconds=history_seconds
+        )
+
+    def test_nothing_has_to_be_committed(self) -> None:
+        engine = InMemoryLifecycleEngine()
+        self.submit(engine, "a")
+        assert not engine.uncommitted
+        assert not engine.durable
+        assert engine.withdraw() == ()
 
     def test_a_negative_limit_is_refused(self) -> None:
         with pytest.raises(ValueError, match="history_limit must be 0 or more, not -1"):
             InMemoryLifecycleEngine(-1)
+
+    def test_a_negative_age_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="history_seconds must be 0 or more, not -1"):
+            InMemoryLifecycleEngine(history_seconds=-1)
 
     def test_the_usual_history_is_a_thousand(self) -> None:
         engine = InMemoryLifecycleEngine()
@@ -296,6 +471,32 @@ class TestInMemoryEngine(EngineContract):
         self.submit(engine, "a", task={"image": "x" * 100_000})
         engine.start("a", 2.0)
         assert len(engine.finish("a", COMPLETE, 3.0, result=b"1").request) < 100
+
+
+class TestJournalEngine(EngineContract):
+    @pytest.fixture(autouse=True)
+    def _close_what_was_made(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        self.directory = tmp_path_factory.mktemp("journals")
+        self.made: list[JournalLifecycleEngine] = []
+        yield
+        for engine in self.made:
+            engine.close()
+
+    def make_engine(
+        self,
+        history_limit: int,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        *,
+        history_seconds: float | None = None,
+    ) -> LifecycleEngine:
+        engine = quick_engine(
+            self.directory / str(len(self.made)),
+            history_limit,
+            queue_policy=queue_policy,
+            history_seconds=history_seconds,
+        )
+        self.made.append(engine)
+        return engine
 
 
 @pytest.mark.parametrize(
@@ -320,8 +521,15 @@ def test_the_same_work_however_it_is_written(same: Any, other: Any) -> None:
         request("a", task={"x": 1}, labels={"l": "1"}),
         request("a", task={"x": 1}, timeout_seconds=1.0),
         request("a", task={"x": 1}, client_id="another"),
+        request("a", task={"x": 1}, priority=1),
+        request("a", task={"x": 1}, max_attempts=2),
+        request("a", task={"x": 1}, retry_on=()),
+        request("a", task={"x": 1}, backoff_seconds=1.0),
     ],
-    ids=["value", "type", "config", "labels", "time limit", "client"],
+    ids=[
+        *("value", "type", "config", "labels", "time limit", "client"),
+        *("priority", "attempts", "kinds of error", "delay"),
+    ],
 )
 def test_other_work_under_the_same_name(other: Any) -> None:
     execution = InMemoryLifecycleEngine().submit(request("a", task={"x": 1}), 1.0)

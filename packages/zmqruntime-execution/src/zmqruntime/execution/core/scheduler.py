@@ -126,6 +126,7 @@ class Scheduler:
         self._stop_error: ExecutionErrorInfo | None = None
         self._shutdown: ShutdownMode | None = None
         self._failure: str | None = None
+        self._left = False
         self._waiting = WaitingCallers()
         self._timers: Timers[_Alarm | _Retry | WaitingCaller] = Timers()
         self._effects: list[Effect] = []
@@ -194,6 +195,8 @@ class Scheduler:
                     pass
                 case AssignTask():
                     pass
+                case Exit():
+                    self._left = False  # It comes again, behind what is told here.
                 case InterruptTask() if effect.execution_id in unassigned:
                     pass
                 case _:
@@ -466,7 +469,9 @@ class Scheduler:
             self._start_worker()
 
     def _on_time(self, now: Now) -> None:
-        for due in self._timers.take_due(now.monotonic):
+        due_now = self._timers.take_due(now.monotonic)
+        # Who has waited long enough is told how it is after all else that is due.
+        for due in sorted(due_now, key=lambda due: isinstance(due, WaitingCaller)):
             match due:
                 case _Alarm.GRACE:
                     self._kill_worker()
@@ -520,7 +525,9 @@ class Scheduler:
             execution = self.engine.get(waiting.execution_id)
             assert execution is not None  # Nobody waits for one that has ended.
             self._reply_on(waiting, execution)
-        self._effects.append(Exit(self._failure))
+        if not self._left:
+            self._left = True
+            self._effects.append(Exit(self._failure))
 
     # -- replies and events ---------------------------------------------------------------------
 

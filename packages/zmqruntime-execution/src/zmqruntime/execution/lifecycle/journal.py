@@ -157,7 +157,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     @property
     def uncommitted(self) -> bool:
-        return bool(self._added or self._changed or self._dropped) or self._progress_is_due
+        new = self._added or self._changed or self._dropped
+        # Whether it works again is found out by trying.
+        return bool(new) or self._progress_is_due or not self._available
 
     @property
     def available(self) -> bool:

@@ -132,6 +132,11 @@ class JournalFile:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._drops = 0
+        if not self.path.parent.is_dir():
+            raise JournalUnusable(
+                f"there is no directory {self.path.parent} for the journal: make it, or name "
+                "another place"
+            )
         self._lock = _hold(self.path)
         try:
             self._database = self._open()
@@ -163,6 +168,9 @@ class JournalFile:
         """
         try:
             with _transaction(self._database):
+                # Page 1, so that there is something to write: on a full disk it fails.
+                if not any(changes):
+                    self._database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
                 for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
                     if rows:
                         self._database.executemany(statement, rows)
@@ -207,7 +215,8 @@ class JournalFile:
         if free > _FREE_PAGES and free > pages // 4:
             # What cannot be done now is done the next time, or not at all: nothing is lost.
             with contextlib.suppress(sqlite3.OperationalError):
-                self._database.execute(f"PRAGMA incremental_vacuum({free // 2})").fetchall()
+                # As a script: `execute` steps once, and each step is one page.
+                self._database.executescript(f"PRAGMA incremental_vacuum({free // 2})")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,9 @@ from zmqruntime.messages import (
 __all__ = ["InMemoryLifecycleEngine"]
 
 # Which part of the queue, and the place in it.
-_CURSOR = re.compile(r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?):([0-9]{1,20})", re.ASCII)
+_CURSOR = re.compile(
+    r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[-+][0-9]{1,3})?):([0-9]{1,20})", re.ASCII
+)
 
 
 class InMemoryLifecycleEngine(LifecycleEngine):
