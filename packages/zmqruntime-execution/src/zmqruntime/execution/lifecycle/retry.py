@@ -17,7 +17,7 @@ __all__ = ["RetryPolicy", "make_attempt"]
 
 # Of an earlier attempt's message, and of its traceback, which tells most at its end: a record
 # has to fit into a message beside a result, with all of them.
-_MAX_CHARACTERS = 1000
+_MAX_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
