@@ -54,6 +54,8 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+# How long to wait for somebody who writes there in spite of the lock: the server waits, too.
+_BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
 # How often to look for pages that are free, and how many make it worth to give them back.
@@ -195,7 +197,9 @@ class JournalFile:
         # Tasks and results are nobody else's business.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         # Opened in the thread that starts a server, used in that of its loop.
-        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(
+            self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         with contextlib.ExitStack() as undo:
             undo.callback(database.close)
             if version is None:
