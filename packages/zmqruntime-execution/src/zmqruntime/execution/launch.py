@@ -39,7 +39,7 @@ class ExecutionServerLauncher(SubprocessLauncher):
                     "module of its own, so that the server's process can import it"
                 )
             target = f"{target.__module__}:{target.__qualname__}"
-        options = [] if journal is None else ["--journal", str(journal)]
+        options = [] if journal is None else ["--journal", str(journal.resolve())]
         super().__init__(
             [sys.executable, "-m", "zmqruntime.execution", target, *options],
             environment=environment,

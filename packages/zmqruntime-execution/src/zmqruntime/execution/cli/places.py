@@ -14,6 +14,8 @@ def make_journal_path(app_name: str, target: str, port: int) -> Path:
 
     The target is a part of its name, so that no server finds the tasks of another one.
     """
-    directory = platformdirs.user_data_path(app_name, appauthor=False) / "journals"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = platformdirs.user_data_path(app_name, appauthor=False)
+    directory = home / "journals"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     return directory / f"{target.replace(':', '.')}-{port}.journal"
