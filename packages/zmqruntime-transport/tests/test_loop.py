@@ -96,6 +96,32 @@ def test_what_threads_post_runs_in_the_loop_s_thread_in_the_order_of_each(
     assert len(threads_seen) == 1
 
 
+def test_a_round_ends_when_all_is_handled_that_arrived_together(running: LoopThread) -> None:
+    ran: list[str] = []
+    done = threading.Event()
+
+    def arrive(name: str) -> None:
+        ran.append(name)
+        if name == "first":
+            running.loop.at_round_end(end)
+
+    def end() -> None:
+        ran.append("end")
+        running.loop.at_round_end(finish)
+
+    def finish() -> None:
+        ran.append("what the end wanted")
+        done.set()
+
+    def post_all() -> None:  # In the loop's thread, so that it reads them together.
+        for name in ("first", "second", "third"):
+            running.loop.post(partial(arrive, name))
+
+    running.call(post_all)
+    assert done.wait(PATIENCE_SECONDS)
+    assert ran == ["first", "second", "third", "end", "what the end wanted"]
+
+
 def test_more_posts_than_the_inbox_can_announce_all_run(running: LoopThread) -> None:
     free = threading.Event()
     ran: list[int] = []

@@ -14,7 +14,7 @@ __all__ = ["LifecycleEngine", "QueuePage"]
 
 
 class QueuePage(NamedTuple):
-    """A part of the queue."""
+    """A part of the queue, in the order of the turns."""
 
     entries: Sequence[tuple[int, Execution]]
     """Each with its place; 1 = next."""

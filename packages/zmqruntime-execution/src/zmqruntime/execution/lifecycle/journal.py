@@ -295,7 +295,7 @@ def _to_execution(
         client_id=origin.client_id,
         request=request or b"",
         fingerprint=origin.fingerprint,
-        labels=json.loads(origin.labels),
+        labels=json.loads(origin.labels) if origin.labels != b"{}" else {},
         timeout_seconds=timeout_seconds,
         submitted_at=origin.submitted_at,
         ticket=origin.ticket,
@@ -310,7 +310,7 @@ def _to_execution(
         progress=None if progress is None else _read_progress(progress),
         result=result,
         error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
-        attempts=_ATTEMPTS.validate_json(state.attempts),
+        attempts=_ATTEMPTS.validate_json(state.attempts) if state.attempts != b"[]" else (),
         retry_at=state.retry_at,
     )
 
@@ -332,6 +332,8 @@ def _write_options(execution: Execution) -> bytes:
 
 
 def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
+    if options == _NO_OPTIONS:
+        return None, 0, RetryWish()
     timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
     retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
     return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)

@@ -21,7 +21,7 @@ Place = tuple[float, int]
 
 
 class QueuePolicy(StrEnum):
-    """Whose turn is next."""
+    """Whose turn is next in a queue."""
 
     FIFO = "fifo"
     """The highest priority's; among equals, who came first."""
