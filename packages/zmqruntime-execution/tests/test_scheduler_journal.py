@@ -195,6 +195,8 @@ class Hall:
 
     def handled(self, event: object) -> None: ...
 
+    def exit(self, failure: str | None) -> None: ...
+
 
 @pytest.fixture
 def hall(path: Path) -> Iterator[Hall]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.execution.core import answers
+from zmqruntime.execution.core.chances import Chances, RestartPolicy
+from zmqruntime.execution.core.commits import assigned_in, what_is_left
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
@@ -51,7 +53,6 @@ from zmqruntime.execution.lifecycle import (
     make_attempt,
 )
 from zmqruntime.messages import (
-    ErrorKind,
     ExecutionErrorInfo,
     ExecutionStatus,
     OkReply,
@@ -63,18 +64,9 @@ from zmqruntime.messages import Reply as ReplyMessage
 if TYPE_CHECKING:
     from zmqruntime.transport import Caller
 
-__all__ = ["RestartPolicy", "Scheduler"]
+__all__ = ["Scheduler"]
 
 _COMMIT_AGAIN_SECONDS = 1.0
-
-
-class RestartPolicy(StrEnum):
-    """What becomes of an execution whose server ends, or dies, while it runs."""
-
-    FAIL = "fail"
-    """It fails, as interrupted: it may have done a part of its work."""
-    REQUEUE = "requeue"
-    """It runs again, from its beginning."""
 
 
 class _Alarm(Enum):
@@ -118,8 +110,7 @@ class Scheduler:
         self.engine = engine
         self._max_queued = max_queued
         self._grace = cancel_grace_seconds
-        self._retry = retry or RetryPolicy()
-        self._on_restart = on_restart
+        self._chances = Chances(retry or RetryPolicy(), on_restart)
         self._make_id = make_id
         self._worker = Supervisor()
         self._current: Execution | None = None
@@ -174,7 +165,13 @@ class Scheduler:
             now: the present.
         """
         withdrawn = {execution.execution_id for execution in self.engine.withdraw()}
-        unassigned = {e.execution_id for e in effects if isinstance(e, AssignTask)}
+        unassigned = assigned_in(effects)
+        refusal = answers.not_written(reason)
+        self._left = False  # An exit comes again, behind what is told here.
+        self._effects = what_is_left(effects, withdrawn, unassigned, refusal)
+        for waiting in [w for name in withdrawn for w in self._waiting.take(name)]:
+            self._timers.cancel(waiting)
+            self._reply(waiting.caller, refusal)
         if (current := self._current) is not None and current.execution_id in unassigned:
             self._worker.rest()
             if current.execution_id in withdrawn:
@@ -185,26 +182,6 @@ class Scheduler:
                 self._let_go_of_current()
                 self.engine.requeue(current.execution_id)
                 self._publish_state(current, now)
-        refusal = answers.not_written(reason)
-        later, self._effects = self._effects, []
-        for effect in effects:
-            match effect:
-                case Reply(caller, _, execution_id) if execution_id in withdrawn:
-                    self._reply(caller, refusal)
-                case Publish() if effect.execution_id in withdrawn:
-                    pass
-                case AssignTask():
-                    pass
-                case Exit():
-                    self._left = False  # It comes again, behind what is told here.
-                case InterruptTask() if effect.execution_id in unassigned:
-                    pass
-                case _:
-                    self._effects.append(effect)
-        for waiting in [w for name in withdrawn for w in self._waiting.take(name)]:
-            self._timers.cancel(waiting)
-            self._reply(waiting.caller, refusal)
-        self._effects += later
         self._timers.set(_Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         return self._take_effects()
@@ -369,9 +346,8 @@ class Scheduler:
     def _fail_current(self, error: ExecutionErrorInfo, now: Now) -> None:
         """End the running execution with an error, unless it is to be tried again."""
         execution = self._let_go_of_current()
-        delay = self._retry.delay(execution, error)
-        if self._shutdown is not None and error.kind is ErrorKind.INTERRUPTED:
-            delay = self._delay_after_restart(delay)
+        ends = self._shutdown is not None
+        delay = self._chances.delay(execution, error, server_ends=ends)
         if self._shutdown is ShutdownMode.NOW and not self.engine.durable:
             delay = None  # Nobody will be there.
         self._fail(execution, error, delay, now)
@@ -396,11 +372,8 @@ class Scheduler:
             self._end(execution, ExecutionStatus.CANCELLED, now)
             return
         error = answers.died_during()
-        delay = self._delay_after_restart(self._retry.delay(execution, error))
+        delay = self._chances.delay(execution, error, server_ends=True)
         self._fail(execution, error, delay, now)
-
-    def _delay_after_restart(self, delay: float | None) -> float | None:
-        return 0.0 if self._on_restart is RestartPolicy.REQUEUE else delay
 
     def _end_current(
         self,
