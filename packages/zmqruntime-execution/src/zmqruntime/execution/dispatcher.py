@@ -196,6 +196,8 @@ class Dispatcher:
             self._perform_all(self._scheduler.commit_failed(held, str(error), self._now()))
             self._outlet.handled(TimerDue())
             return
+        # The worker first: it works while everybody else is told.
+        held.sort(key=lambda effect: not isinstance(effect, AssignTask))
         self._perform_all(held)
         if not was_available:
             _log.info("the journal can be written again")

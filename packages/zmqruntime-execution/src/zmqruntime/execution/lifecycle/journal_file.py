@@ -170,8 +170,8 @@ class JournalFile:
         """
         try:
             with _transaction(self._database):
-                # Page 1, so that there is something to write: on a full disk it fails.
                 if not any(changes):
+                    # Page 1, so that there is something to write: on a full disk it fails.
                     self._database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
                 for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
                     if rows:
