@@ -12,7 +12,13 @@ from journals import fill_disk, free_disk, quick_engine
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
 from zmqruntime.execution.core import Scheduler
-from zmqruntime.execution.core.events import Submitted, TaskReturned, TimerDue, WorkerReady
+from zmqruntime.execution.core.events import (
+    StatusRequested,
+    Submitted,
+    TaskReturned,
+    TimerDue,
+    WorkerReady,
+)
 from zmqruntime.messages import (
     AcceptedReply,
     ErrorCode,
@@ -21,6 +27,7 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ShutdownMode,
+    StatusRequest,
     decode_reply,
 )
 from zmqruntime.transport import Caller
@@ -148,7 +155,9 @@ class Hall:
         self.engine = engine
         self.commits = 0
         self.told: list[Any] = []
+        self.events: list[Any] = []
         self.due: list[Any] = []
+        self.later: list[Any] = []
         self.time = 100.0
         write = engine._file.write
 
@@ -162,16 +171,19 @@ class Hall:
             self,  # type: ignore[arg-type]
             self,
             soon=self.due.append,
+            later=self.later.append,
             wall=lambda: self.time,
             monotonic=lambda: self.time,
         )
         self.dispatcher.start()
         self.dispatcher.handle(WorkerReady())
         self.told.clear()
+        self.commits = 0
 
     def end_round(self) -> None:
-        while self.due:
-            self.due.pop(0)()
+        """Let the round end; or, when nobody waits for that, the moment pass."""
+        while self.due or self.later:
+            (self.due or self.later).pop(0)()
 
     def submit(self, name: str, **fields: Any) -> None:
         self.dispatcher.handle(Submitted(request(name, **fields), caller()))
@@ -186,7 +198,8 @@ class Hall:
     def send_reply(self, who: Caller, frame: bytes) -> None:
         self.told.append(decode_reply(frame))
 
-    def publish_event(self, topic: bytes, execution_id: str, event: Any) -> None: ...
+    def publish_event(self, topic: bytes, execution_id: str, event: Any) -> None:
+        self.events.append((execution_id, event.status))
 
     def assign(self, execution_id: str, frame: bytes) -> None:
         self.told.append(execution_id)
@@ -242,20 +255,70 @@ def test_nothing_is_accepted_that_is_not_on_disk(hall: Hall) -> None:
     assert isinstance(reply, AcceptedReply)
 
 
-def test_nothing_starts_that_is_not_on_disk_and_the_disk_is_tried_again(hall: Hall) -> None:
+def test_a_task_begins_while_the_end_of_the_one_before_is_committed(hall: Hall) -> None:
+    for name in "ab":
+        hall.submit(name)
+    hall.end_round()
+    hall.told.clear()
+    hall.events.clear()
+    commits = hall.commits
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told == ["b"]
+    assert (hall.events, hall.commits) == ([], commits)
+    assert hall.due == []  # Nobody waits for it: it may be gathered with others.
+    hall.later.pop()()
+    assert hall.commits == commits + 1
+    assert hall.events == [("a", COMPLETE), ("b", RUNNING)]
+
+
+def test_who_asks_is_answered_with_what_is_committed(hall: Hall) -> None:
+    hall.submit("a")
+    hall.end_round()
+    hall.told.clear()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    hall.dispatcher.handle(StatusRequested(StatusRequest(execution_id="a"), caller()))
+    assert hall.told == []
+    commits = hall.commits
+    hall.end_round()
+    (snapshot,) = hall.told
+    assert snapshot.execution.status is COMPLETE
+    assert hall.commits == commits + 1
+
+
+def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) -> None:
+    engine = quick_engine(path)
+    hall = Hall(engine)
+    for name in "abc":
+        hall.submit(name)
+    hall.end_round()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told[-1] == "b"
+    engine._file._database.close()  # As by a kill: nothing more is written.
+    engine._file._let_go()
+    with Life(path) as life:
+        # That a has ended was told to nobody, and c was not begun.
+        assert life.started.states == [("a", FAILED), ("b", FAILED)]
+        assert life.scheduler.current_id == "c"
+
+
+def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_again(
+    hall: Hall,
+) -> None:
     large = b'"%b"' % (b"x" * 50_000)
     hall.submit("a", wait_seconds=30.0)
     hall.submit("b")
+    hall.submit("c")
     hall.end_round()
     hall.told.clear()
     fill_disk(hall.engine)
     hall.dispatcher.handle(TaskReturned("a", large))
     hall.end_round()
-    (reply,) = hall.told  # What has ended is told, and nothing runs.
+    began, reply = hall.told  # What has ended is told.
+    assert began == "b"
     assert isinstance(reply, AcceptedReply)
     assert reply.execution is not None
     assert reply.execution.status is COMPLETE
-    assert hall.kept("b").status is QUEUED
+    hall.dispatcher.handle(TaskReturned("b", b"1"))
     hall.told.clear()
     for _ in range(2):
         assert hall.dispatcher.next_deadline == hall.time + 1.0
@@ -263,12 +326,13 @@ def test_nothing_starts_that_is_not_on_disk_and_the_disk_is_tried_again(hall: Ha
         hall.dispatcher.wake()
         hall.end_round()
         assert hall.told == []
+        assert hall.kept("c").status is QUEUED
     free_disk(hall.engine)
     hall.time += 1.0
     hall.dispatcher.wake()
     hall.end_round()
-    assert hall.told == ["b"]
-    assert hall.kept("b").status is RUNNING
+    assert hall.told == ["c"]
+    assert hall.kept("c").status is RUNNING
 
 
 def test_a_refusal_is_an_error_reply(hall: Hall) -> None:

@@ -220,6 +220,7 @@ class Clients(RuleBasedStateMachine):
         self.shutdown: ShutdownMode | None = None
         self.exited = False
         self.full = False
+        self.could_write = True
         # What was seen.
         self.owed: dict[Caller, Callable[[ReplyMessage], None] | None] = {}
         self.held: dict[Caller, tuple[str, float]] = {}
@@ -239,6 +240,7 @@ class Clients(RuleBasedStateMachine):
 
     def handle(self, event: Event) -> None:
         self.world.done = []
+        self.could_write = self.engine.available
         self.dispatcher.handle(event)
         self.take(self.world.done)
 
@@ -444,7 +446,9 @@ class Clients(RuleBasedStateMachine):
         expected: list[str] = []
         # `take` has moved the worker to busy if one was assigned.
         idle = self.worker == "idle" or bool(self.assigned())
-        goes_on = self.engine.available and not (self.durable and self.shutdown)
+        # What could be written when it began is started, and may turn out to be the last.
+        could = self.could_write or self.engine.available
+        goes_on = could and not (self.durable and self.shutdown)
         if self.current is None and self.turns.order and idle and goes_on:
             self.current = self.turns.take()
             life = self.lives[self.current]

@@ -73,6 +73,7 @@ class Dispatcher:
         outlet: where replies and events go.
         soon: calls back when what has arrived together is handled, so that it is committed
             together. At once, unless told otherwise.
+        later: calls back a moment later, for changes that nobody waits for. At once, too.
         wall: the time in Unix seconds, for records.
         monotonic: the time in seconds, for deadlines.
     """
@@ -84,6 +85,7 @@ class Dispatcher:
         outlet: Outlet,
         *,
         soon: Callable[[Callable[[], None]], None] = _at_once,
+        later: Callable[[Callable[[], None]], None] = _at_once,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,8 +93,9 @@ class Dispatcher:
         self._runner = runner
         self._outlet = outlet
         self._soon = soon
+        self._later = later
         self._held: list[Effect] = []
-        self._holds = False
+        self._commits_soon = self._commits_later = False
         self._wall = wall
         self._monotonic = monotonic
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
@@ -126,11 +129,8 @@ class Dispatcher:
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
         effects = self._scheduler.handle(event, self._now())
-        if self._holds or self._must_commit(event):
-            self._held += effects
-            if not self._holds:
-                self._holds = True
-                self._soon(self._commit)
+        if self._held or self._must_commit(event):
+            self._hold(effects)
         else:
             self._perform_all(effects)
         self._outlet.handled(event)
@@ -182,9 +182,31 @@ class Dispatcher:
         # Where it cannot be written, each try takes time: only new work is worth one.
         return engine.uncommitted and (engine.available or isinstance(event, Submitted | TimerDue))
 
+    def _hold(self, effects: list[Effect]) -> None:
+        """Keep effects until what they tell is committed; but a task begins meanwhile."""
+        match effects:
+            case [AssignTask() as start, *rest] if self._scheduler.engine.is_committed(
+                start.execution_id
+            ):
+                self._perform_all([start])
+                effects = rest
+        self._held += effects
+        # Events wait a moment for others, so that many short tasks end in one commit.
+        is_awaited = not all(isinstance(effect, Publish) for effect in effects)
+        if is_awaited and not self._commits_soon:
+            self._commits_soon = True
+            self._soon(self._commit)
+        elif not (self._commits_soon or self._commits_later):
+            self._commits_later = True
+            self._later(self._commit_at_last)
+
+    def _commit_at_last(self) -> None:
+        self._commits_later = False
+        self._commit()
+
     def _commit(self) -> None:
         """Make sure of what has happened, and then let the world know."""
-        self._holds = False
+        self._commits_soon = False
         held, self._held = self._held, []
         engine = self._scheduler.engine
         was_available = engine.available
@@ -196,8 +218,6 @@ class Dispatcher:
             self._perform_all(self._scheduler.commit_failed(held, str(error), self._now()))
             self._outlet.handled(TimerDue())
             return
-        # The worker first: it works while everybody else is told.
-        held.sort(key=lambda effect: not isinstance(effect, AssignTask))
         self._perform_all(held)
         if not was_available:
             _log.info("the journal can be written again")

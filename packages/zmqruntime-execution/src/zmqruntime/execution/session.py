@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from zmqruntime.execution.core import Scheduler
@@ -15,6 +17,9 @@ from zmqruntime.transport import Caller, ServerSession
 
 __all__ = ["ExecutionSession"]
 
+# For how long the ends of short tasks are gathered into one commit while nobody waits for them.
+_MOMENT_SECONDS = 0.002
+
 
 class ExecutionSession(ServerSession, Outlet):
     """Drives one scheduler and one runner from the loop of one server.
@@ -24,7 +29,9 @@ class ExecutionSession(ServerSession, Outlet):
 
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._dispatcher = Dispatcher(scheduler, runner, self, soon=self.loop.at_round_end)
+        self._dispatcher = Dispatcher(
+            scheduler, runner, self, soon=self.loop.at_round_end, later=self._in_a_moment
+        )
         self._runner = runner
         self._runner_open = False
         self._alarm = float("inf")
@@ -88,6 +95,9 @@ class ExecutionSession(ServerSession, Outlet):
         if isinstance(event, WorkerReady) and self.ready:
             self.became_ready()
         self._set_alarm()
+
+    def _in_a_moment(self, callback: Callable[[], None]) -> None:
+        self.loop.call_at(time.monotonic() + _MOMENT_SECONDS, callback)
 
     def _set_alarm(self) -> None:
         """Keep one timer of the loop at the scheduler's next deadline, or before it."""

@@ -156,8 +156,8 @@ class Scheduler:
     def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> list[Effect]:
         """Take back what the engine could not commit; return what is still to be done.
 
-        What was submitted meanwhile is refused, and no task starts. What has ended is told,
-        and committed later.
+        What was submitted meanwhile is refused, and no further task starts. What has ended is
+        told, and committed later.
 
         Args:
             effects: what was to be done after the commit.
@@ -172,16 +172,9 @@ class Scheduler:
         for waiting in [w for name in withdrawn for w in self._waiting.take(name)]:
             self._timers.cancel(waiting)
             self._reply(waiting.caller, refusal)
-        if (current := self._current) is not None and current.execution_id in unassigned:
+        if self.current_id in unassigned:
+            self._let_go_of_current()
             self._worker.rest()
-            if current.execution_id in withdrawn:
-                self._let_go_of_current()
-            elif self._is_stopping:
-                self._end_stopped(now)
-            else:
-                self._let_go_of_current()
-                self.engine.requeue(current.execution_id)
-                self._publish_state(current, now)
         self._timers.set(_Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         return self._take_effects()

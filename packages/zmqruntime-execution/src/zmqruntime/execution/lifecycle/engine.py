@@ -136,6 +136,10 @@ class LifecycleEngine(ABC):
         """Whether there is something that must not be told before the next `commit`."""
         return False
 
+    def is_committed(self, execution_id: str) -> bool:
+        """Whether an execution may be started: its next process would know of it, and of that."""
+        return True
+
     @property
     def available(self) -> bool:
         """Whether the last `commit` has worked."""

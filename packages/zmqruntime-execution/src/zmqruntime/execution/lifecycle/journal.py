@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from zmqruntime.execution.errors import CommitFailed, JournalUnusable
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, State
+from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, Start, State
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
@@ -44,8 +44,9 @@ _ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
 class JournalLifecycleEngine(InMemoryLifecycleEngine):
     """Keeps executions in memory to work with, and in a journal to come back to.
 
-    What has changed is written at the next `commit`, together. The latest progress is written
-    along with anything else, and at most once in a second by itself.
+    What has changed is written at the next `commit`, together. The start of an execution is noted
+    beside the journal at once. The latest progress is written along with anything else, and at
+    most once in a second by itself.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist.
@@ -73,7 +74,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._dropped: list[int] = []
         self._ended: dict[int, int] = {}
         self._ends = count()
-        self._progressed: dict[int, Execution] = {}
+        self._late: dict[int, Execution] = {}
         self._progress_written_at = float("-inf")
         self._progress_is_due = False
         self._available = True
@@ -92,7 +93,10 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         return execution
 
     def start(self, execution_id: str, now: float) -> Execution:
-        return self._note(super().start(execution_id, now))
+        execution = super().start(execution_id, now)
+        if execution.ticket not in self._added:
+            self._file.note_start(Start(execution.ticket, execution.attempt, now))
+        return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
         return self._note(super().request_cancel(execution_id))
@@ -129,7 +133,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
         super().keep_progress(execution_id, report)
         execution = self._running[execution_id]
-        self._progressed[execution.ticket] = execution
+        self._late[execution.ticket] = execution
         age = report.timestamp - self._progress_written_at
         if not 0 <= age < _PROGRESS_SECONDS:  # Also when the clock was set back.
             self._progress_is_due = True
@@ -145,7 +149,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         ticket = execution.ticket
         self._ended.pop(ticket, None)
         self._changed.pop(ticket, None)
-        self._progressed.pop(ticket, None)
+        self._late.pop(ticket, None)
         if self._added.pop(ticket, None) is None:
             self._dropped.append(ticket)
 
@@ -165,6 +169,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def available(self) -> bool:
         return self._available
 
+    def is_committed(self, execution_id: str) -> bool:
+        return self._executions[execution_id].ticket not in self._added
+
     def commit(self) -> None:
         if self.uncommitted:
             self._commit()
@@ -179,23 +186,25 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._leave(execution, runs=False)
                 del self._executions[execution.execution_id]
             self._ended.pop(execution.ticket, None)
-            self._progressed.pop(execution.ticket, None)
+            self._late.pop(execution.ticket, None)
         self._added.clear()
         return withdrawn
 
     def close(self) -> None:
+        is_whole = False
         try:
-            self._progress_is_due = bool(self._progressed)
+            self._progress_is_due = bool(self._late)
             self.commit()
+            is_whole = True
         finally:
-            self._file.close()
+            self._file.close(forget_start=is_whole)
 
     def _commit(self) -> None:
         added = self._added
         # One that was added has progressed, perhaps, as it was added.
         changed = {
             ticket: execution
-            for ticket, execution in (self._progressed | self._changed).items()
+            for ticket, execution in (self._late | self._changed).items()
             if ticket not in added
         }
         ended = self._ended
@@ -216,7 +225,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._available = True
         self._added.clear()
         self._changed.clear()
-        self._progressed.clear()
+        self._late.clear()
         self._progress_is_due = False
         self._dropped = []
 
@@ -225,6 +234,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
+        start = self._file.read_start()
         try:
             for origin, state, request, result in self._file.read():
                 ticket = origin.ticket
@@ -232,6 +242,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._take_back(execution)
                 if state.ended is not None:
                     ended.append((state.ended, execution))
+                if start is not None and (start.ticket, start.attempt) == (ticket, state.attempt):
+                    self._take_back_start(execution, start)
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)
             raise JournalUnusable(
@@ -254,6 +266,14 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._running[execution.execution_id] = execution
         elif execution.status is ExecutionStatus.QUEUED:
             self._wait(execution)
+
+    def _take_back_start(self, execution: Execution, start: Start) -> None:
+        """Let an execution run that was told to, a moment before its server died."""
+        if execution.status is ExecutionStatus.QUEUED:
+            self._move(execution.execution_id, ExecutionStatus.RUNNING)
+            execution.started_at = start.started_at
+            execution.sequence += SEQUENCE_GAP
+            self._running[execution.execution_id] = execution
 
 
 def _origin_of(execution: Execution) -> Origin:

@@ -17,10 +17,11 @@ import filelock
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
 
-__all__ = ["Changes", "JournalFile", "Origin", "State"]
+__all__ = ["Changes", "JournalFile", "Origin", "Start", "State"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
+_BINARY: Final = getattr(os, "O_BINARY", 0)
 _MAGIC: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)
 _USER_VERSION_AT: Final = slice(60, 64)
@@ -58,6 +59,8 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
+# Of the note beside the journal: a ticket, an attempt and a time, always of one length.
+_NOTE: Final = b"%20d %20d %20.6f\n"
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
@@ -90,6 +93,14 @@ class State(NamedTuple):
     error: bytes | None
     attempts: bytes
     retry_at: float | None
+
+
+class Start(NamedTuple):
+    """The start of an attempt: it is noted at once, and written later."""
+
+    ticket: int
+    attempt: int
+    started_at: float
 
 
 class Changes(NamedTuple):
@@ -133,6 +144,7 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self._note_path = self.path.with_name(f"{self.path.name}.started")
         self._drops = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
@@ -142,6 +154,7 @@ class JournalFile:
         self._lock = _hold(self.path)
         try:
             self._database = self._open()
+            self._note = os.open(self._note_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
         except (OSError, sqlite3.Error) as error:
             self._let_go()
             raise JournalUnusable(
@@ -183,9 +196,34 @@ class JournalFile:
             self._drops = 0
             self._shrink()
 
-    def close(self) -> None:
-        """Give the file back, for the next process to open."""
+    def note_start(self, start: Start) -> None:
+        """Note the latest start where it outlives this process, though not yet a power cut.
+
+        A task is told to begin when this returns. To write it to the journal takes longer than
+        many a task, so that is done while the task runs.
+        """
+        os.lseek(self._note, 0, os.SEEK_SET)
+        os.write(self._note, _NOTE % start)
+
+    def read_start(self) -> Start | None:
+        """Return the latest start that was noted, perhaps by a process that has died since."""
+        os.lseek(self._note, 0, os.SEEK_SET)
+        parts = os.read(self._note, len(_NOTE % (0, 0, 0.0))).split()
+        try:
+            ticket, attempt, started_at = parts
+            return Start(int(ticket), int(attempt), float(started_at))
+        except ValueError:
+            return None  # There is none.
+
+    def close(self, *, forget_start: bool = False) -> None:
+        """Give the file back, for the next process to open.
+
+        ``forget_start``: the latest start is in the journal, and needs no note any more.
+        """
         self._database.close()
+        os.close(self._note)
+        if forget_start:
+            self._note_path.unlink(missing_ok=True)
         self._let_go()
 
     def _let_go(self) -> None:
