@@ -18,7 +18,7 @@ from zmqruntime.transport import Caller, ServerSession
 __all__ = ["ExecutionSession"]
 
 # For how long the ends of short tasks are gathered into one commit while nobody waits for them.
-_MOMENT_SECONDS = 0.002
+_MOMENT_SECONDS = 0.01
 
 
 class ExecutionSession(ServerSession, Outlet):
@@ -30,7 +30,7 @@ class ExecutionSession(ServerSession, Outlet):
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._dispatcher = Dispatcher(
-            scheduler, runner, self, soon=self.loop.at_round_end, later=self._in_a_moment
+            scheduler, runner, self, soon=self.loop.when_quiet, later=self._in_a_moment
         )
         self._runner = runner
         self._runner_open = False
