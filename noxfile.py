@@ -81,6 +81,18 @@ def unit(session: nox.Session, package: str) -> None:
 
 
 @nox.session
+def model(session: nox.Session) -> None:
+    """Drive the pure core beside its model: `-- N` examples in all, 200,000 unless told."""
+    install(session, ["messages", "transport", "execution"], "pytest", "hypothesis")
+    examples = int(session.posargs[0]) if session.posargs else 200_000
+    session.run(
+        *("pytest", "packages/zmqruntime-execution/tests/test_scheduler_machine.py"),
+        *("-o", "faulthandler_timeout=0"),
+        env={"ZMQRUNTIME_MODEL_EXAMPLES": str(-(-examples // 4))},  # four machines
+    )
+
+
+@nox.session
 def integration(session: nox.Session) -> None:
     """Test what crosses the packages: real processes, faults."""
     install(session, ALL, "pytest", "hypothesis")

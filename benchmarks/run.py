@@ -116,11 +116,15 @@ def bare_limit() -> Iterator[Bare]:
 @contextmanager
 def connected(
     callback: Callable[[ProgressEvent | StateEvent], None] | None = None,
+    *,
+    journal: bool = False,
 ) -> Iterator[ExecutionClient]:
     """Launch a fresh server and worker for one measurement."""
     with tempfile.TemporaryDirectory(prefix="zb") as directory:
         config = ZMQConfig(runtime_dir=Path(directory, "r"), log_dir=Path(directory, "l"))
-        launcher = ExecutionServerLauncher("bench_server:BenchServer")
+        launcher = ExecutionServerLauncher(
+            "bench_server:BenchServer", journal=Path(directory, "journal") if journal else None
+        )
         client = ExecutionClient(
             config=config, launcher=launcher, persistent=False, progress_callback=callback
         )
@@ -142,11 +146,31 @@ def measure_throughput() -> Iterator[Figure]:
     with bare_limit() as limit:
         most = limit.no_ops_per_second()
     with connected() as client:
-        start = time.perf_counter()
-        engine = BatchSubmitWaitEngine(client, max_outstanding=NO_OPS)
-        assert engine.run([NOTHING] * NO_OPS).results() == [None] * NO_OPS
-        rate = NO_OPS / (time.perf_counter() - start)
+        rate = no_ops_per_second(client)
     yield Figure("5,000 no-ops, end to end", rate, most, "/s", ">= 2,500 /s", rate >= 2500)
+
+
+def no_ops_per_second(client: ExecutionClient) -> float:
+    start = time.perf_counter()
+    engine = BatchSubmitWaitEngine(client, max_outstanding=NO_OPS)
+    assert engine.run([NOTHING] * NO_OPS).results() == [None] * NO_OPS
+    return NO_OPS / (time.perf_counter() - start)
+
+
+def measure_journal_round_trip() -> Iterator[Figure]:
+    with connected() as plain, connected(journal=True) as kept:
+        least, ours = time_in_turns(
+            [lambda: plain.execute(NOTHING), lambda: kept.execute(NOTHING)], ROUND_TRIPS
+        )
+    promise, in_time = "<= 1.8 x without", ours.p50 <= 1.8 * least.p50
+    yield Figure("the same with a journal, to without", ours.p50, least.p50, "ms", promise, in_time)
+
+
+def measure_journal_throughput() -> Iterator[Figure]:
+    with connected() as plain, connected(journal=True) as kept:
+        most, rate = no_ops_per_second(plain), no_ops_per_second(kept)
+    promise = ">= 2,000 /s"
+    yield Figure("5,000 no-ops with a journal, to without", rate, most, "/s", promise, rate >= 2000)
 
 
 def measure_progress() -> Iterator[Figure]:
@@ -235,6 +259,8 @@ def measure_queue() -> Iterator[Figure]:
 MEASUREMENTS = (
     measure_round_trip,
     measure_throughput,
+    measure_journal_round_trip,
+    measure_journal_throughput,
     measure_progress,
     measure_ping,
     measure_idle,

@@ -74,7 +74,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     private = tempfile.TemporaryDirectory(prefix="p-")  # Its path is short, for socket files.
     with private, pytest.MonkeyPatch.context() as patch:
         # A page shows what a reader types, and yet must not meet a server of whoever tests it.
-        for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"):
             patch.setenv(variable, private.name)
         patch.chdir(path)
         patch.syspath_prepend(path)

@@ -50,7 +50,7 @@ def run(place: Place) -> Run:
 @pytest.fixture
 def served(place: Place, run: Run) -> ExecutionClient:
     """A client of a server that was started by the command."""
-    return place.attach(run("serve", "applications:Workshop"))
+    return place.attach(run("serve", "applications:Workshop", "--no-journal"))
 
 
 def gate(client: ExecutionClient, path: Path) -> ExecutionHandle:
@@ -77,7 +77,7 @@ def fail(process: ChildProcess) -> str:
 
 def test_serve_finds_an_application_where_it_is_run(place: Place, run: Run, tmp_path: Path) -> None:
     (tmp_path / "greeting.py").write_text(APPLICATION)
-    server = run("serve", "greeting:Greeter", cwd=tmp_path)
+    server = run("serve", "greeting:Greeter", "--no-journal", cwd=tmp_path)
     client = place.attach(server)
     assert client.execute({"name": "world"}, timeout=PATIENCE) == "hello world"
 
@@ -93,7 +93,7 @@ def test_a_worker_does_not_import_what_only_the_command_needs(served: ExecutionC
 
 def test_a_client_can_launch_its_server_by_the_command(place: Place) -> None:
     launcher = SubprocessLauncher(
-        [COMMAND, "serve", "applications:Workshop"],
+        [COMMAND, "serve", "applications:Workshop", "--no-journal"],
         environment=place.environment,
         log_file_path=place.directory / "log",
     )

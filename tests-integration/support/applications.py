@@ -32,6 +32,7 @@ __all__ = [
     "Hasty",
     "Narrow",
     "Patient",
+    "Persistent",
     "Sleeper",
     "Unable",
     "Unsettled",
@@ -212,6 +213,13 @@ class Hasty(Workshop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=0.3, **kwargs)
+
+
+class Persistent(Workshop):
+    """Begins again with what it was cut in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, on_restart="requeue", **kwargs)
 
 
 class Patient(Workshop):

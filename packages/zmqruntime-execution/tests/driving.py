@@ -32,7 +32,12 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.core.frames import compose_snapshot
-from zmqruntime.execution.lifecycle import Execution, InMemoryLifecycleEngine, compose_event
+from zmqruntime.execution.lifecycle import (
+    Execution,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+    compose_event,
+)
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -150,10 +155,18 @@ class Done:
 class Driver:
     """A scheduler whose first worker is ready, unless the test wants it otherwise."""
 
-    def __init__(self, *, ready: bool = True, history_limit: int = 1000, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        ready: bool = True,
+        history_limit: int = 1000,
+        engine: LifecycleEngine | None = None,
+        **options: Any,
+    ) -> None:
         self.now = START
-        self.scheduler = Scheduler(InMemoryLifecycleEngine(history_limit), **options)
-        self.started = Done(self.scheduler.start())
+        self.engine = engine or InMemoryLifecycleEngine(history_limit)
+        self.scheduler = Scheduler(self.engine, **options)
+        self.started = Done(self.scheduler.start(self.now))
         if ready:
             self.worker_ready()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import platformdirs
 import pytest
 
 pytest.importorskip("typer")
@@ -169,12 +170,46 @@ def test_serve_takes_every_option_that_a_launcher_gives(
     )
     taken: list[ServerArguments] = []
     monkeypatch.setattr(serving, "load_target", lambda target: target)
-    monkeypatch.setattr(serving, "serve", lambda target, arguments: taken.append(arguments))
+    monkeypatch.setattr(
+        serving, "serve", lambda target, arguments, journal: taken.append(arguments)
+    )
 
-    outcome = command("serve", "module:Class", *given.to_command_line())
+    outcome = command("serve", "module:Class", "--no-journal", *given.to_command_line())
 
     assert outcome.exit_code == 0
     assert taken == [given]
+
+
+@pytest.mark.parametrize(
+    ("words", "journal"),
+    [
+        ([], "data/stitcher/journals/a.b.Class-4711.journal"),
+        (["--no-journal"], None),
+        (["--journal", "here"], "here"),
+    ],
+    ids=["by itself", "without", "named"],
+)
+def test_serve_keeps_a_journal_unless_told_otherwise(
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+    journal: str | None,
+) -> None:
+    taken: list[Path | None] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: Path("data", name))
+    monkeypatch.setattr(serving, "load_target", lambda target: target)
+    monkeypatch.setattr(serving, "serve", lambda target, arguments, journal: taken.append(journal))
+    options = ["--port", "4711", "--app-name", "stitcher"]
+    assert command("serve", "a.b:Class", *options, *words).exit_code == 0
+    assert taken == [None if journal is None else Path(journal)]
+
+
+def test_with_and_without_a_journal_at_once_is_a_wrong_command_line(command: Command) -> None:
+    outcome = command("serve", "a:B", "--journal", "here", "--no-journal")
+    assert outcome.exit_code == 2
+    assert "exclude each other" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,30 @@ from typing import Any
 
 import pytest
 from driving import request
+from hypothesis import given
+from hypothesis import strategies as st
+from turns import Turns
 
-from zmqruntime.execution import InMemoryLifecycleEngine
+from zmqruntime.execution import InMemoryLifecycleEngine, QueuePolicy
 from zmqruntime.messages import ExecutionStatus
 
 
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="history_limit must be 0 or more, not -1"):
         InMemoryLifecycleEngine(-1)
+
+
+def test_a_negative_age_is_refused() -> None:
+    with pytest.raises(ValueError, match="history_seconds must be 0 or more, not -1"):
+        InMemoryLifecycleEngine(history_seconds=-1)
+
+
+def test_nothing_has_to_be_committed_in_memory() -> None:
+    engine = InMemoryLifecycleEngine()
+    engine.submit(request("a"), 1.0)
+    assert not engine.uncommitted
+    assert not engine.durable
+    assert engine.withdraw() == ()
 
 
 def test_the_usual_history_is_a_thousand() -> None:
@@ -34,6 +50,31 @@ def test_an_ended_one_keeps_no_request() -> None:
     engine.submit(request("a", task={"image": "x" * 100_000}), 1.0)
     engine.start("a", 2.0)
     assert len(engine.finish("a", ExecutionStatus.COMPLETE, 3.0, result=b"1").request) < 100
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("sssrc"), st.sampled_from("abc"), st.integers(-1, 1)),
+        max_size=40,
+    )
+)
+def test_turns_are_what_a_walk_through_the_clients_finds(steps: list[tuple[str, str, int]]) -> None:
+    engine = InMemoryLifecycleEngine(queue_policy=QueuePolicy.FAIR)
+    turns = Turns(fair=True)
+    for n, (step, client, priority) in enumerate(steps):
+        name = f"x{n}"
+        if step == "s":
+            engine.submit(request(name, client_id=client, priority=priority), 1.0)
+            turns.add(name, client, priority, n)
+        elif turns.order and step == "r":
+            engine.start(turns.take(), 2.0)
+        elif turns.order and step == "c":
+            name = turns.order[-1]
+            engine.finish(name, ExecutionStatus.CANCELLED, 2.0)
+            turns.drop(name)
+        queued = [(place, e.execution_id) for place, e in engine.list_queued(100).entries]
+        assert queued == list(enumerate(turns.order, start=1))
+        assert [engine.position(name) for name in turns.order] == [place for place, _ in queued]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +99,15 @@ def test_the_same_work_however_it_is_written(same: Any, other: Any) -> None:
         request("a", task={"x": 1}, labels={"l": "1"}),
         request("a", task={"x": 1}, timeout_seconds=1.0),
         request("a", task={"x": 1}, client_id="another"),
+        request("a", task={"x": 1}, priority=1),
+        request("a", task={"x": 1}, max_attempts=2),
+        request("a", task={"x": 1}, retry_on=()),
+        request("a", task={"x": 1}, backoff_seconds=1.0),
     ],
-    ids=["value", "type", "config", "labels", "time limit", "client"],
+    ids=[
+        *("value", "type", "config", "labels", "time limit", "client"),
+        *("priority", "attempts", "kinds of error", "delay"),
+    ],
 )
 def test_other_work_under_the_same_name(other: Any) -> None:
     execution = InMemoryLifecycleEngine().submit(request("a", task={"x": 1}), 1.0)

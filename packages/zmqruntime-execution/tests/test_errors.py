@@ -13,6 +13,7 @@ from zmqruntime.execution import (
     ExecutionCancelled,
     ExecutionError,
     ExecutionFailed,
+    JournalUnavailable,
     QueueFull,
     RequestRejected,
     ShuttingDown,
@@ -34,6 +35,7 @@ def test_each_refusal_has_its_class_and_says_what_the_server_said(code: ErrorCod
         ErrorCode.CONFLICT: Conflict,
         ErrorCode.QUEUE_FULL: QueueFull,
         ErrorCode.SHUTTING_DOWN: ShuttingDown,
+        ErrorCode.JOURNAL_UNAVAILABLE: JournalUnavailable,
     }.get(code, RequestRejected)
     assert type(found) is expected
     assert (str(found), found.code, found.details) == ("a sentence", code, details)

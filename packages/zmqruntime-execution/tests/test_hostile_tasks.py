@@ -96,7 +96,7 @@ def test_an_error_without_end_is_told_by_its_beginning_and_its_end() -> None:
 
 def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_more() -> None:
     scheduler = Scheduler(InMemoryLifecycleEngine())
-    scheduler.start()
+    scheduler.start(Now(1.0, 1.0))
     scheduler.handle(WorkerReady(), NOW)
     for name in ("first", "second"):
         request = ExecuteRequest(task={}, client_id="c", execution_id=name)

@@ -3,19 +3,39 @@
 hypothesis plays clients, worker and clock, beside a model that says in the fewest words what
 should come of it. Promised are: each accepted execution has one terminal event, its last, and
 numbers without a gap; the order of arrival is kept and never two run; every request is answered
-once, a held one by the end; nothing that is due is late; after the end nothing is owed.
+once, a held one by the end; nothing that is due is late; after the end nothing is owed. With a
+journal all of this holds over restarts, clean ones and deaths, and over a disk that is full.
+
+The number of examples is raised by ``ZMQRUNTIME_MODEL_EXAMPLES``.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from driving import START, caller, error, request
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from journals import empty_journal, quick_engine
+from turns import Turns
 
+from zmqruntime.execution import (
+    CommitFailed,
+    Dispatcher,
+    JournalLifecycleEngine,
+    LifecycleEngine,
+    Outlet,
+    QueuePolicy,
+    RestartPolicy,
+    RunnerHost,
+    TaskRunner,
+)
 from zmqruntime.execution.core import Now, Scheduler
 from zmqruntime.execution.core.effects import (
     AssignTask,
@@ -41,7 +61,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine, compose_event
+from zmqruntime.execution.lifecycle import ExecutionEvent, InMemoryLifecycleEngine, compose_event
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -56,6 +76,7 @@ from zmqruntime.messages import (
     ShutdownMode,
     StateEvent,
     StatusRequest,
+    WorkerInfo,
     decode_event,
     decode_reply,
     decode_request,
@@ -72,6 +93,13 @@ HISTORY = 2
 
 names = st.sampled_from([*"abcd"])
 tasks = st.sampled_from([{"x": 1}, {"x": 1}, {"x": 2}])
+RETRIES: list[dict[str, Any]] = [
+    {},
+    {},
+    {"max_attempts": 2, "backoff_seconds": 0.0},
+    {"max_attempts": 3, "backoff_seconds": 1.5},
+    {"max_attempts": 3, "backoff_seconds": 1.5, "retry_on": (ErrorKind.INTERRUPTED,)},
+]
 # Ends are rare, as in life: most of what can happen happens long before.
 rarely = st.sampled_from([False] * 5 + [True])
 
@@ -79,8 +107,17 @@ rarely = st.sampled_from([False] * 5 + [True])
 class Life:
     """One execution, as the model knows it."""
 
-    def __init__(self, asked: ExecuteRequest) -> None:
+    def __init__(self, asked: ExecuteRequest, arrival: int) -> None:
         self.asked = asked
+        self.arrival = arrival
+        self.attempt = 1
+        self.failures = 0
+        self.retry_at: float | None = None  # on the monotonic clock
+        self.retry_at_wall = 0.0
+        self.latest = 0  # the progress of this attempt
+        self.was_cut = False  # its server died, and its next event is not yet seen
+        self.lost_its_server = False
+        self.sequence = 0
         self.status = QUEUED
         self.kind: ErrorKind | None = None
         self.result: object = None
@@ -91,50 +128,124 @@ class Life:
         self.events: list[Any] = []
 
 
+class World(Outlet, TaskRunner):
+    """Notes what a dispatcher does, as the effects that it was told."""
+
+    def __init__(self) -> None:
+        self.done: list[Effect] = []
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None:
+        self.done.append(Reply(caller, frame))
+
+    def publish_event(self, topic: bytes, execution_id: str, event: ExecutionEvent) -> None:
+        self.done.append(Publish(topic, execution_id, event))
+
+    def exit(self, failure: str | None) -> None:
+        self.done.append(Exit(failure))
+
+    def handled(self, event: Event) -> None: ...
+
+    def open(self, host: RunnerHost) -> None: ...
+
+    def start_worker(self) -> None:
+        self.done.append(StartWorker())
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        self.done.append(AssignTask(execution_id, request))
+
+    def interrupt(self, execution_id: str) -> None:
+        self.done.append(InterruptTask(execution_id))
+
+    def kill_worker(self) -> None:
+        self.done.append(KillWorker())
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        return ()
+
+    def close(self) -> None: ...
+
+
 class Clients(RuleBasedStateMachine):
     """The scheduler between its clients, its worker and the clock."""
+
+    policy = QueuePolicy.FIFO
+    on_restart = RestartPolicy.FAIL
+    durable = False
 
     def __init__(self) -> None:
         super().__init__()
         self.now = START
+        self.directory: Path | None = None
+        if self.durable:
+            self.directory = Path(tempfile.mkdtemp(prefix="zm"))
+            (self.directory / "journal").write_bytes(empty_journal())
         self.begin()
+        self.boot()
         self.worker_gets_ready()
 
     def begin(self) -> None:
-        self.scheduler = Scheduler(
-            InMemoryLifecycleEngine(HISTORY),
-            max_queued=MAX_QUEUED,
-            cancel_grace_seconds=GRACE,
-            make_id=self.make_name,
-        )
-        # The model.
+        """Begin with nothing."""
         self.names_made = 0
-        self.to_interrupt: list[str] = []
+        self.arrivals = 0
         self.lives: dict[str, Life] = {}
-        self.queue: list[str] = []
+        self.turns = Turns(fair=self.policy is QueuePolicy.FAIR)
+        self.delayed: list[str] = []
         self.current: str | None = None
         self.ended: list[str] = []  # kept in history, the oldest first
+
+    def boot(self) -> None:
+        """Start a server: on what there is, or on nothing."""
+        self.engine = self.make_engine()
+        self.scheduler = Scheduler(
+            self.engine,
+            max_queued=MAX_QUEUED,
+            cancel_grace_seconds=GRACE,
+            on_restart=self.on_restart,
+            make_id=self.make_name,
+        )
+        self.world = World()
+        self.dispatcher = Dispatcher(
+            self.scheduler,
+            self.world,
+            self.world,
+            wall=lambda: self.now.wall,
+            monotonic=lambda: self.now.monotonic,
+        )
+        # The model.
+        self.to_interrupt: list[str] = []
         self.worker = "absent"
         self.was_ready = False
         self.failed_starts = 0
         self.restart_at: float | None = None
         self.shutdown: ShutdownMode | None = None
         self.exited = False
+        self.full = False
+        self.could_write = True
         # What was seen.
         self.owed: dict[Caller, Callable[[ReplyMessage], None] | None] = {}
         self.held: dict[Caller, tuple[str, float]] = {}
         self.exits: list[Exit] = []
         self.seen: list[Effect] = []
-        self.take(self.scheduler.start())
-        assert self.seen == [StartWorker()]
+        self.recover()
+        self.dispatcher.start()
+        self.take(self.world.done)
+        assert [e for e in self.seen if not isinstance(e, Publish)] == [StartWorker()]
+
+    def make_engine(self) -> LifecycleEngine:
+        if self.directory is None:
+            return InMemoryLifecycleEngine(HISTORY, queue_policy=self.policy)
+        return quick_engine(self.directory / "journal", HISTORY, queue_policy=self.policy)
 
     # -- the world ------------------------------------------------------------------------------
 
     def handle(self, event: Event) -> None:
-        self.take(self.scheduler.handle(event, self.now))
+        self.world.done = []
+        self.could_write = self.engine.available
+        self.dispatcher.handle(event)
+        self.take(self.world.done)
 
     def take(self, effects: list[Effect]) -> None:
-        """Perform the effects, and note how each promise stands."""
+        """Note how each promise stands after these effects."""
         self.seen = effects
         for effect in effects:
             assert not self.exits, f"{effect} after the end"
@@ -165,7 +276,10 @@ class Clients(RuleBasedStateMachine):
         assert effect.topic == f"{life.asked.client_id}/{event.execution_id}".encode()
         assert not any(is_terminal(e) for e in life.events), "an event after the last"
         life.events.append(event)
-        assert event.sequence == len(life.events)
+        if life.was_cut and event.sequence > life.sequence:
+            life.was_cut, life.sequence = False, event.sequence - 1
+        assert event.sequence == life.sequence + 1
+        life.sequence = event.sequence
         assert event.timestamp == self.now.wall
 
     def ask(self, check: Callable[[ReplyMessage], None] | None = None) -> Caller:
@@ -183,23 +297,130 @@ class Clients(RuleBasedStateMachine):
     @precondition(lambda self: self.exited)
     @rule()
     def the_next_server_begins(self) -> None:
-        self.begin()
+        self.repair_disk()
+        self.dispatcher.close()
+        if not self.durable:
+            self.begin()
+        self.boot()
+
+    # -- what happens to servers ----------------------------------------------------------------
+
+    @precondition(lambda self: self.durable and not self.exited and not self.is_behind)
+    @rule(really=rarely)
+    def the_server_dies(self, really: bool) -> None:
+        if not really:
+            return
+        self.journal._file.close()
+        self.boot()
+
+    @property
+    def journal(self) -> JournalLifecycleEngine:
+        return cast("JournalLifecycleEngine", self.engine)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more has been told than is on disk, which is full or was."""
+        return self.full or not self.engine.available
+
+    @precondition(lambda self: self.durable and not self.exited and self.policy == "fifo")
+    @rule(really=rarely)
+    def the_disk_is_full(self, really: bool) -> None:
+        if really and not self.full:
+            self.full = True
+
+            def write(changes: object) -> None:
+                raise CommitFailed("no room")
+
+            self.journal._file.write = write  # type: ignore[method-assign]
+
+    @precondition(lambda self: self.full)
+    @rule()
+    def the_disk_has_room(self) -> None:
+        self.repair_disk()
+
+    def repair_disk(self) -> None:
+        if self.full:
+            self.full = False
+            del self.journal._file.write
+
+    def recover(self) -> None:
+        """Let the model go on where the last server has left it."""
+        if self.durable:
+            waiting = self.turns.order
+            self.turns = Turns(fair=self.policy is QueuePolicy.FAIR)
+            for name in sorted(waiting, key=lambda name: self.lives[name].arrival):
+                self.wait(name)
+            for name in self.delayed:
+                life = self.lives[name]
+                left = max(0.0, life.retry_at_wall - self.now.wall)
+                life.retry_at = self.now.monotonic + left
+        if self.current is not None:
+            life = self.lives[self.current]
+            life.was_cut = life.lost_its_server = True
+            if life.stop == "cancel":
+                self.end_current(CANCELLED)
+            else:
+                self.fail_current(ErrorKind.INTERRUPTED, restarts=True)
 
     # -- the model ------------------------------------------------------------------------------
 
+    @property
+    def queue(self) -> list[str]:
+        return self.turns.order + self.delayed
+
+    def wait(self, name: str) -> None:
+        life = self.lives[name]
+        life.status = QUEUED
+        if life.retry_at is None:
+            self.turns.add(name, life.asked.client_id, life.asked.priority, life.arrival)
+        else:
+            self.delayed.append(name)
+            self.delayed.sort(
+                key=lambda name: (self.lives[name].retry_at, self.lives[name].arrival)
+            )
+
     def end(self, name: str, status: ExecutionStatus, kind: ErrorKind | None = None) -> None:
         life = self.lives[name]
-        life.status, life.kind = status, kind
+        life.status, life.kind, life.retry_at = status, kind, None
         if name == self.current:
             self.current = None
+        elif name in self.delayed:
+            self.delayed.remove(name)
         else:
-            self.queue.remove(name)
+            self.turns.drop(name)
         self.ended.append(name)
         del self.ended[:-HISTORY]
 
     def end_current(self, status: ExecutionStatus, kind: ErrorKind | None = None) -> None:
         assert self.current is not None
         self.end(self.current, status, kind)
+
+    def fail_current(self, kind: ErrorKind, *, restarts: bool = False) -> None:
+        """End what runs, or let it wait to be tried again."""
+        assert self.current is not None
+        life = self.lives[self.current]
+        asked = life.asked
+        kinds = asked.retry_on
+        if kinds is None:
+            kinds = (ErrorKind.EXCEPTION, ErrorKind.TIMEOUT, ErrorKind.WORKER_DIED)
+        again = life.attempt < (asked.max_attempts or 1) and kind in kinds
+        delay = min((asked.backoff_seconds or 0.0) * 2 ** (life.attempt - 1), 3600.0)
+        restarts = restarts or (self.shutdown is not None and kind is ErrorKind.INTERRUPTED)
+        if restarts and self.on_restart is RestartPolicy.REQUEUE:
+            again, delay = True, 0.0
+        if self.shutdown is NOW and not self.durable:
+            again = False
+        if not again:
+            self.end_current(FAILED, kind)
+            return
+        name, self.current = self.current, None
+        life.attempt += 1
+        life.failures += 1
+        life.latest = 0
+        life.stop = life.time_is_up = life.grace_is_up = None
+        life.retry_at = self.now.monotonic + delay if delay else None
+        life.retry_at_wall = self.now.wall + delay
+        self.wait(name)
 
     def end_stopped(self) -> None:
         assert self.current is not None
@@ -208,7 +429,7 @@ class Clients(RuleBasedStateMachine):
             self.end_current(CANCELLED)
         else:
             assert isinstance(stop, ErrorKind)
-            self.end_current(FAILED, stop)
+            self.fail_current(stop)
 
     def stop_current(self, why: ErrorKind | str) -> None:
         assert self.current is not None
@@ -225,8 +446,11 @@ class Clients(RuleBasedStateMachine):
         expected: list[str] = []
         # `take` has moved the worker to busy if one was assigned.
         idle = self.worker == "idle" or bool(self.assigned())
-        if self.current is None and self.queue and idle:
-            self.current = self.queue.pop(0)
+        # What could be written when it began is started, and may turn out to be the last.
+        could = self.could_write or self.engine.available
+        goes_on = could and not (self.durable and self.shutdown)
+        if self.current is None and self.turns.order and idle and goes_on:
+            self.current = self.turns.take()
             life = self.lives[self.current]
             life.status = RUNNING
             if life.asked.timeout_seconds is not None:
@@ -236,8 +460,12 @@ class Clients(RuleBasedStateMachine):
         for effect in self.assigned():
             asked = decode_request(effect.request)
             assert asked == self.lives[effect.execution_id].asked
-        if self.shutdown is not None and self.current is None and not self.queue:
-            self.exited = True
+        self.exited = self.is_done
+
+    @property
+    def is_done(self) -> bool:
+        ends = self.shutdown is not None and self.current is None
+        return ends and (self.durable or not self.queue)
 
     def known(self, name: str) -> Life | None:
         if name in self.queue or name == self.current or name in self.ended:
@@ -256,12 +484,27 @@ class Clients(RuleBasedStateMachine):
         timeout=st.sampled_from([None, 3.0]),
         client=st.sampled_from(["lab", "desk"]),
         wait=st.sampled_from([0.0, 0.0, 2.0, 60.0]),
+        priority=st.sampled_from([0, 0, 0, 1]),
+        retries=st.sampled_from(RETRIES),
     )
     def submit(
-        self, name: str | None, task: dict[str, Any], timeout: Any, client: str, wait: float
+        self,
+        name: str | None,
+        task: dict[str, Any],
+        timeout: Any,
+        client: str,
+        wait: float,
+        priority: int,
+        retries: dict[str, Any],
     ) -> None:
         asked = request(
-            name, task=task, timeout_seconds=timeout, client_id=client, wait_seconds=wait
+            name,
+            task=task,
+            timeout_seconds=timeout,
+            client_id=client,
+            wait_seconds=wait,
+            priority=priority,
+            **retries,
         )
         name = name or f"made-{self.names_made + 1}"
         life = self.known(name)
@@ -274,9 +517,13 @@ class Clients(RuleBasedStateMachine):
             refusal = ErrorCode.SHUTTING_DOWN
         elif len(self.queue) >= MAX_QUEUED:
             refusal = ErrorCode.QUEUE_FULL
+        elif self.full:
+            refusal = ErrorCode.JOURNAL_UNAVAILABLE
         else:
-            self.lives[name] = Life(asked.model_copy(update={"execution_id": name}))
-            self.queue.append(name)
+            self.arrivals += 1
+            known = asked.model_copy(update={"execution_id": name})
+            self.lives[name] = Life(known, self.arrivals)
+            self.wait(name)
         again = life is not None
         answered: list[ReplyMessage] = []
 
@@ -360,9 +607,11 @@ class Clients(RuleBasedStateMachine):
         assert record.queue_position == self.place(name)
         assert record.result == life.result
         assert (record.error and record.error.kind) == life.kind
-        assert (record.progress is not None) is bool(life.reports)
-        if record.progress is not None:
-            assert record.progress.completed == life.reports
+        assert (record.attempt, len(record.attempts)) == (life.attempt, life.failures)
+        assert (record.retry_at is not None) is (life.retry_at is not None)
+        told = int(record.progress.completed or 0) if record.progress is not None else 0
+        # What was reported within a second before its server died may be lost.
+        assert told == life.latest or (life.lost_its_server and told < life.latest)
 
     @precondition(lambda self: not self.exited)
     @rule(limit=st.integers(0, 3))
@@ -393,7 +642,8 @@ class Clients(RuleBasedStateMachine):
         if self.shutdown is not NOW:
             self.shutdown = mode
         if mode is NOW:
-            self.cancel_queue()
+            if not self.durable:
+                self.cancel_queue()
             if self.current is not None:
                 if self.lives[self.current].stop is None:
                     self.stop_current(ErrorKind.INTERRUPTED)
@@ -429,9 +679,11 @@ class Clients(RuleBasedStateMachine):
 
     def report(self, name: str) -> None:
         runs = name == self.current
+        body = b'{"completed":99}'
         if runs:
             self.lives[name].reports += 1
-        body = b'{"completed":%d}' % self.lives[name].reports if runs else b'{"completed":99}'
+            self.lives[name].latest += 1
+            body = b'{"completed":%d}' % self.lives[name].latest
         self.handle(ProgressReported(name, body))
         assert bool(self.seen) is runs
         self.settle()
@@ -456,7 +708,7 @@ class Clients(RuleBasedStateMachine):
             life.result = {"of": name}
             self.end_current(COMPLETE)
         elif how == "raises":
-            self.end_current(FAILED, ErrorKind.EXCEPTION)
+            self.fail_current(ErrorKind.EXCEPTION)
         else:
             self.end_stopped()
         if self.worker == "busy":
@@ -475,7 +727,8 @@ class Clients(RuleBasedStateMachine):
     def worker_exits(self, exit_code: int | None) -> None:
         was, self.worker = self.worker, "absent"
         if was == "starting" and not self.was_ready:
-            self.cancel_queue()
+            if not self.durable:
+                self.cancel_queue()
             self.handle(WorkerExited(exit_code, "no model"))
             self.exited = True
             assert self.exits
@@ -485,12 +738,12 @@ class Clients(RuleBasedStateMachine):
             if self.lives[self.current].stop is not None:
                 self.end_stopped()
             else:
-                self.end_current(FAILED, ErrorKind.WORKER_DIED)
+                self.fail_current(ErrorKind.WORKER_DIED)
         delay = 0.0
         if was == "starting":
             delay = min(0.1 * 2**self.failed_starts, 30.0)
             self.failed_starts += 1
-        goes_on = self.shutdown is None or bool(self.queue)
+        goes_on = not self.is_done
         self.restart_at = self.now.monotonic + delay if delay and goes_on else None
         self.handle(WorkerExited(exit_code))
         assert (self.worker == "starting") is (goes_on and not delay)
@@ -515,6 +768,12 @@ class Clients(RuleBasedStateMachine):
                     self.stop_current(ErrorKind.TIMEOUT)
         if self.restart_at is not None and self.restart_at <= now:
             expects_start = True
+        for name in list(self.delayed):
+            life = self.lives[name]
+            if life.retry_at is not None and life.retry_at <= now:
+                life.retry_at = None
+                self.delayed.remove(name)
+                self.wait(name)
         held = set(self.held)
         self.handle(TimerDue())
         assert held - set(self.held) == answered
@@ -541,6 +800,7 @@ class Clients(RuleBasedStateMachine):
         if self.current is not None:
             life = self.lives[self.current]
             due += [t for t in (life.time_is_up, life.grace_is_up) if t is not None]
+        due += [t for t in (self.lives[name].retry_at for name in self.delayed) if t is not None]
         due += [self.restart_at] if self.restart_at is not None else []
         if due:
             assert self.scheduler.next_deadline is not None
@@ -556,7 +816,7 @@ class Clients(RuleBasedStateMachine):
     def events_tell_each_life(self) -> None:
         for name, life in self.lives.items():
             states = [e for e in life.events if isinstance(e, StateEvent)]
-            assert states[-1].status is life.status
+            assert states[-1].status is life.status, name
             assert states[0].status is QUEUED
             assert is_terminal(life.events[-1]) is life.status.is_terminal
             assert sum(is_terminal(e) for e in life.events) <= 1
@@ -580,21 +840,58 @@ class Clients(RuleBasedStateMachine):
         assert len(self.exits) == self.exited
         if self.exited:
             assert not self.owed
-            assert all(life.status.is_terminal for life in self.lives.values())
+            for name, life in self.lives.items():
+                assert life.status.is_terminal or (self.durable and name in self.queue)
 
     def teardown(self) -> None:
         """Whatever state it was left in, it can be made to end."""
-        if not self.exited:
-            self.shut_down(True, NOW, forced=True)
-            self.it_ends_when_it_should_and_then_owes_nothing()
-            self.events_tell_each_life()
+        try:
+            if not self.exited:
+                self.shut_down(True, NOW, forced=True)
+                self.it_ends_when_it_should_and_then_owes_nothing()
+                self.events_tell_each_life()
+        finally:
+            self.repair_disk()
+            self.dispatcher.close()
+            if self.directory is not None:
+                shutil.rmtree(self.directory)
 
 
 def is_terminal(event: object) -> bool:
     return isinstance(event, StateEvent) and event.status.is_terminal
 
 
-TestClients = Clients.TestCase
-TestClients.settings = settings(
-    parent=settings.get_profile("unhurried"), max_examples=150, stateful_step_count=40
+class FairClients(Clients):
+    """They take turns."""
+
+    policy = QueuePolicy.FAIR
+
+
+class ReturningClients(Clients):
+    """Their server has a journal, and fails what it was cut in."""
+
+    durable = True
+
+
+class PatientClients(Clients):
+    """Their server has a journal, and begins again with what it was cut in, in turns."""
+
+    durable = True
+    policy = QueuePolicy.FAIR
+    on_restart = RestartPolicy.REQUEUE
+
+
+_HOW_OFTEN = settings(
+    parent=settings.get_profile("unhurried"),
+    max_examples=int(os.environ.get("ZMQRUNTIME_MODEL_EXAMPLES", "100")),
+    stateful_step_count=50,
 )
+
+TestClients = Clients.TestCase
+TestClients.settings = _HOW_OFTEN
+TestFairClients = FairClients.TestCase
+TestFairClients.settings = _HOW_OFTEN
+TestReturningClients = ReturningClients.TestCase
+TestReturningClients.settings = _HOW_OFTEN
+TestPatientClients = PatientClients.TestCase
+TestPatientClients.settings = _HOW_OFTEN

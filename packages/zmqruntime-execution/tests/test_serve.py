@@ -86,6 +86,11 @@ def test_without_a_target_the_command_says_how(capsys: pytest.CaptureFixture[str
     assert "usage: python -m zmqruntime.execution" in capsys.readouterr().err
 
 
+def test_a_launched_server_may_be_given_a_journal() -> None:
+    launcher = ExecutionServerLauncher(Echo, journal=Path("here"))
+    assert launcher._command[-2:] == ("--journal", str(Path("here").resolve()))
+
+
 def test_a_class_of_the_running_script_cannot_be_launched() -> None:
     here = type("Here", (Echo,), {"__module__": "__main__"})
     with pytest.raises(ValueError, match="Here is defined in the script that runs: move it to a"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from echoing import Broken, Echo
+from echoing import Broken, Echo, Locked
 
 from zmqruntime.execution import (
     BatchSubmitWaitEngine,
@@ -24,6 +24,7 @@ from zmqruntime.execution import (
     ExecutionHandle,
     ExecutionStatusPoller,
     InMemoryLifecycleEngine,
+    JournalInUse,
     LifecycleEngine,
     QueueFull,
     RunnerHost,
@@ -32,6 +33,7 @@ from zmqruntime.execution import (
     TaskRunner,
     TaskStopped,
     UnknownExecution,
+    UnpicklableServer,
     WaitTimeout,
     WorkerExited,
     WorkerFailed,
@@ -49,7 +51,7 @@ from zmqruntime.messages import (
     decode_request,
     encode_json,
 )
-from zmqruntime.transport import ZMQConfig
+from zmqruntime.transport import AddressInUse, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -374,3 +376,36 @@ def test_an_application_may_run_tasks_and_keep_executions_in_another_way(
         assert server.runner.calls == ["start", "interrupt"]
     assert server.runner.calls[-1] == "close"
     assert server.engine.counts[COMPLETE] == 1
+
+
+def test_a_server_that_cannot_begin_gives_its_journal_back(
+    config: ZMQConfig, ports: Iterator[int], tmp_path: Path
+) -> None:
+    port = next(ports)
+    journal = tmp_path / "journal"
+    with Echo(port, config=config):
+        with pytest.raises(AddressInUse):
+            Echo(port, config=config, journal=journal).start()
+        with pytest.raises(UnpicklableServer):
+            Locked(next(ports), config=config, journal=journal).start()
+    with Echo(port, config=config, journal=journal) as server:
+        with pytest.raises(JournalInUse):
+            Echo(next(ports), config=config, journal=journal).start()
+        with ExecutionClient(server.port, config=config) as client:
+            assert client.execute({"x": 1}, timeout=PATIENCE) is not None
+    again = Echo(port, config=config, journal=journal)
+    with again, ExecutionClient(port, config=config) as client:
+        assert client.poll_status().counts[COMPLETE] == 1
+
+
+def test_clients_may_take_turns(config: ZMQConfig, ports: Iterator[int]) -> None:
+    with Echo(next(ports), config=config, queue_policy="fair") as server:
+        many = ExecutionClient(server.port, config=config, client_id="many")
+        one = ExecutionClient(server.port, config=config, client_id="one")
+        with many, one:
+            many.submit_execution({"sleep": True})
+            queued = many.submit_many([{"n": n} for n in range(5)])
+            single = one.submit_execution({})
+            assert single.status().queue_position == 1
+            assert queued[0].status().queue_position == 2
+            server.stop(PATIENCE)

@@ -18,6 +18,7 @@ LEGAL = {
     (RUNNING, COMPLETE),
     (RUNNING, FAILED),
     (RUNNING, CANCELLED),
+    (RUNNING, QUEUED),  # to be tried again
 }
 
 

@@ -28,6 +28,7 @@ def test_the_public_names_are_these() -> None:
     # A name taken from here breaks somebody's code: it is a change for the changelog.
     assert sorted(messages.__all__) == [
         "AcceptedReply",
+        "AttemptInfo",
         "CancelRequest",
         "ClientId",
         "DecodeError",
@@ -47,8 +48,11 @@ def test_the_public_names_are_these() -> None:
         "JsonValue",
         "Labels",
         "Limit",
+        "MAX_ATTEMPTS",
+        "MAX_BACKOFF_SECONDS",
         "MAX_LIMIT",
         "MAX_NESTING",
+        "MAX_PRIORITY",
         "MAX_WAIT_SECONDS",
         "MessageError",
         "OkReply",

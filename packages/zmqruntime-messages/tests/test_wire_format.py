@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from zmqruntime import messages
 from zmqruntime.messages import (
     AcceptedReply,
+    AttemptInfo,
     CancelRequest,
     ErrorCode,
     ErrorDetail,
@@ -275,7 +276,8 @@ EVENT = {"type", "execution_id", "sequence", "timestamp"}
 FIELDS: dict[type[BaseModel], set[str]] = {
     PingRequest: REQUEST | {"limit", "wait_seconds"},
     ExecuteRequest: REQUEST
-    | {"task", "config", "execution_id", "client_id", "labels", "timeout_seconds", "wait_seconds"},
+    | {"task", "config", "execution_id", "client_id", "labels", "timeout_seconds", "wait_seconds"}
+    | {"priority", "max_attempts", "retry_on", "backoff_seconds"},
     StatusRequest: REQUEST | {"execution_id", "wait_seconds", "limit", "cursor"},
     CancelRequest: REQUEST | {"execution_id"},
     RegisterProgressRequest: REQUEST | {"client_id", "scope"},
@@ -296,7 +298,9 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     ProgressEvent: EVENT | {"phase", "completed", "total", "percent", "message", "data"},
     StateEvent: EVENT | {"status", "submitted_at", "started_at", "finished_at", "error"},
     ExecutionRecord: {"execution_id", "client_id", "status", "labels", "attempt", "submitted_at"}
-    | {"started_at", "finished_at", "queue_position", "progress", "result", "error"},
+    | {"started_at", "finished_at", "queue_position", "progress", "result", "error"}
+    | {"attempts", "retry_at"},
+    AttemptInfo: {"attempt", "started_at", "finished_at", "error"},
     ExecutionErrorInfo: {"kind", "type", "message", "traceback", "exit_code", "signal"},
     QueuedExecutionInfo: {"execution_id", "client_id", "queue_position", "submitted_at", "labels"},
     RunningExecutionInfo: {"execution_id", "client_id", "submitted_at", "started_at", "attempt"}
@@ -330,7 +334,8 @@ def test_every_public_model_is_in_the_table_of_fields() -> None:
         pytest.param(
             ErrorCode,
             "malformed invalid_request unknown_type unsupported_protocol unknown_execution"
-            " conflict queue_full not_subscribed shutting_down too_large internal",
+            " conflict queue_full not_subscribed shutting_down too_large journal_unavailable"
+            " internal",
             id="error code",
         ),
     ],

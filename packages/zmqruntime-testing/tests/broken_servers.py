@@ -196,7 +196,8 @@ def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
 
 KNOWN = {
     "type", "protocol", "request_id", "limit", "wait_seconds", "task", "config", "client_id",
-    "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode",
+    "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode", "priority",
+    "max_attempts", "retry_on", "backoff_seconds",
 }  # fmt: skip
 
 
@@ -299,7 +300,8 @@ class LastComeFirstServed(InMemoryLifecycleEngine):
     """A stack where there should be a queue."""
 
     def peek(self) -> Execution | None:
-        return self._queue.peekitem(-1)[1] if self._queue else None
+        queued = self.list_queued(1000).entries
+        return queued[-1][1] if queued else None
 
 
 def acknowledge_at_once(session: ExecutionSession) -> None:

@@ -27,7 +27,7 @@ BREAKS = {
     "a record without labels": {"C-049", "C-112"},
     "no details in an error": {"C-095"},
     "what is unknown is called a conflict": {"C-100"},
-    "a stack where there should be a queue": {"C-052"},
+    "a stack where there should be a queue": {"C-052", "C-167", "C-174"},
     "a result of what has failed": {"C-118"},
     "5.0 is returned as 5": {"C-118"},
 }

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
 from zmqruntime.execution import (
     ExecutionServer,
     ExecutionServerLauncher,
     InMemoryLifecycleEngine,
+    JournalLifecycleEngine,
     LifecycleEngine,
+    QueuePolicy,
     TaskRunner,
     WorkerProcessRunner,
 )
@@ -20,8 +27,42 @@ from zmqruntime.transport import ServerLauncher
 
 
 class TestInMemoryLifecycleEngine(LifecycleEngineContract):
-    def make_engine(self, history_limit: int) -> LifecycleEngine:
-        return InMemoryLifecycleEngine(history_limit)
+    def make_engine(
+        self,
+        history_limit: int,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        *,
+        history_seconds: float | None = None,
+    ) -> LifecycleEngine:
+        return InMemoryLifecycleEngine(
+            history_limit, queue_policy=queue_policy, history_seconds=history_seconds
+        )
+
+
+class TestJournalLifecycleEngine(LifecycleEngineContract):
+    @pytest.fixture(autouse=True)
+    def _close_what_was_made(self, tmp_path: Path) -> Iterator[None]:
+        self.directory = tmp_path
+        self.made: list[JournalLifecycleEngine] = []
+        yield
+        for engine in self.made:
+            engine.close()
+
+    def make_engine(
+        self,
+        history_limit: int,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        *,
+        history_seconds: float | None = None,
+    ) -> LifecycleEngine:
+        engine = JournalLifecycleEngine(
+            self.directory / f"journal{len(self.made)}",
+            history_limit,
+            queue_policy=queue_policy,
+            history_seconds=history_seconds,
+        )
+        self.made.append(engine)
+        return engine
 
 
 class TestWorkerProcessRunner(TaskRunnerContract):

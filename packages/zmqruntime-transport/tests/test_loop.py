@@ -96,6 +96,48 @@ def test_what_threads_post_runs_in_the_loop_s_thread_in_the_order_of_each(
     assert len(threads_seen) == 1
 
 
+def test_a_quiet_moment_comes_when_all_is_handled_that_has_arrived(running: LoopThread) -> None:
+    ran: list[str] = []
+    done = threading.Event()
+
+    def arrive(name: str) -> None:
+        ran.append(name)
+        if name == "first":
+            running.loop.when_quiet(rest)
+            running.loop.post(partial(arrive, "third"))
+
+    def rest() -> None:
+        ran.append("rest")
+        running.loop.when_quiet(done.set)
+
+    def post_both() -> None:  # In the loop's thread, so that it reads them together.
+        for name in ("first", "second"):
+            running.loop.post(partial(arrive, name))
+
+    running.call(post_both)
+    assert done.wait(PATIENCE_SECONDS)
+    assert ran == ["first", "second", "third", "rest"]
+
+
+def test_a_quiet_moment_comes_soon_however_much_arrives(running: LoopThread) -> None:
+    done = threading.Event()
+    arrivals = 0
+
+    def arrive() -> None:
+        nonlocal arrivals
+        arrivals += 1
+        if not done.is_set():
+            running.loop.post(arrive)
+
+    def begin() -> None:
+        running.loop.when_quiet(done.set)
+        arrive()
+
+    running.call(begin)
+    assert done.wait(PATIENCE_SECONDS)
+    assert 1 < running.call(lambda: arrivals) < 20
+
+
 def test_more_posts_than_the_inbox_can_announce_all_run(running: LoopThread) -> None:
     free = threading.Event()
     ran: list[int] = []

@@ -25,6 +25,14 @@ _RECORD: Json = {
     "progress": None,
     "result": None,
     "error": None,
+    "attempts": [],
+    "retry_at": None,
+}
+_ATTEMPT: Json = {
+    "attempt": 1,
+    "started_at": 1760000000.75,
+    "finished_at": 1760000001.5,
+    "error": FULL_ERROR,
 }
 _ENDED: Json = {
     **_RECORD,
@@ -36,6 +44,7 @@ _ENDED: Json = {
     "queue_position": None,
     "progress": FULL_PROGRESS,
     "result": {"stitched": 4, "rest": [None, "größe", 0.5]},
+    "attempts": [_ATTEMPT],
 }
 _RUNNING: Json = {
     "execution_id": "stitch-0001",
@@ -195,6 +204,18 @@ _SNAPSHOT_REPLY = Subject(
     },
     also=(
         ("a queued execution", {"execution": _RECORD}, {}),
+        (
+            "one that waits to be tried again",
+            {
+                "execution": {
+                    **_RECORD,
+                    "attempt": 2,
+                    "attempts": [_ATTEMPT],
+                    "retry_at": 1760000010.5,
+                }
+            },
+            {},
+        ),
         ("a result that is null", {"execution": {**_ENDED, "result": None}}, {}),
         ("a result that is false", {"execution": {**_ENDED, "result": False}}, {}),
         ("a result that is a list", {"execution": {**_ENDED, "result": [[], 1e300]}}, {}),
@@ -217,6 +238,14 @@ _SNAPSHOT_REPLY = Subject(
     ),
     wrong=(
         Wrong("attempt 0", {"execution": {**_RECORD, "attempt": 0}}, "execution.attempt"),
+        Wrong(
+            "an attempt without an error",
+            {"execution": {**_ENDED, "attempts": [{**_ATTEMPT, "error": None}]}},
+            "execution.attempts[0].error",
+        ),
+        Wrong(
+            "null as attempts", {"execution": {**_RECORD, "attempts": None}}, "execution.attempts"
+        ),
         Wrong(
             "an unknown status", {"execution": {**_RECORD, "status": "lost"}}, "execution.status"
         ),
@@ -291,7 +320,7 @@ _ERROR: Json = {
 _CODES = (
     *("malformed", "invalid_request", "unknown_type", "unsupported_protocol"),
     *("unknown_execution", "conflict", "queue_full", "not_subscribed", "shutting_down"),
-    *("too_large", "internal"),
+    *("too_large", "journal_unavailable", "internal"),
 )
 _ERROR_REPLY = Subject(
     "reply",

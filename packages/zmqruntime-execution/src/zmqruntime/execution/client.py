@@ -21,6 +21,7 @@ from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
     ClientId,
+    ErrorKind,
     ErrorReply,
     ExecuteRequest,
     ExecutionId,
@@ -125,6 +126,10 @@ class ExecutionClient(ZMQClient):
         execution_id: ExecutionId | None = None,
         labels: Labels | None = None,
         timeout_seconds: float | None = None,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        retry_on: Iterable[ErrorKind | str] | None = None,
+        backoff_seconds: float | None = None,
     ) -> ExecutionHandle:
         """Hand a task to the server; return when the server has accepted it.
 
@@ -135,8 +140,15 @@ class ExecutionClient(ZMQClient):
                 another process; None for a new one.
             labels: kept with the record.
             timeout_seconds: how long the task may run before the server stops it.
+            priority: a higher one runs first; of this client's own, where clients take turns.
+            max_attempts: how often the task may run, the first time included; None: as the
+                server's default says, as for the next two.
+            retry_on: the kinds of error after which it runs again.
+            backoff_seconds: how long the second attempt waits; each further one waits twice as
+                long as the one before, up to an hour.
 
         Raises:
+            JournalUnavailable: the server cannot write down what it would accept.
             QueueFull: the server takes no more for now.
             ShuttingDown: the server takes no more.
             Conflict: the id stands for another task.
@@ -144,7 +156,15 @@ class ExecutionClient(ZMQClient):
             TransportError: the server was not reached.
         """
         request = self._make_request(
-            task, config, execution_id=execution_id, labels=labels, timeout_seconds=timeout_seconds
+            task,
+            config,
+            execution_id=execution_id,
+            labels=labels,
+            timeout_seconds=timeout_seconds,
+            priority=priority,
+            max_attempts=max_attempts,
+            retry_on=retry_on,
+            backoff_seconds=backoff_seconds,
         )
         assert request.execution_id is not None
         stream = self._open_own_stream(request)

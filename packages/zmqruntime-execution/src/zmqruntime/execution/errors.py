@@ -7,11 +7,16 @@ ZMQRuntimeError
             Conflict            the id stands for something else, or the execution has ended
             QueueFull           it takes no more for now
             ShuttingDown        it takes no more at all
+            JournalUnavailable  it cannot write down what it would accept
         ExecutionFailed         the task raised, timed out, or its worker died
         ExecutionCancelled      somebody cancelled it
         WaitTimeout             it has not ended yet (also a TimeoutError)
         WorkerFailed            the server's worker cannot start
         UnpicklableServer       the server object cannot be sent to it (also a TypeError)
+        JournalError            the server's journal, for who runs the server
+            JournalInUse        another server has it
+            JournalUnusable     it is damaged, or something else, or cannot be opened
+            CommitFailed        it cannot be written, for now
         IllegalTransition       a defect: an execution was moved where it cannot go
 
 TaskCancelled is raised inside a task that is to stop. It derives from KeyboardInterrupt, as
@@ -29,11 +34,16 @@ from zmqruntime.messages import (
 )
 
 __all__ = [
+    "CommitFailed",
     "Conflict",
     "ExecutionCancelled",
     "ExecutionError",
     "ExecutionFailed",
     "IllegalTransition",
+    "JournalError",
+    "JournalInUse",
+    "JournalUnavailable",
+    "JournalUnusable",
     "QueueFull",
     "RequestRejected",
     "ShuttingDown",
@@ -81,6 +91,10 @@ class ShuttingDown(RequestRejected):
     """The server takes no more work."""
 
 
+class JournalUnavailable(RequestRejected):
+    """The server's disk is full or fails, so it cannot promise anything; try again later."""
+
+
 class ExecutionFailed(ExecutionError):
     """The execution failed; ``record`` has the error, and the traceback if the task raised."""
 
@@ -118,6 +132,22 @@ class UnpicklableServer(ExecutionError, TypeError):
     """The server object cannot be sent to its worker; the message says what is in the way."""
 
 
+class JournalError(ExecutionError):
+    """Something about a server's journal; the message names its file."""
+
+
+class JournalInUse(JournalError):
+    """Another server has the journal open; the message names its process."""
+
+
+class JournalUnusable(JournalError):
+    """The file is damaged, no journal, or cannot be opened. It was left as it was."""
+
+
+class CommitFailed(JournalError):
+    """The journal cannot be written: the disk is full, or fails."""
+
+
 class IllegalTransition(ExecutionError):
     """An execution was to move where the lifecycle has no way to. A defect of the server."""
 
@@ -131,6 +161,7 @@ _REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
     ErrorCode.CONFLICT: Conflict,
     ErrorCode.QUEUE_FULL: QueueFull,
     ErrorCode.SHUTTING_DOWN: ShuttingDown,
+    ErrorCode.JOURNAL_UNAVAILABLE: JournalUnavailable,
 }
 
 

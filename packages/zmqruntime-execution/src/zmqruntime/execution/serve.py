@@ -9,6 +9,7 @@ import logging
 import operator
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from zmqruntime.execution.server import ExecutionServer
 from zmqruntime.messages import ZMQRuntimeError
@@ -43,8 +44,16 @@ def load_target(target: str) -> type[ExecutionServer]:
     return found
 
 
-def serve(server_class: type[ExecutionServer], arguments: ServerArguments) -> None:
-    """Serve until shut down, or until the owner in ``arguments`` is gone."""
+def serve(
+    server_class: type[ExecutionServer],
+    arguments: ServerArguments,
+    *,
+    journal: Path | None = None,
+) -> None:
+    """Serve until shut down, or until the owner in ``arguments`` is gone.
+
+    ``journal`` is for a class that names none itself.
+    """
     server = server_class(
         arguments.port,
         host=arguments.host,
@@ -52,6 +61,7 @@ def serve(server_class: type[ExecutionServer], arguments: ServerArguments) -> No
         config=arguments.config,
         log_file_path=arguments.log_file_path,
     )
+    server.journal = server.journal or journal
     server.serve_forever(owner=arguments.owner)
 
 
@@ -71,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m zmqruntime.execution", description="Run an execution server."
     )
     parser.add_argument("target", help="the server class, as module:Class")
+    parser.add_argument("--journal", type=Path, help="where executions outlive the server")
     ServerArguments.add_options(parser)
     options = parser.parse_args(argv)
     arguments = ServerArguments.from_namespace(options)
@@ -78,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.log_file_path is None:
         log_to_stderr()
     try:
-        serve(load_target(options.target), arguments)
+        serve(load_target(options.target), arguments, journal=options.journal)
     except ZMQRuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

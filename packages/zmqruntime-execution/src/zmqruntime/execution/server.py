@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core import Scheduler
-from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine, LifecycleEngine
+from zmqruntime.execution.core import RestartPolicy, Scheduler
+from zmqruntime.execution.lifecycle import (
+    InMemoryLifecycleEngine,
+    JournalLifecycleEngine,
+    LifecycleEngine,
+    QueuePolicy,
+    RetryPolicy,
+)
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.execution.session import ExecutionSession
 from zmqruntime.execution.worker import ExecutionContext, WorkerProcessRunner
@@ -32,8 +39,15 @@ class ExecutionServer(ZMQServer, ABC):
         log_file_path: where log records of ``zmqruntime`` are also written, appended.
         max_queued: how many executions may wait; further ones are refused. None: any number.
         history_limit: how many finished executions are kept for those who ask.
+        history_seconds: how long they are kept; dropped as others end. None: any time.
         cancel_grace_seconds: how long a task that was told to stop may take to clean up,
             before its process is ended.
+        journal: the file in which executions outlive the server, in a directory that exists;
+            None: they live as long as the server.
+        on_restart: with a journal, what becomes of what runs when the server ends or dies:
+            ``"fail"``, or ``"requeue"`` to run it again.
+        queue_policy: whose turn is next: ``"fifo"``, or ``"fair"`` for turns between clients.
+        retry: whether what fails is tried again, unless its request says otherwise; never.
     """
 
     def __init__(
@@ -46,7 +60,12 @@ class ExecutionServer(ZMQServer, ABC):
         log_file_path: Path | str | None = None,
         max_queued: int | None = None,
         history_limit: int = 1000,
+        history_seconds: float | None = None,
         cancel_grace_seconds: float = 5.0,
+        journal: Path | str | None = None,
+        on_restart: RestartPolicy | Literal["fail", "requeue"] = RestartPolicy.FAIL,
+        queue_policy: QueuePolicy | Literal["fifo", "fair"] = QueuePolicy.FIFO,
+        retry: RetryPolicy | None = None,
     ) -> None:
         super().__init__(
             port,
@@ -57,7 +76,12 @@ class ExecutionServer(ZMQServer, ABC):
         )
         self._max_queued = max_queued
         self._history_limit = history_limit
+        self._history_seconds = history_seconds
         self._cancel_grace_seconds = cancel_grace_seconds
+        self.journal = None if journal is None else Path(journal)
+        self._on_restart = RestartPolicy(on_restart)
+        self._queue_policy = QueuePolicy(queue_policy)
+        self._retry = retry
 
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
@@ -81,13 +105,19 @@ class ExecutionServer(ZMQServer, ABC):
 
     def make_engine(self) -> LifecycleEngine:
         """Return what keeps the executions of one run of this server. May be overridden."""
-        return InMemoryLifecycleEngine(self._history_limit)
+        limit, seconds, policy = self._history_limit, self._history_seconds, self._queue_policy
+        if self.journal is None:
+            return InMemoryLifecycleEngine(limit, history_seconds=seconds, queue_policy=policy)
+        return JournalLifecycleEngine(
+            self.journal, limit, history_seconds=seconds, queue_policy=policy
+        )
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""
         return WorkerProcessRunner(self)
 
     def _make_session(self) -> ServerSession:
+        runner = self.make_runner()  # First: an engine has to be closed again.
         return ExecutionSession(
             type(self).__name__,
             __version__,
@@ -99,6 +129,8 @@ class ExecutionServer(ZMQServer, ABC):
                 self.make_engine(),
                 max_queued=self._max_queued,
                 cancel_grace_seconds=self._cancel_grace_seconds,
+                retry=self._retry,
+                on_restart=self._on_restart,
             ),
-            runner=self.make_runner(),
+            runner=runner,
         )

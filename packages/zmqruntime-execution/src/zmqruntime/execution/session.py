@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from zmqruntime.execution.core import Scheduler
@@ -15,6 +17,9 @@ from zmqruntime.transport import Caller, ServerSession
 
 __all__ = ["ExecutionSession"]
 
+# For how long the ends of short tasks are gathered into one commit while nobody waits for them.
+_MOMENT_SECONDS = 0.01
+
 
 class ExecutionSession(ServerSession, Outlet):
     """Drives one scheduler and one runner from the loop of one server.
@@ -24,7 +29,9 @@ class ExecutionSession(ServerSession, Outlet):
 
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._dispatcher = Dispatcher(scheduler, runner, self)
+        self._dispatcher = Dispatcher(
+            scheduler, runner, self, soon=self.loop.when_quiet, later=self._in_a_moment
+        )
         self._runner = runner
         self._runner_open = False
         self._alarm = float("inf")
@@ -32,6 +39,13 @@ class ExecutionSession(ServerSession, Outlet):
     @property
     def ready(self) -> bool:
         return self._dispatcher.ready
+
+    def open(self) -> None:
+        try:
+            super().open()
+        except BaseException:
+            self._dispatcher.close()
+            raise
 
     def on_start(self) -> None:
         self._runner.open(
@@ -47,8 +61,11 @@ class ExecutionSession(ServerSession, Outlet):
         self._dispatcher.start()
 
     def on_close(self) -> None:
-        if self._runner_open:
-            self._runner.close()
+        try:
+            if self._runner_open:
+                self._runner.close()
+        finally:
+            self._dispatcher.close()
 
     def handle_request(self, request: Request, caller: Caller) -> None:
         if not self._dispatcher.handle_request(request, caller):
@@ -78,6 +95,9 @@ class ExecutionSession(ServerSession, Outlet):
         if isinstance(event, WorkerReady) and self.ready:
             self.became_ready()
         self._set_alarm()
+
+    def _in_a_moment(self, callback: Callable[[], None]) -> None:
+        self.loop.call_at(time.monotonic() + _MOMENT_SECONDS, callback)
 
     def _set_alarm(self) -> None:
         """Keep one timer of the loop at the scheduler's next deadline, or before it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from zmqruntime.messages import (
     ClientId,
+    ErrorKind,
     ExecuteRequest,
     ExecutionId,
     JsonObject,
@@ -28,6 +29,10 @@ def make_request(
     execution_id: ExecutionId | None = None,
     labels: Labels | None = None,
     timeout_seconds: float | None = None,
+    priority: int = 0,
+    max_attempts: int | None = None,
+    retry_on: Iterable[ErrorKind | str] | None = None,
+    backoff_seconds: float | None = None,
     wait_seconds: float = 0.0,
 ) -> ExecuteRequest:
     """Return the request for a task, with a name for its execution.
@@ -43,6 +48,10 @@ def make_request(
             execution_id=execution_id or secrets.token_hex(16),
             labels=labels or {},
             timeout_seconds=timeout_seconds,
+            priority=priority,
+            max_attempts=max_attempts,
+            retry_on=None if retry_on is None else tuple(map(ErrorKind, retry_on)),
+            backoff_seconds=backoff_seconds,
             wait_seconds=wait_seconds,
         )
     except ValidationError as error:

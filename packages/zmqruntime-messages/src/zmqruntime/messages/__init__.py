@@ -17,7 +17,10 @@ if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
 
 from zmqruntime.messages._version import __version__
 from zmqruntime.messages.base import (
+    MAX_ATTEMPTS,
+    MAX_BACKOFF_SECONDS,
     MAX_LIMIT,
+    MAX_PRIORITY,
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,
     ClientId,
@@ -58,6 +61,7 @@ from zmqruntime.messages.failures import (
 )
 from zmqruntime.messages.json_value import MAX_NESTING, JsonObject, JsonValue
 from zmqruntime.messages.records import (
+    AttemptInfo,
     ExecutionRecord,
     ProcessInfo,
     QueuedExecutionInfo,
@@ -94,11 +98,15 @@ from zmqruntime.messages.status import (
 )
 
 __all__ = [
+    "MAX_ATTEMPTS",
+    "MAX_BACKOFF_SECONDS",
     "MAX_LIMIT",
     "MAX_NESTING",
+    "MAX_PRIORITY",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "AcceptedReply",
+    "AttemptInfo",
     "CancelRequest",
     "ClientId",
     "DecodeError",

@@ -17,7 +17,10 @@ from pydantic import (
 from pydantic_core import core_schema
 
 __all__ = [
+    "MAX_ATTEMPTS",
+    "MAX_BACKOFF_SECONDS",
     "MAX_LIMIT",
+    "MAX_PRIORITY",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "ClientId",
@@ -37,6 +40,15 @@ MAX_WAIT_SECONDS: Final = 60.0
 
 MAX_LIMIT: Final = 1000
 """The most entries that one reply lists."""
+
+MAX_ATTEMPTS: Final = 20
+"""The most often that one execution may run."""
+
+MAX_BACKOFF_SECONDS: Final = 3600.0
+"""The longest delay, in seconds, before a failed execution runs again."""
+
+MAX_PRIORITY: Final = 1000
+"""The highest priority; the lowest is its negative."""
 
 _NAME = StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")
 

@@ -19,12 +19,23 @@ from zmqruntime.messages.json_value import JsonValue
 from zmqruntime.messages.status import ExecutionStatus
 
 __all__ = [
+    "AttemptInfo",
     "ExecutionRecord",
     "ProcessInfo",
     "QueuedExecutionInfo",
     "RunningExecutionInfo",
     "WorkerInfo",
 ]
+
+
+class AttemptInfo(Model):
+    """One run of an execution that failed and was followed by another."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    started_at: Timestamp
+    finished_at: Timestamp
+    error: ExecutionErrorInfo
+    """Shortened, so that many of them fit into a record."""
 
 
 class ExecutionRecord(Model):
@@ -46,6 +57,10 @@ class ExecutionRecord(Model):
     """What the task returned; only when complete."""
     error: ExecutionErrorInfo | None = None
     """Why it failed, or why the server cancelled it unasked."""
+    attempts: tuple[AttemptInfo, ...] = ()
+    """Those before ``attempt``, the oldest first."""
+    retry_at: Timestamp | None = None
+    """Until when it waits in the queue before it is tried again."""
 
 
 class QueuedExecutionInfo(Model):

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from zmqruntime.messages.base import (
+    MAX_ATTEMPTS,
+    MAX_BACKOFF_SECONDS,
+    MAX_PRIORITY,
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,
     ClientId,
@@ -14,6 +17,7 @@ from zmqruntime.messages.base import (
     Limit,
     Model,
 )
+from zmqruntime.messages.failures import ErrorKind
 from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.status import ProgressScope, ShutdownMode
 
@@ -70,6 +74,14 @@ class ExecuteRequest(_Request):
     """At most 32: keys of up to 64 characters, values of up to 1,000."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     """How long the task may run before the server stops it."""
+    priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+    """A higher one runs first: of all, or of this client's where clients take turns."""
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
+    """How often the task may run, the first time included; None: as the server's default says."""
+    retry_on: tuple[ErrorKind, ...] | None = None
+    """What it runs again after; None: as the server's default says."""
+    backoff_seconds: Annotated[float, Field(ge=0, le=MAX_BACKOFF_SECONDS)] | None = None
+    """How long the second attempt waits; each further one waits twice as long, up to an hour."""
     wait_seconds: _WaitSeconds = 0.0
     """How long to hold the reply while the execution has not ended; it then has the record."""
 

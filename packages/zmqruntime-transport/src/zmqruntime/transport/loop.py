@@ -22,6 +22,8 @@ _Callback = Callable[[], None]
 
 # The longest that one poll may take: Windows reads the time as a signed 32-bit number.
 _MAX_POLL_MS = 2**31 - 1
+# For so many rounds what waits for a quiet moment may be put off.
+_MANY_ROUNDS = 8
 # Cancelled timers stay in the heap until it is worth to rebuild it without them.
 _MANY_CANCELLED = 64
 
@@ -52,6 +54,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._order = itertools.count()
+        self._when_quiet: list[_Callback] = []
         self._inbox: deque[_Callback] = deque()
         self._stopping = False
         # A socket pair, not a lock and a zmq socket: a signal handler may post, at any point.
@@ -77,6 +80,10 @@ class Loop:
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
+    def when_quiet(self, callback: _Callback) -> None:
+        """Call back once, when nothing more is to be read for now; soon, whatever arrives."""
+        self._when_quiet.append(callback)
+
     def post(self, callback: _Callback) -> None:
         """Call back in the loop's thread, soon. For any thread, and for signal handlers."""
         self._inbox.append(callback)
@@ -99,14 +106,19 @@ class Loop:
 
     def run(self) -> None:
         """Block, running callbacks, until `stop`."""
+        rounds = 0
         while not self._stopping:
-            for sock, _ in self._poller.poll(self._timeout_ms()):
+            ready = self._poller.poll(0 if self._when_quiet else self._timeout_ms())
+            for sock, _ in ready:
                 if self._stopping:
                     return
                 # A callback of this very round may have taken another one's reader away.
                 if (reader := self._readers.get(sock)) is not None:
                     reader()
             self._run_due_timers()
+            rounds = rounds + 1 if self._when_quiet else 0
+            if not ready or rounds >= _MANY_ROUNDS:
+                self._be_quiet()
 
     def close(self) -> None:
         """Give back the inbox's file handles. Later posts do nothing."""
@@ -130,6 +142,12 @@ class Loop:
             if callback is None:
                 self._cancelled -= 1
             else:
+                callback()
+
+    def _be_quiet(self) -> None:
+        callbacks, self._when_quiet = self._when_quiet, []
+        for callback in callbacks:
+            if not self._stopping:
                 callback()
 
     def _count_cancelled(self) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from zmqruntime.execution import serve as serving
+from zmqruntime.execution.cli.places import make_journal_path
 from zmqruntime.execution.cli.wording import explain_error, make_table
 from zmqruntime.messages import ShutdownMode, encode
 from zmqruntime.transport import (
@@ -71,6 +72,15 @@ def serve(
     log_file: Annotated[
         Path | None, typer.Option(help="Where log records go as well, appended.")
     ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where executions outlive the server; in the user's data directory unless given."
+        ),
+    ] = None,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Let executions live as long as the server.")
+    ] = False,
     max_message_bytes: Annotated[
         int, typer.Option(min=2**17, help="The longest message that is taken.")
     ] = _DEFAULT.max_message_bytes,
@@ -85,6 +95,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until Ctrl-C, SIGTERM or 'zmqruntime stop'; the second Ctrl-C ends it at once."""
+    if journal is not None and no_journal:
+        raise typer.BadParameter("--journal and --no-journal exclude each other")
     serving.log_to_stderr()
     sys.path.insert(0, str(Path.cwd()))  # As `python -m` would.
     config = ZMQConfig(
@@ -95,9 +107,13 @@ def serve(
         registration_timeout=registration_timeout,
         data_high_water_mark=data_high_water_mark,
     )
+    server_class = serving.load_target(target)
+    if journal is None and not no_journal:
+        journal = make_journal_path(app_name, target, port)
     serving.serve(
-        serving.load_target(target),
+        server_class,
         ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
+        journal=journal,
     )
 
 

@@ -16,9 +16,11 @@ from zmqruntime.transport import describe_exit
 
 __all__ = [
     "conflicting",
+    "died_during",
     "ended_already",
     "never_ready",
     "never_started",
+    "not_written",
     "place_of",
     "queue_full",
     "shut_down_before",
@@ -31,28 +33,20 @@ __all__ = [
     "worker_died",
 ]
 
-_MAX_DIGITS = 20
-"""Of a ticket: more than a server can count to, and fewer than Python refuses to read."""
-
 
 def snapshot_of_all(
     engine: LifecycleEngine, request: StatusRequest
 ) -> ExecutionStatusSnapshot | ErrorReply:
     """Tell what runs, and one page of the queue."""
-    after = -1
-    if (cursor := request.cursor) is not None:
-        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _MAX_DIGITS):
-            message = f"cursor: {cursor!r} is none that this server gave"
-            return ErrorReply(code=ErrorCode.INVALID_REQUEST, message=message)
-        after = int(cursor)
-    queued = engine.list_queued(request.limit, after)
-    # A full page may be the last one; the one behind it is then empty.
-    more = request.limit > 0 and len(queued) == request.limit
+    try:
+        entries, cursor = engine.list_queued(request.limit, request.cursor)
+    except ValueError as error:
+        return ErrorReply(code=ErrorCode.INVALID_REQUEST, message=f"cursor: {error}")
     return ExecutionStatusSnapshot(
         running_executions=tuple(e.to_running_info() for e in engine.list_running()),
-        queued_executions=tuple(e.to_queued_info(place) for place, e in queued),
+        queued_executions=tuple(e.to_queued_info(place) for place, e in entries),
         counts=dict(engine.counts),
-        cursor=str(queued[-1][1].ticket) if more else None,
+        cursor=cursor,
     )
 
 
@@ -99,6 +93,15 @@ def queue_full(waiting: int, limit: int) -> ErrorReply:
     )
 
 
+def not_written(reason: str) -> ErrorReply:
+    """Refuse new work that could not be kept."""
+    return ErrorReply(
+        code=ErrorCode.JOURNAL_UNAVAILABLE,
+        message=f"nothing was accepted, since it cannot be kept ({reason}): free some space or "
+        "mend the disk, and try again",
+    )
+
+
 def shut_down_before() -> ExecutionErrorInfo:
     """Tell why a queued execution was cancelled unasked."""
     return ExecutionErrorInfo(
@@ -118,6 +121,13 @@ def shut_down_during() -> ExecutionErrorInfo:
     """Tell why a running execution was stopped unasked."""
     return ExecutionErrorInfo(
         kind=ErrorKind.INTERRUPTED, message="the server was shut down while it ran"
+    )
+
+
+def died_during() -> ExecutionErrorInfo:
+    """Tell what became of an execution whose server died under it."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.INTERRUPTED, message="the server ended while it ran, and was started again"
     )
 
 

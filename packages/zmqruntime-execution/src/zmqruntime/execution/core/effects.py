@@ -27,6 +27,8 @@ class Reply:
 
     caller: Caller
     frame: bytes
+    execution_id: str | None = None
+    """What it tells of, if that is one that is kept."""
 
 
 @dataclass(frozen=True, slots=True)

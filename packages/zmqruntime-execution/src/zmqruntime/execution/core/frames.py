@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zmqruntime.execution.lifecycle import compose_event
 from zmqruntime.execution.lifecycle.events import compose_error, compose_number
-from zmqruntime.messages import PROTOCOL_VERSION, encode_json
+from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle import Execution
@@ -71,10 +71,12 @@ def _record(execution: Execution, queue_position: int | None) -> bytes:
         f'"queue_position":{compose_number(queue_position)},"labels":'
     )
     progress = execution.progress
-    return b'%b%b,"progress":%b,"result":%b,"error":%b}' % (
+    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"retry_at":%b}' % (
         head.encode(),
         encode_json(execution.labels) if execution.labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
         execution.result or b"null",
         compose_error(execution.error),
+        b"[%b]" % b",".join(map(encode, execution.attempts)) if execution.attempts else b"[]",
+        compose_number(execution.retry_at).encode(),
     )

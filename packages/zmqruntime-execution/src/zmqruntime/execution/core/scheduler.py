@@ -10,9 +10,11 @@ import uuid
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.execution.core import answers
+from zmqruntime.execution.core.chances import Chances, RestartPolicy
+from zmqruntime.execution.core.commits import assigned_in, what_is_left
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
@@ -47,6 +49,8 @@ from zmqruntime.execution.lifecycle import (
     ExecutionEvent,
     LifecycleEngine,
     ProgressReport,
+    RetryPolicy,
+    make_attempt,
 )
 from zmqruntime.messages import (
     ExecutionErrorInfo,
@@ -62,6 +66,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler"]
 
+_COMMIT_AGAIN_SECONDS = 1.0
+
 
 class _Alarm(Enum):
     """What the scheduler itself waits for."""
@@ -69,6 +75,13 @@ class _Alarm(Enum):
     GRACE = "a task that was told to stop has had its time"
     RESTART = "a worker that failed to start is tried again"
     TASK_TIME = "a task has run as long as it may"
+    COMMIT = "what could not be written is tried again"
+
+
+class _Retry(NamedTuple):
+    """An execution waits until it is tried again."""
+
+    execution_id: str
 
 
 class Scheduler:
@@ -79,6 +92,8 @@ class Scheduler:
         max_queued: how many may wait; further ones are refused. None: any number.
         cancel_grace_seconds: how long a task that was told to stop may take before its worker
             is ended.
+        retry: for executions that do not say it themselves.
+        on_restart: what becomes of what runs when a server with a durable engine ends.
         make_id: names the executions that their clients do not name.
     """
 
@@ -88,19 +103,23 @@ class Scheduler:
         *,
         max_queued: int | None = None,
         cancel_grace_seconds: float = 5.0,
+        retry: RetryPolicy | None = None,
+        on_restart: RestartPolicy = RestartPolicy.FAIL,
         make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self.engine = engine
         self._max_queued = max_queued
         self._grace = cancel_grace_seconds
+        self._chances = Chances(retry or RetryPolicy(), on_restart)
         self._make_id = make_id
         self._worker = Supervisor()
         self._current: Execution | None = None
         self._stop_error: ExecutionErrorInfo | None = None
         self._shutdown: ShutdownMode | None = None
         self._failure: str | None = None
+        self._left = False
         self._waiting = WaitingCallers()
-        self._timers: Timers[_Alarm | WaitingCaller] = Timers()
+        self._timers: Timers[_Alarm | _Retry | WaitingCaller] = Timers()
         self._effects: list[Effect] = []
 
     @property
@@ -118,14 +137,45 @@ class Scheduler:
         """The execution that runs."""
         return self._current.execution_id if self._current else None
 
-    def start(self) -> list[Effect]:
+    def start(self, now: Now) -> list[Effect]:
         """Return what has to be done before the first event."""
+        for execution in self.engine.list_running():
+            self._recover(execution, now)
+        for execution in self.engine.list_delayed():
+            delay = max(0.0, (execution.retry_at or 0.0) - now.wall)
+            self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
         self._start_worker()
         return self._take_effects()
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event and return what has to be done, in this order."""
         self._take(event, now)
+        self._go_on(now)
+        return self._take_effects()
+
+    def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> list[Effect]:
+        """Take back what the engine could not commit; return what is still to be done.
+
+        What was submitted meanwhile is refused, and no further task starts. What has ended is
+        told, and committed later.
+
+        Args:
+            effects: what was to be done after the commit.
+            reason: why it failed.
+            now: the present.
+        """
+        withdrawn = {execution.execution_id for execution in self.engine.withdraw()}
+        unassigned = assigned_in(effects)
+        refusal = answers.not_written(reason)
+        self._left = False  # An exit comes again, behind what is told here.
+        self._effects = what_is_left(effects, withdrawn, unassigned, refusal)
+        for waiting in [w for name in withdrawn for w in self._waiting.take(name)]:
+            self._timers.cancel(waiting)
+            self._reply(waiting.caller, refusal)
+        if self.current_id in unassigned:
+            self._let_go_of_current()
+            self._worker.rest()
+        self._timers.set(_Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         return self._take_effects()
 
@@ -161,7 +211,7 @@ class Scheduler:
             if known.is_same_work(request):
                 self._accept(known, event, now, duplicate=True)
             else:
-                self._reply(caller, answers.conflicting(known))
+                self._reply(caller, answers.conflicting(known), known.execution_id)
         elif self._shutdown is not None:
             self._reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self.engine.queued_count >= self._max_queued:
@@ -210,14 +260,15 @@ class Scheduler:
             self._reply(caller, answers.unknown(execution_id))
             return
         if execution.status in (ExecutionStatus.COMPLETE, ExecutionStatus.FAILED):
-            self._reply(caller, answers.ended_already(execution))
+            self._reply(caller, answers.ended_already(execution), execution_id)
             return
         if execution.status is ExecutionStatus.QUEUED:
             self._end(execution, ExecutionStatus.CANCELLED, now)
         elif execution.status is ExecutionStatus.RUNNING and not execution.cancel_requested:
             self.engine.request_cancel(execution_id)
             self._stop_current(None, now)
-        self._reply(caller, OkReply(execution_id=execution_id, execution_status=execution.status))
+        told = OkReply(execution_id=execution_id, execution_status=execution.status)
+        self._reply(caller, told, execution_id)
 
     # -- the running task -------------------------------------------------------------------
 
@@ -225,11 +276,15 @@ class Scheduler:
         """Start the next execution if one can be started, or leave if all is done."""
         if self._current is not None:
             return
+        if self._is_done:
+            self._leave()
+            return
         execution = self.engine.peek()
-        if execution is None:
-            if self._shutdown is not None:
-                self._effects.append(Exit(self._failure))
-        elif self._worker.state is WorkerState.IDLE:
+        if (
+            execution is not None
+            and self._worker.state is WorkerState.IDLE
+            and self.engine.available
+        ):
             self._worker.state = WorkerState.BUSY
             self._current = self.engine.start(execution.execution_id, now.wall)
             # First of all: the worker works while everybody else is told.
@@ -255,7 +310,7 @@ class Scheduler:
             case TaskReturned():
                 self._end_current(ExecutionStatus.COMPLETE, now, result=event.result)
             case TaskRaised():
-                self._end_current(ExecutionStatus.FAILED, now, error=event.error)
+                self._fail_current(event.error, now)
             case TaskStopped():
                 self._end_stopped(now)
 
@@ -279,8 +334,39 @@ class Scheduler:
         if self._current.cancel_requested:
             self._end_current(ExecutionStatus.CANCELLED, now)
         else:
-            error = self._stop_error or answers.stopped_unasked()
-            self._end_current(ExecutionStatus.FAILED, now, error=error)
+            self._fail_current(self._stop_error or answers.stopped_unasked(), now)
+
+    def _fail_current(self, error: ExecutionErrorInfo, now: Now) -> None:
+        """End the running execution with an error, unless it is to be tried again."""
+        execution = self._let_go_of_current()
+        ends = self._shutdown is not None
+        delay = self._chances.delay(execution, error, server_ends=ends)
+        if self._shutdown is ShutdownMode.NOW and not self.engine.durable:
+            delay = None  # Nobody will be there.
+        self._fail(execution, error, delay, now)
+
+    def _fail(
+        self, execution: Execution, error: ExecutionErrorInfo, delay: float | None, now: Now
+    ) -> None:
+        """End an execution with an error; or try it again, when there is a delay for that."""
+        if delay is None:
+            self._end(execution, ExecutionStatus.FAILED, now, error=error)
+            return
+        failed = make_attempt(execution, error, now.wall)
+        retry_at = now.wall + delay if delay else None
+        self.engine.requeue(execution.execution_id, failed=failed, retry_at=retry_at)
+        if delay:
+            self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
+        self._publish_state(execution, now)
+
+    def _recover(self, execution: Execution, now: Now) -> None:
+        """Go on with an execution that ran when its server died."""
+        if execution.cancel_requested:
+            self._end(execution, ExecutionStatus.CANCELLED, now)
+            return
+        error = answers.died_during()
+        delay = self._chances.delay(execution, error, server_ends=True)
+        self._fail(execution, error, delay, now)
 
     def _end_current(
         self,
@@ -290,12 +376,15 @@ class Scheduler:
         result: bytes | None = None,
         error: ExecutionErrorInfo | None = None,
     ) -> None:
+        self._end(self._let_go_of_current(), status, now, result=result, error=error)
+
+    def _let_go_of_current(self) -> Execution:
         assert self._current is not None
         execution, self._current = self._current, None
         self._stop_error = None
         self._timers.cancel(_Alarm.TASK_TIME)
         self._timers.cancel(_Alarm.GRACE)
-        self._end(execution, status, now, result=result, error=error)
+        return execution
 
     def _end(
         self,
@@ -306,6 +395,8 @@ class Scheduler:
         result: bytes | None = None,
         error: ExecutionErrorInfo | None = None,
     ) -> None:
+        if execution.retry_at is not None:
+            self._timers.cancel(_Retry(execution.execution_id))
         sequence = self.engine.next_sequence(execution.execution_id)
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
         for waiting in self._waiting.take(execution.execution_id):
@@ -330,14 +421,13 @@ class Scheduler:
         if delay is None:
             self._failure = answers.never_ready(event.exit_code, event.message)
             self._shutdown = ShutdownMode.NOW
-            self._cancel_queued(answers.never_started(), now)
+            self._drop_queue(answers.never_started(), now)
             return
         if self._is_stopping:
             self._end_stopped(now)
         elif self._current is not None:
-            error = answers.worker_died(event.exit_code)
-            self._end_current(ExecutionStatus.FAILED, now, error=error)
-        if self._shutdown is not None and self.engine.peek() is None:
+            self._fail_current(answers.worker_died(event.exit_code), now)
+        if self._is_done:
             return
         if delay:
             self._timers.set(_Alarm.RESTART, now.monotonic + delay)
@@ -345,7 +435,9 @@ class Scheduler:
             self._start_worker()
 
     def _on_time(self, now: Now) -> None:
-        for due in self._timers.take_due(now.monotonic):
+        due_now = self._timers.take_due(now.monotonic)
+        # Who has waited long enough is told how it is after all else that is due.
+        for due in sorted(due_now, key=lambda due: isinstance(due, WaitingCaller)):
             match due:
                 case _Alarm.GRACE:
                     self._kill_worker()
@@ -355,6 +447,8 @@ class Scheduler:
                     if self._current is not None and not self._is_stopping:
                         limit = self._current.timeout_seconds or 0.0
                         self._stop_current(answers.timed_out(limit), now)
+                case _Retry(execution_id):
+                    self.engine.release(execution_id)
                 case WaitingCaller():
                     self._waiting.remove(due)
                     execution = self.engine.get(due.execution_id)
@@ -368,16 +462,38 @@ class Scheduler:
             self._shutdown = event.mode
         if event.mode is not ShutdownMode.NOW:
             return
-        self._cancel_queued(answers.shut_down_before(), now)
+        self._drop_queue(answers.shut_down_before(), now)
         if self._current is not None and not self._is_stopping:
             self._stop_current(answers.shut_down_during(), now)
         if self._current is not None and event.forced:
             self._kill_worker()
             self._end_stopped(now)
 
-    def _cancel_queued(self, error: ExecutionErrorInfo, now: Now) -> None:
-        while (execution := self.engine.peek()) is not None:
-            self._end(execution, ExecutionStatus.CANCELLED, now, error=error)
+    def _drop_queue(self, error: ExecutionErrorInfo, now: Now) -> None:
+        """Cancel what is queued, unless the next server will find it."""
+        if not self.engine.durable:
+            for _, execution in self.engine.list_queued(self.engine.queued_count).entries:
+                self._end(execution, ExecutionStatus.CANCELLED, now, error=error)
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether nothing is left to do in this server's life."""
+        return (
+            self._shutdown is not None
+            and self._current is None
+            and (self.engine.durable or not self.engine.queued_count)
+        )
+
+    def _leave(self) -> None:
+        """End the server; who waits for what will run in the next one is told how it is now."""
+        for waiting in self._waiting.take_all():
+            self._timers.cancel(waiting)
+            execution = self.engine.get(waiting.execution_id)
+            assert execution is not None  # Nobody waits for one that has ended.
+            self._reply_on(waiting, execution)
+        if not self._left:
+            self._left = True
+            self._effects.append(Exit(self._failure))
 
     # -- replies and events ---------------------------------------------------------------------
 
@@ -388,14 +504,17 @@ class Scheduler:
     def _publish(self, execution: Execution, event: ExecutionEvent) -> None:
         self._effects.append(Publish(execution.topic, execution.execution_id, event))
 
-    def _reply(self, caller: Caller, message: ReplyMessage) -> None:
-        self._effects.append(Reply(caller, encode_with_id(message, caller.request_id)))
+    def _reply(
+        self, caller: Caller, message: ReplyMessage, execution_id: str | None = None
+    ) -> None:
+        frame = encode_with_id(message, caller.request_id)
+        self._effects.append(Reply(caller, frame, execution_id))
 
     def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
         caller = waiting.caller
         place = answers.place_of(self.engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
-        self._effects.append(Reply(caller, frame))
+        self._effects.append(Reply(caller, frame, execution.execution_id))
 
     def _take_effects(self) -> list[Effect]:
         effects, self._effects = self._effects, []

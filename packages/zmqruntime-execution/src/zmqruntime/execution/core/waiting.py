@@ -33,6 +33,11 @@ class WaitingCallers:
         """Return all who wait for an execution; they wait no longer."""
         return self._waiting.pop(execution_id, [])
 
+    def take_all(self) -> list[WaitingCaller]:
+        """Return all who wait; they wait no longer."""
+        waiting, self._waiting = self._waiting, {}
+        return [caller for callers in waiting.values() for caller in callers]
+
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""
         others = self._waiting[waiting.execution_id]

@@ -1,6 +1,6 @@
 """The states of executions: the table of moves, the interface of an engine, the one in memory."""
 
-from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
 from zmqruntime.execution.lifecycle.events import (
     ExecutionEvent,
     ProgressReport,
@@ -8,7 +8,10 @@ from zmqruntime.execution.lifecycle.events import (
     compose_event,
 )
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.lifecycle.retry import RetryPolicy, make_attempt
 from zmqruntime.execution.lifecycle.transitions import TRANSITIONS, check_transition
 
 __all__ = [
@@ -16,9 +19,14 @@ __all__ = [
     "Execution",
     "ExecutionEvent",
     "InMemoryLifecycleEngine",
+    "JournalLifecycleEngine",
     "LifecycleEngine",
     "ProgressReport",
+    "QueuePage",
+    "QueuePolicy",
+    "RetryPolicy",
     "StateChange",
     "check_transition",
     "compose_event",
+    "make_attempt",
 ]

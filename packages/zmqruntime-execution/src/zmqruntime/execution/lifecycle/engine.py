@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.messages import ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
+from zmqruntime.messages import AttemptInfo, ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
 
-__all__ = ["LifecycleEngine"]
+__all__ = ["LifecycleEngine", "QueuePage"]
+
+
+class QueuePage(NamedTuple):
+    """A part of the queue, in the order of the turns."""
+
+    entries: Sequence[tuple[int, Execution]]
+    """Each with its place; 1 = next."""
+    cursor: str | None
+    """What to ask for the next page with; None: this is the last one."""
 
 
 class LifecycleEngine(ABC):
@@ -18,11 +28,14 @@ class LifecycleEngine(ABC):
     One thread alone touches an engine. Times are Unix seconds. A method that moves an
     execution raises `IllegalTransition` where the lifecycle has no such move, and KeyError
     for an id that is not kept.
+
+    What an engine keeps is told to the world only when it is committed. One that keeps its
+    executions in memory has nothing to do for that, and inherits the last part as it is.
     """
 
     @abstractmethod
     def submit(self, request: ExecuteRequest, now: float) -> Execution:
-        """Keep a new execution at the end of the queue; its id must be new."""
+        """Keep a new execution in the queue; its id must be new."""
 
     @abstractmethod
     def start(self, execution_id: str, now: float) -> Execution:
@@ -31,6 +44,27 @@ class LifecycleEngine(ABC):
     @abstractmethod
     def request_cancel(self, execution_id: str) -> Execution:
         """Note that a running execution is to be stopped."""
+
+    @abstractmethod
+    def requeue(
+        self,
+        execution_id: str,
+        *,
+        failed: AttemptInfo | None = None,
+        retry_at: float | None = None,
+    ) -> Execution:
+        """Move a running execution back to the queue, where its arrival puts it.
+
+        Args:
+            execution_id: which one.
+            failed: the attempt that has failed, so that it is the next one's turn; None: it
+                has not run at all.
+            retry_at: until when it waits behind all others, for `release`; None: it does not.
+        """
+
+    @abstractmethod
+    def release(self, execution_id: str) -> None:
+        """Let an execution have its place in the queue, whose time to be tried again has come."""
 
     @abstractmethod
     def finish(
@@ -42,7 +76,7 @@ class LifecycleEngine(ABC):
         result: bytes | None = None,
         error: ExecutionErrorInfo | None = None,
     ) -> Execution:
-        """Move an execution to a terminal state, and drop the oldest beyond the limit."""
+        """Move an execution to a terminal state, and drop the oldest beyond the limits."""
 
     @abstractmethod
     def next_sequence(self, execution_id: str) -> int:
@@ -58,15 +92,23 @@ class LifecycleEngine(ABC):
 
     @abstractmethod
     def peek(self) -> Execution | None:
-        """Return the execution whose turn is next."""
+        """Return the execution whose turn is next; None also when all wait to be tried again."""
 
     @abstractmethod
     def position(self, execution_id: str) -> int:
         """Return the place of a queued execution; 1 = next."""
 
     @abstractmethod
-    def list_queued(self, limit: int, after_ticket: int = -1) -> Sequence[tuple[int, Execution]]:
-        """Return up to ``limit`` queued executions behind a ticket, each with its place."""
+    def list_queued(self, limit: int, cursor: str | None = None) -> QueuePage:
+        """Return up to ``limit`` queued executions, from where the last page ended.
+
+        Raises:
+            ValueError: no page had this cursor.
+        """
+
+    @abstractmethod
+    def list_delayed(self) -> Sequence[Execution]:
+        """Return what waits to be tried again, the next first."""
 
     @abstractmethod
     def list_running(self) -> Sequence[Execution]:
@@ -81,3 +123,38 @@ class LifecycleEngine(ABC):
     def queued_count(self) -> int:
         """How many wait."""
         return self.counts[ExecutionStatus.QUEUED]
+
+    # -- what outlives the process --------------------------------------------------------------
+
+    @property
+    def durable(self) -> bool:
+        """Whether the next process that opens it finds what was committed."""
+        return False
+
+    @property
+    def uncommitted(self) -> bool:
+        """Whether there is something that must not be told before the next `commit`."""
+        return False
+
+    def is_committed(self, execution_id: str) -> bool:
+        """Whether an execution may be started: its next process would know of it, and of that."""
+        return True
+
+    @property
+    def available(self) -> bool:
+        """Whether the last `commit` has worked."""
+        return True
+
+    def commit(self) -> None:  # noqa: B027 - nothing to do in memory
+        """Make sure of everything so far; returns at once when there is nothing new.
+
+        Raises:
+            CommitFailed: it cannot be written now. What is new is still kept, for the next time.
+        """
+
+    def withdraw(self) -> Sequence[Execution]:
+        """Drop and return what was submitted since the last commit that worked."""
+        return ()
+
+    def close(self) -> None:  # noqa: B027 - nothing to do in memory
+        """Commit what can be, and give everything back. Raises as `commit` does."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
 from zmqruntime.messages import (
+    AttemptInfo,
+    ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
@@ -21,7 +25,7 @@ from zmqruntime.messages import (
     make_topic,
 )
 
-__all__ = ["Execution", "fingerprint"]
+__all__ = ["Execution", "RetryWish", "fingerprint"]
 
 # Made only for those that are asked for again, a fingerprint costs a short task nothing.
 _SHORT_BYTES = 512
@@ -37,8 +41,23 @@ def fingerprint(request: ExecuteRequest) -> bytes:
         request.config,
         request.labels,
         request.timeout_seconds,
+        request.priority,
+        request.max_attempts,
+        None if request.retry_on is None else sorted(set(request.retry_on)),
+        request.backoff_seconds,
     )
     return hashlib.blake2b(_canonical.encode(content).encode(), digest_size=16).digest()
+
+
+class RetryWish(NamedTuple):
+    """What a request says of further attempts; None: as the server's default says."""
+
+    max_attempts: int | None = None
+    retry_on: Set[ErrorKind] | None = None
+    backoff_seconds: float | None = None
+
+
+_NO_WISH = RetryWish()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,12 +69,14 @@ class Execution:
     request: bytes
     """The encoded `ExecuteRequest`, for the worker, and to know the same work again."""
     fingerprint: bytes = b""
-    """What stands for a long request that was let go when the execution had ended."""
+    """Of its work, once it was asked for; see `identify`."""
     labels: Labels
     timeout_seconds: float | None
     submitted_at: float
     ticket: int
     """The order of arrival."""
+    priority: int = 0
+    retry: RetryWish = _NO_WISH
     topic: bytes = field(init=False)
     status: ExecutionStatus = ExecutionStatus.QUEUED
     attempt: int = 1
@@ -69,6 +90,10 @@ class Execution:
     result: bytes | None = None
     """What the task returned, encoded."""
     error: ExecutionErrorInfo | None = None
+    attempts: tuple[AttemptInfo, ...] = ()
+    """Those that failed before this one."""
+    retry_at: float | None = None
+    """Until when it is not yet to run again, in Unix seconds."""
 
     def __post_init__(self) -> None:
         self.topic = make_topic(self.client_id, self.execution_id)
@@ -85,21 +110,27 @@ class Execution:
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
             ticket=ticket,
+            priority=request.priority,
+            retry=_wish_of(request),
         )
 
     def is_same_work(self, request: ExecuteRequest) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
-        return fingerprint(request) == (self.fingerprint or self._make_fingerprint())
+        return fingerprint(request) == self.identify()
+
+    def identify(self) -> bytes:
+        """Return what tells the same work again."""
+        if not self.fingerprint:
+            request = decode_request(self.request)
+            assert isinstance(request, ExecuteRequest)
+            self.fingerprint = fingerprint(request)
+        return self.fingerprint
 
     def let_go_of_request(self) -> None:
         """Keep of the request only what tells the same work again: itself, when it is short."""
         if len(self.request) > _SHORT_BYTES:
-            self.fingerprint, self.request = self._make_fingerprint(), b""
-
-    def _make_fingerprint(self) -> bytes:
-        request = decode_request(self.request)
-        assert isinstance(request, ExecuteRequest)
-        return fingerprint(request)
+            self.identify()
+            self.request = b""
 
     def to_state_change(self, sequence: int, timestamp: float) -> StateChange:
         """Return the event of its move to where it is."""
@@ -143,3 +174,9 @@ class Execution:
         event = decode_event(compose_event(self.execution_id, self.progress))
         assert isinstance(event, ProgressEvent)
         return event
+
+
+def _wish_of(request: ExecuteRequest) -> RetryWish:
+    kinds = None if request.retry_on is None else frozenset(request.retry_on)
+    wish = RetryWish(request.max_attempts, kinds, request.backoff_seconds)
+    return _NO_WISH if wish == _NO_WISH else wish

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
 
 from sortedcontainers import SortedDict
 
-from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.queue import Place, QueuePolicy, make_queue
 from zmqruntime.execution.lifecycle.transitions import check_transition
-from zmqruntime.messages import ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
+from zmqruntime.messages import (
+    MAX_ATTEMPTS,
+    AttemptInfo,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+)
 
 __all__ = ["InMemoryLifecycleEngine"]
+
+# Which part of the queue, and the place in it.
+_CURSOR = re.compile(
+    r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[-+][0-9]{1,3})?):([0-9]{1,20})", re.ASCII
+)
 
 
 class InMemoryLifecycleEngine(LifecycleEngine):
@@ -22,17 +35,28 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     Args:
         history_limit: how many finished executions to keep; the oldest are dropped.
+        history_seconds: how long to keep them; they are dropped as others end. None: any time.
+        queue_policy: whose turn is next.
     """
 
-    def __init__(self, history_limit: int = 1000) -> None:
+    def __init__(
+        self,
+        history_limit: int = 1000,
+        *,
+        history_seconds: float | None = None,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+    ) -> None:
         if history_limit < 0:
             raise ValueError(f"history_limit must be 0 or more, not {history_limit}")
+        if history_seconds is not None and not history_seconds >= 0:
+            raise ValueError(f"history_seconds must be 0 or more, not {history_seconds}")
         self._history_limit = history_limit
+        self._history_seconds = history_seconds
         self._executions: dict[str, Execution] = {}
-        # By ticket: a sorted mapping tells a place in the queue without walking it.
-        self._queue: SortedDict[int, Execution] = SortedDict()
+        self._queue = make_queue(queue_policy)
+        self._delayed: SortedDict[Place, Execution] = SortedDict()
         self._running: dict[str, Execution] = {}
-        self._finished: deque[str] = deque()
+        self._finished: deque[Execution] = deque()
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._tickets = count()
 
@@ -40,7 +64,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution = Execution.from_request(request, next(self._tickets), now)
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
-        self._queue[execution.ticket] = execution
+        self._queue.add(execution)
         self._counts[ExecutionStatus.QUEUED] += 1
         return execution
 
@@ -55,6 +79,30 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.cancel_requested = True
         return execution
 
+    def requeue(
+        self,
+        execution_id: str,
+        *,
+        failed: AttemptInfo | None = None,
+        retry_at: float | None = None,
+    ) -> Execution:
+        execution = self._move(execution_id, ExecutionStatus.QUEUED)
+        execution.started_at = None
+        execution.cancel_requested = False
+        if failed is not None:
+            execution.attempt += 1
+            execution.attempts = (*execution.attempts, failed)[-MAX_ATTEMPTS:]
+            execution.progress = None
+        execution.retry_at = retry_at
+        self._wait(execution)
+        return execution
+
+    def release(self, execution_id: str) -> None:
+        execution = self._executions[execution_id]
+        del self._delayed[_when(execution)]
+        execution.retry_at = None
+        self._queue.add(execution)
+
     def finish(
         self,
         execution_id: str,
@@ -68,11 +116,10 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.finished_at = now
         execution.result = result
         execution.error = error
+        execution.retry_at = None
         execution.let_go_of_request()
-        self._finished.append(execution_id)
-        while len(self._finished) > self._history_limit:
-            dropped = self._executions.pop(self._finished.popleft())
-            self._counts[dropped.status] -= 1
+        self._finished.append(execution)
+        self._prune(now)
         return execution
 
     def next_sequence(self, execution_id: str) -> int:
@@ -87,15 +134,36 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         return self._executions.get(execution_id)
 
     def peek(self) -> Execution | None:
-        return self._queue.peekitem(0)[1] if self._queue else None
+        return self._queue.peek()
 
     def position(self, execution_id: str) -> int:
-        return self._queue.index(self._executions[execution_id].ticket) + 1
+        execution = self._executions[execution_id]
+        if execution.retry_at is None:
+            return self._queue.index(execution) + 1
+        return len(self._queue) + self._delayed.index(_when(execution)) + 1
 
-    def list_queued(self, limit: int, after_ticket: int = -1) -> Sequence[tuple[int, Execution]]:
-        first = self._queue.bisect_right(after_ticket)
-        tickets = self._queue.keys()[first : first + limit]
-        return [(first + n, self._queue[ticket]) for n, ticket in enumerate(tickets, start=1)]
+    def list_queued(self, limit: int, cursor: str | None = None) -> QueuePage:
+        part, after = _read_cursor(cursor) if cursor is not None else ("r", None)
+        entries: list[tuple[int, Execution]] = []
+        last = cursor
+        if part == "r":
+            first, found = self._queue.page(limit, after)
+            entries = [(first + n, execution) for n, (_, execution) in enumerate(found, start=1)]
+            if found:
+                last = _write_cursor("r", found[-1][0])
+            after = None
+        if len(entries) < limit and self._delayed:
+            first = self._delayed.bisect_right(after) if after is not None else 0
+            ahead = len(self._queue) + first
+            places = self._delayed.keys()[first : first + limit - len(entries)]
+            entries += [(ahead + n, self._delayed[p]) for n, p in enumerate(places, start=1)]
+            if places:
+                last = _write_cursor("d", places[-1])
+        # A full page may be the last one; the one behind it is then empty.
+        return QueuePage(entries, last if limit > 0 and len(entries) == limit else None)
+
+    def list_delayed(self) -> Sequence[Execution]:
+        return list(self._delayed.values())
 
     def list_running(self) -> Sequence[Execution]:
         return list(self._running.values())
@@ -104,14 +172,58 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     def counts(self) -> Mapping[ExecutionStatus, int]:
         return self._counts
 
+    def _wait(self, execution: Execution) -> None:
+        """Put a queued execution where it waits."""
+        if execution.retry_at is None:
+            self._queue.add(execution)
+        else:
+            self._delayed[_when(execution)] = execution
+
     def _move(self, execution_id: str, status: ExecutionStatus) -> Execution:
         execution = self._executions[execution_id]
         check_transition(execution_id, execution.status, status)
-        if execution.status is ExecutionStatus.QUEUED:
-            del self._queue[execution.ticket]
-        else:
-            del self._running[execution_id]
-        self._counts[execution.status] -= 1
+        self._leave(execution, runs=status is ExecutionStatus.RUNNING)
         self._counts[status] += 1
         execution.status = status
         return execution
+
+    def _leave(self, execution: Execution, *, runs: bool) -> None:
+        """Take an execution from where its state has put it."""
+        self._counts[execution.status] -= 1
+        if execution.status is ExecutionStatus.RUNNING:
+            del self._running[execution.execution_id]
+        elif execution.retry_at is not None:
+            del self._delayed[_when(execution)]
+        elif runs:
+            self._queue.take(execution)
+        else:
+            self._queue.drop(execution)
+
+    def _prune(self, now: float) -> None:
+        """Drop what has ended too long ago, or before too many others."""
+        kept = self._history_seconds
+        oldest = float("-inf") if kept is None else now - kept
+        while self._finished and (
+            len(self._finished) > self._history_limit
+            or (self._finished[0].finished_at or now) < oldest
+        ):
+            self._forget(self._finished.popleft())
+
+    def _forget(self, execution: Execution) -> None:
+        del self._executions[execution.execution_id]
+        self._counts[execution.status] -= 1
+
+
+def _when(execution: Execution) -> Place:
+    assert execution.retry_at is not None
+    return (execution.retry_at, execution.ticket)
+
+
+def _write_cursor(part: str, place: Place) -> str:
+    return f"{part}:{place[0]!r}:{place[1]}"
+
+
+def _read_cursor(cursor: str) -> tuple[str, Place]:
+    if not (found := _CURSOR.fullmatch(cursor)):
+        raise ValueError(f"{cursor!r} is none that this server gave")
+    return found[1], (float(found[2]), int(found[3]))

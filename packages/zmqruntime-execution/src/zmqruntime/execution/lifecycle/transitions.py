@@ -7,6 +7,8 @@ terminal state.
        |            |--------> failed
        |            `--------> cancelled
        `---------------------> cancelled
+
+A running execution that is to be tried again goes back to queued.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _S = ExecutionStatus
 TRANSITIONS: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = MappingProxyType(
     {
         _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED}),
-        _S.RUNNING: frozenset({_S.COMPLETE, _S.FAILED, _S.CANCELLED}),
+        _S.RUNNING: frozenset({_S.COMPLETE, _S.FAILED, _S.CANCELLED, _S.QUEUED}),
         _S.COMPLETE: frozenset(),
         _S.FAILED: frozenset(),
         _S.CANCELLED: frozenset(),

@@ -16,6 +16,7 @@ _MARK = re.compile(r"\[(C-\d{3})\]\{#c-\d{3}\} *")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _ITEM = re.compile(r"\n(?=\* |\d+\. |\|)")
 
+_JOURNAL = "It takes a server with a journal, and its end."
 _CLIENT = "It says what a client does."
 
 NOT_CHECKABLE: dict[str, str] = {
@@ -29,6 +30,12 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-107": _CLIENT,
     "C-152": "It says what C-139 is for, which is checked.",
     "C-166": "It says what a server may leave out, which is no fault either way.",
+    "C-171": _JOURNAL,
+    "C-172": _JOURNAL,
+    "C-173": "It takes a disk that is full or fails.",
+    "C-175": "Which policy a server has is not told.",
+    "C-179": _JOURNAL,
+    "C-180": _JOURNAL,
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""

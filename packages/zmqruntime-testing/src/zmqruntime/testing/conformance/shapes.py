@@ -147,6 +147,12 @@ FIELDS = (
     Field("C-117", "record", "progress", "an event or null", _or_null(_object)),
     Field("C-118", "record", "result", "any value", lambda value: True),
     Field("C-119", "record", "error", "an object or null", _or_null(_object)),
+    Field("C-181", "record", "attempts", "an array of objects", _each(_object)),
+    Field("C-182", "record", "retry_at", "a time or null", _or_null(_time)),
+    Field("C-183", "failed attempt", "attempt", "1 or more", _position),
+    Field("C-184", "failed attempt", "started_at", "a time", _time),
+    Field("C-184", "failed attempt", "finished_at", "a time", _time),
+    Field("C-185", "failed attempt", "error", "an object", _object),
     Field("C-120", "cause", "kind", "a string", _string),
     Field("C-121", "cause", "message", "a sentence", lambda v: _string(v) and v.strip() != ""),
     Field("C-122", "cause", "type", "a string or null", _or_null(_string)),
@@ -227,6 +233,14 @@ def _causes(journal: Journal) -> Iterator[Seen]:
     yield from _inside(_events(journal, "state"), "error")
 
 
+def _attempts(journal: Journal) -> Iterator[Seen]:
+    for record, seen in _records(journal):
+        attempts = record.get("attempts")
+        for attempt in attempts if isinstance(attempts, list) else []:
+            if isinstance(attempt, Message):
+                yield attempt, seen
+
+
 def _listed(journal: Journal, name: str) -> Iterator[Seen]:
     for exchange in journal.exchanges:
         entries = exchange.reply.get(name)
@@ -250,6 +264,7 @@ OBJECTS: dict[str, Callable[[Journal], Iterator[Seen]]] = {
     "ok to cancel": lambda journal: _oks(journal, b"cancel"),
     "ok to register": lambda journal: _oks(journal, b"register_progress", b"unregister_progress"),
     "record": _records,
+    "failed attempt": _attempts,
     "cause": _causes,
     "running": lambda journal: _listed(journal, "running_executions"),
     "queued": lambda journal: _listed(journal, "queued_executions"),

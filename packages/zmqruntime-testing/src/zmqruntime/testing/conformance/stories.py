@@ -65,6 +65,15 @@ def failed(make_lasting_peer: MakePeer) -> Story:
 
 
 @pytest.fixture(scope="session")
+def failed_twice(make_lasting_peer: MakePeer) -> Story:
+    """One that fails, is tried again, and fails again."""
+    peer = make_lasting_peer()
+    peer.register()
+    again = {"max_attempts": 2, "retry_on": ["exception"], "backoff_seconds": 0}
+    return _story(peer, peer.submit("fail", message=REASON, fields=again))
+
+
+@pytest.fixture(scope="session")
 def stopped(make_lasting_peer: MakePeer) -> Story:
     """One that is cancelled while it runs."""
     peer = make_lasting_peer()
@@ -101,6 +110,7 @@ def everything(
     journal: Journal,
     counted: Story,
     failed: Story,
+    failed_twice: Story,
     stopped: Story,
     busy: Busy,
 ) -> Journal:
@@ -111,7 +121,7 @@ def everything(
     peer.ask("status", execution_id="nobody")
     peer.ask_frames(b"", b"nonsense")
     peer.ask("unregister_progress", client_id=peer.name)
-    for story in (counted, failed, stopped):
+    for story in (counted, failed, failed_twice, stopped):
         peer.record(story.execution_id)
         peer.record(story.execution_id)
     peer.ask("ping")  # What comes twice has come when this is answered.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
@@ -11,12 +10,13 @@ import pytest
 from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine, ProgressReport
 from zmqruntime.messages import (
     ErrorKind,
-    ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
     ProgressEvent,
     decode_request,
 )
+from zmqruntime.testing.contracts.engine_kit import make_request
+from zmqruntime.testing.contracts.turns import TurnsContract
 
 __all__ = ["LifecycleEngineContract"]
 
@@ -25,33 +25,11 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 _WALK_STEPS = 80
 
 
-class LifecycleEngineContract(ABC):
+class LifecycleEngineContract(TurnsContract):
     """Tests that every lifecycle engine passes.
 
     Derive from it in a test module: ``class TestMyEngine(LifecycleEngineContract)``.
     """
-
-    @abstractmethod
-    def make_engine(self, history_limit: int) -> LifecycleEngine:
-        """Return a new, empty engine that keeps so many finished executions."""
-
-    @pytest.fixture
-    def engine(self) -> LifecycleEngine:
-        """A new engine with room for history."""
-        return self.make_engine(1000)
-
-    @staticmethod
-    def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
-        """Submit executions at the time 1.0."""
-        for execution_id in execution_ids:
-            engine.submit(_request(execution_id, **fields), 1.0)
-
-    def run_to_end(self, engine: LifecycleEngine, *execution_ids: str) -> None:
-        """Submit, start and complete executions, one after the other."""
-        for execution_id in execution_ids:
-            self.submit(engine, execution_id)
-            engine.start(execution_id, 2.0)
-            engine.finish(execution_id, COMPLETE, 3.0, result=b"1")
 
     # -- order ------------------------------------------------------------------------------
 
@@ -59,13 +37,13 @@ class LifecycleEngineContract(ABC):
         assert engine.peek() is None
         assert engine.get("a") is None
         assert engine.queued_count == 0
-        assert list(engine.list_queued(10)) == []
+        assert engine.list_queued(10) == ([], None)
         assert list(engine.list_running()) == []
         assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
 
     def test_what_came_first_is_first(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "b", "a", "c")
-        assert [e.execution_id for _, e in engine.list_queued(10)] == ["b", "a", "c"]
+        assert [e.execution_id for _, e in engine.list_queued(10).entries] == ["b", "a", "c"]
         first = engine.peek()
         assert first is not None
         assert first.execution_id == "b"
@@ -85,33 +63,35 @@ class LifecycleEngineContract(ABC):
 
     def test_the_queue_is_listed_page_by_page(self, engine: LifecycleEngine) -> None:
         self.submit(engine, *"abcde")
-        places, after = [], -1
-        while page := engine.list_queued(2, after):
-            assert len(page) <= 2
-            places += [(place, e.execution_id) for place, e in page]
-            after = page[-1][1].ticket
-        assert places == [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")]
+        assert self.read_queue(engine, 2) == [*"abcde"]
 
     def test_a_page_goes_on_where_the_last_one_ended_though_the_queue_moved(
         self, engine: LifecycleEngine
     ) -> None:
         self.submit(engine, *"abcde")
-        after = engine.list_queued(2)[-1][1].ticket
+        cursor = engine.list_queued(2).cursor
         engine.start("a", 2.0)
         engine.finish("b", CANCELLED, 2.0)
-        assert [(p, e.execution_id) for p, e in engine.list_queued(2, after)] == [
+        assert [(p, e.execution_id) for p, e in engine.list_queued(2, cursor).entries] == [
             (1, "c"),
             (2, "d"),
         ]
 
     def test_a_page_of_nothing_is_empty(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
-        assert list(engine.list_queued(0)) == []
+        assert engine.list_queued(0) == ([], None)
+
+    @pytest.mark.parametrize("cursor", ["", "5", "x:1:1", "r:1:-1", "r:nan:1", "r:1:1:1", "r:٣:1"])
+    def test_a_cursor_of_nobody_is_refused(self, engine: LifecycleEngine, cursor: str) -> None:
+        with pytest.raises(ValueError, match="none that this server gave"):
+            engine.list_queued(1, cursor)
 
     # -- moves ------------------------------------------------------------------------------
 
     def test_a_submitted_one_has_all_that_its_request_said(self, engine: LifecycleEngine) -> None:
-        asked = _request("a", client_id="c", task={"x": 1}, labels={"l": "1"}, timeout_seconds=5.0)
+        asked = make_request(
+            "a", client_id="c", task={"x": 1}, labels={"l": "1"}, timeout_seconds=5.0
+        )
         execution = engine.submit(asked, 7.5)
         assert (execution.execution_id, execution.client_id) == ("a", "c")
         assert (execution.labels, execution.timeout_seconds) == ({"l": "1"}, 5.0)
@@ -170,7 +150,7 @@ class LifecycleEngineContract(ABC):
             ("done", COMPLETE),
             ("done", CANCELLED),
             ("running", RUNNING),
-            ("running", QUEUED),
+            ("done", QUEUED),
             ("queued", COMPLETE),
             ("queued", FAILED),
         ],
@@ -235,6 +215,13 @@ class LifecycleEngineContract(ABC):
         assert engine.get("runs") is not None
         assert engine.get("waits") is not None
 
+    def test_history_drops_what_is_too_old_when_something_ends(self) -> None:
+        engine = self.make_engine(1000, history_seconds=10.0)
+        for name, ended_at in (("old", 5.0), ("new", 6.0), ("now", 15.5)):
+            self.submit(engine, name)
+            engine.finish(name, CANCELLED, ended_at)
+        assert [name for name in ("old", "new", "now") if engine.get(name)] == ["new", "now"]
+
     def test_a_dropped_id_may_be_used_anew(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.run_to_end(engine, "a")
@@ -249,7 +236,7 @@ class LifecycleEngineContract(ABC):
         dice = random.Random(seed)
         names: list[str] = []
         for n in range(_WALK_STEPS):
-            queued = [e.execution_id for _, e in engine.list_queued(100)]
+            queued = [e.execution_id for _, e in engine.list_queued(100).entries]
             running = [e.execution_id for e in engine.list_running()]
             step = dice.choice(["submit", "start", "cancel", "complete", "fail"])
             if step == "submit":
@@ -273,14 +260,10 @@ class LifecycleEngineContract(ABC):
         known = [engine.get(name) for name in ("done", "running", "queued")]
         return (
             [_state(e) for e in known if e is not None],
-            [(place, e.execution_id) for place, e in engine.list_queued(10)],
+            [(place, e.execution_id) for place, e in engine.list_queued(10).entries],
             [e.execution_id for e in engine.list_running()],
             dict(engine.counts),
         )
-
-
-def _request(execution_id: str, **fields: Any) -> ExecuteRequest:
-    return ExecuteRequest(execution_id=execution_id, **{"client_id": "lab", "task": {}} | fields)
 
 
 def _state(execution: Execution) -> tuple[object, ...]:

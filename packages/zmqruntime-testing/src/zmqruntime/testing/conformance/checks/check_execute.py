@@ -207,6 +207,10 @@ def check_a_duplicate_is_executed_once(peer: Peer) -> None:
         {"labels": {"e": "f", "g": "i"}},
         {"timeout_seconds": 61},
         {"timeout_seconds": None},
+        {"priority": 1},
+        {"max_attempts": 2},
+        {"retry_on": []},
+        {"backoff_seconds": 1},
     ],
     ids=str,
 )

@@ -1,0 +1,368 @@
+"""The lifecycle engine whose executions outlive the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from zmqruntime.execution.errors import CommitFailed, JournalUnusable
+from zmqruntime.execution.lifecycle.events import ProgressReport
+from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
+from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, Start, State
+from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.messages import (
+    AttemptInfo,
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    encode,
+    encode_json,
+)
+
+__all__ = ["JournalLifecycleEngine"]
+
+SEQUENCE_GAP: Final = 2**32
+"""By how much the numbers of events go on after a death in the midst of a run.
+
+The number of the last progress is not written at once, and none may be used twice.
+"""
+
+_PROGRESS_SECONDS: Final = 1.0
+
+_NO_OPTIONS: Final = b"[null, 0, null, null, null]"
+
+_ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
+
+
+class JournalLifecycleEngine(InMemoryLifecycleEngine):
+    """Keeps executions in memory to work with, and in a journal to come back to.
+
+    What has changed is written at the next `commit`, together. The start of an execution is noted
+    beside the journal at once. The latest progress is written along with anything else, and at
+    most once in a second by itself.
+
+    Args:
+        path: the journal's file; made when there is none. Its directory has to exist.
+        history_limit: how many finished executions to keep; the oldest are dropped.
+        history_seconds: how long to keep them; they are dropped as others end. None: any time.
+        queue_policy: whose turn is next. Turns begin anew when a journal is opened.
+
+    Raises:
+        JournalInUse: another server has it open.
+        JournalUnusable: it is damaged, or no journal, or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        history_limit: int = 1000,
+        *,
+        history_seconds: float | None = None,
+        queue_policy: QueuePolicy = QueuePolicy.FIFO,
+    ) -> None:
+        super().__init__(history_limit, history_seconds=history_seconds, queue_policy=queue_policy)
+        # By ticket. What was added is in no journal yet.
+        self._added: dict[int, Execution] = {}
+        self._changed: dict[int, Execution] = {}
+        self._dropped: list[int] = []
+        self._ended: dict[int, int] = {}
+        self._ends = count()
+        self._late: dict[int, Execution] = {}
+        self._progress_written_at = float("-inf")
+        self._progress_is_due = False
+        self._available = True
+        self._file = JournalFile(Path(path))
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def submit(self, request: ExecuteRequest, now: float) -> Execution:
+        execution = super().submit(request, now)
+        self._added[execution.ticket] = execution
+        return execution
+
+    def start(self, execution_id: str, now: float) -> Execution:
+        execution = super().start(execution_id, now)
+        if execution.ticket not in self._added:
+            self._file.note_start(Start(execution.ticket, execution.attempt, now))
+        return self._note(execution)
+
+    def request_cancel(self, execution_id: str) -> Execution:
+        return self._note(super().request_cancel(execution_id))
+
+    def requeue(
+        self,
+        execution_id: str,
+        *,
+        failed: AttemptInfo | None = None,
+        retry_at: float | None = None,
+    ) -> Execution:
+        return self._note(super().requeue(execution_id, failed=failed, retry_at=retry_at))
+
+    def release(self, execution_id: str) -> None:
+        super().release(execution_id)
+        self._note(self._executions[execution_id])
+
+    def finish(
+        self,
+        execution_id: str,
+        status: ExecutionStatus,
+        now: float,
+        *,
+        result: bytes | None = None,
+        error: ExecutionErrorInfo | None = None,
+    ) -> Execution:
+        ticket = self._executions[execution_id].ticket
+        execution = super().finish(execution_id, status, now, result=result, error=error)
+        if self.get(execution_id) is execution:  # No history, no end to keep.
+            self._ended[ticket] = next(self._ends)
+            self._note(execution)
+        return execution
+
+    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
+        super().keep_progress(execution_id, report)
+        execution = self._running[execution_id]
+        self._late[execution.ticket] = execution
+        age = report.timestamp - self._progress_written_at
+        if not 0 <= age < _PROGRESS_SECONDS:  # Also when the clock was set back.
+            self._progress_is_due = True
+            self._progress_written_at = report.timestamp
+
+    def _note(self, execution: Execution) -> Execution:
+        if execution.ticket not in self._added:
+            self._changed[execution.ticket] = execution
+        return execution
+
+    def _forget(self, execution: Execution) -> None:
+        super()._forget(execution)
+        ticket = execution.ticket
+        self._ended.pop(ticket, None)
+        self._changed.pop(ticket, None)
+        self._late.pop(ticket, None)
+        if self._added.pop(ticket, None) is None:
+            self._dropped.append(ticket)
+
+    # -- what is kept ---------------------------------------------------------------------------
+
+    @property
+    def durable(self) -> bool:
+        return True
+
+    @property
+    def uncommitted(self) -> bool:
+        new = self._added or self._changed or self._dropped
+        # Whether it works again is found out by trying.
+        return bool(new) or self._progress_is_due or not self._available
+
+    @property
+    def available(self) -> bool:
+        return self._available
+
+    def is_committed(self, execution_id: str) -> bool:
+        return self._executions[execution_id].ticket not in self._added
+
+    def commit(self) -> None:
+        if self.uncommitted:
+            self._commit()
+
+    def withdraw(self) -> Sequence[Execution]:
+        withdrawn = list(self._added.values())
+        for execution in withdrawn:
+            if execution.status.is_terminal:
+                self._finished.remove(execution)
+                self._forget(execution)
+            else:
+                self._leave(execution, runs=False)
+                del self._executions[execution.execution_id]
+            self._ended.pop(execution.ticket, None)
+            self._late.pop(execution.ticket, None)
+        self._added.clear()
+        return withdrawn
+
+    def close(self) -> None:
+        is_whole = False
+        try:
+            self._progress_is_due = bool(self._late)
+            self.commit()
+            is_whole = True
+        finally:
+            self._file.close(forget_start=is_whole)
+
+    def _commit(self) -> None:
+        added = self._added
+        # One that was added has progressed, perhaps, as it was added.
+        changed = {
+            ticket: execution
+            for ticket, execution in (self._late | self._changed).items()
+            if ticket not in added
+        }
+        ended = self._ended
+        changes = Changes(
+            dropped=[(ticket,) for ticket in self._dropped],
+            added=[(*_origin_of(e), *_state_of(e, ended.get(n))) for n, e in added.items()],
+            requests=[(n, e.request) for n, e in added.items() if n not in ended],
+            changed=[(*_state_of(e, ended.get(n)), n) for n, e in changed.items()],
+            results=[
+                (n, e.result) for some in (added, changed) for n, e in some.items() if n in ended
+            ],
+        )
+        try:
+            self._file.write(changes)
+        except CommitFailed:
+            self._available = False
+            raise
+        self._available = True
+        self._added.clear()
+        self._changed.clear()
+        self._late.clear()
+        self._progress_is_due = False
+        self._dropped = []
+
+    # -- coming back ----------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        ended: list[tuple[int, Execution]] = []
+        ticket = -1
+        start = self._file.read_start()
+        try:
+            for origin, state, request, result in self._file.read():
+                ticket = origin.ticket
+                execution = _to_execution(origin, state, request, result)
+                self._take_back(execution)
+                if state.ended is not None:
+                    ended.append((state.ended, execution))
+                if start is not None and (start.ticket, start.attempt) == (ticket, state.attempt):
+                    self._take_back_start(execution, start)
+        except (ValueError, TypeError, KeyError) as error:
+            reason = "its fields" if isinstance(error, ValidationError) else str(error)
+            raise JournalUnusable(
+                f"the journal {self._file.path} is damaged ({reason}): restore it from a copy, or "
+                "move it away to begin a new one"
+            ) from error
+        ended.sort(key=lambda entry: entry[0])
+        self._finished.extend(execution for _, execution in ended)
+        self._ended = {execution.ticket: number for number, execution in ended}
+        self._ends = count(ended[-1][0] + 1 if ended else 0)
+        self._tickets = count(ticket + 1)
+        if ended:
+            self._prune(max(execution.finished_at or 0.0 for _, execution in ended))
+
+    def _take_back(self, execution: Execution) -> None:
+        self._executions[execution.execution_id] = execution
+        self._counts[execution.status] += 1
+        if execution.status is ExecutionStatus.RUNNING:
+            execution.sequence += SEQUENCE_GAP
+            self._running[execution.execution_id] = execution
+        elif execution.status is ExecutionStatus.QUEUED:
+            self._wait(execution)
+
+    def _take_back_start(self, execution: Execution, start: Start) -> None:
+        """Let an execution run that was told to, a moment before its server died."""
+        if execution.status is ExecutionStatus.QUEUED:
+            self._move(execution.execution_id, ExecutionStatus.RUNNING)
+            execution.started_at = start.started_at
+            execution.sequence += SEQUENCE_GAP
+            self._running[execution.execution_id] = execution
+
+
+def _origin_of(execution: Execution) -> Origin:
+    return Origin(
+        execution.ticket,
+        execution.execution_id,
+        execution.client_id,
+        execution.identify(),
+        encode_json(execution.labels) if execution.labels else b"{}",
+        _write_options(execution),
+        execution.submitted_at,
+    )
+
+
+def _state_of(execution: Execution, ended: int | None) -> State:
+    progress, error = execution.progress, execution.error
+    return State(
+        execution.status.value,
+        execution.attempt,
+        execution.started_at,
+        execution.finished_at,
+        ended,
+        execution.cancel_requested,
+        execution.sequence,
+        None if progress is None else _write_progress(progress),
+        None if error is None else encode(error),
+        _ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
+        execution.retry_at,
+    )
+
+
+def _to_execution(
+    origin: Origin, state: State, request: bytes | None, result: bytes | None
+) -> Execution:
+    timeout_seconds, priority, retry = _read_options(origin.options)
+    progress, error = state.progress, state.error
+    return Execution(
+        execution_id=origin.execution_id,
+        client_id=origin.client_id,
+        request=request or b"",
+        fingerprint=origin.fingerprint,
+        labels=json.loads(origin.labels) if origin.labels != b"{}" else {},
+        timeout_seconds=timeout_seconds,
+        submitted_at=origin.submitted_at,
+        ticket=origin.ticket,
+        priority=priority,
+        retry=retry,
+        status=ExecutionStatus(state.status),
+        attempt=state.attempt,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        cancel_requested=bool(state.cancel_requested),
+        sequence=state.sequence,
+        progress=None if progress is None else _read_progress(progress),
+        result=result,
+        error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
+        attempts=_ATTEMPTS.validate_json(state.attempts) if state.attempts != b"[]" else (),
+        retry_at=state.retry_at,
+    )
+
+
+def _write_options(execution: Execution) -> bytes:
+    retry = execution.retry
+    if execution.timeout_seconds is None and not execution.priority and retry == RetryWish():
+        return _NO_OPTIONS
+    kinds = None if retry.retry_on is None else sorted(retry.retry_on)
+    return json.dumps(
+        [
+            execution.timeout_seconds,
+            execution.priority,
+            retry.max_attempts,
+            kinds,
+            retry.backoff_seconds,
+        ]
+    ).encode()
+
+
+def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
+    if options == _NO_OPTIONS:
+        return None, 0, RetryWish()
+    timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
+    retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
+    return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
+
+
+def _write_progress(progress: ProgressReport) -> bytes:
+    return b"%d %b %b" % (progress.sequence, repr(progress.timestamp).encode(), progress.body)
+
+
+def _read_progress(progress: bytes) -> ProgressReport:
+    sequence, timestamp, body = progress.split(b" ", 2)
+    return ProgressReport(int(sequence), float(timestamp), body)

@@ -1,0 +1,345 @@
+"""A journal on disk: who may open it, what is in it, and how a change gets there whole.
+
+SQLite in WAL mode with ``synchronous=FULL``: when `JournalFile.write` returns, a power cut
+takes nothing back. https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import filelock
+
+from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
+
+__all__ = ["Changes", "JournalFile", "Origin", "Start", "State"]
+
+_APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
+# https://www.sqlite.org/fileformat2.html#the_database_header
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_MAGIC: Final = b"SQLite format 3\0"
+_APPLICATION_ID_AT: Final = slice(68, 72)
+_USER_VERSION_AT: Final = slice(60, 64)
+_HEADER_BYTES: Final = 100
+
+# Entry n brings a journal of version n to the next one. What has been released never changes.
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE executions (
+        ticket INTEGER PRIMARY KEY,
+        execution_id TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,
+        labels BLOB NOT NULL,
+        options BLOB NOT NULL,
+        submitted_at REAL NOT NULL,
+        status TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        started_at REAL,
+        finished_at REAL,
+        ended INTEGER,
+        cancel_requested INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        progress BLOB,
+        error BLOB,
+        attempts BLOB NOT NULL,
+        retry_at REAL
+    );
+    -- Apart, so that a change of state does not write a large task or result again.
+    CREATE TABLE contents (ticket INTEGER PRIMARY KEY, request BLOB, result BLOB);
+    """,
+)
+
+# How long to wait for somebody who writes there in spite of the lock: the server waits, too.
+_BUSY_SECONDS: Final = 0.1
+# The write-ahead log is cut to this length when it has been taken over.
+_WAL_BYTES = 16 * 2**20
+# Of the note beside the journal: a ticket, an attempt and a time, always of one length.
+_NOTE: Final = b"%20d %20d %20.6f\n"
+# How often to look for pages that are free, and how many make it worth to give them back.
+_DROPS_PER_VACUUM = 128
+_FREE_PAGES = 64
+
+
+class Origin(NamedTuple):
+    """What an execution was submitted as: written once."""
+
+    ticket: int
+    execution_id: str
+    client_id: str
+    fingerprint: bytes
+    labels: bytes
+    options: bytes
+    submitted_at: float
+
+
+class State(NamedTuple):
+    """How an execution is: written whenever that has changed."""
+
+    status: str
+    attempt: int
+    started_at: float | None
+    finished_at: float | None
+    ended: int | None
+    """The order in which executions have ended."""
+    cancel_requested: int
+    sequence: int
+    progress: bytes | None
+    error: bytes | None
+    attempts: bytes
+    retry_at: float | None
+
+
+class Start(NamedTuple):
+    """The start of an attempt: it is noted at once, and written later."""
+
+    ticket: int
+    attempt: int
+    started_at: float
+
+
+class Changes(NamedTuple):
+    """What one transaction writes."""
+
+    dropped: Sequence[tuple[int]]
+    """Their tickets."""
+    added: Sequence[tuple[object, ...]]
+    """The parts of an `Origin` and a `State`."""
+    requests: Sequence[tuple[int, bytes]]
+    """Of those that were added and have not ended, by ticket."""
+    changed: Sequence[tuple[object, ...]]
+    """The parts of a `State`, and a ticket."""
+    results: Sequence[tuple[int, bytes | None]]
+    """Of all that have ended, by ticket; their requests are dropped."""
+
+
+# In the order of the parts of `Changes`, but that what is dropped is in two tables.
+_STATEMENTS: Final = (
+    "DELETE FROM executions WHERE ticket = ?",
+    "DELETE FROM contents WHERE ticket = ?",
+    f"INSERT INTO executions VALUES ({', '.join('?' * len(Origin._fields + State._fields))})",
+    "INSERT INTO contents (ticket, request) VALUES (?, ?)",
+    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
+    "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)",
+)
+_ORIGIN: Final = len(Origin._fields)
+
+
+class JournalFile:
+    """One journal, held by this process alone from here to `close`.
+
+    Args:
+        path: the file; made when there is none, in a directory that exists.
+
+    Raises:
+        JournalInUse: another process, or another server of this one, holds it.
+        JournalUnusable: it cannot be opened, is damaged, or is something else. It is left as
+            it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._note_path = self.path.with_name(f"{self.path.name}.started")
+        self._drops = 0
+        if not self.path.parent.is_dir():
+            raise JournalUnusable(
+                f"there is no directory {self.path.parent} for the journal: make it, or name "
+                "another place"
+            )
+        self._lock = _hold(self.path)
+        try:
+            self._database = self._open()
+            self._note = os.open(self._note_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        except (OSError, sqlite3.Error) as error:
+            self._let_go()
+            raise JournalUnusable(
+                f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
+                "begin a new one"
+            ) from error
+        except BaseException:
+            self._let_go()
+            raise
+
+    def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
+        """Return every execution, each with its request and its result, in order of arrival."""
+        query = (
+            "SELECT executions.*, request, result FROM executions LEFT JOIN contents"
+            " USING (ticket) ORDER BY ticket"
+        )
+        for values in self._database.execute(query):
+            origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
+            yield Origin(*origin), State(*state), values[-2], values[-1]
+
+    def write(self, changes: Changes) -> None:
+        """Write all of it, or nothing.
+
+        Raises:
+            CommitFailed: nothing was written.
+        """
+        try:
+            with _transaction(self._database):
+                if not any(changes):
+                    # Page 1, so that there is something to write: on a full disk it fails.
+                    self._database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+                for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
+                    if rows:
+                        self._database.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
+        self._drops += len(changes.dropped)
+        if self._drops >= _DROPS_PER_VACUUM:
+            self._drops = 0
+            self._shrink()
+
+    def note_start(self, start: Start) -> None:
+        """Note the latest start where it outlives this process, though not yet a power cut.
+
+        A task is told to begin when this returns. To write it to the journal takes longer than
+        many a task, so that is done while the task runs.
+        """
+        os.lseek(self._note, 0, os.SEEK_SET)
+        os.write(self._note, _NOTE % start)
+
+    def read_start(self) -> Start | None:
+        """Return the latest start that was noted, perhaps by a process that has died since."""
+        os.lseek(self._note, 0, os.SEEK_SET)
+        parts = os.read(self._note, len(_NOTE % (0, 0, 0.0))).split()
+        try:
+            ticket, attempt, started_at = parts
+            return Start(int(ticket), int(attempt), float(started_at))
+        except ValueError:
+            return None  # There is none.
+
+    def close(self, *, forget_start: bool = False) -> None:
+        """Give the file back, for the next process to open.
+
+        ``forget_start``: the latest start is in the journal, and needs no note any more.
+        """
+        self._database.close()
+        os.close(self._note)
+        if forget_start:
+            self._note_path.unlink(missing_ok=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        _owner_path(self.path).unlink(missing_ok=True)
+        self._lock.release()
+
+    def _open(self) -> sqlite3.Connection:
+        version = _check(self.path)
+        # Tasks and results are nobody else's business.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Opened in the thread that starts a server, used in that of its loop.
+        database = sqlite3.connect(
+            self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(database.close)
+            if version is None:
+                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            for number in range(version or 0, len(_MIGRATIONS)):
+                _migrate(database, number)
+            undo.pop_all()
+        return database
+
+    def _shrink(self) -> None:
+        """Give pages back to the system when many are free: a part of them, so it is not long."""
+        (free,) = self._database.execute("PRAGMA freelist_count").fetchone()
+        (pages,) = self._database.execute("PRAGMA page_count").fetchone()
+        if free > _FREE_PAGES and free > pages // 4:
+            # What cannot be done now is done the next time, or not at all: nothing is lost.
+            with contextlib.suppress(sqlite3.OperationalError):
+                # As a script: `execute` steps once, and each step is one page.
+                self._database.executescript(f"PRAGMA incremental_vacuum({free // 2})")
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # Some failures have rolled it back already.
+            database.execute("ROLLBACK")
+        raise
+
+
+def _migrate(database: sqlite3.Connection, number: int) -> None:
+    with _transaction(database):
+        for statement in _MIGRATIONS[number].split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {number + 1}")
+    # Into the file itself, where the next one who opens it looks first.
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _check(path: Path) -> int | None:
+    """Return the version of the journal that is there, and look whether it is whole."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return None
+    if not header:
+        return None
+    application = int.from_bytes(header[_APPLICATION_ID_AT], "big")
+    version = int.from_bytes(header[_USER_VERSION_AT], "big")
+    if not header.startswith(_MAGIC) or application != _APPLICATION_ID:
+        raise JournalUnusable(
+            f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
+        )
+    if version > len(_MIGRATIONS):
+        raise JournalUnusable(
+            f"the journal {path} is of version {version}, and this server reads up to "
+            f"{len(_MIGRATIONS)}: use the newer zmqruntime-execution that has written it"
+        )
+    # Read-only: one that is damaged is left as it is, its write-ahead log included.
+    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        found = [problem for (problem,) in database.execute("PRAGMA quick_check(1)")]
+    finally:
+        database.close()
+    if found != ["ok"]:
+        raise JournalUnusable(
+            f"the journal {path} is damaged ({found[0]}): restore it from a copy, or move it away "
+            "to begin a new one"
+        )
+    return version
+
+
+def _hold(path: Path) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(f"{path}.lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+        _owner_path(path).write_text(f"process {os.getpid()}", encoding="ascii")
+    except filelock.Timeout:
+        raise JournalInUse(
+            f"the journal {path} is in use by {_read_owner(path)}: end that server first, or give "
+            "this one a journal of its own"
+        ) from None
+    except OSError as error:
+        lock.release()
+        raise JournalUnusable(f"the journal {path} cannot be locked: {error}") from error
+    return lock
+
+
+def _owner_path(path: Path) -> Path:
+    # Beside the lock: on Windows nobody can read a file that is locked.
+    return path.with_name(f"{path.name}.owner")
+
+
+def _read_owner(path: Path) -> str:
+    try:
+        return _owner_path(path).read_text(encoding="ascii") or "another server"
+    except (OSError, UnicodeDecodeError):
+        return "another server"  # Which has not written it yet.

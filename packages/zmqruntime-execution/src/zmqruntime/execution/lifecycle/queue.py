@@ -1,0 +1,192 @@
+"""The order of those that wait: by arrival and priority, or in turns between clients.
+
+Every change and every question costs a logarithm of the queue's length, whatever its order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import count, islice
+
+from sortedcontainers import SortedDict, SortedList
+
+from zmqruntime.execution.lifecycle.execution import Execution
+
+__all__ = ["ExecutionQueue", "FairQueue", "FifoQueue", "QueuePolicy", "make_queue"]
+
+Place = tuple[float, int]
+"""Where an entry stands: the first part decides, the second one among equals."""
+
+
+class QueuePolicy(StrEnum):
+    """Whose turn is next in a queue."""
+
+    FIFO = "fifo"
+    """The highest priority's; among equals, who came first."""
+    FAIR = "fair"
+    """Another client's; of its own, as under ``fifo``."""
+
+
+class ExecutionQueue(ABC):
+    """Executions in the order in which they will run."""
+
+    @abstractmethod
+    def add(self, execution: Execution) -> None:
+        """Let an execution wait, where its priority, its ticket and its client put it."""
+
+    @abstractmethod
+    def take(self, execution: Execution) -> None:
+        """Let an execution wait no longer, since it runs: its client has had a turn."""
+
+    @abstractmethod
+    def drop(self, execution: Execution) -> None:
+        """Let an execution wait no longer, without a turn."""
+
+    @abstractmethod
+    def peek(self) -> Execution | None:
+        """Return the next one."""
+
+    @abstractmethod
+    def index(self, execution: Execution) -> int:
+        """Return how many are before it."""
+
+    @abstractmethod
+    def page(self, limit: int, after: Place | None) -> tuple[int, list[tuple[Place, Execution]]]:
+        """Return up to ``limit`` behind a place, with theirs, and how many are before them."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many wait."""
+
+
+class FifoQueue(ExecutionQueue):
+    """The highest priority first; among equals, who came first."""
+
+    def __init__(self) -> None:
+        self._entries: SortedDict[Place, Execution] = SortedDict()
+
+    def add(self, execution: Execution) -> None:
+        self._entries[_rank(execution)] = execution
+
+    def take(self, execution: Execution) -> None:
+        del self._entries[_rank(execution)]
+
+    drop = take
+
+    def peek(self) -> Execution | None:
+        return self._entries.peekitem(0)[1] if self._entries else None
+
+    def index(self, execution: Execution) -> int:
+        return self._entries.index(_rank(execution))
+
+    def page(self, limit: int, after: Place | None) -> tuple[int, list[tuple[Place, Execution]]]:
+        first = self._entries.bisect_right(after) if after is not None else 0
+        places = self._entries.keys()[first : first + limit]
+        return first, [(place, self._entries[place]) for place in places]
+
+    def iterate(self, first: int) -> Iterator[Execution]:
+        """Iterate over all from the one with ``first`` before it."""
+        return (self._entries[place] for place in self._entries.islice(first))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class _Lane:
+    """One client's own queue. Its n-th entry runs in the n-th round from ``next_round`` on."""
+
+    __slots__ = ("entries", "next_round", "number")
+
+    def __init__(self, number: int, next_round: int) -> None:
+        self.number = number
+        self.next_round = next_round
+        self.entries = FifoQueue()
+
+    @property
+    def next_turn(self) -> Place:
+        return (self.next_round, self.number)
+
+    @property
+    def last_turn(self) -> Place:
+        return (self.next_round + len(self.entries) - 1, self.number)
+
+
+class FairQueue(ExecutionQueue):
+    """One of each client in a round, and round after round.
+
+    A client that comes while a round goes on has its turn at the round's end, unless it has
+    had one in it before. A client's turns are not those of certain executions: when one is
+    dropped, or one of a higher priority comes, the others move to other turns.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, _Lane] = {}
+        self._by_number: dict[int, _Lane] = {}
+        self._turns: SortedList[Place] = SortedList()
+        self._numbers = count()
+        self._round = 0
+        self._served: set[str] = set()
+        """Who has had a turn in this round."""
+
+    def add(self, execution: Execution) -> None:
+        client_id = execution.client_id
+        lane = self._lanes.get(client_id)
+        if lane is None:
+            lane = _Lane(next(self._numbers), self._round + (client_id in self._served))
+            self._lanes[client_id] = self._by_number[lane.number] = lane
+        lane.entries.add(execution)
+        self._turns.add(lane.last_turn)
+
+    def take(self, execution: Execution) -> None:
+        lane = self._lanes[execution.client_id]
+        self._turns.remove(lane.next_turn)
+        if lane.next_round > self._round:
+            self._round = lane.next_round
+            self._served.clear()
+        self._served.add(execution.client_id)
+        lane.next_round += 1
+        self._remove(lane, execution)
+
+    def drop(self, execution: Execution) -> None:
+        lane = self._lanes[execution.client_id]
+        self._turns.remove(lane.last_turn)
+        self._remove(lane, execution)
+
+    def peek(self) -> Execution | None:
+        return self._by_number[self._turns[0][1]].entries.peek() if self._turns else None
+
+    def index(self, execution: Execution) -> int:
+        lane = self._lanes[execution.client_id]
+        turn = (lane.next_round + lane.entries.index(execution), lane.number)
+        return self._turns.index(turn)
+
+    def page(self, limit: int, after: Place | None) -> tuple[int, list[tuple[Place, Execution]]]:
+        first = self._turns.bisect_right(after) if after is not None else 0
+        return first, list(islice(self._from(first), limit))
+
+    def _from(self, first: int) -> Iterator[tuple[Place, Execution]]:
+        ahead: dict[int, Iterator[Execution]] = {}
+        for turn in self._turns.islice(first):
+            lane = self._by_number[turn[1]]
+            if lane.number not in ahead:
+                ahead[lane.number] = lane.entries.iterate(int(turn[0]) - lane.next_round)
+            yield turn, next(ahead[lane.number])
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def _remove(self, lane: _Lane, execution: Execution) -> None:
+        lane.entries.drop(execution)
+        if not lane.entries:
+            del self._lanes[execution.client_id], self._by_number[lane.number]
+
+
+def make_queue(policy: QueuePolicy) -> ExecutionQueue:
+    """Return an empty queue."""
+    return FairQueue() if policy is QueuePolicy.FAIR else FifoQueue()
+
+
+def _rank(execution: Execution) -> Place:
+    return (-execution.priority, execution.ticket)

@@ -1,0 +1,92 @@
+"""Journals for tests: opened, and closed in the end, whatever happens."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from driving import record_of
+
+from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
+
+__all__ = [
+    "connection_of",
+    "empty_journal",
+    "fill_disk",
+    "free_disk",
+    "opened",
+    "picture_of",
+    "quick_engine",
+]
+
+
+def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:
+    """Return an engine that does not wait for the disk: no test pulls the plug."""
+    engine = JournalLifecycleEngine(path, history_limit, **options)
+    connection_of(engine).execute("PRAGMA synchronous = OFF")
+    return engine
+
+
+@cache
+def empty_journal() -> bytes:
+    """Return the content of a new journal: to write it costs less than to have it made."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "empty")
+        JournalLifecycleEngine(path).close()
+        return path.read_bytes()
+
+
+@contextmanager
+def opened(path: Path, history_limit: int = 1000, **options: Any) -> Iterator[Any]:
+    """Open a journal for a while."""
+    engine = quick_engine(path, history_limit, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def connection_of(engine: JournalLifecycleEngine) -> sqlite3.Connection:
+    return engine._file._database
+
+
+def fill_disk(engine: JournalLifecycleEngine) -> None:
+    """Let the journal not get any longer; it has no page that is free."""
+    database = connection_of(engine)
+    database.executescript("PRAGMA incremental_vacuum")
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+
+def free_disk(engine: JournalLifecycleEngine) -> None:
+    connection_of(engine).execute("PRAGMA max_page_count = 1000000").fetchone()
+
+
+def picture_of(engine: LifecycleEngine, names: list[str]) -> object:
+    """Return everything that an engine tells."""
+    kept = [execution for name in names if (execution := engine.get(name)) is not None]
+    return (
+        {execution.execution_id: _picture(execution) for execution in kept},
+        [(place, e.execution_id) for place, e in engine.list_queued(1000).entries],
+        [e.execution_id for e in engine.list_delayed()],
+        [e.execution_id for e in engine.list_running()],
+        dict(engine.counts),
+    )
+
+
+def _picture(execution: Execution) -> object:
+    return (
+        record_of(execution),
+        None if execution.status.is_terminal else execution.request,
+        execution.identify(),
+        execution.timeout_seconds,
+        execution.priority,
+        execution.retry,
+        execution.cancel_requested,
+        execution.sequence,
+    )

@@ -1,0 +1,410 @@
+"""A journal: what was committed is there again, and no file of somebody else's is touched."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import error, record_of, request
+from journals import connection_of, fill_disk, free_disk, opened, picture_of, quick_engine
+
+from zmqruntime.execution import (
+    CommitFailed,
+    JournalInUse,
+    JournalLifecycleEngine,
+    JournalUnusable,
+    LifecycleEngine,
+    ProgressReport,
+    QueuePolicy,
+)
+from zmqruntime.execution.lifecycle import journal_file
+from zmqruntime.execution.lifecycle.journal import SEQUENCE_GAP
+from zmqruntime.messages import AttemptInfo, ExecutionStatus
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a.journal"
+
+
+def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
+    for execution_id in execution_ids:
+        engine.submit(request(execution_id, **fields), 1.0)
+
+
+def live(engine: LifecycleEngine) -> list[str]:
+    """Give it one execution in every state; return their names."""
+    failed = AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error("again"))
+    submit(engine, "complete", "failed", "again", "later", "cancelled", task={"x": "größe"})
+    engine.start("complete", 2.0)
+    engine.keep_progress("complete", ProgressReport(1, 2.0, b'{"completed":1, "a":"b c"}'))
+    engine.finish("complete", COMPLETE, 3.5, result=b'{"n":[1,2]}')
+    engine.start("failed", 2.0)
+    engine.finish("failed", FAILED, 3.25, error=error())
+    for name, retry_at in (("again", None), ("later", 99.5)):
+        engine.start(name, 2.0)
+        engine.requeue(name, failed=failed, retry_at=retry_at)
+    engine.finish("cancelled", CANCELLED, 3.0)
+    submit(engine, "b", "a", labels={"l": "ö"}, timeout_seconds=2.5, client_id="other")
+    submit(engine, "high", priority=7, max_attempts=3, retry_on=(), backoff_seconds=0.5)
+    for name in ("complete", "b"):
+        engine.next_sequence(name)
+    return ["complete", "failed", "again", "later", "cancelled", "b", "a", "high"]
+
+
+# -- coming back ------------------------------------------------------------------------------
+
+
+def test_what_was_committed_is_there_again(path: Path) -> None:
+    with opened(path) as engine:
+        names = live(engine)
+        engine.commit()
+        before = picture_of(engine, names)
+    with opened(path) as engine:
+        assert picture_of(engine, names) == before
+        assert not engine.uncommitted
+
+
+def test_changes_are_there_again_whichever_commit_they_came_with(path: Path) -> None:
+    with opened(path, history_limit=2) as engine:
+        submit(engine, "a", "b", "c")
+        engine.commit()
+        engine.start("a", 2.0)
+        engine.commit()
+        engine.keep_progress("a", ProgressReport(5, 2.0, b"{}"))
+        engine.finish("a", COMPLETE, 3.0, result=b"1")
+        engine.commit()
+        engine.finish("b", CANCELLED, 4.0)
+        submit(engine, "d")
+        engine.finish("d", CANCELLED, 4.0)
+        engine.commit()
+        before = picture_of(engine, [*"abcd"])
+    with opened(path, history_limit=2) as engine:
+        assert picture_of(engine, [*"abcd"]) == before
+        assert engine.get("a") is None
+
+
+def test_a_run_that_was_cut_goes_on_with_numbers_that_nobody_had(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.next_sequence("a")
+        engine.request_cancel("a")
+        engine.commit()
+    with opened(path) as engine:
+        (execution,) = engine.list_running()
+        assert execution.cancel_requested
+        assert engine.next_sequence("a") == SEQUENCE_GAP + 2
+
+
+def test_history_that_is_over_a_smaller_limit_is_dropped_from_its_beginning(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, *"abc")
+        for name, when in zip("bca", (9.0, 3.0, 5.0), strict=True):
+            engine.finish(name, CANCELLED, when)
+    with opened(path, history_limit=2) as engine:
+        assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
+    with opened(path) as engine:
+        assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
+
+
+def test_new_ones_are_behind_those_of_before(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "z", "y")
+    with opened(path) as engine:
+        submit(engine, "a")
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["z", "y", "a"]
+
+
+def test_turns_begin_anew_with_who_has_waited_longest(path: Path) -> None:
+    with opened(path, queue_policy=QueuePolicy.FAIR) as engine:
+        submit(engine, "a1", "a2", "a3", client_id="a")
+        submit(engine, "b1", client_id="b")
+        engine.start("a1", 2.0)
+        engine.finish("a1", COMPLETE, 3.0)
+    with opened(path, queue_policy=QueuePolicy.FAIR) as engine:
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["a2", "b1", "a3"]
+
+
+def test_what_a_killed_process_committed_is_there(path: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from zmqruntime.execution import JournalLifecycleEngine\n"
+        "from zmqruntime.messages import ExecuteRequest\n"
+        "engine = JournalLifecycleEngine(sys.argv[1])\n"
+        "for name in ('kept', 'lost'):\n"
+        "    request = ExecuteRequest(execution_id=name, client_id='lab', task={})\n"
+        "    engine.submit(request, 1.0)\n"
+        "    if name == 'kept': engine.commit()\n"
+        "os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, 'SIGKILL') else signal.SIGTERM)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], timeout=60, check=False)
+    with opened(path) as engine:
+        assert engine.get("kept") is not None
+        assert engine.get("lost") is None
+
+
+# -- when it is written -----------------------------------------------------------------------
+
+
+def test_what_has_happened_waits_for_a_commit(path: Path) -> None:
+    with opened(path) as engine:
+        assert not engine.uncommitted
+        submit(engine, "a")
+        assert engine.uncommitted
+        engine.commit()
+        assert not engine.uncommitted
+        engine.start("a", 2.0)
+        assert engine.uncommitted
+
+
+def test_progress_is_written_once_in_a_second_or_along_with_others(path: Path) -> None:
+    def report(n: int, when: float) -> None:
+        engine.keep_progress("a", ProgressReport(n, when, b'{"completed":%d}' % n))
+
+    with opened(path) as engine:
+        submit(engine, "a", "b")
+        engine.start("a", 2.0)
+        engine.commit()
+        report(1, 10.0)
+        assert engine.uncommitted
+        engine.commit()
+        report(2, 10.5)
+        report(3, 10.9)
+        assert not engine.uncommitted
+        assert committed_progress(path) == 1
+        engine.finish("b", CANCELLED, 10.95)
+        engine.commit()
+        assert committed_progress(path) == 3
+        report(4, 11.0)
+        assert engine.uncommitted
+        engine.commit()
+        report(5, 3.0)  # The clock was set back.
+        assert engine.uncommitted
+
+
+def test_the_end_of_a_server_writes_the_last_progress(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.keep_progress("a", ProgressReport(1, 10.0, b'{"completed":1}'))
+        engine.commit()
+        engine.keep_progress("a", ProgressReport(2, 10.5, b'{"completed":2}'))
+    assert committed_progress(path) == 2
+
+
+def committed_progress(path: Path) -> object:
+    """Return what another process would read now."""
+    database = sqlite3.connect(path)
+    try:
+        query = "SELECT progress FROM executions WHERE execution_id = 'a'"
+        ((progress,),) = database.execute(query)
+    finally:
+        database.close()
+    return int(progress.split(b":")[1].rstrip(b"}"))
+
+
+# -- a disk that is full ----------------------------------------------------------------------
+
+
+def test_what_a_full_disk_does_not_take_can_be_withdrawn(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "old", "ends", "runs")
+        engine.commit()
+        before = picture_of(engine, ["old", "ends", "runs", "new", "began", "over"])
+        fill_disk(engine)
+        submit(engine, "new", "began", "over", task={"x": "x" * 20_000})
+        engine.start("began", 2.0)
+        engine.keep_progress("began", ProgressReport(1, 2.0, b"{}"))
+        engine.finish("over", CANCELLED, 3.0)
+        with pytest.raises(CommitFailed, match=re.escape(str(path)) + ".*full"):
+            engine.commit()
+        assert not engine.available
+        assert [e.execution_id for e in engine.withdraw()] == ["new", "began", "over"]
+        assert picture_of(engine, ["old", "ends", "runs", "new", "began", "over"]) == before
+        free_disk(engine)
+        submit(engine, "new")
+        engine.commit()
+        assert engine.available
+
+
+def test_what_happened_to_others_is_written_when_the_disk_has_room(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "a", "b")
+        engine.start("a", 2.0)
+        engine.commit()
+        fill_disk(engine)
+        engine.finish("a", COMPLETE, 3.0, result=b'"%b"' % (b"x" * 50_000))
+        with pytest.raises(CommitFailed):
+            engine.commit()
+        assert engine.withdraw() == []
+        assert engine.uncommitted
+        free_disk(engine)
+        engine.commit()
+        before = picture_of(engine, ["a", "b"])
+    with opened(path) as engine:
+        assert picture_of(engine, ["a", "b"]) == before
+
+
+def test_an_end_that_cannot_be_written_is_told_and_the_journal_given_back(path: Path) -> None:
+    engine = quick_engine(path)
+    fill_disk(engine)
+    submit(engine, "a", task={"x": "x" * 20_000})
+    with pytest.raises(CommitFailed):
+        engine.close()
+    with opened(path) as engine:
+        assert engine.get("a") is None
+
+
+# -- whose it is ------------------------------------------------------------------------------
+
+
+def test_a_second_server_is_told_who_has_it(path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from zmqruntime.execution import JournalLifecycleEngine\n"
+        "engine = JournalLifecycleEngine(sys.argv[1])\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+        "engine.close()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(JournalInUse, match=rf"in use by process {holder.pid}: end that"):
+            JournalLifecycleEngine(path)
+        holder.communicate(timeout=60)
+    with opened(path):
+        pass
+
+
+def test_nor_may_two_servers_of_one_process_have_it(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    with opened(path), pytest.raises(JournalInUse):
+        JournalLifecycleEngine(tmp_path / "directory" / ".." / path.name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"my thesis", b"SQLite format 3\0 but not really, and then some more bytes" * 3],
+    ids=["text", "almost"],
+)
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(JournalUnusable, match=r"is no journal of zmqruntime: name another file"):
+        JournalLifecycleEngine(path)
+    assert path.read_bytes() == content
+
+
+def test_the_database_of_another_application_is_refused_and_left_as_it_is(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE executions (theirs)")
+    database.commit()
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(JournalUnusable, match=r"is no journal of zmqruntime"):
+        JournalLifecycleEngine(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_journal_is_refused_and_left_as_it_is(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, *(f"x{n}" for n in range(500)))
+    content = bytearray(path.read_bytes())
+    for at in range(3 * 4096, len(content), 4096):
+        content[at : at + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(JournalUnusable, match=r"damaged|cannot be used"):
+            JournalLifecycleEngine(path)
+        assert path.read_bytes() == content
+
+
+def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+    database = sqlite3.connect(path)
+    database.execute("UPDATE executions SET status = 'lost'")
+    database.commit()
+    database.close()
+    with pytest.raises(JournalUnusable, match=r"is damaged .*'lost'"):
+        JournalLifecycleEngine(path)
+    database = sqlite3.connect(path)
+    database.execute("UPDATE executions SET status = 'queued'")
+    database.commit()
+    database.close()
+    with opened(path) as engine:  # It was given back.
+        assert engine.queued_count == 1
+
+
+def test_a_journal_of_a_newer_version_is_left_to_that(path: Path) -> None:
+    with opened(path):
+        pass
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(JournalUnusable, match=r"is of version 99, and this server reads up to 1"):
+        JournalLifecycleEngine(path)
+
+
+def test_a_journal_of_an_older_version_is_brought_up_to_date(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+    migrations = (*journal_file._MIGRATIONS, "CREATE TABLE novelties (name TEXT)")
+    monkeypatch.setattr(journal_file, "_MIGRATIONS", migrations)
+    for _ in range(2):
+        with opened(path) as engine:
+            assert engine.get("a") is not None
+            assert connection_of(engine).execute("SELECT * FROM novelties").fetchall() == []
+            assert connection_of(engine).execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnusable, match=r"there is no directory .*nowhere"):
+        JournalLifecycleEngine(tmp_path / "nowhere" / "journal")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_nobody_else_may_read_it(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.commit()
+        for file in path.parent.glob(f"{path.name}*"):
+            if not file.name.endswith((".lock", ".owner")):
+                assert file.stat().st_mode & 0o077 == 0, file
+
+
+# -- how large it gets ------------------------------------------------------------------------
+
+
+def test_its_size_is_bounded_with_its_history(path: Path) -> None:
+    result = b'"%b"' % (b"r" * 2000)
+
+    def run(engine: JournalLifecycleEngine, count: int, result: bytes) -> None:
+        for n in range(count):
+            submit(engine, f"x{n}", task={"t": "t" * 500})
+            engine.start(f"x{n}", 2.0)
+            engine.commit()
+            engine.finish(f"x{n}", COMPLETE, 3.0, result=result)
+            engine.commit()
+
+    with opened(path, history_limit=50) as engine:
+        run(engine, 200, b'"%b"' % (b"r" * 50_000))
+        large = path.stat().st_size
+        run(engine, 1500, result)
+        engine._file._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        assert path.stat().st_size < large / 4
+        assert record_of(engine.get("x1499")).result == "r" * 2000
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a.journal", "a.journal.lock"]

@@ -1,0 +1,344 @@
+"""With a journal: what a server tells is on disk, and the next server goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Driver, caller, request
+from journals import fill_disk, free_disk, quick_engine
+
+from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
+from zmqruntime.execution.core import Scheduler
+from zmqruntime.execution.core.events import (
+    StatusRequested,
+    Submitted,
+    TaskReturned,
+    TimerDue,
+    WorkerReady,
+)
+from zmqruntime.messages import (
+    AcceptedReply,
+    ErrorCode,
+    ErrorKind,
+    ErrorReply,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    ShutdownMode,
+    StatusRequest,
+    decode_reply,
+)
+from zmqruntime.transport import Caller
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+class Life(Driver):
+    """One server's life with a journal, which ends as by a kill."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.journal = quick_engine(path)
+        super().__init__(engine=self.journal, **options)
+
+    def __enter__(self) -> Life:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.journal.commit()
+        self.journal._file.close()
+
+
+def test_what_ran_when_the_server_died_is_failed_as_interrupted(path: Path) -> None:
+    with Life(path) as life:
+        life.accept("a", "b", "c")
+    with Life(path) as life:
+        assert life.started.states == [("a", FAILED)]
+        error = life.record("a").error
+        assert error is not None
+        assert error.kind is ErrorKind.INTERRUPTED
+        assert life.scheduler.current_id == "b"
+
+
+def test_or_it_runs_again_where_that_is_wanted(path: Path) -> None:
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        life.accept("a", "b")
+    for attempt in (2, 3):
+        with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+            assert life.started.states == [("a", QUEUED)]
+            record = life.record("a")
+            assert (record.status, record.attempt) == (RUNNING, attempt)
+            assert record.attempts[-1].error.kind is ErrorKind.INTERRUPTED
+
+
+def test_or_when_its_own_request_says_so(path: Path) -> None:
+    with Life(path) as life:
+        life.accept("a", max_attempts=2, retry_on=(ErrorKind.INTERRUPTED,), backoff_seconds=5.0)
+    with Life(path) as life:
+        assert life.record("a").status is QUEUED
+        assert life.advance(5.0).assigned == ["a"]
+
+
+@pytest.mark.parametrize("policy", RestartPolicy)
+def test_what_was_to_be_cancelled_is(path: Path, policy: RestartPolicy) -> None:
+    with Life(path, on_restart=policy) as life:
+        life.accept("a")
+        life.cancel("a")
+    with Life(path, on_restart=policy) as life:
+        assert life.record("a").status is CANCELLED
+
+
+def test_a_retry_waits_for_its_time_over_a_restart(path: Path) -> None:
+    with Life(path) as life:
+        life.accept("a", max_attempts=2, backoff_seconds=10.0)
+        life.raises("a")
+    with Life(path) as life:
+        assert life.record("a").retry_at == life.now.wall + 10.0
+        assert life.advance(9.0).assigned == []
+        assert life.advance(1.0).assigned == ["a"]
+
+
+def test_submitting_twice_is_safe_also_over_a_restart(path: Path) -> None:
+    with Life(path) as life:
+        life.accept("a", "b", task={"x": 1})
+    with Life(path) as life:
+        assert life.submit("b", task={"x": 1}).reply(AcceptedReply).duplicate
+        assert life.refuse("b", task={"x": 2}).code is ErrorCode.CONFLICT
+
+
+@pytest.mark.parametrize("mode", ShutdownMode)
+def test_the_end_of_a_server_leaves_the_queue_to_the_next(path: Path, mode: ShutdownMode) -> None:
+    with Life(path) as life:
+        life.accept("a", "b")
+        who = life.hold("b", 30.0)
+        assert not life.shut_down(mode).exits
+        done = life.returns("a")
+        assert done.exits
+        assert done.answered == [who]
+        snapshot = done.reply(ExecutionStatusSnapshot)
+        assert snapshot.execution is not None
+        assert snapshot.execution.status is QUEUED
+    with Life(path) as life:
+        assert life.scheduler.current_id == "b"
+
+
+def test_a_server_that_cannot_start_its_worker_drops_nothing(path: Path) -> None:
+    with Life(path, ready=False) as life:
+        life.accept("a")
+        assert life.worker_exits(1, "no model").exits
+    with Life(path) as life:
+        assert life.scheduler.current_id == "a"
+
+
+def test_what_is_ended_for_the_servers_end_runs_again_where_that_is_wanted(path: Path) -> None:
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        life.accept("a")
+        assert life.shut_down(ShutdownMode.NOW).interrupted == ["a"]
+        done = life.stops("a")
+        assert done.states == [("a", QUEUED)]
+        assert done.exits
+
+
+# -- commits ----------------------------------------------------------------------------------
+
+
+class Hall:
+    """A dispatcher on a journal whose rounds a test ends by hand, and all that it does."""
+
+    def __init__(self, engine: JournalLifecycleEngine) -> None:
+        self.engine = engine
+        self.commits = 0
+        self.told: list[Any] = []
+        self.events: list[Any] = []
+        self.due: list[Any] = []
+        self.later: list[Any] = []
+        self.time = 100.0
+        write = engine._file.write
+
+        def count(changes: Any) -> None:
+            write(changes)
+            self.commits += 1
+
+        engine._file.write = count  # type: ignore[method-assign]
+        self.dispatcher = Dispatcher(
+            Scheduler(engine),
+            self,  # type: ignore[arg-type]
+            self,
+            soon=self.due.append,
+            later=self.later.append,
+            wall=lambda: self.time,
+            monotonic=lambda: self.time,
+        )
+        self.dispatcher.start()
+        self.dispatcher.handle(WorkerReady())
+        self.told.clear()
+        self.commits = 0
+
+    def end_round(self) -> None:
+        """Let the round end; or, when nobody waits for that, the moment pass."""
+        while self.due or self.later:
+            (self.due or self.later).pop(0)()
+
+    def submit(self, name: str, **fields: Any) -> None:
+        self.dispatcher.handle(Submitted(request(name, **fields), caller()))
+
+    def kept(self, name: str) -> Execution:
+        execution = self.engine.get(name)
+        assert execution is not None
+        return execution
+
+    # -- what is done ---
+
+    def send_reply(self, who: Caller, frame: bytes) -> None:
+        self.told.append(decode_reply(frame))
+
+    def publish_event(self, topic: bytes, execution_id: str, event: Any) -> None:
+        self.events.append((execution_id, event.status))
+
+    def assign(self, execution_id: str, frame: bytes) -> None:
+        self.told.append(execution_id)
+
+    def start_worker(self) -> None: ...
+
+    def handled(self, event: object) -> None: ...
+
+    def exit(self, failure: str | None) -> None: ...
+
+
+@pytest.fixture
+def hall(path: Path) -> Iterator[Hall]:
+    engine = quick_engine(path)
+    yield Hall(engine)
+    engine._file.close()
+
+
+def test_what_arrives_together_is_committed_together_and_told_then(hall: Hall) -> None:
+    for name in "abc":
+        hall.submit(name)
+    assert (hall.told, hall.commits) == ([], 0)
+    hall.end_round()
+    assert hall.commits == 1
+    replies = [told for told in hall.told if isinstance(told, AcceptedReply)]
+    assert [reply.execution_id for reply in replies] == [*"abc"]
+    assert "a" in hall.told
+
+
+def test_what_changes_nothing_waits_for_no_disk(hall: Hall) -> None:
+    hall.dispatcher.handle(TimerDue())
+    hall.end_round()
+    assert hall.commits == 0
+    assert hall.due == []
+
+
+def test_nothing_is_accepted_that_is_not_on_disk(hall: Hall) -> None:
+    hall.submit("before")
+    hall.end_round()
+    hall.told.clear()
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 20_000})
+    hall.submit("a", task={"x": "x" * 20_000}, wait_seconds=30.0)
+    hall.end_round()
+    assert [told.code for told in hall.told] == [ErrorCode.JOURNAL_UNAVAILABLE] * 2
+    assert "free some space" in hall.told[0].message
+    assert hall.engine.get("a") is None
+    free_disk(hall.engine)
+    hall.told.clear()
+    hall.submit("a")
+    hall.end_round()
+    (reply,) = hall.told
+    assert isinstance(reply, AcceptedReply)
+
+
+def test_a_task_begins_while_the_end_of_the_one_before_is_committed(hall: Hall) -> None:
+    for name in "ab":
+        hall.submit(name)
+    hall.end_round()
+    hall.told.clear()
+    hall.events.clear()
+    commits = hall.commits
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told == ["b"]
+    assert (hall.events, hall.commits) == ([], commits)
+    assert hall.due == []  # Nobody waits for it: it may be gathered with others.
+    hall.later.pop()()
+    assert hall.commits == commits + 1
+    assert hall.events == [("a", COMPLETE), ("b", RUNNING)]
+
+
+def test_who_asks_is_answered_with_what_is_committed(hall: Hall) -> None:
+    hall.submit("a")
+    hall.end_round()
+    hall.told.clear()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    hall.dispatcher.handle(StatusRequested(StatusRequest(execution_id="a"), caller()))
+    assert hall.told == []
+    commits = hall.commits
+    hall.end_round()
+    (snapshot,) = hall.told
+    assert snapshot.execution.status is COMPLETE
+    assert hall.commits == commits + 1
+
+
+def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) -> None:
+    engine = quick_engine(path)
+    hall = Hall(engine)
+    for name in "abc":
+        hall.submit(name)
+    hall.end_round()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told[-1] == "b"
+    engine._file._database.close()  # As by a kill: nothing more is written.
+    engine._file._let_go()
+    with Life(path) as life:
+        # That a has ended was told to nobody, and c was not begun.
+        assert life.started.states == [("a", FAILED), ("b", FAILED)]
+        assert life.scheduler.current_id == "c"
+
+
+def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_again(
+    hall: Hall,
+) -> None:
+    large = b'"%b"' % (b"x" * 50_000)
+    hall.submit("a", wait_seconds=30.0)
+    hall.submit("b")
+    hall.submit("c")
+    hall.end_round()
+    hall.told.clear()
+    fill_disk(hall.engine)
+    hall.dispatcher.handle(TaskReturned("a", large))
+    hall.end_round()
+    began, reply = hall.told  # What has ended is told.
+    assert began == "b"
+    assert isinstance(reply, AcceptedReply)
+    assert reply.execution is not None
+    assert reply.execution.status is COMPLETE
+    hall.dispatcher.handle(TaskReturned("b", b"1"))
+    hall.told.clear()
+    for _ in range(2):
+        assert hall.dispatcher.next_deadline == hall.time + 1.0
+        hall.time += 1.0
+        hall.dispatcher.wake()
+        hall.end_round()
+        assert hall.told == []
+        assert hall.kept("c").status is QUEUED
+    free_disk(hall.engine)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.told == ["c"]
+    assert hall.kept("c").status is RUNNING
+
+
+def test_a_refusal_is_an_error_reply(hall: Hall) -> None:
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 20_000})
+    hall.end_round()
+    (refusal,) = hall.told
+    assert isinstance(refusal, ErrorReply)
+    assert "nothing was accepted" in refusal.message

@@ -1,0 +1,163 @@
+"""What failed is tried again when its request, or the server, says so."""
+
+from __future__ import annotations
+
+import pytest
+from driving import Driver
+
+from zmqruntime.execution import RestartPolicy, RetryPolicy
+from zmqruntime.messages import ErrorKind, ExecutionStatus, OkReply, ShutdownMode
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+def test_without_a_word_nothing_is_tried_again() -> None:
+    driver = Driver()
+    driver.accept("a")
+    assert driver.raises("a").states == [("a", FAILED)]
+
+
+def test_a_failed_one_runs_again_after_its_delay() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=3.0)
+    driver.advance(1.0)
+    assert driver.raises("a", "first").states == [("a", QUEUED)]
+    record = driver.record("a")
+    assert (record.status, record.attempt, record.error) == (QUEUED, 2, None)
+    assert record.retry_at == driver.now.wall + 3.0
+    (attempt,) = record.attempts
+    assert (attempt.attempt, attempt.error.message) == (1, "first")
+    assert attempt.finished_at - attempt.started_at == 1.0
+    assert driver.advance(2.9).assigned == []
+    done = driver.advance(0.1)
+    assert (done.assigned, done.states) == (["a"], [("a", RUNNING)])
+    assert driver.raises("a", "second").states == [("a", FAILED)]
+    record = driver.record("a")
+    assert record.error is not None
+    assert (record.error.message, record.attempt, len(record.attempts)) == ("second", 2, 1)
+
+
+def test_each_delay_is_twice_as_long_as_the_one_before_up_to_an_hour() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=5, backoff_seconds=1000.0)
+    delays = []
+    for _ in range(4):
+        driver.raises("a")
+        deadline = driver.scheduler.next_deadline
+        assert deadline is not None
+        delays.append(deadline - driver.now.monotonic)
+        driver.advance(delays[-1])
+    assert delays == pytest.approx([1000.0, 2000.0, 3600.0, 3600.0])
+
+
+def test_without_a_delay_it_is_next_at_once() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=0.0)
+    driver.accept("b")
+    done = driver.raises("a")
+    assert done.assigned == ["a"]
+    assert done.states == [("a", QUEUED), ("a", RUNNING)]
+
+
+def test_others_go_on_while_one_waits_to_be_tried_again() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=5.0)
+    driver.accept("b")
+    assert driver.raises("a").assigned == ["b"]
+    driver.advance(5.0)
+    driver.accept("c")
+    assert driver.returns("b").assigned == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "again"),
+    [(None, True), (("exception",), True), (("worker_died", "timeout"), False), ((), False)],
+)
+def test_only_after_the_kinds_that_were_named(kinds: object, again: bool) -> None:
+    driver = Driver()
+    named = None if kinds is None else tuple(map(ErrorKind, kinds))  # type: ignore[call-overload]
+    driver.accept("a", max_attempts=2, retry_on=named)
+    assert driver.raises("a").states == [("a", QUEUED if again else FAILED)]
+
+
+def test_a_dead_worker_and_too_long_a_run_count_too() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=3, backoff_seconds=0.0, timeout_seconds=2.0)
+    driver.worker_exits(-9)
+    driver.worker_ready()
+    driver.advance(2.0)
+    driver.stops("a")
+    kinds = [attempt.error.kind for attempt in driver.record("a").attempts]
+    assert kinds == [ErrorKind.WORKER_DIED, ErrorKind.TIMEOUT]
+
+
+def test_a_cancelled_one_is_not_tried_again() -> None:
+    driver = Driver()
+    driver.accept("a", "b", max_attempts=3)
+    driver.cancel("a")
+    assert driver.stops("a").states[0] == ("a", CANCELLED)
+    driver.raises("b")
+    assert driver.cancelled("b") is CANCELLED
+    assert driver.scheduler.next_deadline is None
+
+
+def test_the_servers_word_is_for_those_that_say_nothing() -> None:
+    policy = RetryPolicy(2, frozenset({ErrorKind.EXCEPTION}), 0.0)
+    driver = Driver(retry=policy)
+    driver.accept("a")
+    driver.accept("b", max_attempts=1)
+    assert driver.raises("a").assigned == ["a"]
+    assert driver.raises("a").states[0] == ("a", FAILED)
+    assert driver.raises("b").states == [("b", FAILED)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"max_attempts": 0}, "max_attempts must be 1 to 20, not 0"),
+        ({"backoff_seconds": -1.0}, "backoff_seconds must be 0 to 3600, not -1.0"),
+    ],
+)
+def test_a_policy_out_of_bounds_is_refused(fields: dict[str, float], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        RetryPolicy(**fields)  # type: ignore[arg-type]
+
+
+def test_who_waits_for_it_is_told_of_its_real_end() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=1.0)
+    who = driver.hold("a", 30.0)
+    assert driver.raises("a").answered == []
+    driver.advance(1.0)
+    assert driver.returns("a").answered == [who]
+
+
+def test_a_drain_waits_for_what_is_to_be_tried_again() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=1.0)
+    driver.shut_down(ShutdownMode.DRAIN)
+    assert not driver.raises("a").exits
+    driver.advance(1.0)
+    assert driver.returns("a").exits
+
+
+def test_at_the_end_of_a_server_nothing_is_tried_again() -> None:
+    driver = Driver(on_restart=RestartPolicy.FAIL)
+    driver.accept("waits", max_attempts=2, backoff_seconds=9.0)
+    driver.raises("waits")
+    driver.accept("runs", max_attempts=2, retry_on=tuple(ErrorKind))
+    assert driver.shut_down(ShutdownMode.NOW).states == [("waits", CANCELLED)]
+    done = driver.stops("runs")
+    assert done.states == [("runs", FAILED)]
+    assert done.exits
+
+
+def test_many_long_errors_still_fit_into_a_record() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=20, backoff_seconds=0.0)
+    for _ in range(19):
+        driver.raises("a", "x" * 16_000)
+    record = driver.record("a")
+    assert len(record.attempts) == 19
+    assert len(record.model_dump_json()) < 64_000
+    assert driver.cancel("a").reply(OkReply).execution_status is RUNNING

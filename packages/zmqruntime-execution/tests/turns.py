@@ -1,0 +1,53 @@
+"""The order of a queue in the fewest words, for tests to compare with."""
+
+from __future__ import annotations
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Names that wait. Slow, and easy to read."""
+
+    def __init__(self, *, fair: bool) -> None:
+        self._fair = fair
+        # The clients in the order in which they came, each with its entries in their order.
+        self._waiting: dict[str, list[tuple[int, int, str]]] = {}
+        self._served: list[str] = []
+        """Who has had a turn in this round."""
+
+    def add(self, name: str, client: str, priority: int, arrival: int) -> None:
+        entries = self._waiting.setdefault(client if self._fair else "all", [])
+        entries.append((-priority, arrival, name))
+        entries.sort()
+
+    def take(self) -> str:
+        """Remove and return the first one: its client has had a turn."""
+        name, client = self._walk()[0]
+        if client in self._served:
+            self._served.clear()
+        self._served.append(client)
+        self.drop(name)
+        return name
+
+    def drop(self, name: str) -> None:
+        for client, entries in list(self._waiting.items()):
+            self._waiting[client] = [entry for entry in entries if entry[-1] != name]
+            if not self._waiting[client]:
+                del self._waiting[client]
+
+    @property
+    def order(self) -> list[str]:
+        return [name for name, _ in self._walk()]
+
+    def _walk(self) -> list[tuple[str, str]]:
+        """Go round and round, one of each client's in each round."""
+        left = {client: [name for *_, name in entries] for client, entries in self._waiting.items()}
+        order: list[tuple[str, str]] = []
+        done = set(self._served)
+        while left:
+            for client in [client for client in left if client not in done]:
+                order.append((left[client].pop(0), client))
+                if not left[client]:
+                    del left[client]
+            done.clear()
+        return order

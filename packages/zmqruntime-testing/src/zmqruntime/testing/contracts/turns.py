@@ -1,0 +1,135 @@
+"""The promises of a lifecycle engine on whose turn is next, and on further attempts."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from zmqruntime.execution import LifecycleEngine, QueuePolicy
+from zmqruntime.messages import AttemptInfo, ErrorKind, ExecutionErrorInfo, ExecutionStatus
+from zmqruntime.testing.contracts.engine_kit import EngineTests
+
+__all__ = ["TurnsContract"]
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+_FAILED_ONCE = AttemptInfo(
+    attempt=1,
+    started_at=2.0,
+    finished_at=3.0,
+    error=ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="it was late"),
+)
+_WALK_STEPS = 60
+
+
+class TurnsContract(EngineTests):
+    """Tests on the order of a queue, under either policy, and on what goes back to it."""
+
+    # -- attempts -----------------------------------------------------------------------------
+
+    def test_what_failed_waits_where_it_had_arrived(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b")
+        engine.start("a", 2.0)
+        again = engine.requeue("a", failed=_FAILED_ONCE)
+        assert (again.status, again.attempt, again.started_at) == (QUEUED, 2, None)
+        assert again.attempts == (_FAILED_ONCE,)
+        assert self.read_queue(engine) == ["a", "b"]
+        assert engine.peek() is again
+
+    def test_one_that_has_not_run_at_all_keeps_its_attempt(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.request_cancel("a")
+        again = engine.requeue("a")
+        assert (again.attempt, again.attempts, again.cancel_requested) == (1, (), False)
+
+    def test_until_its_time_it_waits_behind_all_others(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "late", "soon", "a", "b")
+        for name, retry_at in (("late", 20.5), ("soon", 10.5)):
+            engine.start(name, 2.0)
+            engine.requeue(name, failed=_FAILED_ONCE, retry_at=retry_at)
+        assert self.read_queue(engine) == ["a", "b", "soon", "late"]
+        assert [engine.position(name) for name in ("a", "b", "soon", "late")] == [1, 2, 3, 4]
+        assert [e.execution_id for e in engine.list_delayed()] == ["soon", "late"]
+        assert engine.list_delayed()[0].retry_at == 10.5
+        engine.release("late")
+        assert self.read_queue(engine) == ["late", "a", "b", "soon"]
+        assert engine.queued_count == 4
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 5])
+    def test_pages_go_on_to_those_that_wait_for_their_time(
+        self, engine: LifecycleEngine, limit: int
+    ) -> None:
+        self.submit(engine, *"abcde")
+        for name, retry_at in (("a", 10.5), ("b", 1e-7), ("c", 1.7e9)):
+            engine.start(name, 2.0)
+            engine.requeue(name, failed=_FAILED_ONCE, retry_at=retry_at)
+        assert self.read_queue(engine, limit) == ["d", "e", "b", "a", "c"]
+
+    def test_without_others_nothing_is_next_before_its_time(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        engine.requeue("a", failed=_FAILED_ONCE, retry_at=10.5)
+        assert engine.peek() is None
+        assert engine.queued_count == 1
+        assert engine.finish("a", CANCELLED, 3.0).retry_at is None
+        assert list(engine.list_delayed()) == []
+
+    # -- turns --------------------------------------------------------------------------------
+
+    def test_a_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
+        for name, priority in (("a", 0), ("low", -5), ("high", 5), ("b", 0), ("higher", 6)):
+            self.submit(engine, name, priority=priority)
+        expected = ["higher", "high", "a", "b", "low"]
+        assert self.read_queue(engine) == self.read_queue(engine, 2) == expected
+        assert [engine.position(name) for name in expected] == [1, 2, 3, 4, 5]
+
+    def test_clients_take_turns_where_that_is_fair(self) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        self.submit(engine, "a1", "a2", "a3", client_id="a")
+        engine.start("a1", 2.0)
+        self.submit(engine, "b1", "b2", client_id="b")
+        self.submit(engine, "c1", client_id="c")
+        assert self.read_queue(engine) == ["b1", "c1", "a2", "b2", "a3"]
+        self.submit(engine, "a0", client_id="a", priority=1)
+        assert self.read_queue(engine, 2) == ["b1", "c1", "a0", "b2", "a2", "a3"]
+        engine.finish("a0", CANCELLED, 2.0)
+        assert self.read_queue(engine) == ["b1", "c1", "a2", "b2", "a3"]
+
+    def test_nobody_gets_more_turns_by_coming_back_at_once(self) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        self.submit(engine, *(f"many{n}" for n in range(9)), client_id="many")
+        ran: list[str] = []
+        for n in range(8):
+            if n % 2 == 0:
+                self.submit(engine, f"one{n}", client_id="one")
+            execution = engine.peek()
+            assert execution is not None
+            engine.start(execution.execution_id, 2.0)
+            ran.append(execution.client_id)
+        assert ran.count("one") == ran.count("many") == 4
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_a_place_is_the_same_wherever_it_is_read_and_kept_by_what_is_next(
+        self, seed: int
+    ) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        dice = random.Random(seed)
+        for n in range(_WALK_STEPS):
+            queue = self.read_queue(engine)
+            step = dice.choice(["submit", "submit", "start", "cancel"])
+            if step == "submit":
+                client, priority = dice.choice("abc"), dice.randint(-1, 1)
+                self.submit(engine, f"x{n}", client_id=client, priority=priority)
+            elif step == "start" and queue:
+                first = engine.peek()
+                assert first is not None
+                assert first.execution_id == queue[0]
+                engine.start(queue[0], 2.0)
+                assert self.read_queue(engine) == queue[1:]
+            elif step == "cancel" and queue:
+                engine.finish(dice.choice(queue), CANCELLED, 2.0)
+            queue = self.read_queue(engine)
+            assert self.read_queue(engine, 2) == queue
+            assert [engine.position(name) for name in queue] == list(range(1, len(queue) + 1))

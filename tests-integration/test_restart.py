@@ -1,0 +1,175 @@
+"""A server that dies and comes back with its journal: nothing that it accepted is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import ChildProcess, Place, await_phase
+from waiting import PATIENCE
+
+from zmqruntime.execution import ExecutionClient, JournalUnavailable
+from zmqruntime.messages import ErrorKind, ExecutionStatus, ShutdownMode
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+@pytest.fixture
+def serve(place: Place, tmp_path: Path) -> Callable[..., tuple[ChildProcess, ExecutionClient]]:
+    """Starts servers on one journal, one after the other."""
+
+    def serve(application: str = "Workshop") -> tuple[ChildProcess, ExecutionClient]:
+        server = place.serve(application, "--journal", str(tmp_path / "journal"))
+        return server, place.attach(server)
+
+    place.leaves_socket_files = True
+    return serve
+
+
+def kill(server: ChildProcess) -> None:
+    server.kill()
+    server.wait(PATIENCE)
+
+
+def test_what_was_accepted_outlives_a_killed_server(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    server, client = serve()
+    done = client.submit_execution({"do": "echo", "value": [1, "ü"]})
+    assert done.result(PATIENCE) == [1, "ü"]
+    cut = client.submit_execution({"do": "sleep"})
+    await_phase(cut)
+    waiting = [client.submit_execution({"do": "echo", "value": n}) for n in range(3)]
+    kill(server)
+
+    server, client = serve()
+    assert client.get_record(done.execution_id).result == [1, "ü"]
+    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    assert record.status is FAILED
+    assert record.error is not None
+    assert record.error.kind is ErrorKind.INTERRUPTED
+    records = [client.wait_for_completion(w.execution_id, timeout=PATIENCE) for w in waiting]
+    assert [record.result for record in records] == [0, 1, 2]
+    started = [record.started_at or 0.0 for record in records]
+    assert started == sorted(started)
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+
+
+def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    server, client = serve("Persistent")
+    gate = tmp_path / "gate"
+    cut = client.submit_execution({"do": "wait_for", "path": str(gate)})
+    await_phase(cut)
+    kill(server)
+    gate.touch()
+
+    server, client = serve("Persistent")
+    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    assert (record.status, record.attempt) == (COMPLETE, 2)
+    assert [attempt.error.kind for attempt in record.attempts] == [ErrorKind.INTERRUPTED]
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize("how", ["stop", "stop now", "SIGTERM"])
+def test_the_end_of_a_server_leaves_the_queue_to_the_next(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path, how: str
+) -> None:
+    server, client = serve()
+    gate = tmp_path / "gate"
+    running = client.submit_execution({"do": "wait_for", "path": str(gate)})
+    await_phase(running)
+    waiting = client.submit_execution({"do": "echo", "value": "later"})
+    match how:
+        case "stop":
+            client.shutdown_server(ShutdownMode.DRAIN)
+        case "stop now":
+            client.shutdown_server(ShutdownMode.NOW)
+        case "SIGTERM":
+            server.send_signal(signal.SIGTERM)
+    gate.touch()
+    assert server.wait(PATIENCE) == 0
+
+    server, client = serve()
+    record = client.wait_for_completion(waiting.execution_id, timeout=PATIENCE)
+    assert record.result == "later"
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+
+
+def test_a_second_server_is_told_who_has_the_journal(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]],
+    make_place: Callable[..., Place],
+    tmp_path: Path,
+) -> None:
+    first, client = serve()
+    elsewhere = make_place()
+    second = elsewhere.serve("Workshop", "--journal", str(tmp_path / "journal"))
+    assert f"is in use by process {first.pid}: end that server first" in second.output()
+    assert second.returncode == 1
+    assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+
+
+def test_a_foreign_client_reads_attempts_and_names_priorities(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    _, client = serve()
+    gate = tmp_path / "gate"
+    running = client.submit_execution({"do": "wait_for", "path": str(gate)})
+    await_phase(running)
+    failing = client.submit_execution(
+        {"do": "fail", "message": "no"},
+        max_attempts=3,
+        backoff_seconds=0.01,
+        retry_on=["exception"],
+    )
+    last = client.submit_execution({"do": "echo"})
+    first = client.submit_execution({"do": "echo"}, priority=1)
+    assert [h.status().queue_position for h in (first, failing, last)] == [1, 2, 3]
+    gate.touch()
+    record = client.wait_for_completion(failing.execution_id, timeout=PATIENCE)
+    assert (record.status, record.attempt, len(record.attempts)) == (FAILED, 3, 2)
+
+
+def test_a_journal_that_cannot_be_written_refuses_and_recovers(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    _, client = serve()
+    assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+    # Who holds a write transaction keeps everybody else from writing, as a failing disk does.
+    other = sqlite3.connect(tmp_path / "journal", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalUnavailable, match="nothing was accepted"):
+        client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
+    assert client.ping().ready
+    other.execute("ROLLBACK")
+    other.close()
+    handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
+    assert handle.result(PATIENCE) == 2
+
+
+def test_the_command_line_keeps_a_journal_for_each_server(place: Place, tmp_path: Path) -> None:
+    pytest.importorskip("typer")
+    place.variables["XDG_DATA_HOME"] = place.variables["HOME"] = str(tmp_path)
+    place.variables["LOCALAPPDATA"] = str(tmp_path)
+    script = "import sys; from zmqruntime.execution.cli import main; sys.exit(main())"
+    server = place.start("-c", script, "serve", "applications:Workshop", *place.options)
+    client = place.attach(server)
+    assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+    (journal,) = tmp_path.rglob("*.journal")
+    assert journal.name == f"applications.Workshop-{place.config.default_port}.journal"
+    database = sqlite3.connect(journal)
+    ((result,),) = database.execute("SELECT result FROM contents").fetchall()
+    database.close()
+    assert json.loads(result) == 1
