@@ -18,6 +18,7 @@ if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
 from zmqruntime.messages._version import __version__
 from zmqruntime.messages.base import (
     MAX_LIMIT,
+    MAX_LOG_TAIL_BYTES,
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,
     ClientId,
@@ -66,7 +67,9 @@ from zmqruntime.messages.records import (
 )
 from zmqruntime.messages.requests import (
     CancelRequest,
+    EventsRequest,
     ExecuteRequest,
+    LogTailRequest,
     PingRequest,
     RegisterProgressRequest,
     Request,
@@ -79,6 +82,8 @@ from zmqruntime.messages.responses import (
     ErrorDetail,
     ErrorReply,
     ExecutionStatusSnapshot,
+    KeptEventsReply,
+    LogReply,
     OkReply,
     PongReply,
     Reply,
@@ -95,6 +100,7 @@ from zmqruntime.messages.status import (
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_LOG_TAIL_BYTES",
     "MAX_NESTING",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
@@ -107,6 +113,7 @@ __all__ = [
     "ErrorKind",
     "ErrorReply",
     "Event",
+    "EventsRequest",
     "ExecuteRequest",
     "ExecutionErrorInfo",
     "ExecutionId",
@@ -116,8 +123,11 @@ __all__ = [
     "FieldFault",
     "JsonObject",
     "JsonValue",
+    "KeptEventsReply",
     "Labels",
     "Limit",
+    "LogReply",
+    "LogTailRequest",
     "MessageError",
     "OkReply",
     "PingRequest",

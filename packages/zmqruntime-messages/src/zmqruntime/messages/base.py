@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_LOG_TAIL_BYTES",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "ClientId",
@@ -37,6 +38,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 
 MAX_LIMIT: Final = 1000
 """The most entries that one reply lists."""
+
+MAX_LOG_TAIL_BYTES: Final = 65_536
+"""The most that one reply tells of a task's log."""
 
 _NAME = StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")
 

@@ -46,6 +46,9 @@ class ExecutionRecord(Model):
     """What the task returned; only when complete."""
     error: ExecutionErrorInfo | None = None
     """Why it failed, or why the server cancelled it unasked."""
+    log_file_path: str | None = None
+    """Where, on the server's machine, its stdout and stderr go; there is no file before it
+    has written something."""
 
 
 class QueuedExecutionInfo(Model):
