@@ -29,6 +29,7 @@ class Client:
         self.records = list(records)
         self.asked: list[tuple[Any, ...]] = []
         self.stream = EventStream()
+        self.is_back = False
 
     def _next(self) -> ExecutionRecord:
         answer = self.records.pop(0)
@@ -48,9 +49,13 @@ class Client:
         self.asked.append(("cancel", execution_id))
         return RUNNING
 
-    def open_stream(self, execution_id: str) -> EventStream:
+    def open_stream(self, execution_id: str, submitter: str | None = None) -> EventStream:
         self.asked.append(("stream", execution_id))
         return self.stream
+
+    def outlast(self, lost: ServerLost) -> None:
+        if not self.is_back:
+            raise lost
 
     def handle(self, stream: EventStream | None = None) -> ExecutionHandle:
         return ExecutionHandle(cast("ExecutionClient", self), "a", stream)

@@ -12,11 +12,14 @@ from zmqruntime.execution import ProgressStreamSubscriber, RequestRejected
 from zmqruntime.messages import (
     ErrorCode,
     ErrorReply,
+    EventsRequest,
     ExecutionStatus,
+    KeptEventsReply,
     OkReply,
     ProgressEvent,
     ProgressScope,
     RegisterProgressRequest,
+    Reply,
     Request,
     StateEvent,
     UnregisterProgressRequest,
@@ -50,6 +53,8 @@ class Connection:
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.answers: list[OkReply | ErrorReply | BaseException] = []
+        self.kept: dict[str, _Events] = {}
+        self.page = 100
         self.prefixes: Sequence[bytes] = ()
         self.state = "not open"
         self._on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None]
@@ -57,22 +62,41 @@ class Connection:
 
     # -- as a ZMQClient --
 
-    def request(self, request: Request, timeout: float | None = None) -> OkReply | ErrorReply:
+    def request(self, request: Request, timeout: float | None = None) -> Reply:
+        if isinstance(request, EventsRequest):
+            return self._tell_kept(request)
         self.asked.append(request)
         answer = self.answers.pop(0) if self.answers else OkReply()
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
+    def exchange(self, requests: Sequence[Request]) -> list[Reply]:
+        return [self.request(request) for request in requests]
+
+    def _tell_kept(self, request: EventsRequest) -> Reply:
+        kept = self.kept.get(request.execution_id)
+        if kept is None:
+            return ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="not kept here")
+        behind = [event for event in kept if event.sequence > request.after_sequence]
+        return KeptEventsReply(
+            execution_id=request.execution_id,
+            events=tuple(behind[: self.page]),
+            first_kept_sequence=kept[0].sequence,
+            last_sequence=kept[-1].sequence,
+        )
+
     def subscribe(
         self,
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None],
     ) -> Subscriber:
         assert not self.asked, "it subscribes first, then registers"
         self.prefixes = prefixes
         self._on_messages, self._on_connection = on_messages, on_connection
+        self.catch_up = on_caught_up
         self.state = "open"
         return cast("Subscriber", self)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.core import Now, Scheduler, answers
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
     Exit,
+    ForgetLog,
     InterruptTask,
     KillWorker,
     Publish,
@@ -20,24 +22,34 @@ from zmqruntime.execution.core.effects import (
 from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
+    EventsRequested,
     ShutdownRequested,
     StatusRequested,
     Submitted,
     TimerDue,
 )
-from zmqruntime.execution.lifecycle import ExecutionEvent
+from zmqruntime.execution.lifecycle import ExecutionEvent, StateChange
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
+    EventsRequest,
     ExecuteRequest,
     ExecutionStatus,
+    LogReply,
+    LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
+    encode_with_id,
+)
+from zmqruntime.messages import (
+    Reply as ReplyMessage,
 )
 from zmqruntime.transport import Caller
 
 __all__ = ["Dispatcher", "Outlet"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 
 class Outlet(Protocol):
@@ -83,13 +95,12 @@ class Dispatcher:
         self._monotonic = monotonic
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
-            Publish: lambda effect: outlet.publish_event(
-                effect.topic, effect.execution_id, effect.event
-            ),
+            Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
             KillWorker: lambda effect: runner.kill_worker(),
             StartWorker: lambda effect: runner.start_worker(),
+            ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
 
@@ -105,7 +116,12 @@ class Dispatcher:
 
     def start(self) -> None:
         """Do what has to be done before the first event."""
+        self._runner.sweep_logs(self._is_kept)
         self._perform_all(self._scheduler.start())
+
+    def close(self) -> None:
+        """Clean up after the last event, when the runner is closed."""
+        self._runner.sweep_logs(self._is_kept if self._scheduler.engine.durable else _nothing)
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done."""
@@ -122,6 +138,10 @@ class Dispatcher:
                 self.handle(StatusRequested(request, caller))
             case CancelRequest():
                 self.handle(CancelRequested(request, caller))
+            case EventsRequest():
+                self.handle(EventsRequested(request, caller))
+            case LogTailRequest():
+                self._tell_log(request, caller)
             case _:
                 return False
         return True
@@ -145,9 +165,40 @@ class Dispatcher:
             ),
             "running_count": engine.counts[ExecutionStatus.RUNNING],
             "queued_count": engine.queued_count,
+            "durable": engine.durable,
             "workers": self._runner.describe(self._scheduler.current_id),
         }
+
+    def _publish(self, effect: Publish) -> None:
+        self._outlet.publish_event(effect.topic, effect.execution_id, effect.event)
+        if isinstance(effect.event, StateChange):
+            _tell_state(effect.execution_id, effect.event)
+
+    def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
+        execution_id = request.execution_id
+        reply: ReplyMessage = answers.unknown(execution_id)
+        if self._is_kept(execution_id):
+            tail, size = self._runner.read_log(execution_id, request.max_bytes)
+            text = tail.decode("utf-8", "replace")
+            reply = LogReply(execution_id=execution_id, text=text, size_bytes=size)
+        self._outlet.send_reply(caller, encode_with_id(reply, caller.request_id))
+
+    def _is_kept(self, execution_id: str) -> bool:
+        return self._scheduler.engine.get(execution_id) is not None
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._perform[type(effect)](effect)
+
+
+def _nothing(_: str) -> bool:
+    return False
+
+
+def _tell_state(execution_id: str, change: StateChange) -> None:
+    """Log the move of an execution: what does not go well, and on demand the rest."""
+    level = logging.DEBUG if change.error is None else logging.INFO
+    if _log.isEnabledFor(level):
+        reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
+        extra = {"execution_id": execution_id, "status": str(change.status)}
+        _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core import Scheduler
+from zmqruntime.execution.core import EventLog, Scheduler
 from zmqruntime.execution.lifecycle import InMemoryLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.execution.session import ExecutionSession
@@ -34,6 +34,10 @@ class ExecutionServer(ZMQServer, ABC):
         history_limit: how many finished executions are kept for those who ask.
         cancel_grace_seconds: how long a task that was told to stop may take to clean up,
             before its process is ended.
+        events_kept: how many of each execution's latest events are kept for subscribers who
+            missed some.
+        max_log_bytes: how much is kept of what a task writes to its stdout and stderr, the
+            newest; 0: nothing, and it goes where the server's own output goes.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class ExecutionServer(ZMQServer, ABC):
         max_queued: int | None = None,
         history_limit: int = 1000,
         cancel_grace_seconds: float = 5.0,
+        events_kept: int = 1000,
+        max_log_bytes: int = 1024 * 1024,
     ) -> None:
         super().__init__(
             port,
@@ -58,6 +64,8 @@ class ExecutionServer(ZMQServer, ABC):
         self._max_queued = max_queued
         self._history_limit = history_limit
         self._cancel_grace_seconds = cancel_grace_seconds
+        self._events_kept = events_kept
+        self._max_log_bytes = max_log_bytes
 
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
@@ -85,9 +93,10 @@ class ExecutionServer(ZMQServer, ABC):
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""
-        return WorkerProcessRunner(self)
+        return WorkerProcessRunner(self, self._max_log_bytes)
 
     def _make_session(self) -> ServerSession:
+        runner = self.make_runner()
         return ExecutionSession(
             type(self).__name__,
             __version__,
@@ -99,6 +108,8 @@ class ExecutionServer(ZMQServer, ABC):
                 self.make_engine(),
                 max_queued=self._max_queued,
                 cancel_grace_seconds=self._cancel_grace_seconds,
+                events=EventLog(self._events_kept),
+                name_log=runner.name_log,
             ),
-            runner=self.make_runner(),
+            runner=runner,
         )

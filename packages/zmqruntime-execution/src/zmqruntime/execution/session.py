@@ -40,6 +40,7 @@ class ExecutionSession(ServerSession, Outlet):
                 context=self.context,
                 endpoint=self.endpoint,
                 max_message_bytes=self.config.max_message_bytes,
+                log_dir=self.config.log_dir,
                 emit=self._dispatcher.handle,
             )
         )
@@ -49,6 +50,7 @@ class ExecutionSession(ServerSession, Outlet):
     def on_close(self) -> None:
         if self._runner_open:
             self._runner.close()
+            self._dispatcher.close()
 
     def handle_request(self, request: Request, caller: Caller) -> None:
         if not self._dispatcher.handle_request(request, caller):

@@ -37,6 +37,8 @@ class ZMQConfig:
     """How long to wait for a server to answer, or to start and get ready."""
     request_timeout: float = 10.0
     """How long a request may take, all its tries together, when the caller sets no time."""
+    reconnect_timeout: float = 60.0
+    """How long who waits without a deadline of its own waits for a lost server to be back."""
     retry_interval: float = 2.5
     """How long one try waits for its reply before it is repeated on a fresh socket."""
     registration_timeout: float = 2.0
@@ -53,6 +55,7 @@ class ZMQConfig:
         for name in (
             "connect_timeout",
             "request_timeout",
+            "reconnect_timeout",
             "retry_interval",
             "registration_timeout",
         ):

@@ -30,6 +30,8 @@ class Subscriber:
         prefixes: the topics to subscribe to, in this order.
         on_messages: called with the topic and the frame of each message that is at hand.
         on_connection: called with False when the connection ends, with True when it is back.
+        on_caught_up: called when it has worked off so many messages at a stretch that others
+            may have been dropped meanwhile.
 
     A callback must not raise: that ends the thread.
     """
@@ -42,9 +44,13 @@ class Subscriber:
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None] | None = None,
     ) -> None:
         self._on_messages = on_messages
         self._on_connection = on_connection
+        self._on_caught_up = on_caught_up
+        self._many = config.data_high_water_mark // 2
+        self._at_a_stretch = 0
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
         self._closer = threading.Lock()
@@ -112,12 +118,20 @@ class Subscriber:
 
     def _read(self) -> None:
         messages: list[tuple[bytes, bytes]] = []
+        count = 0
         for frames in drain(self._socket, _BATCH):
+            count += 1
             if len(frames) == 2:
                 messages.append((frames[0], frames[1]))
             else:
                 _log.warning("a data message of %d frames was ignored", len(frames))
         self._on_messages(messages)
+        self._at_a_stretch += count
+        if count < _BATCH:
+            was_behind = self._at_a_stretch > self._many
+            self._at_a_stretch = 0
+            if was_behind and self._on_caught_up is not None:
+                self._on_caught_up()
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None

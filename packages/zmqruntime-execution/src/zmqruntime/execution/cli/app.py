@@ -71,6 +71,9 @@ def serve(
     log_file: Annotated[
         Path | None, typer.Option(help="Where log records go as well, appended.")
     ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Where what tasks write is kept; the platform's.")
+    ] = None,
     max_message_bytes: Annotated[
         int, typer.Option(min=2**17, help="The longest message that is taken.")
     ] = _DEFAULT.max_message_bytes,
@@ -91,6 +94,7 @@ def serve(
         control_port_offset=control_port_offset,
         app_name=app_name,
         runtime_dir=runtime_dir,
+        log_dir=log_dir,
         max_message_bytes=max_message_bytes,
         registration_timeout=registration_timeout,
         data_high_water_mark=data_high_water_mark,

@@ -1,6 +1,7 @@
 """The pure heart: events in, effects out, with no socket, thread or clock."""
 
+from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import Now
 from zmqruntime.execution.core.scheduler import Scheduler
 
-__all__ = ["Now", "Scheduler"]
+__all__ = ["EventLog", "Now", "Scheduler"]

@@ -45,6 +45,10 @@ class LifecycleEngine(ABC):
         """Move an execution to a terminal state, and drop the oldest beyond the limit."""
 
     @abstractmethod
+    def take_dropped(self) -> Sequence[str]:
+        """Return what was dropped from history since the last call, so that others drop it, too."""
+
+    @abstractmethod
     def next_sequence(self, execution_id: str) -> int:
         """Return the number of the execution's next event, 1 for the first."""
 
@@ -71,6 +75,11 @@ class LifecycleEngine(ABC):
     @abstractmethod
     def list_running(self) -> Sequence[Execution]:
         """Return what runs."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether what it keeps outlives the process."""
+        return False
 
     @property
     @abstractmethod

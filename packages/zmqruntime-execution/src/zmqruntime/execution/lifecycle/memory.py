@@ -33,6 +33,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._queue: SortedDict[int, Execution] = SortedDict()
         self._running: dict[str, Execution] = {}
         self._finished: deque[str] = deque()
+        self._dropped: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._tickets = count()
 
@@ -73,7 +74,12 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         while len(self._finished) > self._history_limit:
             dropped = self._executions.pop(self._finished.popleft())
             self._counts[dropped.status] -= 1
+            self._dropped.append(dropped.execution_id)
         return execution
+
+    def take_dropped(self) -> Sequence[str]:
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def next_sequence(self, execution_id: str) -> int:
         execution = self._executions[execution_id]
