@@ -44,6 +44,16 @@ class EngineContract(ABC):
         for execution_id in execution_ids:
             engine.submit(request(execution_id, **fields), 1.0)
 
+    # -- history ----------------------------------------------------------------------------
+
+    def test_what_is_dropped_from_history_is_told_once(self) -> None:
+        engine = self.make_engine(1)
+        self.submit(engine, "a", "b", "c")
+        for execution_id in "abc":
+            engine.finish(execution_id, CANCELLED, 2.0)
+        assert sorted(engine.take_dropped()) == ["a", "b"]
+        assert list(engine.take_dropped()) == []
+
     # -- order ------------------------------------------------------------------------------
 
     def test_a_new_one_is_empty(self, engine: LifecycleEngine) -> None:

@@ -211,3 +211,10 @@ def test_a_lost_server_is_raised_to_who_reads() -> None:
     stream.disturb()
     with pytest.raises(ServerLost):
         next(Client(ServerLost("gone")).handle(stream).progress())
+
+
+def test_a_server_that_is_back_is_asked_again() -> None:
+    client = Client(ServerLost("gone"), record(RUNNING, progress=progress(7)))
+    client.is_back = True
+    client.stream = filled(ended(8))
+    assert list(client.handle().progress()) == [progress(7), ended(8)]
