@@ -68,6 +68,14 @@ class Workshop(ExecutionServer):
             context.report_progress(step, steps, phase="count", message=f"step {step}")
         return steps
 
+    def do_count_and_mark(self, context: ExecutionContext, path: str) -> JsonValue:
+        """Count without an end in sight, leave a mark, and return how far it came."""
+        steps = 30_000
+        for step in range(1, steps + 1):
+            context.report_progress(step)
+        Path(path).touch()
+        return steps
+
     def do_describe(self, context: ExecutionContext) -> JsonValue:
         return {
             "pid": os.getpid(),

@@ -43,8 +43,9 @@ class ZMQConfig:
     """How long one try waits for its reply before it is repeated on a fresh socket."""
     registration_timeout: float = 2.0
     """How long a server waits to see the subscription that a client registers."""
-    data_high_water_mark: int = 100_000
-    """How many events may wait for one slow subscriber before further ones are dropped."""
+    data_high_water_mark: int = 20_000
+    """How many events may wait in the server for one slow subscriber, before further ones are
+    dropped; on the subscriber's own side five times as many."""
 
     def __post_init__(self) -> None:
         if self.max_message_bytes < MIN_MESSAGE_BYTES:

@@ -21,6 +21,11 @@ __all__ = ["Subscriber"]
 _log = logging.getLogger("zmqruntime.client")
 
 _BATCH = 64
+# What waits here is this program's own memory, and is not dropped in vain.
+_ROOM = 5
+# Who is so far behind may have been far enough behind. To be wrong costs a question, and this
+# socket's thread reads faster than its messages come, so that what waits does not come at once.
+_MANY = 1000
 
 
 class Subscriber:
@@ -49,7 +54,7 @@ class Subscriber:
         self._on_messages = on_messages
         self._on_connection = on_connection
         self._on_caught_up = on_caught_up
-        self._many = config.data_high_water_mark // 2
+        self._many = min(config.data_high_water_mark // 10, _MANY)
         self._at_a_stretch = 0
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
@@ -60,7 +65,7 @@ class Subscriber:
         self._socket = context.socket(zmq.SUB)
         self._monitor: zmq.Socket[bytes] | None = None
         try:
-            self._socket.rcvhwm = config.data_high_water_mark
+            self._socket.rcvhwm = _ROOM * config.data_high_water_mark
             configure_tcp(self._socket, endpoint)
             self._monitor = monitor = context.socket(zmq.PAIR)
             watch(
