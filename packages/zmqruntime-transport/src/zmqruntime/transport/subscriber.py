@@ -54,7 +54,9 @@ class Subscriber:
         self._on_messages = on_messages
         self._on_connection = on_connection
         self._on_caught_up = on_caught_up
-        self._many = min(config.data_high_water_mark // 10, _MANY)
+        # Without a bound nothing is ever dropped.
+        mark = config.data_high_water_mark or float("inf")
+        self._many = min(mark / 10, _MANY)
         self._at_a_stretch = 0
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
