@@ -21,12 +21,15 @@ from zmqruntime.execution import (
     ExecuteRequest,
     ExecutionContext,
     ExecutionServer,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
     ProgressReporter,
     TaskCancelled,
 )
 from zmqruntime.messages import JsonObject, JsonValue
 
 __all__ = [
+    "Amnesiac",
     "FewWords",
     "Forgetful",
     "Hasty",
@@ -227,6 +230,18 @@ class Patient(Workshop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=FOREVER, **kwargs)
+
+
+class Amnesiac(Workshop):
+    """Says that its work outlives it, and starts with none."""
+
+    class Engine(InMemoryLifecycleEngine):
+        @property
+        def durable(self) -> bool:
+            return True
+
+    def make_engine(self) -> LifecycleEngine:
+        return self.Engine()
 
 
 class Forgetful(Workshop):
