@@ -16,7 +16,7 @@ from marked import Mark
 from places import ChildProcess, Place, await_phase
 from waiting import PATIENCE, eventually
 
-from zmqruntime.execution import ExecutionClient, ExecutionHandle
+from zmqruntime.execution import ExecutionClient, ExecutionHandle, UnknownExecution
 from zmqruntime.messages import ErrorKind, ExecutionStatus, ProgressEvent, StateEvent
 from zmqruntime.transport import (
     ConnectionFailed,
@@ -241,6 +241,27 @@ def test_a_client_that_only_attached_is_told_of_the_loss_too(place: Place) -> No
     with pytest.raises(ServerLost) as caught:
         handle.result(PATIENCE)
     assert caught.value.exit_code is None
+
+
+def test_who_waits_goes_on_with_the_server_that_replaces_a_killed_one(either_place: Place) -> None:
+    either_place.leaves_socket_files = True
+    client = either_place.client("Amnesiac")
+    handle = submit(client, "sleep")
+    await_phase(handle)
+    events = handle.progress()
+    next(events)
+    with ThreadPoolExecutor() as pool:
+        questions: list[Callable[[], Any]] = [
+            lambda: handle.result(PATIENCE),
+            handle.result,
+            lambda: list(events),
+        ]
+        waiting = [pool.submit(ask) for ask in questions]
+        server_of(client).kill()
+        for waiter in waiting:
+            # The one that was launched in its place has to tell that it knows of nothing.
+            assert isinstance(waiter.exception(PATIENCE), UnknownExecution)
+    assert client.execute({"do": "echo", "value": "again"}, timeout=PATIENCE) == "again"
 
 
 def test_after_a_killed_server_another_is_launched_in_its_place(either_place: Place) -> None:

@@ -21,12 +21,15 @@ from zmqruntime.execution import (
     ExecuteRequest,
     ExecutionContext,
     ExecutionServer,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
     ProgressReporter,
     TaskCancelled,
 )
 from zmqruntime.messages import JsonObject, JsonValue
 
 __all__ = [
+    "Amnesiac",
     "FewWords",
     "Forgetful",
     "Hasty",
@@ -67,6 +70,14 @@ class Workshop(ExecutionServer):
     def do_count(self, context: ExecutionContext, steps: int) -> JsonValue:
         for step in range(1, steps + 1):
             context.report_progress(step, steps, phase="count", message=f"step {step}")
+        return steps
+
+    def do_count_and_mark(self, context: ExecutionContext, path: str) -> JsonValue:
+        """Count without an end in sight, leave a mark, and return how far it came."""
+        steps = 30_000
+        for step in range(1, steps + 1):
+            context.report_progress(step)
+        Path(path).touch()
         return steps
 
     def do_describe(self, context: ExecutionContext) -> JsonValue:
@@ -227,6 +238,18 @@ class Patient(Workshop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=FOREVER, **kwargs)
+
+
+class Amnesiac(Workshop):
+    """Says that its work outlives it, and starts with none."""
+
+    class Engine(InMemoryLifecycleEngine):
+        @property
+        def durable(self) -> bool:
+            return True
+
+    def make_engine(self) -> LifecycleEngine:
+        return self.Engine()
 
 
 class Forgetful(Workshop):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
-from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.execution import (
+    ExecutionClient,
+    ExecutionServerLauncher,
+    ProgressStreamSubscriber,
+)
+from zmqruntime.messages import ProgressEvent, ProgressScope, StateEvent
 from zmqruntime.transport import TransportMode, ZMQConfig
 
 FOREVER = 3600.0
@@ -31,6 +37,24 @@ def launch_and_stay(client: ExecutionClient) -> None:
         time.sleep(0.01)
     print("at work", progress.data, flush=True)
     time.sleep(FOREVER)
+
+
+def watch(client: ExecutionClient) -> None:
+    """Follow everybody's progress, and tell of the last event of the first execution to end."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def tell(event: ProgressEvent | StateEvent) -> None:
+        seen.append(event.sequence)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            print("ended", event.status, event.sequence, len(seen), flush=True)
+            ended.set()
+
+    watcher = ProgressStreamSubscriber(client, "watcher", tell, scope=ProgressScope.ALL)
+    print("watching", flush=True)
+    ended.wait(FOREVER)
+    watcher.close()
+    print("in order", seen == sorted(set(seen)), len(seen) + watcher.missed, flush=True)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from zmqruntime.execution.core.effects import (
 from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
+    EventsRequested,
     ProgressReported,
     ShutdownRequested,
     StatusRequested,
@@ -43,6 +44,7 @@ from zmqruntime.messages import (
     CancelRequest,
     ErrorKind,
     ErrorReply,
+    EventsRequest,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionRecord,
@@ -203,6 +205,10 @@ class Driver:
         record = self.ask(execution_id).reply(ExecutionStatusSnapshot).execution
         assert record is not None
         return record
+
+    def missed(self, execution_id: str, **fields: Any) -> Done:
+        request = EventsRequest(execution_id=execution_id, **fields)
+        return self.do(EventsRequested(request, caller()))
 
     def hold(self, execution_id: str, seconds: float) -> Caller:
         """Ask with a wait and return who waits."""

@@ -29,6 +29,7 @@ class Client:
         self.records = list(records)
         self.asked: list[tuple[Any, ...]] = []
         self.stream = EventStream()
+        self.is_back = False
 
     def _next(self) -> ExecutionRecord:
         answer = self.records.pop(0)
@@ -48,9 +49,13 @@ class Client:
         self.asked.append(("cancel", execution_id))
         return RUNNING
 
-    def open_stream(self, execution_id: str) -> EventStream:
+    def open_stream(self, execution_id: str, submitter: str | None = None) -> EventStream:
         self.asked.append(("stream", execution_id))
         return self.stream
+
+    def outlast(self, lost: ServerLost) -> None:
+        if not self.is_back:
+            raise lost
 
     def handle(self, stream: EventStream | None = None) -> ExecutionHandle:
         return ExecutionHandle(cast("ExecutionClient", self), "a", stream)
@@ -206,3 +211,10 @@ def test_a_lost_server_is_raised_to_who_reads() -> None:
     stream.disturb()
     with pytest.raises(ServerLost):
         next(Client(ServerLost("gone")).handle(stream).progress())
+
+
+def test_a_server_that_is_back_is_asked_again() -> None:
+    client = Client(ServerLost("gone"), record(RUNNING, progress=progress(7)))
+    client.is_back = True
+    client.stream = filled(ended(8))
+    assert list(client.handle().progress()) == [progress(7), ended(8)]

@@ -12,11 +12,14 @@ from zmqruntime.execution import ProgressStreamSubscriber, RequestRejected
 from zmqruntime.messages import (
     ErrorCode,
     ErrorReply,
+    EventsRequest,
     ExecutionStatus,
+    KeptEventsReply,
     OkReply,
     ProgressEvent,
     ProgressScope,
     RegisterProgressRequest,
+    Reply,
     Request,
     StateEvent,
     UnregisterProgressRequest,
@@ -50,6 +53,9 @@ class Connection:
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.answers: list[OkReply | ErrorReply | BaseException] = []
+        self.kept: dict[str, _Events] = {}
+        self.page = 100
+        self.is_back = False
         self.prefixes: Sequence[bytes] = ()
         self.state = "not open"
         self._on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None]
@@ -61,24 +67,47 @@ class Connection:
 
     def request(
         self, request: Request, timeout: float | None = None, *, hold: float = 0.0
-    ) -> OkReply | ErrorReply:
+    ) -> Reply:
         # The server holds its answer to a registration, and no try is shorter than that.
         assert hold == (1.5 if isinstance(request, RegisterProgressRequest) else 0.0)
+        if isinstance(request, EventsRequest):
+            return self._tell_kept(request)
         self.asked.append(request)
         answer = self.answers.pop(0) if self.answers else OkReply()
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
+    def reconnect(self) -> None:
+        if not self.is_back:
+            raise ServerLost("nobody is back")
+
+    def exchange(self, requests: Sequence[Request]) -> list[Reply]:
+        return [self.request(request) for request in requests]
+
+    def _tell_kept(self, request: EventsRequest) -> Reply:
+        kept = self.kept.get(request.execution_id)
+        if kept is None:
+            return ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="not kept here")
+        behind = [event for event in kept if event.sequence > request.after_sequence]
+        return KeptEventsReply(
+            execution_id=request.execution_id,
+            events=tuple(behind[: self.page]),
+            first_kept_sequence=kept[0].sequence,
+            last_sequence=kept[-1].sequence,
+        )
+
     def subscribe(
         self,
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None],
     ) -> Subscriber:
         assert not self.asked, "it subscribes first, then registers"
         self.prefixes = prefixes
         self._on_messages, self._on_connection = on_messages, on_connection
+        self.catch_up = on_caught_up
         self.state = "open"
         return cast("Subscriber", self)
 
@@ -312,3 +341,97 @@ def test_any_number_of_executions_is_watched_at_a_bounded_cost() -> None:
     connection.deliver(progress(3, "x19999"))
     assert subscriber.missed == 1
     assert len(events) == 20_001
+
+
+def test_a_gap_is_filled_with_what_the_server_still_keeps() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.kept["a"] = [progress(n) for n in range(1, 6)]
+    connection.deliver(progress(1), progress(5), progress(6))
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
+    assert subscriber.missed == 0
+
+
+def test_a_gap_of_many_pages_is_filled() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.page = 7
+    connection.open(events.append)
+    connection.kept["a"] = [progress(n) for n in range(1, 101)]
+    connection.deliver(progress(1), progress(100))
+    assert [event.sequence for event in events] == list(range(1, 101))
+
+
+def test_what_is_older_than_what_is_kept_is_missed_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.kept["a"] = [progress(n) for n in range(6, 10)]
+    with caplog.at_level(logging.INFO, "zmqruntime.client"):
+        connection.deliver(progress(1), progress(9), progress(10))
+    assert [event.sequence for event in events] == [1, 6, 7, 8, 9, 10]
+    assert subscriber.missed == 4
+    (told,) = [r for r in caplog.records if "were lost" in r.getMessage()]
+    assert vars(told)["execution_id"] == "a"
+
+
+def test_what_arrives_after_it_was_asked_for_is_told_once() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.kept["a"] = [*(progress(n) for n in range(1, 9)), state(9)]
+    connection.deliver(progress(1), *(progress(n) for n in range(4, 9)), state(9))
+    assert [event.sequence for event in events] == list(range(1, 10))
+
+
+def test_a_server_that_cannot_tell_what_was_missed_leaves_a_gap() -> None:
+    class Silent(Connection):
+        def _tell_kept(self, request: EventsRequest) -> Reply:
+            raise RequestTimeout("no answer")
+
+    connection, events = Silent(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1), progress(4))
+    assert [event.sequence for event in events] == [1, 4]
+    assert subscriber.missed == 2
+
+
+def test_back_after_a_cut_it_has_what_went_on_meanwhile_the_end_included() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    stream = subscriber.open_stream("a")
+    connection.connect(True)
+    connection.deliver(progress(1), progress(1, "b"))
+    connection.kept["a"] = [progress(1), progress(2), state(3)]
+    connection.connect(False)
+    connection.connect(True)
+    assert [(e.execution_id, e.sequence) for e in events] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+        ("a", 3),
+    ]
+    assert stream.take(0) == [progress(1), progress(2), state(3)]
+
+
+def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_dropped() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.deliver(progress(1), progress(1, "b"), state(2, execution_id="b"))
+    connection.kept["a"] = [progress(1), state(2)]
+    connection.catch_up()
+    assert events[-1] == state(2)
+    connection.catch_up()
+    assert len(events) == 4
+
+
+def test_another_server_at_the_same_place_is_gone_on_with() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.connect(True)
+    connection.deliver(progress(1), progress(7))
+    # It was killed before it had written down how far it had counted.
+    connection.kept["a"] = [progress(1), state(5, ExecutionStatus.RUNNING)]
+    connection.answers, connection.is_back = [ServerLost("gone"), OkReply()], True
+    connection.connect(True)
+    connection.deliver(progress(6))
+    assert events[-1] == progress(6)

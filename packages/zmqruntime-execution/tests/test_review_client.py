@@ -100,7 +100,7 @@ class Asked:
     def _close(self) -> None:
         self.subscriber.calls.append("close")
 
-    def subscribe(self, _: object, on_messages: Any, __: object) -> Any:
+    def subscribe(self, _: object, on_messages: Any, *__: object) -> Any:
         self.on_messages = on_messages
         return self.subscriber
 
@@ -135,7 +135,10 @@ def make_handle(
 ) -> tuple[ExecutionHandle, Asked]:
     asked = asked or Asked()
     subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
-    client = SimpleNamespace(open_stream=subscriber.open_stream, get_record=lambda _: answer)
+    client = SimpleNamespace(
+        open_stream=lambda execution_id, _: subscriber.open_stream(execution_id),
+        get_record=lambda _: answer,
+    )
     stream = subscriber.open_stream("a", from_start=True) if own_stream else None
     return ExecutionHandle(cast(ExecutionClient, client), "a", stream), asked
 
@@ -180,17 +183,18 @@ def test_what_came_before_a_late_subscriber_is_not_missed() -> None:
 
 
 def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zmqruntime.execution.progress._MAX_WATCHED", 3)
+    monkeypatch.setattr("zmqruntime.execution.sequences._MAX_WATCHED", 3)
     asked = Asked()
     subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
     asked.say(*(progress(1, name) for name in "abcadef"))
-    assert list(subscriber._last) == ["d", "e", "f"]
+    watched = subscriber._sequences.unfinished()
+    assert [name for name, _ in watched] == ["d", "e", "f"]
 
 
 def test_a_client_that_disconnects_does_not_wait_for_a_callback() -> None:
     asked = Asked()
     client = ExecutionClient(7777)
-    client._progress = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    client._progress["me"] = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
     client._before_close()
     assert isinstance(asked.requests[-1], UnregisterProgressRequest)
     assert asked.subscriber.calls == ["stop"]

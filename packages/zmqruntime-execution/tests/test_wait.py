@@ -10,7 +10,7 @@ from asking import SILENCE, Script, record
 
 from zmqruntime.execution import ExecutionWaiter, UnknownExecution, WaitPolicy, WaitTimeout
 from zmqruntime.messages import ErrorCode, ErrorReply, ExecutionStatus
-from zmqruntime.transport import RequestTimeout, ServerLost
+from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -151,3 +151,25 @@ def test_near_its_end_a_request_gets_no_longer_than_is_left() -> None:
     assert short is not None
     assert short <= 2.0  # beside the hold of three
     assert (far, endless) == (None, None)  # the configuration's
+
+
+def test_a_lost_server_is_waited_for_and_asked_again() -> None:
+    waited: list[Deadline] = []
+    script = Script([ServerLost("gone"), record(RUNNING), ServerLost("again"), record(COMPLETE)])
+    waiter = ExecutionWaiter(script, outlast=lambda _, deadline: waited.append(deadline))
+    assert waiter.wait("a", timeout=600).status is COMPLETE
+    assert len(waited) == 2
+    assert all(500 < deadline.remaining <= 600 for deadline in waited)
+
+
+def test_a_server_that_is_not_back_is_lost() -> None:
+    def outlast(lost: ServerLost, deadline: Deadline) -> None:
+        raise lost
+
+    with pytest.raises(ServerLost, match="for good"):
+        ExecutionWaiter(Script([ServerLost("for good")]), outlast=outlast).wait("a")
+
+
+def test_a_wait_with_a_deadline_outlasts_any_number_of_silences() -> None:
+    script = Script([*[SILENCE] * 20, record(COMPLETE)])
+    assert ExecutionWaiter(script, HASTY).wait("a", timeout=600).status is COMPLETE

@@ -33,7 +33,7 @@ def types_of(kind: str) -> set[str]:
     definitions = make_schemas()[kind]["$defs"].values()
     fields = [d["properties"]["type"] for d in definitions if "type" in d.get("properties", {})]
     return {field["const"] for field in fields if "const" in field} - (
-        {"progress"} if kind == "reply" else set()  # of a record
+        types_of("event") if kind == "reply" else set()  # of a record, and of kept events
     )
 
 

@@ -17,11 +17,15 @@ from zmqruntime.messages import (
     ErrorDetail,
     ErrorKind,
     ErrorReply,
+    EventsRequest,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionRecord,
     ExecutionStatus,
     ExecutionStatusSnapshot,
+    KeptEventsReply,
+    LogReply,
+    LogTailRequest,
     MessageError,
     OkReply,
     PingRequest,
@@ -280,6 +284,8 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"priority", "max_attempts", "retry_on", "backoff_seconds"},
     StatusRequest: REQUEST | {"execution_id", "wait_seconds", "limit", "cursor"},
     CancelRequest: REQUEST | {"execution_id"},
+    EventsRequest: REQUEST | {"execution_id", "after_sequence", "limit"},
+    LogTailRequest: REQUEST | {"execution_id", "max_bytes"},
     RegisterProgressRequest: REQUEST | {"client_id", "scope"},
     UnregisterProgressRequest: REQUEST | {"client_id"},
     ShutdownRequest: REQUEST | {"mode"},
@@ -287,11 +293,13 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"ready", "server", "version", "port", "control_port", "process", "started_at"}
     | {"uptime_seconds", "running_executions", "queued_executions", "running_count"}
     | {"queued_count", "workers", "progress_subscribers", "max_message_bytes"}
-    | {"log_file_path", "details"},
+    | {"log_file_path", "durable", "details"},
     AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},
     ExecutionStatusSnapshot: REPLY
     | {"execution", "running_executions", "queued_executions", "counts", "cursor"},
     OkReply: REPLY | {"client_id", "progress_subscribers", "execution_id", "execution_status"},
+    KeptEventsReply: REPLY | {"execution_id", "events", "first_kept_sequence", "last_sequence"},
+    LogReply: REPLY | {"execution_id", "text", "size_bytes"},
     ShutdownAckReply: REPLY | {"mode"},
     ErrorReply: REPLY | {"code", "message", "details"},
     ErrorDetail: {"field", "message"},
@@ -299,7 +307,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     StateEvent: EVENT | {"status", "submitted_at", "started_at", "finished_at", "error"},
     ExecutionRecord: {"execution_id", "client_id", "status", "labels", "attempt", "submitted_at"}
     | {"started_at", "finished_at", "queue_position", "progress", "result", "error"}
-    | {"attempts", "retry_at"},
+    | {"attempts", "retry_at", "log_file_path"},
     AttemptInfo: {"attempt", "started_at", "finished_at", "error"},
     ExecutionErrorInfo: {"kind", "type", "message", "traceback", "exit_code", "signal"},
     QueuedExecutionInfo: {"execution_id", "client_id", "queue_position", "submitted_at", "labels"},

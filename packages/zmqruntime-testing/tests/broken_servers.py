@@ -197,7 +197,7 @@ def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
 KNOWN = {
     "type", "protocol", "request_id", "limit", "wait_seconds", "task", "config", "client_id",
     "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode", "priority",
-    "max_attempts", "retry_on", "backoff_seconds",
+    "max_attempts", "retry_on", "backoff_seconds", "after_sequence", "max_bytes",
 }  # fmt: skip
 
 

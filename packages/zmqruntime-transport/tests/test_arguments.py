@@ -26,6 +26,7 @@ configs = st.builds(
     control_port_offset=st.integers(-60_000, 60_000).filter(bool),
     app_name=words,
     runtime_dir=paths,
+    log_dir=paths,
     max_message_bytes=st.integers(2**17, 2**40),
     registration_timeout=seconds.filter(bool),
     data_high_water_mark=st.integers(0, 2**31),
@@ -48,6 +49,7 @@ arguments = st.builds(
         ("connect_timeout", 0.0),
         ("request_timeout", -1.0),
         ("retry_interval", float("nan")),
+        ("reconnect_timeout", 0.0),
         ("registration_timeout", 0.0),
     ],
 )

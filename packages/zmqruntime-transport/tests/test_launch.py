@@ -655,3 +655,35 @@ def test_an_application_may_launch_in_its_own_way(config: ZMQConfig) -> None:
     assert told == [client.endpoint, config, False]
     with pytest.raises(ConnectionFailed, match="no server listens"):
         ZMQClient(config=config).connect()
+
+
+# -- a launched server that comes back ---------------------------------------------------------
+
+
+def test_a_launched_server_that_crashed_and_kept_its_work_is_launched_again(
+    config: ZMQConfig, make_launcher: MakeLauncher
+) -> None:
+    client = ZMQClient(config=config, launcher=make_launcher("durable"), persistent=False)
+    with client:
+        first = identify(client.ping())
+        kill(first)
+        with pytest.raises(ServerLost):
+            client.ping()
+        assert client.may_return
+        second = identify(client.reconnect(PATIENCE_SECONDS))
+        assert second != first
+        assert identify(client.ping()) == second
+    assert not second.is_running()
+
+
+def test_a_launched_server_that_was_asked_to_end_is_left_alone(
+    config: ZMQConfig, make_launcher: MakeLauncher
+) -> None:
+    client = ZMQClient(config=config, launcher=make_launcher("durable"), persistent=False)
+    with client:
+        server = identify(client.ping())
+        client.shutdown_server()
+        server.wait()
+        with pytest.raises(ServerLost) as caught:
+            client.reconnect(0.5)
+        assert caught.value.exit_code == 0

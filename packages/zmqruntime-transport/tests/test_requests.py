@@ -36,6 +36,7 @@ from zmqruntime.transport import (
     RequestTimeout,
     ServerArguments,
     ServerLost,
+    TransportError,
     TransportMode,
     ZMQClient,
     ZMQConfig,
@@ -535,3 +536,78 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
     client.disconnect()
     assert time.monotonic() - before < 4
     del from_request, from_subscriber  # Till here, they kept every frame alive.
+
+
+# -- and comes back ---------------------------------------------------------------------------
+
+
+def test_a_client_goes_on_with_a_server_that_was_started_again(
+    config: ZMQConfig, endpoint: Endpoint, start_server: StartServer
+) -> None:
+    first = start_server(endpoint)
+    with ZMQClient(config=config) as client:
+        assert client.may_return
+        first.kill()
+        first.wait(PATIENCE_SECONDS)
+        assert not client.may_return  # It kept nothing that another one could know.
+        with pytest.raises(ServerLost):
+            client.ping()
+        second = start_server(endpoint)
+        assert client.reconnect(PATIENCE_SECONDS).process.pid == second.pid
+        assert client.ping().process.pid == second.pid
+        assert client.may_return
+
+
+def test_a_server_is_waited_for_until_it_is_there(config: ZMQConfig) -> None:
+    with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
+        server.stop()
+        back = threading.Thread(target=client.reconnect, args=(PATIENCE_SECONDS,))
+        back.start()
+        back.join(0.3)
+        assert back.is_alive()
+        server.start()
+        back.join(PATIENCE_SECONDS)
+        assert not back.is_alive()
+        assert client.ping().ready
+
+
+def test_many_threads_may_wait_for_one_server(config: ZMQConfig) -> None:
+    with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
+        server.stop()
+        waiting = [
+            threading.Thread(target=client.reconnect, args=(PATIENCE_SECONDS,)) for _ in range(5)
+        ]
+        for thread in waiting:
+            thread.start()
+        server.start()
+        for thread in waiting:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+def test_a_server_that_does_not_come_back_is_lost_in_time(config: ZMQConfig) -> None:
+    with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
+        server.stop()
+        start = time.monotonic()
+        with pytest.raises(ServerLost, match="was lost, and none was back in time"):
+            client.reconnect(0.3)
+        assert 0.2 < time.monotonic() - start < 10
+
+
+def test_who_waits_for_a_server_can_be_disconnected(config: ZMQConfig) -> None:
+    with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
+        server.stop()
+        errors: list[Exception] = []
+
+        def wait() -> None:
+            try:
+                client.reconnect(PATIENCE_SECONDS)
+            except TransportError as error:
+                errors.append(error)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(0.2)
+        client.disconnect()
+        waiting.join(PATIENCE_SECONDS)
+        assert [type(error) for error in errors] == [NotConnected]

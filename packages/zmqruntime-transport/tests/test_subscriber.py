@@ -232,3 +232,26 @@ def test_a_server_that_is_there_no_more_does_not_hold_up_disconnect(server: Open
     disconnecting.start()
     disconnecting.join(PATIENCE_SECONDS)
     assert not disconnecting.is_alive()
+
+
+def test_who_was_far_behind_is_told_when_it_has_caught_up(server: OpenServer) -> None:
+    messages, caught_up, go_on = Messages(), threading.Event(), threading.Event()
+    with ZMQClient(config=server.config) as client:
+        subscriber = client.subscribe(
+            [b"alice/"], messages.on_messages, messages.on_connection, caught_up.set
+        )
+        assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
+        publish(server, b"alice/x", b"a few")
+        eventually(lambda: messages.received)
+        assert not caught_up.is_set()
+
+        def hold_up() -> None:
+            go_on.wait(PATIENCE_SECONDS)
+
+        messages.then = hold_up
+        publish(server, b"alice/x", *[b"%d" % n for n in range(5000)])
+        eventually(lambda: messages.calls == 2)
+        go_on.set()
+        assert caught_up.wait(PATIENCE_SECONDS)
+        eventually(lambda: len(messages.received) == 5001)
+        subscriber.close()

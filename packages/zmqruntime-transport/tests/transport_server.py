@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport import ServerArguments, ServerSession, ZMQServer
@@ -48,7 +49,24 @@ class UnreadySession(ServerSession):
         return False
 
 
-SERVERS = {"serve": Server, "stubborn": StubbornServer, "unready": UnreadyServer}
+class DurableServer(Server):
+    """Says that its work outlives it."""
+
+    def _make_session(self) -> ServerSession:
+        return DurableSession("Durable", "0", self.endpoint, self.config)
+
+
+class DurableSession(ServerSession):
+    def describe_work(self, limit: int) -> dict[str, Any]:
+        return {"durable": True}
+
+
+SERVERS = {
+    "serve": Server,
+    "durable": DurableServer,
+    "stubborn": StubbornServer,
+    "unready": UnreadyServer,
+}
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ _ANSWERS: Final = {
     "execute": "accepted",
     "status": "snapshot",
     "cancel": "ok",
+    "events": "kept_events",
+    "log_tail": "log",
     "register_progress": "ok",
     "unregister_progress": "ok",
     "shutdown": "shutdown_ack",

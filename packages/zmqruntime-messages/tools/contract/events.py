@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.vectors import Json, Subject, Wrong
 
-__all__ = ["ERROR", "EVENTS", "FULL_ERROR", "FULL_PROGRESS", "UNKNOWN_ERROR"]
+__all__ = ["ERROR", "EVENTS", "FULL_ERROR", "FULL_PROGRESS", "FULL_STATE", "UNKNOWN_ERROR"]
 
 _EVENT: Json = {"execution_id": "stitch-0001", "sequence": 3, "timestamp": 1760000001.25}
 _NEEDED = ("execution_id", "sequence", "timestamp")
@@ -86,7 +86,7 @@ _STATE: Json = {
     "finished_at": None,
     "error": None,
 }
-_ENDED: Json = {
+FULL_STATE: Json = {
     **_STATE,
     "status": "failed",
     "started_at": 1760000000.75,
@@ -98,7 +98,7 @@ _STATE_EVENT = Subject(
     "event",
     minimal=_STATE,
     defaults={},
-    full=_ENDED,
+    full=FULL_STATE,
     needed=(*_NEEDED, "status", "submitted_at"),
     also=(
         ("running", {"status": "running", "finished_at": None, "error": None}, {}),

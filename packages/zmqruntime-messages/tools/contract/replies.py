@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.events import ERROR, FULL_ERROR, FULL_PROGRESS, UNKNOWN_ERROR
+from contract.events import ERROR, FULL_ERROR, FULL_PROGRESS, FULL_STATE, UNKNOWN_ERROR
 from contract.vectors import Json, Subject, Wrong
 
 __all__ = ["REPLIES"]
@@ -27,6 +27,7 @@ _RECORD: Json = {
     "error": None,
     "attempts": [],
     "retry_at": None,
+    "log_file_path": None,
 }
 _ATTEMPT: Json = {
     "attempt": 1,
@@ -45,6 +46,7 @@ _ENDED: Json = {
     "progress": FULL_PROGRESS,
     "result": {"stitched": 4, "rest": [None, "größe", 0.5]},
     "attempts": [_ATTEMPT],
+    "log_file_path": "stitch-0001.log",
 }
 _RUNNING: Json = {
     "execution_id": "stitch-0001",
@@ -88,6 +90,7 @@ _PONG: Json = {
     "workers": [],
     "progress_subscribers": [],
     "max_message_bytes": 67108864,
+    "durable": False,
     "log_file_path": None,
     "details": {},
 }
@@ -105,6 +108,7 @@ _PONG_REPLY = Subject(
         "queued_count": 7,
         "workers": [_WORKER],
         "progress_subscribers": ["lab-1", "lab-2"],
+        "durable": True,
         "log_file_path": "stitcher.log",
         "details": {"stage": {"x": 1.5, "y": None}},
     },
@@ -153,6 +157,7 @@ _PONG_REPLY = Subject(
             "progress_subscribers[1]",
         ),
         Wrong("null as details", {"details": None}, "details"),
+        Wrong("text as durable", {"durable": "yes"}, "durable"),
         Wrong("the status of an error", {"status": "error"}, "status"),
     ),
 )
@@ -299,6 +304,55 @@ _OK_REPLY = Subject(
     ),
 )
 
+_EVENTS: Json = {
+    **_head("kept_events"),
+    "execution_id": "stitch-0001",
+    "events": [],
+    "first_kept_sequence": None,
+    "last_sequence": 0,
+}
+_EVENTS_REPLY = Subject(
+    "reply",
+    minimal=_EVENTS,
+    defaults={},
+    full={
+        **_EVENTS,
+        "request_id": "r-1",
+        "events": [FULL_PROGRESS, {**FULL_STATE, "sequence": 4}],
+        "first_kept_sequence": 2,
+        "last_sequence": 7,
+    },
+    needed=("execution_id", "last_sequence"),
+    also=(("none that is kept", {"events": [], "first_kept_sequence": None}, {}),),
+    wrong=(
+        Wrong("an event of an unknown type", {"events": [{"type": "hello"}]}, "events[0]"),
+        Wrong("null as events", {"events": None}, "events"),
+        Wrong("a first sequence of 0", {"first_kept_sequence": 0}, "first_kept_sequence"),
+        Wrong("a last sequence below 0", {"last_sequence": -1}, "last_sequence"),
+        Wrong("the status of an error", {"status": "error"}, "status"),
+    ),
+)
+
+_LOG_TAIL: Json = {
+    **_head("log"),
+    "execution_id": "stitch-0001",
+    "text": "",
+    "size_bytes": 0,
+}
+_LOG_TAIL_REPLY = Subject(
+    "reply",
+    minimal=_LOG_TAIL,
+    defaults={},
+    full={**_LOG_TAIL, "request_id": "r-1", "text": "tile 7\ngrößer \ufffd\n", "size_bytes": 4096},
+    needed=("execution_id", "text", "size_bytes"),
+    wrong=(
+        Wrong("null as text", {"text": None}, "text"),
+        Wrong("a size below 0", {"size_bytes": -1}, "size_bytes"),
+        Wrong("a size as text", {"size_bytes": "5"}, "size_bytes"),
+        Wrong("the status of an error", {"status": "error"}, "status"),
+    ),
+)
+
 _SHUTDOWN_ACK_REPLY = Subject(
     "reply",
     minimal={**_head("shutdown_ack"), "mode": "drain"},
@@ -352,6 +406,8 @@ REPLIES = (
     _ACCEPTED_REPLY,
     _SNAPSHOT_REPLY,
     _OK_REPLY,
+    _EVENTS_REPLY,
+    _LOG_TAIL_REPLY,
     _SHUTDOWN_ACK_REPLY,
     _ERROR_REPLY,
 )

@@ -187,6 +187,46 @@ _CANCEL = Subject(
     ),
 )
 
+_EVENTS = Subject(
+    "request",
+    minimal={"type": "events", "execution_id": "stitch-0001"},
+    defaults={**_COMMON, "after_sequence": 0, "limit": 100},
+    full={
+        "type": "events",
+        **_FULL,
+        "execution_id": "stitch-0001",
+        "after_sequence": 17,
+        "limit": 1000,
+    },
+    needed=("execution_id",),
+    wrong=(
+        *_wrong_names("execution_id"),
+        Wrong("null as execution_id", {"execution_id": None}, "execution_id"),
+        Wrong("a sequence below 0", {"after_sequence": -1}, "after_sequence"),
+        Wrong("a sequence with a fraction", {"after_sequence": 1.5}, "after_sequence"),
+        Wrong("a sequence as text", {"after_sequence": "1"}, "after_sequence"),
+        Wrong("null as sequence", {"after_sequence": None}, "after_sequence"),
+        *_WRONG_LIMITS,
+    ),
+)
+
+_LOG_TAIL = Subject(
+    "request",
+    minimal={"type": "log_tail", "execution_id": "stitch-0001"},
+    defaults={**_COMMON, "max_bytes": 16384},
+    full={"type": "log_tail", **_FULL, "execution_id": "stitch-0001", "max_bytes": 65536},
+    needed=("execution_id",),
+    also=(("nothing but its size", {"max_bytes": 0}, {}),),
+    wrong=(
+        *_wrong_names("execution_id"),
+        Wrong("null as execution_id", {"execution_id": None}, "execution_id"),
+        Wrong("a length below 0", {"max_bytes": -1}, "max_bytes"),
+        Wrong("a length above 65536", {"max_bytes": 65537}, "max_bytes"),
+        Wrong("a length as text", {"max_bytes": "5"}, "max_bytes"),
+        Wrong("null as length", {"max_bytes": None}, "max_bytes"),
+    ),
+)
+
 _REGISTER = Subject(
     "request",
     minimal={"type": "register_progress", "client_id": "lab-1"},
@@ -223,4 +263,14 @@ _SHUTDOWN = Subject(
     ),
 )
 
-REQUESTS = (_PING, _EXECUTE, _STATUS, _CANCEL, _REGISTER, _UNREGISTER, _SHUTDOWN)
+REQUESTS = (
+    _PING,
+    _EXECUTE,
+    _STATUS,
+    _CANCEL,
+    _EVENTS,
+    _LOG_TAIL,
+    _REGISTER,
+    _UNREGISTER,
+    _SHUTDOWN,
+)

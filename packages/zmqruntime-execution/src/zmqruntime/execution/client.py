@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import uuid
@@ -31,6 +32,8 @@ from zmqruntime.messages import (
     JsonObject,
     JsonValue,
     Labels,
+    LogReply,
+    LogTailRequest,
     OkReply,
     PongReply,
     Reply,
@@ -40,6 +43,7 @@ from zmqruntime.messages import (
 from zmqruntime.transport import (
     Deadline,
     ServerLauncher,
+    ServerLost,
     TransportError,
     TransportMode,
     ZMQClient,
@@ -95,14 +99,14 @@ class ExecutionClient(ZMQClient):
         self.client_id = client_id or f"client-{uuid.uuid4().hex}"
         self._progress_callback = progress_callback
         self._progress_lock = threading.Lock()
-        self._progress: ProgressStreamSubscriber | None = None
+        self._progress: dict[ClientId, ProgressStreamSubscriber] = {}
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
         pong = super().connect(timeout, wait_ready=wait_ready)
         if self._progress_callback is not None:
             try:
-                self._subscribe()
+                self._subscribe(self.client_id)
             except BaseException:
                 self.disconnect()
                 raise
@@ -171,6 +175,18 @@ class ExecutionClient(ZMQClient):
         self._ask(request, AcceptedReply)
         return ExecutionHandle(self, request.execution_id, stream)
 
+    def attach(self, execution_id: ExecutionId) -> ExecutionHandle:
+        """Return a handle to any execution that the server keeps, whoever submitted it.
+
+        Its stream begins with the latest progress and goes on from now.
+
+        Raises:
+            UnknownExecution: the server keeps none of this id.
+            TransportError: the server was not reached.
+        """
+        record = self.get_record(execution_id)
+        return ExecutionHandle(self, execution_id, submitter=record.client_id)
+
     def submit_many(self, tasks: Iterable[Any], config: Any = None) -> list[ExecutionHandle]:
         """Submit tasks one behind the other, without a round trip for each.
 
@@ -217,7 +233,13 @@ class ExecutionClient(ZMQClient):
         )
         assert request.execution_id is not None
         beside = seconds_beside(deadline, hold)
-        record = self._ask(request, AcceptedReply, beside, hold=hold).execution
+        record: ExecutionRecord | None = None
+        try:
+            record = self._ask(request, AcceptedReply, beside, hold=hold).execution
+        except ServerLost as lost:
+            self.outlast(lost, deadline)
+            if self.connect().durable:  # It knows what it has accepted, so asking again is safe.
+                self._ask(request.model_copy(update={"wait_seconds": 0.0}), AcceptedReply)
         if record is None or not record.status.is_terminal:
             record = self.wait_for_completion(request.execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)
@@ -282,9 +304,24 @@ class ExecutionClient(ZMQClient):
         Raises:
             WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
             UnknownExecution: the server keeps none of this id.
-            TransportError: the server was not reached, or is gone.
+            ServerLost: the server is gone, and was not back in time: see `outlast`.
+            TransportError: the server was not reached.
         """
-        return ExecutionWaiter(self.get_record, policy).wait(execution_id, timeout)
+        return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
+
+    def outlast(self, lost: ServerLost, deadline: Deadline | None = None) -> None:
+        """Wait for a server that was lost to be back, as far as that makes sense.
+
+        Until the deadline, or without one for the configuration's ``reconnect_timeout``.
+
+        Raises:
+            ServerLost: it is not back by then; or, at once, its process has ended and has kept
+                nothing for another one.
+        """
+        if not self.may_return:
+            raise lost
+        is_endless = deadline is None or deadline.remaining == float("inf")
+        self.reconnect(None if deadline is None or is_endless else deadline.remaining)
 
     def cancel_execution(self, execution_id: ExecutionId) -> ExecutionStatus:
         """Ask the server to stop one execution and no other; return its status now.
@@ -297,9 +334,28 @@ class ExecutionClient(ZMQClient):
         assert reply.execution_status is not None
         return reply.execution_status
 
-    def open_stream(self, execution_id: ExecutionId) -> EventStream:
-        """Return a stream of an execution's events from now on, for `ExecutionHandle`."""
-        return self._subscribe().open_stream(execution_id)
+    def read_log_tail(self, execution_id: ExecutionId, max_bytes: int = 16_384) -> LogReply:
+        """Return the end of what a task has written to its stdout and stderr.
+
+        Args:
+            execution_id: which.
+            max_bytes: how much of it, up to 64 KiB.
+
+        Raises:
+            UnknownExecution: the server keeps none of this id.
+        """
+        return self._ask(LogTailRequest(execution_id=execution_id, max_bytes=max_bytes), LogReply)
+
+    def open_stream(
+        self, execution_id: ExecutionId, submitter: ClientId | None = None
+    ) -> EventStream:
+        """Return a stream of an execution's events from now on, for `ExecutionHandle`.
+
+        Args:
+            execution_id: which.
+            submitter: the client that submitted it; None for this one.
+        """
+        return self._subscribe(submitter or self.client_id).open_stream(execution_id)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> ExecuteRequest:
         task, config = self.serialize_task(task, config)
@@ -321,23 +377,27 @@ class ExecutionClient(ZMQClient):
 
     def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
         """Return a stream that has every event of what is about to be submitted."""
-        if self._progress is None or request.execution_id is None:
+        progress = self._progress.get(self.client_id)
+        if progress is None or request.execution_id is None:
             return None
-        return self._progress.open_stream(request.execution_id, from_start=True)
+        return progress.open_stream(request.execution_id, from_start=True)
 
-    def _subscribe(self) -> ProgressStreamSubscriber:
+    def _subscribe(self, submitter: ClientId) -> ProgressStreamSubscriber:
+        """Return what hears of a client's executions; the callback is for those of this one."""
         with self._progress_lock:
-            if self._progress is None:
-                self._progress = ProgressStreamSubscriber(
-                    self, self.client_id, self._progress_callback
-                )
-            return self._progress
+            progress = self._progress.get(submitter)
+            if progress is None:
+                callback = self._progress_callback if submitter == self.client_id else None
+                progress = ProgressStreamSubscriber(self, submitter, callback)
+                self._progress[submitter] = progress
+            return progress
 
     def _before_close(self) -> None:
         with self._progress_lock:
-            progress, self._progress = self._progress, None
-        if progress is not None:
-            progress.stop()
+            subscribers, self._progress = self._progress, {}
+        with contextlib.ExitStack() as ends:
+            for progress in subscribers.values():
+                ends.callback(progress.stop)
 
     def _ask(
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0

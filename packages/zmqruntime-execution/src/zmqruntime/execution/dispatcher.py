@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zmqruntime.execution.core import Now, Scheduler
+from zmqruntime.execution.committer import Committer, at_once
+from zmqruntime.execution.core import Now, Scheduler, answers
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
     Exit,
+    ForgetLog,
     InterruptTask,
     KillWorker,
     Publish,
@@ -21,21 +23,28 @@ from zmqruntime.execution.core.effects import (
 from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
+    EventsRequested,
     ShutdownRequested,
     StatusRequested,
     Submitted,
     TimerDue,
 )
-from zmqruntime.execution.errors import CommitFailed
-from zmqruntime.execution.lifecycle import ExecutionEvent
+from zmqruntime.execution.lifecycle import ExecutionEvent, StateChange
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
+    EventsRequest,
     ExecuteRequest,
     ExecutionStatus,
+    LogReply,
+    LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
+    encode_with_id,
+)
+from zmqruntime.messages import (
+    Reply as ReplyMessage,
 )
 from zmqruntime.transport import Caller
 
@@ -60,10 +69,6 @@ class Outlet(Protocol):
         """Take note that an event has been handled; the next deadline may be another."""
 
 
-def _at_once(callback: Callable[[], None]) -> None:
-    callback()
-
-
 class Dispatcher:
     """Drives one scheduler and one runner. Holds no socket, no thread and no lock.
 
@@ -84,29 +89,32 @@ class Dispatcher:
         runner: TaskRunner,
         outlet: Outlet,
         *,
-        soon: Callable[[Callable[[], None]], None] = _at_once,
-        later: Callable[[Callable[[], None]], None] = _at_once,
+        soon: Callable[[Callable[[], None]], None] = at_once,
+        later: Callable[[Callable[[], None]], None] = at_once,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._outlet = outlet
-        self._soon = soon
-        self._later = later
-        self._held: list[Effect] = []
-        self._commits_soon = self._commits_later = False
+        self._committer = Committer(
+            scheduler.engine,
+            perform=self._perform_all,
+            on_failed=self._on_commit_failed,
+            on_recovered=self.wake,
+            soon=soon,
+            later=later,
+        )
         self._wall = wall
         self._monotonic = monotonic
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
-            Publish: lambda effect: outlet.publish_event(
-                effect.topic, effect.execution_id, effect.event
-            ),
+            Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
             KillWorker: lambda effect: runner.kill_worker(),
             StartWorker: lambda effect: runner.start_worker(),
+            ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
 
@@ -122,22 +130,28 @@ class Dispatcher:
 
     def start(self) -> None:
         """Do what has to be done before the first event."""
-        self._held += self._scheduler.start(self._now())
-        self._commit()
+        self._runner.sweep_logs(self._is_kept)
+        self._committer.hold(self._scheduler.start(self._now()))
+        self._committer.commit()
         self._outlet.handled(TimerDue())
+
+    def close(self) -> None:
+        """Clean up after the last event, when the runner is closed, and give the engine back.
+
+        Raises:
+            CommitFailed: the last changes are lost.
+        """
+        engine = self._scheduler.engine
+        try:
+            self._runner.sweep_logs(self._is_kept if engine.durable else _nothing)
+        finally:
+            engine.close()
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
         effects = self._scheduler.handle(event, self._now())
-        if self._held or self._must_commit(event):
-            self._hold(effects)
-        else:
-            self._perform_all(effects)
+        self._committer.take(effects, is_worth_a_try=isinstance(event, Submitted | TimerDue))
         self._outlet.handled(event)
-
-    def close(self) -> None:
-        """Give the engine back. Raises `CommitFailed` when the last changes are lost."""
-        self._scheduler.engine.close()
 
     def handle_request(self, request: Request, caller: Caller) -> bool:
         """Take a request about executions; return False for any other one."""
@@ -148,6 +162,10 @@ class Dispatcher:
                 self.handle(StatusRequested(request, caller))
             case CancelRequest():
                 self.handle(CancelRequested(request, caller))
+            case EventsRequest():
+                self.handle(EventsRequested(request, caller))
+            case LogTailRequest():
+                self._tell_log(request, caller)
             case _:
                 return False
         return True
@@ -171,58 +189,47 @@ class Dispatcher:
             ),
             "running_count": engine.counts[ExecutionStatus.RUNNING],
             "queued_count": engine.queued_count,
+            "durable": engine.durable,
             "workers": self._runner.describe(self._scheduler.current_id),
         }
 
     def _now(self) -> Now:
         return Now(self._wall(), self._monotonic())
 
-    def _must_commit(self, event: Event) -> bool:
-        engine = self._scheduler.engine
-        # Where it cannot be written, each try takes time: only new work is worth one.
-        return engine.uncommitted and (engine.available or isinstance(event, Submitted | TimerDue))
+    def _on_commit_failed(self, held: list[Effect], reason: str) -> None:
+        self._perform_all(self._scheduler.commit_failed(held, reason, self._now()))
+        self._outlet.handled(TimerDue())
 
-    def _hold(self, effects: list[Effect]) -> None:
-        """Keep effects until what they tell is committed; but a task begins meanwhile."""
-        match effects:
-            case [AssignTask() as start, *rest] if self._scheduler.engine.is_committed(
-                start.execution_id
-            ):
-                self._perform_all([start])
-                effects = rest
-        self._held += effects
-        # Events wait a moment for others, so that many short tasks end in one commit.
-        is_awaited = not all(isinstance(effect, Publish) for effect in effects)
-        if is_awaited and not self._commits_soon:
-            self._commits_soon = True
-            self._soon(self._commit)
-        elif not (self._commits_soon or self._commits_later):
-            self._commits_later = True
-            self._later(self._commit_at_last)
+    def _publish(self, effect: Publish) -> None:
+        self._outlet.publish_event(effect.topic, effect.execution_id, effect.event)
+        if isinstance(effect.event, StateChange):
+            _tell_state(effect.execution_id, effect.event)
 
-    def _commit_at_last(self) -> None:
-        self._commits_later = False
-        self._commit()
+    def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
+        execution_id = request.execution_id
+        reply: ReplyMessage = answers.unknown(execution_id)
+        if self._is_kept(execution_id):
+            tail, size = self._runner.read_log(execution_id, request.max_bytes)
+            text = tail.decode("utf-8", "replace")
+            reply = LogReply(execution_id=execution_id, text=text, size_bytes=size)
+        self._outlet.send_reply(caller, encode_with_id(reply, caller.request_id))
 
-    def _commit(self) -> None:
-        """Make sure of what has happened, and then let the world know."""
-        self._commits_soon = False
-        held, self._held = self._held, []
-        engine = self._scheduler.engine
-        was_available = engine.available
-        try:
-            engine.commit()
-        except CommitFailed as error:
-            if was_available:
-                _log.error("%s; no work is taken or started until it can be", error)
-            self._perform_all(self._scheduler.commit_failed(held, str(error), self._now()))
-            self._outlet.handled(TimerDue())
-            return
-        self._perform_all(held)
-        if not was_available:
-            _log.info("the journal can be written again")
-            self.wake()
+    def _is_kept(self, execution_id: str) -> bool:
+        return self._scheduler.engine.get(execution_id) is not None
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._perform[type(effect)](effect)
+
+
+def _nothing(_: str) -> bool:
+    return False
+
+
+def _tell_state(execution_id: str, change: StateChange) -> None:
+    """Log the move of an execution: what does not go well, and on demand the rest."""
+    level = logging.DEBUG if change.error is None else logging.INFO
+    if _log.isEnabledFor(level):
+        reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
+        extra = {"execution_id": execution_id, "status": str(change.status)}
+        _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)

@@ -16,6 +16,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
 )
+from zmqruntime.transport import ServerLost
 
 if TYPE_CHECKING:
     from zmqruntime.execution.client import ExecutionClient
@@ -29,9 +30,15 @@ class ExecutionHandle:
     """One execution: ask it, wait for it, follow it, cancel it. From any thread."""
 
     def __init__(
-        self, client: ExecutionClient, execution_id: str, stream: EventStream | None = None
+        self,
+        client: ExecutionClient,
+        execution_id: str,
+        stream: EventStream | None = None,
+        *,
+        submitter: str | None = None,
     ) -> None:
         self._client = client
+        self._submitter = submitter
         self._lock = threading.Lock()
         self._stream = stream
         self._final: ExecutionRecord | None = None
@@ -68,7 +75,8 @@ class ExecutionHandle:
 
         Raises:
             WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
-            ServerLost: the server is gone; what became of the execution is not known.
+            ServerLost: the server is gone, and was not back in time: what became of the
+                execution is not known.
         """
         if self._final is None:
             self._keep(
@@ -84,7 +92,8 @@ class ExecutionHandle:
             ExecutionFailed: it failed; the error has the record.
             ExecutionCancelled: it was cancelled.
             WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
-            ServerLost: the server is gone; what became of the execution is not known.
+            ServerLost: the server is gone, and was not back in time: what became of the
+                execution is not known.
         """
         record = self.wait(timeout)
         raise_unless_complete(record)
@@ -97,14 +106,15 @@ class ExecutionHandle:
         with the latest one. Where events were lost, it goes on with the next that arrived.
 
         Raises:
-            ServerLost: the server is gone; what became of the execution is not known.
+            ServerLost: the server is gone, and was not back within ``reconnect_timeout``: what
+                became of the execution is not known.
         """
         with self._lock:
             stream, self._stream = self._stream, None
         last = 0
         if stream is None:
-            stream = self._client.open_stream(self.execution_id)
-            record = self.status()
+            stream = self._client.open_stream(self.execution_id, self._submitter)
+            record = self._look()
             if record.status.is_terminal:
                 yield _final_event(record, last)
                 return
@@ -115,7 +125,7 @@ class ExecutionHandle:
             events: list[ProgressEvent | StateEvent] = stream.take(_CHECK_SECONDS)
             if not events:
                 # The terminal event may be among lost ones: the record is the truth.
-                record = self.status()
+                record = self._look()
                 if not record.status.is_terminal:
                     continue
                 events = stream.take(0.0) or [_final_event(record, last)]
@@ -126,6 +136,23 @@ class ExecutionHandle:
                     yield event
                 if terminal:
                     return
+
+    def log_tail(self, max_bytes: int = 16_384) -> str:
+        """Return the end of what its task has written to stdout and stderr, also from afar.
+
+        Args:
+            max_bytes: how much of it, up to 64 KiB. The server keeps the newest of it, 1 MiB
+                unless told otherwise, as long as it keeps the record.
+        """
+        return self._client.read_log_tail(self.execution_id, max_bytes).text
+
+    def _look(self) -> ExecutionRecord:
+        """Return its record, also when the server has to be waited for."""
+        while True:
+            try:
+                return self.status()
+            except ServerLost as lost:
+                self._client.outlast(lost)
 
     def _keep(self, record: ExecutionRecord) -> None:
         if record.status.is_terminal:

@@ -1,15 +1,16 @@
-"""The client's background loop: validates, orders, notices gaps, calls back."""
+"""The client's background loop: validates, orders, fills gaps, calls back."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from zmqruntime.execution.errors import rejection
+from zmqruntime.execution.missed import MissedEvents
+from zmqruntime.execution.sequences import Sequences
 from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import (
     ClientId,
@@ -24,14 +25,11 @@ from zmqruntime.messages import (
     decode_event,
     make_topic_prefix,
 )
-from zmqruntime.transport import TransportError, ZMQClient
+from zmqruntime.transport import ServerLost, TransportError, ZMQClient
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
-
-# So many executions are watched for gaps; those that were heard of last.
-_MAX_WATCHED = 10_000
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -41,8 +39,9 @@ class ProgressStreamSubscriber:
     """Receives the events of a client's executions, or of everybody's, and passes them on.
 
     When the constructor returns, the server has seen the subscription: no event of an
-    execution submitted later is lost to a slow joiner. Events can still be dropped for a
-    subscriber that falls far behind; such a gap is logged, and counted in ``missed``.
+    execution submitted later is lost to a slow joiner. Events are still dropped for a
+    subscriber that falls far behind, and while its connection is cut. It asks the server for
+    them; what that does not keep any more is logged, and counted in ``missed``.
 
     Args:
         client: a connected client; its owner closes the subscriber before disconnecting it.
@@ -69,16 +68,20 @@ class ProgressStreamSubscriber:
         self._callback = callback
         self._scope = scope
         self._lock = threading.Lock()
-        self._last: OrderedDict[str, int] = OrderedDict()
+        self._sequences = Sequences()
+        self._kept = MissedEvents(client)
         self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
         self._stopping = False
         self.missed = 0
-        """How many events never arrived, after the first that did of each execution."""
+        """How many events never came, after the first that did of each execution."""
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         self._subscriber = client.subscribe(
-            [*prefixes, make_topic_prefix(client_id)], self._on_messages, self._on_connection
+            [*prefixes, make_topic_prefix(client_id)],
+            self._on_messages,
+            self._on_connection,
+            self._fill_up,
         )
         try:
             self._register()
@@ -95,8 +98,8 @@ class ProgressStreamSubscriber:
                 come is its first, or else was lost.
         """
         with self._lock:
-            if from_start and execution_id not in self._last:
-                self._remember(execution_id, 0)
+            if from_start:
+                self._sequences.expect(execution_id)
             group = self._streams.get(execution_id)
             if group is None:
                 group = self._streams[execution_id] = StreamGroup()
@@ -134,7 +137,9 @@ class ProgressStreamSubscriber:
     # -- in the subscriber's thread -----------------------------------------------------------
 
     def _on_messages(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        events = [event for message in messages if (event := self._take(*message)) is not None]
+        self._tell([event for message in messages for event in self._take(*message)])
+
+    def _tell(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
         if self._callback is not None:
             for event in events:
                 if self._stopping:
@@ -146,14 +151,18 @@ class ProgressStreamSubscriber:
             if (group := self._streams.get(execution_id)) is not None:
                 group.put(list(of_one))
 
-    def _take(self, topic: bytes, frame: bytes) -> ProgressEvent | StateEvent | None:
-        """Return the event in a frame, if it is one that was not seen before."""
+    def _take(self, topic: bytes, frame: bytes) -> Iterator[ProgressEvent | StateEvent]:
+        """Yield the event in a frame, if it was not seen before, behind those missed before it."""
         try:
             event = decode_event(frame)
         except MessageError as error:
             _log.warning("an event on topic %r was ignored: %s", topic, error)
-            return None
-        return event if self._in_order(event) else None
+            return
+        with self._lock:
+            last = self._sequences.gap_before(event)
+        if last is not None:
+            yield from self._in_order(self._kept.ask(event.execution_id, last))
+        yield from self._in_order([event])
 
     @staticmethod
     def _call_back(callback: ProgressCallback, event: ProgressEvent | StateEvent) -> None:
@@ -164,37 +173,57 @@ class ProgressStreamSubscriber:
                 "the progress callback failed on event %d of execution %s; the stream goes on",
                 event.sequence,
                 event.execution_id,
+                extra={"execution_id": event.execution_id},
             )
 
-    def _in_order(self, event: ProgressEvent | StateEvent) -> bool:
-        with self._lock:
-            # Of one unknown so far nothing is missed: it went on before anybody listened.
-            last = self._last.get(event.execution_id, event.sequence - 1)
-            if event.sequence <= last:
-                return False  # Seen before: with scope "all", both subscriptions match.
-            if isinstance(event, StateEvent) and event.status.is_terminal:
-                self._last.pop(event.execution_id, None)
-            else:
-                self._remember(event.execution_id, event.sequence)
-        missed = event.sequence - last - 1
-        if missed:
-            self.missed += missed
-            _log.info("%d events of execution %s were lost", missed, event.execution_id)
-        return True
+    def _in_order(
+        self, events: Iterable[ProgressEvent | StateEvent]
+    ) -> Iterator[ProgressEvent | StateEvent]:
+        """Yield those of one execution that were not seen before, and count what is not there."""
+        for event in events:
+            with self._lock:
+                missed = self._sequences.take(event)
+            if missed is None:
+                continue
+            if missed:
+                self.missed += missed
+                _log.info(
+                    "%d events of execution %s were lost",
+                    missed,
+                    event.execution_id,
+                    extra={"execution_id": event.execution_id},
+                )
+            yield event
 
-    def _remember(self, execution_id: str, sequence: int) -> None:
-        self._last[execution_id] = sequence
-        self._last.move_to_end(execution_id)
-        if len(self._last) > _MAX_WATCHED:
-            self._last.popitem(last=False)
+    def _fill_up(self) -> None:
+        """Ask for what was missed of every execution that goes on, the end of it included."""
+        with self._lock:
+            watched = self._sequences.unfinished()
+        for execution_id, answer in self._kept.ask_many(watched):
+            if answer is None:
+                with self._lock:
+                    self._sequences.forget(execution_id)
+            else:
+                with self._lock:
+                    self._sequences.no_more_than(execution_id, answer.last_sequence)
+                self._tell(list(self._in_order(answer.events)))
 
     def _on_connection(self, connected: bool) -> None:
-        if connected and self._was_connected:
+        is_back = connected and self._was_connected
+        if is_back:
             try:
-                self._register()
+                self._register_again()
+                self._fill_up()
             except ZMQRuntimeError as error:
                 _log.warning("not registered again after a lost connection: %s", error)
         self._was_connected = self._was_connected or connected
         for reference in self._streams.valuerefs():  # A copy: other threads open streams.
             if (group := reference()) is not None:
                 group.disturb()
+
+    def _register_again(self) -> None:
+        try:
+            self._register()
+        except ServerLost:
+            self._client.reconnect()  # Another one is there: this connection is to it.
+            self._register()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -24,6 +25,8 @@ class RunnerHost:
     context: zmq.Context[Any]
     endpoint: Endpoint
     max_message_bytes: int
+    log_dir: Path | None
+    """Where to keep what tasks write; None: the platform's directory for logs."""
     emit: Callable[[RunnerEvent], None]
     """Tells the scheduler something. In the loop's thread; elsewhere, `Loop.post` it."""
 
@@ -60,6 +63,20 @@ class TaskRunner(ABC):
     @abstractmethod
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
         """Return the workers, one of which runs ``execution_id``."""
+
+    def name_log(self, execution_id: str) -> str | None:
+        """Return where the output of an execution goes, if it is kept."""
+        return None
+
+    def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
+        """Return the end of an execution's output, and the size of all that is kept of it."""
+        return b"", 0
+
+    def forget_log(self, execution_id: str) -> None:  # noqa: B027 - none is kept here
+        """Remove the output of an execution, if there is any."""
+
+    def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:  # noqa: B027
+        """Remove the output of all executions but those that are kept."""
 
     @abstractmethod
     def close(self) -> None:

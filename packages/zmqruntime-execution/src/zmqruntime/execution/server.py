@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core import RestartPolicy, Scheduler
+from zmqruntime.execution.core import EventLog, RestartPolicy, Scheduler
 from zmqruntime.execution.lifecycle import (
     InMemoryLifecycleEngine,
     JournalLifecycleEngine,
@@ -48,6 +48,10 @@ class ExecutionServer(ZMQServer, ABC):
             ``"fail"``, or ``"requeue"`` to run it again.
         queue_policy: whose turn is next: ``"fifo"``, or ``"fair"`` for turns between clients.
         retry: whether what fails is tried again, unless its request says otherwise; never.
+        events_kept: how many of each execution's latest events are kept for subscribers who
+            missed some.
+        max_log_bytes: how much is kept of what a task writes to its stdout and stderr, the
+            newest; 0: nothing, and it goes where the server's own output goes.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class ExecutionServer(ZMQServer, ABC):
         on_restart: RestartPolicy | Literal["fail", "requeue"] = RestartPolicy.FAIL,
         queue_policy: QueuePolicy | Literal["fifo", "fair"] = QueuePolicy.FIFO,
         retry: RetryPolicy | None = None,
+        events_kept: int = 1000,
+        max_log_bytes: int = 1024 * 1024,
     ) -> None:
         super().__init__(
             port,
@@ -82,6 +88,8 @@ class ExecutionServer(ZMQServer, ABC):
         self._on_restart = RestartPolicy(on_restart)
         self._queue_policy = QueuePolicy(queue_policy)
         self._retry = retry
+        self._events_kept = events_kept
+        self._max_log_bytes = max_log_bytes
 
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
@@ -114,7 +122,7 @@ class ExecutionServer(ZMQServer, ABC):
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""
-        return WorkerProcessRunner(self)
+        return WorkerProcessRunner(self, self._max_log_bytes)
 
     def _make_session(self) -> ServerSession:
         runner = self.make_runner()  # First: an engine has to be closed again.
@@ -131,6 +139,8 @@ class ExecutionServer(ZMQServer, ABC):
                 cancel_grace_seconds=self._cancel_grace_seconds,
                 retry=self._retry,
                 on_restart=self._on_restart,
+                events=EventLog(self._events_kept),
+                name_log=runner.name_log,
             ),
             runner=runner,
         )

@@ -54,6 +54,7 @@ class ExecutionSession(ServerSession, Outlet):
                 context=self.context,
                 endpoint=self.endpoint,
                 max_message_bytes=self.config.max_message_bytes,
+                log_dir=self.config.log_dir,
                 emit=self._dispatcher.handle,
             )
         )

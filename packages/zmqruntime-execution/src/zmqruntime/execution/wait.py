@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
-from zmqruntime.transport import Deadline, RequestTimeout
+from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
 
 __all__ = ["ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
@@ -19,6 +19,9 @@ _PATIENCE_SECONDS = 10.0
 
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Execution id, seconds to hold the reply, seconds for the request beside that."""
+
+Outlast = Callable[[ServerLost, Deadline], None]
+"""Returns when a lost server is back; raises the error when it is not by the deadline."""
 
 
 def seconds_beside(deadline: Deadline, hold: float) -> float | None:
@@ -43,7 +46,8 @@ class WaitPolicy:
     """How long the server holds one status request. A result is seen when it is there, not at
     the end of an interval; a short one only makes more requests."""
     max_consecutive_errors: int = 3
-    """How many requests in a row may go unanswered before the wait gives up."""
+    """How many requests in a row may go unanswered before a wait without a deadline gives up;
+    one with a deadline goes on until then."""
     retry_backoff_seconds: float = 0.5
     """How long to wait after the first of them; twice as long after each further one, and at
     most a minute."""
@@ -71,11 +75,18 @@ class ExecutionWaiter:
     Args:
         ask_status: asks a server for a record, and has it hold its reply.
         policy: how patiently.
+        outlast: waits for a server that was lost; None: its loss is raised at once.
     """
 
-    def __init__(self, ask_status: AskStatus, policy: WaitPolicy | None = None) -> None:
+    def __init__(
+        self,
+        ask_status: AskStatus,
+        policy: WaitPolicy | None = None,
+        outlast: Outlast | None = None,
+    ) -> None:
         self._ask_status = ask_status
         self._policy = policy or WaitPolicy()
+        self._outlast = outlast
 
     def wait(self, execution_id: str, timeout: float | None = None) -> ExecutionRecord:
         """Return the final record of an execution, as soon as it has one.
@@ -87,7 +98,7 @@ class ExecutionWaiter:
         Raises:
             WaitTimeout: it has not ended in time, and goes on.
             RequestTimeout: the server has not answered, time after time or at the deadline.
-            ServerLost: the server is gone.
+            ServerLost: the server is gone, and was not back in time.
             UnknownExecution: the server keeps none of this id.
         """
         deadline = Deadline.after(timeout)
@@ -98,9 +109,17 @@ class ExecutionWaiter:
                 record = self._ask_status(execution_id, hold, seconds_beside(deadline, hold))
             except RequestTimeout:
                 errors += 1
-                if errors >= self._policy.max_consecutive_errors or deadline.expired:
+                is_endless = deadline.remaining == float("inf")
+                if is_endless and errors >= self._policy.max_consecutive_errors:
+                    raise
+                if deadline.expired:
                     raise
                 threading.Event().wait(min(self._policy.backoff(errors), deadline.remaining))
+                continue
+            except ServerLost as lost:
+                if self._outlast is None:
+                    raise
+                self._outlast(lost, deadline)
                 continue
             errors = 0
             if record.status.is_terminal:

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
     "MAX_LIMIT",
+    "MAX_LOG_TAIL_BYTES",
     "MAX_PRIORITY",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
@@ -40,6 +41,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 
 MAX_LIMIT: Final = 1000
 """The most entries that one reply lists."""
+
+MAX_LOG_TAIL_BYTES: Final = 65_536
+"""The most that one reply tells of a task's log."""
 
 MAX_ATTEMPTS: Final = 20
 """The most often that one execution may run."""

@@ -61,6 +61,9 @@ class ExecutionRecord(Model):
     """Those before ``attempt``, the oldest first."""
     retry_at: Timestamp | None = None
     """Until when it waits in the queue before it is tried again."""
+    log_file_path: str | None = None
+    """Where, on the server's machine, its stdout and stderr go; there is no file before it
+    has written something."""
 
 
 class QueuedExecutionInfo(Model):

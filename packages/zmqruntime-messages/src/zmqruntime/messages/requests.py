@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from zmqruntime.messages.base import (
     MAX_ATTEMPTS,
     MAX_BACKOFF_SECONDS,
+    MAX_LOG_TAIL_BYTES,
     MAX_PRIORITY,
     MAX_WAIT_SECONDS,
     PROTOCOL_VERSION,
@@ -23,7 +24,9 @@ from zmqruntime.messages.status import ProgressScope, ShutdownMode
 
 __all__ = [
     "CancelRequest",
+    "EventsRequest",
     "ExecuteRequest",
+    "LogTailRequest",
     "PingRequest",
     "RegisterProgressRequest",
     "Request",
@@ -106,6 +109,25 @@ class CancelRequest(_Request):
     execution_id: ExecutionId
 
 
+class EventsRequest(_Request):
+    """Which events did I miss? Answered by ``kept_events``, as far as there are any."""
+
+    type: Literal["events"] = "events"
+    execution_id: ExecutionId
+    after_sequence: Annotated[int, Field(ge=0)] = 0
+    """The number of the last event that is known; 0: none is."""
+    limit: Limit = 100
+
+
+class LogTailRequest(_Request):
+    """What did the task write to its stdout and stderr? Answered by ``log``."""
+
+    type: Literal["log_tail"] = "log_tail"
+    execution_id: ExecutionId
+    max_bytes: Annotated[int, Field(ge=0, le=MAX_LOG_TAIL_BYTES)] = 16_384
+    """How much of its end to tell."""
+
+
 class RegisterProgressRequest(_Request):
     """Acknowledge my subscription. Answered by ``ok`` once the server has seen it."""
 
@@ -133,6 +155,8 @@ Request = Annotated[
     | ExecuteRequest
     | StatusRequest
     | CancelRequest
+    | EventsRequest
+    | LogTailRequest
     | RegisterProgressRequest
     | UnregisterProgressRequest
     | ShutdownRequest,

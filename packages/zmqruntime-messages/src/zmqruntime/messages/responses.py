@@ -15,6 +15,7 @@ from zmqruntime.messages.base import (
     UnknownMeans,
 )
 from zmqruntime.messages.errors import ErrorCode
+from zmqruntime.messages.events import Event
 from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.records import (
     ExecutionRecord,
@@ -30,6 +31,8 @@ __all__ = [
     "ErrorDetail",
     "ErrorReply",
     "ExecutionStatusSnapshot",
+    "KeptEventsReply",
+    "LogReply",
     "OkReply",
     "PongReply",
     "Reply",
@@ -68,6 +71,8 @@ class PongReply(_Reply):
     workers: tuple[WorkerInfo, ...] = ()
     progress_subscribers: tuple[ClientId, ...] = ()
     max_message_bytes: Annotated[int, Field(gt=0)]
+    durable: bool = False
+    """Whether what it has accepted outlives its process: a server started again has it."""
     log_file_path: str | None = None
     details: JsonObject = Field(default_factory=dict)
     """The application's own."""
@@ -112,6 +117,34 @@ class OkReply(_Reply):
     """The cancelled execution's status now: a running one ends a moment later."""
 
 
+class KeptEventsReply(_Reply):
+    """Some of an execution's events, in order and without a gap between them.
+
+    There are more when the last of them is not ``last_sequence``.
+    """
+
+    type: Literal["kept_events"] = "kept_events"
+    status: Literal["ok"] = "ok"
+    execution_id: ExecutionId
+    events: tuple[Event, ...] = ()
+    first_kept_sequence: Annotated[int, Field(ge=1)] | None = None
+    """What comes before it is not kept any more; absent when none is kept."""
+    last_sequence: _Count
+    """The number of its latest event, kept or not."""
+
+
+class LogReply(_Reply):
+    """The end of what a task wrote to its stdout and stderr."""
+
+    type: Literal["log"] = "log"
+    status: Literal["ok"] = "ok"
+    execution_id: ExecutionId
+    text: str
+    """Read as UTF-8, with a mark for each byte that is none."""
+    size_bytes: _Count
+    """Of all that is kept of it."""
+
+
 class ShutdownAckReply(_Reply):
     """The server ends, in the ``mode`` that was asked."""
 
@@ -138,7 +171,14 @@ class ErrorReply(_Reply):
 
 
 Reply = Annotated[
-    PongReply | AcceptedReply | ExecutionStatusSnapshot | OkReply | ShutdownAckReply | ErrorReply,
+    PongReply
+    | AcceptedReply
+    | ExecutionStatusSnapshot
+    | OkReply
+    | KeptEventsReply
+    | LogReply
+    | ShutdownAckReply
+    | ErrorReply,
     Field(discriminator="type"),
 ]
 """Any reply of the control channel."""

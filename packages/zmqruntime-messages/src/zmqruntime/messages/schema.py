@@ -44,6 +44,12 @@ class _Generator(GenerateJsonSchema):
         """Leave out "Request Id" beside "request_id": code generators make a type of each."""
         return False
 
+    def tagged_union_schema(self, schema: Any) -> Any:
+        """Leave out "discriminator", a word of OpenAPI: `const` in each message tells as much."""
+        union = super().tagged_union_schema(schema)
+        union.pop("discriminator", None)
+        return union
+
     def get_default_value(self, schema: Any) -> Any:
         """Tell the default also where each message has its own, as an empty object."""
         make = schema.get("default_factory")
@@ -52,7 +58,6 @@ class _Generator(GenerateJsonSchema):
 
 def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
     schema = adapter.json_schema(schema_generator=_Generator)
-    del schema["discriminator"]  # a word of OpenAPI; `const` in each message tells as much
     for title, definition in schema["$defs"].items():
         if "properties" in definition:
             _require(definition, _MAY_BE_ABSENT.get(title, set()), is_sent=name != "request")

@@ -45,6 +45,10 @@ from zmqruntime.transport.process import (
     describe_exit,
     kill_process_tree,
 )
+from zmqruntime.transport.runtime_dir import (
+    default_log_dir,
+    make_private_dir,
+)
 from zmqruntime.transport.server import (
     ZMQServer,
 )
@@ -81,8 +85,10 @@ __all__ = [
     "ZMQConfig",
     "ZMQServer",
     "__version__",
+    "default_log_dir",
     "describe_exit",
     "drain",
     "kill_process_tree",
+    "make_private_dir",
     "send_frames",
 ]

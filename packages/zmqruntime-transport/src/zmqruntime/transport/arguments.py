@@ -54,6 +54,7 @@ class ServerArguments:
             "--control-port-offset": config.control_port_offset,
             "--app-name": config.app_name,
             "--runtime-dir": config.runtime_dir,
+            "--log-dir": config.log_dir,
             "--max-message-bytes": config.max_message_bytes,
             "--registration-timeout": config.registration_timeout,
             "--data-high-water-mark": config.data_high_water_mark,
@@ -74,6 +75,7 @@ class ServerArguments:
         add("--control-port-offset", type=int, default=default.control_port_offset)
         add("--app-name", default=default.app_name, help="first part of socket file names")
         add("--runtime-dir", type=Path, help="directory of socket files")
+        add("--log-dir", type=Path, help="directory of log files")
         add("--max-message-bytes", type=int, default=default.max_message_bytes)
         add("--registration-timeout", type=float, default=default.registration_timeout)
         add("--data-high-water-mark", type=int, default=default.data_high_water_mark)
@@ -91,6 +93,7 @@ class ServerArguments:
                 control_port_offset=options.control_port_offset,
                 app_name=options.app_name,
                 runtime_dir=options.runtime_dir,
+                log_dir=options.log_dir,
                 max_message_bytes=options.max_message_bytes,
                 registration_timeout=options.registration_timeout,
                 data_high_water_mark=options.data_high_water_mark,

@@ -107,6 +107,33 @@ class ZMQClient:
                     self._connection = connection
         return connection.pong
 
+    @property
+    def may_return(self) -> bool:
+        """Whether it makes sense to wait for a server that was lost, with `reconnect`.
+
+        Not when its process, on this machine, has ended and has kept nothing for another one.
+
+        Raises:
+            NotConnected: `connect` was not called, or `disconnect` was.
+        """
+        return self._connected().may_return
+
+    def reconnect(self, timeout: float | None = None) -> PongReply:
+        """After `ServerLost`: wait until a server is there again, and go on with that one.
+
+        A server that this client had launched, that crashed and that keeps its work on disk, is
+        launched again. Any other is waited for.
+
+        Args:
+            timeout: seconds; None for the configuration's ``reconnect_timeout``.
+
+        Raises:
+            ServerLost: none is there in time.
+            NotConnected: `connect` was not called, or `disconnect` was.
+        """
+        seconds = self._config.reconnect_timeout if timeout is None else timeout
+        return self._connected().reestablish(Deadline.after(seconds))
+
     def disconnect(self) -> None:
         """Close everything this client opened, and end a server that it owns.
 
@@ -198,13 +225,14 @@ class ZMQClient:
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
         """Open a data connection; `disconnect` closes it, if its owner has not.
 
         Raises:
             NotConnected: `connect` was not called, or `disconnect` was.
         """
-        return self._connected().subscribe(prefixes, on_messages, on_connection)
+        return self._connected().subscribe(prefixes, on_messages, on_connection, on_caught_up)
 
     def _before_close(self) -> None:
         """Take leave of the server, while there still is a connection. To be extended."""

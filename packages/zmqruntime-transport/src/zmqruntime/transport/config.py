@@ -37,12 +37,15 @@ class ZMQConfig:
     """How long to wait for a server to answer, or to start and get ready."""
     request_timeout: float = 10.0
     """How long a request may take, all its tries together, when the caller sets no time."""
+    reconnect_timeout: float = 60.0
+    """How long who waits without a deadline of its own waits for a lost server to be back."""
     retry_interval: float = 2.5
     """How long one try waits for its reply before it is repeated on a fresh socket."""
     registration_timeout: float = 2.0
     """How long a server waits to see the subscription that a client registers."""
-    data_high_water_mark: int = 100_000
-    """How many events may wait for one slow subscriber before further ones are dropped."""
+    data_high_water_mark: int = 20_000
+    """How many events may wait in the server for one slow subscriber, before further ones are
+    dropped; on the subscriber's own side five times as many."""
 
     def __post_init__(self) -> None:
         if self.max_message_bytes < MIN_MESSAGE_BYTES:
@@ -53,6 +56,7 @@ class ZMQConfig:
         for name in (
             "connect_timeout",
             "request_timeout",
+            "reconnect_timeout",
             "retry_interval",
             "registration_timeout",
         ):

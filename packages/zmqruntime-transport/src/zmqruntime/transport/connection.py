@@ -16,10 +16,16 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.control import ControlClient
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.errors import ConnectionFailed, NotConnected, ServerLost, TransportError
+from zmqruntime.transport.errors import (
+    ConnectionFailed,
+    NotConnected,
+    RequestTimeout,
+    ServerLost,
+    TransportError,
+)
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process import ProcessIdentity, describe_exit
-from zmqruntime.transport.startup import attach_or_launch
+from zmqruntime.transport.startup import attach_again, attach_or_launch
 from zmqruntime.transport.subscriber import Subscriber
 
 __all__ = ["Connection"]
@@ -41,7 +47,9 @@ class Connection:
         self._endpoint = endpoint
         self._config = config
         self._owns_server = owns_server
+        self._launcher: ServerLauncher | None = None
         self._server: LaunchedServer | None = None
+        self._returning = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = ControlClient(self._context, endpoint, config)
         self._lock = threading.Lock()
@@ -53,6 +61,7 @@ class Connection:
         self, launcher: ServerLauncher | None, deadline: Deadline, *, wait_ready: bool
     ) -> Self:
         """Attach or launch; when that fails, nothing is left open."""
+        self._launcher = launcher
         try:
             self.pong, self._server = attach_or_launch(
                 self._control,
@@ -63,18 +72,56 @@ class Connection:
                 wait_ready=wait_ready,
                 deadline=deadline,
             )
-            process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
-            # Behind a tunnel or a container's port, which are local, the pid means nothing here.
-            if self._endpoint.is_local and process.is_running():
-                self._server_process = process
+            self._note_process()
         except BaseException:
             if self._server is not None:  # An interrupt: nobody would know of it.
                 self._server.kill()
             self._control.close()
             self._context.destroy(linger=0)
             raise
-        self._control.max_message_bytes = self.pong.max_message_bytes
         return self
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it makes sense to wait for a server that was lost.
+
+        Not when its process is known to have ended, and to have kept nothing for another one.
+        """
+        process = self._server_process
+        return process is None or self.pong.durable or process.is_running()
+
+    def reestablish(self, deadline: Deadline) -> PongReply:
+        """Wait until a server is at the endpoint again, and go on with that one.
+
+        One that this client launched, and that crashed, is launched again if it had kept its
+        work. Whoever was asked to end is left alone.
+
+        Raises:
+            ServerLost: none is back in time.
+        """
+        if not self._returning.acquire(timeout=_as_lock_timeout(deadline)):
+            raise self._not_back()
+        try:
+            if self.pong.durable and self._launcher and (self._exit_code() or 0) != 0:
+                self.pong, self._server = attach_or_launch(
+                    self._control,
+                    self._endpoint,
+                    self._config,
+                    self._launcher,
+                    persistent=not self._owns_server,
+                    wait_ready=False,
+                    deadline=deadline,
+                )
+            else:
+                self.pong = attach_again(self._control, deadline)
+                if self._exit_code() is not None:
+                    self._server = None  # It is another one that answers.
+            self._note_process()
+        except (ConnectionFailed, RequestTimeout) as error:
+            raise self._not_back(error) from error
+        finally:
+            self._returning.release()
+        return self.pong
 
     def exchange(self, requests: Sequence[Request], deadline: Deadline, hold: float) -> list[Reply]:
         """Return the replies to ``requests``, or say what became of the server."""
@@ -90,13 +137,20 @@ class Connection:
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
         """Open a data connection; it is closed with this one, if not before."""
         with self._lock:
             if self._closing:
                 raise NotConnected(f"the client of {self._endpoint} was disconnected")
             subscriber = Subscriber(
-                self._context, self._endpoint, self._config, prefixes, on_messages, on_connection
+                self._context,
+                self._endpoint,
+                self._config,
+                prefixes,
+                on_messages,
+                on_connection,
+                on_caught_up,
             )
             self._subscribers.add(subscriber)
             return subscriber
@@ -148,6 +202,21 @@ class Connection:
             self._control.close_left()
             ending.join()
 
+    def _note_process(self) -> None:
+        """Remember whose pong it is, as far as that can be known here."""
+        process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
+        # Behind a tunnel or a container's port, which are local, the pid means nothing here.
+        is_known = self._endpoint.is_local and process.is_running()
+        self._server_process = process if is_known else None
+        self._control.max_message_bytes = self.pong.max_message_bytes
+
+    def _not_back(self, error: TransportError | None = None) -> ServerLost:
+        reason = f": {error}" if error else ""
+        return ServerLost(
+            f"the server on {self._endpoint} was lost, and none was back in time{reason}",
+            exit_code=self._exit_code(),
+        )
+
     def _exchange(
         self, requests: Sequence[Request], deadline: Deadline, hold: float = 0.0
     ) -> list[Reply]:
@@ -181,3 +250,7 @@ class Connection:
 
     def _exit_code(self) -> int | None:
         return self._server.exit_code() if self._server is not None else None
+
+
+def _as_lock_timeout(deadline: Deadline) -> float:
+    return min(deadline.remaining, threading.TIMEOUT_MAX)

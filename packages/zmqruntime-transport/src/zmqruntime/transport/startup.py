@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 
 import filelock
@@ -24,10 +25,12 @@ from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process import describe_exit
 from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
 
-__all__ = ["attach_or_launch"]
+__all__ = ["attach_again", "attach_or_launch"]
 
 
 _HELD_PART = 0.9
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
 
 
 class _NobodyThere(Exception):
@@ -68,6 +71,24 @@ def attach_or_launch(
             return pong, None
         server = launcher.launch(endpoint, config, persistent=persistent)
         return _await_ready(control, endpoint, server, deadline), server
+
+
+def attach_again(control: ControlClient, deadline: Deadline) -> PongReply:
+    """Wait until a server answers where one was before, ready or not; return its pong.
+
+    Raises:
+        ConnectionFailed: nobody does by ``deadline``, or not as a server.
+        RequestTimeout: the same; something listens there.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return _ping(control, deadline, lambda _: None, wait_ready=False)
+        except ConnectionFailed:  # Something there ends each connection: a proxy, for one.
+            if deadline.expired:
+                raise
+        threading.Event().wait(min(pause, deadline.remaining))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,11 @@ __all__ = ["Subscriber"]
 _log = logging.getLogger("zmqruntime.client")
 
 _BATCH = 64
+# What waits here is this program's own memory, and is not dropped in vain.
+_ROOM = 5
+# Who is so far behind may have been far enough behind. To be wrong costs a question, and this
+# socket's thread reads faster than its messages come, so that what waits does not come at once.
+_MANY = 1000
 
 
 class Subscriber:
@@ -30,6 +35,8 @@ class Subscriber:
         prefixes: the topics to subscribe to, in this order.
         on_messages: called with the topic and the frame of each message that is at hand.
         on_connection: called with False when the connection ends, with True when it is back.
+        on_caught_up: called when it has worked off so many messages at a stretch that others
+            may have been dropped meanwhile.
 
     A callback must not raise: that ends the thread.
     """
@@ -42,9 +49,15 @@ class Subscriber:
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None] | None = None,
     ) -> None:
         self._on_messages = on_messages
         self._on_connection = on_connection
+        self._on_caught_up = on_caught_up
+        # Without a bound nothing is ever dropped.
+        mark = config.data_high_water_mark or float("inf")
+        self._many = min(mark / 10, _MANY)
+        self._at_a_stretch = 0
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
         self._closer = threading.Lock()
@@ -54,7 +67,7 @@ class Subscriber:
         self._socket = context.socket(zmq.SUB)
         self._monitor: zmq.Socket[bytes] | None = None
         try:
-            self._socket.rcvhwm = config.data_high_water_mark
+            self._socket.rcvhwm = _ROOM * config.data_high_water_mark
             configure_tcp(self._socket, endpoint)
             self._monitor = monitor = context.socket(zmq.PAIR)
             watch(
@@ -112,12 +125,20 @@ class Subscriber:
 
     def _read(self) -> None:
         messages: list[tuple[bytes, bytes]] = []
+        count = 0
         for frames in drain(self._socket, _BATCH):
+            count += 1
             if len(frames) == 2:
                 messages.append((frames[0], frames[1]))
             else:
                 _log.warning("a data message of %d frames was ignored", len(frames))
         self._on_messages(messages)
+        self._at_a_stretch += count
+        if count < _BATCH:
+            was_behind = self._at_a_stretch > self._many
+            self._at_a_stretch = 0
+            if was_behind and self._on_caught_up is not None:
+                self._on_caught_up()
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None

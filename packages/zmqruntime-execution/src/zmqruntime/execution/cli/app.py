@@ -81,6 +81,9 @@ def serve(
     no_journal: Annotated[
         bool, typer.Option("--no-journal", help="Let executions live as long as the server.")
     ] = False,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Where what tasks write is kept; the platform's.")
+    ] = None,
     max_message_bytes: Annotated[
         int, typer.Option(min=2**17, help="The longest message that is taken.")
     ] = _DEFAULT.max_message_bytes,
@@ -103,6 +106,7 @@ def serve(
         control_port_offset=control_port_offset,
         app_name=app_name,
         runtime_dir=runtime_dir,
+        log_dir=log_dir,
         max_message_bytes=max_message_bytes,
         registration_timeout=registration_timeout,
         data_high_water_mark=data_high_water_mark,

@@ -13,6 +13,7 @@ __all__ = [
     "AssignTask",
     "Effect",
     "Exit",
+    "ForgetLog",
     "InterruptTask",
     "KillWorker",
     "Publish",
@@ -56,6 +57,13 @@ class InterruptTask:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetLog:
+    """Remove what an execution has written: its record has left history."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KillWorker:
     """End the worker and all that it started."""
 
@@ -72,4 +80,4 @@ class Exit:
     failure: str | None = None
 
 
-Effect = Reply | Publish | AssignTask | InterruptTask | KillWorker | StartWorker | Exit
+Effect = Reply | Publish | AssignTask | InterruptTask | KillWorker | StartWorker | ForgetLog | Exit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.messages import (
     CancelRequest,
+    EventsRequest,
     ExecuteRequest,
     ExecutionErrorInfo,
     ShutdownMode,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancelRequested",
     "Event",
+    "EventsRequested",
     "Now",
     "ProgressReported",
     "RunnerEvent",
@@ -65,6 +67,14 @@ class CancelRequested:
     """A client wants one execution stopped."""
 
     request: CancelRequest
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRequested:
+    """A subscriber asks for events that it missed."""
+
+    request: EventsRequest
     caller: Caller
 
 
@@ -136,4 +146,12 @@ WorkerEvent = WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskS
 RunnerEvent = WorkerEvent | WorkerExited
 """What a task runner tells."""
 
-Event = Submitted | StatusRequested | CancelRequested | ShutdownRequested | TimerDue | RunnerEvent
+Event = (
+    Submitted
+    | StatusRequested
+    | CancelRequested
+    | EventsRequested
+    | ShutdownRequested
+    | TimerDue
+    | RunnerEvent
+)

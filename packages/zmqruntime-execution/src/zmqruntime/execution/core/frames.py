@@ -6,30 +6,50 @@ characters are those of a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle import compose_event
 from zmqruntime.execution.lifecycle.events import compose_error, compose_number
 from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.lifecycle import Execution
+    from zmqruntime.execution.lifecycle import Execution, ExecutionEvent
 
-__all__ = ["Compose", "compose_accepted", "compose_snapshot"]
+__all__ = [
+    "Compose",
+    "NameLog",
+    "compose_accepted",
+    "compose_kept_events",
+    "compose_snapshot",
+]
+
+_MAX_EVENTS_BYTES: Final = 64 * 1024
+"""Of the events in one reply: others wait while it is made, and it has to fit into a message."""
 
 
 Compose = Callable[["Execution", int | None, str | None], bytes]
 """Makes the reply on an execution, with its place and the request's id, when it goes out."""
 
+NameLog = Callable[[str], str | None]
+"""Tells where an execution's output goes, if anywhere."""
+
+
+def _no_log(_: str) -> None:
+    """Stand for a server that keeps no output."""
+
 
 def compose_snapshot(
-    execution: Execution, queue_position: int | None, request_id: str | None
+    execution: Execution,
+    queue_position: int | None,
+    request_id: str | None,
+    *,
+    name_log: NameLog = _no_log,
 ) -> bytes:
     """Return the reply that tells everything of one execution."""
     return b'{"type":"snapshot","status":"ok",%b,"execution":%b}' % (
         _head(request_id),
-        _record(execution, queue_position),
+        _record(execution, queue_position, name_log),
     )
 
 
@@ -40,6 +60,7 @@ def compose_accepted(
     *,
     duplicate: bool = False,
     with_record: bool = False,
+    name_log: NameLog = _no_log,
 ) -> bytes:
     """Return the reply that tells that an execution is in the server's care."""
     return (
@@ -50,7 +71,34 @@ def compose_accepted(
         execution.execution_id.encode(),
         compose_number(queue_position).encode(),
         b"true" if duplicate else b"false",
-        _record(execution, queue_position) if with_record else b"null",
+        _record(execution, queue_position, name_log) if with_record else b"null",
+    )
+
+
+def compose_kept_events(
+    execution: Execution,
+    events: Sequence[ExecutionEvent],
+    first_kept_sequence: int | None,
+    request_id: str | None,
+) -> bytes:
+    """Return the reply with as many of these events as fit into it, and one at least."""
+    composed: list[bytes] = []
+    room = _MAX_EVENTS_BYTES
+    for event in events:
+        frame = compose_event(execution.execution_id, event)
+        room -= len(frame)
+        if room < 0 and composed:
+            break
+        composed.append(frame)
+    return (
+        b'{"type":"kept_events","status":"ok",%b,"execution_id":"%b","events":[%b],'
+        b'"first_kept_sequence":%b,"last_sequence":%d}'
+    ) % (
+        _head(request_id),
+        execution.execution_id.encode(),
+        b",".join(composed),
+        compose_number(first_kept_sequence).encode(),
+        execution.sequence,
     )
 
 
@@ -61,7 +109,7 @@ def _head(request_id: str | None) -> bytes:
     )
 
 
-def _record(execution: Execution, queue_position: int | None) -> bytes:
+def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:
     head = (
         f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
         f'"status":"{execution.status}","attempt":{execution.attempt},'
@@ -71,7 +119,10 @@ def _record(execution: Execution, queue_position: int | None) -> bytes:
         f'"queue_position":{compose_number(queue_position)},"labels":'
     )
     progress = execution.progress
-    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"retry_at":%b}' % (
+    log = None if execution.started_at is None else name_log(execution.execution_id)
+    return (
+        b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"retry_at":%b,"log_file_path":%b}'
+    ) % (
         head.encode(),
         encode_json(execution.labels) if execution.labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
@@ -79,4 +130,5 @@ def _record(execution: Execution, queue_position: int | None) -> bytes:
         compose_error(execution.error),
         b"[%b]" % b",".join(map(encode, execution.attempts)) if execution.attempts else b"[]",
         compose_number(execution.retry_at).encode(),
+        b"null" if log is None else encode_json(log),
     )

@@ -19,15 +19,18 @@ from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
     Exit,
+    ForgetLog,
     InterruptTask,
     KillWorker,
     Publish,
     Reply,
     StartWorker,
 )
+from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
+    EventsRequested,
     Now,
     ProgressReported,
     ShutdownRequested,
@@ -40,7 +43,12 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import compose_accepted, compose_snapshot
+from zmqruntime.execution.core.frames import (
+    NameLog,
+    compose_accepted,
+    compose_kept_events,
+    compose_snapshot,
+)
 from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
@@ -95,6 +103,8 @@ class Scheduler:
         retry: for executions that do not say it themselves.
         on_restart: what becomes of what runs when a server with a durable engine ends.
         make_id: names the executions that their clients do not name.
+        events: keeps the latest events for those who missed some.
+        name_log: tells where the output of an execution goes; None: nowhere.
     """
 
     def __init__(
@@ -106,12 +116,17 @@ class Scheduler:
         retry: RetryPolicy | None = None,
         on_restart: RestartPolicy = RestartPolicy.FAIL,
         make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        events: EventLog | None = None,
+        name_log: NameLog = lambda _: None,
     ) -> None:
         self.engine = engine
         self._max_queued = max_queued
         self._grace = cancel_grace_seconds
         self._chances = Chances(retry or RetryPolicy(), on_restart)
         self._make_id = make_id
+        self._events = EventLog() if events is None else events
+        self._name_log = name_log
+        self._compose_snapshot = partial(compose_snapshot, name_log=name_log)
         self._worker = Supervisor()
         self._current: Execution | None = None
         self._stop_error: ExecutionErrorInfo | None = None
@@ -165,6 +180,8 @@ class Scheduler:
             now: the present.
         """
         withdrawn = {execution.execution_id for execution in self.engine.withdraw()}
+        for name in withdrawn:
+            self._events.forget(name)
         unassigned = assigned_in(effects)
         refusal = answers.not_written(reason)
         self._left = False  # An exit comes again, behind what is told here.
@@ -197,6 +214,8 @@ class Scheduler:
                 self._worker.ready()
             case WorkerExited():
                 self._on_worker_exit(event, now)
+            case EventsRequested():
+                self._tell_events(event)
             case ShutdownRequested():
                 self._shut_down(event, now)
 
@@ -223,7 +242,12 @@ class Scheduler:
 
     def _accept(self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool) -> None:
         wait_seconds = event.request.wait_seconds
-        compose = partial(compose_accepted, duplicate=duplicate, with_record=wait_seconds > 0)
+        compose = partial(
+            compose_accepted,
+            duplicate=duplicate,
+            with_record=wait_seconds > 0,
+            name_log=self._name_log,
+        )
         self._tell(
             WaitingCaller(execution.execution_id, event.caller, compose),
             execution,
@@ -240,8 +264,21 @@ class Scheduler:
         if execution is None:
             self._reply(caller, answers.unknown(request.execution_id))
         else:
-            waiting = WaitingCaller(execution.execution_id, caller, compose_snapshot)
+            waiting = WaitingCaller(execution.execution_id, caller, self._compose_snapshot)
             self._tell(waiting, execution, request.wait_seconds, now)
+
+    def _tell_events(self, event: EventsRequested) -> None:
+        request, caller = event.request, event.caller
+        execution = self.engine.get(request.execution_id)
+        if execution is None:
+            self._reply(caller, answers.unknown(request.execution_id))
+            return
+        log, execution_id = self._events, execution.execution_id
+        events = log.take(execution_id, request.after_sequence, request.limit)
+        frame = compose_kept_events(
+            execution, events, log.first_kept(execution_id), caller.request_id
+        )
+        self._effects.append(Reply(caller, frame))
 
     def _tell(
         self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
@@ -403,6 +440,9 @@ class Scheduler:
             self._timers.cancel(waiting)
             self._reply_on(waiting, execution)
         self._publish(execution, execution.to_state_change(sequence, now.wall))
+        for dropped in self.engine.take_dropped():
+            self._events.forget(dropped)
+            self._effects.append(ForgetLog(dropped))
 
     # -- the worker -----------------------------------------------------------------------------
 
@@ -502,6 +542,7 @@ class Scheduler:
         self._publish(execution, execution.to_state_change(sequence, now.wall))
 
     def _publish(self, execution: Execution, event: ExecutionEvent) -> None:
+        self._events.append(execution.execution_id, event)
         self._effects.append(Publish(execution.topic, execution.execution_id, event))
 
     def _reply(

@@ -79,6 +79,10 @@ class LifecycleEngine(ABC):
         """Move an execution to a terminal state, and drop the oldest beyond the limits."""
 
     @abstractmethod
+    def take_dropped(self) -> Sequence[str]:
+        """Return what was dropped from history since the last call, so that others drop it, too."""
+
+    @abstractmethod
     def next_sequence(self, execution_id: str) -> int:
         """Return the number of the execution's next event, 1 for the first."""
 

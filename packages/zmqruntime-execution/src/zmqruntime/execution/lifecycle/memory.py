@@ -57,6 +57,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._delayed: SortedDict[Place, Execution] = SortedDict()
         self._running: dict[str, Execution] = {}
         self._finished: deque[Execution] = deque()
+        self._forgotten: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._tickets = count()
 
@@ -121,6 +122,10 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._finished.append(execution)
         self._prune(now)
         return execution
+
+    def take_dropped(self) -> Sequence[str]:
+        dropped, self._forgotten = self._forgotten, []
+        return dropped
 
     def next_sequence(self, execution_id: str) -> int:
         execution = self._executions[execution_id]
@@ -211,6 +216,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]
+        self._forgotten.append(execution.execution_id)
         self._counts[execution.status] -= 1
 
 

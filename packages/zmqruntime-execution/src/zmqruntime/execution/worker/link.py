@@ -11,6 +11,7 @@ import secrets
 import signal
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,13 +31,18 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.logs import TaskLogs, log_directory
 from zmqruntime.execution.worker.main import worker_main
+from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
 from zmqruntime.transport import (
+    EndpointError,
     ProcessIdentity,
     TransportMode,
+    default_log_dir,
     drain,
     kill_process_tree,
+    make_private_dir,
     send_frames,
 )
 
@@ -49,6 +55,8 @@ _BATCH = 16
 _TOKEN_BYTES = 16
 _STOP_SECONDS = 3.0
 _SAMPLE_SECONDS = 1.0
+# No system tells portably that a file has grown.
+_TRIM_SECONDS = 1.0
 
 
 class WorkerProcessRunner(TaskRunner):
@@ -56,12 +64,14 @@ class WorkerProcessRunner(TaskRunner):
 
     Args:
         server: the application's server object, which is sent to the worker.
+        max_log_bytes: how much of what a task writes to stdout and stderr is kept, the newest;
+            0: nothing is, and it goes where the server's own output goes.
 
     Raises:
         UnpicklableServer: the object cannot be pickled; the message says what is in the way.
     """
 
-    def __init__(self, server: object) -> None:
+    def __init__(self, server: object, max_log_bytes: int = 0) -> None:
         try:
             self._server = pickle.dumps(server)
         except Exception as error:
@@ -76,11 +86,16 @@ class WorkerProcessRunner(TaskRunner):
         self._address = ""
         self._worker: _WorkerProcess | None = None
         self._busy = False
+        self._assigned: str | None = None
+        self._max_log_bytes = max_log_bytes
+        self._logs: TaskLogs | None = None
+        self._trims = False
 
     def open(self, host: RunnerHost) -> None:
         self._host = host
         self._link = host.context.socket(zmq.ROUTER)
         self._link.linger = 0
+        self._link.rcvhwm = HIGH_WATER_MARK
         # On TCP a stranger may find the port; what he sends is dropped, and is not long.
         self._link.maxmsgsize = host.max_message_bytes
         if host.endpoint.transport_mode is TransportMode.IPC:
@@ -92,6 +107,8 @@ class WorkerProcessRunner(TaskRunner):
             self._link.bind("tcp://127.0.0.1:*")
         self._address = self._link.getsockopt_string(zmq.LAST_ENDPOINT)
         host.loop.add_reader(self._link, self._read)
+        if self._max_log_bytes:
+            self._open_logs()
 
     def start_worker(self) -> None:
         token = b"w" + secrets.token_bytes(_TOKEN_BYTES)
@@ -101,16 +118,22 @@ class WorkerProcessRunner(TaskRunner):
             address=self._address,
             token=token,
             max_message_bytes=self._host.max_message_bytes,
+            log_directory=self._logs.directory if self._logs else None,
+            max_log_bytes=self._max_log_bytes,
+            name=f"worker-{secrets.token_hex(4)}",
         )
         process = self._spawn.Process(target=worker_main, args=(setup,), name="zmqruntime-worker")
-        worker = self._worker = _WorkerProcess(process, token)
+        worker = self._worker = _WorkerProcess(process, token, setup.name)
         worker.watcher = threading.Thread(
             target=self._watch, args=(worker,), name="zmqruntime-worker-watch", daemon=True
         )
         worker.watcher.start()
 
     def assign(self, execution_id: str, request: bytes) -> None:
-        self._busy = True
+        self._busy, self._assigned = True, execution_id
+        if self._logs is not None and not self._trims:
+            self._trims = True
+            self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
         self._send(wire.TASKS, wire.ASSIGN, execution_id, request)
 
     def interrupt(self, execution_id: str) -> None:
@@ -137,9 +160,55 @@ class WorkerProcessRunner(TaskRunner):
                 if worker.handle is not None:
                     kill_process_tree(worker.handle)
                 worker.watcher.join(_STOP_SECONDS)
+        if worker is not None:
+            self._seal_log(worker)
         self._link.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    # -- what tasks write -------------------------------------------------------------------
+
+    def name_log(self, execution_id: str) -> str | None:
+        return self._logs.name_of(execution_id) if self._logs else None
+
+    def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
+        if self._logs is None:
+            return b"", 0
+        runs_it = self._busy and self._assigned == execution_id
+        worker = self._worker.name if self._worker and runs_it else None
+        return self._logs.read_tail(execution_id, max_bytes, worker)
+
+    def forget_log(self, execution_id: str) -> None:
+        if self._logs is not None:
+            self._logs.forget(execution_id)
+
+    def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:
+        if self._logs is not None:
+            self._logs.sweep(is_kept)
+            if self._link.closed:
+                self._logs.remove_directory()
+
+    def _open_logs(self) -> None:
+        host = self._host
+        try:
+            parent = host.log_dir or default_log_dir(host.endpoint.app_name)
+            make_private_dir(parent)
+            directory = log_directory(parent, host.endpoint)
+            make_private_dir(directory)
+        except EndpointError as error:
+            _log.warning("what tasks write is not kept: %s; or set log_dir", error)
+        else:
+            self._logs = TaskLogs(directory, self._max_log_bytes)
+
+    def _trim_log(self) -> None:
+        self._trims = self._busy
+        if self._trims and self._logs is not None and self._worker is not None:
+            self._logs.trim_live(self._worker.name)
+            self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
+
+    def _seal_log(self, worker: _WorkerProcess) -> None:
+        if self._logs is not None:
+            self._logs.seal(worker.name, self._assigned if self._busy else None)
 
     # -- in the loop's thread ---------------------------------------------------------------
 
@@ -191,6 +260,7 @@ class WorkerProcessRunner(TaskRunner):
     def _exited(self, worker: _WorkerProcess, exit_code: int | None) -> None:
         # What it said before it ended still counts.
         last = [event for frames in drain(self._link, _BATCH) if (event := self._event(frames))]
+        self._seal_log(worker)
         self._worker, self._busy = None, False
         _log.info("the worker process ended (%s)", exit_code)
         self._host.emit(WorkerExited(exit_code, worker.last_words, tuple(last)))
@@ -220,9 +290,10 @@ class WorkerProcessRunner(TaskRunner):
 class _WorkerProcess:
     """One worker process, from before its start until after its end."""
 
-    def __init__(self, process: BaseProcess, token: bytes) -> None:
+    def __init__(self, process: BaseProcess, token: bytes, name: str) -> None:
         self.process = process
         self.token = token
+        self.name = name
         self.handle: psutil.Process | None = None
         self.started = threading.Event()
         self.greetings: set[bytes] = set()

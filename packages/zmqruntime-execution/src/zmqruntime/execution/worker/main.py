@@ -21,6 +21,9 @@ from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopp
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
+from zmqruntime.execution.worker.logs import TaskLogs
+from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK, ProgressOutbox
+from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
 from zmqruntime.messages import ExecuteRequest, decode_request, encode
@@ -53,7 +56,9 @@ class _Worker:
         self._setup = setup
         self._interrupt = interrupt
         self._lock = threading.Lock()
+        self._output = _make_output(setup)
         self._tasks = _connect(context, setup, wire.TASKS)
+        self._reports = ProgressOutbox(self._tasks)
         commands = _connect(context, setup, wire.COMMANDS)
         self._listener = threading.Thread(
             target=self._listen, args=(commands,), name="zmqruntime-commands", daemon=True
@@ -94,18 +99,26 @@ class _Worker:
         progress = wire.PROGRESS + execution_id
 
         def send(body: bytes) -> None:
-            with self._interrupt.shielded():  # Half a message would spoil all that follow.
-                self._send(progress, body)
+            # Half a message would spoil all that follow.
+            with self._interrupt.shielded(), self._lock:
+                self._reports.send(progress, body)
 
         setup = self._setup
         link = ServerReportLink(execution_id.decode(), setup.address, setup.token)
         reporter = ProgressReporter(link, send)
         context = ExecutionContext(request, reporter, self._interrupt)
-        return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
+        if self._output is not None:
+            self._output.begin(context.execution_id)
+        try:
+            return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
+        finally:
+            if self._output is not None:
+                self._output.end(context.execution_id)
 
     def _send(self, head: bytes, body: bytes) -> None:
         # The lock hands the socket from thread to thread; libzmq asks for a full fence.
         with self._lock:
+            self._reports.flush()
             self._tasks.send(head, zmq.SNDMORE)
             self._tasks.send(body)
 
@@ -134,9 +147,16 @@ def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, byte
             return wire.STOPPED + execution_id, b""
 
 
+def _make_output(setup: wire.WorkerSetup) -> TaskOutput | None:
+    if setup.log_directory is None:
+        return None
+    return TaskOutput(TaskLogs(setup.log_directory, setup.max_log_bytes), setup.name)
+
+
 def _connect(context: zmq.Context[Any], setup: wire.WorkerSetup, role: bytes) -> zmq.Socket[bytes]:
     link: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     link.linger = _LINGER_MS
+    link.sndhwm = HIGH_WATER_MARK
     link.routing_id = setup.token + role
     link.connect(setup.address)
     return link

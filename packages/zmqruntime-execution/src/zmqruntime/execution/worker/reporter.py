@@ -13,6 +13,7 @@ from typing import Any, Protocol, SupportsFloat, SupportsIndex
 
 import zmq
 
+from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK, ProgressOutbox
 from zmqruntime.execution.worker.wire import PROGRESS, REPORTS
 from zmqruntime.messages import JsonObject, encode_json
 
@@ -86,15 +87,17 @@ class ServerReportLink:
         context: zmq.Context[Any] = zmq.Context()
         link = context.socket(zmq.DEALER)
         link.linger = _LINGER_MS
+        link.sndhwm = HIGH_WATER_MARK
         link.routing_id = self.token + REPORTS + os.urandom(8)
         link.connect(self.address)
         # A child of multiprocessing ends without Python's own exit, which would flush the link.
         Finalize(None, context.destroy, exitpriority=_FLUSH_PRIORITY)
         lock, head = threading.Lock(), PROGRESS + self.execution_id.encode()
+        outbox = ProgressOutbox(link)
 
         def send(body: bytes) -> None:
             with lock:
-                link.send_multipart((head, body))
+                outbox.send(head, body)
 
         return send
 

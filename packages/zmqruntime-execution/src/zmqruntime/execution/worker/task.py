@@ -56,7 +56,12 @@ def run_task(
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
         if interrupt.seen:
-            _log.info("execution %s was stopped (%r)", execution_id, error)
+            _log.info(
+                "execution %s was stopped (%r)",
+                execution_id,
+                error,
+                extra={"execution_id": execution_id},
+            )
             return TaskStopped(execution_id)
         return TaskRaised(execution_id, describe_exception(error))
     if interrupt.seen:

@@ -7,6 +7,7 @@ a token that only its parent could have given it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from zmqruntime.transport import ProcessIdentity
@@ -57,3 +58,8 @@ class WorkerSetup:
     address: str
     token: bytes
     max_message_bytes: int
+    log_directory: Path | None
+    """Where what tasks write is kept; None: nowhere."""
+    max_log_bytes: int
+    name: str
+    """Of this worker, in that directory."""

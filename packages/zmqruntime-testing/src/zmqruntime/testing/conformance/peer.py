@@ -26,6 +26,8 @@ _ANSWERED_BY = {
     "execute": "C-044",
     "status": "C-059",
     "cancel": "C-073",
+    "events": "C-188",
+    "log_tail": "C-199",
     "register_progress": "C-078",
     "unregister_progress": "C-081",
     "shutdown": "C-083",

@@ -124,5 +124,7 @@ def everything(
     for story in (counted, failed, failed_twice, stopped):
         peer.record(story.execution_id)
         peer.record(story.execution_id)
+    peer.ask("events", execution_id=counted.execution_id)
+    peer.ask("log_tail", execution_id=counted.execution_id)
     peer.ask("ping")  # What comes twice has come when this is answered.
     return journal

@@ -222,6 +222,12 @@ class LifecycleEngineContract(TurnsContract):
             engine.finish(name, CANCELLED, ended_at)
         assert [name for name in ("old", "new", "now") if engine.get(name)] == ["new", "now"]
 
+    def test_what_is_dropped_from_history_is_told_once(self) -> None:
+        engine = self.make_engine(1)
+        self.run_to_end(engine, *"abc")
+        assert list(engine.take_dropped()) == ["a", "b"]
+        assert list(engine.take_dropped()) == []
+
     def test_a_dropped_id_may_be_used_anew(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.run_to_end(engine, "a")

@@ -57,6 +57,7 @@ class RunnerBench:
                 directory=config.runtime_dir,
             ),
             max_message_bytes=config.max_message_bytes,
+            log_dir=config.log_dir,
             emit=self._emit,
         )
         self._thread = threading.Thread(target=self._run, name="zmqruntime-bench", daemon=True)

@@ -25,6 +25,8 @@ RequestType = Literal[
     "execute",
     "status",
     "cancel",
+    "events",
+    "log_tail",
     "register_progress",
     "unregister_progress",
     "shutdown",

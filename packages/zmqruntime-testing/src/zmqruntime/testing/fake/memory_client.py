@@ -44,6 +44,18 @@ class InMemoryTransport(ZMQClient):
             finally:
                 self._pong = None
 
+    @property
+    def may_return(self) -> bool:
+        """Whether to wait for a server that was lost: one in memory is gone for good."""
+        return False
+
+    def reconnect(self, timeout: float | None = None) -> PongReply:
+        """Raise `ServerLost`, unless the server is there after all."""
+        self._check_connected()
+        (pong,) = self.memory_server.exchange([PingRequest(limit=0)], 0.0, 0.0)
+        assert isinstance(pong, PongReply)
+        return pong
+
     def exchange(
         self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
     ) -> list[Reply]:
@@ -57,8 +69,9 @@ class InMemoryTransport(ZMQClient):
         prefixes: Sequence[bytes],
         on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None],
         on_connection: Callable[[bool], None],
+        on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """Have events called back."""
+        """Have events called back. A subscriber is never behind."""
         self._check_connected()
         subscription = Subscription(prefixes, on_messages, on_connection)
         self.memory_server.subscribe(subscription)

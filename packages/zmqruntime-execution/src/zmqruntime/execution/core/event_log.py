@@ -1,0 +1,87 @@
+"""The latest events of each execution, for subscribers who missed some; bounded in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle import ExecutionEvent
+
+__all__ = ["EventLog"]
+
+_EVENT_BYTES: Final = 250
+"""About what an event costs beside what the task put into it."""
+
+
+class EventLog:
+    """Keeps some events of every execution, and of all of them together no more than so much.
+
+    An execution that leaves history takes its events along. Beyond ``max_bytes`` those go first
+    whose execution was silent the longest: the record tells how that stands.
+
+    Args:
+        kept: how many of each execution; a few more may be there.
+        max_bytes: how much all of them may take, about.
+    """
+
+    def __init__(self, kept: int = 1000, max_bytes: int = 32 * 1024 * 1024) -> None:
+        if kept < 0:
+            raise ValueError(f"events_kept must be 0 or more, not {kept}")
+        self._kept = kept
+        self._slack = kept // 8  # The front of a list is cut off rarely, and then for long.
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        # A list each: most have one event, and a deque has room for 64 from the start.
+        self._events: OrderedDict[str, list[ExecutionEvent]] = OrderedDict()
+
+    def append(self, execution_id: str, event: ExecutionEvent) -> None:
+        """Keep an execution's next event."""
+        events = self._events.get(execution_id)
+        if events is None:
+            events = self._events[execution_id] = []
+        else:
+            self._events.move_to_end(execution_id)
+        events.append(event)
+        self._bytes += _cost(event)
+        if len(events) > self._kept + self._slack:
+            self._drop(events, len(events) - self._kept)
+        if self._bytes > self._max_bytes:
+            self._shrink()
+
+    def first_kept(self, execution_id: str) -> int | None:
+        """Return the number of the oldest that is kept of an execution."""
+        events = self._events.get(execution_id)
+        return events[0].sequence if events else None
+
+    def take(self, execution_id: str, after_sequence: int, limit: int) -> Sequence[ExecutionEvent]:
+        """Return up to ``limit`` of an execution's events behind a number, as far as kept."""
+        events = self._events.get(execution_id)
+        if not events:
+            return ()
+        first = max(0, after_sequence + 1 - events[0].sequence)
+        return events[first : first + limit]
+
+    def forget(self, execution_id: str) -> None:
+        """Drop all of an execution's events, if there are any."""
+        events = self._events.pop(execution_id, None)
+        if events:
+            self._drop(events, len(events))
+
+    def _shrink(self) -> None:
+        while self._bytes > self._max_bytes:
+            longest_silent, events = next(iter(self._events.items()))
+            if len(self._events) > 1:
+                self.forget(longest_silent)
+            else:
+                self._drop(events, (len(events) + 1) // 2)
+
+    def _drop(self, events: list[ExecutionEvent], count: int) -> None:
+        self._bytes -= sum(map(_cost, events[:count]))
+        del events[:count]
+
+
+def _cost(event: ExecutionEvent) -> int:
+    # A state's error is the record's own, too.
+    return _EVENT_BYTES + len(getattr(event, "body", b""))

@@ -1,0 +1,70 @@
+"""Which events of which executions have come: what is new, what came twice, what is missing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from zmqruntime.messages import ProgressEvent, StateEvent
+
+__all__ = ["Sequences"]
+
+# So many executions are watched; those that were heard of last.
+_MAX_WATCHED = 10_000
+
+
+class Sequences:
+    """The number of the last event of each execution, for those that were heard of last."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._ended: set[str] = set()
+
+    def expect(self, execution_id: str) -> None:
+        """Watch an execution from its first event on: it is about to be submitted."""
+        if execution_id not in self._last or execution_id in self._ended:
+            self._ended.discard(execution_id)
+            self._remember(execution_id, 0)
+
+    def gap_before(self, event: ProgressEvent | StateEvent) -> int | None:
+        """Return the number of the last one, when some between it and ``event`` are missing."""
+        last = self._last_before(event)
+        return last if event.sequence > last + 1 else None
+
+    def take(self, event: ProgressEvent | StateEvent) -> int | None:
+        """Note an event; return how many are missing before it, or None when it is not new."""
+        last = self._last_before(event)
+        if event.sequence <= last:
+            return None
+        self._remember(event.execution_id, event.sequence)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            self._ended.add(event.execution_id)
+        else:
+            self._ended.discard(event.execution_id)
+        return event.sequence - last - 1
+
+    def unfinished(self) -> list[tuple[str, int]]:
+        """Return what goes on, as far as is known, each with the number of its last event."""
+        return [(name, last) for name, last in self._last.items() if name not in self._ended]
+
+    def no_more_than(self, execution_id: str, last: int) -> None:
+        """Correct a number: a server that was started again may count from an earlier one."""
+        if self._last.get(execution_id, 0) > last:
+            self._last[execution_id] = last
+
+    def forget(self, execution_id: str) -> None:
+        """Watch an execution no more."""
+        self._last.pop(execution_id, None)
+        self._ended.discard(execution_id)
+
+    def _last_before(self, event: ProgressEvent | StateEvent) -> int:
+        # Of one unknown so far nothing is missed: it went on before anybody listened. A name
+        # that comes again after its end begins anew.
+        last = self._last.get(event.execution_id, event.sequence - 1)
+        begins_anew = event.sequence == 1 and event.execution_id in self._ended
+        return 0 if begins_anew else last
+
+    def _remember(self, execution_id: str, sequence: int) -> None:
+        self._last[execution_id] = sequence
+        self._last.move_to_end(execution_id)
+        if len(self._last) > _MAX_WATCHED:
+            self._ended.discard(self._last.popitem(last=False)[0])

@@ -1,0 +1,70 @@
+"""An application whose tasks write, report, and end when their test wants it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from zmqruntime.execution import (
+    ExecuteRequest,
+    ExecutionContext,
+    ExecutionServer,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+)
+from zmqruntime.messages import JsonValue
+
+__all__ = ["Kept", "OnDisk", "Talker"]
+
+
+class Talker(ExecutionServer):
+    """Does what the fields of its task say, in this order."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        task = request.task
+        if isinstance(words := task.get("say"), str):
+            print(words)
+            os.write(2, f"native {words}\n".encode())
+            command = [sys.executable, "-c", f"print('child {words}')"]
+            subprocess.run(command, check=True)
+        if isinstance(lines := task.get("lines"), int):
+            for n in range(lines):
+                print(f"line {n:60}")
+        if isinstance(count := task.get("report"), int):
+            for n in range(1, count + 1):
+                context.report_progress(n, count)
+        if isinstance(gate := task.get("gate"), str):
+            context.report_progress(phase="waits")
+            while not Path(gate).exists():
+                time.sleep(0.005)
+        if "crash" in task:
+            os.write(1, b"last words")
+            os._exit(3)
+        return task.get("result")
+
+
+class OnDisk(InMemoryLifecycleEngine):
+    """Stands for a journal: what it keeps is there for the next server."""
+
+    @property
+    def durable(self) -> bool:
+        return True
+
+
+class Kept(Talker):
+    """A server over an engine that outlives it."""
+
+    def __init__(self, engine: LifecycleEngine, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._engine: LifecycleEngine | None = engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_engine": None}
+
+    def make_engine(self) -> LifecycleEngine:
+        assert self._engine is not None
+        return self._engine

@@ -1,0 +1,230 @@
+"""Who was away comes back: to any execution, after a restart, and never waits for nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from talking import Kept, OnDisk
+
+from zmqruntime.execution import (
+    ExecutionClient,
+    ExecutionFailed,
+    ExecutionHandle,
+    InMemoryLifecycleEngine,
+    LifecycleEngine,
+    UnknownExecution,
+    WaitPolicy,
+)
+from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent
+from zmqruntime.transport import ServerLost, ZMQConfig
+
+PATIENCE = 60.0
+PORT = 21_400
+
+
+@pytest.fixture
+def config() -> Iterator[ZMQConfig]:
+    with tempfile.TemporaryDirectory(prefix="zb-", dir="/tmp" if os.name != "nt" else None) as path:
+        Path(path).chmod(0o700)
+        yield ZMQConfig(default_port=PORT, runtime_dir=Path(path, "run"), log_dir=Path(path, "log"))
+
+
+Start = Callable[..., Kept]
+
+
+@pytest.fixture
+def start(config: ZMQConfig) -> Iterator[Start]:
+    servers: list[Kept] = []
+
+    def begin(engine: LifecycleEngine | None = None, **options: Any) -> Kept:
+        server = Kept(engine or InMemoryLifecycleEngine(), PORT, config=config, **options)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield begin
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def connect(config: ZMQConfig) -> Iterator[Callable[..., ExecutionClient]]:
+    clients: list[ExecutionClient] = []
+
+    def make(**options: Any) -> ExecutionClient:
+        client = ExecutionClient(config=config, **options)
+        client.connect(PATIENCE)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.disconnect()
+
+
+Connect = Callable[..., ExecutionClient]
+
+
+def await_gate(handle: ExecutionHandle) -> None:
+    """Return when its task waits for its gate."""
+    deadline = time.monotonic() + PATIENCE
+    while (progress := handle.status().progress) is None or progress.phase != "waits":
+        assert time.monotonic() < deadline, handle.status()
+        time.sleep(0.005)
+
+
+# -- attach ------------------------------------------------------------------------------------
+
+
+def test_anybody_can_follow_an_execution_from_its_latest_progress_to_its_end(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    start()
+    gate = tmp_path / "gate"
+    submitted = connect(client_id="desk").submit_execution({"gate": str(gate), "result": 7})
+    await_gate(submitted)
+    attached = connect(client_id="another").attach(submitted.execution_id)
+    events = attached.progress()
+    first = next(events)
+    assert isinstance(first, ProgressEvent)
+    assert first.phase == "waits"
+    gate.touch()
+    *_, last = events
+    assert isinstance(last, StateEvent)
+    assert last.status is ExecutionStatus.COMPLETE
+    assert attached.result(PATIENCE) == 7
+
+
+def test_who_attaches_hears_everything_from_then_on(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    start()
+    gate = tmp_path / "gate"
+    desk = connect(client_id="desk")
+    desk.submit_execution({"gate": str(gate)})
+    handle = desk.submit_execution({"report": 50})
+    events = connect().attach(handle.execution_id).progress()
+    seen: list[int] = []
+    reader = threading.Thread(target=lambda: seen.extend(e.sequence for e in events))
+    reader.start()
+    deadline = time.monotonic() + PATIENCE
+    while "desk" not in desk.ping().progress_subscribers:
+        assert time.monotonic() < deadline
+    gate.touch()
+    reader.join(PATIENCE)
+    assert seen == list(range(2, 54))  # 1 was that it is queued.
+
+
+def test_what_has_ended_can_be_attached_to_as_long_as_it_is_kept(
+    start: Start, connect: Connect
+) -> None:
+    start()
+    connect(client_id="desk").submit_execution({"result": [1]}, execution_id="x").wait(PATIENCE)
+    attached = connect().attach("x")
+    assert attached.result(PATIENCE) == [1]
+    assert [e.type for e in attached.progress()] == ["state"]
+
+
+def test_what_is_not_kept_cannot_be_attached_to(start: Start, connect: Connect) -> None:
+    start()
+    with pytest.raises(UnknownExecution, match="no execution nothing is kept here"):
+        connect().attach("nothing")
+
+
+# -- a server that is started again --------------------------------------------------------------
+
+
+def waiting_for(handle: ExecutionHandle, pool: ThreadPoolExecutor) -> list[Any]:
+    """Let three threads wait for an end, each in its own way."""
+    events = handle.progress()
+    next(events)
+    return [
+        pool.submit(handle.result, PATIENCE),
+        pool.submit(handle.result),
+        pool.submit(lambda: list(events)[-1]),
+    ]
+
+
+def test_who_waits_lives_through_a_restart_of_a_server_that_keeps_its_work(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    engine = OnDisk()
+    first = start(engine)
+    handle = connect().submit_execution({"gate": str(tmp_path / "never")})
+    await_gate(handle)
+    with ThreadPoolExecutor() as pool:
+        result, endless, last = waiting_for(handle, pool)
+        first.stop()
+        start(engine)
+        for waiter in (result, endless):
+            error = waiter.exception(PATIENCE)
+            assert isinstance(error, ExecutionFailed)
+            assert "the server was shut down while it ran" in str(error)
+        assert last.result(PATIENCE).status is ExecutionStatus.FAILED
+
+
+def test_an_execution_that_the_next_server_does_not_know_is_told_as_unknown(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    first = start(InMemoryLifecycleEngine(history_limit=0))
+    handle = connect().submit_execution({"gate": str(tmp_path / "never")})
+    await_gate(handle)
+    first.stop()  # It tells who waits just now; so they begin to wait when it is gone.
+    with ThreadPoolExecutor() as pool:
+        waiters = [pool.submit(wait) for wait in (handle.result, lambda: list(handle.progress()))]
+        start()
+        for waiter in waiters:
+            assert isinstance(waiter.exception(PATIENCE), UnknownExecution)
+
+
+def test_a_client_goes_on_with_the_next_server(start: Start, connect: Connect) -> None:
+    first = start(OnDisk())
+    events: list[Any] = []
+    client = connect(progress_callback=events.append)
+    client.execute({"report": 1}, timeout=PATIENCE)
+    first.stop()
+    start(OnDisk())
+    client.reconnect(PATIENCE)
+    assert client.execute({"result": "again"}, timeout=PATIENCE) == "again"
+    handle = client.submit_execution({"report": 3})
+    assert [e.sequence for e in handle.progress()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_server_that_is_not_back_by_the_deadline_is_lost(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    first = start(OnDisk(history_limit=0))
+    handle = connect().submit_execution({"gate": str(tmp_path / "never")})
+    await_gate(handle)
+    first.stop()
+    began = time.monotonic()
+    with pytest.raises(ServerLost, match="was lost, and none was back in time"):
+        handle.result(timeout=1.5)
+    assert time.monotonic() - began >= 1.4
+
+
+def test_without_a_deadline_it_is_lost_after_the_configured_time(
+    start: Start, config: ZMQConfig, tmp_path: Path
+) -> None:
+    first = start(OnDisk(history_limit=0))
+    brief = ZMQConfig(
+        default_port=PORT,
+        runtime_dir=config.runtime_dir,
+        log_dir=config.log_dir,
+        reconnect_timeout=0.5,
+        request_timeout=1.0,
+    )
+    with ExecutionClient(config=brief) as client:
+        handle = client.submit_execution({"gate": str(tmp_path / "never")})
+        await_gate(handle)
+        first.stop()
+        with pytest.raises(ServerLost):
+            handle.wait(policy=WaitPolicy(poll_interval=0.5))

@@ -1,0 +1,82 @@
+"""The latest events are kept, in order, and in no more memory than is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from zmqruntime.execution import ProgressReport
+from zmqruntime.execution.core import EventLog
+
+
+def report(sequence: int, size: int = 2) -> ProgressReport:
+    return ProgressReport(sequence, 1.0, b"x" * size)
+
+
+def fill(log: EventLog, execution_id: str, count: int, size: int = 2) -> None:
+    for sequence in range(1, count + 1):
+        log.append(execution_id, report(sequence, size))
+
+
+def numbers(log: EventLog, execution_id: str, after: int = 0, limit: int = 10_000) -> list[int]:
+    return [event.sequence for event in log.take(execution_id, after, limit)]
+
+
+def test_what_is_behind_a_number_is_told_up_to_a_limit() -> None:
+    log = EventLog()
+    fill(log, "a", 9)
+    assert numbers(log, "a", 3) == [4, 5, 6, 7, 8, 9]
+    assert numbers(log, "a", 3, limit=2) == [4, 5]
+    assert numbers(log, "a", 9) == []
+    assert numbers(log, "a", 50) == []
+    assert numbers(log, "b") == []
+
+
+def test_the_latest_are_kept_so_many_at_least_and_hardly_more() -> None:
+    log = EventLog(kept=100)
+    for count in range(1, 1000):
+        log.append("a", report(count))
+        there = numbers(log, "a")
+        assert there == list(range(there[0], count + 1))
+        assert min(count, 100) <= len(there) <= 112
+        assert log.first_kept("a") == there[0]
+
+
+def test_none_is_kept_when_none_is_wanted() -> None:
+    log = EventLog(kept=0)
+    fill(log, "a", 5)
+    assert numbers(log, "a") == []
+    assert log.first_kept("a") is None
+
+
+def test_a_number_below_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="events_kept must be 0 or more"):
+        EventLog(kept=-1)
+
+
+def test_what_is_forgotten_is_gone_and_its_room_is_free() -> None:
+    log = EventLog(max_bytes=10_000)
+    fill(log, "a", 20)
+    log.forget("a")
+    log.forget("a")
+    assert numbers(log, "a") == []
+    fill(log, "b", 30)
+    assert len(numbers(log, "b")) == 30
+
+
+def test_beyond_its_memory_those_go_that_were_silent_the_longest() -> None:
+    log = EventLog(max_bytes=100_000)
+    for name in "abc":
+        fill(log, name, 10, size=2750)
+    log.append("a", report(11, 2750))
+    fill(log, "d", 10, size=2750)
+    assert numbers(log, "b") == []
+    assert numbers(log, "a")[-1] == 11
+    assert len(numbers(log, "d")) == 10
+
+
+def test_one_that_floods_with_large_events_keeps_the_latest() -> None:
+    log = EventLog(kept=1000, max_bytes=1_000_000)
+    fill(log, "a", 500, size=30_000)
+    there = numbers(log, "a")
+    assert there[-1] == 500
+    assert 15 <= len(there) <= 34

@@ -1,0 +1,230 @@
+"""What a task writes is in its own file, whoever wrote it, bounded, and gone with its record."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from talking import Talker
+
+from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
+from zmqruntime.execution.worker.logs import TaskLogs, log_directory, trim
+from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def config() -> Iterator[ZMQConfig]:
+    with tempfile.TemporaryDirectory(prefix="zl-", dir="/tmp" if os.name != "nt" else None) as path:
+        Path(path).chmod(0o700)
+        yield ZMQConfig(runtime_dir=Path(path, "run"), log_dir=Path(path, "log"))
+
+
+Serve = Callable[..., ExecutionClient]
+
+
+@pytest.fixture
+def serve(config: ZMQConfig) -> Iterator[Serve]:
+    """Starts a server and returns a client of it."""
+    open_ones: list[Any] = []
+
+    def start(**options: Any) -> ExecutionClient:
+        server = Talker(21_300, config=config, **options)
+        server.start()
+        open_ones.append(server.stop)
+        client = ExecutionClient(21_300, config=config)
+        client.connect(PATIENCE)
+        open_ones.append(client.disconnect)
+        return client
+
+    yield start
+    for close in reversed(open_ones):
+        close()
+
+
+def files_of(config: ZMQConfig) -> list[Path]:
+    assert config.log_dir is not None
+    return sorted(path for path in config.log_dir.rglob("*") if path.is_file())
+
+
+def path_of(handle: ExecutionHandle) -> Path:
+    path = handle.status().log_file_path
+    assert path is not None
+    return Path(path)
+
+
+def test_python_native_code_and_child_processes_write_to_the_log(serve: Serve) -> None:
+    client = serve()
+    handle = client.submit_execution({"say": "hello"}, execution_id="Hello.1")
+    handle.wait(PATIENCE)
+    assert handle.log_tail().splitlines() == ["hello", "native hello", "child hello"]
+    path = path_of(handle)
+    assert path.name.startswith("Hello.1-")
+    assert path.read_text() == handle.log_tail()
+    if os.name != "nt":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_each_execution_has_its_own_and_who_is_silent_has_none(
+    serve: Serve, config: ZMQConfig
+) -> None:
+    client = serve()
+    loud = client.submit_execution({"say": "one"})
+    silent = client.submit_execution({"result": 1})
+    again = client.submit_execution({"say": "two"})
+    again.wait(PATIENCE)
+    assert "two" not in loud.log_tail()
+    assert "one" not in again.log_tail()
+    assert silent.log_tail() == ""
+    kept = [path for path in files_of(config) if path.suffix == ".log"]
+    assert sorted(kept) == sorted([path_of(loud), path_of(again)])
+
+
+def test_what_runs_can_be_read_already(serve: Serve, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    client = serve()
+    handle = client.submit_execution({"say": "so far", "gate": str(gate)})
+    next(event for event in handle.progress() if getattr(event, "phase", None) == "waits")
+    assert handle.log_tail().startswith("so far\n")
+    gate.touch()
+    handle.wait(PATIENCE)
+    assert handle.log_tail().startswith("so far\n")
+
+
+def test_what_waits_has_written_nothing_and_names_no_file(serve: Serve, tmp_path: Path) -> None:
+    client = serve()
+    gate = tmp_path / "gate"
+    client.submit_execution({"gate": str(gate)})
+    waits = client.submit_execution({"say": "later"})
+    assert waits.log_tail() == ""
+    assert waits.status().log_file_path is None
+    gate.touch()
+    waits.wait(PATIENCE)
+
+
+def test_the_last_words_of_a_crashed_worker_are_kept(serve: Serve) -> None:
+    client = serve()
+    handle = client.submit_execution({"say": "hello", "crash": True})
+    with pytest.raises(ExecutionFailed, match="worker_died"):
+        handle.result(PATIENCE)
+    assert handle.log_tail().endswith("child hello\nlast words")
+    after = client.submit_execution({"say": "after"})
+    after.wait(PATIENCE)
+    assert after.log_tail().startswith("after\n")
+
+
+def test_a_log_is_bounded_and_keeps_the_newest(serve: Serve) -> None:
+    client = serve(max_log_bytes=8192)
+    handle = client.submit_execution({"lines": 5000})
+    handle.wait(PATIENCE)
+    reply = client.read_log_tail(handle.execution_id, 65_536)
+    assert reply.size_bytes <= 8192
+    lines = reply.text.splitlines()
+    assert lines[0].endswith("bytes before this are not kept)")
+    assert lines[1].startswith("line ")
+    assert lines[-1].endswith(" 4999")
+    assert handle.log_tail(20) == reply.text[-20:]
+
+
+def test_a_log_of_what_runs_is_cut_as_it_grows(serve: Serve, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    client = serve(max_log_bytes=8192)
+    handle = client.submit_execution({"lines": 5000, "gate": str(gate)})
+    deadline = time.monotonic() + PATIENCE
+    size = -1
+    while not 0 < size <= 8192:
+        assert time.monotonic() < deadline, size
+        time.sleep(0.05)
+        if (progress := handle.status().progress) is not None and progress.phase == "waits":
+            size = client.read_log_tail(handle.execution_id).size_bytes
+    gate.touch()
+    handle.wait(PATIENCE)
+    assert handle.log_tail().endswith(" 4999\n")
+
+
+def test_a_log_leaves_with_its_record(serve: Serve) -> None:
+    client = serve(history_limit=1)
+    first = client.submit_execution({"say": "one"})
+    first.wait(PATIENCE)
+    path = path_of(first)
+    assert path.exists()
+    client.submit_execution({"say": "two"}).wait(PATIENCE)
+    with pytest.raises(UnknownExecution):
+        first.log_tail()
+    assert not path.exists()
+
+
+def test_logs_leave_with_a_server_that_keeps_nothing(serve: Serve, config: ZMQConfig) -> None:
+    client = serve()
+    client.submit_execution({"say": "one"}).wait(PATIENCE)
+    assert files_of(config)
+    client.shutdown_server()
+    assert client.wait_for_server_end(0) in (True, False)
+    deadline = time.monotonic() + PATIENCE
+    while files_of(config):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_a_log_there_is_none_to_read(serve: Serve, config: ZMQConfig) -> None:
+    client = serve(max_log_bytes=0)
+    handle = client.submit_execution({"result": 1})
+    handle.wait(PATIENCE)
+    assert handle.log_tail() == ""
+    assert handle.status().log_file_path is None
+    assert files_of(config) == []
+
+
+# -- the files by themselves -----------------------------------------------------------------
+
+
+def test_names_that_differ_in_case_alone_have_files_that_do_not(tmp_path: Path) -> None:
+    logs = TaskLogs(tmp_path, 100)
+    names = {logs.path_of(name).name.lower() for name in ("run", "Run", "RUN", ".", "..", "con")}
+    assert len(names) == 6
+
+
+def test_a_sweep_takes_what_is_not_kept_and_nothing_else(tmp_path: Path) -> None:
+    logs = TaskLogs(tmp_path, 100)
+    for name in ("kept-1", "dropped"):
+        logs.path_of(name).write_text(name)
+    logs.live_path("worker-1").write_text("left")
+    (tmp_path / "notes.txt").write_text("somebody's own")
+    (tmp_path / "notes.log").write_text("somebody's own")
+    logs.sweep(lambda name: name == "kept-1")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {logs.path_of("kept-1").name, "notes.txt", "notes.log"}
+
+
+def test_two_servers_have_two_directories(tmp_path: Path) -> None:
+    ends = [
+        Endpoint(7777, TransportMode.TCP),
+        Endpoint(7777, TransportMode.TCP, host="127.0.0.2"),
+        Endpoint(7777, TransportMode.IPC, directory=tmp_path / "a"),
+        Endpoint(7777, TransportMode.IPC, directory=tmp_path / "b"),
+    ]
+    assert len({log_directory(tmp_path, end) for end in ends}) == 4
+
+
+def test_what_is_short_is_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"a\nb\n")
+    trim(path, 4)
+    assert path.read_bytes() == b"a\nb\n"
+    trim(tmp_path / "none", 4)
+
+
+def test_one_endless_line_is_cut_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 100_000)
+    trim(path, 1000)
+    assert path.read_bytes().endswith(b"x" * 500)
+    assert path.stat().st_size < 600
