@@ -300,8 +300,8 @@ class LastComeFirstServed(InMemoryLifecycleEngine):
     """A stack where there should be a queue."""
 
     def peek(self) -> Execution | None:
-        queued = self.list_queued(1000).entries
-        return queued[-1][1] if queued else None
+        queued = [e for _, e in self.list_queued(1000).entries if e.retry_at is None]
+        return queued[-1] if queued else None
 
 
 def acknowledge_at_once(session: ExecutionSession) -> None:

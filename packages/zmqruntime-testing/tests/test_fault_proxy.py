@@ -54,6 +54,11 @@ def proxy(
     return fault_proxy(fake)
 
 
+def keep_no_events(fake: FakeExecutionServer) -> None:
+    """Let what a subscriber has missed stay a gap."""
+    fake.reject(ErrorCode.UNKNOWN_EXECUTION, request="events", times=None)
+
+
 def test_it_passes_everything_on_for_several_clients(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
@@ -90,8 +95,12 @@ def test_two_clients_of_one_name_are_both_known_behind_it(
 
 
 def test_what_was_late_when_the_connection_was_cut_never_comes(
-    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+    fake: FakeExecutionServer,
+    proxy: FaultProxy,
+    execution_client: ClientFactory,
+    recorded_progress: RecordedProgress,
 ) -> None:
+    keep_no_events(fake)
     client = execution_client(proxy, progress_callback=recorded_progress)
     proxy.delay(Lane.EVENTS, 0.1, completed=1)
     client.submit_execution({}).wait(PATIENCE)
@@ -116,8 +125,12 @@ def test_cut_nobody_listens_and_restored_the_same_place_is_there(
 
 
 def test_a_delayed_message_is_overtaken(
-    proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
+    fake: FakeExecutionServer,
+    proxy: FaultProxy,
+    execution_client: ClientFactory,
+    recorded_progress: RecordedProgress,
 ) -> None:
+    keep_no_events(fake)
     client = execution_client(proxy, progress_callback=recorded_progress)
     proxy.delay(Lane.EVENTS, 0.2, completed=1)
     handle = client.submit_execution({})

@@ -30,6 +30,11 @@ def check_events_are_answered_by_kept_events(peer: Peer, counted: Story) -> None
 @pytest.mark.parametrize("request_type", ["events", "log_tail"])
 def check_a_look_back_names_an_execution(peer: Peer, request_type: str) -> None:
     peer.refused("invalid_request", request_type)
+
+
+@checks("C-100")
+@pytest.mark.parametrize("request_type", ["events", "log_tail"])
+def check_there_is_no_looking_back_at_nobody(peer: Peer, request_type: str) -> None:
     peer.refused("unknown_execution", request_type, execution_id="nobody")
 
 
