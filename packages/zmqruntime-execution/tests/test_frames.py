@@ -78,11 +78,11 @@ def test_a_state_event_is_what_its_model_encodes(
 ) -> None:
     timestamp, submitted_at, started_at, finished_at = moments
     execution = Execution.from_request(request(execution_id), 0, submitted_at)
-    execution.status = status
+    execution.status, execution.sequence = status, sequence
     execution.started_at, execution.finished_at = started_at, finished_at
     if message is not None:
         execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
-    frame = compose_event(execution_id, execution.to_state_change(sequence, timestamp))
+    frame = compose_event(execution_id, execution.to_state_change(timestamp))
     event = decode_event(frame)
     assert event == StateEvent(
         execution_id=execution_id,

@@ -19,7 +19,6 @@ from zmqruntime.execution import (
     JournalLifecycleEngine,
     JournalUnusable,
     LifecycleEngine,
-    ProgressReport,
     QueuePolicy,
 )
 from zmqruntime.execution.lifecycle import journal_file
@@ -44,7 +43,7 @@ def live(engine: LifecycleEngine) -> list[str]:
     failed = AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error("again"))
     submit(engine, "complete", "failed", "again", "later", "cancelled", task={"x": "größe"})
     engine.start("complete", 2.0)
-    engine.keep_progress("complete", ProgressReport(1, 2.0, b'{"completed":1, "a":"b c"}'))
+    engine.keep_progress("complete", b'{"completed":1, "a":"b c"}', 2.0)
     engine.finish("complete", COMPLETE, 3.5, result=b'{"n":[1,2]}')
     engine.start("failed", 2.0)
     engine.finish("failed", FAILED, 3.25, error=error())
@@ -54,8 +53,6 @@ def live(engine: LifecycleEngine) -> list[str]:
     engine.finish("cancelled", CANCELLED, 3.0)
     submit(engine, "b", "a", labels={"l": "ö"}, timeout_seconds=2.5, client_id="other")
     submit(engine, "high", priority=7, max_attempts=3, retry_on=(), backoff_seconds=0.5)
-    for name in ("complete", "b"):
-        engine.next_sequence(name)
     return ["complete", "failed", "again", "later", "cancelled", "b", "a", "high"]
 
 
@@ -78,7 +75,7 @@ def test_changes_are_there_again_whichever_commit_they_came_with(path: Path) -> 
         engine.commit()
         engine.start("a", 2.0)
         engine.commit()
-        engine.keep_progress("a", ProgressReport(5, 2.0, b"{}"))
+        engine.keep_progress("a", b"{}", 2.0)
         engine.finish("a", COMPLETE, 3.0, result=b"1")
         engine.commit()
         engine.finish("b", CANCELLED, 4.0)
@@ -95,13 +92,12 @@ def test_a_run_that_was_cut_goes_on_with_numbers_that_nobody_had(path: Path) -> 
     with opened(path) as engine:
         submit(engine, "a")
         engine.start("a", 2.0)
-        engine.next_sequence("a")
         engine.request_cancel("a")
         engine.commit()
     with opened(path) as engine:
         (execution,) = engine.list_running()
         assert execution.cancel_requested
-        assert engine.next_sequence("a") == SEQUENCE_GAP + 2
+        assert execution.sequence == SEQUENCE_GAP + 2
 
 
 def test_history_that_is_over_a_smaller_limit_is_dropped_from_its_beginning(path: Path) -> None:
@@ -167,7 +163,7 @@ def test_what_has_happened_waits_for_a_commit(path: Path) -> None:
 
 def test_progress_is_written_once_in_a_second_or_along_with_others(path: Path) -> None:
     def report(n: int, when: float) -> None:
-        engine.keep_progress("a", ProgressReport(n, when, b'{"completed":%d}' % n))
+        engine.keep_progress("a", b'{"completed":%d}' % n, when)
 
     with opened(path) as engine:
         submit(engine, "a", "b")
@@ -194,9 +190,9 @@ def test_the_end_of_a_server_writes_the_last_progress(path: Path) -> None:
     with opened(path) as engine:
         submit(engine, "a")
         engine.start("a", 2.0)
-        engine.keep_progress("a", ProgressReport(1, 10.0, b'{"completed":1}'))
+        engine.keep_progress("a", b'{"completed":1}', 10.0)
         engine.commit()
-        engine.keep_progress("a", ProgressReport(2, 10.5, b'{"completed":2}'))
+        engine.keep_progress("a", b'{"completed":2}', 10.5)
     assert committed_progress(path) == 2
 
 
@@ -222,7 +218,7 @@ def test_what_a_full_disk_does_not_take_can_be_withdrawn(path: Path) -> None:
         fill_disk(engine)
         submit(engine, "new", "began", "over", task={"x": "x" * 20_000})
         engine.start("began", 2.0)
-        engine.keep_progress("began", ProgressReport(1, 2.0, b"{}"))
+        engine.keep_progress("began", b"{}", 2.0)
         engine.finish("over", CANCELLED, 3.0)
         with pytest.raises(CommitFailed, match=re.escape(str(path)) + ".*full"):
             engine.commit()

@@ -198,7 +198,7 @@ class Hall:
     def send_reply(self, who: Caller, frame: bytes) -> None:
         self.told.append(decode_reply(frame))
 
-    def publish_event(self, topic: bytes, execution_id: str, event: Any) -> None:
+    def publish_event(self, client_id: str, execution_id: str, event: Any) -> None:
         self.events.append((execution_id, event.status))
 
     def assign(self, execution_id: str, frame: bytes) -> None:

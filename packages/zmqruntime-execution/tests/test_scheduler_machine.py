@@ -137,8 +137,8 @@ class World(Outlet, TaskRunner):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         self.done.append(Reply(caller, frame))
 
-    def publish_event(self, topic: bytes, execution_id: str, event: ExecutionEvent) -> None:
-        self.done.append(Publish(topic, execution_id, event))
+    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
+        self.done.append(Publish(client_id, execution_id, event))
 
     def exit(self, failure: str | None) -> None:
         self.done.append(Exit(failure))
@@ -273,7 +273,7 @@ class Clients(RuleBasedStateMachine):
     def publish(self, effect: Publish) -> None:
         event = decode_event(compose_event(effect.execution_id, effect.event))
         life = self.lives[event.execution_id]
-        assert effect.topic == f"{life.asked.client_id}/{event.execution_id}".encode()
+        assert effect.client_id == life.asked.client_id
         assert not any(is_terminal(e) for e in life.events), "an event after the last"
         life.events.append(event)
         if life.was_cut and event.sequence > life.sequence:

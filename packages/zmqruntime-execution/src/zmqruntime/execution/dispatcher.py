@@ -59,8 +59,8 @@ class Outlet(Protocol):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded."""
 
-    def publish_event(self, topic: bytes, execution_id: str, event: ExecutionEvent) -> None:
-        """Send an event to whoever subscribed to its topic."""
+    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
+        """Send an event of a client's execution to whoever subscribed to that."""
 
     def exit(self, failure: str | None) -> None:
         """End the server; ``failure`` says why, when nobody asked for it."""
@@ -201,9 +201,10 @@ class Dispatcher:
         self._outlet.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
-        self._outlet.publish_event(effect.topic, effect.execution_id, effect.event)
-        if isinstance(effect.event, StateChange):
-            _tell_state(effect.execution_id, effect.event)
+        event = effect.event
+        self._outlet.publish_event(effect.client_id, effect.execution_id, event)
+        if isinstance(event, StateChange) and (event.error or _log.isEnabledFor(logging.DEBUG)):
+            _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
         execution_id = request.execution_id

@@ -12,7 +12,7 @@ from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
 from zmqruntime.execution.lifecycle import ExecutionEvent, compose_event
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.messages import Request, ShutdownMode
+from zmqruntime.messages import Request, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession
 
 __all__ = ["ExecutionSession"]
@@ -83,9 +83,10 @@ class ExecutionSession(ServerSession, Outlet):
 
     # -- what the dispatcher asks for ---------------------------------------------------------
 
-    def publish_event(self, topic: bytes, execution_id: str, event: ExecutionEvent) -> None:
+    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
         if self.registrations.anybody:
-            self.publish(topic, compose_event(execution_id, event))
+            frame = compose_event(execution_id, event)
+            self.publish(make_topic(client_id, execution_id), frame)
 
     def exit(self, failure: str | None) -> None:
         if failure is not None:

@@ -36,7 +36,8 @@ class Reply:
 class Publish:
     """Send an event to whoever subscribed to its topic."""
 
-    topic: bytes
+    client_id: str
+    """Whose execution it is: the first part of the topic."""
     execution_id: str
     event: ExecutionEvent
 

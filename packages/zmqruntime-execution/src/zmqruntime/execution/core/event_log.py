@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from zmqruntime.execution.lifecycle import StateChange
+
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle import ExecutionEvent
 
@@ -44,7 +46,7 @@ class EventLog:
         else:
             self._events.move_to_end(execution_id)
         events.append(event)
-        self._bytes += _cost(event)
+        self._bytes += _EVENT_BYTES if type(event) is StateChange else _cost(event)
         if len(events) > self._kept + self._slack:
             self._drop(events, len(events) - self._kept)
         if self._bytes > self._max_bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle import compose_event
-from zmqruntime.execution.lifecycle.events import compose_error, compose_number
+from zmqruntime.execution.lifecycle.events import compose_number
 from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = [
     "compose_kept_events",
     "compose_snapshot",
 ]
+
+_HEAD: Final = b'"protocol":%d,"request_id":%%b' % PROTOCOL_VERSION
 
 _MAX_EVENTS_BYTES: Final = 64 * 1024
 """Of the events in one reply: others wait while it is made, and it has to fit into a message."""
@@ -103,32 +105,28 @@ def compose_kept_events(
 
 
 def _head(request_id: str | None) -> bytes:
-    return b'"protocol":%d,"request_id":%b' % (
-        PROTOCOL_VERSION,
-        b"null" if request_id is None else encode_json(request_id),
-    )
+    return _HEAD % (b"null" if request_id is None else encode_json(request_id))
 
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:
+    started_at, finished_at = execution.started_at, execution.finished_at
     head = (
         f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
-        f'"status":"{execution.status}","attempt":{execution.attempt},'
+        f'"status":"{execution.status.value}","attempt":{execution.attempt},'
         f'"submitted_at":{execution.submitted_at!r},'
-        f'"started_at":{compose_number(execution.started_at)},'
-        f'"finished_at":{compose_number(execution.finished_at)},'
-        f'"queue_position":{compose_number(queue_position)},"labels":'
+        f'"started_at":{"null" if started_at is None else repr(started_at)},'
+        f'"finished_at":{"null" if finished_at is None else repr(finished_at)},'
+        f'"queue_position":{compose_number(queue_position)},"retry_at":'
+        f'{compose_number(execution.retry_at)},"labels":'
     )
-    progress = execution.progress
-    log = None if execution.started_at is None else name_log(execution.execution_id)
-    return (
-        b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"retry_at":%b,"log_file_path":%b}'
-    ) % (
+    labels, progress, error = execution.labels, execution.progress, execution.error
+    log = None if started_at is None else name_log(execution.execution_id)
+    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b}' % (
         head.encode(),
-        encode_json(execution.labels) if execution.labels else b"{}",
+        encode_json(labels) if labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
         execution.result or b"null",
-        compose_error(execution.error),
+        b"null" if error is None else encode(error),
         b"[%b]" % b",".join(map(encode, execution.attempts)) if execution.attempts else b"[]",
-        compose_number(execution.retry_at).encode(),
         b"null" if log is None else encode_json(log),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +56,6 @@ from zmqruntime.execution.lifecycle import (
     Execution,
     ExecutionEvent,
     LifecycleEngine,
-    ProgressReport,
     RetryPolicy,
     make_attempt,
 )
@@ -77,7 +76,7 @@ __all__ = ["Scheduler"]
 _COMMIT_AGAIN_SECONDS = 1.0
 
 
-class _Alarm(Enum):
+class _Alarm(StrEnum):
     """What the scheduler itself waits for."""
 
     GRACE = "a task that was told to stop has had its time"
@@ -313,7 +312,7 @@ class Scheduler:
         """Start the next execution if one can be started, or leave if all is done."""
         if self._current is not None:
             return
-        if self._is_done:
+        if self._shutdown is not None and self._is_done:
             self._leave()
             return
         execution = self.engine.peek()
@@ -334,9 +333,7 @@ class Scheduler:
         execution = self._current
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
-        sequence = self.engine.next_sequence(event.execution_id)
-        report = ProgressReport(sequence, now.wall, event.body)
-        self.engine.keep_progress(event.execution_id, report)
+        report = self.engine.keep_progress(event.execution_id, event.body, now.wall)
         self._publish(execution, report)
 
     def _on_task_end(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
@@ -418,9 +415,11 @@ class Scheduler:
     def _let_go_of_current(self) -> Execution:
         assert self._current is not None
         execution, self._current = self._current, None
+        if execution.timeout_seconds is not None:
+            self._timers.cancel(_Alarm.TASK_TIME)
+        if execution.cancel_requested or self._stop_error is not None:
+            self._timers.cancel(_Alarm.GRACE)
         self._stop_error = None
-        self._timers.cancel(_Alarm.TASK_TIME)
-        self._timers.cancel(_Alarm.GRACE)
         return execution
 
     def _end(
@@ -434,12 +433,11 @@ class Scheduler:
     ) -> None:
         if execution.retry_at is not None:
             self._timers.cancel(_Retry(execution.execution_id))
-        sequence = self.engine.next_sequence(execution.execution_id)
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
         for waiting in self._waiting.take(execution.execution_id):
             self._timers.cancel(waiting)
             self._reply_on(waiting, execution)
-        self._publish(execution, execution.to_state_change(sequence, now.wall))
+        self._publish(execution, execution.to_state_change(now.wall))
         for dropped in self.engine.take_dropped():
             self._events.forget(dropped)
             self._effects.append(ForgetLog(dropped))
@@ -538,12 +536,11 @@ class Scheduler:
     # -- replies and events ---------------------------------------------------------------------
 
     def _publish_state(self, execution: Execution, now: Now) -> None:
-        sequence = self.engine.next_sequence(execution.execution_id)
-        self._publish(execution, execution.to_state_change(sequence, now.wall))
+        self._publish(execution, execution.to_state_change(now.wall))
 
     def _publish(self, execution: Execution, event: ExecutionEvent) -> None:
         self._events.append(execution.execution_id, event)
-        self._effects.append(Publish(execution.topic, execution.execution_id, event))
+        self._effects.append(Publish(execution.client_id, execution.execution_id, event))
 
     def _reply(
         self, caller: Caller, message: ReplyMessage, execution_id: str | None = None

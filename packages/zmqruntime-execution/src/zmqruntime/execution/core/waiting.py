@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.frames import Compose
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["WaitingCaller", "WaitingCallers"]
 
 
-class WaitingCaller(NamedTuple):
-    """Who waits for which execution, and in what form to tell of it."""
+@dataclass(slots=True, eq=False)
+class WaitingCaller:
+    """Who waits for which execution, and in what form to tell of it. None is another's equal."""
 
     execution_id: str
     caller: Caller

@@ -25,6 +25,9 @@ class QueuePage(NamedTuple):
 class LifecycleEngine(ABC):
     """Keeps executions, their order and their states; decides nothing.
 
+    Each move of an execution, and each report of its progress, is an event; `Execution.sequence`
+    is the number of the last one, from 1.
+
     One thread alone touches an engine. Times are Unix seconds. A method that moves an
     execution raises `IllegalTransition` where the lifecycle has no such move, and KeyError
     for an id that is not kept.
@@ -83,12 +86,8 @@ class LifecycleEngine(ABC):
         """Return what was dropped from history since the last call, so that others drop it, too."""
 
     @abstractmethod
-    def next_sequence(self, execution_id: str) -> int:
-        """Return the number of the execution's next event, 1 for the first."""
-
-    @abstractmethod
-    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
-        """Keep the latest progress of a running execution."""
+    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
+        """Number what a running execution has reported, keep it as the latest, and return it."""
 
     @abstractmethod
     def get(self, execution_id: str) -> Execution | None:

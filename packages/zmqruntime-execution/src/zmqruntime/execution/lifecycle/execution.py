@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
@@ -22,7 +22,6 @@ from zmqruntime.messages import (
     decode_event,
     decode_request,
     encode,
-    make_topic,
 )
 
 __all__ = ["Execution", "RetryWish", "fingerprint"]
@@ -77,13 +76,12 @@ class Execution:
     """The order of arrival."""
     priority: int = 0
     retry: RetryWish = _NO_WISH
-    topic: bytes = field(init=False)
     status: ExecutionStatus = ExecutionStatus.QUEUED
     attempt: int = 1
     started_at: float | None = None
     finished_at: float | None = None
     cancel_requested: bool = False
-    sequence: int = 0
+    sequence: int = 1
     """The number of the last event."""
     progress: ProgressReport | None = None
     """The latest."""
@@ -94,9 +92,6 @@ class Execution:
     """Those that failed before this one."""
     retry_at: float | None = None
     """Until when it is not yet to run again, in Unix seconds."""
-
-    def __post_init__(self) -> None:
-        self.topic = make_topic(self.client_id, self.execution_id)
 
     @classmethod
     def from_request(cls, request: ExecuteRequest, ticket: int, now: float) -> Execution:
@@ -132,10 +127,10 @@ class Execution:
             self.identify()
             self.request = b""
 
-    def to_state_change(self, sequence: int, timestamp: float) -> StateChange:
+    def to_state_change(self, timestamp: float) -> StateChange:
         """Return the event of its move to where it is."""
         return StateChange(
-            sequence,
+            self.sequence,
             timestamp,
             self.status,
             self.submitted_at,
@@ -177,6 +172,7 @@ class Execution:
 
 
 def _wish_of(request: ExecuteRequest) -> RetryWish:
-    kinds = None if request.retry_on is None else frozenset(request.retry_on)
-    wish = RetryWish(request.max_attempts, kinds, request.backoff_seconds)
-    return _NO_WISH if wish == _NO_WISH else wish
+    attempts, kinds, delay = request.max_attempts, request.retry_on, request.backoff_seconds
+    if attempts is None and kinds is None and delay is None:
+        return _NO_WISH
+    return RetryWish(attempts, None if kinds is None else frozenset(kinds), delay)

@@ -130,14 +130,15 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._note(execution)
         return execution
 
-    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
-        super().keep_progress(execution_id, report)
+    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
+        report = super().keep_progress(execution_id, body, now)
         execution = self._running[execution_id]
         self._late[execution.ticket] = execution
-        age = report.timestamp - self._progress_written_at
+        age = now - self._progress_written_at
         if not 0 <= age < _PROGRESS_SECONDS:  # Also when the clock was set back.
             self._progress_is_due = True
-            self._progress_written_at = report.timestamp
+            self._progress_written_at = now
+        return report
 
     def _note(self, execution: Execution) -> Execution:
         if execution.ticket not in self._added:

@@ -127,13 +127,11 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         dropped, self._forgotten = self._forgotten, []
         return dropped
 
-    def next_sequence(self, execution_id: str) -> int:
-        execution = self._executions[execution_id]
+    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
+        execution = self._running[execution_id]
         execution.sequence += 1
-        return execution.sequence
-
-    def keep_progress(self, execution_id: str, report: ProgressReport) -> None:
-        self._running[execution_id].progress = report
+        report = execution.progress = ProgressReport(execution.sequence, now, body)
+        return report
 
     def get(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)
@@ -190,6 +188,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._leave(execution, runs=status is ExecutionStatus.RUNNING)
         self._counts[status] += 1
         execution.status = status
+        execution.sequence += 1
         return execution
 
     def _leave(self, execution: Execution, *, runs: bool) -> None:

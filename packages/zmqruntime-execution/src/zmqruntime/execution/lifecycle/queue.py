@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import count, islice
 
-from sortedcontainers import SortedDict, SortedList
+from sortedcontainers import SortedList
 
 from zmqruntime.execution.lifecycle.execution import Execution
 
@@ -65,33 +65,41 @@ class FifoQueue(ExecutionQueue):
     """The highest priority first; among equals, who came first."""
 
     def __init__(self) -> None:
-        self._entries: SortedDict[Place, Execution] = SortedDict()
+        self._places: SortedList[Place] = SortedList()
+        self._waiting: dict[Place, Execution] = {}
 
     def add(self, execution: Execution) -> None:
-        self._entries[_rank(execution)] = execution
+        place = _rank(execution)
+        self._places.add(place)
+        self._waiting[place] = execution
 
     def take(self, execution: Execution) -> None:
-        del self._entries[_rank(execution)]
+        place = _rank(execution)
+        del self._waiting[place]
+        if self._places[0] == place:  # As nearly every time.
+            self._places.pop(0)
+        else:
+            self._places.remove(place)
 
     drop = take
 
     def peek(self) -> Execution | None:
-        return self._entries.peekitem(0)[1] if self._entries else None
+        return self._waiting[self._places[0]] if self._waiting else None
 
     def index(self, execution: Execution) -> int:
-        return self._entries.index(_rank(execution))
+        return self._places.index(_rank(execution))
 
     def page(self, limit: int, after: Place | None) -> tuple[int, list[tuple[Place, Execution]]]:
-        first = self._entries.bisect_right(after) if after is not None else 0
-        places = self._entries.keys()[first : first + limit]
-        return first, [(place, self._entries[place]) for place in places]
+        first = self._places.bisect_right(after) if after is not None else 0
+        places = self._places[first : first + limit]
+        return first, [(place, self._waiting[place]) for place in places]
 
     def iterate(self, first: int) -> Iterator[Execution]:
         """Iterate over all from the one with ``first`` before it."""
-        return (self._entries[place] for place in self._entries.islice(first))
+        return (self._waiting[place] for place in self._places.islice(first))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._waiting)
 
 
 class _Lane:

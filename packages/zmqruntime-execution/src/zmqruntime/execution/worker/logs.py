@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,5 +126,4 @@ def trim(path: Path, max_bytes: int) -> None:
 
 def _file_name(execution_id: str) -> str:
     """Return a name that is one also where upper and lower case are the same."""
-    mark = hashlib.blake2b(execution_id.encode(), digest_size=4).hexdigest()
-    return f"{execution_id}-{mark}{_FINAL}"
+    return f"{execution_id}-{zlib.crc32(execution_id.encode()):08x}{_FINAL}"

@@ -26,7 +26,7 @@ from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK, ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
-from zmqruntime.messages import ExecuteRequest, decode_request, encode
+from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -89,9 +89,11 @@ class _Worker:
             head, payload = self._tasks.recv_multipart()
             if head == wire.STOP:
                 return
-            request = decode_request(payload)
-            assert isinstance(request, ExecuteRequest)
+            # The server has checked it, and written it itself.
+            request = ExecuteRequest.model_validate_json(payload)
             self._send(*_tell(self._run(server, request, head[1:])))
+            if self._output is not None:
+                self._output.lead_back()
 
     def _run(
         self, server: ExecutionServer, request: ExecuteRequest, execution_id: bytes
@@ -108,12 +110,12 @@ class _Worker:
         reporter = ProgressReporter(link, send)
         context = ExecutionContext(request, reporter, self._interrupt)
         if self._output is not None:
-            self._output.begin(context.execution_id)
+            self._output.lead_away(context.execution_id)
         try:
             return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
         finally:
             if self._output is not None:
-                self._output.end(context.execution_id)
+                self._output.keep(context.execution_id)
 
     def _send(self, head: bytes, body: bytes) -> None:
         # The lock hands the socket from thread to thread; libzmq asks for a full fence.

@@ -35,12 +35,13 @@ class TaskOutput:
         self._worker = worker
         self._before = [_duplicate(stream) for stream in _STREAMS]
         self._file: int | None = None
+        self._is_away = False
         for stream in (sys.stdout, sys.stderr):
             # Whoever looks at a running task sees its latest line.
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(line_buffering=True)
 
-    def begin(self, execution_id: str) -> None:
+    def lead_away(self, execution_id: str) -> None:
         """Lead what is written from now on to the file of an execution."""
         _flush()
         try:
@@ -48,25 +49,30 @@ class TaskOutput:
                 # Appending, so that it goes on at the new end when the file was cut meanwhile.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 self._file = os.open(self._logs.live_path(self._worker), flags, 0o600)
+            self._is_away = True
             for stream in _STREAMS:
                 os.dup2(self._file, stream)
         except OSError as error:
             _complain(execution_id, error)
 
-    def end(self, execution_id: str) -> None:
-        """Lead it back, and put what was written, if anything was, where it stays."""
+    def keep(self, execution_id: str) -> None:
+        """Put what was written, if anything was, where it stays: before its result is told."""
         _flush()
-        for before, stream in zip(self._before, _STREAMS, strict=True):
-            os.dup2(before, stream)
-        if self._file is None:
-            return
         try:
-            if os.fstat(self._file).st_size:
+            if self._file is not None and os.fstat(self._file).st_size:
+                self.lead_back()
                 os.close(self._file)
                 self._file = None
                 self._logs.seal(self._worker, execution_id)
         except OSError as error:
             _complain(execution_id, error)
+
+    def lead_back(self) -> None:
+        """Lead the streams where they led before; nobody waits for that."""
+        if self._is_away:
+            self._is_away = False
+            for before, stream in zip(self._before, _STREAMS, strict=True):
+                os.dup2(before, stream)
 
 
 def _complain(execution_id: str, error: OSError) -> None:

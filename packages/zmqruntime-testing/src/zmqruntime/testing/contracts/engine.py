@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine, ProgressReport
+from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
@@ -132,8 +132,10 @@ class LifecycleEngineContract(TurnsContract):
         self.submit(engine, "a")
         engine.start("a", 2.0)
         for n in (1, 2):
-            event = ProgressEvent(execution_id="a", sequence=n, timestamp=2.0, completed=n)
-            engine.keep_progress("a", report := ProgressReport(n, 2.0, b'{"completed":%d}' % n))
+            report = engine.keep_progress("a", b'{"completed":%d}' % n, 2.0)
+            event = ProgressEvent(
+                execution_id="a", sequence=report.sequence, timestamp=2.0, completed=n
+            )
         execution = engine.get("a")
         assert execution is not None
         assert execution.to_running_info().progress == event
@@ -141,7 +143,16 @@ class LifecycleEngineContract(TurnsContract):
 
     def test_events_are_numbered_for_each_execution(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a", "b")
-        assert [engine.next_sequence(name) for name in "aabab"] == [1, 2, 1, 3, 2]
+        numbers = [
+            engine.list_queued(1).entries[0][1].sequence,
+            engine.start("a", 2.0).sequence,
+            engine.keep_progress("a", b"{}", 2.0).sequence,
+            engine.request_cancel("a").sequence,  # A wish is no event.
+            engine.requeue("a").sequence,
+            engine.finish("a", CANCELLED, 3.0).sequence,
+        ]
+        assert numbers == [1, 2, 3, 3, 4, 5]
+        assert engine.start("b", 3.0).sequence == 2
 
     @pytest.mark.parametrize(
         ("name", "status"),
@@ -173,8 +184,7 @@ class LifecycleEngineContract(TurnsContract):
             ("start", (9.0,)),
             ("finish", (CANCELLED, 9.0)),
             ("request_cancel", ()),
-            ("next_sequence", ()),
-            ("keep_progress", (ProgressReport(1, 1.0, b"{}"),)),
+            ("keep_progress", (b"{}", 1.0)),
             ("position", ()),
         ],
     )
@@ -232,8 +242,8 @@ class LifecycleEngineContract(TurnsContract):
         engine = self.make_engine(history_limit=0)
         self.run_to_end(engine, "a")
         self.submit(engine, "a")
-        assert engine.next_sequence("a") == 1
         assert engine.position("a") == 1
+        assert engine.start("a", 4.0).sequence == 2
 
     @pytest.mark.parametrize("history_limit", range(4))
     @pytest.mark.parametrize("seed", range(10))

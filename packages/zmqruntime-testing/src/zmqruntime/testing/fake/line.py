@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from zmqruntime.execution import ExecutionEvent, Outlet, RunnerHost, TaskRunner, compose_event
-from zmqruntime.messages import WorkerInfo
+from zmqruntime.messages import WorkerInfo, make_topic
 from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import Script
 from zmqruntime.transport import Caller
@@ -64,9 +64,11 @@ class Outbox(Outlet):
         """Keep a reply."""
         self.replies[caller] = frame
 
-    def publish_event(self, topic: bytes, execution_id: str, event: ExecutionEvent) -> None:
+    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
         """Keep an event."""
-        self.events.append((topic, compose_event(execution_id, event)))
+        self.events.append(
+            (make_topic(client_id, execution_id), compose_event(execution_id, event))
+        )
 
     def exit(self, failure: str | None) -> None:
         """End the server."""
