@@ -96,17 +96,17 @@ class ExecutionSession(ServerSession, Outlet):
     def handled(self, event: Event) -> None:
         if isinstance(event, WorkerReady) and self.ready:
             self.became_ready()
-        self._set_alarm()
+        deadline = self._dispatcher.next_deadline
+        if deadline is not None and deadline < self._alarm:
+            self._set_alarm(deadline)
 
     def _in_a_moment(self, callback: Callable[[], None]) -> None:
         self.loop.call_at(time.monotonic() + _MOMENT_SECONDS, callback)
 
-    def _set_alarm(self) -> None:
-        """Keep one timer of the loop at the scheduler's next deadline, or before it."""
-        deadline = self._dispatcher.next_deadline
-        if deadline is not None and deadline < self._alarm:
-            self._alarm = deadline
-            self.loop.call_at(deadline, lambda: self._on_alarm(deadline))
+    def _set_alarm(self, deadline: float) -> None:
+        """Have a timer of the loop at the scheduler's next deadline."""
+        self._alarm = deadline
+        self.loop.call_at(deadline, lambda: self._on_alarm(deadline))
 
     def _on_alarm(self, deadline: float) -> None:
         if deadline == self._alarm:

@@ -75,6 +75,9 @@ __all__ = ["Scheduler"]
 
 _COMMIT_AGAIN_SECONDS = 1.0
 
+# By name once: Python 3.11 looks members of an enum up slowly.
+_QUEUED, _RUNNING, _COMPLETE, _FAILED, _CANCELLED = ExecutionStatus
+
 
 class _Alarm(StrEnum):
     """What the scheduler itself waits for."""
@@ -196,15 +199,16 @@ class Scheduler:
         return self._take_effects()
 
     def _take(self, event: Event, now: Now) -> None:
+        # What comes often comes first.
         match event:
             case ProgressReported():
                 self._keep_progress(event, now)
             case Submitted():
                 self._submit(event, now)
-            case StatusRequested():
-                self._tell_status(event, now)
             case TaskReturned() | TaskRaised() | TaskStopped():
                 self._on_task_end(event, now)
+            case StatusRequested():
+                self._tell_status(event, now)
             case CancelRequested():
                 self._cancel(event, now)
             case TimerDue():
@@ -295,12 +299,12 @@ class Scheduler:
         if execution is None:
             self._reply(caller, answers.unknown(execution_id))
             return
-        if execution.status in (ExecutionStatus.COMPLETE, ExecutionStatus.FAILED):
+        if execution.status in (_COMPLETE, _FAILED):
             self._reply(caller, answers.ended_already(execution), execution_id)
             return
-        if execution.status is ExecutionStatus.QUEUED:
-            self._end(execution, ExecutionStatus.CANCELLED, now)
-        elif execution.status is ExecutionStatus.RUNNING and not execution.cancel_requested:
+        if execution.status is _QUEUED:
+            self._end(execution, _CANCELLED, now)
+        elif execution.status is _RUNNING and not execution.cancel_requested:
             self.engine.request_cancel(execution_id)
             self._stop_current(None, now)
         told = OkReply(execution_id=execution_id, execution_status=execution.status)
@@ -342,7 +346,7 @@ class Scheduler:
         self._worker.rest()
         match event:
             case TaskReturned():
-                self._end_current(ExecutionStatus.COMPLETE, now, result=event.result)
+                self._end_current(_COMPLETE, now, result=event.result)
             case TaskRaised():
                 self._fail_current(event.error, now)
             case TaskStopped():
@@ -366,7 +370,7 @@ class Scheduler:
         """End the running execution by the reason for which it was told to stop."""
         assert self._current is not None
         if self._current.cancel_requested:
-            self._end_current(ExecutionStatus.CANCELLED, now)
+            self._end_current(_CANCELLED, now)
         else:
             self._fail_current(self._stop_error or answers.stopped_unasked(), now)
 
@@ -384,7 +388,7 @@ class Scheduler:
     ) -> None:
         """End an execution with an error; or try it again, when there is a delay for that."""
         if delay is None:
-            self._end(execution, ExecutionStatus.FAILED, now, error=error)
+            self._end(execution, _FAILED, now, error=error)
             return
         failed = make_attempt(execution, error, now.wall)
         retry_at = now.wall + delay if delay else None
@@ -396,7 +400,7 @@ class Scheduler:
     def _recover(self, execution: Execution, now: Now) -> None:
         """Go on with an execution that ran when its server died."""
         if execution.cancel_requested:
-            self._end(execution, ExecutionStatus.CANCELLED, now)
+            self._end(execution, _CANCELLED, now)
             return
         error = answers.died_during()
         delay = self._chances.delay(execution, error, server_ends=True)
@@ -511,7 +515,7 @@ class Scheduler:
         """Cancel what is queued, unless the next server will find it."""
         if not self.engine.durable:
             for _, execution in self.engine.list_queued(self.engine.queued_count).entries:
-                self._end(execution, ExecutionStatus.CANCELLED, now, error=error)
+                self._end(execution, _CANCELLED, now, error=error)
 
     @property
     def _is_done(self) -> bool:

@@ -24,6 +24,8 @@ from zmqruntime.messages import (
 
 __all__ = ["InMemoryLifecycleEngine"]
 
+_QUEUED, _RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
+
 # Which part of the queue, and the place in it.
 _CURSOR = re.compile(
     r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[-+][0-9]{1,3})?):([0-9]{1,20})", re.ASCII
@@ -66,11 +68,11 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
         self._queue.add(execution)
-        self._counts[ExecutionStatus.QUEUED] += 1
+        self._counts[_QUEUED] += 1
         return execution
 
     def start(self, execution_id: str, now: float) -> Execution:
-        execution = self._move(execution_id, ExecutionStatus.RUNNING)
+        execution = self._move(execution_id, _RUNNING)
         execution.started_at = now
         self._running[execution_id] = execution
         return execution
@@ -87,7 +89,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         failed: AttemptInfo | None = None,
         retry_at: float | None = None,
     ) -> Execution:
-        execution = self._move(execution_id, ExecutionStatus.QUEUED)
+        execution = self._move(execution_id, _QUEUED)
         execution.started_at = None
         execution.cancel_requested = False
         if failed is not None:
@@ -185,7 +187,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     def _move(self, execution_id: str, status: ExecutionStatus) -> Execution:
         execution = self._executions[execution_id]
         check_transition(execution_id, execution.status, status)
-        self._leave(execution, runs=status is ExecutionStatus.RUNNING)
+        self._leave(execution, runs=status is _RUNNING)
         self._counts[status] += 1
         execution.status = status
         execution.sequence += 1
@@ -194,7 +196,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     def _leave(self, execution: Execution, *, runs: bool) -> None:
         """Take an execution from where its state has put it."""
         self._counts[execution.status] -= 1
-        if execution.status is ExecutionStatus.RUNNING:
+        if execution.status is _RUNNING:
             del self._running[execution.execution_id]
         elif execution.retry_at is not None:
             del self._delayed[_when(execution)]

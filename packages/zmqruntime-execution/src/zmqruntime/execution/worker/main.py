@@ -7,6 +7,7 @@ ends by itself when its server is gone.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -73,6 +74,7 @@ class _Worker:
             self._tasks.send_multipart((wire.FAILED, words))
             raise SystemExit(1) from None
         else:
+            gc.freeze()  # What is loaded stays: no collection has to look at it again.
             self._tasks.send_multipart((wire.READY, b""))
             self._serve(server)
         finally:
