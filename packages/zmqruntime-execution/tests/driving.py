@@ -168,12 +168,20 @@ class Driver:
         self.now = START
         self.engine = engine or InMemoryLifecycleEngine(history_limit)
         self.scheduler = Scheduler(self.engine, **options)
-        self.started = Done(self.scheduler.start(self.now))
+        self._effects: list[Effect] = []
+        self.scheduler.start(self._effects.append, self.now)
+        self.started = self._take_effects()
         if ready:
             self.worker_ready()
 
     def do(self, event: Event) -> Done:
-        return Done(self.scheduler.handle(event, self.now))
+        self.scheduler.handle(event, self.now)
+        return self._take_effects()
+
+    def _take_effects(self) -> Done:
+        done = Done(list(self._effects))
+        self._effects.clear()
+        return done
 
     # -- what clients ask -------------------------------------------------------------------
 

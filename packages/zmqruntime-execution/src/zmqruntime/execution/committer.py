@@ -9,7 +9,7 @@ from zmqruntime.execution.core.effects import AssignTask, Effect, Publish
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle import LifecycleEngine
 
-__all__ = ["Committer", "Defer", "at_once"]
+__all__ = ["Committer", "Defer"]
 
 _log = logging.getLogger("zmqruntime.server")
 
@@ -17,69 +17,64 @@ Defer = Callable[[Callable[[], None]], None]
 """Calls back at another time."""
 
 
-def at_once(callback: Callable[[], None]) -> None:
-    """Call back now."""
-    callback()
-
-
 class Committer:
     """Lets the scheduler's effects out when what they tell is committed.
 
     Args:
         engine: what is committed.
-        perform: does what is let out.
+        perform: does one effect that is let out.
         on_failed: takes what was held, and why it could not be committed.
         on_recovered: called when the engine can be written again.
-        soon: calls back when what has arrived together is handled.
-        later: calls back a moment later, for changes that nobody waits for.
+        soon: calls back when what has arrived together is handled; None: at the event's end.
+        later: calls back a moment later, for changes that nobody waits for; None: the same.
     """
 
     def __init__(
         self,
         engine: LifecycleEngine,
         *,
-        perform: Callable[[list[Effect]], None],
+        perform: Callable[[Effect], None],
         on_failed: Callable[[list[Effect], str], None],
         on_recovered: Callable[[], None],
-        soon: Defer = at_once,
-        later: Defer = at_once,
+        soon: Defer | None = None,
+        later: Defer | None = None,
     ) -> None:
         self._engine = engine
         self._perform = perform
         self._on_failed = on_failed
         self._on_recovered = on_recovered
-        self._soon = soon
-        self._later = later
+        self._soon = soon or self._at_the_end
+        self._later = later or self._at_the_end
+        self._ends: list[Callable[[], None]] = []
         self._held: list[Effect] = []
         self._commits_soon = self._commits_later = False
+        self.is_worth_a_try = True
+        """Whether the event at hand is worth a commit where the last one has failed.
 
-    def take(self, effects: list[Effect], *, is_worth_a_try: bool) -> None:
-        """Perform effects, now or after the next commit.
-
-        Where the engine cannot be written each try takes time: only some events are worth one.
+        Where the engine cannot be written each try takes time: only some events are.
         """
-        engine = self._engine
-        must_wait = engine.uncommitted and (engine.available or is_worth_a_try)
-        if not (self._held or must_wait):
-            self._perform(effects)
-            return
-        match effects:
-            case [AssignTask() as start, *rest] if engine.is_committed(start.execution_id):
-                self._perform([start])  # A task begins while its beginning is committed.
-                effects = rest
-        self.hold(effects)
-        # Events wait a moment for others, so that many short tasks end in one commit.
-        is_awaited = not all(isinstance(effect, Publish) for effect in effects)
-        if is_awaited and not self._commits_soon:
-            self._commits_soon = True
-            self._soon(self.commit)
-        elif not (self._commits_soon or self._commits_later):
+
+    def take(self, effect: Effect) -> None:
+        """Perform an effect, now or after the next commit."""
+        if not (self._held or self._must_commit):
+            self._perform(effect)
+        elif isinstance(effect, AssignTask) and self._engine.is_committed(effect.execution_id):
+            self._perform(effect)  # A task begins while its beginning is committed.
+        else:
+            self._held.append(effect)
+            # Events wait a moment for others, so that many short tasks end in one commit.
+            if not isinstance(effect, Publish):
+                self._commit_soon()
+
+    def end_event(self) -> None:
+        """See to it that what the event at hand has changed is committed."""
+        if self._must_commit and not (self._commits_soon or self._commits_later):
             self._commits_later = True
             self._later(self._commit_at_last)
-
-    def hold(self, effects: list[Effect]) -> None:
-        """Keep effects for the next commit."""
-        self._held += effects
+        if self._ends:
+            ends, self._ends = self._ends, []
+            for end in ends:
+                end()
 
     def commit(self) -> None:
         """Make sure of what has happened, and then let the world know."""
@@ -91,13 +86,28 @@ class Committer:
         except CommitFailed as error:
             if was_available:
                 _log.error("%s; no work is taken or started until it can be", error)
+            self.is_worth_a_try = False
             self._on_failed(held, str(error))
             return
-        self._perform(held)
+        for effect in held:
+            self._perform(effect)
         if not was_available:
             _log.info("the journal can be written again")
             self._on_recovered()
 
+    @property
+    def _must_commit(self) -> bool:
+        engine = self._engine
+        return engine.uncommitted and (engine.available or self.is_worth_a_try)
+
+    def _commit_soon(self) -> None:
+        if not self._commits_soon:
+            self._commits_soon = True
+            self._soon(self.commit)
+
     def _commit_at_last(self) -> None:
         self._commits_later = False
         self.commit()
+
+    def _at_the_end(self, callback: Callable[[], None]) -> None:
+        self._ends.append(callback)

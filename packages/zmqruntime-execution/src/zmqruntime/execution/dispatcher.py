@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zmqruntime.execution.committer import Committer, at_once
+from zmqruntime.execution.committer import Committer, Defer
 from zmqruntime.execution.core import Now, Scheduler, answers
 from zmqruntime.execution.core.effects import (
     AssignTask,
@@ -77,8 +77,8 @@ class Dispatcher:
         runner: nobody else uses it.
         outlet: where replies and events go.
         soon: calls back when what has arrived together is handled, so that it is committed
-            together. At once, unless told otherwise.
-        later: calls back a moment later, for changes that nobody waits for. At once, too.
+            together; None: each event is committed by itself.
+        later: calls back a moment later, for changes that nobody waits for; None: the same.
         wall: the time in Unix seconds, for records.
         monotonic: the time in seconds, for deadlines.
     """
@@ -89,25 +89,17 @@ class Dispatcher:
         runner: TaskRunner,
         outlet: Outlet,
         *,
-        soon: Callable[[Callable[[], None]], None] = at_once,
-        later: Callable[[Callable[[], None]], None] = at_once,
+        soon: Defer | None = None,
+        later: Defer | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._outlet = outlet
-        self._committer = Committer(
-            scheduler.engine,
-            perform=self._perform_all,
-            on_failed=self._on_commit_failed,
-            on_recovered=self.wake,
-            soon=soon,
-            later=later,
-        )
         self._wall = wall
         self._monotonic = monotonic
-        self._perform: dict[type[Effect], Callable[[Any], None]] = {
+        performers: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
@@ -117,6 +109,14 @@ class Dispatcher:
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
+        self._committer = Committer(
+            scheduler.engine,
+            perform=lambda effect: performers[type(effect)](effect),
+            on_failed=self._on_commit_failed,
+            on_recovered=self.wake,
+            soon=soon,
+            later=later,
+        )
 
     @property
     def ready(self) -> bool:
@@ -131,7 +131,7 @@ class Dispatcher:
     def start(self) -> None:
         """Do what has to be done before the first event."""
         self._runner.sweep_logs(self._is_kept)
-        self._committer.hold(self._scheduler.start(self._now()))
+        self._scheduler.start(self._committer.take, self._now())
         self._committer.commit()
         self._outlet.handled(TimerDue())
 
@@ -149,8 +149,9 @@ class Dispatcher:
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
-        effects = self._scheduler.handle(event, self._now())
-        self._committer.take(effects, is_worth_a_try=isinstance(event, Submitted | TimerDue))
+        self._committer.is_worth_a_try = isinstance(event, Submitted | TimerDue)
+        self._scheduler.handle(event, self._now())
+        self._committer.end_event()
         self._outlet.handled(event)
 
     def handle_request(self, request: Request, caller: Caller) -> bool:
@@ -197,7 +198,7 @@ class Dispatcher:
         return Now(self._wall(), self._monotonic())
 
     def _on_commit_failed(self, held: list[Effect], reason: str) -> None:
-        self._perform_all(self._scheduler.commit_failed(held, reason, self._now()))
+        self._scheduler.commit_failed(held, reason, self._now())
         self._outlet.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
@@ -217,10 +218,6 @@ class Dispatcher:
 
     def _is_kept(self, execution_id: str) -> bool:
         return self._scheduler.engine.get(execution_id) is not None
-
-    def _perform_all(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            self._perform[type(effect)](effect)
 
 
 def _nothing(_: str) -> bool:

@@ -1,7 +1,8 @@
 """The scheduler: every rule of the queue and of an execution's life, and nothing else.
 
-Events go in, effects come out. There is no socket, no thread and no clock in here, so each
-rule can be tested by calling `Scheduler.handle`.
+Events go in, effects come out: each as soon as it is decided, what somebody waits for before
+what others may read. There is no socket, no thread and no clock in here, so each rule can be
+tested by calling `Scheduler.handle`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.execution.core import answers
@@ -19,11 +19,8 @@ from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
     Exit,
-    ForgetLog,
     InterruptTask,
     KillWorker,
-    Publish,
-    Reply,
     StartWorker,
 )
 from zmqruntime.execution.core.event_log import EventLog
@@ -45,16 +42,13 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.core.frames import (
     NameLog,
-    compose_accepted,
-    compose_kept_events,
-    compose_snapshot,
 )
+from zmqruntime.execution.core.speaker import Speaker
 from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
-from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
+from zmqruntime.execution.core.waiting import WaitingCaller
 from zmqruntime.execution.lifecycle import (
     Execution,
-    ExecutionEvent,
     LifecycleEngine,
     RetryPolicy,
     make_attempt,
@@ -64,9 +58,7 @@ from zmqruntime.messages import (
     ExecutionStatus,
     OkReply,
     ShutdownMode,
-    encode_with_id,
 )
-from zmqruntime.messages import Reply as ReplyMessage
 
 if TYPE_CHECKING:
     from zmqruntime.transport import Caller
@@ -77,6 +69,7 @@ _COMMIT_AGAIN_SECONDS = 1.0
 
 # By name once: Python 3.11 looks members of an enum up slowly.
 _QUEUED, _RUNNING, _COMPLETE, _FAILED, _CANCELLED = ExecutionStatus
+_IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
 
 class _Alarm(StrEnum):
@@ -122,22 +115,20 @@ class Scheduler:
         name_log: NameLog = lambda _: None,
     ) -> None:
         self.engine = engine
+        self._perform: Callable[[Effect], None]
         self._max_queued = max_queued
         self._grace = cancel_grace_seconds
         self._chances = Chances(retry or RetryPolicy(), on_restart)
         self._make_id = make_id
-        self._events = EventLog() if events is None else events
-        self._name_log = name_log
-        self._compose_snapshot = partial(compose_snapshot, name_log=name_log)
         self._worker = Supervisor()
         self._current: Execution | None = None
         self._stop_error: ExecutionErrorInfo | None = None
         self._shutdown: ShutdownMode | None = None
         self._failure: str | None = None
         self._left = False
-        self._waiting = WaitingCallers()
         self._timers: Timers[_Alarm | _Retry | WaitingCaller] = Timers()
-        self._effects: list[Effect] = []
+        log = EventLog() if events is None else events
+        self._speaker = Speaker(engine, self._timers, log, name_log)
 
     @property
     def ready(self) -> bool:
@@ -154,24 +145,30 @@ class Scheduler:
         """The execution that runs."""
         return self._current.execution_id if self._current else None
 
-    def start(self, now: Now) -> list[Effect]:
-        """Return what has to be done before the first event."""
+    def start(self, perform: Callable[[Effect], None], now: Now) -> None:
+        """Do what has to be done before the first event.
+
+        Args:
+            perform: does one effect, or sees to it that it is done; it calls nothing in here.
+            now: the present.
+        """
+        self._perform = self._speaker.perform = perform
         for execution in self.engine.list_running():
             self._recover(execution, now)
         for execution in self.engine.list_delayed():
             delay = max(0.0, (execution.retry_at or 0.0) - now.wall)
             self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
         self._start_worker()
-        return self._take_effects()
+        self._speaker.flush()
 
-    def handle(self, event: Event, now: Now) -> list[Effect]:
-        """Take one event and return what has to be done, in this order."""
+    def handle(self, event: Event, now: Now) -> None:
+        """Take one event and have done what follows."""
         self._take(event, now)
         self._go_on(now)
-        return self._take_effects()
+        self._speaker.flush()
 
-    def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> list[Effect]:
-        """Take back what the engine could not commit; return what is still to be done.
+    def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> None:
+        """Take back what the engine could not commit, and have done what is still to be done.
 
         What was submitted meanwhile is refused, and no further task starts. What has ended is
         told, and committed later.
@@ -182,21 +179,19 @@ class Scheduler:
             now: the present.
         """
         withdrawn = {execution.execution_id for execution in self.engine.withdraw()}
-        for name in withdrawn:
-            self._events.forget(name)
         unassigned = assigned_in(effects)
         refusal = answers.not_written(reason)
         self._left = False  # An exit comes again, behind what is told here.
-        self._effects = what_is_left(effects, withdrawn, unassigned, refusal)
-        for waiting in [w for name in withdrawn for w in self._waiting.take(name)]:
-            self._timers.cancel(waiting)
-            self._reply(waiting.caller, refusal)
+        for effect in what_is_left(effects, withdrawn, unassigned, refusal):
+            self._perform(effect)
+        for name in withdrawn:
+            self._speaker.refuse_waiting(name, refusal)
         if self.current_id in unassigned:
             self._let_go_of_current()
             self._worker.rest()
         self._timers.set(_Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
-        return self._take_effects()
+        self._speaker.flush()
 
     def _take(self, event: Event, now: Now) -> None:
         # What comes often comes first.
@@ -229,78 +224,48 @@ class Scheduler:
         if request.execution_id is None:
             request = request.model_copy(update={"execution_id": self._make_id()})
         known = self.engine.get(request.execution_id or "")
+        speaker = self._speaker
         if known is not None:
             if known.is_same_work(request):
-                self._accept(known, event, now, duplicate=True)
+                speaker.accept(known, event, now, duplicate=True)
             else:
-                self._reply(caller, answers.conflicting(known), known.execution_id)
+                speaker.reply(caller, answers.conflicting(known), known.execution_id)
         elif self._shutdown is not None:
-            self._reply(caller, answers.shutting_down())
+            speaker.reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self.engine.queued_count >= self._max_queued:
-            self._reply(caller, answers.queue_full(self.engine.queued_count, self._max_queued))
+            speaker.reply(caller, answers.queue_full(self.engine.queued_count, self._max_queued))
         else:
             execution = self.engine.submit(request, now.wall)
-            self._publish_state(execution, now)
-            self._accept(execution, event, now, duplicate=False)
-
-    def _accept(self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool) -> None:
-        wait_seconds = event.request.wait_seconds
-        compose = partial(
-            compose_accepted,
-            duplicate=duplicate,
-            with_record=wait_seconds > 0,
-            name_log=self._name_log,
-        )
-        self._tell(
-            WaitingCaller(execution.execution_id, event.caller, compose),
-            execution,
-            wait_seconds,
-            now,
-        )
+            speaker.publish_state(execution, now)
+            self._start_next(now)
+            speaker.accept(execution, event, now)
 
     def _tell_status(self, event: StatusRequested, now: Now) -> None:
-        request, caller = event.request, event.caller
-        if request.execution_id is None:
-            self._reply(caller, answers.snapshot_of_all(self.engine, request))
-            return
-        execution = self.engine.get(request.execution_id)
-        if execution is None:
-            self._reply(caller, answers.unknown(request.execution_id))
-        else:
-            waiting = WaitingCaller(execution.execution_id, caller, self._compose_snapshot)
-            self._tell(waiting, execution, request.wait_seconds, now)
+        execution_id = event.request.execution_id
+        if execution_id is None:
+            told = answers.snapshot_of_all(self.engine, event.request)
+            self._speaker.reply(event.caller, told)
+        elif execution := self._find(execution_id, event.caller):
+            self._speaker.show(execution, event, now)
 
     def _tell_events(self, event: EventsRequested) -> None:
-        request, caller = event.request, event.caller
-        execution = self.engine.get(request.execution_id)
-        if execution is None:
-            self._reply(caller, answers.unknown(request.execution_id))
-            return
-        log, execution_id = self._events, execution.execution_id
-        events = log.take(execution_id, request.after_sequence, request.limit)
-        frame = compose_kept_events(
-            execution, events, log.first_kept(execution_id), caller.request_id
-        )
-        self._effects.append(Reply(caller, frame))
+        if execution := self._find(event.request.execution_id, event.caller):
+            self._speaker.show_events(execution, event)
 
-    def _tell(
-        self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
-    ) -> None:
-        """Tell a caller of an execution: when it has ended, or after ``wait_seconds``."""
-        if execution.status.is_terminal or not wait_seconds:
-            self._reply_on(waiting, execution)
-        else:
-            self._waiting.add(waiting)
-            self._timers.set(waiting, now.monotonic + wait_seconds)
+    def _find(self, execution_id: str, caller: Caller) -> Execution | None:
+        """Return an execution; or None, when the caller is told that there is none."""
+        execution = self.engine.get(execution_id)
+        if execution is None:
+            self._speaker.reply(caller, answers.unknown(execution_id))
+        return execution
 
     def _cancel(self, event: CancelRequested, now: Now) -> None:
         execution_id, caller = event.request.execution_id, event.caller
-        execution = self.engine.get(execution_id)
+        execution = self._find(execution_id, caller)
         if execution is None:
-            self._reply(caller, answers.unknown(execution_id))
             return
         if execution.status in (_COMPLETE, _FAILED):
-            self._reply(caller, answers.ended_already(execution), execution_id)
+            self._speaker.reply(caller, answers.ended_already(execution), execution_id)
             return
         if execution.status is _QUEUED:
             self._end(execution, _CANCELLED, now)
@@ -308,37 +273,38 @@ class Scheduler:
             self.engine.request_cancel(execution_id)
             self._stop_current(None, now)
         told = OkReply(execution_id=execution_id, execution_status=execution.status)
-        self._reply(caller, told, execution_id)
+        self._speaker.reply(caller, told, execution_id)
 
     # -- the running task -------------------------------------------------------------------
 
     def _go_on(self, now: Now) -> None:
         """Start the next execution if one can be started, or leave if all is done."""
-        if self._current is not None:
-            return
         if self._shutdown is not None and self._is_done:
             self._leave()
+        else:
+            self._start_next(now)
+
+    def _start_next(self, now: Now) -> None:
+        if self._current is not None or self._worker.state is not _IDLE:
+            return
+        if self._shutdown is not None and self._is_done:
             return
         execution = self.engine.peek()
-        if (
-            execution is not None
-            and self._worker.state is WorkerState.IDLE
-            and self.engine.available
-        ):
-            self._worker.state = WorkerState.BUSY
-            self._current = self.engine.start(execution.execution_id, now.wall)
-            # First of all: the worker works while everybody else is told.
-            self._effects.insert(0, AssignTask(execution.execution_id, execution.request))
-            self._publish_state(execution, now)
-            if execution.timeout_seconds is not None:
-                self._timers.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
+        if execution is None or not self.engine.available:
+            return
+        self._worker.state = _BUSY
+        self._current = self.engine.start(execution.execution_id, now.wall)
+        self._perform(AssignTask(execution.execution_id, execution.request))
+        self._speaker.publish_state(execution, now)
+        if execution.timeout_seconds is not None:
+            self._timers.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
 
     def _keep_progress(self, event: ProgressReported, now: Now) -> None:
         execution = self._current
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         report = self.engine.keep_progress(event.execution_id, event.body, now.wall)
-        self._publish(execution, report)
+        self._speaker.publish(execution, report)
 
     def _on_task_end(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
         if event.execution_id != self.current_id:
@@ -356,7 +322,7 @@ class Scheduler:
         """Tell the running task to stop; ``error`` is what it failed of, if not cancelled."""
         assert self._current is not None
         self._stop_error = error
-        self._effects.append(InterruptTask(self._current.execution_id))
+        self._perform(InterruptTask(self._current.execution_id))
         self._timers.set(_Alarm.GRACE, now.monotonic + self._grace)
 
     @property
@@ -395,7 +361,7 @@ class Scheduler:
         self.engine.requeue(execution.execution_id, failed=failed, retry_at=retry_at)
         if delay:
             self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
-        self._publish_state(execution, now)
+        self._speaker.publish_state(execution, now)
 
     def _recover(self, execution: Execution, now: Now) -> None:
         """Go on with an execution that ran when its server died."""
@@ -438,25 +404,25 @@ class Scheduler:
         if execution.retry_at is not None:
             self._timers.cancel(_Retry(execution.execution_id))
         self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
-        for waiting in self._waiting.take(execution.execution_id):
-            self._timers.cancel(waiting)
-            self._reply_on(waiting, execution)
-        self._publish(execution, execution.to_state_change(now.wall))
-        for dropped in self.engine.take_dropped():
-            self._events.forget(dropped)
-            self._effects.append(ForgetLog(dropped))
+        speaker = self._speaker
+        speaker.publish_state(execution, now)
+        # The worker's next task first: it works while everybody is told of the last one.
+        self._start_next(now)
+        speaker.answer_waiting(execution)
+        speaker.forget_dropped()
 
     # -- the worker -----------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
         self._worker.state = WorkerState.STARTING
-        self._effects.append(StartWorker())
+        self._perform(StartWorker())
 
     def _kill_worker(self) -> None:
         self._worker.state = WorkerState.ENDING
-        self._effects.append(KillWorker())
+        self._perform(KillWorker())
 
     def _on_worker_exit(self, event: WorkerExited, now: Now) -> None:
+        self._worker.leaves()
         for told in event.last:
             self._take(told, now)
         delay = self._worker.exited()
@@ -492,10 +458,7 @@ class Scheduler:
                 case _Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():
-                    self._waiting.remove(due)
-                    execution = self.engine.get(due.execution_id)
-                    assert execution is not None  # Nobody waits for one that has ended.
-                    self._reply_on(due, execution)
+                    self._speaker.time_is_up(due)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -528,36 +491,8 @@ class Scheduler:
 
     def _leave(self) -> None:
         """End the server; who waits for what will run in the next one is told how it is now."""
-        for waiting in self._waiting.take_all():
-            self._timers.cancel(waiting)
-            execution = self.engine.get(waiting.execution_id)
-            assert execution is not None  # Nobody waits for one that has ended.
-            self._reply_on(waiting, execution)
+        self._speaker.answer_all_waiting()
+        self._speaker.flush()
         if not self._left:
             self._left = True
-            self._effects.append(Exit(self._failure))
-
-    # -- replies and events ---------------------------------------------------------------------
-
-    def _publish_state(self, execution: Execution, now: Now) -> None:
-        self._publish(execution, execution.to_state_change(now.wall))
-
-    def _publish(self, execution: Execution, event: ExecutionEvent) -> None:
-        self._events.append(execution.execution_id, event)
-        self._effects.append(Publish(execution.client_id, execution.execution_id, event))
-
-    def _reply(
-        self, caller: Caller, message: ReplyMessage, execution_id: str | None = None
-    ) -> None:
-        frame = encode_with_id(message, caller.request_id)
-        self._effects.append(Reply(caller, frame, execution_id))
-
-    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
-        caller = waiting.caller
-        place = answers.place_of(self.engine, execution)
-        frame = waiting.compose(execution, place, caller.request_id)
-        self._effects.append(Reply(caller, frame, execution.execution_id))
-
-    def _take_effects(self) -> list[Effect]:
-        effects, self._effects = self._effects, []
-        return effects
+            self._perform(Exit(self._failure))

@@ -45,6 +45,11 @@ class Supervisor:
         self._was_ready = True
         self._failed_starts = 0
 
+    def leaves(self) -> None:
+        """Note that the worker is as good as gone, though not all that it said has been heard."""
+        if self.state is WorkerState.BUSY:
+            self.state = WorkerState.ENDING
+
     def exited(self) -> float | None:
         """Note that the worker is gone; return the seconds to wait before the next one.
 

@@ -1,0 +1,165 @@
+"""What the scheduler says: replies now or later, events to whoever listens, and who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from zmqruntime.execution.core import answers
+from zmqruntime.execution.core.effects import Effect, ForgetLog, Publish, Reply
+from zmqruntime.execution.core.event_log import EventLog
+from zmqruntime.execution.core.frames import (
+    NameLog,
+    compose_accepted,
+    compose_kept_events,
+    compose_snapshot,
+)
+from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
+from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, LifecycleEngine
+from zmqruntime.messages import Reply as ReplyMessage
+from zmqruntime.messages import encode_with_id
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.core.events import (
+        EventsRequested,
+        Now,
+        StatusRequested,
+        Submitted,
+    )
+    from zmqruntime.execution.core.timers import Timers
+    from zmqruntime.transport import Caller
+
+__all__ = ["Speaker"]
+
+
+class Speaker:
+    """Answers callers, holds replies for those who wait, and tells of events behind all that.
+
+    Args:
+        engine: keeps the executions.
+        timers: wakes who has waited long enough, and others.
+        events: keeps the latest events for those who missed some.
+        name_log: tells where the output of an execution goes.
+    """
+
+    def __init__(
+        self,
+        engine: LifecycleEngine,
+        timers: Timers[Any],
+        events: EventLog,
+        name_log: NameLog,
+    ) -> None:
+        self.perform: Callable[[Effect], None]
+        """Does one effect."""
+        self._engine = engine
+        self._timers = timers
+        self._events = events
+        self._waiting = WaitingCallers()
+        self._unpublished: list[Publish] = []
+        self._snapshot = partial(compose_snapshot, name_log=name_log)
+        self._accepted = partial(compose_accepted, name_log=name_log)
+        self._duplicate = partial(compose_accepted, name_log=name_log, duplicate=True)
+        self._held_accepted = partial(self._accepted, with_record=True)
+        self._held_duplicate = partial(self._duplicate, with_record=True)
+
+    # -- replies --------------------------------------------------------------------------------
+
+    def reply(self, caller: Caller, message: ReplyMessage, execution_id: str | None = None) -> None:
+        """Answer a caller."""
+        self.perform(Reply(caller, encode_with_id(message, caller.request_id), execution_id))
+
+    def accept(
+        self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool = False
+    ) -> None:
+        """Tell that an execution is in the server's care, with its record if that is awaited."""
+        wait_seconds = event.request.wait_seconds
+        if wait_seconds:
+            compose = self._held_duplicate if duplicate else self._held_accepted
+        else:
+            compose = self._duplicate if duplicate else self._accepted
+        waiting = WaitingCaller(execution.execution_id, event.caller, compose)
+        self._tell(waiting, execution, wait_seconds, now)
+
+    def show(self, execution: Execution, event: StatusRequested, now: Now) -> None:
+        """Tell everything of an execution, when it has ended or the time is up."""
+        waiting = WaitingCaller(execution.execution_id, event.caller, self._snapshot)
+        self._tell(waiting, execution, event.request.wait_seconds, now)
+
+    def show_events(self, execution: Execution, event: EventsRequested) -> None:
+        """Tell the events that are kept of an execution."""
+        request, caller = event.request, event.caller
+        name = execution.execution_id
+        events = self._events.take(name, request.after_sequence, request.limit)
+        first = self._events.first_kept(name)
+        frame = compose_kept_events(execution, events, first, caller.request_id)
+        self.perform(Reply(caller, frame, name))
+
+    def time_is_up(self, waiting: WaitingCaller) -> None:
+        """Tell a caller how it stands: it has waited long enough."""
+        self._waiting.remove(waiting)
+        self._reply_on_kept(waiting)
+
+    def answer_waiting(self, execution: Execution) -> None:
+        """Tell all who wait for an execution; it has ended."""
+        for waiting in self._waiting.take(execution.execution_id):
+            self._timers.cancel(waiting)
+            self._reply_on(waiting, execution)
+
+    def answer_all_waiting(self) -> None:
+        """Tell everybody who waits for anything how it stands: the server ends."""
+        for waiting in self._waiting.take_all():
+            self._timers.cancel(waiting)
+            self._reply_on_kept(waiting)
+
+    def refuse_waiting(self, execution_id: str, message: ReplyMessage) -> None:
+        """Refuse all who wait for an execution, which is not kept after all."""
+        self._events.forget(execution_id)
+        for waiting in self._waiting.take(execution_id):
+            self._timers.cancel(waiting)
+            self.reply(waiting.caller, message)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def publish_state(self, execution: Execution, now: Now) -> None:
+        """Tell of an execution's move to where it is."""
+        self.publish(execution, execution.to_state_change(now.wall))
+
+    def publish(self, execution: Execution, event: ExecutionEvent) -> None:
+        """Tell of an event, and keep it for those who miss it."""
+        name = execution.execution_id
+        self._events.append(name, event)
+        self._unpublished.append(Publish(execution.client_id, name, event))
+
+    def forget_dropped(self) -> None:
+        """Drop what is kept beside the records that have left history."""
+        for name in self._engine.take_dropped():
+            self._events.forget(name)
+            self.perform(ForgetLog(name))
+
+    def flush(self) -> None:
+        """Publish what there is: behind everything that somebody waits for."""
+        if self._unpublished:
+            unpublished, self._unpublished = self._unpublished, []
+            for effect in unpublished:
+                self.perform(effect)
+
+    def _tell(
+        self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
+    ) -> None:
+        if not wait_seconds or execution.status.is_terminal:
+            self._reply_on(waiting, execution)
+        else:
+            self._waiting.add(waiting)
+            self._timers.set(waiting, now.monotonic + wait_seconds)
+
+    def _reply_on_kept(self, waiting: WaitingCaller) -> None:
+        execution = self._engine.get(waiting.execution_id)
+        assert execution is not None  # Nobody waits for one that has ended.
+        self._reply_on(waiting, execution)
+
+    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
+        caller = waiting.caller
+        place = answers.place_of(self._engine, execution)
+        frame = waiting.compose(execution, place, caller.request_id)
+        self.perform(Reply(caller, frame, execution.execution_id))
