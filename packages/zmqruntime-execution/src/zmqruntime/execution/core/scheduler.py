@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances, RestartPolicy
 from zmqruntime.execution.core.commits import assigned_in, what_is_left
+from zmqruntime.execution.core.course import Alarm, Course, Deadlines, Retry
 from zmqruntime.execution.core.effects import (
-    AssignTask,
     Effect,
     Exit,
-    InterruptTask,
-    KillWorker,
-    StartWorker,
 )
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
@@ -44,14 +40,12 @@ from zmqruntime.execution.core.frames import (
     NameLog,
 )
 from zmqruntime.execution.core.speaker import Speaker
-from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
 from zmqruntime.execution.lifecycle import (
     Execution,
     LifecycleEngine,
     RetryPolicy,
-    make_attempt,
 )
 from zmqruntime.messages import (
     ExecutionErrorInfo,
@@ -69,22 +63,6 @@ _COMMIT_AGAIN_SECONDS = 1.0
 
 # By name once: Python 3.11 looks members of an enum up slowly.
 _QUEUED, _RUNNING, _COMPLETE, _FAILED, _CANCELLED = ExecutionStatus
-_IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
-
-
-class _Alarm(StrEnum):
-    """What the scheduler itself waits for."""
-
-    GRACE = "a task that was told to stop has had its time"
-    RESTART = "a worker that failed to start is tried again"
-    TASK_TIME = "a task has run as long as it may"
-    COMMIT = "what could not be written is tried again"
-
-
-class _Retry(NamedTuple):
-    """An execution waits until it is tried again."""
-
-    execution_id: str
 
 
 class Scheduler:
@@ -117,23 +95,19 @@ class Scheduler:
         self.engine = engine
         self._perform: Callable[[Effect], None]
         self._max_queued = max_queued
-        self._grace = cancel_grace_seconds
-        self._chances = Chances(retry or RetryPolicy(), on_restart)
         self._make_id = make_id
-        self._worker = Supervisor()
-        self._current: Execution | None = None
-        self._stop_error: ExecutionErrorInfo | None = None
-        self._shutdown: ShutdownMode | None = None
-        self._failure: str | None = None
-        self._left = False
-        self._timers: Timers[_Alarm | _Retry | WaitingCaller] = Timers()
+        self._timers: Deadlines = Timers()
         log = EventLog() if events is None else events
         self._speaker = Speaker(engine, self._timers, log, name_log)
+        chances = Chances(retry or RetryPolicy(), on_restart)
+        self._course = Course(engine, self._timers, self._speaker, chances, cancel_grace_seconds)
+        self._failure: str | None = None
+        self._left = False
 
     @property
     def ready(self) -> bool:
         """Whether a task submitted now would start, or wait only for others."""
-        return self._shutdown is None and self._worker.is_there
+        return self._course.shutdown is None and self._course.worker.is_there
 
     @property
     def next_deadline(self) -> float | None:
@@ -143,7 +117,7 @@ class Scheduler:
     @property
     def current_id(self) -> str | None:
         """The execution that runs."""
-        return self._current.execution_id if self._current else None
+        return self._course.current_id
 
     def start(self, perform: Callable[[Effect], None], now: Now) -> None:
         """Do what has to be done before the first event.
@@ -152,13 +126,13 @@ class Scheduler:
             perform: does one effect, or sees to it that it is done; it calls nothing in here.
             now: the present.
         """
-        self._perform = self._speaker.perform = perform
+        self._perform = self._speaker.perform = self._course.perform = perform
         for execution in self.engine.list_running():
-            self._recover(execution, now)
+            self._course.recover(execution, now)
         for execution in self.engine.list_delayed():
             delay = max(0.0, (execution.retry_at or 0.0) - now.wall)
-            self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
-        self._start_worker()
+            self._timers.set(Retry(execution.execution_id), now.monotonic + delay)
+        self._course.start_worker()
         self._speaker.flush()
 
     def handle(self, event: Event, now: Now) -> None:
@@ -187,9 +161,9 @@ class Scheduler:
         for name in withdrawn:
             self._speaker.refuse_waiting(name, refusal)
         if self.current_id in unassigned:
-            self._let_go_of_current()
-            self._worker.rest()
-        self._timers.set(_Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
+            self._course.let_go()
+            self._course.worker.rest()
+        self._timers.set(Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         self._speaker.flush()
 
@@ -197,11 +171,11 @@ class Scheduler:
         # What comes often comes first.
         match event:
             case ProgressReported():
-                self._keep_progress(event, now)
+                self._course.keep_progress(event, now)
             case Submitted():
                 self._submit(event, now)
             case TaskReturned() | TaskRaised() | TaskStopped():
-                self._on_task_end(event, now)
+                self._course.end_task(event, now)
             case StatusRequested():
                 self._tell_status(event, now)
             case CancelRequested():
@@ -209,7 +183,7 @@ class Scheduler:
             case TimerDue():
                 self._on_time(now)
             case WorkerReady():
-                self._worker.ready()
+                self._course.worker.ready()
             case WorkerExited():
                 self._on_worker_exit(event, now)
             case EventsRequested():
@@ -230,14 +204,14 @@ class Scheduler:
                 speaker.accept(known, event, now, duplicate=True)
             else:
                 speaker.reply(caller, answers.conflicting(known), known.execution_id)
-        elif self._shutdown is not None:
+        elif self._course.shutdown is not None:
             speaker.reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self.engine.queued_count >= self._max_queued:
             speaker.reply(caller, answers.queue_full(self.engine.queued_count, self._max_queued))
         else:
             execution = self.engine.submit(request, now.wall)
             speaker.publish_state(execution, now)
-            self._start_next(now)
+            self._course.start_next(now)
             speaker.accept(execution, event, now)
 
     def _tell_status(self, event: StatusRequested, now: Now) -> None:
@@ -268,194 +242,49 @@ class Scheduler:
             self._speaker.reply(caller, answers.ended_already(execution), execution_id)
             return
         if execution.status is _QUEUED:
-            self._end(execution, _CANCELLED, now)
+            self._course.end(execution, _CANCELLED, now)
         elif execution.status is _RUNNING and not execution.cancel_requested:
             self.engine.request_cancel(execution_id)
-            self._stop_current(None, now)
+            self._course.stop(None, now)
         told = OkReply(execution_id=execution_id, execution_status=execution.status)
         self._speaker.reply(caller, told, execution_id)
 
-    # -- the running task -------------------------------------------------------------------
-
-    def _go_on(self, now: Now) -> None:
-        """Start the next execution if one can be started, or leave if all is done."""
-        if self._shutdown is not None and self._is_done:
-            self._leave()
-        else:
-            self._start_next(now)
-
-    def _start_next(self, now: Now) -> None:
-        if self._current is not None or self._worker.state is not _IDLE:
-            return
-        if self._shutdown is not None and self._is_done:
-            return
-        execution = self.engine.peek()
-        if execution is None or not self.engine.available:
-            return
-        self._worker.state = _BUSY
-        self._current = self.engine.start(execution.execution_id, now.wall)
-        self._perform(AssignTask(execution.execution_id, execution.request))
-        self._speaker.publish_state(execution, now)
-        if execution.timeout_seconds is not None:
-            self._timers.set(_Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
-
-    def _keep_progress(self, event: ProgressReported, now: Now) -> None:
-        execution = self._current
-        if execution is None or execution.execution_id != event.execution_id:
-            return  # From a process that the task left behind: its execution has ended.
-        report = self.engine.keep_progress(event.execution_id, event.body, now.wall)
-        self._speaker.publish(execution, report)
-
-    def _on_task_end(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
-        if event.execution_id != self.current_id:
-            return  # It was ended by force meanwhile.
-        self._worker.rest()
-        match event:
-            case TaskReturned():
-                self._end_current(_COMPLETE, now, result=event.result)
-            case TaskRaised():
-                self._fail_current(event.error, now)
-            case TaskStopped():
-                self._end_stopped(now)
-
-    def _stop_current(self, error: ExecutionErrorInfo | None, now: Now) -> None:
-        """Tell the running task to stop; ``error`` is what it failed of, if not cancelled."""
-        assert self._current is not None
-        self._stop_error = error
-        self._perform(InterruptTask(self._current.execution_id))
-        self._timers.set(_Alarm.GRACE, now.monotonic + self._grace)
-
-    @property
-    def _is_stopping(self) -> bool:
-        """Whether the running task was told to stop, for whatever reason."""
-        return self._current is not None and (
-            self._current.cancel_requested or self._stop_error is not None
-        )
-
-    def _end_stopped(self, now: Now) -> None:
-        """End the running execution by the reason for which it was told to stop."""
-        assert self._current is not None
-        if self._current.cancel_requested:
-            self._end_current(_CANCELLED, now)
-        else:
-            self._fail_current(self._stop_error or answers.stopped_unasked(), now)
-
-    def _fail_current(self, error: ExecutionErrorInfo, now: Now) -> None:
-        """End the running execution with an error, unless it is to be tried again."""
-        execution = self._let_go_of_current()
-        ends = self._shutdown is not None
-        delay = self._chances.delay(execution, error, server_ends=ends)
-        if self._shutdown is ShutdownMode.NOW and not self.engine.durable:
-            delay = None  # Nobody will be there.
-        self._fail(execution, error, delay, now)
-
-    def _fail(
-        self, execution: Execution, error: ExecutionErrorInfo, delay: float | None, now: Now
-    ) -> None:
-        """End an execution with an error; or try it again, when there is a delay for that."""
-        if delay is None:
-            self._end(execution, _FAILED, now, error=error)
-            return
-        failed = make_attempt(execution, error, now.wall)
-        retry_at = now.wall + delay if delay else None
-        self.engine.requeue(execution.execution_id, failed=failed, retry_at=retry_at)
-        if delay:
-            self._timers.set(_Retry(execution.execution_id), now.monotonic + delay)
-        self._speaker.publish_state(execution, now)
-
-    def _recover(self, execution: Execution, now: Now) -> None:
-        """Go on with an execution that ran when its server died."""
-        if execution.cancel_requested:
-            self._end(execution, _CANCELLED, now)
-            return
-        error = answers.died_during()
-        delay = self._chances.delay(execution, error, server_ends=True)
-        self._fail(execution, error, delay, now)
-
-    def _end_current(
-        self,
-        status: ExecutionStatus,
-        now: Now,
-        *,
-        result: bytes | None = None,
-        error: ExecutionErrorInfo | None = None,
-    ) -> None:
-        self._end(self._let_go_of_current(), status, now, result=result, error=error)
-
-    def _let_go_of_current(self) -> Execution:
-        assert self._current is not None
-        execution, self._current = self._current, None
-        if execution.timeout_seconds is not None:
-            self._timers.cancel(_Alarm.TASK_TIME)
-        if execution.cancel_requested or self._stop_error is not None:
-            self._timers.cancel(_Alarm.GRACE)
-        self._stop_error = None
-        return execution
-
-    def _end(
-        self,
-        execution: Execution,
-        status: ExecutionStatus,
-        now: Now,
-        *,
-        result: bytes | None = None,
-        error: ExecutionErrorInfo | None = None,
-    ) -> None:
-        if execution.retry_at is not None:
-            self._timers.cancel(_Retry(execution.execution_id))
-        self.engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
-        speaker = self._speaker
-        speaker.publish_state(execution, now)
-        # The worker's next task first: it works while everybody is told of the last one.
-        self._start_next(now)
-        speaker.answer_waiting(execution)
-        speaker.forget_dropped()
-
-    # -- the worker -----------------------------------------------------------------------------
-
-    def _start_worker(self) -> None:
-        self._worker.state = WorkerState.STARTING
-        self._perform(StartWorker())
-
-    def _kill_worker(self) -> None:
-        self._worker.state = WorkerState.ENDING
-        self._perform(KillWorker())
+    # -- the worker and the clock -----------------------------------------------------------------
 
     def _on_worker_exit(self, event: WorkerExited, now: Now) -> None:
-        self._worker.leaves()
+        course = self._course
+        course.worker.leaves()
         for told in event.last:
             self._take(told, now)
-        delay = self._worker.exited()
+        delay = course.worker.exited()
         if delay is None:
             self._failure = answers.never_ready(event.exit_code, event.message)
-            self._shutdown = ShutdownMode.NOW
+            course.shutdown = ShutdownMode.NOW
             self._drop_queue(answers.never_started(), now)
             return
-        if self._is_stopping:
-            self._end_stopped(now)
-        elif self._current is not None:
-            self._fail_current(answers.worker_died(event.exit_code), now)
-        if self._is_done:
+        if course.is_stopping:
+            course.end_stopped(now)
+        elif course.current is not None:
+            course.fail_current(answers.worker_died(event.exit_code), now)
+        if course.is_done:
             return
         if delay:
-            self._timers.set(_Alarm.RESTART, now.monotonic + delay)
+            self._timers.set(Alarm.RESTART, now.monotonic + delay)
         else:
-            self._start_worker()
+            course.start_worker()
 
     def _on_time(self, now: Now) -> None:
         due_now = self._timers.take_due(now.monotonic)
         # Who has waited long enough is told how it is after all else that is due.
         for due in sorted(due_now, key=lambda due: isinstance(due, WaitingCaller)):
             match due:
-                case _Alarm.GRACE:
-                    self._kill_worker()
-                case _Alarm.RESTART:
-                    self._start_worker()
-                case _Alarm.TASK_TIME:
-                    if self._current is not None and not self._is_stopping:
-                        limit = self._current.timeout_seconds or 0.0
-                        self._stop_current(answers.timed_out(limit), now)
-                case _Retry(execution_id):
+                case Alarm.GRACE:
+                    self._course.kill_worker()
+                case Alarm.RESTART:
+                    self._course.start_worker()
+                case Alarm.TASK_TIME:
+                    self._course.time_is_up(now)
+                case Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():
                     self._speaker.time_is_up(due)
@@ -463,31 +292,30 @@ class Scheduler:
     # -- the end --------------------------------------------------------------------------------
 
     def _shut_down(self, event: ShutdownRequested, now: Now) -> None:
-        if self._shutdown is not ShutdownMode.NOW:
-            self._shutdown = event.mode
+        course = self._course
+        if course.shutdown is not ShutdownMode.NOW:
+            course.shutdown = event.mode
         if event.mode is not ShutdownMode.NOW:
             return
         self._drop_queue(answers.shut_down_before(), now)
-        if self._current is not None and not self._is_stopping:
-            self._stop_current(answers.shut_down_during(), now)
-        if self._current is not None and event.forced:
-            self._kill_worker()
-            self._end_stopped(now)
+        if course.current is not None and not course.is_stopping:
+            course.stop(answers.shut_down_during(), now)
+        if course.current is not None and event.forced:
+            course.kill_worker()
+            course.end_stopped(now)
 
     def _drop_queue(self, error: ExecutionErrorInfo, now: Now) -> None:
         """Cancel what is queued, unless the next server will find it."""
         if not self.engine.durable:
             for _, execution in self.engine.list_queued(self.engine.queued_count).entries:
-                self._end(execution, _CANCELLED, now, error=error)
+                self._course.end(execution, _CANCELLED, now, error=error)
 
-    @property
-    def _is_done(self) -> bool:
-        """Whether nothing is left to do in this server's life."""
-        return (
-            self._shutdown is not None
-            and self._current is None
-            and (self.engine.durable or not self.engine.queued_count)
-        )
+    def _go_on(self, now: Now) -> None:
+        """Start the next execution if one can be started, or leave if all is done."""
+        if self._course.shutdown is not None and self._course.is_done:
+            self._leave()
+        else:
+            self._course.start_next(now)
 
     def _leave(self) -> None:
         """End the server; who waits for what will run in the next one is told how it is now."""

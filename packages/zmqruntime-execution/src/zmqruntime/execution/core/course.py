@@ -1,0 +1,250 @@
+"""The way of executions: one at a time to the worker, and each to its one end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from zmqruntime.execution.core import answers
+from zmqruntime.execution.core.chances import Chances
+from zmqruntime.execution.core.effects import (
+    AssignTask,
+    Effect,
+    InterruptTask,
+    KillWorker,
+    StartWorker,
+)
+from zmqruntime.execution.core.events import (
+    Now,
+    ProgressReported,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+)
+from zmqruntime.execution.core.speaker import Speaker
+from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
+from zmqruntime.execution.core.timers import Timers
+from zmqruntime.execution.core.waiting import WaitingCaller
+from zmqruntime.execution.lifecycle import Execution, LifecycleEngine, make_attempt
+from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMode
+
+__all__ = ["Alarm", "Course", "Deadlines", "Retry"]
+
+# By name once: Python 3.11 looks members of an enum up slowly.
+_COMPLETE, _FAILED, _CANCELLED = (
+    ExecutionStatus.COMPLETE,
+    ExecutionStatus.FAILED,
+    ExecutionStatus.CANCELLED,
+)
+_IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
+
+
+class Alarm(StrEnum):
+    """What a scheduler itself waits for."""
+
+    GRACE = "a task that was told to stop has had its time"
+    RESTART = "a worker that failed to start is tried again"
+    TASK_TIME = "a task has run as long as it may"
+    COMMIT = "what could not be written is tried again"
+
+
+class Retry(NamedTuple):
+    """An execution waits until it is tried again."""
+
+    execution_id: str
+
+
+Deadlines = Timers[Alarm | Retry | WaitingCaller]
+"""All that a scheduler waits for."""
+
+
+class Course:
+    """Brings each execution to the worker in its turn, and to its end, however that comes.
+
+    Args:
+        engine: keeps the executions.
+        timers: wakes the scheduler.
+        speaker: tells of what happens.
+        chances: says what is tried again.
+        grace: how long a task that was told to stop may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        engine: LifecycleEngine,
+        timers: Deadlines,
+        speaker: Speaker,
+        chances: Chances,
+        grace: float,
+    ) -> None:
+        self.perform: Callable[[Effect], None]
+        """Does one effect."""
+        self.worker = Supervisor()
+        self.current: Execution | None = None
+        """What runs."""
+        self.shutdown: ShutdownMode | None = None
+        """How the server is to end, if it is."""
+        self._engine = engine
+        self._timers = timers
+        self._speaker = speaker
+        self._chances = chances
+        self._grace = grace
+        self._stop_error: ExecutionErrorInfo | None = None
+
+    @property
+    def current_id(self) -> str | None:
+        """The execution that runs."""
+        return self.current.execution_id if self.current else None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the running task was told to stop, for whatever reason."""
+        return self.current is not None and (
+            self.current.cancel_requested or self._stop_error is not None
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do in this server's life."""
+        return (
+            self.shutdown is not None
+            and self.current is None
+            and (self._engine.durable or not self._engine.queued_count)
+        )
+
+    # -- a run ----------------------------------------------------------------------------------
+
+    def start_next(self, now: Now) -> None:
+        """Give the worker the next execution, if it is idle and there is one."""
+        if self.current is not None or self.worker.state is not _IDLE:
+            return
+        if self.shutdown is not None and self.is_done:
+            return
+        execution = self._engine.peek()
+        if execution is None or not self._engine.available:
+            return
+        self.worker.state = _BUSY
+        self.current = self._engine.start(execution.execution_id, now.wall)
+        self.perform(AssignTask(execution.execution_id, execution.request))
+        self._speaker.publish_state(execution, now)
+        if execution.timeout_seconds is not None:
+            self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
+
+    def keep_progress(self, event: ProgressReported, now: Now) -> None:
+        """Take what the running task reports."""
+        execution = self.current
+        if execution is None or execution.execution_id != event.execution_id:
+            return  # From a process that the task left behind: its execution has ended.
+        report = self._engine.keep_progress(event.execution_id, event.body, now.wall)
+        self._speaker.publish(execution, report)
+
+    def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
+        """Take how the running task has ended."""
+        if self.current is None or event.execution_id != self.current.execution_id:
+            return  # It was ended by force meanwhile.
+        self.worker.rest()
+        match event:
+            case TaskReturned():
+                self.end(self.let_go(), _COMPLETE, now, result=event.result)
+            case TaskRaised():
+                self.fail_current(event.error, now)
+            case TaskStopped():
+                self.end_stopped(now)
+
+    def stop(self, error: ExecutionErrorInfo | None, now: Now) -> None:
+        """Tell the running task to stop; ``error`` is what it failed of, if not cancelled."""
+        assert self.current is not None
+        self._stop_error = error
+        self.perform(InterruptTask(self.current.execution_id))
+        self._timers.set(Alarm.GRACE, now.monotonic + self._grace)
+
+    def time_is_up(self, now: Now) -> None:
+        """Stop the running task: it has run as long as it may."""
+        if self.current is not None and not self.is_stopping:
+            self.stop(answers.timed_out(self.current.timeout_seconds or 0.0), now)
+
+    # -- its end --------------------------------------------------------------------------------
+
+    def end_stopped(self, now: Now) -> None:
+        """End the running execution by the reason for which it was told to stop."""
+        assert self.current is not None
+        if self.current.cancel_requested:
+            self.end(self.let_go(), _CANCELLED, now)
+        else:
+            self.fail_current(self._stop_error or answers.stopped_unasked(), now)
+
+    def fail_current(self, error: ExecutionErrorInfo, now: Now) -> None:
+        """End the running execution with an error, unless it is to be tried again."""
+        execution = self.let_go()
+        ends = self.shutdown is not None
+        delay = self._chances.delay(execution, error, server_ends=ends)
+        if self.shutdown is ShutdownMode.NOW and not self._engine.durable:
+            delay = None  # Nobody will be there.
+        self._fail(execution, error, delay, now)
+
+    def recover(self, execution: Execution, now: Now) -> None:
+        """Go on with an execution that ran when its server died."""
+        if execution.cancel_requested:
+            self.end(execution, _CANCELLED, now)
+            return
+        error = answers.died_during()
+        delay = self._chances.delay(execution, error, server_ends=True)
+        self._fail(execution, error, delay, now)
+
+    def end(
+        self,
+        execution: Execution,
+        status: ExecutionStatus,
+        now: Now,
+        *,
+        result: bytes | None = None,
+        error: ExecutionErrorInfo | None = None,
+    ) -> None:
+        """Move an execution to its terminal state."""
+        if execution.retry_at is not None:
+            self._timers.cancel(Retry(execution.execution_id))
+        self._engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
+        speaker = self._speaker
+        speaker.publish_state(execution, now)
+        # The worker's next task first: it works while everybody is told of the last one.
+        self.start_next(now)
+        speaker.answer_waiting(execution)
+        speaker.forget_dropped()
+
+    def let_go(self) -> Execution:
+        """Let nothing run, and return what did."""
+        assert self.current is not None
+        execution, self.current = self.current, None
+        if execution.timeout_seconds is not None:
+            self._timers.cancel(Alarm.TASK_TIME)
+        if execution.cancel_requested or self._stop_error is not None:
+            self._timers.cancel(Alarm.GRACE)
+        self._stop_error = None
+        return execution
+
+    def _fail(
+        self, execution: Execution, error: ExecutionErrorInfo, delay: float | None, now: Now
+    ) -> None:
+        """End an execution with an error; or try it again, when there is a delay for that."""
+        if delay is None:
+            self.end(execution, _FAILED, now, error=error)
+            return
+        failed = make_attempt(execution, error, now.wall)
+        retry_at = now.wall + delay if delay else None
+        self._engine.requeue(execution.execution_id, failed=failed, retry_at=retry_at)
+        if delay:
+            self._timers.set(Retry(execution.execution_id), now.monotonic + delay)
+        self._speaker.publish_state(execution, now)
+
+    # -- the worker -----------------------------------------------------------------------------
+
+    def start_worker(self) -> None:
+        """Have a worker started."""
+        self.worker.state = WorkerState.STARTING
+        self.perform(StartWorker())
+
+    def kill_worker(self) -> None:
+        """Have the worker ended, whatever it does."""
+        self.worker.state = WorkerState.ENDING
+        self.perform(KillWorker())
