@@ -43,7 +43,7 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
 # What public signatures name without being public.
 nitpick_ignore_regex += [
     ("py:class", rf"zmqruntime\..*\.{name}")
-    for name in ("EventStream", "HasEndpoint", "Model", "Now", "Subscription", "Timer", "_Task")
+    for name in "EventStream HasEndpoint Model Now RetryWish Subscription Timer _Task".split()
 ]
 nitpick_ignore_regex += [
     ("py:class", pattern)
