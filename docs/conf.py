@@ -41,10 +41,8 @@ GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_e
 # A name of this project must lead somewhere; other projects are not linked to.
 nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
 # What public signatures name without being public.
-nitpick_ignore_regex += [
-    ("py:class", rf"zmqruntime\..*\.{name}")
-    for name in "EventStream HasEndpoint Model Now RetryWish Subscription Timer _Task".split()
-]
+_PRIVATE = r"(EventStream|HasEndpoint|Model|Now|RetryWish|Subscription|Timer|_Task)"
+nitpick_ignore_regex += [("py:class", rf"zmqruntime\..*\.{_PRIVATE}")]
 nitpick_ignore_regex += [
     ("py:class", pattern)
     for pattern in (r".*\.core\.effects\..*", r".*\.fake\.script\..*", r".*\._[A-Z]")
