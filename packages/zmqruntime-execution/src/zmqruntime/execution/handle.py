@@ -103,7 +103,8 @@ class ExecutionHandle:
         """Yield its events as they arrive; the last one is the terminal state.
 
         Starts with the events since the submit when the client has a progress callback, else
-        with the latest one. Where events were lost, it goes on with the next that arrived.
+        with the latest report and what comes after this call. Where events were lost that the
+        server keeps no more, it goes on with the next that arrived.
 
         Raises:
             ServerLost: the server is gone, and was not back within ``reconnect_timeout``: what
@@ -111,10 +112,18 @@ class ExecutionHandle:
         """
         with self._lock:
             stream, self._stream = self._stream, None
+        if stream is not None:
+            return self._follow(stream)
+        # Here, not when the first event is asked for: what happens meanwhile is not to be missed.
+        stream = self._client.open_stream(self.execution_id, self._submitter)
+        return self._follow(stream, self._look())
+
+    def _follow(
+        self, stream: EventStream, record: ExecutionRecord | None = None
+    ) -> Iterator[ProgressEvent | StateEvent]:
+        """Yield what a stream brings; ``record`` is what was known when it was opened late."""
         last = 0
-        if stream is None:
-            stream = self._client.open_stream(self.execution_id, self._submitter)
-            record = self._look()
+        if record is not None:
             if record.status.is_terminal:
                 yield _final_event(record, last)
                 return
