@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zmqruntime.messages import ExecuteRequest
+from zmqruntime.messages import DecodeError, ErrorKind, ExecuteRequest
 from zmqruntime.testing.fake.script import Script
 
 __all__ = ["standard_script"]
@@ -17,7 +17,10 @@ def standard_script(request: ExecuteRequest) -> Script:
     """
     match request.task:
         case {"do": "echo", "value": value}:
-            return Script().complete(value)
+            try:
+                return Script().complete(value)
+            except DecodeError as error:  # What could be asked may be too deep to be told.
+                return Script().fail(str(error), kind=ErrorKind.UNSERIALIZABLE_RESULT)
         case {"do": "fail", "message": str(message)}:
             return Script().fail(message)
         case {"do": "spin"}:
