@@ -7,7 +7,6 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pytest
 from broken_servers import FAULTS, BrokenServer
 from instant_server import InstantRunner, InstantServer
 
-from zmqruntime.execution import RunnerEvent, TaskReturned, TaskRunner
-from zmqruntime.testing import TaskEnvironment, conformance
+from zmqruntime.execution import ExecuteRequest, TaskRunner
+from zmqruntime.testing import Script, TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
 from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
@@ -243,8 +242,8 @@ class Application(InstantServer):
 class OwnTasks(InstantRunner):
     """Returns the same whatever it is asked to do."""
 
-    def _do(self, execution_id: str, task: dict[str, Any]) -> Iterator[RunnerEvent]:
-        yield TaskReturned(execution_id, b'"mine"')
+    def write(self, request: ExecuteRequest) -> Script:
+        return Script().complete("mine")
 
 
 def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
@@ -307,7 +306,7 @@ def test_the_public_names_are_these_and_are_documented() -> None:
 
 
 def test_a_worker_with_the_standard_tasks_loads_no_pytest() -> None:
-    code = "import sys, zmqruntime.testing.conformance.server; print('pytest' in sys.modules)"
+    code = "import sys, zmqruntime.testing.standard; print('pytest' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

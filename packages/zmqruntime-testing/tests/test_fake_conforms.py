@@ -8,7 +8,7 @@ from zmqruntime.messages import ShutdownMode
 from zmqruntime.testing import FakeServerFactory
 from zmqruntime.testing.conformance import Target, run
 from zmqruntime.testing.conformance.cli import render_verdict
-from zmqruntime.testing.fake.tasks import standard_script
+from zmqruntime.testing.standard import standard_script
 from zmqruntime.transport import ZMQConfig
 
 
