@@ -7,6 +7,8 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +148,11 @@ def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -
         [],
         ["nonsense"],
         [NOBODY, "--shutdown", "later"],
-        *([NOBODY, "--slots", text] for text in ("0", "-1", "1.5", "many")),
+        *(
+            [NOBODY, option, text]
+            for option in ("--slots", "--max-queued", "--history-limit")
+            for text in ("0", "-1", "1.5", "many")
+        ),
         *([NOBODY, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
     ):
         with pytest.raises(SystemExit) as ended:
@@ -230,6 +236,31 @@ def test_more_slots_than_the_server_has_are_told(zmq_config: ZMQConfig) -> None:
         target = Target(server.endpoint.data_address, server.endpoint.control_address)
         verdict = run(target, keyword="C-067", patience=0.3, slots=2)
     assert verdict.broken == {"C-149"}
+
+
+@pytest.mark.parametrize(
+    ("number", "option", "make"),
+    [
+        ("C-102", "--max-queued", partial(InstantServer, max_queued=7)),
+        ("C-058", "--history-limit", partial(InstantServer, history_limit=7)),
+    ],
+)
+def test_a_limit_that_is_told_is_checked(
+    zmq_config: ZMQConfig,
+    capsys: pytest.CaptureFixture[str],
+    number: str,
+    option: str,
+    make: Callable[..., InstantServer],
+) -> None:
+    def check(*told: str) -> str:
+        with make(config=zmq_config) as server:
+            main([*addresses(server), "-k", number, *told])
+        return capsys.readouterr().out
+
+    assert "1 sentences hold, 0 broken;" in check(option, "7")
+    assert f"{number}  {load_sentences()[number]}" in check(option, "6")
+    assert f"{number}  {load_sentences()[number]}" in check(option, "8")
+    assert f"{number} did not apply: {option} is not given" in check()
 
 
 class Application(InstantServer):
