@@ -53,10 +53,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def zmq_config(tmp_path: Path) -> Iterator[ZMQConfig]:
-    """A configuration of this test's own: a private, short runtime directory and a port."""
+    """A configuration of this test's own: a private runtime directory and a port."""
     from zmqruntime.testing.endpoint import isolated_config
 
-    with isolated_config(log_dir=tmp_path / "zmqruntime-log") as config:
+    with isolated_config(tmp_path) as config:
         yield config
 
 
