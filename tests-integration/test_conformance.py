@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 REFERENCE = REPOSITORY / "docs" / "reference"
 UPDATE = "run `python -m zmqruntime.testing.conformance.coverage docs/reference`"
 
-SERVER = "zmqruntime.testing.conformance.server:StandardServer"
+SERVER = "zmqruntime.testing.standard:StandardServer"
 COMMAND = Path(sys.executable).with_name("zmqruntime-conformance")
 
 

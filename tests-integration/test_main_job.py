@@ -261,14 +261,16 @@ def test_a_handle_that_attaches_late_yields_the_terminal_event_at_once(
     assert (event.status, event.finished_at) == (record.status, record.finished_at)
 
 
-def test_a_handle_that_attaches_in_the_middle_begins_with_the_latest_event(
+def test_a_handle_that_attaches_in_the_middle_begins_with_the_state_and_the_latest_progress(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     with busy(client, tmp_path / "gate") as handle:
         events = handle.progress()
-        latest = next(events)
+        state, latest = next(events), next(events)
         (tmp_path / "gate").touch()
         (last,) = events
+    assert isinstance(state, StateEvent)
+    assert state.status is ExecutionStatus.RUNNING
     assert isinstance(latest, ProgressEvent)
     assert latest.phase == "begun"
     assert isinstance(last, StateEvent)

@@ -30,6 +30,7 @@ class Client:
         self.asked: list[tuple[Any, ...]] = []
         self.stream = EventStream()
         self.is_back = False
+        self.kept: list[ProgressEvent | StateEvent] = []
 
     def _next(self) -> ExecutionRecord:
         answer = self.records.pop(0)
@@ -53,6 +54,10 @@ class Client:
         self.asked.append(("stream", execution_id))
         return self.stream
 
+    def read_kept_events(self, execution_id: str) -> list[ProgressEvent | StateEvent]:
+        self.asked.append(("events", execution_id))
+        return self.kept
+
     def outlast(self, lost: ServerLost) -> None:
         if not self.is_back:
             raise lost
@@ -74,6 +79,10 @@ def ended(sequence: int, status: ExecutionStatus = COMPLETE) -> StateEvent:
         submitted_at=1.0,
         finished_at=2.0,
     )
+
+
+def moved(sequence: int, status: ExecutionStatus) -> StateEvent:
+    return ended(sequence, status).model_copy(update={"finished_at": None})
 
 
 def filled(*events: ProgressEvent | StateEvent) -> EventStream:
@@ -156,7 +165,45 @@ def test_without_a_callback_it_begins_with_the_latest_that_is_known() -> None:
     client.stream = filled(progress(7), progress(8), ended(9))
     assert list(client.handle().progress()) == [progress(7), progress(8), ended(9)]
     # It listens before it looks, so that nothing happens in between.
-    assert client.asked == [("stream", "a"), ("record", "a")]
+    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
+
+
+@pytest.mark.parametrize(
+    ("kept", "first"),
+    [
+        ([moved(1, QUEUED)], [moved(1, QUEUED)]),
+        ([moved(1, QUEUED), moved(2, RUNNING)], [moved(2, RUNNING)]),
+        (
+            [moved(1, QUEUED), moved(2, RUNNING), progress(3), progress(4)],
+            [moved(2, RUNNING), progress(4)],
+        ),
+        ([moved(2, RUNNING), progress(3), moved(4, QUEUED)], [moved(4, QUEUED)]),
+    ],
+)
+def test_late_it_begins_with_the_present_state_and_the_latest_progress_since(
+    kept: list[ProgressEvent | StateEvent], first: list[ProgressEvent | StateEvent]
+) -> None:
+    client = Client(record(QUEUED, progress=progress(3)))
+    client.kept = kept
+    client.stream = filled(*kept, ended(9))
+    assert list(client.handle().progress()) == [*first, ended(9)]
+
+
+def test_where_the_state_is_not_kept_any_more_the_record_tells_it() -> None:
+    client = Client(record(RUNNING, started_at=5.0, progress=progress(7)))
+    client.kept = [progress(6), progress(7), progress(8)]
+    client.stream = filled(progress(8), ended(9))
+    state, *others = client.handle().progress()
+    assert isinstance(state, StateEvent)
+    assert (state.sequence, state.status, state.started_at) == (5, RUNNING, 5.0)
+    assert others == [progress(8), ended(9)]
+
+
+def test_what_ended_while_it_looked_is_told_once() -> None:
+    client = Client(record(RUNNING))
+    client.kept = [moved(1, QUEUED), moved(2, RUNNING), progress(3), ended(4)]
+    client.stream = filled(progress(3), ended(4))
+    assert list(client.handle().progress()) == [ended(4)]
 
 
 def test_of_what_has_ended_the_end_is_told() -> None:
@@ -171,7 +218,7 @@ def test_a_second_reader_begins_with_the_latest() -> None:
     client.stream = filled(ended(3))
     assert list(handle.progress()) == [ended(3)]
     assert list(handle.progress()) == [ended(3)]
-    assert client.asked == [("stream", "a"), ("record", "a")]
+    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
 
 
 def test_when_the_end_itself_was_lost_the_record_tells_it() -> None:

@@ -138,6 +138,7 @@ def make_handle(
     client = SimpleNamespace(
         open_stream=lambda execution_id, _: subscriber.open_stream(execution_id),
         get_record=lambda _: answer,
+        read_kept_events=lambda _: [],
     )
     stream = subscriber.open_stream("a", from_start=True) if own_stream else None
     return ExecutionHandle(cast(ExecutionClient, client), "a", stream), asked

@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from contract.baseline import read_version
 from contract.breaks import find_breaks
 from contract.files import RELEASED
 
@@ -33,7 +34,7 @@ def test_the_contract_has_not_broken_since_the_last_release() -> None:
     }
     breaks = find_breaks(released, make_schemas())
     assert not breaks, (
-        f"peers of the last release would break: {'; '.join(breaks)}. Within protocol "
+        f"peers of {read_version()} would break: {'; '.join(breaks)}. Within protocol "
         f"{PROTOCOL_VERSION} a request may get fields that are optional, a reply or an event "
         "fields that may be absent (list them in schema.py); anything else needs another version."
     )

@@ -7,7 +7,8 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from broken_servers import FAULTS, BrokenServer
 from instant_server import InstantRunner, InstantServer
 
-from zmqruntime.execution import RunnerEvent, TaskReturned, TaskRunner
-from zmqruntime.testing import TaskEnvironment, conformance
+from zmqruntime.execution import ExecuteRequest, TaskRunner
+from zmqruntime.testing import Script, TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
 from zmqruntime.testing.conformance.cli import main
 from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
@@ -147,7 +148,11 @@ def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -
         [],
         ["nonsense"],
         [NOBODY, "--shutdown", "later"],
-        *([NOBODY, "--slots", text] for text in ("0", "-1", "1.5", "many")),
+        *(
+            [NOBODY, option, text]
+            for option in ("--slots", "--max-queued", "--history-limit")
+            for text in ("0", "-1", "1.5", "many")
+        ),
         *([NOBODY, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
     ):
         with pytest.raises(SystemExit) as ended:
@@ -233,6 +238,31 @@ def test_more_slots_than_the_server_has_are_told(zmq_config: ZMQConfig) -> None:
     assert verdict.broken == {"C-149"}
 
 
+@pytest.mark.parametrize(
+    ("number", "option", "make"),
+    [
+        ("C-102", "--max-queued", partial(InstantServer, max_queued=7)),
+        ("C-058", "--history-limit", partial(InstantServer, history_limit=7)),
+    ],
+)
+def test_a_limit_that_is_told_is_checked(
+    zmq_config: ZMQConfig,
+    capsys: pytest.CaptureFixture[str],
+    number: str,
+    option: str,
+    make: Callable[..., InstantServer],
+) -> None:
+    def check(*told: str) -> str:
+        with make(config=zmq_config) as server:
+            main([*addresses(server), "-k", number, *told])
+        return capsys.readouterr().out
+
+    assert "1 sentences hold, 0 broken;" in check(option, "7")
+    assert f"{number}  {load_sentences()[number]}" in check(option, "6")
+    assert f"{number}  {load_sentences()[number]}" in check(option, "8")
+    assert f"{number} did not apply: {option} is not given" in check()
+
+
 class Application(InstantServer):
     """A server whose own tasks are others."""
 
@@ -243,8 +273,8 @@ class Application(InstantServer):
 class OwnTasks(InstantRunner):
     """Returns the same whatever it is asked to do."""
 
-    def _do(self, execution_id: str, task: dict[str, Any]) -> Iterator[RunnerEvent]:
-        yield TaskReturned(execution_id, b'"mine"')
+    def write(self, request: ExecuteRequest) -> Script:
+        return Script().complete("mine")
 
 
 def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
@@ -307,7 +337,7 @@ def test_the_public_names_are_these_and_are_documented() -> None:
 
 
 def test_a_worker_with_the_standard_tasks_loads_no_pytest() -> None:
-    code = "import sys, zmqruntime.testing.conformance.server; print('pytest' in sys.modules)"
+    code = "import sys, zmqruntime.testing.standard; print('pytest' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

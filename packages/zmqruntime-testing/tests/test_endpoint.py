@@ -43,6 +43,23 @@ def test_a_socket_path_fits_where_temporary_directories_are_deep(
         assert len(os.fsencode(endpoint.control_path)) <= 80
 
 
+@pytest.mark.skipif(os.name != "posix", reason="ipc paths are limited on POSIX")
+@pytest.mark.parametrize(("length", "is_inside"), [(62, True), (63, False)])
+def test_its_files_are_the_tests_own_wherever_a_socket_path_fits(
+    length: int, is_inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        directory = Path(short) / ("d" * (length - len(short) - 1))
+        directory.mkdir()
+        with isolated_config(directory) as config:
+            assert config.runtime_dir is not None
+            assert (config.runtime_dir.parent == directory) is is_inside
+            name = "a" * (38 - len("/-30000.sock"))
+            Endpoint(29_000, TransportMode.IPC, name, directory=config.runtime_dir)
+            assert config.log_dir == directory / "zmqruntime-log"
+        assert not config.runtime_dir.exists()
+
+
 def test_logs_of_launched_servers_go_where_the_test_keeps_its_files(
     tmp_path: Path, zmq_config: ZMQConfig
 ) -> None:

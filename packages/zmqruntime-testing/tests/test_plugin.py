@@ -341,12 +341,15 @@ def test_with_asyncio_the_fixtures_are_the_same(
 
 
 STATES = """
-    import dataclasses
     import threading
     import pytest
     from sample_apps import Mute, Sleeper, Stitcher, get_stuck
-    from zmqruntime.execution import ExecutionServerLauncher
-    from zmqruntime.testing import Lane, Script
+    from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+    from zmqruntime.testing import Script
+
+    class Clinging(ExecutionClient):
+        def disconnect(self):
+            threading.Event().wait()
 
     def sleeping(client):
         handle = client.submit_execution({"deaf": True})
@@ -396,6 +399,20 @@ STATES = """
         fake = fake_execution_server()
         fake.plan(Script().server_dies())
         execution_client(fake, progress_callback=print).submit_execution({})
+
+    def test_many_things_are_stuck(
+        execution_server, fake_execution_server, fault_proxy, execution_client
+    ):
+        fake = fake_execution_server()
+        proxies = [fault_proxy(fake) for _ in range(3)]
+        execution_client(proxies[0], make=Clinging)
+        for proxy in proxies:
+            proxy._loop.post(threading.Event().wait)
+        for _ in range(2):
+            Mute.let_go.set()
+            server = execution_server(Mute)
+            execution_client(server, progress_callback=print)
+            get_stuck(server)
 """
 
 
@@ -404,10 +421,12 @@ def test_whatever_state_things_are_in_a_test_is_over_within_two_seconds(
 ) -> None:
     project.makepyfile(test_states=STATES)
     result = run(project, "--durations=0", "-vv")
-    result.assert_outcomes(passed=8, errors=1)
-    result.stdout.fnmatch_lines(["*Mute on * did not end; its thread *"])
+    result.assert_outcomes(passed=9, errors=2)
     shown = result.stdout.str()
+    assert shown.count("Mute on ") == 3
+    assert "the proxy on " in shown
+    assert shown.count(" does not disconnect") == 1
     seconds = {name: float(s) for s, name in re.findall(r"([\d.]+)s teardown +.*::(\w+)", shown)}
-    assert len(seconds) == 8
+    assert len(seconds) == 9
     # What it is held up by on a busy machine comes on top.
     assert max(seconds.values()) < 2.0 + 1.0, seconds

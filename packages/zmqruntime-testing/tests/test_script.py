@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.messages import DecodeError, ErrorKind, ExecuteRequest
+from zmqruntime.messages import DecodeError
 from zmqruntime.testing import Script
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Pause
-from zmqruntime.testing.fake.tasks import standard_script
 from zmqruntime.transport import ZMQConfig
 
 
@@ -95,22 +94,3 @@ def test_a_deaf_one_ends_with_its_worker() -> None:
 def test_a_worker_that_dies_tells_nothing_more() -> None:
     player = playing(Script().progress(1, 2).worker_dies(-11))
     assert told(player) == ["ProgressReported", "WorkerExited"]
-
-
-@pytest.mark.parametrize(
-    ("task", "script"),
-    [
-        ({"do": "echo", "value": [1]}, Script().complete([1])),
-        ({"do": "fail", "message": "no"}, Script().fail("no")),
-        ({"do": "spin"}, Script().never_end()),
-        ({"do": "count", "events": 0}, Script().complete(0)),
-    ],
-)
-def test_standard_tasks_are_scripts(task: Any, script: Script) -> None:
-    assert standard_script(ExecuteRequest(task=task, client_id="c")) == script
-
-
-def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
-    (step,) = standard_script(ExecuteRequest(task={"do": "dance"}, client_id="c")).steps
-    assert "echo" in str(step)
-    assert ErrorKind.EXCEPTION in str(step)

@@ -14,15 +14,16 @@ from contract.requests import REQUESTS
 from contract.vectors import Json
 from zmqruntime.messages import make_schemas
 
-__all__ = ["COMMITTED", "RELEASED", "find_differences", "make_files", "write"]
+__all__ = ["COMMITTED", "PACKAGE", "RELEASED", "find_differences", "make_files", "write"]
 
-_PACKAGE: Final = Path(__file__).parents[2]
+PACKAGE: Final = Path(__file__).parents[2]
+"""The directory of zmqruntime-messages."""
 
-COMMITTED: Final = _PACKAGE / "src" / "zmqruntime" / "messages" / "contract"
+COMMITTED: Final = PACKAGE / "src" / "zmqruntime" / "messages" / "contract"
 """What the next wheel ships."""
 
-RELEASED: Final = _PACKAGE / "contract-released"
-"""What the last wheel shipped: what the next one must be compatible with."""
+RELEASED: Final = PACKAGE / "contract-released"
+"""What the last wheel shipped: what the next one must be compatible with; see `baseline`."""
 
 
 def make_files() -> dict[str, str]:

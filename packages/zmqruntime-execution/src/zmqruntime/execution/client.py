@@ -14,6 +14,7 @@ from zmqruntime.execution.errors import (
     rejection,
 )
 from zmqruntime.execution.handle import ExecutionHandle
+from zmqruntime.execution.missed import MissedEvents
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import make_request, to_object
@@ -36,8 +37,10 @@ from zmqruntime.messages import (
     LogTailRequest,
     OkReply,
     PongReply,
+    ProgressEvent,
     Reply,
     Request,
+    StateEvent,
     StatusRequest,
 )
 from zmqruntime.transport import (
@@ -178,7 +181,7 @@ class ExecutionClient(ZMQClient):
     def attach(self, execution_id: ExecutionId) -> ExecutionHandle:
         """Return a handle to any execution that the server keeps, whoever submitted it.
 
-        Its stream begins with the latest progress and goes on from now.
+        Its stream begins with the present state and the latest progress, and goes on from now.
 
         Raises:
             UnknownExecution: the server keeps none of this id.
@@ -356,6 +359,13 @@ class ExecutionClient(ZMQClient):
             submitter: the client that submitted it; None for this one.
         """
         return self._subscribe(submitter or self.client_id).open_stream(execution_id)
+
+    def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
+        """Return the events of an execution that the server keeps, for `ExecutionHandle`.
+
+        None when it keeps none, does not say, or is not reached.
+        """
+        return MissedEvents(self).ask(execution_id, 0)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> ExecuteRequest:
         task, config = self.serialize_task(task, config)

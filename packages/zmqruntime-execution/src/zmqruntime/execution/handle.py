@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from zmqruntime.execution.errors import raise_unless_complete
@@ -103,8 +103,9 @@ class ExecutionHandle:
         """Yield its events as they arrive; the last one is the terminal state.
 
         Starts with the events since the submit when the client has a progress callback, else
-        with the latest report and what comes after this call. Where events were lost that the
-        server keeps no more, it goes on with the next that arrived.
+        with the one of its present state and its latest progress, both at once, and what comes after
+        this call. Where events were lost that the server keeps no more, it goes on with the next
+        that arrived.
 
         Raises:
             ServerLost: the server is gone, and was not back within ``reconnect_timeout``: what
@@ -113,25 +114,22 @@ class ExecutionHandle:
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
-            return self._follow(stream)
+            return self._follow(stream, [])
         # Here, not when the first event is asked for: what happens meanwhile is not to be missed.
         stream = self._client.open_stream(self.execution_id, self._submitter)
-        return self._follow(stream, self._look())
+        record = self._look()
+        if record.status.is_terminal:
+            return iter([_final_event(record, 0)])
+        kept = self._client.read_kept_events(self.execution_id)
+        return self._follow(stream, _present(record, kept))
 
     def _follow(
-        self, stream: EventStream, record: ExecutionRecord | None = None
+        self, stream: EventStream, events: list[ProgressEvent | StateEvent]
     ) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield what a stream brings; ``record`` is what was known when it was opened late."""
+        """Yield these events, and then what a stream brings."""
         last = 0
-        if record is not None:
-            if record.status.is_terminal:
-                yield _final_event(record, last)
-                return
-            if record.progress is not None:
-                last = record.progress.sequence
-                yield record.progress
         while True:
-            events: list[ProgressEvent | StateEvent] = stream.take(_CHECK_SECONDS)
+            events = events or stream.take(_CHECK_SECONDS)
             if not events:
                 # The terminal event may be among lost ones: the record is the truth.
                 record = self._look()
@@ -145,6 +143,7 @@ class ExecutionHandle:
                     yield event
                 if terminal:
                     return
+            events = []
 
     def log_tail(self, max_bytes: int = 16_384) -> str:
         """Return the end of what its task has written to stdout and stderr, also from afar.
@@ -166,6 +165,37 @@ class ExecutionHandle:
     def _keep(self, record: ExecutionRecord) -> None:
         if record.status.is_terminal:
             self._final = record
+
+
+def _present(
+    record: ExecutionRecord, kept: Sequence[ProgressEvent | StateEvent]
+) -> list[ProgressEvent | StateEvent]:
+    """Return the event of its present state, and its latest progress since, if there is one.
+
+    Args:
+        record: of what has not ended; all that there is when the server keeps no events.
+        kept: the latest events, a little later than the record.
+    """
+    if not kept:
+        return [] if record.progress is None else [record.progress]
+    states = [n for n, event in enumerate(kept) if isinstance(event, StateEvent)]
+    if states:
+        state, since = kept[states[-1]], kept[states[-1] + 1 :]
+    else:  # It has reported so much since it began to run that the server has dropped that one.
+        state, since = _running_event(record, kept[0].sequence - 1), kept
+    return [state, *since[-1:]]
+
+
+def _running_event(record: ExecutionRecord, sequence: int) -> StateEvent:
+    """Return the event that tells that it runs, as the record tells it."""
+    return StateEvent(
+        execution_id=record.execution_id,
+        sequence=sequence,
+        timestamp=record.started_at or record.submitted_at,
+        status=ExecutionStatus.RUNNING,
+        submitted_at=record.submitted_at,
+        started_at=record.started_at,
+    )
 
 
 def _final_event(record: ExecutionRecord, last: int) -> StateEvent:

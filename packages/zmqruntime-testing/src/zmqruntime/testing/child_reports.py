@@ -16,12 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from zmqruntime.testing.errors import LeftRunning
+from zmqruntime.testing.teardown import where_is
+
 __all__ = ["ChildReportLink", "ChildReports"]
 
 _HEAD = struct.Struct("!I")
 _KEY_BYTES = 16
 _TAKEN = b"\x06"
 _GREETING_SECONDS = 5.0
+_END_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,18 @@ class ChildReportLink:
 class ChildReports:
     """Takes reports while it is open, in a thread of its own.
 
+    At the end half a report is dropped.
+
     Args:
         collect: called with each encoded report.
+
+    Raises:
+        LeftRunning: at the end, ``collect`` does not come back.
     """
 
     def __init__(self, collect: Callable[[bytes], None]) -> None:
         self._collect = collect
+        self._links: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self.link = ChildReportLink(self._server.getsockname()[:2], secrets.token_bytes(_KEY_BYTES))
@@ -70,7 +80,15 @@ class ChildReports:
 
     def __exit__(self, *_: object) -> None:
         self._wake_sender.close()
-        self._thread.join()
+        for link in tuple(self._links):
+            with contextlib.suppress(OSError):  # It may be closed by now.
+                link.shutdown(socket.SHUT_RDWR)
+        self._thread.join(_END_SECONDS)
+        if self._thread.is_alive():
+            raise LeftRunning(
+                "a report of a process that the task started is still being taken; "
+                + where_is(self._thread.name)
+            )
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
@@ -86,6 +104,7 @@ class ChildReports:
                     assert isinstance(sock, socket.socket)
                     if sock is self._server:
                         link = opened.enter_context(sock.accept()[0])
+                        self._links.append(link)
                         if self._knows(link):
                             selector.register(link, selectors.EVENT_READ)
                     elif not self._take(sock):

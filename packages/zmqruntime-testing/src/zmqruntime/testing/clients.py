@@ -8,11 +8,11 @@ from typing import Any, Self, TypeVar, overload
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
-from zmqruntime.testing.bounded import finish_within
 from zmqruntime.testing.endpoint import locate
-from zmqruntime.testing.errors import LeftRunning, check_open
+from zmqruntime.testing.errors import check_open
 from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
 from zmqruntime.testing.faults.proxy import HasEndpoint
+from zmqruntime.testing.teardown import Ending, Teardown
 from zmqruntime.transport import (
     Endpoint,
     LaunchedServer,
@@ -29,9 +29,10 @@ _C = TypeVar("_C", bound=ZMQClient)
 Located = HasEndpoint | InMemoryExecutionServer
 """What has clients: a server, a fake, a proxy before one of them."""
 
-# More than a client waits for the leave of a server that is gone.
-_DISCONNECT_SECONDS = 1.5
-_KILL_SECONDS = 0.3
+# The parts of a test's teardown after which its clients have left, if their servers answer, and
+# the servers that they launched have ended.
+_LEFT = 0.35
+_ENDED = 0.5
 _ASK_SECONDS = 0.3
 _END_SECONDS = 1.0
 
@@ -44,10 +45,13 @@ class ClientFactory:
 
     Args:
         config: what the clients share with their servers.
+        teardown: the clock that it shares with what else ends with the test; None: its own.
     """
 
-    def __init__(self, config: ZMQConfig) -> None:
+    def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
         self._closed = False
+        self._is_alone = teardown is None
+        self._teardown = teardown or Teardown()
         self._config = config
         self._clients: list[ZMQClient] = []
         self._launched: list[_Launched] = []
@@ -101,31 +105,28 @@ class ClientFactory:
     def close(self) -> None:
         """Disconnect every client, and end every server that one of them launched.
 
+        One whose server does not answer may go on with its leave while others end.
+
         Raises:
-            LeftRunning: a client's disconnect does not return.
+            LeftRunning: a client's disconnect does not return, and nothing else is to end.
         """
         self._closed = True
         clients, self._clients = self._clients, []
         launched, self._launched = self._launched, []
         try:
-            stuck = _still_connected(_DISCONNECT_SECONDS, clients)
-            if stuck:
-                for server in launched:  # A client waits for one that it owns.
-                    server.server.kill()
-                stuck = _still_connected(_KILL_SECONDS, stuck)
-            if stuck:
-                names = ", ".join(f"the client of {client.endpoint}" for client in stuck)
-                raise LeftRunning(f"the test left something running: {names} does not disconnect")
+            leaves = [Ending(client.disconnect) for client in clients]
+            have_left = self._teardown.await_all(_LEFT, leaves)
+            for client, leave, has_left in zip(clients, leaves, have_left, strict=True):
+                if not has_left:
+                    complaint = f"the client of {client.endpoint} does not disconnect"
+                    self._teardown.expect(leave, complaint)
+            if all(have_left):  # Else one may wait for a server that it owns.
+                self._teardown.finish(_ENDED, *(server.end for server in launched))
         finally:
-            finish_within(_ASK_SECONDS + _END_SECONDS, *(server.end for server in launched))
             for server in launched:
                 server.server.kill()
-
-
-def _still_connected(seconds: float, clients: list[ZMQClient]) -> list[ZMQClient]:
-    """Disconnect clients, and return those that have not come to an end in time."""
-    ended = finish_within(seconds, *(client.disconnect for client in clients))
-    return [client for client, has_ended in zip(clients, ended, strict=True) if not has_ended]
+        if self._is_alone:
+            self._teardown.close()
 
 
 @dataclass(frozen=True)

@@ -19,33 +19,37 @@ __all__ = ["candidate_ports", "isolated_config", "locate"]
 _PORTS = range(20_000, 30_000)
 _TRIES = 50
 
-# What a socket file's name and its directory's need of the 103 bytes that the shortest limit is.
-_ROOM_BYTES = 50
+# The shortest limit of a socket's path, and what a file's name needs of it.
+_PATH_BYTES = 103
+_NAME_BYTES = 38
 
 # Seeding the tests' randomness, as plugins do, must not send two test runs to one port.
 _random = random.SystemRandom()
 
 
 @contextlib.contextmanager
-def isolated_config(*, log_dir: Path | None = None) -> Iterator[ZMQConfig]:
+def isolated_config(directory: Path | None = None) -> Iterator[ZMQConfig]:
     """Yield a configuration that no other test, user or application shares.
 
-    Its runtime directory is private, removed at the end, and has so short a path that socket
-    files fit also where pytest's own directories are deep. Its port is a random one: over ipc
-    the directory isolates any number; for tcp, a `ServerFactory` tries others when it is held.
+    Its runtime directory is private, and removed at the end. It is in ``directory``, unless the
+    path of a socket there would be longer than systems take, as where pytest's own directories
+    are deep: then it is one with a short name among the system's temporary ones. Its port is a
+    random one: over ipc the directory isolates any number; for tcp, a `ServerFactory` tries others
+    when it is held.
 
     Args:
-        log_dir: where launched servers write their logs; None: below the runtime directory.
+        directory: where its files go, such as ``tmp_path``; logs of launched servers stay there.
+            None: in the runtime directory, and with it.
     """
-    directory = Path(tempfile.mkdtemp(prefix="zr-", dir=_short_base()))
+    runtime_dir = _make_runtime_dir(directory)
     try:
         yield ZMQConfig(
             default_port=_random.choice(_PORTS),
-            runtime_dir=directory,
-            log_dir=log_dir or directory / "log",
+            runtime_dir=runtime_dir,
+            log_dir=(directory / "zmqruntime-log") if directory else (runtime_dir / "log"),
         )
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(runtime_dir, ignore_errors=True)
 
 
 def candidate_ports() -> Iterator[int]:
@@ -63,8 +67,14 @@ def locate(endpoint: Endpoint) -> dict[str, Any]:
     return {"port": endpoint.port, "host": endpoint.host}
 
 
-def _short_base() -> str:
-    base = tempfile.gettempdir()
-    if os.name == "posix" and len(os.fsencode(base)) > _ROOM_BYTES:
-        return "/tmp"
-    return base
+def _make_runtime_dir(directory: Path | None) -> Path:
+    if directory is not None and _fits(inside := directory / "zr"):
+        inside.mkdir(mode=0o700)
+        return inside
+    base = Path(tempfile.gettempdir())
+    return Path(tempfile.mkdtemp(prefix="zr-", dir=base if _fits(base / "zr-12345678") else "/tmp"))
+
+
+def _fits(directory: Path) -> bool:
+    """Whether socket files in it have paths that systems take."""
+    return os.name != "posix" or len(os.fsencode(directory)) + _NAME_BYTES <= _PATH_BYTES

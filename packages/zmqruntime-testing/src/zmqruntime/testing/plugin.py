@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ServerFactory,
         TaskEnvironment,
     )
+    from zmqruntime.testing.teardown import Teardown
     from zmqruntime.transport import ZMQConfig
 
 __all__ = [
@@ -52,19 +53,32 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def zmq_config(tmp_path: Path) -> Iterator[ZMQConfig]:
-    """A configuration of this test's own: a private, short runtime directory and a port."""
+    """A configuration of this test's own: a private runtime directory and a port."""
     from zmqruntime.testing.endpoint import isolated_config
 
-    with isolated_config(log_dir=tmp_path / "zmqruntime-log") as config:
+    with isolated_config(tmp_path) as config:
         yield config
 
 
 @pytest.fixture
-def execution_server(zmq_config: ZMQConfig) -> Iterator[ServerFactory]:
+def _zmqruntime_teardown() -> Iterator[Teardown]:
+    """The time in which all that a test started has to end; it looks at last for what has not."""
+    from zmqruntime.testing.teardown import Teardown
+
+    teardown = Teardown()
+    yield teardown
+    with _told_as_failures():
+        teardown.close()
+
+
+@pytest.fixture
+def execution_server(
+    zmq_config: ZMQConfig, _zmqruntime_teardown: Teardown
+) -> Iterator[ServerFactory]:
     """Start servers in this process: ``execution_server(MyServer, max_queued=3)``."""
     from zmqruntime.testing.servers import ServerFactory
 
-    factory = ServerFactory(zmq_config)
+    factory = ServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
     with _told_as_failures():
         factory.close()
@@ -72,12 +86,12 @@ def execution_server(zmq_config: ZMQConfig) -> Iterator[ServerFactory]:
 
 @pytest.fixture
 def fake_execution_server(
-    request: pytest.FixtureRequest, zmq_config: ZMQConfig
+    request: pytest.FixtureRequest, zmq_config: ZMQConfig, _zmqruntime_teardown: Teardown
 ) -> Iterator[FakeServerFactory]:
     """Start servers that do what the test says: ``fake_execution_server(in_memory=True)``."""
     from zmqruntime.testing.fake.factory import FakeServerFactory
 
-    factory = FakeServerFactory(zmq_config)
+    factory = FakeServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
     with _told_as_failures():
         factory.close(check=not _was_cut_short(request))
@@ -88,12 +102,13 @@ def fault_proxy(
     request: pytest.FixtureRequest,
     execution_server: ServerFactory,
     fake_execution_server: FakeServerFactory,
+    _zmqruntime_teardown: Teardown,
 ) -> Iterator[Callable[..., FaultProxy]]:
     """Put a proxy before a server, to lose and spoil messages: ``fault_proxy(server)``."""
     # It asks for the servers, used or not, so that it leaves before they end.
     from zmqruntime.testing.faults.factory import FaultProxyFactory
 
-    factory = FaultProxyFactory()
+    factory = FaultProxyFactory(teardown=_zmqruntime_teardown)
     yield factory
     with _told_as_failures():
         factory.close(check=not _was_cut_short(request))
@@ -101,13 +116,15 @@ def fault_proxy(
 
 @pytest.fixture
 def execution_client(
-    zmq_config: ZMQConfig, fault_proxy: Callable[..., FaultProxy]
+    zmq_config: ZMQConfig,
+    fault_proxy: Callable[..., FaultProxy],
+    _zmqruntime_teardown: Teardown,
 ) -> Iterator[ClientFactory]:
     """Connect clients: ``execution_client(server, progress_callback=events.append)``."""
     # It asks for proxies, and by them for servers, so that clients leave before those end.
     from zmqruntime.testing.clients import ClientFactory
 
-    factory = ClientFactory(zmq_config)
+    factory = ClientFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
     with _told_as_failures():
         factory.close()

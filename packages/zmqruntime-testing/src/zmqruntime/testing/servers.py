@@ -5,21 +5,26 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import psutil
 
 from zmqruntime.execution import ExecutionSession
-from zmqruntime.testing.bounded import finish_within, where_is
 from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.errors import LeftRunning, check_open
+from zmqruntime.testing.teardown import Teardown, where_is
 from zmqruntime.transport import AddressInUse, ZMQConfig, ZMQServer
 
-__all__ = ["ServerFactory", "start"]
+__all__ = ["ServerFactory", "start", "stop"]
 
 _S = TypeVar("_S", bound=ZMQServer)
 
-_KILL_SECONDS = 1.0
+# The part of a test's teardown after which its servers have ended.
+_ENDED = 0.9
+
+
+class _Stoppable(Protocol):
+    def stop(self, timeout: float) -> None: ...
 
 
 class ServerFactory:
@@ -30,17 +35,13 @@ class ServerFactory:
 
     Args:
         config: what its servers share with their clients.
-        stop_seconds: how long a server may take to end by itself; then it is ended by force.
-        force_seconds: how long that may take; then the test fails.
+        teardown: the clock that it shares with what else ends with the test; None: its own.
     """
 
-    def __init__(
-        self, config: ZMQConfig, *, stop_seconds: float = 0.5, force_seconds: float = 1.0
-    ) -> None:
+    def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
         self._closed = False
         self._config = config
-        self._stop_seconds = stop_seconds
-        self._force_seconds = force_seconds
+        self._teardown = teardown or Teardown()
         self._servers: list[ZMQServer] = []
 
     def __enter__(self) -> Self:
@@ -77,7 +78,7 @@ class ServerFactory:
         complaints: list[str] = []
         # Before the end: who started a process is not to be seen any more when that one is gone.
         started = [*_descendants(pid for server in servers for pid in _worker_pids(server))]
-        for server, has_ended in zip(servers, self._stop(servers), strict=True):
+        for server, has_ended in zip(servers, stop(servers, self._teardown, _ENDED), strict=True):
             if not has_ended:
                 started += _descendants(_worker_pids(server))  # It may have a new one.
                 complaints.append(
@@ -86,21 +87,10 @@ class ServerFactory:
                 )
         complaints += [
             f"process {pid} ({command}), started by a worker, still ran; it was ended"
-            for pid, command in _end(started)
+            for pid, command in _end(started, self._teardown.left(1.0))
         ]
         if complaints:
             raise LeftRunning("the test left something running: " + "\n".join(complaints))
-
-    def _stop(self, servers: Sequence[ZMQServer]) -> list[bool]:
-        """End the servers, all at once; return which of them have ended."""
-        seconds = self._stop_seconds
-        stops = [partial(server.stop, seconds) for server in servers]
-        ended = finish_within(seconds + self._force_seconds, *stops)
-        for server, has_ended in zip(servers, ended, strict=True):
-            if not has_ended:
-                # It would hold up the end of this process as well.
-                atexit.unregister(server.stop)
-        return ended
 
 
 def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) -> _S:
@@ -118,6 +108,20 @@ def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) 
             continue
         return server
     raise refusal
+
+
+def stop(servers: Sequence[_Stoppable], teardown: Teardown, part: float) -> list[bool]:
+    """End servers, all at once; return which have ended before this part of the time is over.
+
+    Each has a third of that to end by itself; then it is ended by force.
+    """
+    seconds = teardown.left(part) / 3
+    ended = teardown.finish(part, *(partial(server.stop, seconds) for server in servers))
+    for server, has_ended in zip(servers, ended, strict=True):
+        if not has_ended:
+            # It would hold up the end of this process as well.
+            atexit.unregister(server.stop)
+    return ended
 
 
 def _worker_pids(server: ZMQServer) -> list[int]:
@@ -142,8 +146,8 @@ def _descendants(pids: Iterable[int]) -> Iterator[psutil.Process]:
         yield process
 
 
-def _end(processes: Iterable[psutil.Process]) -> list[tuple[int, str]]:
-    """End what still runs of these; return what that was."""
+def _end(processes: Iterable[psutil.Process], seconds: float) -> list[tuple[int, str]]:
+    """End what still runs of these, and wait until it is gone; return what that was."""
     ended = []
     for process in {p.pid: p for p in processes}.values():
         try:
@@ -154,5 +158,5 @@ def _end(processes: Iterable[psutil.Process]) -> list[tuple[int, str]]:
         except psutil.NoSuchProcess:
             continue
         ended.append((process, command))
-    psutil.wait_procs([process for process, _ in ended], timeout=_KILL_SECONDS)
+    psutil.wait_procs([process for process, _ in ended], timeout=seconds)
     return [(process.pid, command) for process, command in ended]

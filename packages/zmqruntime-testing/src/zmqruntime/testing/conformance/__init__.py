@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zmqruntime.testing.conformance.running import run
-    from zmqruntime.testing.conformance.server import StandardServer, StandardTasks
     from zmqruntime.testing.conformance.target import Target, TargetError
     from zmqruntime.testing.conformance.verdict import Finding, Verdict
+    from zmqruntime.testing.standard import StandardServer, StandardTasks
 
 __all__ = [
     "Finding",
@@ -25,20 +25,20 @@ __all__ = [
 
 # Loaded when asked for: a worker process that imports the standard tasks needs no pytest.
 _HOMES = {
-    "Finding": "verdict",
-    "StandardServer": "server",
-    "StandardTasks": "server",
-    "Target": "target",
-    "TargetError": "target",
-    "Verdict": "verdict",
-    "run": "running",
+    "Finding": ".verdict",
+    "StandardServer": "..standard",
+    "StandardTasks": "..standard",
+    "Target": ".target",
+    "TargetError": ".target",
+    "Verdict": ".verdict",
+    "run": ".running",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name], __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keyword=options.keyword,
         slots=options.slots,
         ending=options.shutdown,
+        max_queued=options.max_queued,
+        history_limit=options.history_limit,
     )
     print(render_verdict(verdict))
     return 0 if verdict.ok else 1
@@ -66,6 +68,12 @@ def render_verdict(verdict: Verdict) -> str:
         more = f", and {len(others)} more" if others else ""
         lines.append(f"       found by {first.check}{more}")
         blocks.append("\n".join(lines))
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for number, why in sorted(verdict.skipped.items()):
+        reasons[why].append(number)
+    if reasons:
+        told = (f"{', '.join(numbers)} did not apply: {why}" for why, numbers in reasons.items())
+        blocks.append("\n".join(told))
     if verdict.trouble:
         blocks.append(f"error: {verdict.trouble}")
     skipped = f", {len(verdict.skipped)} did not apply" if verdict.skipped else ""
@@ -93,7 +101,16 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="for each reply and event (10 s)",
     )
-    add("--slots", type=_slots, default=1, metavar="N", help="how many tasks it runs at once (1)")
+    add("--slots", type=_count, default=1, metavar="N", help="how many tasks it runs at once (1)")
+    add(
+        "--max-queued", type=_count, metavar="N", help="how many may wait; else that is not checked"
+    )
+    add(
+        "--history-limit",
+        type=_count,
+        metavar="N",
+        help="how many that have ended it keeps; else that is not checked",
+    )
     add("-k", dest="keyword", default="", metavar="EXPR", help="only these checks: 'C-012 or ping'")
     add(
         "--shutdown",
@@ -113,12 +130,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _slots(text: str) -> int:
+def _count(text: str) -> int:
     """Return a number of tasks from the command line."""
-    slots = int(text)
-    if slots < 1:
+    count = int(text)
+    if count < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return slots
+    return count
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from zmqruntime.testing.conformance.wire import ServerGone
 
 __all__ = ["ConformancePlugin", "numbers_of"]
 
-# What judges all that was said comes behind the rest, and what ends the server at last.
-_ORDER = {"check_everything": 1, "check_shutdown": 2}
+# Behind the rest comes what makes the server forget it, then what judges all that was said, and
+# what ends the server at last.
+_ORDER = {"check_limits": 1, "check_everything": 2, "check_shutdown": 3}
 
 
 class ConformancePlugin:
@@ -34,7 +35,7 @@ class ConformancePlugin:
         self.collected: dict[str, list[str]] = {}
         self.findings: list[Finding] = []
         self.passed: set[str] = set()
-        self.skipped: set[str] = set()
+        self.skipped: dict[str, str] = {}
         self.trouble = ""
         self._run = uuid.uuid4().hex[:8]
         self._names = itertools.count(1)
@@ -46,7 +47,7 @@ class ConformancePlugin:
         return Verdict(
             findings=tuple(self.findings),
             passed=frozenset(self.passed),
-            skipped=frozenset(self.skipped - self.passed),
+            skipped={n: why for n, why in self.skipped.items() if n not in self.passed},
             trouble=self.trouble,
         )
 
@@ -89,8 +90,8 @@ class ConformancePlugin:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Turn a failure into a finding."""
         report = yield
-        if report.skipped:
-            self.skipped.update(numbers_of(item))
+        if report.skipped and call.excinfo is not None:
+            self.skipped |= dict.fromkeys(numbers_of(item), str(call.excinfo.value))
         elif report.failed and call.excinfo is not None:
             self._note(item, call.when, call.excinfo.value)
         elif report.when == "call":

@@ -33,6 +33,8 @@ def run(
     keyword: str = "",
     slots: int = 1,
     ending: ShutdownMode | None = None,
+    max_queued: int | None = None,
+    history_limit: int | None = None,
 ) -> Verdict:
     """Check a server and return the verdict; pytest tells of its progress on standard output.
 
@@ -43,13 +45,16 @@ def run(
             names.
         slots: how many tasks the server runs at once.
         ending: end the server at last, in this mode, and check that as well.
+        max_queued: how many executions may wait; None: it is not checked.
+        history_limit: how many that have ended are kept; None: it is not checked.
 
     Raises:
         TargetError: ``target`` is no address of a server.
     """
     if isinstance(target, str):
         target = Target.parse(target)
-    plugin = ConformancePlugin(Settings(target, patience, slots, ending))
+    settings = Settings(target, patience, slots, ending, max_queued, history_limit)
+    plugin = ConformancePlugin(settings)
     code = _pytest(plugin, *(["-k", keyword] if keyword else []))
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         plugin.trouble = f"no check is selected by {keyword!r}"

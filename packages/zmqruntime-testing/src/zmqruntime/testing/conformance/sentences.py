@@ -23,8 +23,6 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-003": "Which addresses a server was told to bind to is not seen from the one that is known.",
     "C-021": _CLIENT,
     "C-043": "What a pong costs the server is not seen; and a measured time is no proof.",
-    "C-058": "`history_limit` is not told, and may be any number.",
-    "C-102": "How many executions may wait is not told, and may be any number.",
     "C-105": "Reserved: nobody sends it.",
     "C-106": "It takes a defect of the server.",
     "C-107": _CLIENT,

@@ -21,3 +21,7 @@ class Settings:
     """How many tasks the server runs at once."""
     ending: ShutdownMode | None = None
     """How to end the server at last; None: it stays."""
+    max_queued: int | None = None
+    """How many executions may wait; None: it is not known."""
+    history_limit: int | None = None
+    """How many executions that have ended are kept; None: it is not known."""

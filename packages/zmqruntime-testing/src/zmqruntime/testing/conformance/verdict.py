@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Finding", "Trouble", "Verdict"]
@@ -32,8 +33,8 @@ class Verdict:
     findings: tuple[Finding, ...]
     passed: frozenset[str]
     """The numbers of the checks that passed."""
-    skipped: frozenset[str]
-    """The numbers of the checks that do not apply to this server."""
+    skipped: Mapping[str, str]
+    """Why not, by the numbers of the checks that do not apply to this server."""
     trouble: str = ""
     """Why the checks could not be made; empty when they were."""
 

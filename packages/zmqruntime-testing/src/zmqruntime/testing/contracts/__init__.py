@@ -6,7 +6,7 @@
 from zmqruntime.testing.contracts.engine import LifecycleEngineContract
 from zmqruntime.testing.contracts.launcher import ServerLauncherContract
 from zmqruntime.testing.contracts.runner import RunnerBench, TaskRunnerContract
-from zmqruntime.testing.contracts.standard import StandardServer
+from zmqruntime.testing.standard import StandardServer
 
 __all__ = [
     "LifecycleEngineContract",

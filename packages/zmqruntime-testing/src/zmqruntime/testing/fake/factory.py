@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
-from functools import partial
 from typing import Any, Literal, Self, overload
 
-from zmqruntime.testing.bounded import finish_within, where_is
 from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.testing.fake.memory import InMemoryExecutionServer
 from zmqruntime.testing.fake.server import FakeExecutionServer
-from zmqruntime.testing.servers import start
+from zmqruntime.testing.servers import start, stop
+from zmqruntime.testing.teardown import Teardown, where_is
 from zmqruntime.transport import ZMQConfig
 
 __all__ = ["FakeServerFactory"]
 
-_STOP_SECONDS = 0.5
-_FORCE_SECONDS = 1.0
+# The part of a test's teardown after which its fakes have ended; other servers come behind.
+_ENDED = 0.7
 
 
 class FakeServerFactory:
@@ -27,10 +25,12 @@ class FakeServerFactory:
 
     Args:
         config: what its servers share with their clients.
+        teardown: the clock that it shares with what else ends with the test; None: its own.
     """
 
-    def __init__(self, config: ZMQConfig) -> None:
+    def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
         self._closed = False
+        self._teardown = teardown or Teardown()
         self._config = config
         self._servers: list[FakeExecutionServer | InMemoryExecutionServer] = []
 
@@ -83,11 +83,9 @@ class FakeServerFactory:
         self._closed = True
         servers, self._servers = self._servers, []
         try:
-            seconds = _STOP_SECONDS + _FORCE_SECONDS
-            ended = finish_within(seconds, *(partial(s.stop, _STOP_SECONDS) for s in servers))
+            ended = stop(servers, self._teardown, _ENDED)
             for server, has_ended in zip(servers, ended, strict=True):
                 if not has_ended:
-                    atexit.unregister(server.stop)
                     assert isinstance(server, FakeExecutionServer)
                     raise LeftRunning(
                         f"the fake on {server.endpoint} did not end; "

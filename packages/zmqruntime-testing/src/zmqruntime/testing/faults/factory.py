@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Self
 
-from zmqruntime.testing.bounded import where_is
 from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.testing.faults.proxy import FaultProxy, HasEndpoint
+from zmqruntime.testing.teardown import Teardown, where_is
+from zmqruntime.transport import Deadline
 
 __all__ = ["FaultProxyFactory"]
+
+# The part of a test's teardown after which its proxies have ended.
+_ENDED = 0.5
 
 
 class FaultProxyFactory:
@@ -16,10 +20,14 @@ class FaultProxyFactory:
 
     The fixture ``fault_proxy`` is one. By itself it is a context manager, for fixtures of
     another scope.
+
+    Args:
+        teardown: the clock that it shares with what else ends with the test; None: its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, teardown: Teardown | None = None) -> None:
         self._closed = False
+        self._teardown = teardown or Teardown()
         self._proxies: list[FaultProxy] = []
 
     def __enter__(self) -> Self:
@@ -39,19 +47,23 @@ class FaultProxyFactory:
         return self._proxies[-1]
 
     def close(self, *, check: bool = True) -> None:
-        """End every proxy.
+        """End every proxy, all at once.
 
         Args:
             check: whether to make sure that every rule has fired.
 
         Raises:
             LeftRunning: one would not end.
+            ProxyFailed: one had ended before, by itself.
             RuleNeverFired: see `FaultProxy.check`.
         """
         self._closed = True
         proxies, self._proxies = self._proxies, []
-        for proxy in reversed(proxies):
-            if not proxy.stop():
+        for proxy in proxies:
+            proxy._begin_to_end()
+        deadline = Deadline.after(self._teardown.left(_ENDED))
+        for proxy in proxies:
+            if not proxy.stop(deadline.remaining):
                 name = f"zmqruntime-proxy-{proxy.endpoint.port}"
                 raise LeftRunning(f"the proxy on {proxy.endpoint} did not end; {where_is(name)}")
         if check:

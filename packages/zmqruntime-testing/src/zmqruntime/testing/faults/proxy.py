@@ -20,7 +20,6 @@ __all__ = ["FaultProxy", "HasEndpoint"]
 
 _HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
 _LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
-_STOP_SECONDS = 1.5
 _CALL_SECONDS = 10.0
 
 
@@ -195,18 +194,24 @@ class FaultProxy:
             if unfired := self._plan.unfired():
                 raise RuleNeverFired("\n".join(unfired))
 
-    def stop(self) -> bool:
+    def stop(self, timeout: float = 1.5) -> bool:
         """End every connection, and the thread. Returns whether that has ended in time.
+
+        Args:
+            timeout: seconds.
 
         Raises:
             ProxyFailed: it had ended before, by itself; says why.
         """
+        self._begin_to_end()
+        self._thread.join(timeout)
+        self._check_failure()
+        return not self._thread.is_alive()
+
+    def _begin_to_end(self) -> None:
         if not self._closed:
             self._closed = True
             self._loop.post(self._end)
-        self._thread.join(_STOP_SECONDS)
-        self._check_failure()
-        return not self._thread.is_alive()
 
     # -- in the loop's thread -------------------------------------------------------------------
 

@@ -1,0 +1,83 @@
+"""The standard tasks are the same, whoever does them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zmqruntime.execution import ExecuteRequest, ExecutionFailed
+from zmqruntime.messages import ErrorKind
+from zmqruntime.testing import (
+    ClientFactory,
+    FakeServerFactory,
+    RecordedProgress,
+    Script,
+    TaskEnvironment,
+    conformance,
+    contracts,
+)
+from zmqruntime.testing.standard import StandardServer, standard_script
+
+
+@pytest.mark.parametrize(
+    ("task", "script"),
+    [
+        ({"do": "echo", "value": [1]}, Script().complete([1])),
+        ({"do": "fail", "message": "no"}, Script().fail("no")),
+        ({"do": "spin"}, Script().never_end()),
+        ({"do": "count", "events": 0}, Script().complete(0)),
+        ({"do": "count", "events": 2}, Script().progress(1, 2).progress(2, 2).complete(2)),
+    ],
+)
+def test_standard_tasks_are_scripts(task: Any, script: Script) -> None:
+    assert standard_script(ExecuteRequest(task=task, client_id="c")) == script
+
+
+def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
+    (step,) = standard_script(ExecuteRequest(task={"do": "dance"}, client_id="c")).steps
+    assert "echo" in str(step)
+    assert ErrorKind.EXCEPTION in str(step)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"do": "echo", "value": {"ä": [1, None]}},
+        {"do": "fail", "message": "no disk"},
+        {"do": "count", "events": 3},
+        {"do": "dance"},
+        {"do": "count", "events": "three"},
+    ],
+    ids=str,
+)
+def test_a_fake_does_what_a_server_does(
+    task: Any,
+    fake_execution_server: FakeServerFactory,
+    execution_client: ClientFactory,
+    recorded_progress: RecordedProgress,
+) -> None:
+    environment = TaskEnvironment(StandardServer())
+    fake = fake_execution_server(in_memory=True)
+    fake.always(standard_script)
+    client = execution_client(fake, progress_callback=recorded_progress)
+
+    def what_comes_of(run: Any) -> Any:
+        try:
+            return run(task)
+        except (RuntimeError, ValueError) as error:
+            return type(error).__name__, str(error)
+        except ExecutionFailed as failed:
+            told = failed.record.error
+            return told and (told.type, told.message)
+
+    assert what_comes_of(client.execute) == what_comes_of(environment.run)
+    seen, expected = recorded_progress.progress, environment.progress
+    assert [(e.phase, e.completed, e.total) for e in seen] == [
+        (e.phase, e.completed, e.total) for e in expected
+    ]
+
+
+def test_there_is_one_server_of_them() -> None:
+    assert contracts.StandardServer is StandardServer
+    assert conformance.StandardServer is StandardServer
