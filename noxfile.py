@@ -100,6 +100,31 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def storm(session: nox.Session) -> None:
+    """Kill, stop and cut off at random; nothing may be lost: `-- --seed N --kills 300`."""
+    endure(session, "storm")
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """Ask much at once: 10,000 tasks of 200 clients, 100,000 queued, a million events."""
+    endure(session, "load")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Work steadily for a while; memory, files and threads stay: `-- --minutes 10`."""
+    endure(session, "soak")
+
+
+def endure(session: nox.Session, program: str) -> None:
+    """Run one of the programs behind docs/explanation/reliability.md."""
+    install(session, ALL)
+    env = {"PYTHONPATH": "tests-integration/support"}
+    session.run("python", "-m", f"endurance.{program}", *session.posargs, env=env)
+
+
+@nox.session
 def peers(session: nox.Session) -> None:
     """Build the clients in TypeScript and C; test them alone, and with a real server.
 

@@ -91,6 +91,11 @@ class Place:
         return self.mark.environment | {"PYTHONPATH": import_path} | self.variables
 
     @property
+    def full_environment(self) -> dict[str, str]:
+        """All that a process of this place finds in its environment."""
+        return os.environ | self.environment
+
+    @property
     def options(self) -> list[str]:
         """The place, as the command line takes it."""
         return [
@@ -158,7 +163,7 @@ class Place:
         process = ChildProcess(
             command,
             cwd=cwd,
-            env=os.environ | self.environment,
+            env=self.full_environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -171,6 +176,11 @@ class Place:
     def with_settings(self, **settings: Any) -> ZMQConfig:
         """Return the place's configuration with some settings changed."""
         return dataclasses.replace(self.config, **settings)
+
+    def make_runtime_dir(self) -> None:
+        """Make what a server would make."""
+        assert self.config.runtime_dir is not None
+        self.config.runtime_dir.mkdir(mode=0o700)
 
     def socket_files(self) -> list[str]:
         directory = self.config.runtime_dir

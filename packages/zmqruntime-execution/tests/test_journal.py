@@ -38,6 +38,11 @@ def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
         engine.submit(request(execution_id, **fields), 1.0)
 
 
+def die(engine: JournalLifecycleEngine) -> None:
+    """Let go of the file as a process does that is killed."""
+    engine._file.close()
+
+
 def live(engine: LifecycleEngine) -> list[str]:
     """Give it one execution in every state; return their names."""
     failed = AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error("again"))
@@ -145,6 +150,39 @@ def test_what_a_killed_process_committed_is_there(path: Path) -> None:
     with opened(path) as engine:
         assert engine.get("kept") is not None
         assert engine.get("lost") is None
+
+
+def test_what_a_killed_process_began_behind_its_last_commit_has_begun(path: Path) -> None:
+    engine = quick_engine(path)
+    submit(engine, *"abcd")
+    engine.commit()
+    for name in "ab":  # Short ones, which end before the next commit.
+        engine.start(name, 2.0)
+        engine.finish(name, COMPLETE, 3.0)
+    engine.start("c", 4.0)
+    die(engine)
+    with opened(path) as engine:
+        began = [(e.execution_id, e.started_at) for e in engine.list_running()]
+        assert began == [("a", 2.0), ("b", 2.0), ("c", 4.0)]
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["d"]
+
+
+def test_what_began_before_the_last_commit_is_noted_no_more(path: Path) -> None:
+    engine = quick_engine(path, history_limit=0)
+    submit(engine, "a", "b")
+    engine.commit()
+    for name in "ab":
+        engine.start(name, 2.0)
+        engine.finish(name, COMPLETE, 3.0)
+    engine.commit()
+    die(engine)
+    engine = quick_engine(path)
+    submit(engine, "c")  # With the ticket that was that of "a".
+    engine.commit()
+    die(engine)
+    with opened(path) as engine:
+        assert engine.list_running() == []
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c"]
 
 
 # -- when it is written -----------------------------------------------------------------------

@@ -198,7 +198,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self.commit()
             is_whole = True
         finally:
-            self._file.close(forget_start=is_whole)
+            self._file.close(forget_starts=is_whole)
 
     def _commit(self) -> None:
         added = self._added
@@ -235,7 +235,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
-        start = self._file.read_start()
+        starts = {(start.ticket, start.attempt): start for start in self._file.read_starts()}
         try:
             for origin, state, request, result in self._file.read():
                 ticket = origin.ticket
@@ -243,7 +243,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._take_back(execution)
                 if state.ended is not None:
                     ended.append((state.ended, execution))
-                if start is not None and (start.ticket, start.attempt) == (ticket, state.attempt):
+                if (start := starts.get((ticket, state.attempt))) is not None:
                     self._take_back_start(execution, start)
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)

@@ -59,8 +59,12 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
-# Of the note beside the journal: a ticket, an attempt and a time, always of one length.
+# A note beside the journal: a ticket, an attempt and a time, always of one length.
 _NOTE: Final = b"%20d %20d %20.6f\n"
+_NOTE_BYTES: Final = len(_NOTE % (0, 0, 0.0))
+_NO_MORE_NOTES: Final = b"\n"
+# More than there is time for between two commits. Taken from the start, so no full disk matters.
+_ROOM_FOR_NOTES: Final = 1000
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
@@ -144,7 +148,8 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
-        self._note_path = self.path.with_name(f"{self.path.name}.started")
+        self._notes_path = self.path.with_name(f"{self.path.name}.started")
+        self._noted = 0
         self._drops = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
@@ -154,7 +159,7 @@ class JournalFile:
         self._lock = _hold(self.path)
         try:
             self._database = self._open()
-            self._note = os.open(self._note_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+            self._notes = _open_notes(self._notes_path)
         except (OSError, sqlite3.Error) as error:
             self._let_go()
             raise JournalUnusable(
@@ -191,40 +196,50 @@ class JournalFile:
                         self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
+        if self._noted:  # It is in the journal now.
+            self._noted = 0
+            self._put_note(b"")
         self._drops += len(changes.dropped)
         if self._drops >= _DROPS_PER_VACUUM:
             self._drops = 0
             self._shrink()
 
     def note_start(self, start: Start) -> None:
-        """Note the latest start where it outlives this process, though not yet a power cut.
+        """Note a start where it outlives this process, though not yet a power cut.
 
         A task is told to begin when this returns. To write it to the journal takes longer than
-        many a task, so that is done while the task runs.
+        many a task, so that is done while the task runs, or even the next ones.
         """
-        os.lseek(self._note, 0, os.SEEK_SET)
-        os.write(self._note, _NOTE % start)
+        self._put_note(_NOTE % start)
+        self._noted += _NOTE_BYTES
 
-    def read_start(self) -> Start | None:
-        """Return the latest start that was noted, perhaps by a process that has died since."""
-        os.lseek(self._note, 0, os.SEEK_SET)
-        parts = os.read(self._note, len(_NOTE % (0, 0, 0.0))).split()
-        try:
-            ticket, attempt, started_at = parts
-            return Start(int(ticket), int(attempt), float(started_at))
-        except ValueError:
-            return None  # There is none.
+    def read_starts(self) -> list[Start]:
+        """Return what was noted since the last `write`, perhaps by a process that has died."""
+        os.lseek(self._notes, 0, os.SEEK_SET)
+        starts = []
+        for line in os.read(self._notes, os.fstat(self._notes).st_size).split(b"\n"):
+            try:
+                ticket, attempt, started_at = line.split()
+                starts.append(Start(int(ticket), int(attempt), float(started_at)))
+            except ValueError:
+                break  # There are no more.
+        self._noted = len(starts) * _NOTE_BYTES
+        return starts
 
-    def close(self, *, forget_start: bool = False) -> None:
+    def close(self, *, forget_starts: bool = False) -> None:
         """Give the file back, for the next process to open.
 
-        ``forget_start``: the latest start is in the journal, and needs no note any more.
+        ``forget_starts``: every start is in the journal, and needs no note any more.
         """
         self._database.close()
-        os.close(self._note)
-        if forget_start:
-            self._note_path.unlink(missing_ok=True)
+        os.close(self._notes)
+        if forget_starts:
+            self._notes_path.unlink(missing_ok=True)
         self._let_go()
+
+    def _put_note(self, note: bytes) -> None:
+        os.lseek(self._notes, self._noted, os.SEEK_SET)
+        os.write(self._notes, note + _NO_MORE_NOTES)
 
     def _let_go(self) -> None:
         _owner_path(self.path).unlink(missing_ok=True)
@@ -259,6 +274,17 @@ class JournalFile:
             with contextlib.suppress(sqlite3.OperationalError):
                 # As a script: `execute` steps once, and each step is one page.
                 self._database.executescript(f"PRAGMA incremental_vacuum({free // 2})")
+
+
+def _open_notes(path: Path) -> int:
+    notes = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+    try:
+        size = os.lseek(notes, 0, os.SEEK_END)
+        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES * _NOTE_BYTES - size)))
+    except BaseException:
+        os.close(notes)
+        raise
+    return notes
 
 
 @contextlib.contextmanager
