@@ -103,9 +103,9 @@ class ExecutionHandle:
         """Yield its events as they arrive; the last one is the terminal state.
 
         Starts with the events since the submit when the client has a progress callback, else
-        with the one of its present state and its latest progress, both at once, and what comes after
-        this call. Where events were lost that the server keeps no more, it goes on with the next
-        that arrived.
+        with the one of its present state and its latest progress, both at once, and what comes
+        after this call. Where events were lost that the server keeps no more, it goes on with the
+        next that arrived.
 
         Raises:
             ServerLost: the server is gone, and was not back within ``reconnect_timeout``: what
