@@ -6,9 +6,16 @@ export type Request =
   | ExecuteRequest
   | StatusRequest
   | CancelRequest
+  | EventsRequest
+  | LogTailRequest
   | RegisterProgressRequest
   | UnregisterProgressRequest
   | ShutdownRequest;
+/**
+ * What ended an execution that did not complete.
+ */
+export type ErrorKind =
+  "exception" | "timeout" | "worker_died" | "interrupted" | "unserializable_result" | "result_too_large";
 /**
  * Whose events a progress subscriber wants: its own, or everybody's.
  */
@@ -17,16 +24,19 @@ export type ProgressScope = "own" | "all";
  * How a server ends: after the work it has accepted, or at once.
  */
 export type ShutdownMode = "drain" | "now";
-export type Reply = PongReply | AcceptedReply | ExecutionStatusSnapshot | OkReply | ShutdownAckReply | ErrorReply;
+export type Reply =
+  | PongReply
+  | AcceptedReply
+  | ExecutionStatusSnapshot
+  | OkReply
+  | KeptEventsReply
+  | LogReply
+  | ShutdownAckReply
+  | ErrorReply;
 /**
  * Where an execution is: ``queued -> running -> complete | failed | cancelled``.
  */
 export type ExecutionStatus = "queued" | "running" | "complete" | "failed" | "cancelled";
-/**
- * What ended an execution that did not complete.
- */
-export type ErrorKind =
-  "exception" | "timeout" | "worker_died" | "interrupted" | "unserializable_result" | "result_too_large";
 /**
  * Why a server refused a request: the ``code`` of an ``error`` reply.
  */
@@ -41,6 +51,7 @@ export type ErrorCode =
   | "not_subscribed"
   | "shutting_down"
   | "too_large"
+  | "journal_unavailable"
   | "internal";
 export type Event = ProgressEvent | StateEvent;
 
@@ -101,6 +112,22 @@ export interface ExecuteRequest {
    */
   timeout_seconds?: number | null;
   /**
+   * A higher one runs first: of all, or of this client's where clients take turns.
+   */
+  priority?: number;
+  /**
+   * How often the task may run, the first time included; None: as the server's default says.
+   */
+  max_attempts?: number | null;
+  /**
+   * What it runs again after; None: as the server's default says.
+   */
+  retry_on?: ErrorKind[] | null;
+  /**
+   * How long the second attempt waits; each further one waits twice as long, up to an hour.
+   */
+  backoff_seconds?: number | null;
+  /**
    * How long to hold the reply while the execution has not ended; it then has the record.
    */
   wait_seconds?: number;
@@ -140,6 +167,39 @@ export interface CancelRequest {
   request_id?: string | null;
   type: "cancel";
   execution_id: string;
+}
+/**
+ * Which events did I miss? Answered by ``kept_events``, as far as there are any.
+ */
+export interface EventsRequest {
+  protocol?: number;
+  /**
+   * Echoed in the reply.
+   */
+  request_id?: string | null;
+  type: "events";
+  execution_id: string;
+  /**
+   * The number of the last event that is known; 0: none is.
+   */
+  after_sequence?: number;
+  limit?: number;
+}
+/**
+ * What did the task write to its stdout and stderr? Answered by ``log``.
+ */
+export interface LogTailRequest {
+  protocol?: number;
+  /**
+   * Echoed in the reply.
+   */
+  request_id?: string | null;
+  type: "log_tail";
+  execution_id: string;
+  /**
+   * How much of its end to tell.
+   */
+  max_bytes?: number;
 }
 /**
  * Acknowledge my subscription. Answered by ``ok`` once the server has seen it.
@@ -213,6 +273,10 @@ export interface PongReply {
   workers: WorkerInfo[];
   progress_subscribers: string[];
   max_message_bytes: number;
+  /**
+   * Whether what it has accepted outlives its process: a server started again has it.
+   */
+  durable: boolean;
   log_file_path: string | null;
   /**
    * The application's own.
@@ -348,11 +412,59 @@ export interface ExecutionRecord {
    * Why it failed, or why the server cancelled it unasked.
    */
   error: ExecutionErrorInfo | null;
+  /**
+   * Those before ``attempt``, the oldest first.
+   */
+  attempts: AttemptInfo[];
+  /**
+   * Until when it waits in the queue before it is tried again.
+   */
+  retry_at: number | null;
+  /**
+   * Where, on the server's machine, its stdout and stderr go; there is no file before it
+   * has written something.
+   */
+  log_file_path: string | null;
 }
 /**
  * What went wrong with one execution, in words for a person and fields for a program.
  */
 export interface ExecutionErrorInfo {
+  /**
+   * Read a word that you do not know as `exception`.
+   */
+  kind: ErrorKind | string;
+  /**
+   * One sentence.
+   */
+  message: string;
+  /**
+   * The exception's class, such as ``ValueError``, when the task raised.
+   */
+  type: string | null;
+  traceback: string | null;
+  /**
+   * The worker's exit code, when it ended by itself.
+   */
+  exit_code: number | null;
+  /**
+   * The signal that ended the worker, such as ``SIGSEGV`` (POSIX).
+   */
+  signal: string | null;
+}
+/**
+ * One run of an execution that failed and was followed by another.
+ */
+export interface AttemptInfo {
+  attempt: number;
+  started_at: number;
+  finished_at: number;
+  error: ExecutionErrorInfo1;
+}
+/**
+ * What went wrong with one execution, in words for a person and fields for a program.
+ */
+export interface ExecutionErrorInfo1 {
   /**
    * Read a word that you do not know as `exception`.
    */
@@ -417,6 +529,68 @@ export interface OkReply {
   execution_status: ExecutionStatus | null;
 }
 /**
+ * Some of an execution's events, in order and without a gap between them.
+ *
+ * There are more when the last of them is not ``last_sequence``.
+ */
+export interface KeptEventsReply {
+  protocol: number;
+  /**
+   * The request's own.
+   */
+  request_id: string | null;
+  type: "kept_events";
+  status: "ok";
+  execution_id: string;
+  events: (ProgressEvent | StateEvent)[];
+  /**
+   * What comes before it is not kept any more; absent when none is kept.
+   */
+  first_kept_sequence: number | null;
+  /**
+   * The number of its latest event, kept or not.
+   */
+  last_sequence: number;
+}
+/**
+ * An execution moved to ``status``. A terminal one is the last event it ever has.
+ */
+export interface StateEvent {
+  execution_id: string;
+  /**
+   * 1, 2, 3 ... within one execution, over both event types: a gap is a lost event.
+   */
+  sequence: number;
+  timestamp: number;
+  type: "state";
+  status: ExecutionStatus;
+  submitted_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  error: ExecutionErrorInfo | null;
+}
+/**
+ * The end of what a task wrote to its stdout and stderr.
+ */
+export interface LogReply {
+  protocol: number;
+  /**
+   * The request's own.
+   */
+  request_id: string | null;
+  type: "log";
+  status: "ok";
+  execution_id: string;
+  /**
+   * Read as UTF-8, with a mark for each byte that is none.
+   */
+  text: string;
+  /**
+   * Of all that is kept of it.
+   */
+  size_bytes: number;
+}
+/**
  * The server ends, in the ``mode`` that was asked.
  */
 export interface ShutdownAckReply {
@@ -453,21 +627,4 @@ export interface ErrorReply {
 export interface ErrorDetail {
   field: string;
   message: string;
-}
-/**
- * An execution moved to ``status``. A terminal one is the last event it ever has.
- */
-export interface StateEvent {
-  execution_id: string;
-  /**
-   * 1, 2, 3 ... within one execution, over both event types: a gap is a lost event.
-   */
-  sequence: number;
-  timestamp: number;
-  type: "state";
-  status: ExecutionStatus;
-  submitted_at: number;
-  started_at: number | null;
-  finished_at: number | null;
-  error: ExecutionErrorInfo | null;
 }
