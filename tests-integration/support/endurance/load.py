@@ -142,10 +142,11 @@ PARTS = {"crowd": crowd, "queue": queue, "subscriber": subscriber}
 
 def serve(place: Place, target: str) -> ExecutionClient:
     """Start a server with a journal, and return a client of it."""
-    journal = place.directory / "journal"
-    server = place.start(
-        "-m", "zmqruntime.execution", target, *place.options, f"--journal={journal}"
-    )
+    files = [
+        f"--journal={place.directory / 'journal'}",
+        f"--log-file={place.directory / 'log.txt'}",
+    ]
+    server = place.start("-m", "zmqruntime.execution", target, *place.options, *files)
     return place.attach(server)
 
 
