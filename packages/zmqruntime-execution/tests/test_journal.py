@@ -43,6 +43,10 @@ def die(engine: JournalLifecycleEngine) -> None:
     engine._file.close()
 
 
+def notes_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.started")
+
+
 def live(engine: LifecycleEngine) -> list[str]:
     """Give it one execution in every state; return their names."""
     failed = AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error("again"))
@@ -183,6 +187,37 @@ def test_what_began_before_the_last_commit_is_noted_no_more(path: Path) -> None:
     with opened(path) as engine:
         assert engine.list_running() == []
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c"]
+
+
+def test_a_note_of_what_is_long_gone_is_not_taken_for_another(path: Path) -> None:
+    engine = quick_engine(path, history_limit=0)
+    submit(engine, "a")
+    engine.commit()
+    engine.start("a", 2.0)
+    notes = notes_path(path).read_bytes()
+    engine.finish("a", COMPLETE, 3.0)
+    engine.commit()
+    die(engine)
+    engine = quick_engine(path)
+    submit(engine, "c")  # With the ticket that was that of "a".
+    engine.submit(request("a"), 4.0)
+    engine.commit()
+    die(engine)
+    notes_path(path).write_bytes(notes)  # A kill came between a commit and its cut.
+    with opened(path) as engine:
+        assert engine.list_running() == []
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c", "a"]
+
+
+def test_a_start_is_not_forgotten_by_a_server_that_cannot_start(path: Path) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.commit()
+    engine.start("a", 2.0)
+    die(engine)
+    for _ in range(2):
+        with opened(path) as engine:  # Its port is in use, say: it ends at once.
+            assert [(e.execution_id, e.started_at) for e in engine.list_running()] == [("a", 2.0)]
 
 
 # -- when it is written -----------------------------------------------------------------------

@@ -95,7 +95,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
         if execution.ticket not in self._added:
-            self._file.note_start(Start(execution.ticket, execution.attempt, now))
+            self._file.note_start(Start(*_attempt_of(execution), now))
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -235,7 +235,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
-        starts = {(start.ticket, start.attempt): start for start in self._file.read_starts()}
+        starts = {start[:-1]: start.started_at for start in self._file.read_starts()}
         try:
             for origin, state, request, result in self._file.read():
                 ticket = origin.ticket
@@ -243,8 +243,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._take_back(execution)
                 if state.ended is not None:
                     ended.append((state.ended, execution))
-                if (start := starts.get((ticket, state.attempt))) is not None:
-                    self._take_back_start(execution, start)
+                if (started_at := starts.get(_attempt_of(execution))) is not None:
+                    self._take_back_start(execution, started_at)
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)
             raise JournalUnusable(
@@ -268,13 +268,19 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         elif execution.status is ExecutionStatus.QUEUED:
             self._wait(execution)
 
-    def _take_back_start(self, execution: Execution, start: Start) -> None:
+    def _take_back_start(self, execution: Execution, started_at: float) -> None:
         """Let an execution run that was told to, a moment before its server died."""
         if execution.status is ExecutionStatus.QUEUED:
             self._move(execution.execution_id, ExecutionStatus.RUNNING)
-            execution.started_at = start.started_at
+            execution.started_at = started_at
             execution.sequence += SEQUENCE_GAP
             self._running[execution.execution_id] = execution
+            self._note(execution)  # Its note is cut when the journal has it.
+
+
+def _attempt_of(execution: Execution) -> tuple[str, float, int]:
+    """Return what a `Start` is of."""
+    return execution.execution_id, execution.submitted_at, execution.attempt
 
 
 def _origin_of(execution: Execution) -> Origin:

@@ -59,12 +59,10 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
-# A note beside the journal: a ticket, an attempt and a time, always of one length.
-_NOTE: Final = b"%20d %20d %20.6f\n"
-_NOTE_BYTES: Final = len(_NOTE % (0, 0, 0.0))
+# Behind the last note beside the journal is an empty one.
 _NO_MORE_NOTES: Final = b"\n"
 # More than there is time for between two commits. Taken from the start, so no full disk matters.
-_ROOM_FOR_NOTES: Final = 1000
+_ROOM_FOR_NOTES: Final = 2**16
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
@@ -100,9 +98,14 @@ class State(NamedTuple):
 
 
 class Start(NamedTuple):
-    """The start of an attempt: it is noted at once, and written later."""
+    """The start of an attempt: it is noted at once, and written later.
 
-    ticket: int
+    What it is of is named so that no other execution is taken for it, in no journal: a note may
+    lie there longer than what it tells of.
+    """
+
+    execution_id: str
+    submitted_at: float
     attempt: int
     started_at: float
 
@@ -210,20 +213,23 @@ class JournalFile:
         A task is told to begin when this returns. To write it to the journal takes longer than
         many a task, so that is done while the task runs, or even the next ones.
         """
-        self._put_note(_NOTE % start)
-        self._noted += _NOTE_BYTES
+        note = f"{' '.join(map(str, start))}\n".encode("ascii")
+        self._put_note(note)
+        self._noted += len(note)
 
     def read_starts(self) -> list[Start]:
         """Return what was noted since the last `write`, perhaps by a process that has died."""
         os.lseek(self._notes, 0, os.SEEK_SET)
         starts = []
-        for line in os.read(self._notes, os.fstat(self._notes).st_size).split(b"\n"):
+        self._noted = 0
+        for line in os.read(self._notes, os.fstat(self._notes).st_size).splitlines(keepends=True):
             try:
-                ticket, attempt, started_at = line.split()
-                starts.append(Start(int(ticket), int(attempt), float(started_at)))
+                name, submitted_at, attempt, started_at = line.decode("ascii").split()
+                start = Start(name, float(submitted_at), int(attempt), float(started_at))
             except ValueError:
                 break  # There are no more.
-        self._noted = len(starts) * _NOTE_BYTES
+            starts.append(start)
+            self._noted += len(line)
         return starts
 
     def close(self, *, forget_starts: bool = False) -> None:
@@ -280,7 +286,7 @@ def _open_notes(path: Path) -> int:
     notes = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
     try:
         size = os.lseek(notes, 0, os.SEEK_END)
-        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES * _NOTE_BYTES - size)))
+        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES - size)))
     except BaseException:
         os.close(notes)
         raise
