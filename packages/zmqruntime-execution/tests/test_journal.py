@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -330,6 +331,20 @@ def test_an_end_that_cannot_be_written_is_told_and_the_journal_given_back(path: 
         engine.close()
     with opened(path) as engine:
         assert engine.get("a") is None
+
+
+def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.commit()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, note: write(file, note[:-10]))
+    engine.start("a", 2.0)
+    monkeypatch.undo()
+    assert not engine.is_committed("a")
+    die(engine)
+    with opened(path) as engine:
+        assert engine.list_running() == []
 
 
 # -- whose it is ------------------------------------------------------------------------------

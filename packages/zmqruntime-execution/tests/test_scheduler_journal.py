@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from driving import Driver, caller, request
-from journals import fill_disk, free_disk, quick_engine
+from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
 from zmqruntime.execution.core import Scheduler
 from zmqruntime.execution.core.events import (
+    CancelRequested,
     StatusRequested,
     Submitted,
     TaskReturned,
@@ -21,6 +22,7 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.messages import (
     AcceptedReply,
+    CancelRequest,
     ErrorCode,
     ErrorKind,
     ErrorReply,
@@ -337,6 +339,59 @@ def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_ag
     hall.end_round()
     assert hall.told == ["c"]
     assert hall.kept("c").status is RUNNING
+
+
+def test_a_start_that_cannot_be_noted_is_committed_before_the_task_begins(hall: Hall) -> None:
+    for name in "abc":
+        hall.submit(name)
+    hall.end_round()
+    hall.told.clear()
+    spoil_notes(hall.engine)
+    for name, following in ("ab", "bc"):
+        hall.dispatcher.handle(TaskReturned(name, b"1"))
+        commits = hall.commits
+        assert hall.told == []
+        hall.end_round()
+        assert hall.commits == commits + 1
+        assert hall.told == [following]
+        hall.told.clear()
+
+
+def test_and_waits_again_where_that_fails_until_the_disk_has_room(hall: Hall) -> None:
+    hall.submit("a")
+    hall.submit("b")
+    hall.end_round()
+    hall.told.clear()
+    hall.events.clear()
+    spoil_notes(hall.engine)
+    fill_disk(hall.engine)
+    hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
+    hall.end_round()
+    assert hall.told == []
+    assert hall.events == [("a", COMPLETE), ("b", RUNNING), ("b", QUEUED)]
+    assert (hall.kept("b").status, hall.kept("b").attempt) == (QUEUED, 1)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.told == []
+    free_disk(hall.engine)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.told == ["b"]
+    assert hall.kept("b").status is RUNNING
+
+
+def test_nor_is_a_cancel_forgotten_then(hall: Hall) -> None:
+    hall.submit("a")
+    hall.submit("b")
+    hall.end_round()
+    spoil_notes(hall.engine)
+    fill_disk(hall.engine)
+    hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
+    hall.dispatcher.handle(CancelRequested(CancelRequest(execution_id="b"), caller()))
+    hall.end_round()
+    assert hall.kept("b").status is CANCELLED
 
 
 def test_a_refusal_is_an_error_reply(hall: Hall) -> None:

@@ -131,6 +131,16 @@ class Course:
         if execution.timeout_seconds is not None:
             self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
 
+    def take_back(self, now: Now, *, is_kept: bool) -> None:
+        """Let what was to run wait again, if it is still kept: the worker was not told of it."""
+        execution = self.let_go()
+        self.worker.rest()
+        if is_kept and execution.cancel_requested:
+            self.end(execution, _CANCELLED, now)
+        elif is_kept:
+            self._engine.requeue(execution.execution_id)
+            self._speaker.publish_state(execution, now)
+
     def keep_progress(self, event: ProgressReported, now: Now) -> None:
         """Take what the running task reports."""
         execution = self.current

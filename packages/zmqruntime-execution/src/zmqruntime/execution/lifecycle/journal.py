@@ -45,8 +45,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     """Keeps executions in memory to work with, and in a journal to come back to.
 
     What has changed is written at the next `commit`, together. The start of an execution is noted
-    beside the journal at once. The latest progress is written along with anything else, and at
-    most once in a second by itself.
+    beside the journal at once; one that cannot be noted waits for the commit. The latest progress
+    is written along with anything else, and at most once in a second by itself.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist.
@@ -71,6 +71,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         # By ticket. What was added is in no journal yet.
         self._added: dict[int, Execution] = {}
         self._changed: dict[int, Execution] = {}
+        self._unnoted: set[int] = set()
         self._dropped: list[int] = []
         self._ended: dict[int, int] = {}
         self._ends = count()
@@ -94,8 +95,11 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
-        if execution.ticket not in self._added:
-            self._file.note_start(Start(*_attempt_of(execution), now))
+        ticket = execution.ticket
+        if ticket not in self._added:
+            is_noted = self._file.note_start(Start(*_attempt_of(execution), now))
+            if not is_noted:
+                self._unnoted.add(ticket)
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -108,7 +112,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         failed: AttemptInfo | None = None,
         retry_at: float | None = None,
     ) -> Execution:
-        return self._note(super().requeue(execution_id, failed=failed, retry_at=retry_at))
+        execution = super().requeue(execution_id, failed=failed, retry_at=retry_at)
+        self._unnoted.discard(execution.ticket)
+        return self._note(execution)
 
     def release(self, execution_id: str) -> None:
         super().release(execution_id)
@@ -148,6 +154,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _forget(self, execution: Execution) -> None:
         super()._forget(execution)
         ticket = execution.ticket
+        self._unnoted.discard(ticket)
         self._ended.pop(ticket, None)
         self._changed.pop(ticket, None)
         self._late.pop(ticket, None)
@@ -171,7 +178,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         return self._available
 
     def is_committed(self, execution_id: str) -> bool:
-        return self._executions[execution_id].ticket not in self._added
+        ticket = self._executions[execution_id].ticket
+        return ticket not in self._added and ticket not in self._unnoted
 
     def commit(self) -> None:
         if self.uncommitted:
@@ -226,6 +234,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._available = True
         self._added.clear()
         self._changed.clear()
+        self._unnoted.clear()
         self._late.clear()
         self._progress_is_due = False
         self._dropped = []

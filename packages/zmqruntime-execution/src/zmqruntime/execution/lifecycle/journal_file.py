@@ -199,23 +199,25 @@ class JournalFile:
                         self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
-        if self._noted:  # It is in the journal now.
+        # What is noted is in the journal now. Where it cannot be cut it is the next time.
+        if self._noted and self._put_note(0, b""):
             self._noted = 0
-            self._put_note(b"")
         self._drops += len(changes.dropped)
         if self._drops >= _DROPS_PER_VACUUM:
             self._drops = 0
             self._shrink()
 
-    def note_start(self, start: Start) -> None:
+    def note_start(self, start: Start) -> bool:
         """Note a start where it outlives this process, though not yet a power cut.
 
         A task is told to begin when this returns. To write it to the journal takes longer than
-        many a task, so that is done while the task runs, or even the next ones.
+        many a task, so that is done while the task runs, or even the next ones. False: it could
+        not be noted, and has to be in the journal first.
         """
         note = f"{' '.join(map(str, start))}\n".encode("ascii")
-        self._put_note(note)
-        self._noted += len(note)
+        if is_noted := self._put_note(self._noted, note):
+            self._noted += len(note)
+        return is_noted
 
     def read_starts(self) -> list[Start]:
         """Return what was noted since the last `write`, perhaps by a process that has died."""
@@ -243,9 +245,14 @@ class JournalFile:
             self._notes_path.unlink(missing_ok=True)
         self._let_go()
 
-    def _put_note(self, note: bytes) -> None:
-        os.lseek(self._notes, self._noted, os.SEEK_SET)
-        os.write(self._notes, note + _NO_MORE_NOTES)
+    def _put_note(self, at: int, note: bytes) -> bool:
+        """Return whether all of it could be written: the disk may be full, or fail."""
+        content = note + _NO_MORE_NOTES
+        try:
+            os.lseek(self._notes, at, os.SEEK_SET)
+            return os.write(self._notes, content) == len(content)
+        except OSError:
+            return False
 
     def _let_go(self) -> None:
         _owner_path(self.path).unlink(missing_ok=True)
