@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -452,6 +454,30 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date(
             assert engine.get("a") is not None
             assert connection_of(engine).execute("SELECT * FROM novelties").fetchall() == []
             assert connection_of(engine).execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_first_start_that_is_killed_at_any_time_leaves_what_the_next_can_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    copies: list[Path] = []
+
+    class Observed(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            copies.append(tmp_path / str(len(copies)))
+            locks = shutil.ignore_patterns("*.lock")
+            shutil.copytree(home, copies[-1], ignore=locks)  # What a kill would leave.
+            return super().execute(*args)
+
+    connect = functools.partial(sqlite3.connect, factory=Observed)
+    with monkeypatch.context() as observed:
+        observed.setattr(sqlite3, "connect", connect)
+        JournalLifecycleEngine(home / "a.journal").close()
+    assert len(copies) > 10
+    for copy in copies:
+        with opened(copy / "a.journal") as engine:
+            submit(engine, "a")
 
 
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:

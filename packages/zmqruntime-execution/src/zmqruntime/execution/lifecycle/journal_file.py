@@ -24,7 +24,6 @@ _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _MAGIC: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)
-_USER_VERSION_AT: Final = slice(60, 64)
 _HEADER_BYTES: Final = 100
 
 # Entry n brings a journal of version n to the next one. What has been released never changes.
@@ -259,21 +258,15 @@ class JournalFile:
         self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
+        if not self.path.exists() or not self.path.stat().st_size:
+            _create(self.path)
         version = _check(self.path)
-        # Tasks and results are nobody else's business.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        # Opened in the thread that starts a server, used in that of its loop.
-        database = sqlite3.connect(
-            self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        database = _connect(self.path)
         with contextlib.ExitStack() as undo:
             undo.callback(database.close)
-            if version is None:
-                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            for number in range(version or 0, len(_MIGRATIONS)):
+            for number in range(version, len(_MIGRATIONS)):
                 _migrate(database, number)
             undo.pop_all()
         return database
@@ -300,6 +293,26 @@ def _open_notes(path: Path) -> int:
     return notes
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    # Opened in the thread that starts a server, used in that of its loop.
+    database = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def _create(path: Path) -> None:
+    """Make a journal with nothing in it. A kill leaves it whole, or not there at all."""
+    new = path.with_name(f"{path.name}.new")
+    # Tasks and results are nobody else's business.
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+    with contextlib.closing(_connect(new)) as database:
+        database.execute("PRAGMA journal_mode = MEMORY")  # No other file beside it.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for number in range(len(_MIGRATIONS)):
+            _migrate(database, number)
+    new.replace(path)
+
+
 @contextlib.contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("BEGIN IMMEDIATE")
@@ -318,33 +331,28 @@ def _migrate(database: sqlite3.Connection, number: int) -> None:
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {number + 1}")
-    # Into the file itself, where the next one who opens it looks first.
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _check(path: Path) -> int | None:
+def _check(path: Path) -> int:
     """Return the version of the journal that is there, and look whether it is whole."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        return None
-    if not header:
-        return None
+    # Somebody else's database is not even opened. Ours was born with its mark.
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
     application = int.from_bytes(header[_APPLICATION_ID_AT], "big")
-    version = int.from_bytes(header[_USER_VERSION_AT], "big")
     if not header.startswith(_MAGIC) or application != _APPLICATION_ID:
         raise JournalUnusable(
             f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
         )
-    if version > len(_MIGRATIONS):
-        raise JournalUnusable(
-            f"the journal {path} is of version {version}, and this server reads up to "
-            f"{len(_MIGRATIONS)}: use the newer zmqruntime-execution that has written it"
-        )
     # Read-only: one that is damaged is left as it is, its write-ahead log included.
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
+        # It may be in the write-ahead log still.
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise JournalUnusable(
+                f"the journal {path} is of version {version}, and this server reads up to "
+                f"{len(_MIGRATIONS)}: use the newer zmqruntime-execution that has written it"
+            )
         found = [problem for (problem,) in database.execute("PRAGMA quick_check(1)")]
     finally:
         database.close()
@@ -353,6 +361,7 @@ def _check(path: Path) -> int | None:
             f"the journal {path} is damaged ({found[0]}): restore it from a copy, or move it away "
             "to begin a new one"
         )
+    assert isinstance(version, int)
     return version
 
 
