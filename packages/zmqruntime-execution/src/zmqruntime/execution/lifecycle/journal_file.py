@@ -258,7 +258,8 @@ class JournalFile:
         self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not _size(self.path):
+            _refuse_if_lost(self.path)
             _create(self.path)
         version = _check(self.path)
         database = _connect(self.path)
@@ -298,6 +299,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA synchronous = FULL")
     return database
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _refuse_if_lost(path: Path) -> None:
+    """Refuse where there was a journal: SQLite would throw away what is left of it."""
+    log = path.with_name(f"{path.name}-wal")
+    if _size(log):
+        raise JournalUnusable(
+            f"the journal {path} is gone or empty, and its write-ahead log {log.name} is not: "
+            "restore it from a copy, or move that away, too, to begin a new one"
+        )
 
 
 def _create(path: Path) -> None:
