@@ -14,12 +14,14 @@ from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, 
 from zmqruntime.execution.core import Scheduler
 from zmqruntime.execution.core.events import (
     CancelRequested,
+    ProgressReported,
     StatusRequested,
     Submitted,
     TaskReturned,
     TimerDue,
     WorkerReady,
 )
+from zmqruntime.execution.lifecycle import StateChange
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -201,7 +203,8 @@ class Hall:
         self.told.append(decode_reply(frame))
 
     def publish_event(self, client_id: str, execution_id: str, event: Any) -> None:
-        self.events.append((execution_id, event.status))
+        if isinstance(event, StateChange):
+            self.events.append((execution_id, event.status))
 
     def assign(self, execution_id: str, frame: bytes) -> None:
         self.told.append(execution_id)
@@ -305,6 +308,23 @@ def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) 
         # That a has ended was told to nobody, and c was not begun.
         assert life.started.states == [("a", FAILED), ("b", FAILED)]
         assert life.scheduler.current_id == "c"
+
+
+def test_the_latest_progress_is_written_within_a_second_and_once_in_a_second(hall: Hall) -> None:
+    hall.submit("a")
+    hall.end_round()
+    commits = hall.commits
+    for n in range(100):
+        hall.dispatcher.handle(ProgressReported("a", b'{"completed":%d}' % n))
+        hall.end_round()
+    assert hall.commits == commits
+    assert hall.dispatcher.next_deadline == hall.time + 1.0
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.commits == commits + 1
+    assert not hall.engine.lags
+    assert hall.dispatcher.next_deadline is None
 
 
 def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_again(

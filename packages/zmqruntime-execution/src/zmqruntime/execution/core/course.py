@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances
@@ -37,6 +37,8 @@ _COMPLETE, _FAILED, _CANCELLED = (
     ExecutionStatus.FAILED,
     ExecutionStatus.CANCELLED,
 )
+_PROGRESS_SECONDS: Final = 1.0
+
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
 
@@ -47,6 +49,7 @@ class Alarm(StrEnum):
     RESTART = "a worker that failed to start is tried again"
     TASK_TIME = "a task has run as long as it may"
     COMMIT = "what could not be written is tried again"
+    PROGRESS = "the latest progress has waited to be written with something else"
 
 
 class Retry(NamedTuple):
@@ -147,6 +150,8 @@ class Course:
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         report = self._engine.keep_progress(event.execution_id, event.body, now.wall)
+        if self._engine.lags and Alarm.PROGRESS not in self._timers:
+            self._timers.set(Alarm.PROGRESS, now.monotonic + _PROGRESS_SECONDS)
         self._speaker.publish(execution, report)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:

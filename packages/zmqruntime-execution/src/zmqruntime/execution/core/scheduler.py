@@ -283,6 +283,8 @@ class Scheduler:
                     self._course.start_worker()
                 case Alarm.TASK_TIME:
                     self._course.time_is_up(now)
+                case Alarm.PROGRESS:
+                    self.engine.catch_up()
                 case Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():

@@ -34,8 +34,6 @@ SEQUENCE_GAP: Final = 2**32
 The number of the last progress is not written at once, and none may be used twice.
 """
 
-_PROGRESS_SECONDS: Final = 1.0
-
 _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
 _ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
@@ -46,7 +44,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     What has changed is written at the next `commit`, together. The start of an execution is noted
     beside the journal at once; one that cannot be noted waits for the commit. The latest progress
-    is written along with anything else, and at most once in a second by itself.
+    lags: it is written along with anything else, or a second later.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist.
@@ -76,7 +74,6 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._ended: dict[int, int] = {}
         self._ends = count()
         self._late: dict[int, Execution] = {}
-        self._progress_written_at = float("-inf")
         self._progress_is_due = False
         self._available = True
         self._file = JournalFile(Path(path))
@@ -140,10 +137,6 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         report = super().keep_progress(execution_id, body, now)
         execution = self._running[execution_id]
         self._late[execution.ticket] = execution
-        age = now - self._progress_written_at
-        if not 0 <= age < _PROGRESS_SECONDS:  # Also when the clock was set back.
-            self._progress_is_due = True
-            self._progress_written_at = now
         return report
 
     def _note(self, execution: Execution) -> Execution:
@@ -174,6 +167,13 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         return bool(new) or self._progress_is_due or not self._available
 
     @property
+    def lags(self) -> bool:
+        return bool(self._late)
+
+    def catch_up(self) -> None:
+        self._progress_is_due = bool(self._late)
+
+    @property
     def available(self) -> bool:
         return self._available
 
@@ -202,7 +202,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def close(self) -> None:
         is_whole = False
         try:
-            self._progress_is_due = bool(self._late)
+            self.catch_up()
             self.commit()
             is_whole = True
         finally:
