@@ -453,6 +453,39 @@ def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:
         assert engine.queued_count == 1
 
 
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("DROP TABLE contents", "no such table: contents"),
+        ("DELETE FROM contents", "the request of a is gone"),
+        ("ALTER TABLE executions DROP COLUMN labels", "no such column"),
+    ],
+)
+def test_a_journal_in_which_something_is_missing_is_refused(
+    path: Path, damage: str, reason: str
+) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+    database = sqlite3.connect(path)
+    database.execute(damage)
+    database.commit()
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(JournalUnusable, match=rf"is damaged .*{reason}.*: restore it from a copy"):
+        JournalLifecycleEngine(path)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_opened_is_given_back(path: Path) -> None:
+    notes_path(path).mkdir()
+    with pytest.raises(JournalUnusable, match="cannot be used"):
+        JournalLifecycleEngine(path)
+    assert not path.with_name(f"{path.name}-wal").exists()  # Its database was closed.
+    notes_path(path).rmdir()
+    with opened(path):
+        pass
+
+
 def test_a_journal_of_a_newer_version_is_left_to_that(path: Path) -> None:
     with opened(path):
         pass

@@ -10,10 +10,17 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from zmqruntime.execution.errors import CommitFailed, JournalUnusable
+from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, Start, State
+from zmqruntime.execution.lifecycle.journal_file import (
+    Changes,
+    JournalFile,
+    Origin,
+    Start,
+    State,
+    damaged,
+)
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
@@ -256,10 +263,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                     self._take_back_start(execution, started_at)
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)
-            raise JournalUnusable(
-                f"the journal {self._file.path} is damaged ({reason}): restore it from a copy, or "
-                "move it away to begin a new one"
-            ) from error
+            raise damaged(self._file.path, reason) from error
         ended.sort(key=lambda entry: entry[0])
         self._finished.extend(execution for _, execution in ended)
         self._ended = {execution.ticket: number for number, execution in ended}
@@ -326,6 +330,9 @@ def _to_execution(
 ) -> Execution:
     timeout_seconds, priority, retry = _read_options(origin.options)
     progress, error = state.progress, state.error
+    status = ExecutionStatus(state.status)
+    if not request and not status.is_terminal:
+        raise ValueError(f"the request of {origin.execution_id} is gone")
     return Execution(
         execution_id=origin.execution_id,
         client_id=origin.client_id,
@@ -337,7 +344,7 @@ def _to_execution(
         ticket=origin.ticket,
         priority=priority,
         retry=retry,
-        status=ExecutionStatus(state.status),
+        status=status,
         attempt=state.attempt,
         started_at=state.started_at,
         finished_at=state.finished_at,

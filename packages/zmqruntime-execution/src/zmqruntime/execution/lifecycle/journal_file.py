@@ -17,7 +17,7 @@ import filelock
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
 
-__all__ = ["Changes", "JournalFile", "Origin", "Start", "State"]
+__all__ = ["Changes", "JournalFile", "Origin", "Start", "State", "damaged"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
@@ -124,16 +124,25 @@ class Changes(NamedTuple):
     """Of all that have ended, by ticket; their requests are dropped."""
 
 
+_COLUMNS: Final = Origin._fields + State._fields
 # In the order of the parts of `Changes`, but that what is dropped is in two tables.
 _STATEMENTS: Final = (
     "DELETE FROM executions WHERE ticket = ?",
     "DELETE FROM contents WHERE ticket = ?",
-    f"INSERT INTO executions VALUES ({', '.join('?' * len(Origin._fields + State._fields))})",
+    f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
     "INSERT INTO contents (ticket, request) VALUES (?, ?)",
     f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
     "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)",
 )
 _ORIGIN: Final = len(Origin._fields)
+
+
+def damaged(path: Path, reason: str) -> JournalUnusable:
+    """Return what to raise for a journal whose content is not as it was written."""
+    return JournalUnusable(
+        f"the journal {path} is damaged ({reason}): restore it from a copy, or move it away to "
+        "begin a new one"
+    )
 
 
 class JournalFile:
@@ -160,8 +169,11 @@ class JournalFile:
             )
         self._lock = _hold(self.path)
         try:
-            self._database = self._open()
-            self._notes = _open_notes(self._notes_path)
+            with contextlib.ExitStack() as undo:
+                self._database = self._open()
+                undo.callback(self._database.close)
+                self._notes = _open_notes(self._notes_path)
+                undo.pop_all()
         except (OSError, sqlite3.Error) as error:
             self._let_go()
             raise JournalUnusable(
@@ -173,14 +185,21 @@ class JournalFile:
             raise
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
-        """Return every execution, each with its request and its result, in order of arrival."""
+        """Return every execution, each with its request and its result, in order of arrival.
+
+        Raises:
+            JournalUnusable: it cannot be read.
+        """
         query = (
-            "SELECT executions.*, request, result FROM executions LEFT JOIN contents"
-            " USING (ticket) ORDER BY ticket"
+            f"SELECT {', '.join(_COLUMNS)}, request, result"
+            " FROM executions LEFT JOIN contents USING (ticket) ORDER BY ticket"
         )
-        for values in self._database.execute(query):
-            origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
-            yield Origin(*origin), State(*state), values[-2], values[-1]
+        try:
+            for values in self._database.execute(query):
+                origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
+                yield Origin(*origin), State(*state), values[-2], values[-1]
+        except sqlite3.Error as error:
+            raise damaged(self.path, str(error)) from error
 
     def write(self, changes: Changes) -> None:
         """Write all of it, or nothing.
@@ -372,10 +391,7 @@ def _check(path: Path) -> int:
     finally:
         database.close()
     if found != ["ok"]:
-        raise JournalUnusable(
-            f"the journal {path} is damaged ({found[0]}): restore it from a copy, or move it away "
-            "to begin a new one"
-        )
+        raise damaged(path, found[0])
     assert isinstance(version, int)
     return version
 
