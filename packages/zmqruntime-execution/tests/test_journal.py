@@ -237,6 +237,15 @@ def test_what_has_happened_waits_for_a_commit(path: Path) -> None:
         assert engine.uncommitted
 
 
+def test_a_commit_waits_for_the_disk_itself(path: Path) -> None:
+    engine = JournalLifecycleEngine(path)
+    database = connection_of(engine)
+    settings = ("synchronous", "fullfsync", "checkpoint_fullfsync")
+    found = [database.execute(f"PRAGMA {name}").fetchone() for name in settings]
+    engine.close()
+    assert found == [(2,), (1,), (1,)]
+
+
 def test_progress_is_written_when_it_has_lagged_or_along_with_others(path: Path) -> None:
     def report(n: int) -> None:
         engine.keep_progress("a", b'{"completed":%d}' % n, 10.0)
