@@ -485,11 +485,26 @@ def test_a_journal_in_which_something_is_missing_is_refused(
     assert path.read_bytes() == content
 
 
-def test_a_journal_that_cannot_be_opened_is_given_back(path: Path) -> None:
+def test_a_journal_that_cannot_be_opened_is_given_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases: list[sqlite3.Connection] = []
+
+    class Observed(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            databases.append(self)
+
     notes_path(path).mkdir()
-    with pytest.raises(JournalUnusable, match="cannot be used"):
-        JournalLifecycleEngine(path)
-    assert not path.with_name(f"{path.name}-wal").exists()  # Its database was closed.
+    with monkeypatch.context() as observed:
+        connect = functools.partial(sqlite3.connect, factory=Observed)
+        observed.setattr(sqlite3, "connect", connect)
+        with pytest.raises(JournalUnusable, match="cannot be used"):
+            JournalLifecycleEngine(path)
+    assert databases
+    for database in databases:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            database.execute("SELECT 1")
     notes_path(path).rmdir()
     with opened(path):
         pass
