@@ -23,6 +23,7 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.lifecycle import StateChange
 from zmqruntime.messages import (
+    MAX_ATTEMPTS,
     AcceptedReply,
     CancelRequest,
     ErrorCode,
@@ -79,6 +80,21 @@ def test_or_it_runs_again_where_that_is_wanted(path: Path) -> None:
             record = life.record("a")
             assert (record.status, record.attempt) == (RUNNING, attempt)
             assert record.attempts[-1].error.kind is ErrorKind.INTERRUPTED
+
+
+def test_but_not_for_ever_since_it_may_be_what_takes_its_server_down(path: Path) -> None:
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        life.accept("a", "b")
+    for attempt in range(2, MAX_ATTEMPTS + 1):
+        with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+            assert life.record("a").attempt == attempt
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        assert life.started.states == [("a", FAILED)]
+        record = life.record("a")
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.INTERRUPTED
+        assert (record.attempt, len(record.attempts)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
+        assert life.scheduler.current_id == "b"
 
 
 def test_or_when_its_own_request_says_so(path: Path) -> None:
