@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "opened",
     "picture_of",
     "quick_engine",
+    "spoil_notes",
 ]
 
 
@@ -65,6 +67,14 @@ def fill_disk(engine: JournalLifecycleEngine) -> None:
 
 def free_disk(engine: JournalLifecycleEngine) -> None:
     connection_of(engine).execute("PRAGMA max_page_count = 1000000").fetchone()
+
+
+def spoil_notes(engine: JournalLifecycleEngine) -> None:
+    """Let no start be noted any more."""
+    notes = engine._file._notes
+    only_read = os.open(f"{engine._file.path}.started", os.O_RDONLY)
+    os.dup2(only_read, notes)
+    os.close(only_read)
 
 
 def picture_of(engine: LifecycleEngine, names: list[str]) -> object:

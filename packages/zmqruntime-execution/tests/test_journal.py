@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -41,6 +44,10 @@ def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
 def die(engine: JournalLifecycleEngine) -> None:
     """Let go of the file as a process does that is killed."""
     engine._file.close()
+
+
+def notes_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.started")
 
 
 def live(engine: LifecycleEngine) -> list[str]:
@@ -185,6 +192,37 @@ def test_what_began_before_the_last_commit_is_noted_no_more(path: Path) -> None:
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c"]
 
 
+def test_a_note_of_what_is_long_gone_is_not_taken_for_another(path: Path) -> None:
+    engine = quick_engine(path, history_limit=0)
+    submit(engine, "a")
+    engine.commit()
+    engine.start("a", 2.0)
+    notes = notes_path(path).read_bytes()
+    engine.finish("a", COMPLETE, 3.0)
+    engine.commit()
+    die(engine)
+    engine = quick_engine(path)
+    submit(engine, "c")  # With the ticket that was that of "a".
+    engine.submit(request("a"), 4.0)
+    engine.commit()
+    die(engine)
+    notes_path(path).write_bytes(notes)  # A kill came between a commit and its cut.
+    with opened(path) as engine:
+        assert engine.list_running() == []
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c", "a"]
+
+
+def test_a_start_is_not_forgotten_by_a_server_that_cannot_start(path: Path) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.commit()
+    engine.start("a", 2.0)
+    die(engine)
+    for _ in range(2):
+        with opened(path) as engine:  # Its port is in use, say: it ends at once.
+            assert [(e.execution_id, e.started_at) for e in engine.list_running()] == [("a", 2.0)]
+
+
 # -- when it is written -----------------------------------------------------------------------
 
 
@@ -199,29 +237,39 @@ def test_what_has_happened_waits_for_a_commit(path: Path) -> None:
         assert engine.uncommitted
 
 
-def test_progress_is_written_once_in_a_second_or_along_with_others(path: Path) -> None:
-    def report(n: int, when: float) -> None:
-        engine.keep_progress("a", b'{"completed":%d}' % n, when)
+def test_a_commit_waits_for_the_disk_itself(path: Path) -> None:
+    engine = JournalLifecycleEngine(path)
+    database = connection_of(engine)
+    settings = ("synchronous", "fullfsync", "checkpoint_fullfsync")
+    found = [database.execute(f"PRAGMA {name}").fetchone() for name in settings]
+    engine.close()
+    assert found == [(2,), (1,), (1,)]
+
+
+def test_progress_is_written_when_it_has_lagged_or_along_with_others(path: Path) -> None:
+    def report(n: int) -> None:
+        engine.keep_progress("a", b'{"completed":%d}' % n, 10.0)
 
     with opened(path) as engine:
         submit(engine, "a", "b")
         engine.start("a", 2.0)
         engine.commit()
-        report(1, 10.0)
+        report(1)
+        report(2)
+        assert engine.lags
+        assert not engine.uncommitted
+        engine.catch_up()
         assert engine.uncommitted
         engine.commit()
-        report(2, 10.5)
-        report(3, 10.9)
+        assert committed_progress(path) == 2
+        assert not engine.lags
+        report(3)
         assert not engine.uncommitted
-        assert committed_progress(path) == 1
-        engine.finish("b", CANCELLED, 10.95)
+        engine.finish("b", CANCELLED, 10.0)
         engine.commit()
         assert committed_progress(path) == 3
-        report(4, 11.0)
-        assert engine.uncommitted
-        engine.commit()
-        report(5, 3.0)  # The clock was set back.
-        assert engine.uncommitted
+        engine.catch_up()
+        assert not engine.uncommitted
 
 
 def test_the_end_of_a_server_writes_the_last_progress(path: Path) -> None:
@@ -297,6 +345,20 @@ def test_an_end_that_cannot_be_written_is_told_and_the_journal_given_back(path: 
         assert engine.get("a") is None
 
 
+def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.commit()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, note: write(file, note[:-10]))
+    engine.start("a", 2.0)
+    monkeypatch.undo()
+    assert not engine.is_committed("a")
+    die(engine)
+    with opened(path) as engine:
+        assert engine.list_running() == []
+
+
 # -- whose it is ------------------------------------------------------------------------------
 
 
@@ -363,6 +425,26 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(path: Path) -> None:
         assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("how", ["empty", "gone"])
+def test_what_is_left_of_a_journal_that_is_empty_or_gone_is_not_thrown_away(
+    path: Path, how: str
+) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.commit()
+        content = log.read_bytes()
+    log.write_bytes(content)
+    path.write_bytes(b"") if how == "empty" else path.unlink()
+    with pytest.raises(JournalUnusable, match=r"is gone or empty, and its write-ahead log a.jour"):
+        JournalLifecycleEngine(path)
+    assert log.read_bytes() == content
+    assert path.exists() == (how == "empty")
+    log.unlink()
+    with opened(path) as engine:
+        assert engine.queued_count == 0
+
+
 def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:
     with opened(path) as engine:
         submit(engine, "a")
@@ -378,6 +460,54 @@ def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:
     database.close()
     with opened(path) as engine:  # It was given back.
         assert engine.queued_count == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("DROP TABLE contents", "no such table: contents"),
+        ("DELETE FROM contents", "the request of a is gone"),
+        ("ALTER TABLE executions DROP COLUMN labels", "no such column"),
+    ],
+)
+def test_a_journal_in_which_something_is_missing_is_refused(
+    path: Path, damage: str, reason: str
+) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+    database = sqlite3.connect(path)
+    database.execute(damage)
+    database.commit()
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(JournalUnusable, match=rf"is damaged .*{reason}.*: restore it from a copy"):
+        JournalLifecycleEngine(path)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_opened_is_given_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases: list[sqlite3.Connection] = []
+
+    class Observed(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            databases.append(self)
+
+    notes_path(path).mkdir()
+    with monkeypatch.context() as observed:
+        connect = functools.partial(sqlite3.connect, factory=Observed)
+        observed.setattr(sqlite3, "connect", connect)
+        with pytest.raises(JournalUnusable, match="cannot be used"):
+            JournalLifecycleEngine(path)
+    assert databases
+    for database in databases:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            database.execute("SELECT 1")
+    notes_path(path).rmdir()
+    with opened(path):
+        pass
 
 
 def test_a_journal_of_a_newer_version_is_left_to_that(path: Path) -> None:
@@ -402,6 +532,30 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date(
             assert engine.get("a") is not None
             assert connection_of(engine).execute("SELECT * FROM novelties").fetchall() == []
             assert connection_of(engine).execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_first_start_that_is_killed_at_any_time_leaves_what_the_next_can_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    copies: list[Path] = []
+
+    class Observed(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            copies.append(tmp_path / str(len(copies)))
+            locks = shutil.ignore_patterns("*.lock")
+            shutil.copytree(home, copies[-1], ignore=locks)  # What a kill would leave.
+            return super().execute(*args)
+
+    connect = functools.partial(sqlite3.connect, factory=Observed)
+    with monkeypatch.context() as observed:
+        observed.setattr(sqlite3, "connect", connect)
+        JournalLifecycleEngine(home / "a.journal").close()
+    assert len(copies) > 10
+    for copy in copies:
+        with opened(copy / "a.journal") as engine:
+            submit(engine, "a")
 
 
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:

@@ -8,19 +8,24 @@ from typing import Any
 
 import pytest
 from driving import Driver, caller, request
-from journals import fill_disk, free_disk, quick_engine
+from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
 from zmqruntime.execution.core import Scheduler
 from zmqruntime.execution.core.events import (
+    CancelRequested,
+    ProgressReported,
     StatusRequested,
     Submitted,
     TaskReturned,
     TimerDue,
     WorkerReady,
 )
+from zmqruntime.execution.lifecycle import StateChange
 from zmqruntime.messages import (
+    MAX_ATTEMPTS,
     AcceptedReply,
+    CancelRequest,
     ErrorCode,
     ErrorKind,
     ErrorReply,
@@ -75,6 +80,21 @@ def test_or_it_runs_again_where_that_is_wanted(path: Path) -> None:
             record = life.record("a")
             assert (record.status, record.attempt) == (RUNNING, attempt)
             assert record.attempts[-1].error.kind is ErrorKind.INTERRUPTED
+
+
+def test_but_not_for_ever_since_it_may_be_what_takes_its_server_down(path: Path) -> None:
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        life.accept("a", "b")
+    for attempt in range(2, MAX_ATTEMPTS + 1):
+        with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+            assert life.record("a").attempt == attempt
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        assert life.started.states == [("a", FAILED)]
+        record = life.record("a")
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.INTERRUPTED
+        assert (record.attempt, len(record.attempts)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
+        assert life.scheduler.current_id == "b"
 
 
 def test_or_when_its_own_request_says_so(path: Path) -> None:
@@ -199,7 +219,8 @@ class Hall:
         self.told.append(decode_reply(frame))
 
     def publish_event(self, client_id: str, execution_id: str, event: Any) -> None:
-        self.events.append((execution_id, event.status))
+        if isinstance(event, StateChange):
+            self.events.append((execution_id, event.status))
 
     def assign(self, execution_id: str, frame: bytes) -> None:
         self.told.append(execution_id)
@@ -305,6 +326,23 @@ def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) 
         assert life.scheduler.current_id == "c"
 
 
+def test_the_latest_progress_is_written_within_a_second_and_once_in_a_second(hall: Hall) -> None:
+    hall.submit("a")
+    hall.end_round()
+    commits = hall.commits
+    for n in range(100):
+        hall.dispatcher.handle(ProgressReported("a", b'{"completed":%d}' % n))
+        hall.end_round()
+    assert hall.commits == commits
+    assert hall.dispatcher.next_deadline == hall.time + 1.0
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.commits == commits + 1
+    assert not hall.engine.lags
+    assert hall.dispatcher.next_deadline is None
+
+
 def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_again(
     hall: Hall,
 ) -> None:
@@ -337,6 +375,59 @@ def test_without_a_journal_that_can_be_written_nothing_begins_and_it_is_tried_ag
     hall.end_round()
     assert hall.told == ["c"]
     assert hall.kept("c").status is RUNNING
+
+
+def test_a_start_that_cannot_be_noted_is_committed_before_the_task_begins(hall: Hall) -> None:
+    for name in "abc":
+        hall.submit(name)
+    hall.end_round()
+    hall.told.clear()
+    spoil_notes(hall.engine)
+    for name, following in ("ab", "bc"):
+        hall.dispatcher.handle(TaskReturned(name, b"1"))
+        commits = hall.commits
+        assert hall.told == []
+        hall.end_round()
+        assert hall.commits == commits + 1
+        assert hall.told == [following]
+        hall.told.clear()
+
+
+def test_and_waits_again_where_that_fails_until_the_disk_has_room(hall: Hall) -> None:
+    hall.submit("a")
+    hall.submit("b")
+    hall.end_round()
+    hall.told.clear()
+    hall.events.clear()
+    spoil_notes(hall.engine)
+    fill_disk(hall.engine)
+    hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
+    hall.end_round()
+    assert hall.told == []
+    assert hall.events == [("a", COMPLETE), ("b", RUNNING), ("b", QUEUED)]
+    assert (hall.kept("b").status, hall.kept("b").attempt) == (QUEUED, 1)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.told == []
+    free_disk(hall.engine)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.told == ["b"]
+    assert hall.kept("b").status is RUNNING
+
+
+def test_nor_is_a_cancel_forgotten_then(hall: Hall) -> None:
+    hall.submit("a")
+    hall.submit("b")
+    hall.end_round()
+    spoil_notes(hall.engine)
+    fill_disk(hall.engine)
+    hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
+    hall.dispatcher.handle(CancelRequested(CancelRequest(execution_id="b"), caller()))
+    hall.end_round()
+    assert hall.kept("b").status is CANCELLED
 
 
 def test_a_refusal_is_an_error_reply(hall: Hall) -> None:

@@ -63,6 +63,7 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.lifecycle import ExecutionEvent, InMemoryLifecycleEngine, compose_event
 from zmqruntime.messages import (
+    MAX_ATTEMPTS,
     AcceptedReply,
     CancelRequest,
     ErrorCode,
@@ -406,7 +407,8 @@ class Clients(RuleBasedStateMachine):
         again = life.attempt < (asked.max_attempts or 1) and kind in kinds
         delay = min((asked.backoff_seconds or 0.0) * 2 ** (life.attempt - 1), 3600.0)
         restarts = restarts or (self.shutdown is not None and kind is ErrorKind.INTERRUPTED)
-        if restarts and self.on_restart is RestartPolicy.REQUEUE:
+        is_bound = life.attempt == MAX_ATTEMPTS
+        if restarts and self.on_restart is RestartPolicy.REQUEUE and not is_bound:
             again, delay = True, 0.0
         if self.shutdown is NOW and not self.durable:
             again = False

@@ -45,7 +45,7 @@ class ExecutionServer(ZMQServer, ABC):
         journal: the file in which executions outlive the server, in a directory that exists;
             None: they live as long as the server.
         on_restart: with a journal, what becomes of what runs when the server ends or dies:
-            ``"fail"``, or ``"requeue"`` to run it again.
+            ``"fail"``, or ``"requeue"`` to run it again, up to 20 times in all.
         queue_policy: whose turn is next: ``"fifo"``, or ``"fair"`` for turns between clients.
         retry: whether what fails is tried again, unless its request says otherwise; never.
         events_kept: how many of each execution's latest events are kept for subscribers who

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle import Execution, RetryPolicy
-from zmqruntime.messages import ErrorKind, ExecutionErrorInfo
+from zmqruntime.messages import MAX_ATTEMPTS, ErrorKind, ExecutionErrorInfo
 
 __all__ = ["Chances", "RestartPolicy"]
 
@@ -17,7 +17,7 @@ class RestartPolicy(StrEnum):
     FAIL = "fail"
     """It fails, as interrupted: it may have done a part of its work."""
     REQUEUE = "requeue"
-    """It runs again, from its beginning."""
+    """It runs again, from its beginning; up to `MAX_ATTEMPTS` times: it may be what ends them."""
 
 
 class Chances(NamedTuple):
@@ -34,6 +34,7 @@ class Chances(NamedTuple):
             server_ends
             and error.kind is ErrorKind.INTERRUPTED
             and self.on_restart is RestartPolicy.REQUEUE
+            and execution.attempt < MAX_ATTEMPTS
         ):
             return 0.0
         return self.retry.delay(execution, error)

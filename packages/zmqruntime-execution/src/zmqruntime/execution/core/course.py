@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances
@@ -37,6 +37,8 @@ _COMPLETE, _FAILED, _CANCELLED = (
     ExecutionStatus.FAILED,
     ExecutionStatus.CANCELLED,
 )
+_PROGRESS_SECONDS: Final = 1.0
+
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
 
@@ -47,6 +49,7 @@ class Alarm(StrEnum):
     RESTART = "a worker that failed to start is tried again"
     TASK_TIME = "a task has run as long as it may"
     COMMIT = "what could not be written is tried again"
+    PROGRESS = "the latest progress has waited to be written with something else"
 
 
 class Retry(NamedTuple):
@@ -131,12 +134,24 @@ class Course:
         if execution.timeout_seconds is not None:
             self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
 
+    def take_back(self, now: Now, *, is_kept: bool) -> None:
+        """Let what was to run wait again, if it is still kept: the worker was not told of it."""
+        execution = self.let_go()
+        self.worker.rest()
+        if is_kept and execution.cancel_requested:
+            self.end(execution, _CANCELLED, now)
+        elif is_kept:
+            self._engine.requeue(execution.execution_id)
+            self._speaker.publish_state(execution, now)
+
     def keep_progress(self, event: ProgressReported, now: Now) -> None:
         """Take what the running task reports."""
         execution = self.current
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         report = self._engine.keep_progress(event.execution_id, event.body, now.wall)
+        if self._engine.lags and Alarm.PROGRESS not in self._timers:
+            self._timers.set(Alarm.PROGRESS, now.monotonic + _PROGRESS_SECONDS)
         self._speaker.publish(execution, report)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:

@@ -161,8 +161,7 @@ class Scheduler:
         for name in withdrawn:
             self._speaker.refuse_waiting(name, refusal)
         if self.current_id in unassigned:
-            self._course.let_go()
-            self._course.worker.rest()
+            self._course.take_back(now, is_kept=self.current_id not in withdrawn)
         self._timers.set(Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         self._speaker.flush()
@@ -284,6 +283,8 @@ class Scheduler:
                     self._course.start_worker()
                 case Alarm.TASK_TIME:
                     self._course.time_is_up(now)
+                case Alarm.PROGRESS:
+                    self.engine.catch_up()
                 case Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():

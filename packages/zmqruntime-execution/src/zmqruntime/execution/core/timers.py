@@ -28,6 +28,10 @@ class Timers(Generic[_K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def __contains__(self, key: object) -> bool:
+        """Whether ``key`` is set, and was not yet taken."""
+        return key in self._deadlines
+
     def set(self, key: _K, when: float) -> None:
         """Let ``key`` be due at ``when``, and at no other time."""
         self._deadlines[key] = when

@@ -139,6 +139,14 @@ class LifecycleEngine(ABC):
         """Whether there is something that must not be told before the next `commit`."""
         return False
 
+    @property
+    def lags(self) -> bool:
+        """Whether there is something that may be told at once, and committed a second later."""
+        return False
+
+    def catch_up(self) -> None:  # noqa: B027 - nothing to do in memory
+        """Let what lags be `uncommitted`: its second is over."""
+
     def is_committed(self, execution_id: str) -> bool:
         """Whether an execution may be started: its next process would know of it, and of that."""
         return True

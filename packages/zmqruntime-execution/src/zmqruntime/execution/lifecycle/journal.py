@@ -10,10 +10,17 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from zmqruntime.execution.errors import CommitFailed, JournalUnusable
+from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, Start, State
+from zmqruntime.execution.lifecycle.journal_file import (
+    Changes,
+    JournalFile,
+    Origin,
+    Start,
+    State,
+    damaged,
+)
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
@@ -34,8 +41,6 @@ SEQUENCE_GAP: Final = 2**32
 The number of the last progress is not written at once, and none may be used twice.
 """
 
-_PROGRESS_SECONDS: Final = 1.0
-
 _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
 _ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
@@ -45,8 +50,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     """Keeps executions in memory to work with, and in a journal to come back to.
 
     What has changed is written at the next `commit`, together. The start of an execution is noted
-    beside the journal at once. The latest progress is written along with anything else, and at
-    most once in a second by itself.
+    beside the journal at once; one that cannot be noted waits for the commit. The latest progress
+    lags: it is written along with anything else, or a second later.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist.
@@ -71,11 +76,11 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         # By ticket. What was added is in no journal yet.
         self._added: dict[int, Execution] = {}
         self._changed: dict[int, Execution] = {}
+        self._unnoted: set[int] = set()
         self._dropped: list[int] = []
         self._ended: dict[int, int] = {}
         self._ends = count()
         self._late: dict[int, Execution] = {}
-        self._progress_written_at = float("-inf")
         self._progress_is_due = False
         self._available = True
         self._file = JournalFile(Path(path))
@@ -94,8 +99,11 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
-        if execution.ticket not in self._added:
-            self._file.note_start(Start(execution.ticket, execution.attempt, now))
+        ticket = execution.ticket
+        if ticket not in self._added:
+            is_noted = self._file.note_start(Start(*_attempt_of(execution), now))
+            if not is_noted:
+                self._unnoted.add(ticket)
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -108,7 +116,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         failed: AttemptInfo | None = None,
         retry_at: float | None = None,
     ) -> Execution:
-        return self._note(super().requeue(execution_id, failed=failed, retry_at=retry_at))
+        execution = super().requeue(execution_id, failed=failed, retry_at=retry_at)
+        self._unnoted.discard(execution.ticket)
+        return self._note(execution)
 
     def release(self, execution_id: str) -> None:
         super().release(execution_id)
@@ -134,10 +144,6 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         report = super().keep_progress(execution_id, body, now)
         execution = self._running[execution_id]
         self._late[execution.ticket] = execution
-        age = now - self._progress_written_at
-        if not 0 <= age < _PROGRESS_SECONDS:  # Also when the clock was set back.
-            self._progress_is_due = True
-            self._progress_written_at = now
         return report
 
     def _note(self, execution: Execution) -> Execution:
@@ -148,6 +154,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _forget(self, execution: Execution) -> None:
         super()._forget(execution)
         ticket = execution.ticket
+        self._unnoted.discard(ticket)
         self._ended.pop(ticket, None)
         self._changed.pop(ticket, None)
         self._late.pop(ticket, None)
@@ -167,11 +174,19 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         return bool(new) or self._progress_is_due or not self._available
 
     @property
+    def lags(self) -> bool:
+        return bool(self._late)
+
+    def catch_up(self) -> None:
+        self._progress_is_due = bool(self._late)
+
+    @property
     def available(self) -> bool:
         return self._available
 
     def is_committed(self, execution_id: str) -> bool:
-        return self._executions[execution_id].ticket not in self._added
+        ticket = self._executions[execution_id].ticket
+        return ticket not in self._added and ticket not in self._unnoted
 
     def commit(self) -> None:
         if self.uncommitted:
@@ -194,7 +209,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def close(self) -> None:
         is_whole = False
         try:
-            self._progress_is_due = bool(self._late)
+            self.catch_up()
             self.commit()
             is_whole = True
         finally:
@@ -226,6 +241,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._available = True
         self._added.clear()
         self._changed.clear()
+        self._unnoted.clear()
         self._late.clear()
         self._progress_is_due = False
         self._dropped = []
@@ -235,7 +251,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
-        starts = {(start.ticket, start.attempt): start for start in self._file.read_starts()}
+        starts = {start[:-1]: start.started_at for start in self._file.read_starts()}
         try:
             for origin, state, request, result in self._file.read():
                 ticket = origin.ticket
@@ -243,14 +259,11 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._take_back(execution)
                 if state.ended is not None:
                     ended.append((state.ended, execution))
-                if (start := starts.get((ticket, state.attempt))) is not None:
-                    self._take_back_start(execution, start)
+                if (started_at := starts.get(_attempt_of(execution))) is not None:
+                    self._take_back_start(execution, started_at)
         except (ValueError, TypeError, KeyError) as error:
             reason = "its fields" if isinstance(error, ValidationError) else str(error)
-            raise JournalUnusable(
-                f"the journal {self._file.path} is damaged ({reason}): restore it from a copy, or "
-                "move it away to begin a new one"
-            ) from error
+            raise damaged(self._file.path, reason) from error
         ended.sort(key=lambda entry: entry[0])
         self._finished.extend(execution for _, execution in ended)
         self._ended = {execution.ticket: number for number, execution in ended}
@@ -268,13 +281,19 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         elif execution.status is ExecutionStatus.QUEUED:
             self._wait(execution)
 
-    def _take_back_start(self, execution: Execution, start: Start) -> None:
+    def _take_back_start(self, execution: Execution, started_at: float) -> None:
         """Let an execution run that was told to, a moment before its server died."""
         if execution.status is ExecutionStatus.QUEUED:
             self._move(execution.execution_id, ExecutionStatus.RUNNING)
-            execution.started_at = start.started_at
+            execution.started_at = started_at
             execution.sequence += SEQUENCE_GAP
             self._running[execution.execution_id] = execution
+            self._note(execution)  # Its note is cut when the journal has it.
+
+
+def _attempt_of(execution: Execution) -> tuple[str, float, int]:
+    """Return what a `Start` is of."""
+    return execution.execution_id, execution.submitted_at, execution.attempt
 
 
 def _origin_of(execution: Execution) -> Origin:
@@ -311,6 +330,9 @@ def _to_execution(
 ) -> Execution:
     timeout_seconds, priority, retry = _read_options(origin.options)
     progress, error = state.progress, state.error
+    status = ExecutionStatus(state.status)
+    if not request and not status.is_terminal:
+        raise ValueError(f"the request of {origin.execution_id} is gone")
     return Execution(
         execution_id=origin.execution_id,
         client_id=origin.client_id,
@@ -322,7 +344,7 @@ def _to_execution(
         ticket=origin.ticket,
         priority=priority,
         retry=retry,
-        status=ExecutionStatus(state.status),
+        status=status,
         attempt=state.attempt,
         started_at=state.started_at,
         finished_at=state.finished_at,

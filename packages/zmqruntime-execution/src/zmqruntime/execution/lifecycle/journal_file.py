@@ -17,14 +17,13 @@ import filelock
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
 
-__all__ = ["Changes", "JournalFile", "Origin", "Start", "State"]
+__all__ = ["Changes", "JournalFile", "Origin", "Start", "State", "damaged"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _MAGIC: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)
-_USER_VERSION_AT: Final = slice(60, 64)
 _HEADER_BYTES: Final = 100
 
 # Entry n brings a journal of version n to the next one. What has been released never changes.
@@ -59,12 +58,10 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
-# A note beside the journal: a ticket, an attempt and a time, always of one length.
-_NOTE: Final = b"%20d %20d %20.6f\n"
-_NOTE_BYTES: Final = len(_NOTE % (0, 0, 0.0))
+# Behind the last note beside the journal is an empty one.
 _NO_MORE_NOTES: Final = b"\n"
 # More than there is time for between two commits. Taken from the start, so no full disk matters.
-_ROOM_FOR_NOTES: Final = 1000
+_ROOM_FOR_NOTES: Final = 2**16
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
@@ -100,9 +97,14 @@ class State(NamedTuple):
 
 
 class Start(NamedTuple):
-    """The start of an attempt: it is noted at once, and written later."""
+    """The start of an attempt: it is noted at once, and written later.
 
-    ticket: int
+    What it is of is named so that no other execution is taken for it, in no journal: a note may
+    lie there longer than what it tells of.
+    """
+
+    execution_id: str
+    submitted_at: float
     attempt: int
     started_at: float
 
@@ -122,16 +124,25 @@ class Changes(NamedTuple):
     """Of all that have ended, by ticket; their requests are dropped."""
 
 
+_COLUMNS: Final = Origin._fields + State._fields
 # In the order of the parts of `Changes`, but that what is dropped is in two tables.
 _STATEMENTS: Final = (
     "DELETE FROM executions WHERE ticket = ?",
     "DELETE FROM contents WHERE ticket = ?",
-    f"INSERT INTO executions VALUES ({', '.join('?' * len(Origin._fields + State._fields))})",
+    f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
     "INSERT INTO contents (ticket, request) VALUES (?, ?)",
     f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
     "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)",
 )
 _ORIGIN: Final = len(Origin._fields)
+
+
+def damaged(path: Path, reason: str) -> JournalUnusable:
+    """Return what to raise for a journal whose content is not as it was written."""
+    return JournalUnusable(
+        f"the journal {path} is damaged ({reason}): restore it from a copy, or move it away to "
+        "begin a new one"
+    )
 
 
 class JournalFile:
@@ -158,8 +169,11 @@ class JournalFile:
             )
         self._lock = _hold(self.path)
         try:
-            self._database = self._open()
-            self._notes = _open_notes(self._notes_path)
+            with contextlib.ExitStack() as undo:
+                self._database = self._open()
+                undo.callback(self._database.close)
+                self._notes = _open_notes(self._notes_path)
+                undo.pop_all()
         except (OSError, sqlite3.Error) as error:
             self._let_go()
             raise JournalUnusable(
@@ -171,14 +185,21 @@ class JournalFile:
             raise
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
-        """Return every execution, each with its request and its result, in order of arrival."""
+        """Return every execution, each with its request and its result, in order of arrival.
+
+        Raises:
+            JournalUnusable: it cannot be read.
+        """
         query = (
-            "SELECT executions.*, request, result FROM executions LEFT JOIN contents"
-            " USING (ticket) ORDER BY ticket"
+            f"SELECT {', '.join(_COLUMNS)}, request, result"
+            " FROM executions LEFT JOIN contents USING (ticket) ORDER BY ticket"
         )
-        for values in self._database.execute(query):
-            origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
-            yield Origin(*origin), State(*state), values[-2], values[-1]
+        try:
+            for values in self._database.execute(query):
+                origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
+                yield Origin(*origin), State(*state), values[-2], values[-1]
+        except sqlite3.Error as error:
+            raise damaged(self.path, str(error)) from error
 
     def write(self, changes: Changes) -> None:
         """Write all of it, or nothing.
@@ -196,34 +217,39 @@ class JournalFile:
                         self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
-        if self._noted:  # It is in the journal now.
+        # What is noted is in the journal now. Where it cannot be cut it is the next time.
+        if self._noted and self._put_note(0, b""):
             self._noted = 0
-            self._put_note(b"")
         self._drops += len(changes.dropped)
         if self._drops >= _DROPS_PER_VACUUM:
             self._drops = 0
             self._shrink()
 
-    def note_start(self, start: Start) -> None:
+    def note_start(self, start: Start) -> bool:
         """Note a start where it outlives this process, though not yet a power cut.
 
         A task is told to begin when this returns. To write it to the journal takes longer than
-        many a task, so that is done while the task runs, or even the next ones.
+        many a task, so that is done while the task runs, or even the next ones. False: it could
+        not be noted, and has to be in the journal first.
         """
-        self._put_note(_NOTE % start)
-        self._noted += _NOTE_BYTES
+        note = f"{' '.join(map(str, start))}\n".encode("ascii")
+        if is_noted := self._put_note(self._noted, note):
+            self._noted += len(note)
+        return is_noted
 
     def read_starts(self) -> list[Start]:
         """Return what was noted since the last `write`, perhaps by a process that has died."""
         os.lseek(self._notes, 0, os.SEEK_SET)
         starts = []
-        for line in os.read(self._notes, os.fstat(self._notes).st_size).split(b"\n"):
+        self._noted = 0
+        for line in os.read(self._notes, os.fstat(self._notes).st_size).splitlines(keepends=True):
             try:
-                ticket, attempt, started_at = line.split()
-                starts.append(Start(int(ticket), int(attempt), float(started_at)))
+                name, submitted_at, attempt, started_at = line.decode("ascii").split()
+                start = Start(name, float(submitted_at), int(attempt), float(started_at))
             except ValueError:
                 break  # There are no more.
-        self._noted = len(starts) * _NOTE_BYTES
+            starts.append(start)
+            self._noted += len(line)
         return starts
 
     def close(self, *, forget_starts: bool = False) -> None:
@@ -237,30 +263,30 @@ class JournalFile:
             self._notes_path.unlink(missing_ok=True)
         self._let_go()
 
-    def _put_note(self, note: bytes) -> None:
-        os.lseek(self._notes, self._noted, os.SEEK_SET)
-        os.write(self._notes, note + _NO_MORE_NOTES)
+    def _put_note(self, at: int, note: bytes) -> bool:
+        """Return whether all of it could be written: the disk may be full, or fail."""
+        content = note + _NO_MORE_NOTES
+        try:
+            os.lseek(self._notes, at, os.SEEK_SET)
+            return os.write(self._notes, content) == len(content)
+        except OSError:
+            return False
 
     def _let_go(self) -> None:
         _owner_path(self.path).unlink(missing_ok=True)
         self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
+        if not _size(self.path):
+            _refuse_if_lost(self.path)
+            _create(self.path)
         version = _check(self.path)
-        # Tasks and results are nobody else's business.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        # Opened in the thread that starts a server, used in that of its loop.
-        database = sqlite3.connect(
-            self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        database = _connect(self.path)
         with contextlib.ExitStack() as undo:
             undo.callback(database.close)
-            if version is None:
-                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            for number in range(version or 0, len(_MIGRATIONS)):
+            for number in range(version, len(_MIGRATIONS)):
                 _migrate(database, number)
             undo.pop_all()
         return database
@@ -280,11 +306,48 @@ def _open_notes(path: Path) -> int:
     notes = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
     try:
         size = os.lseek(notes, 0, os.SEEK_END)
-        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES * _NOTE_BYTES - size)))
+        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES - size)))
     except BaseException:
         os.close(notes)
         raise
     return notes
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Opened in the thread that starts a server, used in that of its loop.
+    database = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA synchronous = FULL")
+    # On macOS a plain sync leaves data in the disk's own cache. Elsewhere these change nothing.
+    database.execute("PRAGMA fullfsync = ON")
+    database.execute("PRAGMA checkpoint_fullfsync = ON")
+    return database
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _refuse_if_lost(path: Path) -> None:
+    """Refuse where there was a journal: SQLite would throw away what is left of it."""
+    log = path.with_name(f"{path.name}-wal")
+    if _size(log):
+        raise JournalUnusable(
+            f"the journal {path} is gone or empty, and its write-ahead log {log.name} is not: "
+            "restore it from a copy, or move that away, too, to begin a new one"
+        )
+
+
+def _create(path: Path) -> None:
+    """Make a journal with nothing in it. A kill leaves it whole, or not there at all."""
+    new = path.with_name(f"{path.name}.new")
+    # Tasks and results are nobody else's business.
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+    with contextlib.closing(_connect(new)) as database:
+        database.execute("PRAGMA journal_mode = MEMORY")  # No other file beside it.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for number in range(len(_MIGRATIONS)):
+            _migrate(database, number)
+    new.replace(path)
 
 
 @contextlib.contextmanager
@@ -305,41 +368,34 @@ def _migrate(database: sqlite3.Connection, number: int) -> None:
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {number + 1}")
-    # Into the file itself, where the next one who opens it looks first.
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _check(path: Path) -> int | None:
+def _check(path: Path) -> int:
     """Return the version of the journal that is there, and look whether it is whole."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        return None
-    if not header:
-        return None
+    # Somebody else's database is not even opened. Ours was born with its mark.
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
     application = int.from_bytes(header[_APPLICATION_ID_AT], "big")
-    version = int.from_bytes(header[_USER_VERSION_AT], "big")
     if not header.startswith(_MAGIC) or application != _APPLICATION_ID:
         raise JournalUnusable(
             f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
         )
-    if version > len(_MIGRATIONS):
-        raise JournalUnusable(
-            f"the journal {path} is of version {version}, and this server reads up to "
-            f"{len(_MIGRATIONS)}: use the newer zmqruntime-execution that has written it"
-        )
     # Read-only: one that is damaged is left as it is, its write-ahead log included.
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
+        # It may be in the write-ahead log still.
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise JournalUnusable(
+                f"the journal {path} is of version {version}, and this server reads up to "
+                f"{len(_MIGRATIONS)}: use the newer zmqruntime-execution that has written it"
+            )
         found = [problem for (problem,) in database.execute("PRAGMA quick_check(1)")]
     finally:
         database.close()
     if found != ["ok"]:
-        raise JournalUnusable(
-            f"the journal {path} is damaged ({found[0]}): restore it from a copy, or move it away "
-            "to begin a new one"
-        )
+        raise damaged(path, found[0])
+    assert isinstance(version, int)
     return version
 
 

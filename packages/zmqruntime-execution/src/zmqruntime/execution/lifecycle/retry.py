@@ -56,8 +56,7 @@ class RetryPolicy:
         if execution.attempt >= most or error.kind not in kinds:
             return None
         first = self.backoff_seconds if wish.backoff_seconds is None else wish.backoff_seconds
-        # Restarts of the server count as attempts, too, so that there may be very many.
-        return min(first * 2.0 ** min(execution.attempt - 1, 64), MAX_BACKOFF_SECONDS)
+        return min(first * 2.0 ** (execution.attempt - 1), MAX_BACKOFF_SECONDS)
 
 
 def make_attempt(execution: Execution, error: ExecutionErrorInfo, now: float) -> AttemptInfo:
