@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,32 @@ def test_without_a_deadline_it_is_lost_after_the_configured_time(
         first.stop()
         with pytest.raises(ServerLost):
             handle.wait(policy=WaitPolicy(poll_interval=0.5))
+
+
+def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_stream(
+    start: Start, config: ZMQConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = OnDisk()
+    first = start(engine)
+    brief = replace(config, request_timeout=0.3)
+    told, go_on = threading.Semaphore(0), threading.Event()
+
+    def callback(event: ProgressEvent | StateEvent) -> None:
+        go_on.wait(PATIENCE)
+        told.release()
+
+    with ExecutionClient(config=brief, progress_callback=callback) as client:
+        assert client.submit_execution({"report": 3000}).wait(PATIENCE).status.is_terminal
+        await_gate(client.submit_execution({"gate": str(tmp_path / "never")}))
+        first.stop()
+        go_on.set()
+        for _ in range(3000):
+            assert told.acquire(timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while "not asked for what was missed" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        start(engine)
+        client.reconnect(PATIENCE)
+        handle = client.submit_execution({"report": 3})
+        assert [e.sequence for e in handle.progress()] == [1, 2, 3, 4, 5, 6]
