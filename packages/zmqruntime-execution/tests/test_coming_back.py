@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from zmqruntime.execution import (
     WaitPolicy,
 )
 from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent
-from zmqruntime.transport import ServerLost, ZMQConfig
+from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQConfig
 
 PATIENCE = 60.0
 PORT = 21_400
@@ -230,3 +232,112 @@ def test_without_a_deadline_it_is_lost_after_the_configured_time(
         first.stop()
         with pytest.raises(ServerLost):
             handle.wait(policy=WaitPolicy(poll_interval=0.5))
+
+
+def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_stream(
+    start: Start, config: ZMQConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = OnDisk()
+    first = start(engine)
+    brief = replace(config, request_timeout=0.3)
+    told, go_on = threading.Semaphore(0), threading.Event()
+
+    def callback(event: ProgressEvent | StateEvent) -> None:
+        go_on.wait(PATIENCE)
+        told.release()
+
+    with ExecutionClient(config=brief, progress_callback=callback) as client:
+        assert client.submit_execution({"report": 3000}).wait(PATIENCE).status.is_terminal
+        await_gate(client.submit_execution({"gate": str(tmp_path / "never")}))
+        client.submit_execution({})  # It is queued still when the server has ended.
+        first.stop()
+        go_on.set()
+        for _ in range(3000):
+            assert told.acquire(timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while "not asked for what was missed" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        start(engine)
+        client.reconnect(PATIENCE)
+        handle = client.submit_execution({"report": 3})
+        assert [e.sequence for e in handle.progress()] == [1, 2, 3, 4, 5, 6]
+
+
+# -- a server that is silent for a while ---------------------------------------------------------
+
+
+class Impatient(ExecutionClient):
+    """Tells when it begins to wait for its server."""
+
+    def __init__(self, config: ZMQConfig) -> None:
+        super().__init__(config=replace(config, request_timeout=0.3))
+        self.waits = threading.Event()
+
+    def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
+        self.waits.set()
+        super().outlast(error, deadline)
+
+
+@contextlib.contextmanager
+def silence(server: Kept) -> Iterator[None]:
+    """Let a server do nothing for a while."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def be_silent() -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    assert server._run is not None
+    server._run.session.loop.post(be_silent)
+    assert begun.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+def test_who_reads_progress_lives_through_a_silence(
+    start: Start, config: ZMQConfig, tmp_path: Path
+) -> None:
+    server, gate = start(), tmp_path / "gate"
+    with Impatient(config) as client, ThreadPoolExecutor() as pool:
+        handle = client.submit_execution({"gate": str(gate)})
+        await_gate(handle)
+        with silence(server):
+            last = pool.submit(lambda: list(handle.progress())[-1])
+            assert client.waits.wait(PATIENCE)
+        gate.touch()
+        event = last.result(PATIENCE)
+        assert isinstance(event, StateEvent)
+        assert event.status is ExecutionStatus.COMPLETE
+
+
+def test_who_executes_lives_through_a_silence(
+    start: Start, config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    brief = WaitPolicy(poll_interval=0.2)
+    monkeypatch.setattr("zmqruntime.execution.client.WaitPolicy", lambda: brief)
+    with Impatient(config) as client, ThreadPoolExecutor() as pool:
+        with silence(server):
+            result = pool.submit(client.execute, {"result": 7}, timeout=PATIENCE)
+            assert client.waits.wait(PATIENCE)
+        assert result.result(PATIENCE) == 7
+
+
+def test_a_silence_ends_with_the_configured_time(start: Start, config: ZMQConfig) -> None:
+    server = start()
+    with Impatient(replace(config, reconnect_timeout=0.5)) as client:
+        handle = client.submit_execution({})
+        with silence(server), pytest.raises(ServerLost, match="did not answer in time"):
+            list(handle.progress())
+
+
+def test_a_silence_ends_with_the_deadline_of_who_waits(start: Start, config: ZMQConfig) -> None:
+    server = start()
+    with Impatient(config) as client, silence(server):
+        with pytest.raises((ServerLost, RequestTimeout)):
+            client.execute({}, timeout=0.2)
+        with pytest.raises(RequestTimeout):
+            client.outlast(RequestTimeout("no answer"), Deadline.after(0))

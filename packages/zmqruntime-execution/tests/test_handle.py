@@ -17,7 +17,7 @@ from zmqruntime.execution import (
 )
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, ProgressEvent, StateEvent
-from zmqruntime.transport import ServerLost
+from zmqruntime.transport import RequestTimeout, ServerLost, TransportError
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -58,9 +58,9 @@ class Client:
         self.asked.append(("events", execution_id))
         return self.kept
 
-    def outlast(self, lost: ServerLost) -> None:
+    def outlast(self, error: ServerLost | RequestTimeout) -> None:
         if not self.is_back:
-            raise lost
+            raise error
 
     def handle(self, stream: EventStream | None = None) -> ExecutionHandle:
         return ExecutionHandle(cast("ExecutionClient", self), "a", stream)
@@ -260,8 +260,9 @@ def test_a_lost_server_is_raised_to_who_reads() -> None:
         next(Client(ServerLost("gone")).handle(stream).progress())
 
 
-def test_a_server_that_is_back_is_asked_again() -> None:
-    client = Client(ServerLost("gone"), record(RUNNING, progress=progress(7)))
+@pytest.mark.parametrize("error", [ServerLost("gone"), RequestTimeout("silent")])
+def test_a_server_that_is_back_is_asked_again(error: TransportError) -> None:
+    client = Client(error, record(RUNNING, progress=progress(7)))
     client.is_back = True
     client.stream = filled(ended(8))
     assert list(client.handle().progress()) == [progress(7), ended(8)]

@@ -25,7 +25,14 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     encode,
 )
-from zmqruntime.transport import RequestTimeout, ServerLost, Subscriber, ZMQClient, ZMQConfig
+from zmqruntime.transport import (
+    RequestTimeout,
+    ServerLost,
+    Subscriber,
+    Timer,
+    ZMQClient,
+    ZMQConfig,
+)
 
 _Events = list[ProgressEvent | StateEvent]
 
@@ -58,6 +65,7 @@ class Connection:
         self.is_back = False
         self.prefixes: Sequence[bytes] = ()
         self.state = "not open"
+        self.later: list[tuple[float, Timer]] = []
         self._on_messages: Callable[[Sequence[tuple[bytes, bytes]]], None]
         self._on_connection: Callable[[bool], None]
 
@@ -119,6 +127,10 @@ class Connection:
     def close(self) -> None:
         self.state = "closed"
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        self.later.append((seconds, timer := Timer(seconds, callback, lambda: None)))
+        return timer
+
     # -- as the network --
 
     def deliver(self, *events: ProgressEvent | StateEvent) -> None:
@@ -129,6 +141,15 @@ class Connection:
 
     def connect(self, connected: bool) -> None:
         self._on_connection(connected)
+
+    def let_time_pass(self) -> float | None:
+        """Call what is due next; return how long that had to wait, None for nothing."""
+        while self.later:
+            seconds, timer = self.later.pop(0)
+            if (callback := timer.callback) is not None:
+                callback()
+                return seconds
+        return None
 
     def open(
         self, callback: Callable[[Any], None] | None = None, **options: Any
@@ -308,7 +329,7 @@ def test_a_registration_that_fails_later_is_logged_and_readers_are_woken_all_the
     connection.answers = [answer]
     connection.connect(True)
     assert stream.take(60) == []
-    assert "not registered again after a lost connection" in caplog.text
+    assert "not registered again, and tried again later" in caplog.text
 
 
 def test_it_takes_its_leave() -> None:
@@ -435,3 +456,94 @@ def test_another_server_at_the_same_place_is_gone_on_with() -> None:
     connection.connect(True)
     connection.deliver(progress(6))
     assert events[-1] == progress(6)
+
+
+class Deaf(Connection):
+    """Its server does not tell what was missed, until it does."""
+
+    silences = 0
+
+    def _tell_kept(self, request: EventsRequest) -> Reply:
+        if self.silences:
+            self.silences -= 1
+            raise RequestTimeout("no answer")
+        return super()._tell_kept(request)
+
+
+def follow_to_its_last_event(connection: Connection) -> _Events:
+    """Open a subscriber that has all but the end of what its server keeps."""
+    events: _Events = []
+    connection.open(events.append)
+    connection.connect(True)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(1), state(2)]
+    return events
+
+
+def test_a_server_that_is_silent_when_it_has_caught_up_is_asked_again_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connection = Deaf()
+    events = follow_to_its_last_event(connection)
+    connection.silences = 3
+    connection.catch_up()
+    connection.catch_up()  # Not asked twice meanwhile.
+    assert "not asked for what was missed, and tried again later" in caplog.text
+    assert [connection.let_time_pass() for _ in range(4)] == [0.5, 1.0, 2.0, None]
+    assert events == [progress(1), state(2)]
+
+
+def test_the_pause_between_two_tries_is_bounded() -> None:
+    connection = Deaf()
+    follow_to_its_last_event(connection)
+    connection.silences = 100
+    connection.catch_up()
+    assert max(connection.let_time_pass() or 0 for _ in range(100)) <= 60
+    assert connection.let_time_pass() is None
+
+
+def test_a_server_that_was_lost_is_asked_as_soon_as_it_is_back() -> None:
+    connection = Deaf()
+    events = follow_to_its_last_event(connection)
+    connection.silences = 1
+    connection.catch_up()
+    connection.connect(False)
+    assert connection.let_time_pass() is None
+    connection.connect(True)
+    assert events == [progress(1), state(2)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ServerLost("gone"),
+        RequestTimeout("no answer"),
+        ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen"),
+    ],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_a_registration_that_fails_later_is_tried_again_and_what_was_missed_asked_for(
+    answer: Any,
+) -> None:
+    connection = Connection()
+    events = follow_to_its_last_event(connection)
+    connection.connect(False)
+    connection.answers = [answer]
+    connection.connect(True)
+    assert events == [progress(1)]
+    assert connection.let_time_pass() == 0.5
+    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab")
+    assert connection.let_time_pass() is None
+    assert events == [progress(1), state(2)]
+
+
+def test_who_is_about_to_stop_tries_nothing_again(caplog: pytest.LogCaptureFixture) -> None:
+    connection = Deaf()
+    subscriber = connection.open()
+    connection.connect(True)
+    connection.deliver(progress(1))
+    subscriber.stop()
+    connection.silences = 1
+    connection.catch_up()
+    assert connection.let_time_pass() is None
+    assert not caplog.records

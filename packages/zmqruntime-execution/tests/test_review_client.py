@@ -30,7 +30,7 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     encode,
 )
-from zmqruntime.transport import RequestTimeout, ZMQConfig
+from zmqruntime.transport import RequestTimeout, TransportError, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -73,7 +73,12 @@ def test_execute_gives_a_silent_server_a_second_beyond_its_time(
         asked.append((timeout, hold))
         raise SILENCE
 
+    def outlast(_: object, error: TransportError, __: object) -> None:
+        raise error
+
     monkeypatch.setattr(ExecutionClient, "exchange", exchange)
+    monkeypatch.setattr(ExecutionClient, "outlast", outlast)
+    monkeypatch.setattr(ExecutionClient, "pong", SimpleNamespace(process=None))
     with pytest.raises(RequestTimeout):
         ExecutionClient(7777).execute({}, timeout=1.0)
     ((beside, hold),) = asked

@@ -255,3 +255,25 @@ def test_who_was_far_behind_is_told_when_it_has_caught_up(server: OpenServer) ->
         assert caught_up.wait(PATIENCE_SECONDS)
         eventually(lambda: len(messages.received) == 5001)
         subscriber.close()
+
+
+def test_a_callback_may_ask_to_be_called_again_later_in_the_same_thread(
+    server: OpenServer,
+) -> None:
+    messages, called = Messages(), threading.Event()
+
+    def call() -> None:
+        messages.threads.add(threading.current_thread())
+        called.set()
+
+    with ZMQClient(config=server.config) as client:
+        subscriber = messages.subscribe(client, b"alice/")
+
+        def ask() -> None:
+            subscriber.call_later(0.05, call)
+            subscriber.call_later(0.0, lambda: pytest.fail("it was cancelled")).cancel()
+
+        messages.then = ask
+        publish(server, b"alice/x", b"1")
+        assert called.wait(PATIENCE_SECONDS)
+    assert len(messages.threads) == 1

@@ -45,6 +45,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.transport import (
     Deadline,
+    RequestTimeout,
     ServerLauncher,
     ServerLost,
     TransportError,
@@ -234,16 +235,9 @@ class ExecutionClient(ZMQClient):
         request = self._make_request(
             task, config, labels=labels, timeout_seconds=timeout_seconds, wait_seconds=hold
         )
-        assert request.execution_id is not None
-        beside = seconds_beside(deadline, hold)
-        record: ExecutionRecord | None = None
-        try:
-            record = self._ask(request, AcceptedReply, beside, hold=hold).execution
-        except ServerLost as lost:
-            self.outlast(lost, deadline)
-            if self.connect().durable:  # It knows what it has accepted, so asking again is safe.
-                self._ask(request.model_copy(update={"wait_seconds": 0.0}), AcceptedReply)
+        record = self._submit_held(request, deadline)
         if record is None or not record.status.is_terminal:
+            assert request.execution_id is not None
             record = self.wait_for_completion(request.execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)
         return record.result
@@ -312,17 +306,19 @@ class ExecutionClient(ZMQClient):
         """
         return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
 
-    def outlast(self, lost: ServerLost, deadline: Deadline | None = None) -> None:
-        """Wait for a server that was lost to be back, as far as that makes sense.
+    def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
+        """Wait for a server that was lost, or silent, to be back, as far as that makes sense.
 
         Until the deadline, or without one for the configuration's ``reconnect_timeout``.
 
         Raises:
             ServerLost: it is not back by then; or, at once, its process has ended and has kept
                 nothing for another one.
+            RequestTimeout: it was silent until the deadline.
         """
-        if not self.may_return:
-            raise lost
+        is_over = deadline is not None and deadline.expired
+        if not self.may_return or (is_over and isinstance(error, RequestTimeout)):
+            raise error
         is_endless = deadline is None or deadline.remaining == float("inf")
         self.reconnect(None if deadline is None or is_endless else deadline.remaining)
 
@@ -370,6 +366,24 @@ class ExecutionClient(ZMQClient):
     def _make_request(self, task: Any, config: Any, **options: Any) -> ExecuteRequest:
         task, config = self.serialize_task(task, config)
         return make_request(task, config, self.client_id, **options)
+
+    def _submit_held(self, request: ExecuteRequest, deadline: Deadline) -> ExecutionRecord | None:
+        """Submit a task, and return the record with which the server has held its reply.
+
+        None when there is none, or another server that does not know of it.
+        """
+        while True:
+            server = self.pong.process
+            hold = request.wait_seconds
+            try:
+                beside = seconds_beside(deadline, hold)
+                return self._ask(request, AcceptedReply, beside, hold=hold).execution
+            except (ServerLost, RequestTimeout) as error:
+                self.outlast(error, deadline)
+            # It knows what it has accepted, so asking again is safe.
+            if not self.pong.durable and self.pong.process != server:
+                return None
+            request = request.model_copy(update={"wait_seconds": 0.0})
 
     def _take_back(self, sent: list[ExecuteRequest]) -> None:
         """Cancel what of these the server accepted; also what it did not get to say it did."""

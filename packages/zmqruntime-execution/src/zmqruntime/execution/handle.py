@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.stream import EventStream
@@ -16,7 +16,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
 )
-from zmqruntime.transport import ServerLost
+from zmqruntime.transport import RequestTimeout, ServerLost
 
 if TYPE_CHECKING:
     from zmqruntime.execution.client import ExecutionClient
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionHandle"]
 
 _CHECK_SECONDS = 10.0
+
+_T = TypeVar("_T")
 
 
 class ExecutionHandle:
@@ -108,16 +110,18 @@ class ExecutionHandle:
         next that arrived.
 
         Raises:
-            ServerLost: the server is gone, and was not back within ``reconnect_timeout``: what
-                became of the execution is not known.
+            ServerLost: the server is gone or silent, and was not back within
+                ``reconnect_timeout``: what became of the execution is not known.
         """
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
             return self._follow(stream, [])
         # Here, not when the first event is asked for: what happens meanwhile is not to be missed.
-        stream = self._client.open_stream(self.execution_id, self._submitter)
-        record = self._look()
+        stream = self._outlasting(
+            lambda: self._client.open_stream(self.execution_id, self._submitter)
+        )
+        record = self._outlasting(self.status)
         if record.status.is_terminal:
             return iter([_final_event(record, 0)])
         kept = self._client.read_kept_events(self.execution_id)
@@ -132,7 +136,7 @@ class ExecutionHandle:
             events = events or stream.take(_CHECK_SECONDS)
             if not events:
                 # The terminal event may be among lost ones: the record is the truth.
-                record = self._look()
+                record = self._outlasting(self.status)
                 if not record.status.is_terminal:
                     continue
                 events = stream.take(0.0) or [_final_event(record, last)]
@@ -154,13 +158,13 @@ class ExecutionHandle:
         """
         return self._client.read_log_tail(self.execution_id, max_bytes).text
 
-    def _look(self) -> ExecutionRecord:
-        """Return its record, also when the server has to be waited for."""
+    def _outlasting(self, ask: Callable[[], _T]) -> _T:
+        """Return the server's answer, also when it has to be waited for."""
         while True:
             try:
-                return self.status()
-            except ServerLost as lost:
-                self._client.outlast(lost)
+                return ask()
+            except (ServerLost, RequestTimeout) as error:
+                self._client.outlast(error)
 
     def _keep(self, record: ExecutionRecord) -> None:
         if record.status.is_terminal:

@@ -25,11 +25,15 @@ from zmqruntime.messages import (
     decode_event,
     make_topic_prefix,
 )
-from zmqruntime.transport import ServerLost, TransportError, ZMQClient
+from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
+
+# Between two tries to come back to a server that does not answer.
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -72,17 +76,22 @@ class ProgressStreamSubscriber:
         self._kept = MissedEvents(client)
         self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
+        self._connected = False
+        self._registered = True
+        self._retry: Timer | None = None
+        self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
         self.missed = 0
         """How many events never came, after the first that did of each execution."""
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
-        self._subscriber = client.subscribe(
-            [*prefixes, make_topic_prefix(client_id)],
-            self._on_messages,
-            self._on_connection,
-            self._fill_up,
-        )
+        with self._lock:  # Its thread may call back before it is here.
+            self._subscriber = client.subscribe(
+                [*prefixes, make_topic_prefix(client_id)],
+                self._on_messages,
+                self._on_connection,
+                self._on_caught_up,
+            )
         try:
             self._register()
         except BaseException:
@@ -195,6 +204,57 @@ class ProgressStreamSubscriber:
                 )
             yield event
 
+    def _on_connection(self, connected: bool) -> None:
+        self._connected = connected
+        self._cancel_retry()
+        if connected and self._was_connected:
+            self._registered = False
+            self._pause = _FIRST_PAUSE_SECONDS
+            self._recover()
+        self._was_connected = self._was_connected or connected
+        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
+            if (group := reference()) is not None:
+                group.disturb()
+
+    def _on_caught_up(self) -> None:
+        if self._retry is None:  # Else it is asked soon.
+            self._recover()
+
+    def _recover(self) -> None:
+        """Register again, if need be, and fill up; what fails is tried again later.
+
+        While there is no connection it waits for the next one.
+        """
+        self._retry = None
+        try:
+            if not self._registered:
+                self._register_again()
+                self._registered = True
+            self._fill_up()
+        except ZMQRuntimeError as error:
+            if self._stopping:
+                return
+            what = "asked for what was missed" if self._registered else "registered again"
+            _log.warning("not %s, and tried again later: %s", what, error)
+            if self._connected:
+                with self._lock:
+                    self._retry = self._subscriber.call_later(self._pause, self._recover)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            self._pause = _FIRST_PAUSE_SECONDS
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _register_again(self) -> None:
+        try:
+            self._register()
+        except ServerLost:
+            self._client.reconnect()  # Another one is there: this connection is to it.
+            self._register()
+
     def _fill_up(self) -> None:
         """Ask for what was missed of every execution that goes on, the end of it included."""
         with self._lock:
@@ -207,23 +267,3 @@ class ProgressStreamSubscriber:
                 with self._lock:
                     self._sequences.no_more_than(execution_id, answer.last_sequence)
                 self._tell(list(self._in_order(answer.events)))
-
-    def _on_connection(self, connected: bool) -> None:
-        is_back = connected and self._was_connected
-        if is_back:
-            try:
-                self._register_again()
-                self._fill_up()
-            except ZMQRuntimeError as error:
-                _log.warning("not registered again after a lost connection: %s", error)
-        self._was_connected = self._was_connected or connected
-        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
-            if (group := reference()) is not None:
-                group.disturb()
-
-    def _register_again(self) -> None:
-        try:
-            self._register()
-        except ServerLost:
-            self._client.reconnect()  # Another one is there: this connection is to it.
-            self._register()

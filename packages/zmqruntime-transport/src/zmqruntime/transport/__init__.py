@@ -39,6 +39,7 @@ from zmqruntime.transport.launcher import (
 )
 from zmqruntime.transport.loop import (
     Loop,
+    Timer,
 )
 from zmqruntime.transport.process import (
     ProcessIdentity,
@@ -79,6 +80,7 @@ __all__ = [
     "ServerSession",
     "SubprocessLauncher",
     "Subscriber",
+    "Timer",
     "TransportError",
     "TransportMode",
     "ZMQClient",

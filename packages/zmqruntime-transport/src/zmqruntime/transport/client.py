@@ -108,6 +108,15 @@ class ZMQClient:
         return connection.pong
 
     @property
+    def pong(self) -> PongReply:
+        """What the server said of itself when it was attached to, the last time.
+
+        Raises:
+            NotConnected: `connect` was not called, or `disconnect` was.
+        """
+        return self._connected().pong
+
+    @property
     def may_return(self) -> bool:
         """Whether it makes sense to wait for a server that was lost, with `reconnect`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import zmq
@@ -14,7 +15,7 @@ from zmqruntime.transport.binding import configure_tcp, watch
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.frames import drain
-from zmqruntime.transport.loop import Loop
+from zmqruntime.transport.loop import Loop, Timer
 
 __all__ = ["Subscriber"]
 
@@ -92,6 +93,10 @@ class Subscriber:
     def runs_here(self) -> bool:
         """Whether this is the subscriber's own thread: one of its callbacks."""
         return threading.current_thread() is self._thread
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back in the subscriber's thread, ``seconds`` from now. For its own callbacks."""
+        return self._loop.call_at(time.monotonic() + seconds, callback)
 
     def stop(self) -> None:
         """Begin to end, without waiting for the thread."""
