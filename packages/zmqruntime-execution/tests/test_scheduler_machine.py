@@ -538,6 +538,8 @@ class Clients(RuleBasedStateMachine):
             assert isinstance(reply, AcceptedReply)
             assert (reply.execution_id, reply.duplicate) == (name, again)
             begins = any(effect.execution_id == name for effect in self.assigned())
+            # Where nothing can be written it begins behind the reply, when that has changed.
+            begins = begins and self.could_write
             assert reply.queue_position == (None if begins else self.place(name))
             assert (reply.execution is not None) is bool(wait)
             if reply.execution is not None:

@@ -6,7 +6,13 @@ import pytest
 from driving import Driver
 
 from zmqruntime.execution import RestartPolicy, RetryPolicy
-from zmqruntime.messages import ErrorKind, ExecutionStatus, OkReply, ShutdownMode
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    OkReply,
+    ShutdownMode,
+)
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -48,6 +54,18 @@ def test_each_delay_is_twice_as_long_as_the_one_before_up_to_an_hour() -> None:
         delays.append(deadline - driver.now.monotonic)
         driver.advance(delays[-1])
     assert delays == pytest.approx([1000.0, 2000.0, 3600.0, 3600.0])
+
+
+def test_who_has_waited_as_long_as_the_delay_is_told_that_it_runs_again() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=3.0)
+    driver.raises("a")
+    driver.hold("a", 3.0)
+    done = driver.advance(3.0)
+    assert done.assigned == ["a"]
+    execution = done.reply(ExecutionStatusSnapshot).execution
+    assert execution is not None
+    assert execution.status is RUNNING
 
 
 def test_without_a_delay_it_is_next_at_once() -> None:

@@ -288,6 +288,7 @@ class Scheduler:
                 case Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():
+                    self._course.start_next(now)
                     self._speaker.time_is_up(due)
 
     # -- the end --------------------------------------------------------------------------------
