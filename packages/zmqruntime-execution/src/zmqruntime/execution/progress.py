@@ -82,7 +82,10 @@ class ProgressStreamSubscriber:
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
         self.missed = 0
-        """How many events never came, after the first that did of each execution."""
+        """How many events never came, after the first that did of each execution.
+
+        Without those that a server had sent before it was killed: their number is not known.
+        """
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         with self._lock:  # Its thread may call back before it is here.
@@ -191,14 +194,21 @@ class ProgressStreamSubscriber:
         """Yield those of one execution that were not seen before, and count what is not there."""
         for event in events:
             with self._lock:
-                missed = self._sequences.take(event)
-            if missed is None:
+                step = self._sequences.take(event)
+            if step is None:
                 continue
-            if missed:
-                self.missed += missed
+            if step.restarted:
+                _log.info(
+                    "the events of execution %s were cut by a restart of its server: how many "
+                    "were lost is not known",
+                    event.execution_id,
+                    extra={"execution_id": event.execution_id},
+                )
+            elif step.missed:
+                self.missed += step.missed
                 _log.info(
                     "%d events of execution %s were lost",
-                    missed,
+                    step.missed,
                     event.execution_id,
                     extra={"execution_id": event.execution_id},
                 )

@@ -16,6 +16,7 @@ from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
 from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, Origin, Start, State
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
     AttemptInfo,
     ErrorKind,
@@ -27,12 +28,6 @@ from zmqruntime.messages import (
 )
 
 __all__ = ["JournalLifecycleEngine"]
-
-SEQUENCE_GAP: Final = 2**32
-"""By how much the numbers of events go on after a death in the midst of a run.
-
-The number of the last progress is not written at once, and none may be used twice.
-"""
 
 _PROGRESS_SECONDS: Final = 1.0
 
