@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from talking import Kept, OnDisk
 
@@ -83,6 +85,13 @@ def await_gate(handle: ExecutionHandle) -> None:
         time.sleep(0.005)
 
 
+def await_that(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 # -- attach ------------------------------------------------------------------------------------
 
 
@@ -141,6 +150,54 @@ def test_what_is_not_kept_cannot_be_attached_to(start: Start, connect: Connect) 
     start()
     with pytest.raises(UnknownExecution, match="no execution nothing is kept here"):
         connect().attach("nothing")
+
+
+def count_open_files() -> int:
+    process = psutil.Process()
+    if sys.platform == "win32":
+        return process.num_handles()
+    return process.num_fds()
+
+
+def test_what_hears_of_another_client_ends_with_its_last_stream(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    start()
+    gate = tmp_path / "gate"
+    client, desk = connect(), connect(client_id="desk")
+    handle = desk.submit_execution({"gate": str(gate)})
+    await_gate(handle)
+    first, second = (client.attach(handle.execution_id).progress() for _ in range(2))
+    next(first)
+    (heard,) = client._progress.values()
+    del first
+    next(second)
+    assert list(client._progress.values()) == [heard]
+    gate.touch()
+    list(second)
+    await_that(lambda: not client._progress)
+    await_that(lambda: not desk.ping().progress_subscribers)
+
+
+def test_who_follows_many_clients_one_after_the_other_needs_no_more_for_it(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    start()
+    client = connect()
+    gate = str(tmp_path / "never")
+    names = [connect(client_id=f"c{n}").submit_execution({"gate": gate}) for n in range(9)]
+
+    def follow(handle: ExecutionHandle) -> None:
+        next(client.attach(handle.execution_id).progress())
+        await_that(lambda: not client._progress)
+
+    follow(names[0])
+    await_that(lambda: not client.ping().progress_subscribers)
+    threads, files = threading.active_count(), count_open_files()
+    for handle in names:
+        follow(handle)
+    await_that(lambda: threading.active_count() <= threads)
+    await_that(lambda: count_open_files() <= files)
 
 
 # -- a server that is started again --------------------------------------------------------------
@@ -239,25 +296,19 @@ def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_strea
 ) -> None:
     engine = OnDisk()
     first = start(engine)
-    brief = replace(config, request_timeout=0.3)
-    told, go_on = threading.Semaphore(0), threading.Event()
+    brief = replace(config, request_timeout=0.3, data_high_water_mark=100)
+    go_on = threading.Event()
 
-    def callback(event: ProgressEvent | StateEvent) -> None:
+    def callback(_: ProgressEvent | StateEvent) -> None:
         go_on.wait(PATIENCE)
-        told.release()
 
     with ExecutionClient(config=brief, progress_callback=callback) as client:
-        assert client.submit_execution({"report": 3000}).wait(PATIENCE).status.is_terminal
+        assert client.submit_execution({"report": 300}).wait(PATIENCE).status.is_terminal
         await_gate(client.submit_execution({"gate": str(tmp_path / "never")}))
         client.submit_execution({})  # It is queued still when the server has ended.
         first.stop()
         go_on.set()
-        for _ in range(3000):
-            assert told.acquire(timeout=PATIENCE)
-        deadline = time.monotonic() + PATIENCE
-        while "not asked for what was missed" not in caplog.text:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        await_that(lambda: "not asked for what was missed" in caplog.text)
         start(engine)
         client.reconnect(PATIENCE)
         handle = client.submit_execution({"report": 3})

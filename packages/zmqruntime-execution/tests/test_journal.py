@@ -25,7 +25,7 @@ from zmqruntime.execution import (
     QueuePolicy,
 )
 from zmqruntime.execution.lifecycle import journal_file
-from zmqruntime.execution.lifecycle.journal import SEQUENCE_GAP
+from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import AttemptInfo, ExecutionStatus
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from zmqruntime.execution import ProgressStreamSubscriber, RequestRejected
+from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
     ErrorCode,
     ErrorReply,
@@ -394,6 +395,22 @@ def test_what_is_older_than_what_is_kept_is_missed_and_told_once(
     assert subscriber.missed == 4
     (told,) = [r for r in caplog.records if "were lost" in r.getMessage()]
     assert vars(told)["execution_id"] == "a"
+
+
+@pytest.mark.parametrize("unwritten", [0, 500])
+def test_a_restart_is_told_as_one_and_not_as_a_number_of_lost_events(
+    unwritten: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    back = progress(1 + SEQUENCE_GAP + 1)
+    with caplog.at_level(logging.INFO, "zmqruntime.client"):
+        connection.deliver(progress(1), progress(1 + unwritten))
+        missed = subscriber.missed
+        connection.deliver(back, progress(back.sequence + 3))
+    assert subscriber.missed == missed + 2
+    assert events[-2] == back
+    assert "execution a were cut by a restart of its server" in caplog.text
 
 
 def test_what_arrives_after_it_was_asked_for_is_told_once() -> None:

@@ -110,7 +110,8 @@ class ExecutionClient(ZMQClient):
         pong = super().connect(timeout, wait_ready=wait_ready)
         if self._progress_callback is not None:
             try:
-                self._subscribe(self.client_id)
+                with self._progress_lock:
+                    self._subscribe(self.client_id)
             except BaseException:
                 self.disconnect()
                 raise
@@ -354,7 +355,8 @@ class ExecutionClient(ZMQClient):
             execution_id: which.
             submitter: the client that submitted it; None for this one.
         """
-        return self._subscribe(submitter or self.client_id).open_stream(execution_id)
+        with self._progress_lock:  # Until there is a stream, it would be idle.
+            return self._subscribe(submitter or self.client_id).open_stream(execution_id)
 
     def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
         """Return the events of an execution that the server keeps, for `ExecutionHandle`.
@@ -407,14 +409,24 @@ class ExecutionClient(ZMQClient):
         return progress.open_stream(request.execution_id, from_start=True)
 
     def _subscribe(self, submitter: ClientId) -> ProgressStreamSubscriber:
-        """Return what hears of a client's executions; the callback is for those of this one."""
+        """Return what hears of a client's executions; the callback is for those of this one.
+
+        What hears of another client's lives as long as one of its streams.
+        """
+        progress = self._progress.get(submitter)
+        if progress is None:
+            if submitter == self.client_id:
+                progress = ProgressStreamSubscriber(self, submitter, self._progress_callback)
+            else:
+                progress = ProgressStreamSubscriber(self, submitter, on_idle=self._retire)
+            self._progress[submitter] = progress
+        return progress
+
+    def _retire(self, progress: ProgressStreamSubscriber) -> None:
         with self._progress_lock:
-            progress = self._progress.get(submitter)
-            if progress is None:
-                callback = self._progress_callback if submitter == self.client_id else None
-                progress = ProgressStreamSubscriber(self, submitter, callback)
-                self._progress[submitter] = progress
-            return progress
+            if progress.idle and self._progress.get(progress.client_id) is progress:
+                del self._progress[progress.client_id]
+                progress.retire()
 
     def _before_close(self) -> None:
         with self._progress_lock:

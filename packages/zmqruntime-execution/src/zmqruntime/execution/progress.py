@@ -53,6 +53,7 @@ class ProgressStreamSubscriber:
         callback: called with each event, in this subscriber's thread. What it raises is
             logged, and the stream goes on.
         scope: only this client's executions, or everybody's.
+        on_idle: called in this subscriber's thread when nobody has one of its streams any more.
 
     Raises:
         RequestRejected: the server has not seen the subscription in time.
@@ -66,11 +67,13 @@ class ProgressStreamSubscriber:
         callback: ProgressCallback | None = None,
         *,
         scope: ProgressScope = ProgressScope.OWN,
+        on_idle: Callable[[ProgressStreamSubscriber], None] | None = None,
     ) -> None:
         self._client = client
-        self._client_id = client_id
+        self.client_id = client_id
         self._callback = callback
         self._scope = scope
+        self._on_idle = on_idle
         self._lock = threading.Lock()
         self._sequences = Sequences()
         self._kept = MissedEvents(client)
@@ -82,7 +85,10 @@ class ProgressStreamSubscriber:
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
         self.missed = 0
-        """How many events never came, after the first that did of each execution."""
+        """How many events never came, after the first that did of each execution.
+
+        Without those that a server had sent before it was killed: their number is not known.
+        """
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         with self._lock:  # Its thread may call back before it is here.
@@ -112,7 +118,16 @@ class ProgressStreamSubscriber:
             group = self._streams.get(execution_id)
             if group is None:
                 group = self._streams[execution_id] = StreamGroup()
+                if self._on_idle is not None:
+                    # It may end at any point of any thread, so there nothing is done but to post.
+                    end = weakref.finalize(group, self._subscriber.post, self._tell_if_idle)
+                    end.atexit = False
             return group.open()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has one of its streams."""
+        return all(group() is None for group in self._streams.valuerefs())
 
     def close(self) -> None:
         """Take leave of the server, if it is there, and end the thread."""
@@ -128,16 +143,21 @@ class ProgressStreamSubscriber:
         """
         self._stopping = True
         try:
-            self._client.request(UnregisterProgressRequest(client_id=self._client_id), timeout=1.0)
+            self._client.request(UnregisterProgressRequest(client_id=self.client_id), timeout=1.0)
         except TransportError as error:
             _log.debug("not unregistered: %s", error)  # It sees the subscription end anyway.
         finally:
             self._subscriber.stop()
 
+    def retire(self) -> None:
+        """End by itself, as an idle one may: the server sees that its subscription ends."""
+        self._stopping = True
+        self._subscriber.stop()
+
     def _register(self) -> None:
         # Asked again because a reply was lost, the server holds its answer for so long.
         reply = self._client.request(
-            RegisterProgressRequest(client_id=self._client_id, scope=self._scope),
+            RegisterProgressRequest(client_id=self.client_id, scope=self._scope),
             hold=self._client.config.registration_timeout,
         )
         if isinstance(reply, ErrorReply):
@@ -159,6 +179,10 @@ class ProgressStreamSubscriber:
         for execution_id, of_one in groupby(events, lambda event: event.execution_id):
             if (group := self._streams.get(execution_id)) is not None:
                 group.put(list(of_one))
+
+    def _tell_if_idle(self) -> None:
+        if self._on_idle is not None and self.idle:
+            self._on_idle(self)
 
     def _take(self, topic: bytes, frame: bytes) -> Iterator[ProgressEvent | StateEvent]:
         """Yield the event in a frame, if it was not seen before, behind those missed before it."""
@@ -191,14 +215,21 @@ class ProgressStreamSubscriber:
         """Yield those of one execution that were not seen before, and count what is not there."""
         for event in events:
             with self._lock:
-                missed = self._sequences.take(event)
-            if missed is None:
+                step = self._sequences.take(event)
+            if step is None:
                 continue
-            if missed:
-                self.missed += missed
+            if step.restarted:
+                _log.info(
+                    "the events of execution %s were cut by a restart of its server: how many "
+                    "were lost is not known",
+                    event.execution_id,
+                    extra={"execution_id": event.execution_id},
+                )
+            elif step.missed:
+                self.missed += step.missed
                 _log.info(
                     "%d events of execution %s were lost",
-                    missed,
+                    step.missed,
                     event.execution_id,
                     extra={"execution_id": event.execution_id},
                 )

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
 
 from zmqruntime.messages import ProgressEvent, StateEvent
 
-__all__ = ["Sequences"]
+__all__ = ["SEQUENCE_GAP", "Sequences", "Step"]
+
+SEQUENCE_GAP: Final = 2**32
+"""By how much the numbers of events go on after a server's death in the midst of a run.
+
+The number of the last progress is not written at once, and none may be used twice.
+"""
+# A little less: somebody has heard of more than was written. And far above what a task reports.
+_RESTART: Final = SEQUENCE_GAP // 2
 
 # So many executions are watched; those that were heard of last.
 _MAX_WATCHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What lies between an event and the last one before it."""
+
+    missed: int
+    """How many events are known to be missing."""
+    restarted: bool
+    """Whether a server was started again in between: how many it had sent before is not known."""
+
+
+_NEXT: Final = Step(0, restarted=False)
+_RESTARTED: Final = Step(0, restarted=True)
 
 
 class Sequences:
@@ -30,8 +54,8 @@ class Sequences:
         last = self._last_before(event)
         return last if event.sequence > last + 1 else None
 
-    def take(self, event: ProgressEvent | StateEvent) -> int | None:
-        """Note an event; return how many are missing before it, or None when it is not new."""
+    def take(self, event: ProgressEvent | StateEvent) -> Step | None:
+        """Note an event; return what lies before it, or None when it is not new."""
         last = self._last_before(event)
         if event.sequence <= last:
             return None
@@ -40,7 +64,10 @@ class Sequences:
             self._ended.add(event.execution_id)
         else:
             self._ended.discard(event.execution_id)
-        return event.sequence - last - 1
+        missed = event.sequence - last - 1
+        if missed >= _RESTART:
+            return _RESTARTED
+        return Step(missed, restarted=False) if missed else _NEXT
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Return what goes on, as far as is known, each with the number of its last event."""

@@ -98,6 +98,10 @@ class Subscriber:
         """Call back in the subscriber's thread, ``seconds`` from now. For its own callbacks."""
         return self._loop.call_at(time.monotonic() + seconds, callback)
 
+    def post(self, callback: Callable[[], None]) -> None:
+        """Call back in the subscriber's thread, soon. For any thread, at any point."""
+        self._loop.post(callback)
+
     def stop(self) -> None:
         """Begin to end, without waiting for the thread."""
         if self.runs_here:

@@ -23,6 +23,7 @@ from zmqruntime.execution.lifecycle.journal_file import (
 )
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
     AttemptInfo,
     ErrorKind,
@@ -34,12 +35,6 @@ from zmqruntime.messages import (
 )
 
 __all__ = ["JournalLifecycleEngine"]
-
-SEQUENCE_GAP: Final = 2**32
-"""By how much the numbers of events go on after a death in the midst of a run.
-
-The number of the last progress is not written at once, and none may be used twice.
-"""
 
 _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
