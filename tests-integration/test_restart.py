@@ -79,6 +79,27 @@ def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
     assert server.wait(PATIENCE) == 0
 
 
+def test_what_a_task_wrote_before_its_server_was_killed_is_in_the_file_that_its_record_names(
+    place: Place, tmp_path: Path
+) -> None:
+    place.leaves_socket_files = True
+    options = ("--journal", str(tmp_path / "journal"), "--log-dir", str(tmp_path / "logs"))
+    server = place.serve("Workshop", *options)
+    cut = place.attach(server).submit_execution({"do": "say", "words": "97 percent"})
+    await_phase(cut)
+    kill(server)
+
+    server = place.serve("Workshop", *options)
+    client = place.attach(server)
+    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    assert record.status is FAILED
+    assert record.log_file_path is not None
+    assert Path(record.log_file_path).read_text() == "97 percent\n"
+    assert client.read_log_tail(cut.execution_id).text == "97 percent\n"
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("how", ["stop", "stop now", "SIGTERM"])
 def test_the_end_of_a_server_leaves_the_queue_to_the_next(

@@ -31,18 +31,15 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
-from zmqruntime.execution.worker.logs import TaskLogs, log_directory
+from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
 from zmqruntime.transport import (
-    EndpointError,
     ProcessIdentity,
     TransportMode,
-    default_log_dir,
     drain,
     kill_process_tree,
-    make_private_dir,
     send_frames,
 )
 
@@ -88,7 +85,7 @@ class WorkerProcessRunner(TaskRunner):
         self._busy = False
         self._assigned: str | None = None
         self._max_log_bytes = max_log_bytes
-        self._logs: TaskLogs | None = None
+        self._logs = LogKeeper()
         self._trims = False
 
     def open(self, host: RunnerHost) -> None:
@@ -108,7 +105,7 @@ class WorkerProcessRunner(TaskRunner):
         self._address = self._link.getsockopt_string(zmq.LAST_ENDPOINT)
         host.loop.add_reader(self._link, self._read)
         if self._max_log_bytes:
-            self._open_logs()
+            self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
 
     def start_worker(self) -> None:
         token = b"w" + secrets.token_bytes(_TOKEN_BYTES)
@@ -118,7 +115,7 @@ class WorkerProcessRunner(TaskRunner):
             address=self._address,
             token=token,
             max_message_bytes=self._host.max_message_bytes,
-            log_directory=self._logs.directory if self._logs else None,
+            log_directory=self._logs.directory,
             max_log_bytes=self._max_log_bytes,
             name=f"worker-{secrets.token_hex(4)}",
         )
@@ -130,8 +127,10 @@ class WorkerProcessRunner(TaskRunner):
         worker.watcher.start()
 
     def assign(self, execution_id: str, request: bytes) -> None:
+        assert self._worker is not None
         self._busy, self._assigned = True, execution_id
-        if self._logs is not None and not self._trims:
+        self._logs.begin(self._worker.name, execution_id)
+        if self._logs.directory is not None and not self._trims:
             self._trims = True
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
         self._send(wire.TASKS, wire.ASSIGN, execution_id, request)
@@ -169,46 +168,30 @@ class WorkerProcessRunner(TaskRunner):
     # -- what tasks write -------------------------------------------------------------------
 
     def name_log(self, execution_id: str) -> str | None:
-        return self._logs.name_of(execution_id) if self._logs else None
+        return self._logs.name_of(execution_id)
 
     def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
-        if self._logs is None:
-            return b"", 0
         runs_it = self._busy and self._assigned == execution_id
         worker = self._worker.name if self._worker and runs_it else None
         return self._logs.read_tail(execution_id, max_bytes, worker)
 
     def forget_log(self, execution_id: str) -> None:
-        if self._logs is not None:
-            self._logs.forget(execution_id)
+        self._logs.forget(execution_id)
 
     def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:
-        if self._logs is not None:
-            self._logs.sweep(is_kept)
-            if self._link.closed:
-                self._logs.remove_directory()
-
-    def _open_logs(self) -> None:
-        host = self._host
-        try:
-            parent = host.log_dir or default_log_dir(host.endpoint.app_name)
-            make_private_dir(parent)
-            directory = log_directory(parent, host.endpoint)
-            make_private_dir(directory)
-        except EndpointError as error:
-            _log.warning("what tasks write is not kept: %s; or set log_dir", error)
+        if self._link.closed:
+            self._logs.close(is_kept)
         else:
-            self._logs = TaskLogs(directory, self._max_log_bytes)
+            self._logs.sweep(is_kept)
 
     def _trim_log(self) -> None:
         self._trims = self._busy
-        if self._trims and self._logs is not None and self._worker is not None:
-            self._logs.trim_live(self._worker.name)
+        if self._trims and self._worker is not None:
+            self._logs.trim(self._worker.name)
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
 
     def _seal_log(self, worker: _WorkerProcess) -> None:
-        if self._logs is not None:
-            self._logs.seal(worker.name, self._assigned if self._busy else None)
+        self._logs.seal(worker.name, self._assigned if self._busy else None)
 
     # -- in the loop's thread ---------------------------------------------------------------
 
