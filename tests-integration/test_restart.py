@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from places import ChildProcess, Place, await_phase
 from waiting import PATIENCE
@@ -77,6 +78,25 @@ def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
     assert [attempt.error.kind for attempt in record.attempts] == [ErrorKind.INTERRUPTED]
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
+
+
+def test_what_holds_its_workers_lock_does_not_go_on_beside_the_next_server(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    server, client = serve("Persistent")
+    (described,) = client.ping().workers
+    worker = psutil.Process(described.pid)
+    cut = client.submit_execution({"do": "hold_the_lock"})
+    await_phase(cut)
+    kill(server)
+    assert worker.is_running()
+
+    server, client = serve("Persistent")
+    await_phase(client.attach(cut.execution_id))
+    assert not (worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE)
+    client.shutdown_server(ShutdownMode.NOW)
+    assert server.wait(PATIENCE) == 0
+    assert not (tmp_path / "journal.worker").exists()
 
 
 def test_what_a_task_wrote_before_its_server_was_killed_is_in_the_file_that_its_record_names(

@@ -31,6 +31,7 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK
@@ -63,12 +64,14 @@ class WorkerProcessRunner(TaskRunner):
         server: the application's server object, which is sent to the worker.
         max_log_bytes: how much of what a task writes to stdout and stderr is kept, the newest;
             0: nothing is, and it goes where the server's own output goes.
+        journal: the server's, which nobody else uses: the worker of a server that was killed is
+            found beside it, and ended.
 
     Raises:
         UnpicklableServer: the object cannot be pickled; the message says what is in the way.
     """
 
-    def __init__(self, server: object, max_log_bytes: int = 0) -> None:
+    def __init__(self, server: object, max_log_bytes: int = 0, journal: Path | None = None) -> None:
         try:
             self._server = pickle.dumps(server)
         except Exception as error:
@@ -76,6 +79,7 @@ class WorkerProcessRunner(TaskRunner):
                 f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
                 "what cannot be pickled out of __init__, and open it in setup_worker()"
             ) from error
+        self._note = WorkerNote(journal)
         self._spawn = multiprocessing.get_context("spawn")
         self._host: RunnerHost
         self._link: zmq.Socket[bytes]
@@ -259,9 +263,13 @@ class WorkerProcessRunner(TaskRunner):
                 # tracker comes first, since the start of that one unblocks the signal again.
                 resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            self._note.end_leftover()
             worker.process.start()
             worker.note_started()
+            if worker.identity is not None:
+                self._note.write(worker.identity)
             worker.await_end()
+            self._note.remove()
             exit_code = worker.process.exitcode
         except OSError as error:
             worker.last_words = f"the process could not be started: {error}"
@@ -278,6 +286,7 @@ class _WorkerProcess:
         self.token = token
         self.name = name
         self.handle: psutil.Process | None = None
+        self.identity: ProcessIdentity | None = None
         self.started = threading.Event()
         self.greetings: set[bytes] = set()
         self.last_words = ""
@@ -294,6 +303,7 @@ class _WorkerProcess:
         assert self.process.pid is not None
         try:
             self.handle = psutil.Process(self.process.pid)
+            self.identity = ProcessIdentity(self.handle.pid, self.handle.create_time())
         except psutil.NoSuchProcess:
             return  # It has ended at once; its exit code tells why.
         finally:
