@@ -75,7 +75,8 @@ def serve(
     journal: Annotated[
         Path | None,
         typer.Option(
-            help="Where executions outlive the server; in the user's data directory unless given."
+            help="Where executions outlive the server; else the class's, or one in the user's data "
+            "directory."
         ),
     ] = None,
     no_journal: Annotated[
@@ -112,12 +113,16 @@ def serve(
         data_high_water_mark=data_high_water_mark,
     )
     server_class = serving.load_target(target)
-    if journal is None and not no_journal:
-        journal = make_journal_path(app_name, target, port)
+
+    def choose_journal(named: Path | None) -> Path | None:
+        if no_journal:
+            return None
+        return journal or named or make_journal_path(app_name, target, port)
+
     serving.serve(
         server_class,
         ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
-        journal=journal,
+        choose_journal=choose_journal,
     )
 
 
