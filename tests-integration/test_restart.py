@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from places import ChildProcess, Place, await_phase
 from waiting import PATIENCE
 
 from zmqruntime.execution import ExecutionClient, JournalUnavailable
-from zmqruntime.messages import ErrorKind, ExecutionStatus, ShutdownMode
+from zmqruntime.messages import ErrorKind, ExecutionStatus, PingRequest, PongReply, ShutdownMode
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -191,9 +192,14 @@ def test_a_journal_that_cannot_be_written_refuses_and_recovers(
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalUnavailable, match="nothing was accepted"):
         client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
-    assert client.ping().ready
-    other.execute("ROLLBACK")
-    other.close()
+    assert not client.ping().ready
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)
+        other.execute("ROLLBACK")
+        other.close()
+        pong = held.result(PATIENCE)
+        assert isinstance(pong, PongReply)
+        assert pong.ready
     handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
     assert handle.result(PATIENCE) == 2
 
