@@ -170,13 +170,28 @@ def test_stop_waits_for_what_was_accepted_and_for_the_process(
     queued = served.submit_execution({"do": "wait_for", "path": str(tmp_path / "gate")})
     stop = run("stop")
     assert stop.stdout is not None
-    assert "still has 2 to do" in stop.stdout.readline()
+    assert "still has 2 to finish" in stop.stdout.readline()
     assert not served.ping().ready
     assert queued.status().status is ExecutionStatus.QUEUED
 
     (tmp_path / "gate").touch()
     assert f"(process {server.pid}) has ended" in finish(stop)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+
+
+def test_stop_waits_only_for_what_runs_where_the_rest_is_in_a_journal(
+    place: Place, run: Run, tmp_path: Path
+) -> None:
+    client = place.attach(
+        run("serve", "applications:Workshop", "--journal", str(tmp_path / "journal"))
+    )
+    gate(client, tmp_path / "gate")
+    client.submit_execution({"do": "echo"})
+    stop = run("stop")
+    assert stop.stdout is not None
+    assert "still has 1 to finish" in stop.stdout.readline()
+    (tmp_path / "gate").touch()
+    assert "has ended" in finish(stop)
 
 
 def test_stop_now_interrupts_what_runs_also_when_the_server_drains(

@@ -7,14 +7,16 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from places import ChildProcess, Place, await_phase
 from waiting import PATIENCE
 
 from zmqruntime.execution import ExecutionClient, JournalUnavailable
-from zmqruntime.messages import ErrorKind, ExecutionStatus, ShutdownMode
+from zmqruntime.messages import ErrorKind, ExecutionStatus, PingRequest, PongReply, ShutdownMode
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -75,6 +77,46 @@ def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
     record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
     assert (record.status, record.attempt) == (COMPLETE, 2)
     assert [attempt.error.kind for attempt in record.attempts] == [ErrorKind.INTERRUPTED]
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+
+
+def test_what_holds_its_workers_lock_does_not_go_on_beside_the_next_server(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
+) -> None:
+    server, client = serve("Persistent")
+    (described,) = client.ping().workers
+    worker = psutil.Process(described.pid)
+    cut = client.submit_execution({"do": "hold_the_lock"})
+    await_phase(cut)
+    kill(server)
+    assert worker.is_running()
+
+    server, client = serve("Persistent")
+    await_phase(client.attach(cut.execution_id))
+    assert not (worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE)
+    client.shutdown_server(ShutdownMode.NOW)
+    assert server.wait(PATIENCE) == 0
+    assert not (tmp_path / "journal.worker").exists()
+
+
+def test_what_a_task_wrote_before_its_server_was_killed_is_in_the_file_that_its_record_names(
+    place: Place, tmp_path: Path
+) -> None:
+    place.leaves_socket_files = True
+    options = ("--journal", str(tmp_path / "journal"), "--log-dir", str(tmp_path / "logs"))
+    server = place.serve("Workshop", *options)
+    cut = place.attach(server).submit_execution({"do": "say", "words": "97 percent"})
+    await_phase(cut)
+    kill(server)
+
+    server = place.serve("Workshop", *options)
+    client = place.attach(server)
+    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    assert record.status is FAILED
+    assert record.log_file_path is not None
+    assert Path(record.log_file_path).read_text() == "97 percent\n"
+    assert client.read_log_tail(cut.execution_id).text == "97 percent\n"
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
 
@@ -150,9 +192,14 @@ def test_a_journal_that_cannot_be_written_refuses_and_recovers(
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalUnavailable, match="nothing was accepted"):
         client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
-    assert client.ping().ready
-    other.execute("ROLLBACK")
-    other.close()
+    assert not client.ping().ready
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)
+        other.execute("ROLLBACK")
+        other.close()
+        pong = held.result(PATIENCE)
+        assert isinstance(pong, PongReply)
+        assert pong.ready
     handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
     assert handle.result(PATIENCE) == 2
 

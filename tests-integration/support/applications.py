@@ -126,6 +126,10 @@ class Workshop(ExecutionServer):
         time.sleep(FOREVER)
         return "slept"
 
+    def do_say(self, context: ExecutionContext, words: str) -> JsonValue:
+        print(words)
+        return self.do_sleep(context)
+
     def do_look(self, context: ExecutionContext) -> JsonValue:
         """Return by itself when told to stop."""
         context.report_progress(phase=BEGUN)

@@ -11,7 +11,7 @@ from typing import Any
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Broken", "Client", "Echo", "Locked", "Outer", "Unfinished", "a_function"]
+__all__ = ["Broken", "Client", "Echo", "Keeping", "Locked", "Outer", "Unfinished", "a_function"]
 
 
 class Echo(ExecutionServer):
@@ -41,6 +41,13 @@ class Outer:
 
 class Unfinished(ExecutionServer):
     """Whose author has forgotten execute_task."""
+
+
+class Keeping(Echo):
+    """Whose author names a journal."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords, journal="the class's")
 
 
 class Locked(Echo):

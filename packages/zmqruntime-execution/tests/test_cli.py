@@ -170,9 +170,7 @@ def test_serve_takes_every_option_that_a_launcher_gives(
     )
     taken: list[ServerArguments] = []
     monkeypatch.setattr(serving, "load_target", lambda target: target)
-    monkeypatch.setattr(
-        serving, "serve", lambda target, arguments, journal: taken.append(arguments)
-    )
+    monkeypatch.setattr(serving, "serve", lambda target, arguments, **_: taken.append(arguments))
 
     outcome = command("serve", "module:Class", "--no-journal", *given.to_command_line())
 
@@ -181,26 +179,33 @@ def test_serve_takes_every_option_that_a_launcher_gives(
 
 
 @pytest.mark.parametrize(
-    ("words", "journal"),
+    ("words", "named", "journal"),
     [
-        ([], "data/stitcher/journals/a.b.Class-4711.journal"),
-        (["--no-journal"], None),
-        (["--journal", "here"], "here"),
+        ([], None, "data/stitcher/journals/a.b.Class-4711.journal"),
+        ([], "the class's", "the class's"),
+        (["--no-journal"], None, None),
+        (["--no-journal"], "the class's", None),
+        (["--journal", "here"], None, "here"),
+        (["--journal", "here"], "the class's", "here"),
     ],
-    ids=["by itself", "without", "named"],
 )
 def test_serve_keeps_a_journal_unless_told_otherwise(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     words: list[str],
+    named: str | None,
     journal: str | None,
 ) -> None:
     taken: list[Path | None] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: Path("data", name))
     monkeypatch.setattr(serving, "load_target", lambda target: target)
-    monkeypatch.setattr(serving, "serve", lambda target, arguments, journal: taken.append(journal))
+
+    def serve(target: object, arguments: object, choose_journal: Any) -> None:
+        taken.append(choose_journal(None if named is None else Path(named)))
+
+    monkeypatch.setattr(serving, "serve", serve)
     options = ["--port", "4711", "--app-name", "stitcher"]
     assert command("serve", "a.b:Class", *options, *words).exit_code == 0
     assert taken == [None if journal is None else Path(journal)]

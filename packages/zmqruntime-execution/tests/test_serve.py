@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 
 import pytest
-from echoing import Echo
+from echoing import Echo, Keeping
 
 from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher
 from zmqruntime.execution.serve import TargetError, load_target, main
@@ -89,6 +90,17 @@ def test_without_a_target_the_command_says_how(capsys: pytest.CaptureFixture[str
 def test_a_launched_server_may_be_given_a_journal() -> None:
     launcher = ExecutionServerLauncher(Echo, journal=Path("here"))
     assert launcher._command[-2:] == ("--journal", str(Path("here").resolve()))
+
+
+@pytest.mark.parametrize(("words", "kept"), [([], "the class's"), (["--journal", "here"], "here")])
+def test_a_journal_that_is_asked_for_goes_before_that_of_the_class(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], kept: str
+) -> None:
+    served: list[Path | None] = []
+    monkeypatch.setattr(Keeping, "serve_forever", lambda self, owner: served.append(self.journal))
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    assert main(["echoing:Keeping", *words]) == 0
+    assert served == [Path(kept)]
 
 
 def test_a_class_of_the_running_script_cannot_be_launched() -> None:

@@ -14,7 +14,9 @@ import pytest
 from talking import Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
+from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.logs import TaskLogs, log_directory, trim
+from zmqruntime.messages import ExecutionStatus
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
 PATIENCE = 60.0
@@ -66,7 +68,7 @@ def test_python_native_code_and_child_processes_write_to_the_log(serve: Serve) -
     handle.wait(PATIENCE)
     assert handle.log_tail().splitlines() == ["hello", "native hello", "child hello"]
     path = path_of(handle)
-    assert path.name.startswith("Hello.1-")
+    assert path.name.startswith("task-Hello.1-")
     assert path.read_text() == handle.log_tail()
     if os.name != "nt":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -174,6 +176,18 @@ def test_logs_leave_with_a_server_that_keeps_nothing(serve: Serve, config: ZMQCo
         time.sleep(0.01)
 
 
+def test_a_server_outlives_a_log_that_cannot_be_kept(serve: Serve) -> None:
+    client = serve()
+    client.submit_execution({"say": "first"}).wait(PATIENCE)
+    directory = path_of(client.submit_execution({"say": "second"}, execution_id="x")).parent
+    in_the_way = TaskLogs(directory, 1).path_of("y")
+    in_the_way.mkdir()
+    crashed = client.submit_execution({"say": "hello", "crash": True}, execution_id="y")
+    assert crashed.wait(PATIENCE).status is ExecutionStatus.FAILED
+    assert client.execute({"result": 1}) == 1
+    in_the_way.rmdir()
+
+
 def test_without_a_log_there_is_none_to_read(serve: Serve, config: ZMQConfig) -> None:
     client = serve(max_log_bytes=0)
     handle = client.submit_execution({"result": 1})
@@ -199,9 +213,51 @@ def test_a_sweep_takes_what_is_not_kept_and_nothing_else(tmp_path: Path) -> None
     logs.live_path("worker-1").write_text("left")
     (tmp_path / "notes.txt").write_text("somebody's own")
     (tmp_path / "notes.log").write_text("somebody's own")
-    logs.sweep(lambda name: name == "kept-1")
+    LogKeeper(logs).sweep(lambda name: name == "kept-1")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {logs.path_of("kept-1").name, "notes.txt", "notes.log"}
+
+
+@pytest.mark.parametrize(("kept", "left"), [("night", ["97 percent"]), ("another", [])])
+def test_a_sweep_seals_what_ran_when_the_server_was_killed(
+    tmp_path: Path, kept: str, left: list[str]
+) -> None:
+    logs = TaskLogs(tmp_path, 100)
+    killed = LogKeeper(logs)
+    killed.begin("worker-1", "a-longer-name-before")
+    killed.begin("worker-1", "night")
+    logs.live_path("worker-1").write_text("97 percent")
+    assert killed._note is not None
+    killed._note.close()  # As the end of its process does.
+    LogKeeper(TaskLogs(tmp_path, 100)).sweep(lambda name: name == kept)
+    assert [path.read_text() for path in tmp_path.iterdir()] == left
+    assert logs.path_of("night").exists() == bool(left)
+
+
+def test_a_log_that_cannot_be_kept_is_told_and_hurts_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = TaskLogs(tmp_path, 10)
+    keeper = LogKeeper(logs)
+    logs.note_path.mkdir()
+    keeper.begin("worker-1", "a")
+    logs.live_path("worker-1").write_text("words")
+    (logs.path_of("a") / "in the way").mkdir(parents=True)
+    keeper.seal("worker-1", "a")
+    logs.live_path("worker-2").mkdir()
+    keeper.trim("worker-2")
+    assert keeper.read_tail("a", 10) == (b"", 0)
+    keeper.forget("a")
+    logs.path_of("gone").touch()
+    keeper.close(lambda _: False)
+    assert not logs.path_of("gone").exists()
+    assert not logs.live_path("worker-1").exists()
+    assert len(caplog.messages) >= 5
+    assert all("is not kept as it should be: " in message for message in caplog.messages)
+
+
+def test_no_log_has_the_name_of_a_device(tmp_path: Path) -> None:
+    assert TaskLogs(tmp_path, 10).path_of("NUL.1").name.startswith("task-NUL.1-")
 
 
 def test_two_servers_have_two_directories(tmp_path: Path) -> None:

@@ -12,20 +12,23 @@ class Turns:
         self._fair = fair
         # The clients in the order in which they came, each with its entries in their order.
         self._waiting: dict[str, list[tuple[int, int, str]]] = {}
-        self._served: list[str] = []
-        """Who has had a turn in this round."""
+        self._has_none: set[str] = set()
+        """Who has no turn in this round: it has had it, or came while it went on."""
 
     def add(self, name: str, client: str, priority: int, arrival: int) -> None:
-        entries = self._waiting.setdefault(client if self._fair else "all", [])
+        client = client if self._fair else "all"
+        if client not in self._waiting:
+            self._has_none.add(client)
+        entries = self._waiting.setdefault(client, [])
         entries.append((-priority, arrival, name))
         entries.sort()
 
     def take(self) -> str:
         """Remove and return the first one: its client has had a turn."""
         name, client = self._walk()[0]
-        if client in self._served:
-            self._served.clear()
-        self._served.append(client)
+        if client in self._has_none:
+            self._has_none.clear()
+        self._has_none.add(client)
         self.drop(name)
         return name
 
@@ -43,7 +46,7 @@ class Turns:
         """Go round and round, one of each client's in each round."""
         left = {client: [name for *_, name in entries] for client, entries in self._waiting.items()}
         order: list[tuple[str, str]] = []
-        done = set(self._served)
+        done = set(self._has_none)
         while left:
             for client in [client for client in left if client not in done]:
                 order.append((left[client].pop(0), client))

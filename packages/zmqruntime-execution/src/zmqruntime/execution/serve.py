@@ -9,7 +9,7 @@ import inspect
 import logging
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zmqruntime.execution.server import ExecutionServer
@@ -49,11 +49,11 @@ def serve(
     server_class: type[ExecutionServer],
     arguments: ServerArguments,
     *,
-    journal: Path | None = None,
+    choose_journal: Callable[[Path | None], Path | None] = lambda named: named,
 ) -> None:
     """Serve until shut down, or until the owner in ``arguments`` is gone.
 
-    ``journal`` is for a class that names none itself.
+    ``choose_journal`` returns the journal to be kept, given the one that the class names.
     """
     server = server_class(
         arguments.port,
@@ -62,7 +62,7 @@ def serve(
         config=arguments.config,
         log_file_path=arguments.log_file_path,
     )
-    server.journal = server.journal or journal
+    server.journal = choose_journal(server.journal)
     gc.freeze()  # What is loaded stays: no collection has to look at it again.
     server.serve_forever(owner=arguments.owner)
 
@@ -91,7 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.log_file_path is None:
         log_to_stderr()
     try:
-        serve(load_target(options.target), arguments, journal=options.journal)
+        serve(
+            load_target(options.target),
+            arguments,
+            choose_journal=lambda named: options.journal or named,
+        )
     except ZMQRuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -122,7 +122,7 @@ class ExecutionServer(ZMQServer, ABC):
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""
-        return WorkerProcessRunner(self, self._max_log_bytes)
+        return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
 
     def _make_session(self) -> ServerSession:
         runner = self.make_runner()  # First: an engine has to be closed again.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zmqruntime.execution.core import Scheduler
-from zmqruntime.execution.core.events import Event, WorkerReady
+from zmqruntime.execution.core.events import Event, TimerDue, WorkerReady
 from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
 from zmqruntime.execution.lifecycle import ExecutionEvent, compose_event
@@ -94,7 +94,8 @@ class ExecutionSession(ServerSession, Outlet):
         self.loop.stop()
 
     def handled(self, event: Event) -> None:
-        if isinstance(event, WorkerReady) and self.ready:
+        # A journal that can be written again is told as a timer.
+        if isinstance(event, WorkerReady | TimerDue) and self.ready:
             self.became_ready()
         deadline = self._dispatcher.next_deadline
         if deadline is not None and deadline < self._alarm:

@@ -178,7 +178,10 @@ class ZMQClient:
     def shutdown_server(
         self, mode: ShutdownMode = ShutdownMode.DRAIN, timeout: float | None = None
     ) -> None:
-        """Ask the server to end: after the work it has accepted, or at once.
+        """Ask the server to end: when the work at hand is done, or at once.
+
+        What an execution server has queued stays in its journal in either mode, for the next
+        one. Without a journal it is done first, or dropped where the server is to end at once.
 
         Returns when the server has agreed, which is before it has ended.
         """

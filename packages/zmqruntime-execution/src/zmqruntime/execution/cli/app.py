@@ -75,7 +75,8 @@ def serve(
     journal: Annotated[
         Path | None,
         typer.Option(
-            help="Where executions outlive the server; in the user's data directory unless given."
+            help="Where executions outlive the server; else the class's, or one in the user's data "
+            "directory."
         ),
     ] = None,
     no_journal: Annotated[
@@ -112,12 +113,16 @@ def serve(
         data_high_water_mark=data_high_water_mark,
     )
     server_class = serving.load_target(target)
-    if journal is None and not no_journal:
-        journal = make_journal_path(app_name, target, port)
+
+    def choose_journal(named: Path | None) -> Path | None:
+        if no_journal:
+            return None
+        return journal or named or make_journal_path(app_name, target, port)
+
     serving.serve(
         server_class,
         ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
-        journal=journal,
+        choose_journal=choose_journal,
     )
 
 
@@ -153,14 +158,16 @@ def stop(
     runtime_dir: _RuntimeDir = None,
     app_name: _AppName = _DEFAULT.app_name,
     control_port_offset: _ControlPortOffset = _DEFAULT.control_port_offset,
-    now: Annotated[
-        bool, typer.Option("--now", help="Interrupt what runs and drop what is queued.")
-    ] = False,
+    now: Annotated[bool, typer.Option("--now", help="Interrupt what runs, too.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, help="How many seconds to wait for its end; no limit.")
     ] = None,
 ) -> None:
-    """End a server after the work that it has accepted, and wait for its end."""
+    """End a server when what runs has ended, and wait for its end.
+
+    What is queued stays in its journal, for the next server. Without a journal it is finished
+    first, and with --now dropped.
+    """
     deadline = Deadline.after(timeout)
     client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
     client.connect(_DEFAULT.request_timeout, wait_ready=False)
@@ -168,9 +175,9 @@ def stop(
         pong = client.ping(limit=0)
         client.shutdown_server(ShutdownMode.NOW if now else ShutdownMode.DRAIN)
         name = f"{pong.server} (process {pong.process.pid})"
-        left = pong.running_count + pong.queued_count
+        left = pong.running_count + (0 if pong.durable else pong.queued_count)
         if left and not now:
-            typer.echo(f"{name} still has {left} to do; Ctrl-C ends this wait, not the server")
+            typer.echo(f"{name} still has {left} to finish; Ctrl-C ends this wait, not the server")
         if not client.wait_for_server_end(None if timeout is None else deadline.remaining):
             hint = "" if now else "; 'zmqruntime stop --now' interrupts what runs"
             raise RequestTimeout(f"{name} has not ended after {timeout:g} s{hint}")

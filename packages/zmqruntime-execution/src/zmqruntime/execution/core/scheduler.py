@@ -107,7 +107,8 @@ class Scheduler:
     @property
     def ready(self) -> bool:
         """Whether a task submitted now would start, or wait only for others."""
-        return self._course.shutdown is None and self._course.worker.is_there
+        course = self._course
+        return course.shutdown is None and course.worker.is_there and self.engine.available
 
     @property
     def next_deadline(self) -> float | None:

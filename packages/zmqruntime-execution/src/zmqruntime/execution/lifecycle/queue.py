@@ -124,9 +124,10 @@ class _Lane:
 class FairQueue(ExecutionQueue):
     """One of each client in a round, and round after round.
 
-    A client that comes while a round goes on has its turn at the round's end, unless it has
-    had one in it before. A client's turns are not those of certain executions: when one is
-    dropped, or one of a higher priority comes, the others move to other turns.
+    A client that comes, or comes back, while a round goes on has its turn in the next one, behind
+    those who wait for theirs already: so each round ends, whoever comes. A client's turns are not
+    those of certain executions: when one is dropped, or one of a higher priority comes, the
+    others move to other turns.
     """
 
     def __init__(self) -> None:
@@ -135,14 +136,13 @@ class FairQueue(ExecutionQueue):
         self._turns: SortedList[Place] = SortedList()
         self._numbers = count()
         self._round = 0
-        self._served: set[str] = set()
-        """Who has had a turn in this round."""
+        """The one that goes on, or has just ended."""
 
     def add(self, execution: Execution) -> None:
         client_id = execution.client_id
         lane = self._lanes.get(client_id)
         if lane is None:
-            lane = _Lane(next(self._numbers), self._round + (client_id in self._served))
+            lane = _Lane(next(self._numbers), self._round + 1)
             self._lanes[client_id] = self._by_number[lane.number] = lane
         lane.entries.add(execution)
         self._turns.add(lane.last_turn)
@@ -150,10 +150,7 @@ class FairQueue(ExecutionQueue):
     def take(self, execution: Execution) -> None:
         lane = self._lanes[execution.client_id]
         self._turns.remove(lane.next_turn)
-        if lane.next_round > self._round:
-            self._round = lane.next_round
-            self._served.clear()
-        self._served.add(execution.client_id)
+        self._round = max(self._round, lane.next_round)
         lane.next_round += 1
         self._remove(lane, execution)
 

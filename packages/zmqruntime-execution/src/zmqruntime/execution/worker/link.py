@@ -31,18 +31,16 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
-from zmqruntime.execution.worker.logs import TaskLogs, log_directory
+from zmqruntime.execution.worker.leftover import WorkerNote
+from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
 from zmqruntime.transport import (
-    EndpointError,
     ProcessIdentity,
     TransportMode,
-    default_log_dir,
     drain,
     kill_process_tree,
-    make_private_dir,
     send_frames,
 )
 
@@ -66,12 +64,14 @@ class WorkerProcessRunner(TaskRunner):
         server: the application's server object, which is sent to the worker.
         max_log_bytes: how much of what a task writes to stdout and stderr is kept, the newest;
             0: nothing is, and it goes where the server's own output goes.
+        journal: the server's, which nobody else uses: the worker of a server that was killed is
+            found beside it, and ended.
 
     Raises:
         UnpicklableServer: the object cannot be pickled; the message says what is in the way.
     """
 
-    def __init__(self, server: object, max_log_bytes: int = 0) -> None:
+    def __init__(self, server: object, max_log_bytes: int = 0, journal: Path | None = None) -> None:
         try:
             self._server = pickle.dumps(server)
         except Exception as error:
@@ -79,6 +79,7 @@ class WorkerProcessRunner(TaskRunner):
                 f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
                 "what cannot be pickled out of __init__, and open it in setup_worker()"
             ) from error
+        self._note = WorkerNote(journal)
         self._spawn = multiprocessing.get_context("spawn")
         self._host: RunnerHost
         self._link: zmq.Socket[bytes]
@@ -88,7 +89,7 @@ class WorkerProcessRunner(TaskRunner):
         self._busy = False
         self._assigned: str | None = None
         self._max_log_bytes = max_log_bytes
-        self._logs: TaskLogs | None = None
+        self._logs = LogKeeper()
         self._trims = False
 
     def open(self, host: RunnerHost) -> None:
@@ -108,7 +109,7 @@ class WorkerProcessRunner(TaskRunner):
         self._address = self._link.getsockopt_string(zmq.LAST_ENDPOINT)
         host.loop.add_reader(self._link, self._read)
         if self._max_log_bytes:
-            self._open_logs()
+            self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
 
     def start_worker(self) -> None:
         token = b"w" + secrets.token_bytes(_TOKEN_BYTES)
@@ -118,7 +119,7 @@ class WorkerProcessRunner(TaskRunner):
             address=self._address,
             token=token,
             max_message_bytes=self._host.max_message_bytes,
-            log_directory=self._logs.directory if self._logs else None,
+            log_directory=self._logs.directory,
             max_log_bytes=self._max_log_bytes,
             name=f"worker-{secrets.token_hex(4)}",
         )
@@ -130,8 +131,10 @@ class WorkerProcessRunner(TaskRunner):
         worker.watcher.start()
 
     def assign(self, execution_id: str, request: bytes) -> None:
+        assert self._worker is not None
         self._busy, self._assigned = True, execution_id
-        if self._logs is not None and not self._trims:
+        self._logs.begin(self._worker.name, execution_id)
+        if self._logs.directory is not None and not self._trims:
             self._trims = True
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
         self._send(wire.TASKS, wire.ASSIGN, execution_id, request)
@@ -169,46 +172,30 @@ class WorkerProcessRunner(TaskRunner):
     # -- what tasks write -------------------------------------------------------------------
 
     def name_log(self, execution_id: str) -> str | None:
-        return self._logs.name_of(execution_id) if self._logs else None
+        return self._logs.name_of(execution_id)
 
     def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
-        if self._logs is None:
-            return b"", 0
         runs_it = self._busy and self._assigned == execution_id
         worker = self._worker.name if self._worker and runs_it else None
         return self._logs.read_tail(execution_id, max_bytes, worker)
 
     def forget_log(self, execution_id: str) -> None:
-        if self._logs is not None:
-            self._logs.forget(execution_id)
+        self._logs.forget(execution_id)
 
     def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:
-        if self._logs is not None:
-            self._logs.sweep(is_kept)
-            if self._link.closed:
-                self._logs.remove_directory()
-
-    def _open_logs(self) -> None:
-        host = self._host
-        try:
-            parent = host.log_dir or default_log_dir(host.endpoint.app_name)
-            make_private_dir(parent)
-            directory = log_directory(parent, host.endpoint)
-            make_private_dir(directory)
-        except EndpointError as error:
-            _log.warning("what tasks write is not kept: %s; or set log_dir", error)
+        if self._link.closed:
+            self._logs.close(is_kept)
         else:
-            self._logs = TaskLogs(directory, self._max_log_bytes)
+            self._logs.sweep(is_kept)
 
     def _trim_log(self) -> None:
         self._trims = self._busy
-        if self._trims and self._logs is not None and self._worker is not None:
-            self._logs.trim_live(self._worker.name)
+        if self._trims and self._worker is not None:
+            self._logs.trim(self._worker.name)
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
 
     def _seal_log(self, worker: _WorkerProcess) -> None:
-        if self._logs is not None:
-            self._logs.seal(worker.name, self._assigned if self._busy else None)
+        self._logs.seal(worker.name, self._assigned if self._busy else None)
 
     # -- in the loop's thread ---------------------------------------------------------------
 
@@ -276,9 +263,13 @@ class WorkerProcessRunner(TaskRunner):
                 # tracker comes first, since the start of that one unblocks the signal again.
                 resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            self._note.end_leftover()
             worker.process.start()
             worker.note_started()
+            if worker.identity is not None:
+                self._note.write(worker.identity)
             worker.await_end()
+            self._note.remove()
             exit_code = worker.process.exitcode
         except OSError as error:
             worker.last_words = f"the process could not be started: {error}"
@@ -295,6 +286,7 @@ class _WorkerProcess:
         self.token = token
         self.name = name
         self.handle: psutil.Process | None = None
+        self.identity: ProcessIdentity | None = None
         self.started = threading.Event()
         self.greetings: set[bytes] = set()
         self.last_words = ""
@@ -311,6 +303,7 @@ class _WorkerProcess:
         assert self.process.pid is not None
         try:
             self.handle = psutil.Process(self.process.pid)
+            self.identity = ProcessIdentity(self.handle.pid, self.handle.create_time())
         except psutil.NoSuchProcess:
             return  # It has ended at once; its exit code tells why.
         finally:

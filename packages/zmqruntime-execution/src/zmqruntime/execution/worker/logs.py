@@ -16,6 +16,9 @@ __all__ = ["TaskLogs", "log_directory", "trim"]
 
 _LIVE = ".live"
 _FINAL = ".log"
+_NOTE = "running.note"
+# Names such as `nul` are devices on Windows, whatever follows behind a point.
+_PREFIX = "task-"
 
 
 def log_directory(parent: Path, endpoint: Endpoint) -> Path:
@@ -50,6 +53,11 @@ class TaskLogs:
     def live_path(self, worker: str) -> Path:
         """Return where the output of what a worker runs is."""
         return self.directory / f"{worker}{_LIVE}"
+
+    @property
+    def note_path(self) -> Path:
+        """Return where it is noted which worker runs which execution: two words."""
+        return self.directory / _NOTE
 
     def trim_live(self, worker: str) -> None:
         """Cut what a running task has written, if it has got too long."""
@@ -89,13 +97,22 @@ class TaskLogs:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path_of(execution_id))  # noqa: PTH108 - for every execution; fast
 
-    def sweep(self, is_kept: Callable[[str], bool]) -> None:
-        """Remove what earlier servers at this endpoint left, but for executions that are kept."""
-        for path in self.directory.iterdir():
-            execution_id = re.sub(r"-[0-9a-f]{8}$", "", path.stem)
-            ours = path.suffix == _LIVE or path.name == _file_name(execution_id)
-            if ours and not (path.suffix == _FINAL and is_kept(execution_id)):
-                path.unlink(missing_ok=True)
+    def seal_killed(self, is_kept: Callable[[str], bool]) -> None:
+        """Take what was written so far by what ran when an earlier server here was killed."""
+        worker, execution_id = self._read_note()
+        if execution_id is not None and is_kept(execution_id):
+            self.seal(worker, execution_id)
+
+    def find_unkept(self, is_kept: Callable[[str], bool]) -> list[Path]:
+        """Return the files of servers here, but for the logs of executions that are kept."""
+        return [path for path in self.directory.iterdir() if _is_unkept(path, is_kept)]
+
+    def _read_note(self) -> tuple[str, str | None]:
+        try:
+            worker, execution_id = self.note_path.read_text("ascii").split()
+        except (FileNotFoundError, ValueError):  # There is none, or none of ours.
+            return "", None
+        return worker, execution_id
 
     def remove_directory(self) -> None:
         """Remove the directory when nothing is left in it."""
@@ -126,4 +143,11 @@ def trim(path: Path, max_bytes: int) -> None:
 
 def _file_name(execution_id: str) -> str:
     """Return a name that is one also where upper and lower case are the same."""
-    return f"{execution_id}-{zlib.crc32(execution_id.encode()):08x}{_FINAL}"
+    return f"{_PREFIX}{execution_id}-{zlib.crc32(execution_id.encode()):08x}{_FINAL}"
+
+
+def _is_unkept(path: Path, is_kept: Callable[[str], bool]) -> bool:
+    execution_id = re.sub(r"-[0-9a-f]{8}$", "", path.stem).removeprefix(_PREFIX)
+    if path.name == _file_name(execution_id):
+        return not is_kept(execution_id)
+    return path.suffix == _LIVE or path.name == _NOTE

@@ -91,11 +91,11 @@ class TurnsContract(EngineTests):
         engine.start("a1", 2.0)
         self.submit(engine, "b1", "b2", client_id="b")
         self.submit(engine, "c1", client_id="c")
-        assert self.read_queue(engine) == ["b1", "c1", "a2", "b2", "a3"]
+        assert self.read_queue(engine) == ["a2", "b1", "c1", "a3", "b2"]
         self.submit(engine, "a0", client_id="a", priority=1)
-        assert self.read_queue(engine, 2) == ["b1", "c1", "a0", "b2", "a2", "a3"]
+        assert self.read_queue(engine, 2) == ["a0", "b1", "c1", "a2", "b2", "a3"]
         engine.finish("a0", CANCELLED, 2.0)
-        assert self.read_queue(engine) == ["b1", "c1", "a2", "b2", "a3"]
+        assert self.read_queue(engine) == ["a2", "b1", "c1", "a3", "b2"]
 
     def test_nobody_gets_more_turns_by_coming_back_at_once(self) -> None:
         engine = self.make_engine(1000, QueuePolicy.FAIR)
@@ -109,6 +109,18 @@ class TurnsContract(EngineTests):
             engine.start(execution.execution_id, 2.0)
             ran.append(execution.client_id)
         assert ran.count("one") == ran.count("many") == 4
+
+    def test_newcomers_without_end_keep_nobody_from_a_turn(self) -> None:
+        engine = self.make_engine(1000, QueuePolicy.FAIR)
+        self.submit(engine, "a1", "a2", "a3", client_id="a")
+        ran: list[str] = []
+        for n in range(20):
+            self.submit(engine, f"once{n}", client_id=f"client{n}")
+            execution = engine.peek()
+            assert execution is not None
+            engine.start(execution.execution_id, 2.0)
+            ran.append(execution.execution_id)
+        assert [name for name in ran if name.startswith("a")] == ["a1", "a2", "a3"]
 
     @pytest.mark.parametrize("seed", range(10))
     def test_a_place_is_the_same_wherever_it_is_read_and_kept_by_what_is_next(
