@@ -247,8 +247,9 @@ class Clients(RuleBasedStateMachine):
 
     def take(self, effects: list[Effect]) -> None:
         """Note how each promise stands after these effects."""
-        self.seen = effects
+        self.seen = []
         for effect in effects:
+            self.seen.append(effect)  # A reply is judged by what came before it.
             assert not self.exits, f"{effect} after the end"
             match effect:
                 case Reply():
