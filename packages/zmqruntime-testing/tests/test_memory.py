@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from zmqruntime.execution import ExecutionClient, WaitTimeout
-from zmqruntime.messages import ErrorKind, Event, ExecutionStatus, JsonObject
+from zmqruntime.messages import ErrorKind, Event, ExecutionStatus, JsonObject, StateEvent
 from zmqruntime.testing import InMemoryExecutionServer, Script, connect_in_memory
 from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQConfig
 
@@ -113,6 +113,20 @@ def test_one_client_hears_nothing_of_another() -> None:
         connect_in_memory(fake, ExecutionClient, progress_callback=heard.append)
         connect_in_memory(fake, ExecutionClient).execute({})
     assert heard == []
+
+
+def test_one_client_follows_what_another_has_submitted() -> None:
+    with InMemoryExecutionServer() as fake:
+        fake.plan(Script().never_end())
+        one = connect_in_memory(fake, ExecutionClient, client_id="one")
+        other = connect_in_memory(fake, ExecutionClient, client_id="other")
+        handle = one.submit_execution({})
+        assert next(other.attach(handle.execution_id).progress()).type == "state"
+        events = other.attach(handle.execution_id).progress()
+        handle.cancel()
+        *_, last = events
+        assert isinstance(last, StateEvent)
+        assert last.status is ExecutionStatus.CANCELLED
 
 
 def test_a_request_that_is_too_long_is_not_sent() -> None:

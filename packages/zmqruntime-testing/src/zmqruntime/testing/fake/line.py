@@ -102,6 +102,9 @@ class Subscription:
         if self._open:
             self._on_connection(False)
 
+    def post(self, callback: Callable[[], None]) -> None:
+        """Do nothing: here is neither a thread to call back in, nor one to give back."""
+
     def stop(self) -> None:
         """Call back no more."""
         self._open = False

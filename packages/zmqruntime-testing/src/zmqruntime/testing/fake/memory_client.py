@@ -45,6 +45,11 @@ class InMemoryTransport(ZMQClient):
                 self._pong = None
 
     @property
+    def pong(self) -> PongReply:
+        """What the server said of itself when it was attached to."""
+        return self._check_connected()
+
+    @property
     def may_return(self) -> bool:
         """Whether to wait for a server that was lost: one in memory is gone for good."""
         return False
@@ -77,9 +82,10 @@ class InMemoryTransport(ZMQClient):
         self.memory_server.subscribe(subscription)
         return cast(Subscriber, subscription)
 
-    def _check_connected(self) -> None:
+    def _check_connected(self) -> PongReply:
         if self._pong is None:
             raise NotConnected("this client is not connected: call connect() first")
+        return self._pong
 
 
 def connect_in_memory(
