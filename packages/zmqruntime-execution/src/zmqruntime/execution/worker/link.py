@@ -183,6 +183,8 @@ class WorkerProcessRunner(TaskRunner):
         self._logs.forget(execution_id)
 
     def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:
+        if self._logs.directory is None:
+            return  # Nothing is kept, or this was never opened.
         if self._link.closed:
             self._logs.close(is_kept)
         else:
