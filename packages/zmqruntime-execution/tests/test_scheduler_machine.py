@@ -834,7 +834,10 @@ class Clients(RuleBasedStateMachine):
     def it_says_of_itself_what_is_so(self) -> None:
         assert self.scheduler.current_id == self.current
         assert self.scheduler.ready is (
-            self.shutdown is None and not self.exited and self.worker in ("idle", "busy")
+            self.shutdown is None
+            and not self.exited
+            and self.worker in ("idle", "busy")
+            and self.engine.available
         )
         counts = self.scheduler.engine.counts
         assert counts[QUEUED] == len(self.queue)
