@@ -13,6 +13,8 @@ from typing import Any
 import zmq
 
 HIGH_WATER_MARK = 100_000
+# Tells a subscriber that its subscription has arrived: no event before that would reach it.
+WELCOME = b"welcome"
 
 
 def addresses(directory: str) -> dict[str, str]:
@@ -27,6 +29,7 @@ def serve(directory: str) -> None:
     control, worker, data = (context.socket(t) for t in (zmq.ROUTER, zmq.DEALER, zmq.XPUB))
     control.set_hwm(0)
     data.sndhwm = HIGH_WATER_MARK
+    data.setsockopt(zmq.XPUB_WELCOME_MSG, WELCOME)
     control.bind(where["control"])
     worker.bind(where["worker"])
     data.bind(where["data"])

@@ -67,6 +67,7 @@ class Bare:
         self._data.rcvhwm = bare.HIGH_WATER_MARK
         self._data.subscribe(b"")
         self._data.connect(where["data"])
+        assert self._data.recv() == bare.WELCOME
         self.ask(NOTHING)
 
     def send(self, task: dict[str, Any]) -> None:

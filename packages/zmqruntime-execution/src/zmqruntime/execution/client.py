@@ -9,10 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from zmqruntime.execution.errors import (
-    raise_unless_complete,
-    rejection,
-)
+from zmqruntime.execution.errors import raise_unless_complete, rejection
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.missed import MissedEvents
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber

@@ -43,9 +43,7 @@ from zmqruntime.messages import (
     StatusRequest,
     encode_with_id,
 )
-from zmqruntime.messages import (
-    Reply as ReplyMessage,
-)
+from zmqruntime.messages import Reply as ReplyMessage
 from zmqruntime.transport import Caller
 
 __all__ = ["Dispatcher", "Outlet"]
@@ -227,7 +225,6 @@ def _nothing(_: str) -> bool:
 def _tell_state(execution_id: str, change: StateChange) -> None:
     """Log the move of an execution: what does not go well, and on demand the rest."""
     level = logging.DEBUG if change.error is None else logging.INFO
-    if _log.isEnabledFor(level):
-        reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
-        extra = {"execution_id": execution_id, "status": str(change.status)}
-        _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)
+    reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
+    extra = {"execution_id": execution_id, "status": str(change.status)}
+    _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)

@@ -7,10 +7,10 @@ characters are those of a name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle import compose_event
+from zmqruntime.execution.lifecycle.events import compose_error, compose_number
 from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def compose_accepted(
     ) % (
         _head(request_id),
         execution.execution_id.encode(),
-        b"null" if queue_position is None else b"%d" % queue_position,
+        compose_number(queue_position).encode(),
         b"true" if duplicate else b"false",
         _record(execution, queue_position, name_log) if with_record else b"null",
     )
@@ -99,40 +99,33 @@ def compose_kept_events(
         _head(request_id),
         execution.execution_id.encode(),
         b",".join(composed),
-        b"null" if first_kept_sequence is None else b"%d" % first_kept_sequence,
+        compose_number(first_kept_sequence).encode(),
         execution.sequence,
     )
 
 
 def _head(request_id: str | None) -> bytes:
-    return _HEAD % (b"null" if request_id is None else _quoted(request_id))
-
-
-def _quoted(text: str) -> bytes:
-    return encode_basestring_ascii(text).encode()
+    return _HEAD % (b"null" if request_id is None else encode_json(request_id))
 
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:
-    started_at, finished_at = execution.started_at, execution.finished_at
-    position, retry_at = queue_position, execution.retry_at
-    labels, progress, error = execution.labels, execution.progress, execution.error
-    attempts = execution.attempts
-    log = None if started_at is None else name_log(execution.execution_id)
+    labels, progress, attempts = execution.labels, execution.progress, execution.attempts
+    log = None if execution.started_at is None else name_log(execution.execution_id)
     head = (
         f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
         f'"status":"{execution.status}","attempt":{execution.attempt},'
         f'"submitted_at":{execution.submitted_at!r},'
-        f'"started_at":{"null" if started_at is None else repr(started_at)},'
-        f'"finished_at":{"null" if finished_at is None else repr(finished_at)},'
-        f'"queue_position":{"null" if position is None else position},'
-        f'"retry_at":{"null" if retry_at is None else repr(retry_at)},'
-        f'"log_file_path":{"null" if log is None else encode_basestring_ascii(log)},"labels":'
+        f'"started_at":{compose_number(execution.started_at)},'
+        f'"finished_at":{compose_number(execution.finished_at)},'
+        f'"queue_position":{compose_number(queue_position)},'
+        f'"retry_at":{compose_number(execution.retry_at)},"labels":'
     )
-    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b}' % (
+    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b}' % (
         head.encode(),
         encode_json(labels) if labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
         execution.result or b"null",
-        b"null" if error is None else encode(error),
+        compose_error(execution.error),
         b"[%b]" % b",".join(map(encode, attempts)) if attempts else b"[]",
+        b"null" if log is None else encode_json(log),
     )

@@ -15,10 +15,7 @@ from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances, RestartPolicy
 from zmqruntime.execution.core.commits import assigned_in, what_is_left
 from zmqruntime.execution.core.course import Alarm, Course, Deadlines, Retry
-from zmqruntime.execution.core.effects import (
-    Effect,
-    Exit,
-)
+from zmqruntime.execution.core.effects import Effect, Exit
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
     CancelRequested,
@@ -36,23 +33,12 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import (
-    NameLog,
-)
+from zmqruntime.execution.core.frames import NameLog
 from zmqruntime.execution.core.speaker import Speaker
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
-from zmqruntime.execution.lifecycle import (
-    Execution,
-    LifecycleEngine,
-    RetryPolicy,
-)
-from zmqruntime.messages import (
-    ExecutionErrorInfo,
-    ExecutionStatus,
-    OkReply,
-    ShutdownMode,
-)
+from zmqruntime.execution.lifecycle import Execution, LifecycleEngine, RetryPolicy
+from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, OkReply, ShutdownMode
 
 if TYPE_CHECKING:
     from zmqruntime.transport import Caller
