@@ -29,7 +29,7 @@ from zmqruntime.execution.core.events import (
     Submitted,
     TimerDue,
 )
-from zmqruntime.execution.lifecycle import ExecutionEvent, StateChange
+from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, StateChange
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
@@ -128,7 +128,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Do what has to be done before the first event."""
-        self._runner.sweep_logs(self._is_kept)
+        # At most one ran; but the end of one and the start of the next may be told together.
+        ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
+        self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
         self._scheduler.start(self._committer.take, self._now())
         self._committer.commit()
         self._outlet.handled(TimerDue())
@@ -220,6 +222,10 @@ class Dispatcher:
 
 def _nothing(_: str) -> bool:
     return False
+
+
+def _began(execution: Execution) -> float:
+    return execution.started_at or 0.0
 
 
 def _tell_state(execution_id: str, change: StateChange) -> None:

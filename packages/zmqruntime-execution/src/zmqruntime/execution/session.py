@@ -51,7 +51,6 @@ class ExecutionSession(ServerSession, Outlet):
         self._runner.open(
             RunnerHost(
                 loop=self.loop,
-                context=self.context,
                 endpoint=self.endpoint,
                 max_message_bytes=self.config.max_message_bytes,
                 log_dir=self.config.log_dir,
