@@ -27,6 +27,9 @@ from zmqruntime.execution.core.events import (
     ShutdownRequested,
     StatusRequested,
     Submitted,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
     TimerDue,
 )
 from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, StateChange
@@ -149,7 +152,10 @@ class Dispatcher:
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
-        self._committer.is_worth_a_try = isinstance(event, Submitted | TimerDue)
+        self._committer.begin_event(
+            is_end=isinstance(event, TaskReturned | TaskRaised | TaskStopped),
+            is_worth_a_try=isinstance(event, Submitted | TimerDue),
+        )
         self._scheduler.handle(event, self._now())
         self._committer.end_event()
         self._outlet.handled(event)

@@ -144,6 +144,11 @@ class Course:
             self._engine.requeue(execution.execution_id)
             self._speaker.publish_state(execution, now)
 
+    def abandon(self) -> None:
+        """End what runs at once: it is not kept, and its caller is told so."""
+        self.let_go()
+        self.kill_worker()
+
     def keep_progress(self, event: ProgressReported, now: Now) -> None:
         """Take what the running task reports."""
         execution = self.current
