@@ -144,8 +144,8 @@ class ControlClient:
         channel: Channel | None = None
         try:
             channel = self._take()
+            deadline = make_deadline()
             while not queue.done:
-                deadline = make_deadline()
                 until = deadline.within(patience)
                 outcome: Outcome | None = None
                 while outcome is None and not queue.done:
