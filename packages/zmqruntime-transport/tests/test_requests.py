@@ -305,8 +305,8 @@ def test_all_tries_together_end_at_the_caller_s_one_deadline(
     ):
         start = time.monotonic()
         with pytest.raises(RequestTimeout, match="may have been done"):
-            client.ping(0.3)
-        assert 0.3 <= time.monotonic() - start < 5
+            client.ping(1.0)
+        assert 1.0 <= time.monotonic() - start < 10
         assert len(fake.received) > 3
 
 

@@ -53,6 +53,9 @@ __all__ = ["Dispatcher", "Outlet"]
 
 _log = logging.getLogger("zmqruntime.server")
 
+_ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
+_WORTH_A_TRY = frozenset({Submitted, TimerDue})
+
 
 class Outlet(Protocol):
     """What carries a dispatcher's words to its clients: sockets, or none at all."""
@@ -152,10 +155,8 @@ class Dispatcher:
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
-        self._committer.begin_event(
-            is_end=isinstance(event, TaskReturned | TaskRaised | TaskStopped),
-            is_worth_a_try=isinstance(event, Submitted | TimerDue),
-        )
+        kind = type(event)
+        self._committer.begin_event(is_end=kind in _ENDS, is_worth_a_try=kind in _WORTH_A_TRY)
         self._scheduler.handle(event, self._now())
         self._committer.end_event()
         self._outlet.handled(event)

@@ -19,6 +19,7 @@ __all__ = ["ExecutionSession"]
 
 # For how long the ends of short tasks are gathered into one commit while others follow.
 _MOMENT_SECONDS = 0.003
+_MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
 class ExecutionSession(ServerSession, Outlet):
@@ -94,7 +95,7 @@ class ExecutionSession(ServerSession, Outlet):
 
     def handled(self, event: Event) -> None:
         # A journal that can be written again is told as a timer.
-        if isinstance(event, WorkerReady | TimerDue) and self.ready:
+        if type(event) in _MAY_MAKE_READY and self.ready:
             self.became_ready()
         deadline = self._dispatcher.next_deadline
         if deadline is not None and deadline < self._alarm:

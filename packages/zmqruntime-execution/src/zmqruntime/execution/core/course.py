@@ -230,7 +230,6 @@ class Course:
         # The worker's next task first: it works while everybody is told of the last one.
         self.start_next(now)
         speaker.answer_waiting(execution)
-        speaker.forget_dropped()
 
     def let_go(self) -> Execution:
         """Let nothing run, and return what did."""
