@@ -198,7 +198,9 @@ def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_client_that_disconnects_does_not_wait_for_a_callback() -> None:
     asked = Asked()
     client = ExecutionClient(7777)
-    client._progress["me"] = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    client._subscriptions._subscribers["me"] = ProgressStreamSubscriber(
+        cast(ExecutionClient, asked), "me"
+    )
     client._before_close()
     assert isinstance(asked.requests[-1], UnregisterProgressRequest)
     assert asked.subscriber.calls == ["stop"]

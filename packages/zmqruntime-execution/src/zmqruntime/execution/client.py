@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -12,10 +11,11 @@ from typing import Any, TypeVar
 from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.missed import MissedEvents
-from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
+from zmqruntime.execution.progress import ProgressCallback
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import make_request, to_object
 from zmqruntime.execution.submitter import Submitter, expect
+from zmqruntime.execution.subscriptions import Subscriptions
 from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy, seconds_beside
 from zmqruntime.messages import (
     AcceptedReply,
@@ -93,21 +93,17 @@ class ExecutionClient(ZMQClient):
             persistent=persistent,
         )
         self.client_id = client_id or f"client-{uuid.uuid4().hex}"
-        self._progress_callback = progress_callback
-        self._progress_lock = threading.Lock()
-        self._progress: dict[ClientId, ProgressStreamSubscriber] = {}
+        self._subscriptions = Subscriptions(self, self.client_id, progress_callback)
         self._submitter = Submitter(self, self.outlast)
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
         pong = super().connect(timeout, wait_ready=wait_ready)
-        if self._progress_callback is not None:
-            try:
-                with self._progress_lock:
-                    self._subscribe(self.client_id)
-            except BaseException:
-                self.disconnect()
-                raise
+        try:
+            self._subscriptions.start()
+        except BaseException:
+            self.disconnect()
+            raise
         return pong
 
     def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
@@ -168,7 +164,7 @@ class ExecutionClient(ZMQClient):
             retry_on=retry_on,
             backoff_seconds=backoff_seconds,
         )
-        stream = self._open_own_stream(request)
+        stream = self._subscriptions.open_first(request.execution_id)
         self._ask(request, AcceptedReply)
         return self._make_handle(request, stream)
 
@@ -193,7 +189,7 @@ class ExecutionClient(ZMQClient):
         Raises what `submit_execution` raises.
         """
         requests = [self._make_request(task, config) for task in tasks]
-        streams = [self._open_own_stream(request) for request in requests]
+        streams = [self._subscriptions.open_first(request.execution_id) for request in requests]
         self._submitter.submit_all(requests)
         return [
             self._make_handle(request, stream)
@@ -230,7 +226,9 @@ class ExecutionClient(ZMQClient):
         def requests() -> Iterator[ExecuteRequest]:
             for task in tasks:
                 request = self._make_request(task, config, wait_seconds=hold)
-                handle = self._make_handle(request, self._open_own_stream(request))
+                handle = self._make_handle(
+                    request, self._subscriptions.open_first(request.execution_id)
+                )
                 handles[handle.execution_id] = handle
                 if on_sent is not None:
                     on_sent(handle)
@@ -378,8 +376,7 @@ class ExecutionClient(ZMQClient):
             execution_id: which.
             submitter: the client that submitted it; None for this one.
         """
-        with self._progress_lock:  # Until there is a stream, it would be idle.
-            return self._subscribe(submitter or self.client_id).open_stream(execution_id)
+        return self._subscriptions.open_stream(execution_id, submitter)
 
     def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
         """Return the events of an execution that the server keeps, for `ExecutionHandle`.
@@ -414,39 +411,8 @@ class ExecutionClient(ZMQClient):
         assert request.execution_id is not None
         return ExecutionHandle(self, request.execution_id, stream)
 
-    def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
-        """Return a stream that has every event of what is about to be submitted."""
-        progress = self._progress.get(self.client_id)
-        if progress is None or request.execution_id is None:
-            return None
-        return progress.open_stream(request.execution_id, from_start=True)
-
-    def _subscribe(self, submitter: ClientId) -> ProgressStreamSubscriber:
-        """Return what hears of a client's executions; the callback is for those of this one.
-
-        What hears of another client's lives as long as one of its streams.
-        """
-        progress = self._progress.get(submitter)
-        if progress is None:
-            if submitter == self.client_id:
-                progress = ProgressStreamSubscriber(self, submitter, self._progress_callback)
-            else:
-                progress = ProgressStreamSubscriber(self, submitter, on_idle=self._retire)
-            self._progress[submitter] = progress
-        return progress
-
-    def _retire(self, progress: ProgressStreamSubscriber) -> None:
-        with self._progress_lock:
-            if progress.idle and self._progress.get(progress.client_id) is progress:
-                del self._progress[progress.client_id]
-                progress.retire()
-
     def _before_close(self) -> None:
-        with self._progress_lock:
-            subscribers, self._progress = self._progress, {}
-        with contextlib.ExitStack() as ends:
-            for progress in subscribers.values():
-                ends.callback(progress.stop)
+        self._subscriptions.stop()
 
     def _ask(
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
