@@ -1,0 +1,68 @@
+"""Stop watches: what a series of times comes to, and what a process costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+__all__ = ["Times", "cpu_seconds", "resident_bytes", "summarize", "time_each", "time_in_turns"]
+
+TURNS = 10
+
+
+class Times(NamedTuple):
+    """A series of durations, in milliseconds."""
+
+    p50: float
+    p99: float
+    longest: float
+
+
+def summarize(seconds: Iterable[float]) -> Times:
+    """Return what a series of durations comes to."""
+    taken = sorted(1000 * duration for duration in seconds)
+    count = len(taken)
+    return Times(taken[count // 2], taken[count * 99 // 100], taken[-1])
+
+
+def time_each(call: Callable[[], object], repeat: int, warm_up: int = 50) -> list[float]:
+    """Call again and again, and return how long each call took, in seconds."""
+    for _ in range(warm_up):
+        call()
+    taken = []
+    for _ in range(repeat):
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def time_in_turns(calls: Sequence[Callable[[], object]], repeat: int) -> list[Times]:
+    """Time several calls in turns, so that a machine that is slow for a while is so for each."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for _ in range(TURNS):
+        for call, durations in zip(calls, taken, strict=True):
+            durations += time_each(call, max(1, repeat // TURNS), warm_up=10)
+    return [summarize(durations) for durations in taken]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that processes have used so far."""
+    return sum(map(_cpu_seconds, pids))
+
+
+def _cpu_seconds(pid: int) -> float:
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.exists():
+        return float(sum(psutil.Process(pid).cpu_times()[:2]))
+    # In nanoseconds, where what psutil tells is in hundredths of a second.
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in threads.iterdir()) / 1e9
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Return the memory that processes hold."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in pids)
