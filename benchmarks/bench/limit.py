@@ -165,5 +165,7 @@ class _Worker:
 
 
 if __name__ == "__main__":
-    _Role: type[_Server | _Worker] = {"serve": _Server, "work": _Worker}[sys.argv[1]]
-    _Role(sys.argv[2]).run()
+    if sys.argv[1] == "serve":
+        _Server(sys.argv[2]).run()
+    else:
+        _Worker(sys.argv[2]).run()
