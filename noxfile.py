@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
@@ -303,6 +304,21 @@ def bench(session: nox.Session) -> None:
     """Measure speed and size beside bare pyzmq: `-- round-trip --quick`, `-- --json FILE`."""
     install(session, ALL)
     session.run("python", "-m", "bench", *session.posargs, env=BENCH)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of the main paths, and fail at 15 % more: `-- renew` keeps them.
+
+    It does not depend on how busy the machine is. Needs valgrind: `apt-get install valgrind`.
+    """
+    install(session, ALL)
+    if "renew" not in session.posargs:
+        # So that nothing but this repository changes the figures.
+        kept = json.loads(Path("benchmarks/instructions.json").read_text())
+        session.install(*(f"pydantic=={of['versions']['pydantic']}" for of in kept.values()))
+    env = BENCH | {"PYTHONHASHSEED": "0"}
+    session.run("python", "-m", "bench.instructions", *session.posargs, env=env)
 
 
 @nox.session

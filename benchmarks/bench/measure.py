@@ -44,9 +44,10 @@ def time_each(call: Callable[[], object], repeat: int, warm_up: int = 50) -> lis
 def time_in_turns(calls: Sequence[Callable[[], object]], repeat: int) -> list[Times]:
     """Time several calls in turns, so that a machine that is slow for a while is so for each."""
     taken: list[list[float]] = [[] for _ in calls]
-    for _ in range(TURNS):
-        for call, durations in zip(calls, taken, strict=True):
-            durations += time_each(call, max(1, repeat // TURNS), warm_up=10)
+    for turn in range(TURNS):
+        for place in range(len(calls)):
+            n = (turn + place) % len(calls)  # Nobody is always the first.
+            taken[n] += time_each(calls[n], max(1, repeat // TURNS), warm_up=10)
     return [summarize(durations) for durations in taken]
 
 
