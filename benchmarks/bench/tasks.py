@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def report(events: int) -> Task:
 
 def pace(events: int, per_second: int) -> Task:
     """Return a task that reports steadily, and says in each report when it was sent."""
-    return {"do": "pace", "events": events, "per_second": per_second}
+    return report(events) | {"per_second": per_second}
 
 
 def spin(clock: Path) -> Task:
@@ -65,20 +65,27 @@ def read_clock(clock: Path) -> float:
     return float(seconds)
 
 
+def reports(task: Task) -> Iterator[tuple[int, int, float | None]]:
+    """Yield what a task reports: which it is, of how many, and when it was sent."""
+    events = task["events"]
+    if "per_second" not in task:
+        for n in range(1, events + 1):
+            yield n, events, None
+        return
+    begun = time.monotonic()
+    for n in range(1, events + 1):
+        time.sleep(max(0.0, begun + n / task["per_second"] - time.monotonic()))
+        yield n, events, time.monotonic()
+
+
 def run(task: Task, tell: Report) -> object:
     """Do what a task says, and return its result."""
     match task:
         case {"do": "nothing", "number": number}:
             return number
         case {"do": "report", "events": events}:
-            for n in range(1, events + 1):
-                tell(n, events, None)
-            return events
-        case {"do": "pace", "events": events, "per_second": per_second}:
-            begun = time.monotonic()
-            for n in range(1, events + 1):
-                time.sleep(max(0.0, begun + n / per_second - time.monotonic()))
-                tell(n, events, time.monotonic())
+            for number, total, sent in reports(task):
+                tell(number, total, sent)
             return events
         case {"do": "spin", "clock": clock}:
             with Path(clock).open("r+b") as file, mmap.mmap(file.fileno(), CLOCK.size) as page:

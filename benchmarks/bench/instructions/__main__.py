@@ -118,7 +118,8 @@ def _tell(console: Console, found: dict[str, int], kept: dict[str, Any]) -> int:
     if any(more > _TOLERANCE for more in growth.values()):
         console.print(f"a path takes over {_TOLERANCE:.0%} more: find out why, or {_RENEW}")
         return 1
-    if any(more < -_TOLERANCE for more in growth.values()) or kept["instructions"].keys() != found.keys():
+    is_new = kept["instructions"].keys() != found.keys()
+    if is_new or any(more < -_TOLERANCE for more in growth.values()):
         console.print(f"the kept figures are out of date: {_RENEW}")
     return 0
 

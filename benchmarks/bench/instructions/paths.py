@@ -41,6 +41,7 @@ from zmqruntime.messages import (
     RegisterProgressRequest,
     Reply,
     Request,
+    StateEvent,
     StatusRequest,
     WorkerInfo,
     decode_reply,
@@ -253,7 +254,8 @@ def client_submit(passes: int) -> Callable[[int], object]:
 
 def client_event(passes: int) -> Callable[[int], object]:
     """From the frame of an event to the application's callback."""
-    client, heard = _Client(client_id="lab"), []
+    client = _Client(client_id="lab")
+    heard: list[ProgressEvent | StateEvent] = []
     subscriber = ProgressStreamSubscriber(client, "lab", heard.append)
     frames = [
         encode(

@@ -1,0 +1,1 @@
+"""The published distribution named zmqruntime, which is another project."""
