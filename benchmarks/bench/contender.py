@@ -51,6 +51,8 @@ class Contender(ABC):
     why_no_status: ClassVar[str] = "has no server to ask"
     why_no_cancel: ClassVar[str] = "cannot stop a task that runs"
     why_no_fan_out: ClassVar[str] = "has no progress for others than who submitted"
+    why_no_records: ClassVar[str] = ""
+    """Why it keeps no record of what has ended; empty when it does."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -78,6 +80,10 @@ class Contender(ABC):
     @abstractmethod
     def processes(self) -> list[int]:
         """Return the process ids of the server, which comes first, and of all that is its."""
+
+    def keepers(self) -> list[int]:
+        """Return the process ids of those in whose memory the queue and the records are."""
+        return self.processes()[:1]
 
     def execute(self, task: Task) -> object:
         """Submit a task, wait for it, and return its result."""

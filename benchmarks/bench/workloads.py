@@ -153,6 +153,7 @@ def paced(case: Case) -> Measuring:
 
 def flood(case: Case) -> Measuring:
     """How soon the server answers while a task reports at full speed, and somebody listens."""
+    _check_observable(case)
     with (
         case.make() as contender,
         subscribed(case.name, contender.place, 1) as subscribers,
@@ -281,26 +282,30 @@ def _fill(contender: Contender, depth: int) -> Figures:
     """Queue so many tasks; return what each of them takes in the server."""
     if not depth:
         return {}
-    server = contender.processes()[:1]
     contender.submit(no_op(0))
-    before = resident_bytes(server)
+    keepers = contender.keepers()
+    before = resident_bytes(keepers)
     contender.submit_all([no_op(number) for number in range(depth - 1)])
     with suppress(Unable):
         _equal(contender.queued(), depth, "the number of queued tasks")
-    return {f"bytes_{depth}": (resident_bytes(server) - before) / (depth - 1)}
+    if not keepers:
+        return {}
+    return {f"bytes_{depth}": (resident_bytes(keepers) - before) / (depth - 1)}
 
 
 def finished(case: Case) -> Measuring:
     """The memory that the record of an ended task takes in the server."""
+    if case.driver.why_no_records:
+        raise Unable(case.driver.why_no_records)
     share = case.scale.records // 20
     with case.make() as contender:
-        server = contender.processes()[:1]
+        keepers = contender.keepers()
         contender.execute_all([no_op(number) for number in range(2 * share)])
-        before = resident_bytes(server)
+        before = resident_bytes(keepers)
         for _ in range(20):
             results = contender.execute_all([no_op(number) for number in range(share)])
             _equal(results, list(range(share)), "the results")
-        return {"bytes": (resident_bytes(server) - before) / (20 * share)}
+        return {"bytes": (resident_bytes(keepers) - before) / (20 * share)}
     yield
 
 
@@ -331,6 +336,7 @@ def idle(case: Case) -> Measuring:
 
 def fan_out(case: Case) -> Measuring:
     """One stream of reports to many subscribers: how many reports a second reach one of them."""
+    _check_observable(case)
     figures: Figures = {}
     for count, events in case.scale.fan_out:
         with (
@@ -364,6 +370,11 @@ def _check_order(numbers: list[int], count: int) -> None:
         raise Wrong("reports came twice or out of order")
     if numbers and not (numbers[0] >= 1 and numbers[-1] <= count):
         raise Wrong(f"reports {numbers[0]} to {numbers[-1]} came, of {count}")
+
+
+def _check_observable(case: Case) -> None:
+    if case.driver.observe is Contender.observe:
+        raise Unable(case.driver.why_no_fan_out)
 
 
 def _await_running(contender: Contender, ticket: Ticket) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, get_worker
@@ -15,7 +18,6 @@ __all__ = ["Dask"]
 
 _TOPIC = "reports"
 _PATIENCE = 60.0
-_STATES = {"pending": "running", "finished": "complete"}
 
 
 class Dask(Contender):
@@ -23,17 +25,17 @@ class Dask(Contender):
 
     distributions = ("distributed", "dask")
     why_no_cancel = "a task that runs is not stopped: its future is forgotten, and it goes on"
-    why_no_fan_out = "not driven: its events are for clients of the scheduler, which are heavy"
+    why_no_status = "the scheduler pushes states to its client: there is nothing to ask"
+    why_no_records = "what nobody holds a future of is forgotten"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)
-        file = str(self.place / "scheduler.json")
-        common = f"--no-dashboard --scheduler-file {file}"
+        common = f"--no-dashboard --scheduler-file {self._file}"
         self._owned.start_module(f"dask scheduler --host 127.0.0.1 --port 0 {common}")
         self._owned.start_module(
             f"dask worker --nworkers 1 --nthreads 1 --local-directory {self.place} {common}"
         )
-        self._client = Client(scheduler_file=file, timeout=_PATIENCE)
+        self._client = Client(scheduler_file=str(self._file), timeout=_PATIENCE)
         self._client.wait_for_workers(1, timeout=_PATIENCE)
 
     def stop(self) -> None:
@@ -50,10 +52,12 @@ class Dask(Contender):
         return ticket.result(timeout=_PATIENCE)
 
     def execute_all(self, tasks: Any) -> list[object]:
-        return list(self._client.gather([self.submit(task) for task in tasks]))
+        tellers = [_tell] * len(tasks)
+        return list(self._client.gather(self._client.map(run, tasks, tellers, pure=False)))
 
     def submit_all(self, tasks: Any) -> None:
-        self._kept = [self.submit(task) for task in tasks]  # It forgets what nobody keeps.
+        # It forgets what nobody keeps.
+        self._kept = self._client.map(run, tasks, [_tell] * len(tasks), pure=False)
 
     def stream(self, task: Task, hear: Hear) -> object:
         ended = threading.Event()
@@ -75,9 +79,26 @@ class Dask(Contender):
     def ping(self) -> object:
         return self._client.sync(self._client.scheduler.identity)
 
-    def status(self, ticket: Future) -> str:
-        state = str(ticket.status)
-        return _STATES.get(state, state)
+    @contextmanager
+    def observe(self, hears: Sequence[Hear]) -> Iterator[None]:
+        clients = [Client(scheduler_file=str(self._file), set_as_default=False) for _ in hears]
+        for client, hear in zip(clients, hears, strict=True):
+            client.subscribe_topic(_TOPIC, _listener(hear))
+        yield
+        for client in clients:
+            client.close(timeout=_PATIENCE)
+
+    @property
+    def _file(self) -> Path:
+        return self.place / "scheduler.json"
+
+
+def _listener(hear: Hear) -> Callable[[Any], None]:
+    def listen(event: Any) -> None:
+        _, (number, _, sent) = event
+        hear(number, sent)
+
+    return listen
 
 
 def _tell(number: int, total: int, sent: float | None) -> None:

@@ -43,6 +43,7 @@ class Huey(Contender):
     why_no_progress = "a task has nothing to tell but its result"
     why_no_fan_out = why_no_progress
     why_no_cancel = "a task that runs cannot be revoked"
+    why_no_records = "a result is removed when it is read"
     why_no_ping = why_no_status = "there is no server to ask: a file, and a consumer that polls it"
 
     def start(self) -> None:
@@ -60,6 +61,9 @@ class Huey(Contender):
 
     def processes(self) -> list[int]:
         return self._owned.pids
+
+    def keepers(self) -> list[int]:
+        return []  # It is a file.
 
     def submit(self, task: Task) -> Any:
         return self._perform(task)

@@ -21,6 +21,7 @@ class IPyParallel(Contender):
 
     distributions = ("ipyparallel", "ipykernel", "pyzmq")
     why_no_progress = "what a task publishes is kept as its latest value, to be polled"
+    why_no_records = "its hub keeps none, unless it is given a database"
     why_no_fan_out = why_no_progress
     why_no_status = "its hub tells whether a task is pending, not whether it runs"
 
@@ -39,6 +40,9 @@ class IPyParallel(Contender):
         import psutil
 
         return [child.pid for child in psutil.Process().children(recursive=True)]
+
+    def keepers(self) -> list[int]:
+        return self.processes()
 
     def submit(self, task: Task) -> Any:
         return self._view.apply_async(run, task, _tell_nobody)

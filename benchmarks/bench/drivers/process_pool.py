@@ -19,6 +19,7 @@ class ProcessPool(Contender):
 
     why_no_progress = "a future tells its end alone; a queue beside it would be the user's own"
     why_no_fan_out = why_no_progress
+    why_no_records = "what has ended is the caller's"
     why_no_cancel = "a future that runs cannot be cancelled"
 
     def start(self) -> None:

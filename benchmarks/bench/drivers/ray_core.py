@@ -23,6 +23,7 @@ class Ray(Contender):
     distributions = ("ray",)
     single = True
     why_no_status = "its state API needs its dashboard"
+    why_no_records = "what nobody holds a reference to is forgotten"
     why_no_fan_out = "what a task yields is for who submitted it"
 
     def start(self) -> None:
@@ -48,6 +49,9 @@ class Ray(Contender):
 
     def processes(self) -> list[int]:
         return [child.pid for child in psutil.Process().children(recursive=True)]
+
+    def keepers(self) -> list[int]:
+        return [psutil.Process().pid]  # Who submits keeps what waits.
 
     def submit(self, task: Task) -> Any:
         return self._run.remote(task)
