@@ -49,7 +49,7 @@ class Scale:
     cancels: int = 20
     depths: tuple[int, ...] = (0, 10_000, 100_000)
     submits: int = 300
-    records: int = 10_000
+    records: int = 5000
     starts: int = 3
     idle_seconds: float = 10.0
     fan_out: tuple[tuple[int, int], ...] = ((1, 20_000), (10, 10_000), (100, 5000))
