@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
+from bench.page import write_docs
 from bench.plan import Failed, make_plan, perform
 from bench.promises import judge
 from bench.report import print_report
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--read", type=Path, metavar="FILE", help="what was kept, measuring nothing"
     )
+    parser.add_argument("--write-docs", action="store_true", help="renew the performance page")
     options = parser.parse_args()
     console = Console()
     try:
@@ -44,6 +46,8 @@ def main() -> int:
     print_report(console, results, verdicts)
     if options.json:
         results.save(options.json)
+    if options.write_docs:
+        write_docs(results, verdicts)
     # A quick run shows that all of it works; what it measures is worth nothing.
     return 0 if results.quick or all(verdict.kept for verdict in verdicts) else 1
 

@@ -39,15 +39,11 @@ class Limit(Contender):
         self._control = self._context.socket(zmq.DEALER)
         self._control.set_hwm(0)  # A ROUTER drops what a full pipe does not take.
         self._control.connect(self._where["control"])
-        self._data = self._context.socket(zmq.SUB)
+        self._data: zmq.Socket[Any] | None = None
 
     def stop(self) -> None:
         self._context.destroy(linger=0)
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
-        assert self._server.stdout is not None
-        self._server.stdout.read()  # Its worker has this end too, until it ends.
+        self._server.communicate()  # It sees that its input ends; its worker has the output, too.
 
     def processes(self) -> list[int]:
         return [self._server.pid, self._worker]
@@ -75,7 +71,7 @@ class Limit(Contender):
         return [_result_of(self._receive()) for _ in tasks]
 
     def stream(self, task: Task, hear: Hear) -> object:
-        if not self._data.getsockopt(zmq.LAST_ENDPOINT):
+        if self._data is None:
             self._data = _subscribe(self._context, self._where["data"])
         self._send("execute", next(self._names), task)
         while True:
