@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
 from bench.page import write_docs
-from bench.plan import Failed, make_plan, perform
+from bench.plan import make_plan, perform
 from bench.promises import judge
 from bench.report import print_report
 from bench.results import Results, describe_machine
@@ -26,7 +26,7 @@ __all__ = ["main"]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("workload", nargs="*", help="a part of a workload's name; else all")
-    parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="measure these alone")
+    parser.add_argument("--only", action="append", metavar="CONTENDER", help="of these alone")
     parser.add_argument("--peers", type=Path, metavar="DIRECTORY", help="with the environments")
     parser.add_argument("--repetitions", type=int, default=3, help="each in fresh processes")
     parser.add_argument("--quick", action="store_true", help="little, once: to see that it works")
@@ -37,17 +37,16 @@ def main() -> int:
     parser.add_argument("--write-docs", action="store_true", help="renew the performance page")
     options = parser.parse_args()
     console = Console()
-    try:
-        results = Results.load(options.read) if options.read else _measure(options, console)
-    except Failed as failure:
-        console.print(f"[red]failed:[/] {failure}")
-        return 1
+    results = Results.load(options.read) if options.read else _measure(options, console)
     verdicts = list(judge(results))
     print_report(console, results, verdicts)
     if options.json:
         results.save(options.json)
     if options.write_docs:
         write_docs(results, verdicts)
+    own = [outcome for outcome in results.outcomes if outcome.contender not in PEERS]
+    if any(outcome.failed for outcome in own):
+        return 1
     # A quick run shows that all of it works; what it measures is worth nothing.
     return 0 if results.quick or all(verdict.kept for verdict in verdicts) else 1
 
@@ -69,6 +68,8 @@ def _measure(options: argparse.Namespace, console: Console) -> Results:
         task = progress.add_task("measuring", total=len(plan))
         for step in plan:
             progress.update(task, description=str(step))
+            if not console.is_terminal:
+                console.print(step, highlight=False)
             perform(step, results)
             progress.advance(task)
     return results

@@ -15,16 +15,12 @@ from typing import Any
 from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
 from bench.results import Outcome, Results
 
-__all__ = ["Failed", "Step", "make_plan", "perform"]
+__all__ = ["Step", "make_plan", "perform"]
 
 _OWN = (LIMIT, PROJECT, JOURNAL)
 _IN_TURNS = {"round-trip"}
 _LONGEST_SECONDS = 420.0
 _HERE = Path(__file__).parents[1]
-
-
-class Failed(Exception):
-    """A measurement of the limit or of the project itself went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +78,19 @@ def _find_python(contender: str, environments: Path | None) -> Path:
 
 
 def perform(step: Step, results: Results) -> None:
-    """Take a step, and add what it tells to the results.
-
-    Raises:
-        Failed: the limit or the project itself went wrong. With a peer it is noted.
-    """
+    """Take a step, and add what it tells to the results, also that it went wrong."""
     try:
         told = _run(step, results.quick)
-    except Failed as failure:
-        if any(name in _OWN for name in step.contenders):
-            raise
+    except _Failed as failure:
         told = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
     for name, answer in told.items():
         results.versions.setdefault(name, {}).update(answer.get("versions", {}))
         figures, unable = answer.get("figures", {}), answer.get("unable", "")
         results.outcomes.append(Outcome(step.workload, name, step.repetition, figures, unable))
+
+
+class _Failed(Exception):
+    """A measurement went wrong."""
 
 
 def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
@@ -115,11 +109,11 @@ def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
     except BaseException as error:
         _end_group(process)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise Failed(f"{step} took longer than {_LONGEST_SECONDS:g} s") from None
+            raise _Failed(f"{step} took longer than {_LONGEST_SECONDS:g} s") from None
         raise
     if process.returncode:
         _end_group(process)
-        raise Failed(f"{step}: {_last_line(errors)}")
+        raise _Failed(f"{step}: {_last_line(errors)}")
     told: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
     return told
 

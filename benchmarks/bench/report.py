@@ -30,10 +30,14 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
         reasons = {
             outcome.workload: outcome.unable
             for outcome in results.outcomes
-            if outcome.contender == contender and outcome.unable
+            if outcome.contender == contender and outcome.unable and not outcome.failed
         }
         for workload, reason in reasons.items():
             console.print(f"n/a: {contender}, {workload}: {reason}", markup=False)
+    for outcome in results.outcomes:
+        if outcome.failed:
+            words = f"{outcome.contender}, {outcome.workload} {outcome.unable}"
+            console.print(words, style="red", markup=False)
     table = Table("figure", "of", "found", "promised", "", title="promises")
     for verdict in verdicts:
         promise = verdict.promise

@@ -28,6 +28,11 @@ class Outcome:
     unable: str = ""
     """Why there are no figures."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether the measurement went wrong."""
+        return self.unable.startswith("failed: ")
+
 
 @dataclass(slots=True)
 class Results:

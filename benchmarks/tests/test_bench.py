@@ -77,6 +77,14 @@ def test_who_lies_is_caught(liar: str, workload: str, complaint: str) -> None:
         figures_of(workload, f"liars:{liar}")
 
 
+def test_a_liar_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    command = [sys.executable, "-m", "bench", "--quick", "--only", "liars:Wrongs", "round-trip"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "6 instead of 7" in done.stdout
+
+
 def test_what_is_lost_breaks_a_promise() -> None:
     figures = figures_of("progress", "liars:Loses")
     assert figures["lost"] == 1
