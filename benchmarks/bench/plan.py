@@ -19,7 +19,7 @@ __all__ = ["Step", "make_plan", "perform"]
 
 _OWN = (LIMIT, PROJECT, JOURNAL)
 _IN_TURNS = {"round-trip"}
-_LONGEST_SECONDS = 420.0
+_LONGEST_SECONDS, _LONGEST_QUICK_SECONDS = 600.0, 60.0
 _HERE = Path(__file__).parents[1]
 
 
@@ -78,7 +78,12 @@ def _find_python(contender: str, environments: Path | None) -> Path:
 
 
 def perform(step: Step, results: Results) -> None:
-    """Take a step, and add what it tells to the results, also that it went wrong."""
+    """Take a step, and add what it tells to the results, also that it went wrong.
+
+    What somebody could not do once is not tried again.
+    """
+    if all(results.why_not(step.workload, name) for name in step.contenders):
+        return
     try:
         told = _run(step, results.quick)
     except _Failed as failure:
@@ -104,12 +109,13 @@ def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
         text=True,
         start_new_session=True,
     )
+    longest = _LONGEST_QUICK_SECONDS if quick else _LONGEST_SECONDS
     try:
-        output, errors = process.communicate(timeout=_LONGEST_SECONDS)
+        output, errors = process.communicate(timeout=longest)
     except BaseException as error:
         _end_group(process)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise _Failed(f"{step} took longer than {_LONGEST_SECONDS:g} s") from None
+            raise _Failed(f"{step} took longer than {longest:g} s") from None
         raise
     if process.returncode:
         _end_group(process)

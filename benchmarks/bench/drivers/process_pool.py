@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import Future, ProcessPoolExecutor
-
-import psutil
+from multiprocessing.process import BaseProcess
 
 from bench.contender import Contender
-from bench.drivers.owned import end_processes
 from bench.tasks import Task, run
 
 __all__ = ["ProcessPool"]
@@ -27,11 +26,14 @@ class ProcessPool(Contender):
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
 
     def stop(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        end_processes(self._workers())  # What runs is not cancelled, and may go on for long.
+        # What runs cannot be cancelled. It is for the pool to see its workers end.
+        for worker in self._workers():
+            worker.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def processes(self) -> list[int]:
-        return [psutil.Process().pid, *(worker.pid for worker in self._workers())]
+        workers = (worker.pid for worker in self._workers() if worker.pid is not None)
+        return [os.getpid(), *workers]
 
     def submit(self, task: Task) -> Future[object]:
         return self._pool.submit(run, task, _tell_nobody)
@@ -39,9 +41,8 @@ class ProcessPool(Contender):
     def result(self, ticket: Future[object]) -> object:
         return ticket.result()
 
-    def _workers(self) -> list[psutil.Process]:
-        children = psutil.Process().children(recursive=True)
-        return [child for child in children if any("spawn_main" in a for a in child.cmdline())]
+    def _workers(self) -> list[BaseProcess]:
+        return list((self._pool._processes or {}).values())
 
 
 def _tell_nobody(number: int, total: int, sent: float | None) -> None:
