@@ -47,7 +47,8 @@ TEST_TOOLS = ["pytest", "hypothesis", "jsonschema"]
 CONTRACT = Path("packages/zmqruntime-messages/src/zmqruntime/messages/contract")
 CONTRACT_TOOLS = "packages/zmqruntime-messages/tools"
 
-BENCH = {"PYTHONPATH": "benchmarks"}
+# The system's own directory for temporary files: in nox's, Ray does not start.
+BENCH = {"PYTHONPATH": "benchmarks", "TMPDIR": ""}
 
 
 def install(session: nox.Session, packages: list[str], *tools: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure"]
+__all__ = ["FIGURES", "TABLES", "Figure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +76,42 @@ def _make() -> Iterator[Figure]:
 
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _make()}
+
+TABLES: dict[str, dict[str, str]] = {
+    "Tasks": {
+        "round-trip.p50": "round trip, p50",
+        "round-trip.p99": "p99",
+        "throughput.per_second": "5,000 no-ops",
+        "cold-start.p50": "cold start to first result",
+        "idle.cpu_seconds": "idle CPU in 10 s",
+        "idle.bytes": "resident",
+    },
+    "Progress": {
+        "progress.per_second": "at full speed",
+        "progress.lost": "lost of 50,000",
+        "paced.p50": "one way, p50",
+        "paced.p99": "p99",
+        "fan-out.per_second_1": "to 1 subscriber",
+        "fan-out.per_second_10": "to 10, together",
+        "fan-out.per_second_100": "to 100, together",
+    },
+    "Answers, and cancels": {
+        "flood.ping_p99": "`ping` under flood, p99",
+        "flood.status_p99": "`status`, p99",
+        "spin.ping_p99": "`ping` under spin, p99",
+        "spin.status_p99": "`status`, p99",
+        "cancel.last_p50": "cancel to the last instruction, p50",
+        "cancel.next_p50": "to the next task done, p50",
+    },
+    "Queue": {
+        "queue.submit_0": "submit with none queued",
+        "queue.submit_100000": "with 100,000",
+        "queue.ping_0": "`ping` with none",
+        "queue.ping_100000": "with 100,000",
+        "queue.status_0": "`status` with none",
+        "queue.status_100000": "with 100,000",
+        "queue.bytes_100000": "memory for each queued",
+        "finished.bytes": "for each ended",
+    },
+}
+"""Which of them are shown side by side, where many are compared, and under which headings."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
-from bench.figures import FIGURES
+from bench.figures import FIGURES, TABLES
 from bench.picture import draw
 from bench.promises import Verdict
 from bench.results import Results
@@ -20,44 +20,6 @@ _ROOT = Path(__file__).parents[2]
 _PAGE = _ROOT / "docs/explanation/performance.md"
 _PICTURE = _PAGE.with_suffix(".svg")
 _KEPT = _ROOT / "benchmarks/results.json"
-
-_TABLES = {
-    "Tasks": {
-        "round-trip.p50": "round trip, p50",
-        "round-trip.p99": "p99",
-        "throughput.per_second": "5,000 no-ops",
-        "cold-start.p50": "cold start to first result",
-        "idle.cpu_seconds": "idle CPU in 10 s",
-        "idle.bytes": "resident",
-    },
-    "Progress": {
-        "progress.per_second": "at full speed",
-        "progress.lost": "lost of 50,000",
-        "paced.p50": "one way, p50",
-        "paced.p99": "p99",
-        "fan-out.per_second_1": "to 1 subscriber",
-        "fan-out.per_second_10": "to 10, together",
-        "fan-out.per_second_100": "to 100, together",
-    },
-    "Answers, and cancels": {
-        "flood.ping_p99": "`ping` under flood, p99",
-        "flood.status_p99": "`status`, p99",
-        "spin.ping_p99": "`ping` under spin, p99",
-        "spin.status_p99": "`status`, p99",
-        "cancel.last_p50": "cancel to the last instruction, p50",
-        "cancel.next_p50": "to the next task done, p50",
-    },
-    "Queue": {
-        "queue.submit_0": "submit with none queued",
-        "queue.submit_100000": "with 100,000",
-        "queue.ping_0": "`ping` with none",
-        "queue.ping_100000": "with 100,000",
-        "queue.status_0": "`status` with none",
-        "queue.status_100000": "with 100,000",
-        "queue.bytes_100000": "memory for each queued",
-        "finished.bytes": "for each ended",
-    },
-}
 
 
 def write_docs(results: Results, verdicts: Sequence[Verdict]) -> None:
@@ -82,7 +44,7 @@ def compose(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield f"{results.machine['python']}."
     if results.quick:
         yield "**A quick run: it shows that all of it works, and the figures are worth nothing.**"
-    for title, columns in _TABLES.items():
+    for title, columns in TABLES.items():
         yield ""
         yield f"### {title}"
         yield ""

@@ -14,13 +14,13 @@ from bench.results import Results
 __all__ = ["draw"]
 
 _SHOWN = {
-    "round-trip.p50": "No-op round trip, p50: less is better",
-    "throughput.per_second": "No-ops submitted, then awaited: more is better",
+    "round-trip.p50": "Round trip of a no-op, p50: less is better",
+    "throughput.per_second": "5,000 no-ops submitted, then awaited: more a second is better",
 }
 _COLOURS = {LIMIT: "#8d99ae", PROJECT: "#1b7f5c", JOURNAL: "#58a68a"}
 _PEER = "#c9b08a"
 
-_WIDTH, _LEFT, _RIGHT = 760, 150, 90
+_WIDTH, _LEFT, _RIGHT = 760, 176, 90
 _BAR, _GAP, _HEAD, _SCALE = 16, 8, 44, 30
 
 
@@ -42,7 +42,7 @@ def draw(results: Results) -> str:
             top += _HEAD + len(bars) * (_BAR + _GAP) + _SCALE
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top + 8}"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {_WIDTH} {top + 8}"'
             ' font-family="system-ui, sans-serif" font-size="13" fill="#222">',
             f'<rect width="{_WIDTH}" height="{top + 8}" rx="8" fill="#fff"/>',
             *panels,
