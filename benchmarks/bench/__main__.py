@@ -69,7 +69,7 @@ def _measure(options: argparse.Namespace, console: Console) -> Results:
         for step in plan:
             progress.update(task, description=str(step))
             if not console.is_terminal:
-                console.print(step, highlight=False)
+                console.print(str(step), highlight=False)
             perform(step, results)
             progress.advance(task)
     return results

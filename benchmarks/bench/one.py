@@ -13,7 +13,8 @@ from typing import Any
 
 from bench.contender import Contender, Unable
 from bench.contenders import find_driver, running
-from bench.workloads import FULL, QUICK, WORKLOADS, Case, Scale
+from bench.scale import FULL, QUICK, Case, Scale
+from bench.workloads import WORKLOADS
 
 __all__ = ["measure"]
 

@@ -21,7 +21,7 @@ from bench.picture import draw
 from bench.plan import make_plan
 from bench.promises import PROMISES, judge
 from bench.results import Outcome, Results
-from bench.workloads import QUICK
+from bench.scale import QUICK
 
 SCALE = dataclasses.replace(QUICK, round_trips=50, no_ops=50, events=100, paced_events=20)
 BENCHMARKS = Path(__file__).parents[1]
