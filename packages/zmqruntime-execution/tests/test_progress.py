@@ -457,9 +457,52 @@ def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_d
     connection.deliver(progress(1), progress(1, "b"), state(2, execution_id="b"))
     connection.kept["a"] = [progress(1), state(2)]
     connection.catch_up()
+    assert len(events) == 3
+    connection.let_time_pass()
     assert events[-1] == state(2)
     connection.catch_up()
+    connection.let_time_pass()
     assert len(events) == 4
+
+
+def test_what_is_still_on_its_way_is_not_taken_for_lost() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(n) for n in range(5, 9)]  # It keeps no more of them.
+    connection.catch_up()
+    for n in range(2, 9):
+        connection.deliver(progress(n))
+        connection.let_time_pass()
+    connection.let_time_pass()
+    assert [event.sequence for event in events] == list(range(1, 9))
+    assert subscriber.missed == 0
+
+
+def test_but_it_is_asked_in_the_end_though_others_keep_coming() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(1), state(2)]
+    connection.catch_up()
+    for n in range(1, 50):
+        connection.deliver(progress(n, "b"))
+        connection.let_time_pass()
+    assert state(2) in events
+
+
+def test_a_gap_is_filled_with_what_lies_in_it_and_the_rest_comes_by_itself() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(n) for n in range(3, 9)]
+    connection.deliver(progress(5))
+    assert [event.sequence for event in events] == [1, 3, 4, 5]
+    assert subscriber.missed == 1
+    connection.kept["a"] = [progress(n) for n in range(100, 109)]
+    connection.deliver(progress(9))
+    assert events[-1].sequence == 9
+    assert subscriber.missed == 4
 
 
 def test_another_server_at_the_same_place_is_gone_on_with() -> None:
@@ -505,6 +548,7 @@ def test_a_server_that_is_silent_when_it_has_caught_up_is_asked_again_later(
     connection.silences = 3
     connection.catch_up()
     connection.catch_up()  # Not asked twice meanwhile.
+    connection.let_time_pass()
     assert "not asked for what was missed, and tried again later" in caplog.text
     assert [connection.let_time_pass() for _ in range(4)] == [0.5, 1.0, 2.0, None]
     assert events == [progress(1), state(2)]
@@ -515,6 +559,7 @@ def test_the_pause_between_two_tries_is_bounded() -> None:
     follow_to_its_last_event(connection)
     connection.silences = 100
     connection.catch_up()
+    connection.let_time_pass()
     assert max(connection.let_time_pass() or 0 for _ in range(100)) <= 60
     assert connection.let_time_pass() is None
 
@@ -524,6 +569,7 @@ def test_a_server_that_was_lost_is_asked_as_soon_as_it_is_back() -> None:
     events = follow_to_its_last_event(connection)
     connection.silences = 1
     connection.catch_up()
+    connection.let_time_pass()
     connection.connect(False)
     assert connection.let_time_pass() is None
     connection.connect(True)
@@ -562,5 +608,6 @@ def test_who_is_about_to_stop_tries_nothing_again(caplog: pytest.LogCaptureFixtu
     subscriber.stop()
     connection.silences = 1
     connection.catch_up()
+    connection.let_time_pass()
     assert connection.let_time_pass() is None
     assert not caplog.records

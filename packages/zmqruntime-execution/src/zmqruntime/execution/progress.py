@@ -34,6 +34,9 @@ _log = logging.getLogger("zmqruntime.client")
 # Between two tries to come back to a server that does not answer.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+# For how long nothing comes when nothing is on its way any more; and how often to look.
+_QUIET_SECONDS = 0.2
+_MOST_LOOKS = 10
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -83,6 +86,7 @@ class ProgressStreamSubscriber:
         self._registered = True
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
+        self._batches = 0
         self._stopping = False
         self.missed = 0
         """How many events never came, after the first that did of each execution.
@@ -166,6 +170,7 @@ class ProgressStreamSubscriber:
     # -- in the subscriber's thread -----------------------------------------------------------
 
     def _on_messages(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        self._batches += 1
         events: list[ProgressEvent | StateEvent] = []
         for topic, frame in messages:
             try:
@@ -202,7 +207,9 @@ class ProgressStreamSubscriber:
         with self._lock:
             last = self._sequences.gap_before(event)
         if last is not None:
-            yield from self._in_order(self._kept.ask(event.execution_id, last))
+            kept = self._kept.ask(event.execution_id, last)
+            # What is behind it comes by itself.
+            yield from self._in_order(e for e in kept if e.sequence < event.sequence)
         yield from self._in_order([event])
 
     @staticmethod
@@ -257,7 +264,23 @@ class ProgressStreamSubscriber:
 
     def _on_caught_up(self) -> None:
         if self._retry is None:  # Else it is asked soon.
-            self._recover()
+            self._ask_when_quiet(_MOST_LOOKS)
+
+    def _ask_when_quiet(self, looks: int) -> None:
+        """Ask for what was missed when nothing comes by itself any more, or at the last look.
+
+        What is still on its way would be taken for lost, where the server keeps it no more.
+        """
+        seen = self._batches
+
+        def look() -> None:
+            if self._batches != seen and looks > 1:
+                self._ask_when_quiet(looks - 1)
+            else:
+                self._recover()
+
+        with self._lock:
+            self._retry = self._subscriber.call_later(_QUIET_SECONDS, look)
 
     def _recover(self) -> None:
         """Register again, if need be, and fill up; what fails is tried again later.
