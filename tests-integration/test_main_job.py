@@ -55,20 +55,21 @@ class Heard:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._ended: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            self._ended.add(event.execution_id)
 
     def of(self, handle: ExecutionHandle) -> list[Event]:
         return [event for event in self.events if event.execution_id == handle.execution_id]
 
     def all_of(self, handle: ExecutionHandle) -> list[Event]:
         """Every event of an execution that ends; none missing, none twice."""
-
-        def ended() -> bool:
-            return any(isinstance(e, StateEvent) and e.status.is_terminal for e in self.of(handle))
-
-        eventually(ended, f"the last event of {handle} arrives")
+        # Whoever looks through all of them, again and again, holds up the thread that takes them.
+        name = handle.execution_id
+        eventually(lambda: name in self._ended, f"the last event of {handle} arrives")
         events = self.of(handle)
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
         return events
