@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from places import ChildProcess, Place, await_phase
 from waiting import PATIENCE
 
-from zmqruntime.execution import ExecutionClient, JournalUnavailable
+from zmqruntime.execution import BatchSubmitWaitEngine, ExecutionClient, JournalUnavailable
 from zmqruntime.messages import ErrorKind, ExecutionStatus, PingRequest, PongReply, ShutdownMode
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -61,6 +61,26 @@ def test_what_was_accepted_outlives_a_killed_server(
     assert started == sorted(started)
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
+
+
+def test_a_batch_goes_on_with_the_next_server(
+    serve: Callable[..., tuple[ChildProcess, ExecutionClient]],
+) -> None:
+    server, client = serve()
+    numbers = range(400)
+
+    def tasks() -> Iterator[dict[str, object]]:
+        for n in numbers:
+            if n == 250:
+                kill(server)
+                serve()
+            yield {"do": "echo", "value": n}
+
+    results = BatchSubmitWaitEngine(client, max_outstanding=50).run(tasks())
+    ended = [record.result for record in results.records]
+    # One may have been cut in its run; all others have run, in their order.
+    assert len(ended) == 400
+    assert sum(a != b for a, b in zip(ended, numbers, strict=True)) <= 1
 
 
 def test_a_run_that_was_cut_begins_again_where_that_is_wanted(

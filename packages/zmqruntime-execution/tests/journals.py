@@ -71,9 +71,8 @@ def free_disk(engine: JournalLifecycleEngine) -> None:
 
 def spoil_notes(engine: JournalLifecycleEngine) -> None:
     """Let no start be noted any more."""
-    notes = engine._file._notes
     only_read = os.open(f"{engine._file.path}.started", os.O_RDONLY)
-    os.dup2(only_read, notes)
+    os.dup2(only_read, engine._file.notes._file)
     os.close(only_read)
 
 

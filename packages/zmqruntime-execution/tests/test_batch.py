@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, cast
 
 import pytest
@@ -19,6 +22,7 @@ from zmqruntime.execution import (
     ExecutionFailed,
     ExecutionHandle,
     QueueFull,
+    UnknownExecution,
     WaitPolicy,
 )
 from zmqruntime.messages import ErrorCode, ErrorReply, ExecutionRecord, ExecutionStatus
@@ -32,10 +36,12 @@ class Client:
 
     Args:
         ahead: how many further ones it then runs.
+        is_quick: whether a task ends while the reply to its submission is held.
     """
 
-    def __init__(self, ahead: int = 0) -> None:
+    def __init__(self, ahead: int = 0, *, is_quick: bool = False) -> None:
         self.ahead = ahead
+        self.is_quick = is_quick
         self.submitted: list[Any] = []
         self.configs: list[Any] = []
         self.records: dict[str, ExecutionRecord] = {}
@@ -44,19 +50,42 @@ class Client:
         self.most_outstanding = 0
         self.refuse: BaseException | None = None
 
-    def submit_many(self, tasks: Iterable[Any], config: Any) -> list[ExecutionHandle]:
-        handles = []
-        for task in tasks:
-            if task == "refused":
-                raise QueueFull(ErrorReply(code=ErrorCode.QUEUE_FULL, message="it is full"))
-            name = f"x{len(self.submitted)}"
-            self.submitted.append(task)
-            self.configs.append(config)
-            self.records[name] = record(QUEUED, name)
-            handles.append(ExecutionHandle(cast("ExecutionClient", self), name))
-        waiting = [r for r in self.records.values() if not r.status.is_terminal]
-        self.most_outstanding = max(self.most_outstanding, len(waiting))
-        return handles
+    def follow_many(
+        self,
+        tasks: Iterable[Any],
+        config: Any,
+        *,
+        hold: float,
+        window: int,
+        on_sent: Callable[[ExecutionHandle], None],
+    ) -> Iterator[tuple[ExecutionHandle, ExecutionRecord]]:
+        source = iter(tasks)
+        sent: deque[ExecutionHandle] = deque()
+        try:
+            while True:
+                for task in islice(source, window - len(sent)):
+                    name = f"x{len(self.submitted)}"
+                    self.submitted.append(task)
+                    self.configs.append(config)
+                    sent.append(ExecutionHandle(cast("ExecutionClient", self), name))
+                    if task != "refused":
+                        self.records[name] = record(QUEUED, name)
+                    on_sent(sent[-1])
+                if not sent:
+                    return
+                handle = sent.popleft()
+                number = int(handle.execution_id[1:])
+                if self.submitted[number] == "refused":
+                    raise QueueFull(ErrorReply(code=ErrorCode.QUEUE_FULL, message="it is full"))
+                waiting = [r for r in self.records.values() if not r.status.is_terminal]
+                self.most_outstanding = max(self.most_outstanding, len(waiting))
+                if hold and self.is_quick:
+                    self.run(number)
+                yield handle, self.records[handle.execution_id]
+        finally:
+            for handle in reversed(sent):
+                with contextlib.suppress(UnknownExecution, Conflict):
+                    self.cancel_execution(handle.execution_id)
 
     def get_record(self, name: str, wait_seconds: float) -> ExecutionRecord:
         assert 0 < wait_seconds < 0.1
@@ -88,7 +117,9 @@ class Client:
             )
 
     def cancel_execution(self, name: str) -> ExecutionStatus:
-        if self.records[name].status in (COMPLETE, FAILED):
+        if name not in self.records:
+            raise UnknownExecution(ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="none"))
+        if self.records[name].status.is_terminal:
             raise Conflict(ErrorReply(code=ErrorCode.CONFLICT, message="it has ended"))
         self.cancelled.append(name)
         self.records[name] = record(CANCELLED, name)
@@ -98,10 +129,11 @@ class Client:
         return BatchSubmitWaitEngine(cast("ExecutionClient", self), **options)
 
 
+@pytest.mark.parametrize("is_quick", [False, True])
 @pytest.mark.parametrize("ahead", [0, 1, 3, 1000])
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 50])
-def test_the_results_are_in_the_order_of_the_tasks(ahead: int, count: int) -> None:
-    client = Client(ahead)
+def test_the_results_are_in_the_order_of_the_tasks(ahead: int, count: int, is_quick: bool) -> None:
+    client = Client(ahead, is_quick=is_quick)
     result = client.engine(max_outstanding=10).run(range(count))
     assert result.results() == list(range(count))
     assert result.complete
@@ -114,13 +146,15 @@ def test_the_configuration_goes_with_each() -> None:
     assert client.configs == [{"scale": 2}] * 2
 
 
-def test_never_more_are_under_way_than_were_allowed() -> None:
-    client = Client()
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_never_more_are_under_way_than_were_allowed(is_quick: bool) -> None:
+    client = Client(is_quick=is_quick)
     client.engine(max_outstanding=3).run(range(20))
     assert client.most_outstanding == 3
 
 
-def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed() -> None:
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed(is_quick: bool) -> None:
     taken = []
 
     def source() -> Iterator[int]:
@@ -131,7 +165,7 @@ def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed() -> Non
 
     finished: list[ExecutionRecord] = []
     hooks = BatchHooks(on_finished=finished.append)
-    Client().engine(max_outstanding=5, hooks=hooks).run(source())
+    Client(is_quick=is_quick).engine(max_outstanding=5, hooks=hooks).run(source())
     assert len(finished) == 1000
 
 
@@ -167,11 +201,12 @@ def test_without_fail_fast_a_failure_stops_nobody() -> None:
         result.results()
 
 
+@pytest.mark.parametrize("is_quick", [False, True])
 @pytest.mark.parametrize("ahead", [0, 1, 2, 100])
 def test_with_fail_fast_the_first_failure_cancels_the_rest_and_no_more_are_submitted(
-    ahead: int,
+    ahead: int, is_quick: bool
 ) -> None:
-    client = Client(ahead)
+    client = Client(ahead, is_quick=is_quick)
     engine = client.engine(fail_fast=True, max_outstanding=4)
     result = engine.run(["a", "fails", *range(100)])
     statuses = [r.status for r in result.records]

@@ -169,13 +169,13 @@ def test_what_hears_of_another_client_ends_with_its_last_stream(
     await_gate(handle)
     first, second = (client.attach(handle.execution_id).progress() for _ in range(2))
     next(first)
-    (heard,) = client._progress.values()
+    (heard,) = client._subscriptions._subscribers.values()
     del first
     next(second)
-    assert list(client._progress.values()) == [heard]
+    assert list(client._subscriptions._subscribers.values()) == [heard]
     gate.touch()
     list(second)
-    await_that(lambda: not client._progress)
+    await_that(lambda: not client._subscriptions._subscribers)
     await_that(lambda: not desk.ping().progress_subscribers)
 
 
@@ -189,7 +189,7 @@ def test_who_follows_many_clients_one_after_the_other_needs_no_more_for_it(
 
     def follow(handle: ExecutionHandle) -> None:
         next(client.attach(handle.execution_id).progress())
-        await_that(lambda: not client._progress)
+        await_that(lambda: not client._subscriptions._subscribers)
 
     follow(names[0])
     await_that(lambda: not client.ping().progress_subscribers)

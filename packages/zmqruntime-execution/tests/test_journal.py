@@ -9,11 +9,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import error, record_of, request
+from hypothesis import given
+from hypothesis import strategies as st
 from journals import connection_of, fill_disk, free_disk, opened, picture_of, quick_engine
 
 from zmqruntime.execution import (
@@ -24,7 +27,8 @@ from zmqruntime.execution import (
     LifecycleEngine,
     QueuePolicy,
 )
-from zmqruntime.execution.lifecycle import journal_file
+from zmqruntime.execution.lifecycle import journal_file, journal_notes
+from zmqruntime.execution.lifecycle.journal_notes import Note, NoteFile
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import AttemptInfo, ExecutionStatus
 
@@ -349,14 +353,56 @@ def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.Monkey
     engine = quick_engine(path)
     submit(engine, "a")
     engine.commit()
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda file, note: write(file, note[:-10]))
+    write = journal_notes._write_at
+    monkeypatch.setattr(
+        journal_notes, "_write_at", lambda file, at, note: write(file, at, note[:-10])
+    )
     engine.start("a", 2.0)
     monkeypatch.undo()
     assert not engine.is_committed("a")
     die(engine)
     with opened(path) as engine:
         assert engine.list_running() == []
+
+
+def test_notes_need_no_system_that_writes_at_a_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pwrite", raising=False)  # As on Windows.
+    engine = quick_engine(path)
+    submit(engine, "a", "b")
+    engine.start("a", 2.0)
+    engine.start("b", 3.0)
+    die(engine)
+    with opened(path) as engine:
+        assert [e.execution_id for e in engine.list_running()] == ["a", "b"]
+        assert engine.get("b").started_at == 3.0
+
+
+@given(
+    st.lists(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b" ")), max_size=8),
+    st.integers(0, 2000),
+    st.binary(min_size=1, max_size=40),
+)
+def test_notes_are_read_as_they_were_made_up_to_where_they_were_spoilt(
+    requests: list[bytes], at: int, rubbish: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "notes")
+        file = NoteFile(path)
+        made = [Note(f"n-{n}", 1.5, 1, 2.25, n, request) for n, request in enumerate(requests)]
+        assert all(file.add(note) for note in made)
+        file.close(forget=False)
+        content = bytearray(path.read_bytes())
+        whole = content[:]
+        content[at : at + len(rubbish)] = rubbish
+        path.write_bytes(content)
+        file = NoteFile(path)
+        read = file.read()
+        file.close(forget=True)
+        assert read == made[: len(read)]
+        if content == whole:
+            assert read == made
 
 
 # -- whose it is ------------------------------------------------------------------------------

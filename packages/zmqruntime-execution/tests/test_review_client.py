@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,8 +10,6 @@ import pytest
 from asking import SILENCE, record
 
 from zmqruntime.execution import (
-    BatchHooks,
-    BatchSubmitWaitEngine,
     ExecutionClient,
     ExecutionHandle,
     ExecutionStatusPoller,
@@ -200,7 +198,9 @@ def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_client_that_disconnects_does_not_wait_for_a_callback() -> None:
     asked = Asked()
     client = ExecutionClient(7777)
-    client._progress["me"] = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
+    client._subscriptions._subscribers["me"] = ProgressStreamSubscriber(
+        cast(ExecutionClient, asked), "me"
+    )
     client._before_close()
     assert isinstance(asked.requests[-1], UnregisterProgressRequest)
     assert asked.subscriber.calls == ["stop"]
@@ -213,33 +213,19 @@ def test_an_interrupted_submission_is_taken_back(monkeypatch: pytest.MonkeyPatch
     accepted: list[str] = []
     cancelled: list[str] = []
 
-    def exchange(_: object, requests: list[Any]) -> list[Any]:
-        if isinstance(requests[0], CancelRequest):
-            cancelled.extend(request.execution_id for request in requests)
-            return [OkReply() for _ in requests]
-        accepted.extend(request.execution_id for request in requests)
-        if len(accepted) > 64:
-            raise KeyboardInterrupt
-        return [AcceptedReply(execution_id=r.execution_id, queue_position=1) for r in requests]
+    def pipeline(_: object, requests: Iterable[Any]) -> Iterator[Any]:
+        for request in requests:
+            if isinstance(request, CancelRequest):
+                cancelled.append(request.execution_id)
+                yield request, OkReply()
+                continue
+            accepted.append(request.execution_id)
+            if len(accepted) == 70:
+                raise KeyboardInterrupt
+            yield request, AcceptedReply(execution_id=request.execution_id, queue_position=1)
 
-    monkeypatch.setattr(ExecutionClient, "exchange", exchange)
+    monkeypatch.setattr(ExecutionClient, "pipeline", pipeline)
     with pytest.raises(KeyboardInterrupt):
         ExecutionClient(7777).submit_many([{}] * 70)
     assert len(accepted) == 70
     assert cancelled == accepted[::-1]
-
-
-def test_a_hook_that_raises_leaves_nothing_of_the_batch_behind() -> None:
-    cancelled: list[str] = []
-    handles = [SimpleNamespace(cancel=lambda name=name: cancelled.append(name)) for name in "abc"]
-    client = SimpleNamespace(submit_many=lambda *_: handles)
-
-    def fail(_: object) -> None:
-        raise ValueError("the hook's own")
-
-    engine = BatchSubmitWaitEngine(
-        cast(ExecutionClient, client), hooks=BatchHooks(on_submitted=fail)
-    )
-    with pytest.raises(ValueError, match="the hook's own"):
-        engine.run([{}, {}, {}])
-    assert cancelled == ["c", "b", "a"]

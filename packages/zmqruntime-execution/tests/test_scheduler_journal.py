@@ -208,6 +208,11 @@ class Hall:
     def submit(self, name: str, **fields: Any) -> None:
         self.dispatcher.handle(Submitted(request(name, **fields), caller()))
 
+    def die(self) -> None:
+        """Die as by a kill: nothing more is written."""
+        self.engine._file._database.close()
+        self.engine._file._lock.release()
+
     def kept(self, name: str) -> Execution:
         execution = self.engine.get(name)
         assert execution is not None
@@ -227,9 +232,12 @@ class Hall:
 
     def start_worker(self) -> None: ...
 
-    def sweep_logs(self, is_kept: object) -> None: ...
+    def sweep_logs(self, is_kept: object, interrupted: object = None) -> None: ...
 
     def forget_log(self, execution_id: str) -> None: ...
+
+    def kill_worker(self) -> None:
+        self.told.append("killed")
 
     def handled(self, event: object) -> None: ...
 
@@ -246,12 +254,11 @@ def hall(path: Path) -> Iterator[Hall]:
 def test_what_arrives_together_is_committed_together_and_told_then(hall: Hall) -> None:
     for name in "abc":
         hall.submit(name)
-    assert (hall.told, hall.commits) == ([], 0)
+    assert (hall.told, hall.commits) == (["a"], 0)
     hall.end_round()
     assert hall.commits == 1
-    replies = [told for told in hall.told if isinstance(told, AcceptedReply)]
-    assert [reply.execution_id for reply in replies] == [*"abc"]
-    assert "a" in hall.told
+    assert [reply.execution_id for reply in hall.told[1:]] == [*"abc"]
+    assert all(isinstance(reply, AcceptedReply) for reply in hall.told[1:])
 
 
 def test_what_changes_nothing_waits_for_no_disk(hall: Hall) -> None:
@@ -318,12 +325,74 @@ def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) 
     hall.end_round()
     hall.dispatcher.handle(TaskReturned("a", b"1"))
     assert hall.told[-1] == "b"
-    engine._file._database.close()  # As by a kill: nothing more is written.
-    engine._file._let_go()
+    hall.die()
     with Life(path) as life:
         # That a has ended was told to nobody, and c was not begun.
         assert life.started.states == [("a", FAILED), ("b", FAILED)]
         assert life.scheduler.current_id == "c"
+
+
+def test_what_has_begun_is_known_to_the_next_server_though_it_was_not_committed(path: Path) -> None:
+    hall = Hall(quick_engine(path))
+    hall.submit("a", wait_seconds=30.0, labels={"of": "n\u00e4chte"}, priority=3, max_attempts=2)
+    hall.submit("b")  # It waits, so its caller has no word yet, and will ask again.
+    assert (hall.told, hall.commits) == (["a"], 0)
+    hall.die()
+    with Life(path) as life:
+        assert life.started.states == [("a", FAILED)]
+        record = life.record("a")
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.INTERRUPTED
+        assert (record.labels, record.attempt) == ({"of": "n\u00e4chte"}, 1)
+        assert life.engine.get("b") is None
+        life.accept("c")
+        assert life.scheduler.current_id == "c"
+    with Life(path) as life:
+        assert life.record("a").status is FAILED
+        assert life.record("c").status is FAILED
+
+
+def test_what_ends_before_it_is_committed_is_written_once_and_told_then(hall: Hall) -> None:
+    hall.submit("a", wait_seconds=30.0)
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert (hall.told, hall.commits) == (["a"], 0)
+    hall.end_round()
+    (_, reply) = hall.told
+    assert reply.execution.status is COMPLETE
+    assert hall.commits == 1
+
+
+def test_what_has_begun_and_cannot_be_written_is_ended_and_refused(path: Path) -> None:
+    hall = Hall(quick_engine(path))
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 2000}, wait_seconds=30.0)
+    hall.submit("b", task={"x": "x" * 20_000})
+    hall.end_round()
+    begun, *replies, killed = hall.told
+    assert (begun, killed) == ("a", "killed")
+    assert [reply.code for reply in replies] == [ErrorCode.JOURNAL_UNAVAILABLE] * 2
+    assert hall.engine.get("a") is None
+    hall.dispatcher.handle(TaskReturned("a", b"1"))  # Its last word is heard by nobody.
+    assert hall.engine.get("a") is None
+    hall.die()
+    with Life(path) as life:
+        assert life.engine.get("a") is None
+
+
+def test_what_has_ended_and_cannot_be_written_is_told_and_written_later(hall: Hall) -> None:
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 2000}, wait_seconds=30.0)
+    hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 20_000)))
+    hall.end_round()
+    (_, reply) = hall.told
+    assert reply.execution.status is COMPLETE
+    commits = hall.commits
+    free_disk(hall.engine)
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert hall.commits == commits + 1
+    assert hall.kept("a").status is COMPLETE
 
 
 def test_the_latest_progress_is_written_within_a_second_and_once_in_a_second(hall: Hall) -> None:

@@ -552,6 +552,11 @@ class Clients(RuleBasedStateMachine):
             self.held[who] = (name, self.now.monotonic + wait)
         self.handle(Submitted(asked, who))
         assert waits or answered
+        if refusal is ErrorCode.JOURNAL_UNAVAILABLE and self.assigned():
+            # It began, since that was noted, and was ended when it could not be written.
+            assert [effect.execution_id for effect in self.assigned()] == [name]
+            assert KillWorker() in self.seen
+            self.seen = [e for e in self.seen if not isinstance(e, AssignTask)]
         self.settle()
 
     @precondition(lambda self: not self.exited)

@@ -398,3 +398,37 @@ def test_a_closed_loop_gives_back_its_handles() -> None:
     loop.close()
     loop.close()
     assert all(s.fileno() == -1 for s in pair)
+
+
+def test_it_writes_to_a_plain_socket_while_there_is_room_and_reads_its_end(
+    running: LoopThread,
+) -> None:
+    near, far = socket.socketpair()
+    far.settimeout(PATIENCE_SECONDS)
+    near.setblocking(False)
+    ended = threading.Event()
+    left = [64 * 2**20]
+
+    def write() -> None:
+        left[0] -= near.send(b"." * min(left[0], 2**20))
+        if not left[0]:
+            running.loop.remove_writer(near.fileno())
+
+    def read() -> None:
+        if near.recv(1) == b"":
+            running.loop.remove_reader(near.fileno())
+            ended.set()
+
+    def begin() -> None:
+        running.loop.add_reader(near.fileno(), read)
+        running.loop.add_writer(near.fileno(), write)
+
+    running.call(begin)
+    received = 0
+    while received < 64 * 2**20:
+        received += len(far.recv(2**20))
+    running.call(lambda: None)
+    assert left == [0]
+    far.close()
+    assert ended.wait(PATIENCE_SECONDS)
+    near.close()

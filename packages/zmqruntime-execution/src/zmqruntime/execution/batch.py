@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any
 
 from zmqruntime.execution.client import ExecutionClient
-from zmqruntime.execution.errors import Conflict, raise_unless_complete
+from zmqruntime.execution.errors import Conflict, UnknownExecution, raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.wait import WaitPolicy
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, JsonValue
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
 
+# For how long the reply to a submission is held, since a short task ends until then.
+_HOLD_SECONDS = 2.0
 # How long one that has ended may go untold while those behind it are waited for.
 _TOGETHER_SECONDS = 0.02
 _MAX_GROUP = 64
@@ -85,71 +89,138 @@ class BatchSubmitWaitEngine:
     ) -> None:
         if max_outstanding < 1:
             raise ValueError(f"max_outstanding must be at least 1, not {max_outstanding}")
+        self.policy = policy
+        self.fail_fast = fail_fast
+        self.hooks = hooks or BatchHooks()
+        self.max_outstanding = max_outstanding
         self._client = client
-        self._policy = policy
-        self._fail_fast = fail_fast
-        self._hooks = hooks or BatchHooks()
-        self._max_outstanding = max_outstanding
 
     def run(self, tasks: Iterable[Any], config: Any = None) -> BatchResult:
         """Submit every task, wait for every execution, and return how each ended.
 
-        When a task cannot be submitted, those under way are cancelled and the error is
-        raised. What the client raises while waiting is raised as it is; then the executions
-        go on, and their ids were given to ``on_submitted``.
+        When a task cannot be submitted, or a hook raises, those under way are cancelled and the
+        error is raised. A server that is lost for good is raised as it is; then the executions
+        go on, and the ids of those that it has accepted were given to ``on_submitted``.
         """
-        pending = iter(tasks)
-        outstanding: deque[ExecutionHandle] = deque()
-        records: list[ExecutionRecord] = []
-        stopped = False
-        group = 1
-        while True:
-            if not stopped:
-                self._fill(outstanding, pending, config)
-            if not outstanding:
-                return BatchResult(tuple(records))
-            ended = self._take_ended(outstanding, group)
-            # Twice as many as last time, as long as they end together: neither a round trip for
-            # each of many short tasks, nor a long one that is told late.
-            group = min(2 * len(ended), _MAX_GROUP)
-            for record in ended:
-                records.append(record)
-                self._hooks.on_finished(record)
-            if self._fail_fast and not stopped and not BatchResult(tuple(ended)).complete:
-                stopped = True
-                self._cancel(outstanding)
-
-    def _fill(
-        self, outstanding: deque[ExecutionHandle], pending: Iterator[Any], config: Any
-    ) -> None:
-        """Submit as many tasks as may be under way together."""
+        batch = _Batch(self._client, tasks, config, self)
         try:
-            tasks = islice(pending, self._max_outstanding - len(outstanding))
-            handles = self._client.submit_many(tasks, config)
-            outstanding.extend(handles)  # All of them, should a hook raise.
-            for handle in handles:
-                self._hooks.on_submitted(handle)
-        except BaseException:
-            self._cancel(outstanding)
+            while not batch.is_over:
+                batch.submit()
+                batch.wait_for_some()
+        except (ServerLost, RequestTimeout, NotConnected):
             raise
+        except BaseException:
+            batch.cancel()
+            raise
+        return BatchResult(tuple(batch.records))
 
-    def _take_ended(self, outstanding: deque[ExecutionHandle], group: int) -> list[ExecutionRecord]:
-        """Take those of the first ``group`` that end within a moment; wait for one at least."""
-        ended: list[ExecutionRecord] = []
-        if group > 1:
-            names = [handle.execution_id for handle in islice(outstanding, group)]
+
+class _Batch:
+    """One run: what is under way, and what has ended."""
+
+    def __init__(
+        self, client: ExecutionClient, tasks: Iterable[Any], config: Any, how: BatchSubmitWaitEngine
+    ) -> None:
+        self.records: list[ExecutionRecord] = []
+        """Of those that have ended, as far as all before them have."""
+        self._client = client
+        self._pending = iter(tasks)
+        self._config = config
+        self._how = how
+        self._all_taken = False
+        self._under_way: dict[str, ExecutionHandle] = {}
+        """In the order of the tasks; of some it is not known yet whether they are accepted."""
+        self._ended: dict[str, ExecutionRecord] = {}
+        self._order: deque[str] = deque()
+        self._group = 1
+        self._has_failed = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has ended that there is."""
+        return self._all_taken and not self._under_way
+
+    def submit(self) -> None:
+        """Submit as many as may be under way together, and take the ends of those that are short.
+
+        While others are waited for, what is submitted behind them is not.
+        """
+        hold = 0.0 if self._under_way else _HOLD_SECONDS
+        following = self._client.follow_many(
+            self._take_tasks(),
+            self._config,
+            hold=hold,
+            window=self._how.max_outstanding,
+            on_sent=self._note,
+        )
+        with contextlib.closing(following):
+            for handle, record in following:
+                self._how.hooks.on_submitted(handle)
+                if record is not None and record.status.is_terminal:
+                    self._end(record)
+        if self._how.fail_fast and self._all_taken and self._has_failed:
+            self.cancel()  # Those too that were not there yet when the others were cancelled.
+
+    def wait_for_some(self) -> None:
+        """Wait until the next one has ended; others may have ended with it."""
+        ended = self._look_at(list(islice(self._under_way.values(), self._group)))
+        if not ended and self._under_way:
+            handle = next(iter(self._under_way.values()))
+            ended = [handle.wait(policy=self._how.policy)]
+        # Twice as many as last time, as long as they end together: neither a round trip for
+        # each of many short tasks, nor a long one that is told late.
+        self._group = max(1, min(2 * len(ended), _MAX_GROUP))
+        for record in ended:
+            self._end(record)
+
+    def cancel(self) -> None:
+        """Cancel what is under way, and take no more."""
+        self._all_taken = True
+        # From the end, so that none of them gets its turn meanwhile.
+        for handle in reversed(self._under_way.values()):
+            try:
+                handle.cancel()
+            except (Conflict, UnknownExecution) as error:
+                _log.debug("not cancelled: %s", error)  # It had ended, or is still on its way.
+            except TransportError as error:
+                _log.warning("an execution of a batch was not cancelled: %s", error)
+
+    def _take_tasks(self) -> Iterator[Any]:
+        """Yield tasks as long as there is room for them, and any are left."""
+        while not self._all_taken and len(self._under_way) < self._how.max_outstanding:
+            try:
+                task = next(self._pending)
+            except StopIteration:
+                self._all_taken = True
+            else:
+                yield task
+
+    def _note(self, handle: ExecutionHandle) -> None:
+        self._under_way[handle.execution_id] = handle
+        self._order.append(handle.execution_id)
+
+    def _look_at(self, handles: list[ExecutionHandle]) -> list[ExecutionRecord]:
+        """Return the records of several that have ended, if these have; one is waited for."""
+        if len(handles) < 2:
+            return []
+        names = [handle.execution_id for handle in handles]
+        try:
             # They run in this order, as a rule: when the last one has ended, so have the others.
             self._client.get_record(names[-1], wait_seconds=_TOGETHER_SECONDS)
             records = self._client.get_records(names)
-            ended.extend(takewhile(lambda record: record.status.is_terminal, records))
-        for _ in ended:
-            outstanding.popleft()
-        return ended or [outstanding.popleft().wait(policy=self._policy)]
+        except (ServerLost, RequestTimeout):
+            return []  # Who waits for one outlasts that.
+        return [record for record in records if record.status.is_terminal]
 
-    def _cancel(self, outstanding: deque[ExecutionHandle]) -> None:
-        # From the end, so that none of them gets its turn meanwhile.
-        for handle in reversed(outstanding):
-            try:
-                handle.cancel()
-            except Conflict:
-                _log.debug("execution %s had ended already", handle.execution_id)
+    def _end(self, record: ExecutionRecord) -> None:
+        """Take the end of one, and tell of all that have ended in their order."""
+        self._under_way.pop(record.execution_id, None)
+        self._ended[record.execution_id] = record
+        while self._order and self._order[0] in self._ended:
+            next_one = self._ended.pop(self._order.popleft())
+            self.records.append(next_one)
+            self._how.hooks.on_finished(next_one)
+        if record.status is not ExecutionStatus.COMPLETE and not self._has_failed:
+            self._has_failed = True
+            if self._how.fail_fast:
+                self.cancel()

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from zmqruntime.execution.errors import raise_unless_complete, rejection
+from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.missed import MissedEvents
-from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
+from zmqruntime.execution.progress import ProgressCallback
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import make_request, to_object
+from zmqruntime.execution.submitter import Submitter, expect
+from zmqruntime.execution.subscriptions import Subscriptions
 from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy, seconds_beside
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
     ClientId,
     ErrorKind,
-    ErrorReply,
     ExecuteRequest,
     ExecutionId,
     ExecutionRecord,
@@ -45,7 +45,6 @@ from zmqruntime.transport import (
     RequestTimeout,
     ServerLauncher,
     ServerLost,
-    TransportError,
     TransportMode,
     ZMQClient,
     ZMQConfig,
@@ -56,10 +55,6 @@ __all__ = ["ExecutionClient"]
 _log = logging.getLogger("zmqruntime.client")
 
 _R = TypeVar("_R", bound=Reply)
-_Q = TypeVar("_Q")
-
-# Requests under way together: as many as keep server and client busy, and no socket full.
-_CHUNK = 64
 
 
 class ExecutionClient(ZMQClient):
@@ -98,20 +93,17 @@ class ExecutionClient(ZMQClient):
             persistent=persistent,
         )
         self.client_id = client_id or f"client-{uuid.uuid4().hex}"
-        self._progress_callback = progress_callback
-        self._progress_lock = threading.Lock()
-        self._progress: dict[ClientId, ProgressStreamSubscriber] = {}
+        self._subscriptions = Subscriptions(self, self.client_id, progress_callback)
+        self._submitter = Submitter(self, self.outlast)
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
         pong = super().connect(timeout, wait_ready=wait_ready)
-        if self._progress_callback is not None:
-            try:
-                with self._progress_lock:
-                    self._subscribe(self.client_id)
-            except BaseException:
-                self.disconnect()
-                raise
+        try:
+            self._subscriptions.start()
+        except BaseException:
+            self.disconnect()
+            raise
         return pong
 
     def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
@@ -172,10 +164,9 @@ class ExecutionClient(ZMQClient):
             retry_on=retry_on,
             backoff_seconds=backoff_seconds,
         )
-        assert request.execution_id is not None
-        stream = self._open_own_stream(request)
+        stream = self._subscriptions.open_first(request.execution_id)
         self._ask(request, AcceptedReply)
-        return ExecutionHandle(self, request.execution_id, stream)
+        return self._make_handle(request, stream)
 
     def attach(self, execution_id: ExecutionId) -> ExecutionHandle:
         """Return a handle to any execution that the server keeps, whoever submitted it.
@@ -198,21 +189,54 @@ class ExecutionClient(ZMQClient):
         Raises what `submit_execution` raises.
         """
         requests = [self._make_request(task, config) for task in tasks]
-        handles: list[ExecutionHandle] = []
-        sent: list[ExecuteRequest] = []
-        try:
-            for chunk in _chunks(requests):
-                streams = [self._open_own_stream(request) for request in chunk]
-                sent += chunk
-                replies = self.exchange(chunk)
-                for request, stream, reply in zip(chunk, streams, replies, strict=True):
-                    _expect(AcceptedReply, reply)
-                    assert request.execution_id is not None
-                    handles.append(ExecutionHandle(self, request.execution_id, stream))
-        except BaseException:
-            self._take_back(sent)
-            raise
-        return handles
+        streams = [self._subscriptions.open_first(request.execution_id) for request in requests]
+        self._submitter.submit_all(requests)
+        return [
+            self._make_handle(request, stream)
+            for request, stream in zip(requests, streams, strict=True)
+        ]
+
+    def follow_many(
+        self,
+        tasks: Iterable[Any],
+        config: Any = None,
+        *,
+        hold: float = 1.0,
+        window: int = 64,
+        on_sent: Callable[[ExecutionHandle], None] | None = None,
+    ) -> Generator[tuple[ExecutionHandle, ExecutionRecord | None], None, None]:
+        """Submit tasks, and yield each with its final record, in one round trip for short ones.
+
+        One that goes on after ``hold`` seconds is yielded with its record until then; None where
+        the server tells none. They come in any order. Where the server was lost and is back, what
+        it had not answered is asked again.
+
+        Args:
+            tasks: whatever `serialize_task` takes; a further one is taken when there is room.
+            config: the same, for all.
+            hold: how many seconds to wait for each.
+            window: how many may be under way.
+            on_sent: called with each, in the order of the tasks, as it goes out.
+
+        Raises what `submit_execution` raises. Then, and when the iterator is closed early, those
+        that were not yielded are cancelled; but not when the server was lost.
+        """
+        handles: dict[str, ExecutionHandle] = {}
+
+        def requests() -> Iterator[ExecuteRequest]:
+            for task in tasks:
+                request = self._make_request(task, config, wait_seconds=hold)
+                handle = self._make_handle(
+                    request, self._subscriptions.open_first(request.execution_id)
+                )
+                handles[handle.execution_id] = handle
+                if on_sent is not None:
+                    on_sent(handle)
+                yield request
+
+        with contextlib.closing(self._submitter.follow_all(requests(), hold, window)) as replies:
+            for request, record in replies:
+                yield handles.pop(request.execution_id or ""), record
 
     def execute(
         self,
@@ -280,13 +304,13 @@ class ExecutionClient(ZMQClient):
 
         Raises what `get_record` raises.
         """
-        records = []
-        for chunk in _chunks([StatusRequest(execution_id=name) for name in execution_ids]):
-            for reply in self.exchange(chunk):
-                record = _expect(ExecutionStatusSnapshot, reply).execution
-                assert record is not None
-                records.append(record)
-        return records
+        found: dict[str, ExecutionRecord] = {}
+        asked = (StatusRequest(execution_id=name) for name in execution_ids)
+        for _, reply in self.pipeline(asked):
+            record = expect(ExecutionStatusSnapshot, reply).execution
+            assert record is not None
+            found[record.execution_id] = record
+        return [found[name] for name in execution_ids]
 
     def wait_for_completion(
         self,
@@ -352,8 +376,7 @@ class ExecutionClient(ZMQClient):
             execution_id: which.
             submitter: the client that submitted it; None for this one.
         """
-        with self._progress_lock:  # Until there is a stream, it would be idle.
-            return self._subscribe(submitter or self.client_id).open_stream(execution_id)
+        return self._subscriptions.open_stream(execution_id, submitter)
 
     def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
         """Return the events of an execution that the server keeps, for `ExecutionHandle`.
@@ -384,68 +407,14 @@ class ExecutionClient(ZMQClient):
                 return None
             request = request.model_copy(update={"wait_seconds": 0.0})
 
-    def _take_back(self, sent: list[ExecuteRequest]) -> None:
-        """Cancel what of these the server accepted; also what it did not get to say it did."""
-        # From the end, so that none of them gets its turn meanwhile.
-        cancels = [
-            CancelRequest(execution_id=request.execution_id)
-            for request in reversed(sent)
-            if request.execution_id is not None
-        ]
-        try:
-            for chunk in _chunks(cancels):
-                self.exchange(chunk)  # Refused for those that it does not have, or that ended.
-        except TransportError as error:
-            _log.warning("not all of a failed submission was cancelled: %s", error)
-
-    def _open_own_stream(self, request: ExecuteRequest) -> EventStream | None:
-        """Return a stream that has every event of what is about to be submitted."""
-        progress = self._progress.get(self.client_id)
-        if progress is None or request.execution_id is None:
-            return None
-        return progress.open_stream(request.execution_id, from_start=True)
-
-    def _subscribe(self, submitter: ClientId) -> ProgressStreamSubscriber:
-        """Return what hears of a client's executions; the callback is for those of this one.
-
-        What hears of another client's lives as long as one of its streams.
-        """
-        progress = self._progress.get(submitter)
-        if progress is None:
-            if submitter == self.client_id:
-                progress = ProgressStreamSubscriber(self, submitter, self._progress_callback)
-            else:
-                progress = ProgressStreamSubscriber(self, submitter, on_idle=self._retire)
-            self._progress[submitter] = progress
-        return progress
-
-    def _retire(self, progress: ProgressStreamSubscriber) -> None:
-        with self._progress_lock:
-            if progress.idle and self._progress.get(progress.client_id) is progress:
-                del self._progress[progress.client_id]
-                progress.retire()
+    def _make_handle(self, request: ExecuteRequest, stream: EventStream | None) -> ExecutionHandle:
+        assert request.execution_id is not None
+        return ExecutionHandle(self, request.execution_id, stream)
 
     def _before_close(self) -> None:
-        with self._progress_lock:
-            subscribers, self._progress = self._progress, {}
-        with contextlib.ExitStack() as ends:
-            for progress in subscribers.values():
-                ends.callback(progress.stop)
+        self._subscriptions.stop()
 
     def _ask(
         self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
     ) -> _R:
-        return _expect(expected, self.request(request, timeout, hold=hold))
-
-
-def _expect(expected: type[_R], reply: Reply) -> _R:
-    if isinstance(reply, ErrorReply):
-        raise rejection(reply)
-    if not isinstance(reply, expected):
-        raise TransportError(f"the server answered with a {reply.type}")
-    return reply
-
-
-def _chunks(requests: list[_Q]) -> Iterator[list[_Q]]:
-    for start in range(0, len(requests), _CHUNK):
-        yield requests[start : start + _CHUNK]
+        return expect(expected, self.request(request, timeout, hold=hold))

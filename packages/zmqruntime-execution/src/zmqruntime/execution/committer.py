@@ -8,6 +8,7 @@ from collections.abc import Callable
 from zmqruntime.execution.core.effects import AssignTask, Effect, Publish
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle import LifecycleEngine
+from zmqruntime.messages import ExecutionStatus
 
 __all__ = ["Committer", "Defer"]
 
@@ -26,7 +27,8 @@ class Committer:
         on_failed: takes what was held, and why it could not be committed.
         on_recovered: called when the engine can be written again.
         soon: calls back when what has arrived together is handled; None: at the event's end.
-        later: calls back a moment later, for changes that nobody waits for; None: the same.
+        later: calls back a moment later, for what will soon be followed by more of its kind, or
+            nobody waits for; None: the same.
     """
 
     def __init__(
@@ -48,11 +50,20 @@ class Committer:
         self._ends: list[Callable[[], None]] = []
         self._held: list[Effect] = []
         self._commits_soon = self._commits_later = False
-        self.is_worth_a_try = True
-        """Whether the event at hand is worth a commit where the last one has failed.
+        self._is_end = False
+        self._is_worth_a_try = True
 
-        Where the engine cannot be written each try takes time: only some events are.
+    def begin_event(self, *, is_end: bool, is_worth_a_try: bool) -> None:
+        """Note what the event at hand is.
+
+        Args:
+            is_end: the end of a task. While the worker is busy with the next one, it waits a
+                moment for further ends, so that many short tasks end in one commit.
+            is_worth_a_try: whether to commit where the last commit has failed. Each try takes
+                time there, so only some events are worth it.
         """
+        self._is_end = is_end
+        self._is_worth_a_try = is_worth_a_try
 
     def take(self, effect: Effect) -> None:
         """Perform an effect, now or after the next commit."""
@@ -62,8 +73,8 @@ class Committer:
             self._perform(effect)  # A task begins while its beginning is committed.
         else:
             self._held.append(effect)
-            # Events wait a moment for others, so that many short tasks end in one commit.
-            if not isinstance(effect, Publish):
+            # Events wait a moment for others in any case.
+            if not (isinstance(effect, Publish) or (self._is_end and self._goes_on)):
                 self._commit_soon()
 
     def end_event(self) -> None:
@@ -86,7 +97,7 @@ class Committer:
         except CommitFailed as error:
             if was_available:
                 _log.error("%s; no work is taken or started until it can be", error)
-            self.is_worth_a_try = False
+            self._is_worth_a_try = False
             self._on_failed(held, str(error))
             return
         for effect in held:
@@ -98,7 +109,11 @@ class Committer:
     @property
     def _must_commit(self) -> bool:
         engine = self._engine
-        return engine.uncommitted and (engine.available or self.is_worth_a_try)
+        return engine.uncommitted and (engine.available or self._is_worth_a_try)
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._engine.counts[ExecutionStatus.RUNNING] > 0
 
     def _commit_soon(self) -> None:
         if not self._commits_soon:

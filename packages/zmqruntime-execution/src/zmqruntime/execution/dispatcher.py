@@ -27,9 +27,12 @@ from zmqruntime.execution.core.events import (
     ShutdownRequested,
     StatusRequested,
     Submitted,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
     TimerDue,
 )
-from zmqruntime.execution.lifecycle import ExecutionEvent, StateChange
+from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, StateChange
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
@@ -49,6 +52,9 @@ from zmqruntime.transport import Caller
 __all__ = ["Dispatcher", "Outlet"]
 
 _log = logging.getLogger("zmqruntime.server")
+
+_ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
+_WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
 
 class Outlet(Protocol):
@@ -128,7 +134,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Do what has to be done before the first event."""
-        self._runner.sweep_logs(self._is_kept)
+        # At most one ran; but the end of one and the start of the next may be told together.
+        ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
+        self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
         self._scheduler.start(self._committer.take, self._now())
         self._committer.commit()
         self._outlet.handled(TimerDue())
@@ -147,7 +155,8 @@ class Dispatcher:
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
-        self._committer.is_worth_a_try = isinstance(event, Submitted | TimerDue)
+        kind = type(event)
+        self._committer.begin_event(is_end=kind in _ENDS, is_worth_a_try=kind in _WORTH_A_TRY)
         self._scheduler.handle(event, self._now())
         self._committer.end_event()
         self._outlet.handled(event)
@@ -220,6 +229,10 @@ class Dispatcher:
 
 def _nothing(_: str) -> bool:
     return False
+
+
+def _began(execution: Execution) -> float:
+    return execution.started_at or 0.0
 
 
 def _tell_state(execution_id: str, change: StateChange) -> None:

@@ -166,7 +166,20 @@ class ProgressStreamSubscriber:
     # -- in the subscriber's thread -----------------------------------------------------------
 
     def _on_messages(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        self._tell([event for message in messages for event in self._take(*message)])
+        events: list[ProgressEvent | StateEvent] = []
+        for topic, frame in messages:
+            try:
+                event = decode_event(frame)
+            except MessageError as error:
+                _log.warning("an event on topic %r was ignored: %s", topic, error)
+                continue
+            with self._lock:
+                follows = self._sequences.follows(event)
+            if follows:
+                events.append(event)
+            else:
+                events += self._take(event)
+        self._tell(events)
 
     def _tell(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
         if self._callback is not None:
@@ -184,13 +197,8 @@ class ProgressStreamSubscriber:
         if self._on_idle is not None and self.idle:
             self._on_idle(self)
 
-    def _take(self, topic: bytes, frame: bytes) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield the event in a frame, if it was not seen before, behind those missed before it."""
-        try:
-            event = decode_event(frame)
-        except MessageError as error:
-            _log.warning("an event on topic %r was ignored: %s", topic, error)
-            return
+    def _take(self, event: ProgressEvent | StateEvent) -> Iterator[ProgressEvent | StateEvent]:
+        """Yield an event, if it was not seen before, behind those that were missed before it."""
         with self._lock:
             last = self._sequences.gap_before(event)
         if last is not None:

@@ -6,9 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import zmq
 
 from zmqruntime.execution.core.events import RunnerEvent
 from zmqruntime.messages import WorkerInfo
@@ -22,7 +19,6 @@ class RunnerHost:
     """What a server lends to its runner."""
 
     loop: Loop
-    context: zmq.Context[Any]
     endpoint: Endpoint
     max_message_bytes: int
     log_dir: Path | None
@@ -75,8 +71,13 @@ class TaskRunner(ABC):
     def forget_log(self, execution_id: str) -> None:  # noqa: B027 - none is kept here
         """Remove the output of an execution, if there is any."""
 
-    def sweep_logs(self, is_kept: Callable[[str], bool]) -> None:  # noqa: B027
-        """Remove the output of all executions but those that are kept."""
+    def sweep_logs(  # noqa: B027
+        self, is_kept: Callable[[str], bool], interrupted: str | None = None
+    ) -> None:
+        """Remove the output of all executions but those that are kept.
+
+        ``interrupted`` is the one that ran when the server before this one ended, if one did.
+        """
 
     @abstractmethod
     def close(self) -> None:

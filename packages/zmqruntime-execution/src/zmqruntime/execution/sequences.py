@@ -49,6 +49,14 @@ class Sequences:
             self._ended.discard(execution_id)
             self._remember(execution_id, 0)
 
+    def follows(self, event: ProgressEvent | StateEvent) -> bool:
+        """Note an event if it is the next one of an execution that is watched: most are."""
+        name = event.execution_id
+        if self._last.get(name) != event.sequence - 1 or name in self._ended:
+            return False
+        self._note(event)
+        return True
+
     def gap_before(self, event: ProgressEvent | StateEvent) -> int | None:
         """Return the number of the last one, when some between it and ``event`` are missing."""
         last = self._last_before(event)
@@ -59,11 +67,8 @@ class Sequences:
         last = self._last_before(event)
         if event.sequence <= last:
             return None
-        self._remember(event.execution_id, event.sequence)
-        if isinstance(event, StateEvent) and event.status.is_terminal:
-            self._ended.add(event.execution_id)
-        else:
-            self._ended.discard(event.execution_id)
+        self._ended.discard(event.execution_id)
+        self._note(event)
         missed = event.sequence - last - 1
         if missed >= _RESTART:
             return _RESTARTED
@@ -89,6 +94,11 @@ class Sequences:
         last = self._last.get(event.execution_id, event.sequence - 1)
         begins_anew = event.sequence == 1 and event.execution_id in self._ended
         return 0 if begins_anew else last
+
+    def _note(self, event: ProgressEvent | StateEvent) -> None:
+        self._remember(event.execution_id, event.sequence)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            self._ended.add(event.execution_id)
 
     def _remember(self, execution_id: str, sequence: int) -> None:
         self._last[execution_id] = sequence

@@ -17,8 +17,9 @@ from zmqruntime.transport import Caller, ServerSession
 
 __all__ = ["ExecutionSession"]
 
-# For how long the ends of short tasks are gathered into one commit while nobody waits for them.
-_MOMENT_SECONDS = 0.01
+# For how long the ends of short tasks are gathered into one commit while others follow.
+_MOMENT_SECONDS = 0.003
+_MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
 class ExecutionSession(ServerSession, Outlet):
@@ -51,7 +52,6 @@ class ExecutionSession(ServerSession, Outlet):
         self._runner.open(
             RunnerHost(
                 loop=self.loop,
-                context=self.context,
                 endpoint=self.endpoint,
                 max_message_bytes=self.config.max_message_bytes,
                 log_dir=self.config.log_dir,
@@ -95,7 +95,7 @@ class ExecutionSession(ServerSession, Outlet):
 
     def handled(self, event: Event) -> None:
         # A journal that can be written again is told as a timer.
-        if isinstance(event, WorkerReady | TimerDue) and self.ready:
+        if type(event) in _MAY_MAKE_READY and self.ready:
             self.became_ready()
         deadline = self._dispatcher.next_deadline
         if deadline is not None and deadline < self._alarm:

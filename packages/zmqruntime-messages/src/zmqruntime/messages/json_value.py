@@ -36,19 +36,14 @@ def find_fault(value: Any, levels: int = MAX_NESTING) -> tuple[Path, str] | None
 
     ``levels`` is how deep its arrays and objects may be nested.
     """
-    kind = type(value)
-    if (
-        (kind is str and value.isascii())
-        or (kind is float and isfinite(value))
-        or (kind is int and -_TOO_LONG < value < _TOO_LONG)
-    ):
-        return None  # as nearly every leaf does, so this comes first
+    if _is_plain(value):
+        return None
     if isinstance(value, (dict, list)):
         problem = _find_problem_of_container(value, levels)
         if problem:
             return (), problem
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if fault := find_fault(item, levels - 1):
+            if not _is_plain(item) and (fault := find_fault(item, levels - 1)):
                 path, problem = fault
                 return (key, *path), problem
         return None
@@ -67,6 +62,17 @@ def join_path(path: Sequence[int | str], root: str = "") -> str:
         else:
             text += f"[{part!r}]"
     return text if len(path) <= _MAX_PARTS_SHOWN else f"{text}..."
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a leaf that JSON can carry, as nearly every leaf is."""
+    kind = type(value)
+    return (
+        (kind is str and value.isascii())
+        or value is None
+        or (kind is float and isfinite(value))
+        or (kind is int and -_TOO_LONG < value < _TOO_LONG)
+    )
 
 
 def _find_problem_of_container(value: dict[Any, Any] | list[Any], levels: int) -> str | None:

@@ -19,7 +19,7 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
-from zmqruntime.transport.frames import receive_frames, send_frames
+from zmqruntime.transport.frames import drain, send_frames
 
 __all__ = ["Channel", "Outcome"]
 
@@ -105,10 +105,15 @@ class Channel:
 
     def receive(self, deadline: Deadline) -> bytes | Outcome:
         """Return the next reply, or why there is none by ``deadline``."""
+        answer = self.receive_some(deadline, 1)
+        return answer if isinstance(answer, Outcome) else answer[0]
+
+    def receive_some(self, deadline: Deadline, most: int) -> list[bytes] | Outcome:
+        """Return the replies that are at hand, up to so many, as soon as there is one."""
         while True:
             ready = dict(self._poller.poll(0 if self._end else deadline.poll_ms))
             if self._socket in ready:
-                return receive_frames(self._socket)[-1]
+                return [frames[-1] for frames in drain(self._socket, most)]
             if self._end:
                 return self._end
             if not ready:

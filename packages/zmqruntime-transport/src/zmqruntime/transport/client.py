@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Self
 
 from zmqruntime.messages import (
@@ -231,6 +231,32 @@ class ZMQClient:
         """
         seconds = self._config.request_timeout if timeout is None else timeout
         return self._connected().exchange(requests, Deadline.after(seconds + hold), hold)
+
+    def pipeline(
+        self,
+        requests: Iterable[Request],
+        timeout: float | None = None,
+        *,
+        hold: float = 0.0,
+        window: int = 64,
+    ) -> Generator[tuple[Request, Reply], None, None]:
+        """Yield each request with its reply, as that comes, with many under way at once.
+
+        A reply that the server holds keeps no other one: they come in any order. An iterator that
+        is closed early leaves behind what the server was asked, without its replies.
+
+        Args:
+            requests: what to ask, in this order; a further one is taken when there is room for
+                it. Each may go out more than once.
+            timeout: how many seconds may pass without any reply, beside ``hold``; None for the
+                configuration's ``request_timeout``.
+            hold: how long each request asks the server to hold its reply.
+            window: how many may be under way.
+
+        Raises what `request` raises.
+        """
+        seconds = self._config.request_timeout if timeout is None else timeout
+        return self._connected().pipeline(requests, seconds, hold, window)
 
     def subscribe(
         self,

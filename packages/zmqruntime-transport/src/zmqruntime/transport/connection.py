@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Self
 
 import zmq
@@ -127,10 +127,19 @@ class Connection:
         """Return the replies to ``requests``, or say what became of the server."""
         try:
             return self._exchange(requests, deadline, hold)
-        except ServerLost:
-            if self._closing:  # It was this client that ended it.
-                raise NotConnected(f"the client of {self._endpoint} was disconnected") from None
-            raise
+        except (ConnectionFailed, ServerLost) as error:
+            raise self._as_loss(error) from None
+
+    def pipeline(
+        self, requests: Iterable[Request], seconds: float, hold: float, window: int
+    ) -> Generator[tuple[Request, Reply], None, None]:
+        """Yield requests with their replies, or say what became of the server."""
+        try:
+            yield from self._control.pipeline(
+                requests, seconds, window=window, hold=hold, on_broken=self._raise_if_lost
+            )
+        except (ConnectionFailed, ServerLost) as error:
+            raise self._as_loss(error) from None
 
     def subscribe(
         self,
@@ -220,14 +229,15 @@ class Connection:
     def _exchange(
         self, requests: Sequence[Request], deadline: Deadline, hold: float = 0.0
     ) -> list[Reply]:
-        try:
-            return self._control.exchange(
-                requests, deadline, hold=hold, on_broken=self._raise_if_lost
-            )
-        except ConnectionFailed as error:
-            raise ServerLost(
-                f"{error}. The server was there before", exit_code=self._exit_code()
-            ) from error
+        return self._control.exchange(requests, deadline, hold=hold, on_broken=self._raise_if_lost)
+
+    def _as_loss(self, error: ConnectionFailed | ServerLost) -> TransportError:
+        """Return what to tell a caller whose request has found nobody any more."""
+        if self._closing:  # It was this client that ended it.
+            return NotConnected(f"the client of {self._endpoint} was disconnected")
+        if isinstance(error, ServerLost):
+            return error
+        return ServerLost(f"{error}. The server was there before", exit_code=self._exit_code())
 
     def _end_server(self, server: LaunchedServer) -> None:
         deadline = Deadline.after(_STOP_OWNED_SECONDS)

@@ -9,22 +9,22 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from zmqruntime.messages import Reply, Request, decode_reply, encode_with_id
+from zmqruntime.messages import Reply, Request, decode_reply
 from zmqruntime.transport.channel import Channel, Outcome
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import (
     ConnectionFailed,
-    MessageTooLarge,
     NotConnected,
     RequestTimeout,
     TransportError,
 )
+from zmqruntime.transport.request_queue import RequestQueue
 
 __all__ = ["ControlClient"]
 
@@ -94,34 +94,92 @@ class ControlClient:
             MessageTooLarge: the server would not take it.
             MessageError: the reply is none of this protocol's.
         """
-        exchange = _Exchange(requests, self._numbers)
-        for request, frame in exchange.unanswered:
-            self._check_size(request, frame)
+        window = max(1, len(requests))
+        queue = RequestQueue(requests, self._numbers, window, self.max_message_bytes)
+        replies = dict(self._replies(queue, lambda: deadline, hold, on_broken))
+        return [replies[number] for number in range(len(requests))]
+
+    def pipeline(
+        self,
+        requests: Iterable[Request],
+        seconds: float,
+        *,
+        window: int,
+        hold: float = 0.0,
+        on_broken: Callable[[Outcome], None] = _nothing,
+    ) -> Iterator[tuple[Request, Reply]]:
+        """Yield each request with its reply, as that comes; raises as `exchange` does.
+
+        Args:
+            requests: asked for a further one when there is room for it.
+            seconds: how long there may be no reply at all, beside ``hold``.
+            window: how many requests may be under way.
+            hold: how long, in seconds, the server was asked to hold each reply.
+            on_broken: see `exchange`.
+        """
+        asked: dict[int, Request] = {}
+
+        def numbered() -> Iterator[Request]:
+            for number, request in enumerate(requests):
+                asked[number] = request
+                yield request
+
+        queue = RequestQueue(numbered(), self._numbers, window, self.max_message_bytes)
+        for number, reply in self._replies(
+            queue, lambda: Deadline.after(seconds + hold), hold, on_broken
+        ):
+            yield asked.pop(number), reply
+
+    def _replies(
+        self,
+        queue: RequestQueue,
+        make_deadline: Callable[[], Deadline],
+        hold: float,
+        on_broken: Callable[[Outcome], None],
+    ) -> Iterator[tuple[int, Reply]]:
+        """Yield the replies to what is in a queue, by number, over as many tries as it takes."""
+        patience = hold + self._config.retry_interval
+        frames = queue.fill()
         drops = 0
         channel: Channel | None = None
         try:
             channel = self._take()
-            while True:
-                patience = hold + self._config.retry_interval
-                outcome = self._try(channel, exchange, deadline, patience, on_broken)
+            deadline = make_deadline()
+            while not queue.done:
+                until = deadline.within(patience)
+                outcome: Outcome | None = None
+                while outcome is None and not queue.done:
+                    for frame in frames:
+                        channel.send(frame)
+                    frames = []
+                    answers = channel.receive_some(until, queue.under_way)
+                    if answers is Outcome.REFUSED and channel.patient and not until.expired:
+                        on_broken(answers)
+                    elif isinstance(answers, Outcome):
+                        outcome = answers
+                    else:
+                        yield from queue.take_all(map(decode_reply, answers))
+                        frames = queue.fill()
+                        deadline = make_deadline()
+                        until = deadline.within(patience)
                 if outcome is None:
-                    return exchange.replies()
+                    return
                 if outcome in _DROPS:
                     drops += 1
-                request, _ = next(iter(exchange.unanswered))
                 if outcome is Outcome.FOREIGN:
-                    raise self._failure(request, outcome)
+                    raise self._failure(queue.first, outcome)
                 if outcome not in _SILENCES:
                     on_broken(outcome)
                 if drops > _MAX_DROPS or deadline.expired:
-                    raise self._failure(request, outcome)
+                    raise self._failure(queue.first, outcome)
                 channel.close()
                 channel = self._open(patient=True)
+                frames = queue.unanswered
         except zmq.ContextTerminated:
             raise self._not_connected() from None
         finally:
             if channel is not None:
-                if exchange.done:
+                if queue.done:
                     self._give_back(channel)
                 else:
                     channel.close()
@@ -165,29 +223,6 @@ class ControlClient:
         for channel in left:
             channel.close()
 
-    def _try(
-        self,
-        channel: Channel,
-        exchange: _Exchange,
-        deadline: Deadline,
-        patience: float,
-        on_broken: Callable[[Outcome], None],
-    ) -> Outcome | None:
-        """Send what is unanswered and wait; say what went wrong, if anything did."""
-        until = deadline.within(patience)
-        for _, frame in exchange.unanswered:
-            channel.send(frame)
-        while not exchange.done:
-            answer = channel.receive(until)
-            if answer is Outcome.REFUSED and channel.patient and not until.expired:
-                on_broken(answer)
-            elif isinstance(answer, Outcome):
-                return answer
-            else:
-                exchange.take(decode_reply(answer))
-                until = deadline.within(patience)
-        return None
-
     def _take(self) -> Channel:
         with self._lock:
             if self._idle:
@@ -211,57 +246,11 @@ class ControlClient:
                 return
         channel.close()
 
-    def _check_size(self, request: Request, frame: bytes) -> None:
-        if len(frame) > self.max_message_bytes:
-            raise MessageTooLarge(
-                f"the {request.type} request is {len(frame):,} bytes long and the server takes "
-                f"{self.max_message_bytes:,}: send a path or a key instead of the data, or "
-                "raise ZMQConfig(max_message_bytes=...) on both sides"
-            )
-
-    def _failure(self, request: Request, outcome: Outcome) -> TransportError:
-        what = f"a {request.type} request to {self._endpoint} was not answered: {outcome.value}"
+    def _failure(self, asked: str, outcome: Outcome) -> TransportError:
+        what = f"a {asked} request to {self._endpoint} was not answered: {outcome.value}"
         if outcome is Outcome.SILENCE:
             return RequestTimeout(f"{what}; what it asks may have been done")
         return RequestTimeout(what) if outcome in _SILENCES else ConnectionFailed(what)
 
     def _not_connected(self) -> NotConnected:
         return NotConnected(f"the client of {self._endpoint} is not connected")
-
-
-class _Exchange:
-    """Requests under way together, and the replies that have come."""
-
-    def __init__(self, requests: Sequence[Request], numbers: Iterator[int]) -> None:
-        self._pending: dict[str, tuple[Request, bytes]] = {}
-        for request in requests:
-            request_id = request.request_id
-            if request_id is None:
-                request_id = f"#{next(numbers)}"
-            self._pending[request_id] = request, encode_with_id(request, request_id)
-        if len(self._pending) < len(requests):
-            raise ValueError("two requests have one request_id; leave it out to have them made")
-        self._order = tuple(self._pending)
-        self._replies: dict[str, Reply] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether every request has its reply."""
-        return not self._pending
-
-    @property
-    def unanswered(self) -> Collection[tuple[Request, bytes]]:
-        """The requests without a reply, each with its frame."""
-        return self._pending.values()
-
-    def take(self, reply: Reply) -> None:
-        """Take a reply; one to none of the requests is ignored."""
-        request_id = reply.request_id
-        if request_id is None:  # From a server that could not read the id, or keeps it.
-            request_id = next(iter(self._pending))
-        if self._pending.pop(request_id, None) is not None:
-            self._replies[request_id] = reply
-
-    def replies(self) -> list[Reply]:
-        """Return the replies in the order of the requests."""
-        return [self._replies[request_id] for request_id in self._order]

@@ -20,6 +20,8 @@ __all__ = ["Loop", "Timer"]
 
 _Callback = Callable[[], None]
 
+_POLLOUT = int(zmq.POLLOUT)
+
 # The longest that one poll may take: Windows reads the time as a signed 32-bit number.
 _MAX_POLL_MS = 2**31 - 1
 # For so many rounds what waits for a quiet moment may be put off.
@@ -51,6 +53,7 @@ class Loop:
     def __init__(self) -> None:
         self._poller = zmq.Poller()
         self._readers: dict[object, _Callback] = {}
+        self._writers: dict[int, _Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._order = itertools.count()
@@ -64,15 +67,30 @@ class Loop:
         self._poller.register(self._wake_receiver.fileno(), zmq.POLLIN)
         self._readers[self._wake_receiver.fileno()] = self._take_posts
 
-    def add_reader(self, sock: zmq.Socket[bytes], callback: _Callback) -> None:
-        """Call back whenever ``sock`` has something to read; called again while it has."""
+    def add_reader(self, sock: zmq.Socket[bytes] | int, callback: _Callback) -> None:
+        """Call back whenever ``sock`` has something to read; called again while it has.
+
+        ``sock`` is a ZeroMQ socket, or the file descriptor of a plain one; its end counts, too.
+        """
         self._poller.register(sock, zmq.POLLIN)
         self._readers[sock] = callback
 
-    def remove_reader(self, sock: zmq.Socket[bytes]) -> None:
-        """Stop watching ``sock``."""
+    def remove_reader(self, sock: zmq.Socket[bytes] | int) -> None:
+        """Stop watching ``sock``, also for room to write."""
         self._poller.unregister(sock)
         del self._readers[sock]
+        if isinstance(sock, int):
+            self._writers.pop(sock, None)
+
+    def add_writer(self, fd: int, callback: _Callback) -> None:
+        """Call back as long as there is room to write to a plain socket that is watched already."""
+        self._poller.modify(fd, zmq.POLLIN | zmq.POLLOUT)
+        self._writers[fd] = callback
+
+    def remove_writer(self, fd: int) -> None:
+        """Watch a plain socket only for what there is to read."""
+        self._poller.modify(fd, zmq.POLLIN)
+        del self._writers[fd]
 
     def call_at(self, when: float, callback: _Callback) -> Timer:
         """Call back at ``when`` on the monotonic clock, in seconds."""
@@ -109,11 +127,13 @@ class Loop:
         rounds = 0
         while not self._stopping:
             ready = self._poller.poll(0 if self._when_quiet else self._timeout_ms())
-            for sock, _ in ready:
+            for sock, event in ready:
                 if self._stopping:
                     return
-                # A callback of this very round may have taken another one's reader away.
-                if (reader := self._readers.get(sock)) is not None:
+                # A callback of this very round may have taken another one's away.
+                if event & _POLLOUT and (writer := self._writers.get(sock)) is not None:
+                    writer()
+                if event != _POLLOUT and (reader := self._readers.get(sock)) is not None:
                     reader()
             self._run_due_timers()
             rounds = rounds + 1 if self._when_quiet else 0

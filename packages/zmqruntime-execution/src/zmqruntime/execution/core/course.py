@@ -144,6 +144,11 @@ class Course:
             self._engine.requeue(execution.execution_id)
             self._speaker.publish_state(execution, now)
 
+    def abandon(self) -> None:
+        """End what runs at once: it is not kept, and its caller is told so."""
+        self.let_go()
+        self.kill_worker()
+
     def keep_progress(self, event: ProgressReported, now: Now) -> None:
         """Take what the running task reports."""
         execution = self.current
@@ -225,7 +230,6 @@ class Course:
         # The worker's next task first: it works while everybody is told of the last one.
         self.start_next(now)
         speaker.answer_waiting(execution)
-        speaker.forget_dropped()
 
     def let_go(self) -> Execution:
         """Let nothing run, and return what did."""

@@ -131,8 +131,8 @@ class Scheduler:
     def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> None:
         """Take back what the engine could not commit, and have done what is still to be done.
 
-        What was submitted meanwhile is refused, and no further task starts. What has ended is
-        told, and committed later.
+        What was submitted meanwhile is refused, also when it has just begun, and no further task
+        starts. What has ended is told, and committed later.
 
         Args:
             effects: what was to be done after the commit.
@@ -149,6 +149,8 @@ class Scheduler:
             self._speaker.refuse_waiting(name, refusal)
         if self.current_id in unassigned:
             self._course.take_back(now, is_kept=self.current_id not in withdrawn)
+        elif self.current_id in withdrawn:
+            self._course.abandon()
         self._timers.set(Alarm.COMMIT, now.monotonic + _COMMIT_AGAIN_SECONDS)
         self._go_on(now)
         self._speaker.flush()

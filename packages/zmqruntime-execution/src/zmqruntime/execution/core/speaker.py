@@ -126,23 +126,23 @@ class Speaker:
         self.publish(execution, execution.to_state_change(now.wall))
 
     def publish(self, execution: Execution, event: ExecutionEvent) -> None:
-        """Tell of an event, and keep it for those who miss it."""
-        name = execution.execution_id
-        self._events.append(name, event)
-        self._unpublished.append(Publish(execution.client_id, name, event))
+        """Tell of an event, when all else is told, and keep it for those who miss it."""
+        self._unpublished.append(Publish(execution.client_id, execution.execution_id, event))
 
-    def forget_dropped(self) -> None:
-        """Drop what is kept beside the records that have left history."""
+    def flush(self) -> None:
+        """Publish what there is, behind everything that somebody waits for.
+
+        And drop what is kept beside the records that have left history.
+        """
+        if not self._unpublished:
+            return
+        unpublished, self._unpublished = self._unpublished, []
+        for effect in unpublished:
+            self._events.append(effect.execution_id, effect.event)
+            self.perform(effect)
         for name in self._engine.take_dropped():
             self._events.forget(name)
             self.perform(ForgetLog(name))
-
-    def flush(self) -> None:
-        """Publish what there is: behind everything that somebody waits for."""
-        if self._unpublished:
-            unpublished, self._unpublished = self._unpublished, []
-            for effect in unpublished:
-                self.perform(effect)
 
     def _tell(
         self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now

@@ -148,7 +148,7 @@ class LifecycleEngine(ABC):
         """Let what lags be `uncommitted`: its second is over."""
 
     def is_committed(self, execution_id: str) -> bool:
-        """Whether an execution may be started: its next process would know of it, and of that."""
+        """Whether an execution may begin: the next process would know of it, and of its start."""
         return True
 
     @property
@@ -164,7 +164,10 @@ class LifecycleEngine(ABC):
         """
 
     def withdraw(self) -> Sequence[Execution]:
-        """Drop and return what was submitted since the last commit that worked."""
+        """Drop and return what was submitted since the last commit that worked.
+
+        Not what has run to its end meanwhile: that is told, and written later.
+        """
         return ()
 
     def close(self) -> None:  # noqa: B027 - nothing to do in memory

@@ -121,9 +121,14 @@ class Execution:
             self.fingerprint = fingerprint(request)
         return self.fingerprint
 
+    @property
+    def is_short(self) -> bool:
+        """Whether its request is kept to its end, and tells the same work again."""
+        return 0 < len(self.request) <= _SHORT_BYTES
+
     def let_go_of_request(self) -> None:
         """Keep of the request only what tells the same work again: itself, when it is short."""
-        if len(self.request) > _SHORT_BYTES:
+        if not self.is_short:
             self.identify()
             self.request = b""
 

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.events import ProgressReport
-from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.execution.lifecycle.journal_file import (
-    Changes,
-    JournalFile,
-    Origin,
-    Start,
-    State,
-    damaged,
-)
+from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, damaged
+from zmqruntime.execution.lifecycle.journal_notes import Note
+from zmqruntime.execution.lifecycle.journal_rows import origin_of, state_of, to_execution
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
     AttemptInfo,
-    ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
-    encode,
-    encode_json,
+    decode_request,
 )
 
 __all__ = ["JournalLifecycleEngine"]
-
-_NO_OPTIONS: Final = b"[null, 0, null, null, null]"
-
-_ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
 
 
 class JournalLifecycleEngine(InMemoryLifecycleEngine):
     """Keeps executions in memory to work with, and in a journal to come back to.
 
     What has changed is written at the next `commit`, together. The start of an execution is noted
-    beside the journal at once; one that cannot be noted waits for the commit. The latest progress
-    lags: it is written along with anything else, or a second later.
+    beside the journal at once, with what it was submitted as if that is not written yet; one that
+    cannot be noted waits for the commit. The latest progress lags: it is written along with
+    anything else, or a second later.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist.
@@ -95,10 +83,10 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
         ticket = execution.ticket
-        if ticket not in self._added:
-            is_noted = self._file.note_start(Start(*_attempt_of(execution), now))
-            if not is_noted:
-                self._unnoted.add(ticket)
+        request = execution.request if ticket in self._added else b""
+        note = Note(*_attempt_of(execution), now, ticket, request)
+        if not self._file.notes.add(note):
+            self._unnoted.add(ticket)
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -180,25 +168,27 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         return self._available
 
     def is_committed(self, execution_id: str) -> bool:
-        ticket = self._executions[execution_id].ticket
-        return ticket not in self._added and ticket not in self._unnoted
+        return self._executions[execution_id].ticket not in self._unnoted
 
     def commit(self) -> None:
         if self.uncommitted:
             self._commit()
 
     def withdraw(self) -> Sequence[Execution]:
-        withdrawn = list(self._added.values())
+        withdrawn = [execution for execution in self._added.values() if not _has_run(execution)]
         for execution in withdrawn:
+            if execution.status is ExecutionStatus.RUNNING:
+                self._file.notes.take_back(execution.execution_id, execution.submitted_at)
             if execution.status.is_terminal:
                 self._finished.remove(execution)
-                self._forget(execution)
+                self._counts[execution.status] -= 1
             else:
                 self._leave(execution, runs=False)
-                del self._executions[execution.execution_id]
+            del self._executions[execution.execution_id]
+            del self._added[execution.ticket]
             self._ended.pop(execution.ticket, None)
+            self._unnoted.discard(execution.ticket)
             self._late.pop(execution.ticket, None)
-        self._added.clear()
         return withdrawn
 
     def close(self) -> None:
@@ -208,7 +198,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self.commit()
             is_whole = True
         finally:
-            self._file.close(forget_starts=is_whole)
+            self._file.close(forget_notes=is_whole)
 
     def _commit(self) -> None:
         added = self._added
@@ -221,11 +211,14 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         ended = self._ended
         changes = Changes(
             dropped=[(ticket,) for ticket in self._dropped],
-            added=[(*_origin_of(e), *_state_of(e, ended.get(n))) for n, e in added.items()],
+            added=[(*origin_of(e), *state_of(e, ended.get(n))) for n, e in added.items()],
             requests=[(n, e.request) for n, e in added.items() if n not in ended],
-            changed=[(*_state_of(e, ended.get(n)), n) for n, e in changed.items()],
+            changed=[(*state_of(e, ended.get(n)), n) for n, e in changed.items()],
             results=[
-                (n, e.result) for some in (added, changed) for n, e in some.items() if n in ended
+                (n, e.request, e.result)
+                for some in (added, changed)
+                for n, e in some.items()
+                if n in ended
             ],
         )
         try:
@@ -246,11 +239,12 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _load(self) -> None:
         ended: list[tuple[int, Execution]] = []
         ticket = -1
-        starts = {start[:-1]: start.started_at for start in self._file.read_starts()}
+        notes = self._file.notes.read()
+        starts = {note[:3]: note.started_at for note in notes}
         try:
             for origin, state, request, result in self._file.read():
                 ticket = origin.ticket
-                execution = _to_execution(origin, state, request, result)
+                execution = to_execution(origin, state, request, result)
                 self._take_back(execution)
                 if state.ended is not None:
                     ended.append((state.ended, execution))
@@ -263,7 +257,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._finished.extend(execution for _, execution in ended)
         self._ended = {execution.ticket: number for number, execution in ended}
         self._ends = count(ended[-1][0] + 1 if ended else 0)
-        self._tickets = count(ticket + 1)
+        self._tickets = count(self._take_back_noted(notes, ticket) + 1)
         if ended:
             self._prune(max(execution.finished_at or 0.0 for _, execution in ended))
 
@@ -276,6 +270,23 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         elif execution.status is ExecutionStatus.QUEUED:
             self._wait(execution)
 
+    def _take_back_noted(self, notes: Sequence[Note], last: int) -> int:
+        """Take what was submitted, and had begun, a moment before its server died.
+
+        ``last`` is the ticket of the newest in the journal; return that of the newest of all.
+        """
+        for note in notes:
+            if note.request and note.ticket > last and note.execution_id not in self._executions:
+                request = decode_request(note.request)
+                assert isinstance(request, ExecuteRequest)
+                execution = Execution.from_request(request, note.ticket, note.submitted_at)
+                execution.attempt = max(n.attempt for n in notes if n.ticket == note.ticket)
+                execution.status = ExecutionStatus.RUNNING
+                execution.started_at = note.started_at
+                self._take_back(execution)
+                self._added[note.ticket] = execution
+        return max([last, *self._added])
+
     def _take_back_start(self, execution: Execution, started_at: float) -> None:
         """Let an execution run that was told to, a moment before its server died."""
         if execution.status is ExecutionStatus.QUEUED:
@@ -286,101 +297,10 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._note(execution)  # Its note is cut when the journal has it.
 
 
+def _has_run(execution: Execution) -> bool:
+    return execution.status.is_terminal and execution.started_at is not None
+
+
 def _attempt_of(execution: Execution) -> tuple[str, float, int]:
-    """Return what a `Start` is of."""
+    """Return what a `Note` is of."""
     return execution.execution_id, execution.submitted_at, execution.attempt
-
-
-def _origin_of(execution: Execution) -> Origin:
-    return Origin(
-        execution.ticket,
-        execution.execution_id,
-        execution.client_id,
-        execution.identify(),
-        encode_json(execution.labels) if execution.labels else b"{}",
-        _write_options(execution),
-        execution.submitted_at,
-    )
-
-
-def _state_of(execution: Execution, ended: int | None) -> State:
-    progress, error = execution.progress, execution.error
-    return State(
-        execution.status.value,
-        execution.attempt,
-        execution.started_at,
-        execution.finished_at,
-        ended,
-        execution.cancel_requested,
-        execution.sequence,
-        None if progress is None else _write_progress(progress),
-        None if error is None else encode(error),
-        _ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
-        execution.retry_at,
-    )
-
-
-def _to_execution(
-    origin: Origin, state: State, request: bytes | None, result: bytes | None
-) -> Execution:
-    timeout_seconds, priority, retry = _read_options(origin.options)
-    progress, error = state.progress, state.error
-    status = ExecutionStatus(state.status)
-    if not request and not status.is_terminal:
-        raise ValueError(f"the request of {origin.execution_id} is gone")
-    return Execution(
-        execution_id=origin.execution_id,
-        client_id=origin.client_id,
-        request=request or b"",
-        fingerprint=origin.fingerprint,
-        labels=json.loads(origin.labels) if origin.labels != b"{}" else {},
-        timeout_seconds=timeout_seconds,
-        submitted_at=origin.submitted_at,
-        ticket=origin.ticket,
-        priority=priority,
-        retry=retry,
-        status=status,
-        attempt=state.attempt,
-        started_at=state.started_at,
-        finished_at=state.finished_at,
-        cancel_requested=bool(state.cancel_requested),
-        sequence=state.sequence,
-        progress=None if progress is None else _read_progress(progress),
-        result=result,
-        error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
-        attempts=_ATTEMPTS.validate_json(state.attempts) if state.attempts != b"[]" else (),
-        retry_at=state.retry_at,
-    )
-
-
-def _write_options(execution: Execution) -> bytes:
-    retry = execution.retry
-    if execution.timeout_seconds is None and not execution.priority and retry == RetryWish():
-        return _NO_OPTIONS
-    kinds = None if retry.retry_on is None else sorted(retry.retry_on)
-    return json.dumps(
-        [
-            execution.timeout_seconds,
-            execution.priority,
-            retry.max_attempts,
-            kinds,
-            retry.backoff_seconds,
-        ]
-    ).encode()
-
-
-def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
-    if options == _NO_OPTIONS:
-        return None, 0, RetryWish()
-    timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
-    retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
-    return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
-
-
-def _write_progress(progress: ProgressReport) -> bytes:
-    return b"%d %b %b" % (progress.sequence, repr(progress.timestamp).encode(), progress.body)
-
-
-def _read_progress(progress: bytes) -> ProgressReport:
-    sequence, timestamp, body = progress.split(b" ", 2)
-    return ProgressReport(int(sequence), float(timestamp), body)

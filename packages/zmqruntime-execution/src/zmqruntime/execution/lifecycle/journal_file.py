@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import filelock
+from zmqruntime.execution.errors import CommitFailed, JournalUnusable
+from zmqruntime.execution.lifecycle.journal_lock import JournalLock
+from zmqruntime.execution.lifecycle.journal_notes import NoteFile
+from zmqruntime.execution.lifecycle.journal_rows import Origin, State
 
-from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
-
-__all__ = ["Changes", "JournalFile", "Origin", "Start", "State", "damaged"]
+__all__ = ["Changes", "JournalFile", "damaged"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
-_BINARY: Final = getattr(os, "O_BINARY", 0)
 _MAGIC: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)
 _HEADER_BYTES: Final = 100
@@ -58,55 +58,9 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
-# Behind the last note beside the journal is an empty one.
-_NO_MORE_NOTES: Final = b"\n"
-# More than there is time for between two commits. Taken from the start, so no full disk matters.
-_ROOM_FOR_NOTES: Final = 2**16
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
-
-
-class Origin(NamedTuple):
-    """What an execution was submitted as: written once."""
-
-    ticket: int
-    execution_id: str
-    client_id: str
-    fingerprint: bytes
-    labels: bytes
-    options: bytes
-    submitted_at: float
-
-
-class State(NamedTuple):
-    """How an execution is: written whenever that has changed."""
-
-    status: str
-    attempt: int
-    started_at: float | None
-    finished_at: float | None
-    ended: int | None
-    """The order in which executions have ended."""
-    cancel_requested: int
-    sequence: int
-    progress: bytes | None
-    error: bytes | None
-    attempts: bytes
-    retry_at: float | None
-
-
-class Start(NamedTuple):
-    """The start of an attempt: it is noted at once, and written later.
-
-    What it is of is named so that no other execution is taken for it, in no journal: a note may
-    lie there longer than what it tells of.
-    """
-
-    execution_id: str
-    submitted_at: float
-    attempt: int
-    started_at: float
 
 
 class Changes(NamedTuple):
@@ -120,8 +74,8 @@ class Changes(NamedTuple):
     """Of those that were added and have not ended, by ticket."""
     changed: Sequence[tuple[object, ...]]
     """The parts of a `State`, and a ticket."""
-    results: Sequence[tuple[int, bytes | None]]
-    """Of all that have ended, by ticket; their requests are dropped."""
+    results: Sequence[tuple[int, bytes, bytes | None]]
+    """Of all that have ended, by ticket, behind what is kept of their requests."""
 
 
 _COLUMNS: Final = Origin._fields + State._fields
@@ -132,7 +86,7 @@ _STATEMENTS: Final = (
     f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
     "INSERT INTO contents (ticket, request) VALUES (?, ?)",
     f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
-    "INSERT OR REPLACE INTO contents (ticket, result) VALUES (?, ?)",
+    "INSERT OR REPLACE INTO contents (ticket, request, result) VALUES (?, ?, ?)",
 )
 _ORIGIN: Final = len(Origin._fields)
 
@@ -159,29 +113,27 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
-        self._notes_path = self.path.with_name(f"{self.path.name}.started")
-        self._noted = 0
         self._drops = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
                 f"there is no directory {self.path.parent} for the journal: make it, or name "
                 "another place"
             )
-        self._lock = _hold(self.path)
+        self._lock = JournalLock(self.path)
         try:
             with contextlib.ExitStack() as undo:
                 self._database = self._open()
                 undo.callback(self._database.close)
-                self._notes = _open_notes(self._notes_path)
+                self.notes = NoteFile(self.path.with_name(f"{self.path.name}.started"))
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
-            self._let_go()
+            self._lock.release()
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
                 "begin a new one"
             ) from error
         except BaseException:
-            self._let_go()
+            self._lock.release()
             raise
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
@@ -217,63 +169,19 @@ class JournalFile:
                         self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
-        # What is noted is in the journal now. Where it cannot be cut it is the next time.
-        if self._noted and self._put_note(0, b""):
-            self._noted = 0
+        self.notes.cut()
         self._drops += len(changes.dropped)
         if self._drops >= _DROPS_PER_VACUUM:
             self._drops = 0
             self._shrink()
 
-    def note_start(self, start: Start) -> bool:
-        """Note a start where it outlives this process, though not yet a power cut.
-
-        A task is told to begin when this returns. To write it to the journal takes longer than
-        many a task, so that is done while the task runs, or even the next ones. False: it could
-        not be noted, and has to be in the journal first.
-        """
-        note = f"{' '.join(map(str, start))}\n".encode("ascii")
-        if is_noted := self._put_note(self._noted, note):
-            self._noted += len(note)
-        return is_noted
-
-    def read_starts(self) -> list[Start]:
-        """Return what was noted since the last `write`, perhaps by a process that has died."""
-        os.lseek(self._notes, 0, os.SEEK_SET)
-        starts = []
-        self._noted = 0
-        for line in os.read(self._notes, os.fstat(self._notes).st_size).splitlines(keepends=True):
-            try:
-                name, submitted_at, attempt, started_at = line.decode("ascii").split()
-                start = Start(name, float(submitted_at), int(attempt), float(started_at))
-            except ValueError:
-                break  # There are no more.
-            starts.append(start)
-            self._noted += len(line)
-        return starts
-
-    def close(self, *, forget_starts: bool = False) -> None:
+    def close(self, *, forget_notes: bool = False) -> None:
         """Give the file back, for the next process to open.
 
-        ``forget_starts``: every start is in the journal, and needs no note any more.
+        ``forget_notes``: all that was noted is in the journal.
         """
         self._database.close()
-        os.close(self._notes)
-        if forget_starts:
-            self._notes_path.unlink(missing_ok=True)
-        self._let_go()
-
-    def _put_note(self, at: int, note: bytes) -> bool:
-        """Return whether all of it could be written: the disk may be full, or fail."""
-        content = note + _NO_MORE_NOTES
-        try:
-            os.lseek(self._notes, at, os.SEEK_SET)
-            return os.write(self._notes, content) == len(content)
-        except OSError:
-            return False
-
-    def _let_go(self) -> None:
-        _owner_path(self.path).unlink(missing_ok=True)
+        self.notes.close(forget=forget_notes)
         self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
@@ -300,17 +208,6 @@ class JournalFile:
             with contextlib.suppress(sqlite3.OperationalError):
                 # As a script: `execute` steps once, and each step is one page.
                 self._database.executescript(f"PRAGMA incremental_vacuum({free // 2})")
-
-
-def _open_notes(path: Path) -> int:
-    notes = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
-    try:
-        size = os.lseek(notes, 0, os.SEEK_END)
-        os.write(notes, bytes(max(0, _ROOM_FOR_NOTES - size)))
-    except BaseException:
-        os.close(notes)
-        raise
-    return notes
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -397,31 +294,3 @@ def _check(path: Path) -> int:
         raise damaged(path, found[0])
     assert isinstance(version, int)
     return version
-
-
-def _hold(path: Path) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(f"{path}.lock", thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-        _owner_path(path).write_text(f"process {os.getpid()}", encoding="ascii")
-    except filelock.Timeout:
-        raise JournalInUse(
-            f"the journal {path} is in use by {_read_owner(path)}: end that server first, or give "
-            "this one a journal of its own"
-        ) from None
-    except OSError as error:
-        lock.release()
-        raise JournalUnusable(f"the journal {path} cannot be locked: {error}") from error
-    return lock
-
-
-def _owner_path(path: Path) -> Path:
-    # Beside the lock: on Windows nobody can read a file that is locked.
-    return path.with_name(f"{path.name}.owner")
-
-
-def _read_owner(path: Path) -> str:
-    try:
-        return _owner_path(path).read_text(encoding="ascii") or "another server"
-    except (OSError, UnicodeDecodeError):
-        return "another server"  # Which has not written it yet.

@@ -2,7 +2,7 @@
 
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
-from zmqruntime.execution.worker.link import WorkerProcessRunner
+from zmqruntime.execution.worker.process_runner import WorkerProcessRunner
 from zmqruntime.execution.worker.reporter import ProgressReporter, ReportLink
 from zmqruntime.execution.worker.task import run_task
 

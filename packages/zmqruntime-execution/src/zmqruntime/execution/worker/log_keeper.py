@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,9 +19,6 @@ __all__ = ["LogKeeper"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-# A worker's name and an execution's id, which has at most 64 characters.
-_NOTE_BYTES = 128
-
 
 class LogKeeper:
     """Keeps the logs of one server's executions, and tells what fails with them in its own log.
@@ -34,7 +29,6 @@ class LogKeeper:
 
     def __init__(self, logs: TaskLogs | None = None) -> None:
         self._logs = logs
-        self._note: io.FileIO | None = None
 
     @classmethod
     def at(cls, endpoint: Endpoint, log_dir: Path | None, max_bytes: int) -> LogKeeper:
@@ -57,20 +51,6 @@ class LogKeeper:
     def name_of(self, execution_id: str) -> str | None:
         """Return where the output of an execution goes, if it is kept."""
         return self._logs.name_of(execution_id) if self._logs else None
-
-    def begin(self, worker: str, execution_id: str) -> None:
-        """Note which execution a worker runs, for the server after one that was killed.
-
-        It costs one short write to a file that stays open.
-        """
-        if self._logs is None:
-            return
-        with _telling():
-            if self._note is None:
-                note = os.open(self._logs.note_path, os.O_WRONLY | os.O_CREAT, 0o600)
-                self._note = io.FileIO(note, "w")
-            self._note.seek(0)
-            self._note.write(f"{worker} {execution_id}".ljust(_NOTE_BYTES).encode())
 
     def trim(self, worker: str) -> None:
         """Cut what a running task has written, if it has got too long."""
@@ -99,12 +79,16 @@ class LogKeeper:
             with _telling():
                 self._logs.forget(execution_id)
 
-    def sweep(self, is_kept: Callable[[str], bool]) -> None:
-        """Put away what earlier servers at this endpoint left, but for executions that are kept."""
+    def sweep(self, is_kept: Callable[[str], bool], interrupted: str | None = None) -> None:
+        """Put away what earlier servers at this endpoint left, but for executions that are kept.
+
+        ``interrupted`` is the one that ran when the last of them was killed.
+        """
         if self._logs is None:
             return
-        with _telling():
-            self._logs.seal_killed(is_kept)
+        if interrupted is not None:
+            with _telling():
+                self._logs.seal_killed(interrupted)
         with _telling():
             for path in self._logs.find_unkept(is_kept):
                 with _telling():  # One that somebody has open does not keep the others.
@@ -112,8 +96,6 @@ class LogKeeper:
 
     def close(self, is_kept: Callable[[str], bool]) -> None:
         """Leave nothing but the logs of executions that are kept."""
-        if self._note is not None:
-            self._note.close()
         self.sweep(is_kept)
         if self._logs is not None:
             self._logs.remove_directory()

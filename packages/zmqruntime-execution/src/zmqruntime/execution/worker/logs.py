@@ -16,7 +16,6 @@ __all__ = ["TaskLogs", "log_directory", "trim"]
 
 _LIVE = ".live"
 _FINAL = ".log"
-_NOTE = "running.note"
 # Names such as `nul` are devices on Windows, whatever follows behind a point.
 _PREFIX = "task-"
 
@@ -53,11 +52,6 @@ class TaskLogs:
     def live_path(self, worker: str) -> Path:
         """Return where the output of what a worker runs is."""
         return self.directory / f"{worker}{_LIVE}"
-
-    @property
-    def note_path(self) -> Path:
-        """Return where it is noted which worker runs which execution: two words."""
-        return self.directory / _NOTE
 
     def trim_live(self, worker: str) -> None:
         """Cut what a running task has written, if it has got too long."""
@@ -97,22 +91,14 @@ class TaskLogs:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path_of(execution_id))  # noqa: PTH108 - for every execution; fast
 
-    def seal_killed(self, is_kept: Callable[[str], bool]) -> None:
-        """Take what was written so far by what ran when an earlier server here was killed."""
-        worker, execution_id = self._read_note()
-        if execution_id is not None and is_kept(execution_id):
-            self.seal(worker, execution_id)
+    def seal_killed(self, execution_id: str) -> None:
+        """Take what an execution had written so far when an earlier server here was killed."""
+        for live in self.directory.glob(f"*{_LIVE}"):
+            self.seal(live.stem, execution_id)
 
     def find_unkept(self, is_kept: Callable[[str], bool]) -> list[Path]:
         """Return the files of servers here, but for the logs of executions that are kept."""
         return [path for path in self.directory.iterdir() if _is_unkept(path, is_kept)]
-
-    def _read_note(self) -> tuple[str, str | None]:
-        try:
-            worker, execution_id = self.note_path.read_text("ascii").split()
-        except (FileNotFoundError, ValueError):  # There is none, or none of ours.
-            return "", None
-        return worker, execution_id
 
     def remove_directory(self) -> None:
         """Remove the directory when nothing is left in it."""
@@ -150,4 +136,4 @@ def _is_unkept(path: Path, is_kept: Callable[[str], bool]) -> bool:
     execution_id = re.sub(r"-[0-9a-f]{8}$", "", path.stem).removeprefix(_PREFIX)
     if path.name == _file_name(execution_id):
         return not is_kept(execution_id)
-    return path.suffix == _LIVE or path.name == _NOTE
+    return path.suffix == _LIVE

@@ -11,19 +11,20 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
-import zmq
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
+from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.logs import TaskLogs
-from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK, ProgressOutbox
+from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
@@ -35,47 +36,41 @@ if TYPE_CHECKING:
 
 __all__ = ["worker_main"]
 
-_LINGER_MS = 2000
+# A task that spins lets the thread that hears of a cancel have its turn this soon, not after 5 ms.
+_SWITCH_SECONDS = 0.001
 
 
 def worker_main(setup: wire.WorkerSetup) -> None:
     """Be a worker until the server says stop, or is gone."""
     interrupt = Interrupt()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _leave_the_terminal(interrupt)
     _end_with(setup.server_process)
-    context: zmq.Context[Any] = zmq.Context()
-    try:
-        _Worker(context, setup, interrupt).run()
-    finally:
-        context.term()
+    with contextlib.suppress(LinkClosed):  # Then it is gone; nobody is left to be told.
+        _Worker(setup, interrupt).run()
 
 
 class _Worker:
-    def __init__(
-        self, context: zmq.Context[Any], setup: wire.WorkerSetup, interrupt: Interrupt
-    ) -> None:
+    def __init__(self, setup: wire.WorkerSetup, interrupt: Interrupt) -> None:
         self._setup = setup
         self._interrupt = interrupt
         self._lock = threading.Lock()
+        """Hands the link from thread to thread."""
         self._output = _make_output(setup)
-        self._tasks = _connect(context, setup, wire.TASKS)
-        self._reports = ProgressOutbox(self._tasks)
-        commands = _connect(context, setup, wire.COMMANDS)
-        self._listener = threading.Thread(
-            target=self._listen, args=(commands,), name="zmqruntime-commands", daemon=True
-        )
+        self._commands = WorkerLink(setup.address, setup.token + wire.COMMANDS)
+        self._tasks = WorkerLink(setup.address, setup.token + wire.TASKS)
 
     def run(self) -> None:
-        self._listener.start()
+        threading.Thread(target=self._listen, name="zmqruntime-commands", daemon=True).start()
         try:
             server = self._make_server()
         except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
             words = traceback.format_exc().encode(errors="backslashreplace")
-            self._tasks.send_multipart((wire.FAILED, words))
+            self._tasks.send(wire.FAILED, body=words)
             raise SystemExit(1) from None
         else:
             gc.freeze()  # What is loaded stays: no collection has to look at it again.
-            self._tasks.send_multipart((wire.READY, b""))
+            self._tasks.send(wire.READY)
             self._serve(server)
         finally:
             self._tasks.close()
@@ -87,83 +82,58 @@ class _Worker:
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
-        while True:
-            head, payload = self._tasks.recv_multipart()
-            if head == wire.STOP:
-                return
+        while (said := self._tasks.receive()).kind != wire.STOP:
             # The server has checked it, and written it itself.
-            request = ExecuteRequest.model_validate_json(payload)
-            self._send(*_tell(self._run(server, request, head[1:])))
+            request = ExecuteRequest.model_validate_json(said.body)
+            outbox = ProgressOutbox(self._tasks, said.execution_id)
+            outcome = self._run(server, request, outbox)
+            with self._lock:
+                outbox.flush()
+                self._tasks.send(*_tell(outcome))
             if self._output is not None:
                 self._output.lead_back()
 
     def _run(
-        self, server: ExecutionServer, request: ExecuteRequest, execution_id: bytes
+        self, server: ExecutionServer, request: ExecuteRequest, outbox: ProgressOutbox
     ) -> TaskReturned | TaskRaised | TaskStopped:
-        progress = wire.PROGRESS + execution_id
-
         def send(body: bytes) -> None:
-            # Half a message would spoil all that follow.
+            # What is told half would be told twice.
             with self._interrupt.shielded(), self._lock:
-                self._reports.send(progress, body)
+                outbox.send(body)
 
-        setup = self._setup
-        link = ServerReportLink(execution_id.decode(), setup.address, setup.token)
-        reporter = ProgressReporter(link, send)
+        setup, execution_id = self._setup, outbox.execution_id
+        reporter = ProgressReporter(
+            ServerReportLink(execution_id, setup.address, setup.token), send
+        )
         context = ExecutionContext(request, reporter, self._interrupt)
         if self._output is not None:
-            self._output.lead_away(context.execution_id)
+            self._output.lead_away(execution_id)
         try:
             return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
         finally:
             if self._output is not None:
-                self._output.keep(context.execution_id)
+                self._output.keep(execution_id)
 
-    def _send(self, head: bytes, body: bytes) -> None:
-        # The lock hands the socket from thread to thread; libzmq asks for a full fence.
-        with self._lock:
-            self._reports.flush()
-            self._tasks.send(head, zmq.SNDMORE)
-            self._tasks.send(body)
-
-    def _listen(self, commands: zmq.Socket[bytes]) -> None:
-        try:
-            commands.send_multipart((wire.HELLO, b""))
-            while True:
-                head, _ = commands.recv_multipart()
-                if head == wire.STOP:
-                    return
-                self._interrupt.request(head[1:].decode())
-        except zmq.ContextTerminated:
-            return  # Nobody says stop to a worker that could not be set up.
-        finally:
-            commands.close()
+    def _listen(self) -> None:
+        with contextlib.suppress(LinkClosed), contextlib.closing(self._commands):
+            while (said := self._commands.receive()).kind != wire.STOP:
+                self._interrupt.request(said.execution_id)
 
 
-def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, bytes]:
-    execution_id = outcome.execution_id.encode()
+def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, str, bytes]:
     match outcome:
         case TaskReturned():
-            return wire.RETURNED + execution_id, outcome.result
+            return wire.RETURNED, outcome.execution_id, outcome.result
         case TaskRaised():
-            return wire.RAISED + execution_id, encode(outcome.error)
+            return wire.RAISED, outcome.execution_id, encode(outcome.error)
         case TaskStopped():
-            return wire.STOPPED + execution_id, b""
+            return wire.STOPPED, outcome.execution_id, b""
 
 
 def _make_output(setup: wire.WorkerSetup) -> TaskOutput | None:
     if setup.log_directory is None:
         return None
     return TaskOutput(TaskLogs(setup.log_directory, setup.max_log_bytes), setup.name)
-
-
-def _connect(context: zmq.Context[Any], setup: wire.WorkerSetup, role: bytes) -> zmq.Socket[bytes]:
-    link: zmq.Socket[bytes] = context.socket(zmq.DEALER)
-    link.linger = _LINGER_MS
-    link.sndhwm = HIGH_WATER_MARK
-    link.routing_id = setup.token + role
-    link.connect(setup.address)
-    return link
 
 
 def _leave_the_terminal(interrupt: Interrupt) -> None:

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import zmq
+import contextlib
 
-from zmqruntime.transport import send_frames
+from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.wire import PROGRESS
 
-__all__ = ["HIGH_WATER_MARK", "ProgressOutbox"]
+__all__ = ["ProgressOutbox"]
 
-HIGH_WATER_MARK = 1000
-"""How many messages may wait on either side of the link between a worker and its server."""
-
-_PATIENCE_MS = 1000
+_PATIENCE_SECONDS = 1.0
 
 
 class ProgressOutbox:
-    """Sends reports while the server takes them, and drops them when it does not.
+    """Sends one execution's reports while the server takes them, and drops them when it does not.
 
     A server that is only slower than the task slows it down: a report waits for room. One that
     makes no room for a second has stopped; from then on reports are dropped until there is
     room, but for the latest. For one thread at a time.
     """
 
-    def __init__(self, link: zmq.Socket[bytes], patience_ms: int = _PATIENCE_MS) -> None:
+    def __init__(
+        self, link: WorkerLink, execution_id: str, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
+        self.execution_id = execution_id
         self._link = link
-        self._patience_ms = patience_ms
-        self._latest: tuple[bytes, bytes] | None = None
+        self._patience_seconds = patience_seconds
+        self._latest: bytes | None = None
 
-    def send(self, head: bytes, body: bytes) -> None:
+    def send(self, body: bytes) -> None:
         """Send a report, or drop the one before it that could not be sent either."""
-        try:
-            send_frames(self._link, head, body)
-        except zmq.Again:
-            is_patient = self._latest is None
-            if is_patient and self._link.poll(self._patience_ms, zmq.POLLOUT):
-                send_frames(self._link, head, body)
-            else:
-                self._latest = head, body
-        else:
-            self._latest = None
+        patience = self._patience_seconds if self._latest is None else 0.0
+        # When the server is gone, this process ends with it, and nobody is left to hear of it.
+        with contextlib.suppress(LinkClosed):
+            is_sent = self._link.send_within(patience, PROGRESS, self.execution_id, body)
+            self._latest = None if is_sent else body
 
     def flush(self) -> None:
         """Send the latest report if it was dropped, however long that takes."""
         latest, self._latest = self._latest, None
         if latest is not None:
-            self._link.send_multipart(latest)
+            self._link.send(PROGRESS, self.execution_id, latest)

@@ -9,18 +9,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from typing import Any, Protocol, SupportsFloat, SupportsIndex
+from typing import Protocol, SupportsFloat, SupportsIndex
 
-import zmq
-
-from zmqruntime.execution.worker.outbox import HIGH_WATER_MARK, ProgressOutbox
-from zmqruntime.execution.worker.wire import PROGRESS, REPORTS
+from zmqruntime.execution.worker.link import LinkAddress, WorkerLink
+from zmqruntime.execution.worker.outbox import ProgressOutbox
+from zmqruntime.execution.worker.wire import REPORTS
 from zmqruntime.messages import JsonObject, encode_json
 
 __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progress"]
 
-_LINGER_MS = 2000
-_FLUSH_PRIORITY = 10
 # Of one report: it goes to every subscriber, and into every look at the execution.
 _MAX_BYTES = 32 * 1024
 
@@ -78,26 +75,19 @@ class ServerReportLink:
     """The way to the server whose worker runs the task."""
 
     execution_id: str
-    address: str
+    address: LinkAddress
     token: bytes
 
     def open(self) -> Callable[[bytes], None]:
         """Connect to the server's own link with its workers."""
-        # A context does not survive a fork, so each process has one of its own.
-        context: zmq.Context[Any] = zmq.Context()
-        link = context.socket(zmq.DEALER)
-        link.linger = _LINGER_MS
-        link.sndhwm = HIGH_WATER_MARK
-        link.routing_id = self.token + REPORTS + os.urandom(8)
-        link.connect(self.address)
-        # A child of multiprocessing ends without Python's own exit, which would flush the link.
-        Finalize(None, context.destroy, exitpriority=_FLUSH_PRIORITY)
-        lock, head = threading.Lock(), PROGRESS + self.execution_id.encode()
-        outbox = ProgressOutbox(link)
+        link = WorkerLink(self.address, self.token + REPORTS)
+        # A child of multiprocessing ends without Python's own exit.
+        Finalize(None, link.close, exitpriority=0)
+        outbox, lock = ProgressOutbox(link, self.execution_id), threading.Lock()
 
         def send(body: bytes) -> None:
             with lock:
-                outbox.send(head, body)
+                outbox.send(body)
 
         return send
 

@@ -1,6 +1,6 @@
-"""What a server and its own worker say to each other: a head (kind and execution id), a body.
+"""What a server and its own worker say to each other, and by which of their links.
 
-This link is private to one server and the processes it started; each worker proves itself by
+These links are private to one server and the processes it started; each worker proves itself by
 a token that only its parent could have given it.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zmqruntime.execution.worker.link import LinkAddress
 from zmqruntime.transport import ProcessIdentity
 
 __all__ = [
     "ASSIGN",
     "COMMANDS",
     "FAILED",
-    "HELLO",
     "INTERRUPT",
     "PROGRESS",
     "RAISED",
@@ -26,15 +26,15 @@ __all__ = [
     "STOP",
     "STOPPED",
     "TASKS",
+    "TOKEN_BYTES",
     "WorkerSetup",
 ]
 
-# Kinds are one byte, in front of the execution id.
+# Kinds are one byte.
 ASSIGN: Final = b"A"
 INTERRUPT: Final = b"I"
 STOP: Final = b"Q"
 
-HELLO: Final = b"H"
 READY: Final = b"Y"
 FAILED: Final = b"F"
 PROGRESS: Final = b"P"
@@ -42,10 +42,12 @@ RETURNED: Final = b"R"
 RAISED: Final = b"X"
 STOPPED: Final = b"S"
 
-# A worker's sockets are told apart by the last byte of their routing id, behind the token.
+# What a link is for: one byte, which is said at its beginning, behind the token.
 TASKS: Final = b"t"
 COMMANDS: Final = b"c"
 REPORTS: Final = b"r"
+
+TOKEN_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class WorkerSetup:
     server: bytes
     """The application's server object, pickled by the parent and by nobody else."""
     server_process: ProcessIdentity
-    address: str
+    address: LinkAddress
     token: bytes
     max_message_bytes: int
     log_directory: Path | None

@@ -45,12 +45,10 @@ class RunnerBench:
         self._failures: list[Exception] = []
         self._changed = threading.Condition()
         self._loop = Loop()
-        self._context: zmq.Context[Any] = zmq.Context()
         assert config.runtime_dir is not None
         has_ipc = bool(zmq.has("ipc"))
         self._host = RunnerHost(
             loop=self._loop,
-            context=self._context,
             endpoint=Endpoint(
                 config.default_port,
                 TransportMode.IPC if has_ipc else TransportMode.TCP,
@@ -120,7 +118,6 @@ class RunnerBench:
             self._failures.append(error)
         finally:
             self._loop.close()
-            self._context.destroy(linger=0)
 
     def _emit(self, event: RunnerEvent) -> None:
         assert threading.current_thread() is self._thread, "emit is for the loop's thread: post it"

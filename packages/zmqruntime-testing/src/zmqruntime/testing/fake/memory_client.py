@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from zmqruntime.messages import PingRequest, PongReply, Reply, Request
@@ -68,6 +69,19 @@ class InMemoryTransport(ZMQClient):
         self._check_connected()
         seconds = self.config.request_timeout if timeout is None else timeout
         return self.memory_server.exchange(requests, seconds, hold)
+
+    def pipeline(
+        self,
+        requests: Iterable[Request],
+        timeout: float | None = None,
+        *,
+        hold: float = 0.0,
+        window: int = 64,
+    ) -> Generator[tuple[Request, Reply], None, None]:
+        """Yield each request with its reply, a few at a time."""
+        pending = iter(requests)
+        while some := list(islice(pending, window)):
+            yield from zip(some, self.exchange(some, timeout, hold=hold), strict=True)
 
     def subscribe(
         self,

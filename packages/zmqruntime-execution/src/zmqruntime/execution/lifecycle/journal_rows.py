@@ -1,0 +1,156 @@
+"""Executions as rows of a journal, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NamedTuple
+
+from pydantic import TypeAdapter
+
+from zmqruntime.execution.lifecycle.events import ProgressReport
+from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
+from zmqruntime.messages import (
+    AttemptInfo,
+    ErrorKind,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    encode,
+    encode_json,
+)
+
+__all__ = ["Origin", "State", "origin_of", "state_of", "to_execution"]
+
+_NO_OPTIONS: Final = b"[null, 0, null, null, null]"
+
+_ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
+
+
+class Origin(NamedTuple):
+    """What an execution was submitted as: written once."""
+
+    ticket: int
+    execution_id: str
+    client_id: str
+    fingerprint: bytes
+    labels: bytes
+    options: bytes
+    submitted_at: float
+
+
+class State(NamedTuple):
+    """How an execution is: written whenever that has changed."""
+
+    status: str
+    attempt: int
+    started_at: float | None
+    finished_at: float | None
+    ended: int | None
+    """The order in which executions have ended."""
+    cancel_requested: int
+    sequence: int
+    progress: bytes | None
+    error: bytes | None
+    attempts: bytes
+    retry_at: float | None
+
+
+def origin_of(execution: Execution) -> Origin:
+    """Return what is written once of an execution."""
+    return Origin(
+        execution.ticket,
+        execution.execution_id,
+        execution.client_id,
+        execution.fingerprint if execution.is_short else execution.identify(),
+        encode_json(execution.labels) if execution.labels else b"{}",
+        _write_options(execution),
+        execution.submitted_at,
+    )
+
+
+def state_of(execution: Execution, ended: int | None) -> State:
+    """Return what is written of an execution whenever it has changed."""
+    progress, error = execution.progress, execution.error
+    return State(
+        execution.status.value,
+        execution.attempt,
+        execution.started_at,
+        execution.finished_at,
+        ended,
+        execution.cancel_requested,
+        execution.sequence,
+        None if progress is None else _write_progress(progress),
+        None if error is None else encode(error),
+        _ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
+        execution.retry_at,
+    )
+
+
+def to_execution(
+    origin: Origin, state: State, request: bytes | None, result: bytes | None
+) -> Execution:
+    """Return the execution that was written.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not as it was written.
+    """
+    timeout_seconds, priority, retry = _read_options(origin.options)
+    progress, error = state.progress, state.error
+    status = ExecutionStatus(state.status)
+    if not request and not (status.is_terminal and origin.fingerprint):
+        raise ValueError(f"the request of {origin.execution_id} is gone")
+    return Execution(
+        execution_id=origin.execution_id,
+        client_id=origin.client_id,
+        request=request or b"",
+        fingerprint=origin.fingerprint,
+        labels=json.loads(origin.labels) if origin.labels != b"{}" else {},
+        timeout_seconds=timeout_seconds,
+        submitted_at=origin.submitted_at,
+        ticket=origin.ticket,
+        priority=priority,
+        retry=retry,
+        status=status,
+        attempt=state.attempt,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        cancel_requested=bool(state.cancel_requested),
+        sequence=state.sequence,
+        progress=None if progress is None else _read_progress(progress),
+        result=result,
+        error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
+        attempts=_ATTEMPTS.validate_json(state.attempts) if state.attempts != b"[]" else (),
+        retry_at=state.retry_at,
+    )
+
+
+def _write_options(execution: Execution) -> bytes:
+    retry = execution.retry
+    if execution.timeout_seconds is None and not execution.priority and retry == RetryWish():
+        return _NO_OPTIONS
+    kinds = None if retry.retry_on is None else sorted(retry.retry_on)
+    return json.dumps(
+        [
+            execution.timeout_seconds,
+            execution.priority,
+            retry.max_attempts,
+            kinds,
+            retry.backoff_seconds,
+        ]
+    ).encode()
+
+
+def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
+    if options == _NO_OPTIONS:
+        return None, 0, RetryWish()
+    timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
+    retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
+    return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
+
+
+def _write_progress(progress: ProgressReport) -> bytes:
+    return b"%d %b %b" % (progress.sequence, repr(progress.timestamp).encode(), progress.body)
+
+
+def _read_progress(progress: bytes) -> ProgressReport:
+    sequence, timestamp, body = progress.split(b" ", 2)
+    return ProgressReport(int(sequence), float(timestamp), body)

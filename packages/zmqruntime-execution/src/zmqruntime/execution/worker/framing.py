@@ -1,0 +1,66 @@
+"""How messages follow one another through a stream of bytes: a length, a kind, a name, a body.
+
+Pure: bytes in, messages out, wherever the stream was cut.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+__all__ = ["Message", "MessageReader", "encode_message"]
+
+# The length of the body, the kind, the length of the name. Both ends are of one machine.
+_HEAD: Final = struct.Struct("=QcB")
+_HEAD_BYTES: Final = _HEAD.size
+
+
+class Message(NamedTuple):
+    """What one end says to the other."""
+
+    kind: bytes
+    """One byte."""
+    execution_id: str
+    body: bytes
+
+
+def encode_message(kind: bytes, execution_id: str = "", body: bytes = b"") -> bytes:
+    """Return a message as it goes into the stream."""
+    name = execution_id.encode()
+    return _HEAD.pack(len(body), kind, len(name)) + name + body
+
+
+class MessageReader:
+    """Cuts a stream into messages. One that never comes to its end is never told."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._needed = _HEAD_BYTES
+
+    @property
+    def missing(self) -> int:
+        """How many bytes the message at hand lacks, as far as that is known."""
+        return self._needed - len(self._rest)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that come to their end in ``data``."""
+        if self._rest:
+            self._rest += data
+            if self.missing > 0:
+                return []
+            data = bytes(self._rest)
+        messages: list[Message] = []
+        at, end = 0, len(data)
+        self._needed = _HEAD_BYTES
+        while end - at >= _HEAD_BYTES:
+            size, kind, named = _HEAD.unpack_from(data, at)
+            name_at = at + _HEAD_BYTES
+            body_at = name_at + named
+            next_at: int = body_at + size
+            if next_at > end:
+                self._needed = next_at - at
+                break
+            messages.append(Message(kind, data[name_at:body_at].decode(), data[body_at:next_at]))
+            at = next_at
+        self._rest = bytearray(data[at:])
+        return messages

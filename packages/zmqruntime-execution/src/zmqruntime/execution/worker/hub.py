@@ -1,0 +1,195 @@
+"""The server's end of the links to its worker: whose they are, and what comes and goes by them."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import socket
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
+from zmqruntime.execution.worker.link import LinkAddress, open_socket, send_at_once
+from zmqruntime.execution.worker.wire import TOKEN_BYTES
+from zmqruntime.transport import Loop
+
+__all__ = ["LinkHub"]
+
+# Little, so that a request waits for little of a flood of progress; of a long message, more.
+_CHUNK_BYTES: Final = 4096
+_LONG_CHUNK_BYTES: Final = 2**20
+_GREETING_BYTES: Final = TOKEN_BYTES + 1
+_MAX_STRANGERS: Final = 16
+
+
+class LinkHub:
+    """Listens for one worker's links, from its start to its end, and then for the next one's.
+
+    For the loop's thread. On TCP a stranger may find the port; without the token he is not heard.
+
+    Args:
+        loop: calls back when there is something to read.
+        path: of the Unix socket to listen on; None: on TCP, on loopback alone.
+        on_greeting: called with what a link is for, when it has said so.
+        on_message: called with what a link is for, and what came by it.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path | None,
+        on_greeting: Callable[[bytes], None],
+        on_message: Callable[[bytes, Message], None],
+    ) -> None:
+        self._loop = loop
+        self._path = path
+        self._on_greeting = on_greeting
+        self._on_message = on_message
+        self._token = b""
+        self._links: list[_Link] = []
+        bound: LinkAddress = ("127.0.0.1", 0)
+        if path is not None:
+            path.unlink(missing_ok=True)  # The server's lock says that it is stale.
+            bound = str(path)
+        self._listener = open_socket(bound)
+        try:
+            self._listener.bind(bound)
+            self._listener.listen()
+            self._listener.setblocking(False)
+            loop.add_reader(self._listener.fileno(), self._accept)
+        except BaseException:
+            self._listener.close()
+            raise
+
+    @property
+    def address(self) -> LinkAddress:
+        """Where it listens."""
+        name: LinkAddress = self._listener.getsockname()
+        return name
+
+    def expect(self, token: bytes) -> None:
+        """Listen to the worker that was given this token, and to no other any more."""
+        self._token = token
+        for link in tuple(self._links):
+            self._drop(link)
+
+    def has(self, purpose: bytes) -> bool:
+        """Whether the worker has a link for this."""
+        return any(link.purpose == purpose for link in self._links)
+
+    def send(self, purpose: bytes, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
+        """Send by the link for this. A worker that has none has ended, or is about to."""
+        for link in self._links:
+            if link.purpose == purpose:
+                link.send(encode_message(kind, execution_id, body))
+
+    def drain(self) -> list[tuple[bytes, Message]]:
+        """Return all that a worker, which has ended, has said and nobody has read yet."""
+        heard: list[tuple[bytes, Message]] = []
+        self._accept()
+        for link in tuple(self._links):
+            while (messages := self._hear(link, _LONG_CHUNK_BYTES)) is not None:
+                heard += [(link.purpose, message) for message in messages]
+        return heard
+
+    def close(self) -> None:
+        """End every link, and listen no more."""
+        for link in tuple(self._links):
+            self._drop(link)
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        # Whoever has left again before he was let in is an error, too, and none of ours.
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                strangers = [link for link in self._links if not link.purpose]
+                if len(strangers) >= _MAX_STRANGERS:
+                    self._drop(strangers[0])
+                link = _Link(accepted, self._loop)
+                self._links.append(link)
+                self._loop.add_reader(link.fd, partial(self._read, link))
+                self._read(link)  # Who it is has been said already, as a rule.
+
+    def _read(self, link: _Link) -> None:
+        was_known = bool(link.purpose)
+        messages = self._hear(link, _CHUNK_BYTES)
+        if link.purpose and not was_known:
+            self._on_greeting(link.purpose)
+        for message in messages or ():
+            self._on_message(link.purpose, message)
+
+    def _hear(self, link: _Link, most: int) -> list[Message] | None:
+        """Return what a link brings now, as far as it is whole; None: there is nothing."""
+        try:
+            data = link.socket.recv(max(most, min(link.reader.missing, _LONG_CHUNK_BYTES)))
+        except BlockingIOError:
+            return None
+        except OSError:
+            data = b""  # It was cut; what came before that has been read.
+        if not data:
+            self._drop(link)
+            return None
+        if not link.purpose:
+            link.greeting += data
+            token, data = link.greeting[:TOKEN_BYTES], link.greeting[_GREETING_BYTES:]
+            if len(link.greeting) < _GREETING_BYTES:
+                return []
+            if not hmac.compare_digest(token, self._token):
+                self._drop(link)
+                return None
+            link.purpose = link.greeting[TOKEN_BYTES:_GREETING_BYTES]
+        return link.reader.feed(data)
+
+    def _drop(self, link: _Link) -> None:
+        if link in self._links:
+            self._links.remove(link)
+            self._loop.remove_reader(link.fd)
+            link.socket.close()
+
+
+class _Link:
+    """One connection: what it is for, and what has not gone out yet."""
+
+    def __init__(self, connected: socket.socket, loop: Loop) -> None:
+        self.socket = connected
+        self.fd = connected.fileno()
+        self.purpose = b""
+        self.greeting = b""
+        self.reader = MessageReader()
+        self._loop = loop
+        self._unsent: deque[memoryview] = deque()
+        connected.setblocking(False)
+        send_at_once(connected)
+
+    def send(self, message: bytes) -> None:
+        """Send a message, or what there is room for now, and the rest when there is more."""
+        rest = memoryview(message)
+        if not self._unsent:
+            rest = self._push(rest)
+            if rest:
+                self._loop.add_writer(self.fd, self._go_on)
+        if rest:
+            self._unsent.append(rest)
+
+    def _go_on(self) -> None:
+        while self._unsent:
+            rest = self._push(self._unsent.popleft())
+            if rest:
+                self._unsent.appendleft(rest)
+                return
+        self._loop.remove_writer(self.fd)
+
+    def _push(self, rest: memoryview) -> memoryview:
+        try:
+            return rest[self.socket.send(rest) :]
+        except BlockingIOError:
+            return rest
+        except OSError:
+            return rest[:0]  # Nobody will read it. Whoever watches the worker tells of its end.

@@ -1,0 +1,141 @@
+"""One worker process: its start, what it costs, and its end, with all that it has left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import resource_tracker
+
+import psutil
+
+from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.leftover import WorkerNote
+from zmqruntime.execution.worker.main import worker_main
+from zmqruntime.messages import WorkerInfo
+from zmqruntime.transport import ProcessIdentity, kill_process_tree
+
+__all__ = ["WorkerProcess"]
+
+_SAMPLE_SECONDS = 1.0
+
+
+class WorkerProcess:
+    """A worker from before its start until after its end; a thread starts it and sees it end.
+
+    Args:
+        setup: what it is given.
+        note: says which process is the worker.
+        on_exit: called in that thread, at last, with its exit code; None: it never began.
+    """
+
+    def __init__(
+        self, setup: wire.WorkerSetup, note: WorkerNote, on_exit: Callable[[int | None], None]
+    ) -> None:
+        self.name = setup.name
+        self.is_set_up = False
+        self.last_words = ""
+        """Why it ended, if it could tell."""
+        self._note = note
+        self._on_exit = on_exit
+        spawn = multiprocessing.get_context("spawn")
+        self._process = spawn.Process(target=worker_main, args=(setup,), name="zmqruntime-worker")
+        self._handle: psutil.Process | None = None
+        self._started = threading.Event()
+        self._sampled_at = float("-inf")
+        self._sample: tuple[float | None, int | None] = (None, None)
+        self._watcher = threading.Thread(
+            target=self._watch, name="zmqruntime-worker-watch", daemon=True
+        )
+        self._watcher.start()
+
+    def kill(self) -> None:
+        """End it at once, with all that it started. One that has not begun yet is not there."""
+        if self._handle is not None:
+            kill_process_tree(self._handle)
+
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended by itself, but not for longer."""
+        self._watcher.join(seconds)
+
+    def end(self, seconds: float) -> None:
+        """End it at once, if it has not ended, and wait so long until it has."""
+        if self._watcher.is_alive():
+            self._started.wait()
+            self.kill()
+            self._watcher.join(seconds)
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        """Return what it costs, if it has begun."""
+        if self._handle is None:
+            return ()
+        now = time.monotonic()
+        if now - self._sampled_at >= _SAMPLE_SECONDS:  # A look costs more than a whole ping.
+            self._sampled_at = now
+            self._sample = _look_at(self._handle)
+        cpu_percent, memory_bytes = self._sample
+        return (
+            WorkerInfo(
+                pid=self._handle.pid,
+                cpu_percent=cpu_percent,
+                memory_bytes=memory_bytes,
+                execution_id=execution_id,
+            ),
+        )
+
+    # -- in the watcher's thread: what it does blocks -----------------------------------------
+
+    def _watch(self) -> None:
+        exit_code: int | None = None
+        try:
+            if hasattr(signal, "pthread_sigmask"):
+                # The child inherits it: no Ctrl-C reaches it before it can tell what to do. Its
+                # tracker comes first, since the start of that one unblocks the signal again.
+                resource_tracker.ensure_running()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            self._note.end_leftover()
+            self._process.start()
+            self._note_start()
+            self._await_end()
+            self._note.remove()
+            exit_code = self._process.exitcode
+        except OSError as error:
+            self.last_words = f"the process could not be started: {error}"
+        finally:
+            self._started.set()
+            self._on_exit(exit_code)
+
+    def _note_start(self) -> None:
+        assert self._process.pid is not None
+        try:
+            self._handle = psutil.Process(self._process.pid)
+            self._note.write(ProcessIdentity(self._handle.pid, self._handle.create_time()))
+        except psutil.NoSuchProcess:
+            return  # It has ended at once; its exit code tells why.
+        finally:
+            self._started.set()
+
+    def _await_end(self) -> None:
+        """Block until it has ended, and end the processes that it has left behind."""
+        if self._handle is not None and hasattr(os, "killpg"):
+            # Somebody else in this process may reap it: `multiprocessing.active_children` does.
+            with contextlib.suppress(ChildProcessError):
+                if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
+                    os.waitid(os.P_PID, self._handle.pid, os.WEXITED | os.WNOWAIT)
+                else:
+                    self._process.join()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._handle.pid, signal.SIGKILL)
+        self._process.join()
+
+
+def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:
+    try:
+        with process.oneshot():
+            return process.cpu_percent(), process.memory_info().rss
+    except psutil.Error:
+        return None, None

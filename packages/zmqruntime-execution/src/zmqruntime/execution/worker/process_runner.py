@@ -1,0 +1,208 @@
+"""The task runner whose tasks run in a process of their own, which is replaced when it ends."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zmqruntime.execution.core.events import (
+    ProgressReported,
+    TaskRaised,
+    TaskReturned,
+    TaskStopped,
+    WorkerEvent,
+    WorkerExited,
+    WorkerReady,
+)
+from zmqruntime.execution.errors import UnpicklableServer
+from zmqruntime.execution.runner import RunnerHost, TaskRunner
+from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.framing import Message
+from zmqruntime.execution.worker.hub import LinkHub
+from zmqruntime.execution.worker.leftover import WorkerNote
+from zmqruntime.execution.worker.log_keeper import LogKeeper
+from zmqruntime.execution.worker.process import WorkerProcess
+from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
+from zmqruntime.transport import ProcessIdentity, TransportMode
+
+__all__ = ["WorkerProcessRunner"]
+
+_log = logging.getLogger("zmqruntime.server")
+
+_STOP_SECONDS = 3.0
+# No system tells portably that a file has grown.
+_TRIM_SECONDS = 1.0
+
+
+class WorkerProcessRunner(TaskRunner):
+    """Runs tasks in one spawned process that is replaced when it ends.
+
+    Args:
+        server: the application's server object, which is sent to the worker.
+        max_log_bytes: how much of what a task writes to stdout and stderr is kept, the newest;
+            0: nothing is, and it goes where the server's own output goes.
+        journal: the server's, which nobody else uses: the worker of a server that was killed is
+            found beside it, and ended.
+
+    Raises:
+        UnpicklableServer: the object cannot be pickled; the message says what is in the way.
+    """
+
+    def __init__(self, server: object, max_log_bytes: int = 0, journal: Path | None = None) -> None:
+        try:
+            self._server = pickle.dumps(server)
+        except Exception as error:
+            raise UnpicklableServer(
+                f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
+                "what cannot be pickled out of __init__, and open it in setup_worker()"
+            ) from error
+        self._note = WorkerNote(journal)
+        self._host: RunnerHost
+        self._hub: LinkHub
+        self._worker: WorkerProcess | None = None
+        self._assigned: str | None = None
+        """What the worker runs, from when it was told to until it says how that has ended."""
+        self._max_log_bytes = max_log_bytes
+        self._logs = LogKeeper()
+        self._is_open = False
+        self._trims = False
+
+    def open(self, host: RunnerHost) -> None:
+        self._host = host
+        path: Path | None = None
+        if host.endpoint.transport_mode is TransportMode.IPC:
+            # Shorter than the data socket's path, so it fits where that one does.
+            path = host.endpoint.data_path.with_suffix(".w")
+        self._hub = LinkHub(host.loop, path, self._on_greeting, self._on_message)
+        self._is_open = True
+        if self._max_log_bytes:
+            self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
+
+    def start_worker(self) -> None:
+        setup = wire.WorkerSetup(
+            server=self._server,
+            server_process=ProcessIdentity.current(),
+            address=self._hub.address,
+            token=secrets.token_bytes(wire.TOKEN_BYTES),
+            max_message_bytes=self._host.max_message_bytes,
+            log_directory=self._logs.directory,
+            max_log_bytes=self._max_log_bytes,
+            name=f"worker-{secrets.token_hex(4)}",
+        )
+        self._hub.expect(setup.token)
+        post = self._host.loop.post
+        self._worker = WorkerProcess(
+            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code))
+        )
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        self._hub.send(wire.TASKS, wire.ASSIGN, execution_id, request)
+        self._assigned = execution_id
+        if self._logs.directory is not None and not self._trims:
+            self._trims = True
+            self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
+
+    def interrupt(self, execution_id: str) -> None:
+        self._hub.send(wire.COMMANDS, wire.INTERRUPT, execution_id)
+
+    def kill_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        return self._worker.describe(execution_id) if self._worker is not None else ()
+
+    def close(self) -> None:
+        worker = self._worker
+        if worker is not None:
+            if self._is_ready and self._assigned is None:
+                self._hub.send(wire.TASKS, wire.STOP)
+                self._hub.send(wire.COMMANDS, wire.STOP)
+                worker.join(_STOP_SECONDS)
+            worker.end(_STOP_SECONDS)
+            self._logs.seal(worker.name, self._assigned)
+        self._is_open = False
+        self._hub.close()
+
+    # -- what tasks write -------------------------------------------------------------------
+
+    def name_log(self, execution_id: str) -> str | None:
+        return self._logs.name_of(execution_id)
+
+    def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
+        runs_it = self._worker is not None and self._assigned == execution_id
+        worker = self._worker.name if self._worker and runs_it else None
+        return self._logs.read_tail(execution_id, max_bytes, worker)
+
+    def forget_log(self, execution_id: str) -> None:
+        self._logs.forget(execution_id)
+
+    def sweep_logs(self, is_kept: Callable[[str], bool], interrupted: str | None = None) -> None:
+        if self._logs.directory is None:
+            return  # Nothing is kept, or this was never opened.
+        if self._is_open:
+            self._logs.sweep(is_kept, interrupted)
+        else:
+            self._logs.close(is_kept)
+
+    def _trim_log(self) -> None:
+        self._trims = self._assigned is not None
+        if self._trims and self._worker is not None:
+            self._logs.trim(self._worker.name)
+            self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
+
+    # -- what the worker says ---------------------------------------------------------------
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether it is set up, and can be told to stop what it will do."""
+        return self._worker is not None and self._worker.is_set_up and self._hub.has(wire.COMMANDS)
+
+    def _on_greeting(self, purpose: bytes) -> None:
+        if purpose == wire.COMMANDS and self._is_ready:
+            self._host.emit(WorkerReady())
+
+    def _on_message(self, purpose: bytes, message: Message) -> None:
+        event = self._translate(purpose, message)
+        if event is None:
+            return
+        if not isinstance(event, ProgressReported):
+            self._assigned = None
+        self._host.emit(event)
+
+    def _translate(self, purpose: bytes, message: Message) -> WorkerEvent | None:
+        worker, (kind, execution_id, body) = self._worker, message
+        if worker is None:
+            return None  # From what a worker of before has left behind.
+        if kind == wire.PROGRESS:
+            return ProgressReported(execution_id, body)
+        if purpose != wire.TASKS:
+            return None  # Nothing else is said there.
+        match kind:
+            case wire.RETURNED:
+                return TaskReturned(execution_id, body)
+            case wire.RAISED:
+                return TaskRaised(execution_id, ExecutionErrorInfo.model_validate_json(body))
+            case wire.STOPPED:
+                return TaskStopped(execution_id)
+            case wire.FAILED:
+                worker.last_words = body.decode()
+            case wire.READY:
+                worker.is_set_up = True
+                return WorkerReady() if self._is_ready else None
+        return None
+
+    def _on_exit(self, exit_code: int | None) -> None:
+        worker = self._worker
+        assert worker is not None
+        # What it said before it ended still counts.
+        heard = [self._translate(*said) for said in self._hub.drain()]
+        self._logs.seal(worker.name, self._assigned)
+        self._worker = self._assigned = None
+        _log.info("the worker process ended (%s)", exit_code)
+        last = tuple(event for event in heard if event is not None)
+        self._host.emit(WorkerExited(exit_code, worker.last_words, last))
