@@ -462,6 +462,47 @@ def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_d
     assert len(events) == 4
 
 
+def test_what_is_on_its_way_when_it_has_caught_up_is_not_missed() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.connect(True)
+    connection.deliver(progress(1))
+    # The answer overtakes 3 and 4; and what follows 2 has gone before it was asked for.
+    connection.kept["a"] = [progress(2), progress(5), progress(6)]
+    connection.catch_up()
+    assert [event.sequence for event in events] == [1, 2]
+    connection.deliver(progress(2), progress(3))
+    assert connection.let_time_pass() == 0.5
+    connection.deliver(progress(4), progress(5), progress(6), state(7))
+    assert connection.let_time_pass() == 0.5
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    assert subscriber.missed == 0
+    assert connection.let_time_pass() is None
+
+
+def test_what_does_not_come_after_it_has_caught_up_is_missed() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(5), state(6)]
+    connection.catch_up()
+    assert len(events) == 1
+    assert connection.let_time_pass() == 0.5
+    assert [event.sequence for event in events] == [1, 5, 6]
+    assert subscriber.missed == 3
+    assert connection.let_time_pass() is None
+
+
+def test_what_comes_behind_a_gap_is_not_missed_though_it_is_not_kept_any_more() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(7), progress(8)]
+    connection.deliver(progress(4), progress(5), progress(6), progress(7), progress(8))
+    assert [event.sequence for event in events] == [1, 4, 5, 6, 7, 8]
+    assert subscriber.missed == 2
+
+
 def test_another_server_at_the_same_place_is_gone_on_with() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
