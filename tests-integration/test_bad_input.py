@@ -269,13 +269,16 @@ def test_who_registers_without_a_subscription_is_told_to_subscribe(wire: Wire) -
 ASK_AND_DIE = """
 import os, signal, sys, time, zmq
 context = zmq.Context()
-control = context.socket(zmq.DEALER)
-control.connect(sys.argv[1])
-for frame in sys.argv[3:]:
-    control.send_multipart((b"", frame.encode()))
 data = context.socket(zmq.SUB)
 data.subscribe("mortal/")
 data.connect(sys.argv[2])
+control = context.socket(zmq.DEALER)
+control.connect(sys.argv[1])
+*answered, held = sys.argv[3:]
+for frame in answered:
+    control.send_multipart((b"", frame.encode()))
+    control.recv_multipart()
+control.send_multipart((b"", held.encode()))
 data.recv()
 print("heard", flush=True)
 time.sleep(3600)
@@ -287,17 +290,16 @@ def test_a_client_that_dies_takes_nothing_with_it(
 ) -> None:
     task = {"do": "wait_for", "path": str(tmp_path / "gate")}
     frames = [
-        execute(client_id="mortal", execution_id="orphaned", task=task).decode(),
         '{"type":"register_progress","client_id":"mortal"}',
+        execute(client_id="mortal", execution_id="orphaned", task=task).decode(),
         '{"type":"status","execution_id":"orphaned","wait_seconds":60}',
     ]
     endpoint = workshop.endpoint
     mortal = workshop.start(
         "-c", ASK_AND_DIE, endpoint.control_address, endpoint.data_address, *frames
     )
-    assert mortal.stdout is not None
-    assert mortal.stdout.readline() == "heard\n"
-    eventually(lambda: client.ping().progress_subscribers == ("mortal",), "it is registered")
+    mortal.read_until("heard")
+    assert client.ping().progress_subscribers == ("mortal",)
 
     mortal.kill()
     mortal.wait(PATIENCE)

@@ -26,7 +26,7 @@ export class ControlChannel {
   readonly #tries: number;
   readonly #check: Check | undefined;
   // A REQ socket has one request under way. A held one must not keep others waiting.
-  readonly #idle: RequestSocket[] = [];
+  #idle: RequestSocket[] = [];
   readonly #busy = new Set<RequestSocket>();
   #closed = false;
 
@@ -68,12 +68,13 @@ export class ControlChannel {
   close(): void {
     this.#closed = true;
     for (const socket of [...this.#idle, ...this.#busy]) socket.close();
-    this.#idle.length = 0;
+    this.#idle = [];
   }
 
   /** Return the frames of the reply, or nothing when none came in time. */
   async #try(frame: string, holdSeconds: number): Promise<Uint8Array[] | undefined> {
     if (this.#closed) return undefined;
+    this.#idle = this.#idle.filter((idle) => !idle.closed); // The server may have gone meanwhile.
     const socket = this.#idle.pop() ?? this.#open();
     socket.receiveTimeout = (this.#timeoutSeconds + holdSeconds) * 1000;
     this.#busy.add(socket);
@@ -92,16 +93,14 @@ export class ControlChannel {
   }
 
   #open(): RequestSocket {
-    const socket = new RequestSocket({
-      linger: 0,
-      // Without a connection a request waits here, for as long as a reply may take, and no longer.
-      immediate: true,
-      sendTimeout: this.#timeoutSeconds * 1000,
-    });
+    // Not with `immediate`: libzmq would throw away a reply that has come and was not read yet when
+    // the connection ends behind it. `close` hands it over.
+    const socket = new RequestSocket({ linger: 0 });
+    // Without a connection a request waits here, for as long as a reply may take, and no longer.
+    const impatience = setTimeout(() => socket.close(), this.#timeoutSeconds * 1000).unref();
+    socket.events.on("handshake", () => clearTimeout(impatience));
     // What was asked on a connection that is lost is not answered any more.
-    socket.events.on("disconnect", () => {
-      if (this.#busy.has(socket)) socket.close();
-    });
+    socket.events.on("disconnect", () => socket.close());
     socket.connect(this.#address);
     return socket;
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 
 import { ControlChannel } from "../src/control.js";
 import { BadMessage, NoReply, PeerError, Rejected } from "../src/errors.js";
@@ -20,9 +21,9 @@ afterEach(() => {
   server.close();
 });
 
-function impatient(tries: number): ControlChannel {
+function impatient(tries: number, timeoutSeconds = 0.3): ControlChannel {
   channel.close();
-  channel = new ControlChannel(server.addresses.controlAddress, { timeoutSeconds: 0.3, tries });
+  channel = new ControlChannel(server.addresses.controlAddress, { timeoutSeconds, tries });
   return channel;
 }
 
@@ -36,7 +37,7 @@ test("a request has the protocol's version and an id, and gets its reply", async
 });
 
 test("a request whose reply is lost is sent again, the same, from a fresh socket", async () => {
-  const reply = impatient(3).ask({ type: "ping" }, "pong");
+  const reply = impatient(2, 2).ask({ type: "ping" }, "pong");
   const first = await server.asked();
   const second = await server.asked();
   assert.notEqual(second.peer, first.peer);
@@ -86,6 +87,29 @@ test("a server that goes away while it holds a request is missed at once", async
   await server.asked();
   server.close();
   await assert.rejects(held, NoReply); // Long before the minute is over.
+});
+
+/** Be as slow as on a busy machine: see nothing of the world for a while. */
+function stall(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+test("a reply is read also when its server was gone before anybody looked", async () => {
+  const reply = channel.ask({ type: "shutdown", mode: "now" }, "shutdown_ack");
+  await (await server.asked()).reply({ type: "shutdown_ack", mode: "now" });
+  server.leave();
+  stall(200);
+  assert.equal((await reply).mode, "now");
+});
+
+test("a socket whose server has gone is not used again", async () => {
+  const reply = impatient(1, 2).request({ type: "ping" });
+  await (await server.asked()).reply(pong);
+  await reply;
+  server.leave();
+  stall(200);
+  for (let turn = 0; turn < 2; turn++) await setImmediate(); // Now it knows.
+  await assert.rejects(channel.request({ type: "ping" }), NoReply);
 });
 
 test("a refusal has its code, its sentence and the fields at fault", async () => {

@@ -7,6 +7,8 @@ import { Router, XPublisher } from "zeromq";
 
 import type { Reply, Request } from "../src/index.js";
 
+const LINGER_SECONDS = 30;
+
 /** One request as it arrived: on which connection, and in which envelope to answer. */
 export interface Asked {
   peer: string;
@@ -83,6 +85,12 @@ export class ScriptedServer {
   /** Cut the connections of the data channel; subscribers find it again. */
   cut(): void {
     for (const connection of this.#connections) connection.destroy();
+  }
+
+  /** Leave, as a server that ends: what it has said by then arrives. */
+  leave(): void {
+    this.#control.linger = LINGER_SECONDS * 1000;
+    this.close();
   }
 
   close(): void {

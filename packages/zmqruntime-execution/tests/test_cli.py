@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -89,6 +90,11 @@ def command(
 def server(runtime_dir: Path) -> Iterator[ZMQServer]:
     with ZMQServer(config=ZMQConfig(runtime_dir=runtime_dir)) as server:
         yield server
+
+
+def unstyled(text: str) -> str:
+    """Return what is read: where CI is told of by the environment, help is in colour."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 def assert_one_sentence(outcome: Outcome, *words: str) -> None:
@@ -297,14 +303,14 @@ def test_an_impossible_port_is_told_with_its_limits(command: Command, name: str)
 def test_a_wrong_option_is_told_with_the_way_to_help(command: Command) -> None:
     outcome = command("ping", "--no-such-option")
     assert outcome.exit_code == 2
-    assert "zmqruntime ping --help" in outcome.err
+    assert "zmqruntime ping --help" in unstyled(outcome.err)
 
 
 @pytest.mark.parametrize("name", ["serve", "ping", "stop"])
 def test_every_command_has_help(command: Command, name: str) -> None:
     outcome = command(name, "--help")
     assert outcome.exit_code == 0
-    assert "--port" in outcome.out
+    assert "--port" in unstyled(outcome.out)
 
 
 def test_ping_prints_what_the_server_said(command: Command, server: ZMQServer) -> None:

@@ -127,7 +127,7 @@ def test_a_worker_that_dies_takes_its_execution_along(fake: Fake, client: Execut
 def test_a_server_that_dies_is_lost(
     fake: Fake, execution_client: ClientFactory, zmq_config: ZMQConfig
 ) -> None:
-    hasty = dataclasses.replace(zmq_config, request_timeout=0.5)
+    hasty = dataclasses.replace(zmq_config, request_timeout=2.0, reconnect_timeout=0.5)
     client = execution_client(fake, config=hasty, progress_callback=print)
     fake.plan(Script().progress(1, 2).pause().server_dies())
     handle = client.submit_execution({})

@@ -240,7 +240,7 @@ FAKES = """
 
 def test_what_a_test_said_and_never_happened_fails_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAKES)
-    result = run(pytester)
+    result = run(pytester, "-rN")  # Where the environment says CI, a summary repeats it all.
     result.assert_outcomes(passed=3, errors=3, failed=1, skipped=1, xfailed=1)
     assert result.stdout.str().count("and was not told what becomes of") == 1
     result.stdout.fnmatch_lines_random(
