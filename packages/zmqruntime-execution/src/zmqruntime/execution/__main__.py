@@ -2,7 +2,13 @@
 
 import sys
 
-from zmqruntime.execution.serve import main
+from zmqruntime.execution.worker.begin import begin_ahead
 
 if __name__ == "__main__":
+    # Both import much the same, at the same time.
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        begin_ahead(sys.argv[1].partition(":")[0])
+
+    from zmqruntime.execution.serve import main
+
     sys.exit(main())

@@ -17,7 +17,9 @@ from zmqruntime.execution.lifecycle import (
 )
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.execution.session import ExecutionSession
-from zmqruntime.execution.worker import ExecutionContext, WorkerProcessRunner
+from zmqruntime.execution.worker.begin import drop_begun
+from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.process_runner import WorkerProcessRunner
 from zmqruntime.messages import ExecuteRequest, JsonValue
 from zmqruntime.transport import ServerSession, TransportMode, ZMQConfig, ZMQServer
 
@@ -126,6 +128,7 @@ class ExecutionServer(ZMQServer, ABC):
 
     def _make_session(self) -> ServerSession:
         runner = self.make_runner()  # First: an engine has to be closed again.
+        drop_begun()  # A runner of another kind has no use for it.
         return ExecutionSession(
             type(self).__name__,
             __version__,
