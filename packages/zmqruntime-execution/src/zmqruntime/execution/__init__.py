@@ -65,7 +65,6 @@ if TYPE_CHECKING:
         Execution,
         ExecutionEvent,
         InMemoryLifecycleEngine,
-        JournalLifecycleEngine,
         LifecycleEngine,
         ProgressReport,
         QueuePage,
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
         StateChange,
         compose_event,
     )
+    from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
     from zmqruntime.execution.poller import (
         ExecutionStatusPoller,
     )
@@ -194,7 +194,7 @@ _HOMES = {
     "Interrupt": "worker.interrupt",
     "JournalError": "errors",
     "JournalInUse": "errors",
-    "JournalLifecycleEngine": "lifecycle",
+    "JournalLifecycleEngine": "lifecycle.journal",
     "JournalUnavailable": "errors",
     "JournalUnusable": "errors",
     "LifecycleEngine": "lifecycle",

@@ -8,7 +8,6 @@ from zmqruntime.execution.lifecycle.events import (
     compose_event,
 )
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.lifecycle.retry import RetryPolicy, make_attempt
@@ -19,7 +18,6 @@ __all__ = [
     "Execution",
     "ExecutionEvent",
     "InMemoryLifecycleEngine",
-    "JournalLifecycleEngine",
     "LifecycleEngine",
     "ProgressReport",
     "QueuePage",
