@@ -6,6 +6,7 @@ Imports next to nothing itself, so that a server can begin its first worker befo
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import signal
@@ -88,11 +89,13 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _become_worker(receiving: Connection, module: str | None) -> None:
+    gc.disable()  # Nothing of what is imported is garbage.
     from zmqruntime.execution.worker.main import worker_main
 
     if module is not None:
         # What is wrong with it is told when the server's object is read.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+    gc.enable()
     with receiving, contextlib.suppress(EOFError):  # Nobody wants it.
         worker_main(receiving.recv())
