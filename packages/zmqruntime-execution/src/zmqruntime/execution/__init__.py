@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from zmqruntime.execution.client import (
         ExecutionClient,
     )
-    from zmqruntime.execution.core import (
-        RestartPolicy,
-        Scheduler,
-    )
+    from zmqruntime.execution.core.chances import RestartPolicy
     from zmqruntime.execution.core.events import (
         ProgressReported,
         RunnerEvent,
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
         WorkerExited,
         WorkerReady,
     )
+    from zmqruntime.execution.core.scheduler import Scheduler
     from zmqruntime.execution.dispatcher import (
         Dispatcher,
         Outlet,
@@ -61,19 +59,18 @@ if TYPE_CHECKING:
     from zmqruntime.execution.launch import (
         ExecutionServerLauncher,
     )
-    from zmqruntime.execution.lifecycle import (
-        Execution,
+    from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
+    from zmqruntime.execution.lifecycle.events import (
         ExecutionEvent,
-        InMemoryLifecycleEngine,
-        LifecycleEngine,
         ProgressReport,
-        QueuePage,
-        QueuePolicy,
-        RetryPolicy,
         StateChange,
         compose_event,
     )
+    from zmqruntime.execution.lifecycle.execution import Execution
     from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
+    from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+    from zmqruntime.execution.lifecycle.queue import QueuePolicy
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy
     from zmqruntime.execution.poller import (
         ExecutionStatusPoller,
     )
@@ -176,12 +173,12 @@ _HOMES = {
     "Conflict": "errors",
     "Dispatcher": "dispatcher",
     "ExecuteRequest": "worker.context",
-    "Execution": "lifecycle",
+    "Execution": "lifecycle.execution",
     "ExecutionCancelled": "errors",
     "ExecutionClient": "client",
     "ExecutionContext": "worker.context",
     "ExecutionError": "errors",
-    "ExecutionEvent": "lifecycle",
+    "ExecutionEvent": "lifecycle.events",
     "ExecutionFailed": "errors",
     "ExecutionHandle": "handle",
     "ExecutionServer": "server",
@@ -190,32 +187,32 @@ _HOMES = {
     "ExecutionStatusPoller": "poller",
     "ExecutionWaiter": "wait",
     "IllegalTransition": "errors",
-    "InMemoryLifecycleEngine": "lifecycle",
+    "InMemoryLifecycleEngine": "lifecycle.memory",
     "Interrupt": "worker.interrupt",
     "JournalError": "errors",
     "JournalInUse": "errors",
     "JournalLifecycleEngine": "lifecycle.journal",
     "JournalUnavailable": "errors",
     "JournalUnusable": "errors",
-    "LifecycleEngine": "lifecycle",
+    "LifecycleEngine": "lifecycle.engine",
     "Outlet": "dispatcher",
     "ProgressCallback": "progress",
-    "ProgressReport": "lifecycle",
+    "ProgressReport": "lifecycle.events",
     "ProgressReported": "core.events",
     "ProgressReporter": "worker.reporter",
     "ProgressStreamSubscriber": "progress",
     "QueueFull": "errors",
-    "QueuePage": "lifecycle",
-    "QueuePolicy": "lifecycle",
+    "QueuePage": "lifecycle.engine",
+    "QueuePolicy": "lifecycle.queue",
     "ReportLink": "worker.reporter",
     "RequestRejected": "errors",
-    "RestartPolicy": "core",
-    "RetryPolicy": "lifecycle",
+    "RestartPolicy": "core.chances",
+    "RetryPolicy": "lifecycle.retry",
     "RunnerEvent": "core.events",
     "RunnerHost": "runner",
-    "Scheduler": "core",
+    "Scheduler": "core.scheduler",
     "ShuttingDown": "errors",
-    "StateChange": "lifecycle",
+    "StateChange": "lifecycle.events",
     "TaskCancelled": "errors",
     "TaskRaised": "core.events",
     "TaskReturned": "core.events",
@@ -229,7 +226,7 @@ _HOMES = {
     "WorkerFailed": "errors",
     "WorkerProcessRunner": "worker.process_runner",
     "WorkerReady": "core.events",
-    "compose_event": "lifecycle",
+    "compose_event": "lifecycle.events",
     "run_task": "worker.task",
 }
 

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core import EventLog, RestartPolicy, Scheduler
-from zmqruntime.execution.lifecycle import (
-    InMemoryLifecycleEngine,
-    LifecycleEngine,
-    QueuePolicy,
-    RetryPolicy,
-)
+from zmqruntime.execution.core.chances import RestartPolicy
+from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest, JsonValue
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 
 if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy
     from zmqruntime.execution.runner import TaskRunner
     from zmqruntime.transport import ServerSession
 
@@ -119,6 +116,8 @@ class ExecutionServer(ZMQServer, ABC):
         """Return what keeps the executions of one run of this server. May be overridden."""
         limit, seconds, policy = self._history_limit, self._history_seconds, self._queue_policy
         if self.journal is None:
+            from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+
             return InMemoryLifecycleEngine(limit, history_seconds=seconds, queue_policy=policy)
         from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
 
@@ -133,6 +132,8 @@ class ExecutionServer(ZMQServer, ABC):
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
 
     def _make_session(self) -> ServerSession:
+        from zmqruntime.execution.core.event_log import EventLog
+        from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.session import ExecutionSession
 
         runner = self.make_runner()  # First: an engine has to be closed again.
