@@ -62,3 +62,17 @@ def test_it_imports_next_to_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert not {"pydantic", "zmq", "psutil", "asyncio"} & set(done.stdout.split())
+
+
+def test_a_worker_loads_nothing_that_only_servers_and_clients_need() -> None:
+    code = (
+        "import sys, zmqruntime.execution.worker.main\n"
+        "from zmqruntime.execution import ExecutionContext, ExecutionServer\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert not {"zmq", "asyncio", "filelock", "sqlite3"} & loaded
+    assert not {f"zmqruntime.execution.{name}" for name in ("client", "session", "runner")} & loaded
