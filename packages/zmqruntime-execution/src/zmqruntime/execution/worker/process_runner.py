@@ -21,6 +21,7 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.begin import take_begun
 from zmqruntime.execution.worker.framing import Message
 from zmqruntime.execution.worker.hub import LinkHub
 from zmqruntime.execution.worker.leftover import WorkerNote
@@ -61,6 +62,7 @@ class WorkerProcessRunner(TaskRunner):
                 "what cannot be pickled out of __init__, and open it in setup_worker()"
             ) from error
         self._note = WorkerNote(journal)
+        self._begun = take_begun()
         self._host: RunnerHost
         self._hub: LinkHub
         self._worker: WorkerProcess | None = None
@@ -95,8 +97,9 @@ class WorkerProcessRunner(TaskRunner):
         )
         self._hub.expect(setup.token)
         post = self._host.loop.post
+        begun, self._begun = self._begun, None
         self._worker = WorkerProcess(
-            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code))
+            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code)), begun
         )
 
     def assign(self, execution_id: str, request: bytes) -> None:
