@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Driver, caller, request
+from driving import Driver, caller, error, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
@@ -16,6 +16,7 @@ from zmqruntime.execution.core.events import (
     ProgressReported,
     StatusRequested,
     Submitted,
+    TaskRaised,
     TaskReturned,
     TimerDue,
     WorkerReady,
@@ -65,9 +66,9 @@ def test_what_ran_when_the_server_died_is_failed_as_interrupted(path: Path) -> N
         life.accept("a", "b", "c")
     with Life(path) as life:
         assert life.started.states == [("a", FAILED)]
-        error = life.record("a").error
-        assert error is not None
-        assert error.kind is ErrorKind.INTERRUPTED
+        record = life.record("a")
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.INTERRUPTED
         assert life.scheduler.current_id == "b"
 
 
@@ -377,6 +378,23 @@ def test_what_has_begun_and_cannot_be_written_is_ended_and_refused(path: Path) -
     hall.die()
     with Life(path) as life:
         assert life.engine.get("a") is None
+
+
+def submit_in_vain(hall: Hall, **fields: Any) -> None:
+    """Have a task begin, fail, and wait for a retry, and then nothing of it written."""
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 2000}, max_attempts=2, **fields)
+    hall.submit("b", task={"x": "x" * 20_000})
+    hall.dispatcher.handle(TaskRaised("a", error()))
+    hall.end_round()
+    assert hall.engine.get("a") is None
+
+
+def test_what_was_refused_is_not_tried_again(hall: Hall) -> None:
+    submit_in_vain(hall, backoff_seconds=5.0)
+    hall.time += 6.0
+    hall.dispatcher.wake()
+    assert hall.engine.get("a") is None
 
 
 def test_what_has_ended_and_cannot_be_written_is_told_and_written_later(hall: Hall) -> None:

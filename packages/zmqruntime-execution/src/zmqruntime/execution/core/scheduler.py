@@ -148,6 +148,7 @@ class Scheduler:
         for effect in what_is_left(effects, withdrawn, unassigned, refusal):
             self._perform(effect)
         for name in withdrawn:
+            self._timers.cancel(Retry(name))  # It may have begun, and failed.
             self._speaker.refuse_waiting(name, refusal)
         if self.current_id in unassigned:
             self._course.take_back(now, is_kept=self.current_id not in withdrawn)
