@@ -18,6 +18,7 @@ from zmqruntime.execution.core.events import (
     Submitted,
     TaskRaised,
     TaskReturned,
+    TaskStopped,
     TimerDue,
     WorkerReady,
 )
@@ -235,7 +236,11 @@ class Hall:
 
     def sweep_logs(self, is_kept: object, interrupted: object = None) -> None: ...
 
-    def forget_log(self, execution_id: str) -> None: ...
+    def forget_log(self, execution_id: str) -> None:
+        self.told.append(("forgotten", execution_id))
+
+    def interrupt(self, execution_id: str) -> None:
+        self.told.append(("interrupted", execution_id))
 
     def kill_worker(self) -> None:
         self.told.append("killed")
@@ -248,6 +253,13 @@ class Hall:
 @pytest.fixture
 def hall(path: Path) -> Iterator[Hall]:
     engine = quick_engine(path)
+    yield Hall(engine)
+    engine._file.close()
+
+
+@pytest.fixture
+def forgetful_hall(path: Path) -> Iterator[Hall]:
+    engine = quick_engine(path, history_limit=0)
     yield Hall(engine)
     engine._file.close()
 
@@ -316,6 +328,33 @@ def test_who_asks_is_answered_with_what_is_committed(hall: Hall) -> None:
     (snapshot,) = hall.told
     assert snapshot.execution.status is COMPLETE
     assert hall.commits == commits + 1
+
+
+def test_a_new_run_begins_when_the_log_of_the_last_one_of_its_name_is_gone(
+    forgetful_hall: Hall,
+) -> None:
+    hall = forgetful_hall
+    hall.submit("a")
+    hall.end_round()
+    hall.told.clear()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    hall.submit("a")
+    hall.end_round()
+    told = [what for what in hall.told if not isinstance(what, AcceptedReply)]
+    assert told == [("forgotten", "a"), "a"]
+
+
+def test_nor_does_an_attempt_begin_before_the_last_one_is_told_to_stop(hall: Hall) -> None:
+    hall.submit("a", max_attempts=2, backoff_seconds=0.0, timeout_seconds=1.0)
+    hall.end_round()
+    hall.told.clear()
+    hall.submit("b")
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.dispatcher.handle(TaskStopped("a"))
+    hall.end_round()
+    told = [what for what in hall.told if not isinstance(what, AcceptedReply)]
+    assert told == [("interrupted", "a"), "a"]
 
 
 def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) -> None:
