@@ -557,6 +557,20 @@ def test_a_journal_in_which_something_is_missing_is_refused(
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "noted",
+    [b"", b"{", b'{"type":"execute"}', b'{"type":"ping"}', request().model_dump_json().encode()],
+)
+def test_a_journal_beside_which_nonsense_is_noted_is_refused(path: Path, noted: bytes) -> None:
+    engine = quick_engine(path)
+    assert engine._file.notes.add(Note(0, 1, 1.0, 2.0, noted))
+    die(engine)
+    content = notes_path(path).read_bytes()
+    with pytest.raises(JournalUnusable, match=r"is damaged"):
+        JournalLifecycleEngine(path)
+    assert notes_path(path).read_bytes() == content
+
+
 def test_a_journal_that_cannot_be_opened_is_given_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from zmqruntime.execution.lifecycle.journal_file import JournalFile, damaged
 from zmqruntime.execution.lifecycle.journal_notes import Note
 from zmqruntime.execution.lifecycle.journal_rows import to_execution
 from zmqruntime.execution.sequences import SEQUENCE_GAP
-from zmqruntime.messages import ExecuteRequest, ExecutionStatus, decode_request
+from zmqruntime.messages import DecodeError, ExecuteRequest, ExecutionStatus, decode_request
 
 __all__ = ["Recovered", "recover"]
 
@@ -52,7 +52,7 @@ def recover(file: JournalFile) -> Iterator[Recovered]:
             _begin(execution, note)
             execution.sequence += SEQUENCE_GAP
             yield Recovered(execution, is_new=True)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, DecodeError) as error:
         reason = "its fields" if isinstance(error, ValidationError) else str(error)
         raise damaged(file.path, reason) from error
 
@@ -67,5 +67,6 @@ def _begin(execution: Execution, note: Note) -> None:
 
 def _read_request(note: Note) -> Execution:
     request = decode_request(note.request)
-    assert isinstance(request, ExecuteRequest)
+    if not isinstance(request, ExecuteRequest) or request.execution_id is None:
+        raise ValueError("what was noted is no task")
     return Execution.from_request(request, note.ticket, note.submitted_at)
