@@ -419,12 +419,14 @@ def test_what_has_begun_and_cannot_be_written_is_ended_and_refused(path: Path) -
         assert life.engine.get("a") is None
 
 
-def submit_in_vain(hall: Hall, **fields: Any) -> None:
+def submit_in_vain(hall: Hall, *, is_cancelled: bool = False, **fields: Any) -> None:
     """Have a task begin, fail, and wait for a retry, and then nothing of it written."""
     fill_disk(hall.engine)
     hall.submit("a", task={"x": "x" * 2000}, max_attempts=2, **fields)
     hall.submit("b", task={"x": "x" * 20_000})
     hall.dispatcher.handle(TaskRaised("a", error()))
+    if is_cancelled:
+        hall.dispatcher.handle(CancelRequested(CancelRequest(execution_id="a"), caller()))
     hall.end_round()
     assert hall.engine.get("a") is None
 
@@ -434,6 +436,18 @@ def test_what_was_refused_is_not_tried_again(hall: Hall) -> None:
     hall.time += 6.0
     hall.dispatcher.wake()
     assert hall.engine.get("a") is None
+
+
+@pytest.mark.parametrize("backoff_seconds", [0.0, 5.0])
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_was_refused_is_not_known_to_the_next_server_either(
+    path: Path, backoff_seconds: float, is_cancelled: bool
+) -> None:
+    hall = Hall(quick_engine(path))
+    submit_in_vain(hall, backoff_seconds=backoff_seconds, is_cancelled=is_cancelled)
+    hall.die()
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        assert life.engine.get("a") is None
 
 
 def test_what_has_ended_and_cannot_be_written_is_told_and_written_later(hall: Hall) -> None:

@@ -56,6 +56,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         # By ticket. What was added is in no journal yet.
         self._added: dict[int, Execution] = {}
         self._changed: dict[int, Execution] = {}
+        # What has begun since the last commit, and is noted or could not be.
+        self._noted: set[int] = set()
         self._unnoted: set[int] = set()
         self._dropped: list[int] = []
         self._ended: dict[int, int] = {}
@@ -82,8 +84,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         ticket = execution.ticket
         request = execution.request if ticket in self._added else b""
         note = Note(ticket, execution.attempt, execution.submitted_at, now, request)
-        if not self._file.notes.add(note):
-            self._unnoted.add(ticket)
+        is_noted = self._file.notes.add(note)
+        (self._noted if is_noted else self._unnoted).add(ticket)
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -174,7 +176,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def withdraw(self) -> Sequence[Execution]:
         withdrawn = [execution for execution in self._added.values() if not _has_run(execution)]
         for execution in withdrawn:
-            if execution.status is ExecutionStatus.RUNNING:
+            if execution.ticket in self._noted:
                 self._file.notes.take_back(execution.ticket)
             if execution.status.is_terminal:
                 self._finished.remove(execution)
@@ -226,6 +228,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._available = True
         self._added.clear()
         self._changed.clear()
+        self._noted.clear()
         self._unnoted.clear()
         self._late.clear()
         self._progress_is_due = False
@@ -248,6 +251,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 ended.append((found.ended, execution))
             if found.is_new:
                 self._added[ticket] = execution
+                self._noted.add(ticket)
             elif found.is_changed:
                 self._changed[ticket] = execution
         ended.sort(key=lambda entry: entry[0])
