@@ -357,6 +357,18 @@ def test_nor_does_an_attempt_begin_before_the_last_one_is_told_to_stop(hall: Hal
     assert told == [("interrupted", "a"), "a"]
 
 
+def test_what_has_ended_does_not_come_back_where_no_history_is_kept(path: Path) -> None:
+    hall = Hall(quick_engine(path, history_limit=0))
+    hall.submit("a", wait_seconds=30.0)
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told == ["a"]
+    hall.end_round()
+    assert isinstance(hall.told[1], AcceptedReply)
+    hall.die()
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        assert life.engine.get("a") is None
+
+
 def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) -> None:
     engine = quick_engine(path)
     hall = Hall(engine)

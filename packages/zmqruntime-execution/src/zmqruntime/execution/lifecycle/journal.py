@@ -140,8 +140,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._ended.pop(ticket, None)
         self._changed.pop(ticket, None)
         self._late.pop(ticket, None)
-        if self._added.pop(ticket, None) is None:
-            self._dropped.append(ticket)
+        self._added.pop(ticket, None)
+        self._dropped.append(ticket)  # Also one that is only noted: a commit makes that void.
 
     # -- what is kept ---------------------------------------------------------------------------
 
