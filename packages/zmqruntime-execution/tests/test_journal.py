@@ -17,7 +17,15 @@ import pytest
 from driving import error, record_of, request
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import connection_of, fill_disk, free_disk, opened, picture_of, quick_engine
+from journals import (
+    connection_of,
+    fill_disk,
+    free_disk,
+    opened,
+    picture_of,
+    quick_engine,
+    spoil_notes,
+)
 
 from zmqruntime.execution import (
     CommitFailed,
@@ -387,6 +395,28 @@ def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.Monkey
     die(engine)
     with opened(path) as engine:
         assert engine.list_running() == []
+
+
+def test_there_is_room_to_take_back_what_was_noted(path: Path) -> None:
+    file = NoteFile(path, "mark")
+    for noted in (b"x" * 1000, b""):  # The second ones take what the first ones left.
+        while file.add(Note(1, 1, 1.0, 2.0, noted)):
+            pass
+    for ticket in range(100):
+        file.take_back(ticket)
+    read = file.read()
+    file.close(forget=True)
+    assert read == []
+
+
+def test_what_cannot_be_taken_back_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.start("a", 2.0)
+        spoil_notes(engine)
+        engine.withdraw()
+    (record,) = caplog.records
+    assert "a task that was refused is known to the next server" in record.getMessage()
 
 
 def test_notes_need_no_system_that_writes_at_a_place(

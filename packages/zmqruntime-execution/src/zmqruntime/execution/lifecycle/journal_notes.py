@@ -6,6 +6,7 @@ noted, and the journal is written while it runs, or even the next ones.
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from pathlib import Path
@@ -13,9 +14,13 @@ from typing import Final, NamedTuple
 
 __all__ = ["Note", "NoteFile"]
 
+_log = logging.getLogger("zmqruntime.server")
+
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 # More than there is time for between two commits. Taken from the start, so no full disk matters.
 _ROOM_BYTES: Final = 2**16
+# Of that, for what is taken back.
+_RESERVE_BYTES: Final = 2**13
 _MAX_NOTE_BYTES: Final = 2**12
 # Behind the last note is an empty one.
 _NO_MORE: Final = b"\n"
@@ -60,18 +65,16 @@ class NoteFile:
 
     def add(self, note: Note) -> bool:
         """Note a start; False: what it tells has to be in the journal before it is acted on."""
-        if len(note.request) > _MAX_NOTE_BYTES:
-            return False
-        words = f"{self._mark} {' '.join(map(str, note[:-1]))} ".encode("ascii") + note.request
-        line = b"%08x %b\n" % (zlib.crc32(words), words)
-        if self._end + len(line) >= _ROOM_BYTES or not self._put(line):
-            return False
-        self._end += len(line)
-        return True
+        return len(note.request) <= _MAX_NOTE_BYTES and self._add(note, _RESERVE_BYTES)
 
-    def take_back(self, ticket: int) -> bool:
+    def take_back(self, ticket: int) -> None:
         """Note that something was not accepted after all, though it had begun."""
-        return self.add(Note(ticket, 0, 0.0, 0.0))
+        if not self._add(Note(ticket, 0, 0.0, 0.0)):
+            _log.warning(
+                "%s cannot be written: a task that was refused is known to the next server if "
+                "this one is killed before its journal can be written again",
+                self._path,
+            )
 
     def begin_anew(self, mark: str) -> None:
         """Let the next notes replace these: the journal has what they tell, and a new mark."""
@@ -99,6 +102,14 @@ class NoteFile:
         os.close(self._file)
         if forget:
             self._path.unlink(missing_ok=True)
+
+    def _add(self, note: Note, reserve: int = 0) -> bool:
+        words = f"{self._mark} {' '.join(map(str, note[:-1]))} ".encode("ascii") + note.request
+        line = b"%08x %b\n" % (zlib.crc32(words), words)
+        if self._end + len(line) >= _ROOM_BYTES - reserve or not self._put(line):
+            return False
+        self._end += len(line)
+        return True
 
     def _put(self, line: bytes) -> bool:
         """Return whether all of it could be written: the disk may be full, or fail."""
