@@ -20,6 +20,7 @@ from zmqruntime.execution.core.events import (
     TaskReturned,
     TaskStopped,
     TimerDue,
+    WorkerExited,
     WorkerReady,
 )
 from zmqruntime.execution.core.scheduler import Scheduler
@@ -426,6 +427,10 @@ def test_what_has_begun_and_cannot_be_written_is_ended_and_refused(path: Path) -
     assert hall.engine.get("a") is None
     hall.dispatcher.handle(TaskReturned("a", b"1"))  # Its last word is heard by nobody.
     assert hall.engine.get("a") is None
+    hall.told.clear()
+    hall.dispatcher.handle(WorkerExited(-9))
+    hall.end_round()
+    assert hall.told == [("forgotten", "a")]  # Until now the worker wrote there.
     hall.die()
     with Life(path) as life:
         assert life.engine.get("a") is None
@@ -445,6 +450,7 @@ def submit_in_vain(hall: Hall, *, is_cancelled: bool = False, **fields: Any) -> 
 
 def test_what_was_refused_is_not_tried_again(hall: Hall) -> None:
     submit_in_vain(hall, backoff_seconds=5.0)
+    assert ("forgotten", "a") in hall.told
     hall.time += 6.0
     hall.dispatcher.wake()
     assert hall.engine.get("a") is None
