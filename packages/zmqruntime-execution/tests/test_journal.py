@@ -17,7 +17,15 @@ import pytest
 from driving import error, record_of, request
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import connection_of, fill_disk, free_disk, opened, picture_of, quick_engine
+from journals import (
+    connection_of,
+    fill_disk,
+    free_disk,
+    opened,
+    picture_of,
+    quick_engine,
+    spoil_notes,
+)
 
 from zmqruntime.execution import (
     CommitFailed,
@@ -216,6 +224,30 @@ def test_a_note_of_what_is_long_gone_is_not_taken_for_another(path: Path) -> Non
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["c", "a"]
 
 
+def test_a_note_that_was_made_beside_another_journal_is_not_taken_for_one(path: Path) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.start("a", 2.0)
+    die(engine)
+    path.unlink()  # Moved away.
+    with opened(path) as engine:
+        assert engine.get("a") is None
+
+
+def test_what_has_left_history_does_not_come_back_by_its_note(path: Path) -> None:
+    engine = quick_engine(path, history_limit=1)
+    submit(engine, "old", "new")
+    for name in ("new", "old"):
+        engine.start(name, 2.0)
+        engine.finish(name, COMPLETE, 3.0)
+    notes = notes_path(path).read_bytes()
+    engine.commit()
+    die(engine)
+    notes_path(path).write_bytes(notes)
+    with opened(path, history_limit=1) as engine:
+        assert engine.get("new") is None
+
+
 def test_a_start_is_not_forgotten_by_a_server_that_cannot_start(path: Path) -> None:
     engine = quick_engine(path)
     submit(engine, "a")
@@ -365,6 +397,28 @@ def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.Monkey
         assert engine.list_running() == []
 
 
+def test_there_is_room_to_take_back_what_was_noted(path: Path) -> None:
+    file = NoteFile(path, "mark")
+    for noted in (b"x" * 1000, b""):  # The second ones take what the first ones left.
+        while file.add(Note(1, 1, 1.0, 2.0, noted)):
+            pass
+    for ticket in range(100):
+        file.take_back(ticket)
+    read = file.read()
+    file.close(forget=True)
+    assert read == []
+
+
+def test_what_cannot_be_taken_back_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.start("a", 2.0)
+        spoil_notes(engine)
+        engine.withdraw()
+    (record,) = caplog.records
+    assert "a task that was refused is known to the next server" in record.getMessage()
+
+
 def test_notes_need_no_system_that_writes_at_a_place(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,15 +443,15 @@ def test_notes_are_read_as_they_were_made_up_to_where_they_were_spoilt(
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "notes")
-        file = NoteFile(path)
-        made = [Note(f"n-{n}", 1.5, 1, 2.25, n, request) for n, request in enumerate(requests)]
+        file = NoteFile(path, "mark")
+        made = [Note(n, 1, 1.5, 2.25, request) for n, request in enumerate(requests)]
         assert all(file.add(note) for note in made)
         file.close(forget=False)
         content = bytearray(path.read_bytes())
         whole = content[:]
         content[at : at + len(rubbish)] = rubbish
         path.write_bytes(content)
-        file = NoteFile(path)
+        file = NoteFile(path, "mark")
         read = file.read()
         file.close(forget=True)
         assert read == made[: len(read)]
@@ -514,6 +568,8 @@ def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:
         ("DROP TABLE contents", "no such table: contents"),
         ("DELETE FROM contents", "the request of a is gone"),
         ("ALTER TABLE executions DROP COLUMN labels", "no such column"),
+        ("DROP TABLE latest", "no such table: latest"),
+        ("DELETE FROM latest", "its mark is gone"),
     ],
 )
 def test_a_journal_in_which_something_is_missing_is_refused(
@@ -529,6 +585,20 @@ def test_a_journal_in_which_something_is_missing_is_refused(
     with pytest.raises(JournalUnusable, match=rf"is damaged .*{reason}.*: restore it from a copy"):
         JournalLifecycleEngine(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [b"", b"{", b'{"type":"execute"}', b'{"type":"ping"}', request().model_dump_json().encode()],
+)
+def test_a_journal_beside_which_nonsense_is_noted_is_refused(path: Path, noted: bytes) -> None:
+    engine = quick_engine(path)
+    assert engine._file.notes.add(Note(0, 1, 1.0, 2.0, noted))
+    die(engine)
+    content = notes_path(path).read_bytes()
+    with pytest.raises(JournalUnusable, match=r"is damaged"):
+        JournalLifecycleEngine(path)
+    assert notes_path(path).read_bytes() == content
 
 
 def test_a_journal_that_cannot_be_opened_is_given_back(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Driver, caller, request
+from driving import Driver, caller, error, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
@@ -16,8 +16,11 @@ from zmqruntime.execution.core.events import (
     ProgressReported,
     StatusRequested,
     Submitted,
+    TaskRaised,
     TaskReturned,
+    TaskStopped,
     TimerDue,
+    WorkerExited,
     WorkerReady,
 )
 from zmqruntime.execution.core.scheduler import Scheduler
@@ -65,9 +68,9 @@ def test_what_ran_when_the_server_died_is_failed_as_interrupted(path: Path) -> N
         life.accept("a", "b", "c")
     with Life(path) as life:
         assert life.started.states == [("a", FAILED)]
-        error = life.record("a").error
-        assert error is not None
-        assert error.kind is ErrorKind.INTERRUPTED
+        record = life.record("a")
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.INTERRUPTED
         assert life.scheduler.current_id == "b"
 
 
@@ -234,7 +237,11 @@ class Hall:
 
     def sweep_logs(self, is_kept: object, interrupted: object = None) -> None: ...
 
-    def forget_log(self, execution_id: str) -> None: ...
+    def forget_log(self, execution_id: str) -> None:
+        self.told.append(("forgotten", execution_id))
+
+    def interrupt(self, execution_id: str) -> None:
+        self.told.append(("interrupted", execution_id))
 
     def kill_worker(self) -> None:
         self.told.append("killed")
@@ -247,6 +254,13 @@ class Hall:
 @pytest.fixture
 def hall(path: Path) -> Iterator[Hall]:
     engine = quick_engine(path)
+    yield Hall(engine)
+    engine._file.close()
+
+
+@pytest.fixture
+def forgetful_hall(path: Path) -> Iterator[Hall]:
+    engine = quick_engine(path, history_limit=0)
     yield Hall(engine)
     engine._file.close()
 
@@ -317,6 +331,45 @@ def test_who_asks_is_answered_with_what_is_committed(hall: Hall) -> None:
     assert hall.commits == commits + 1
 
 
+def test_a_new_run_begins_when_the_log_of_the_last_one_of_its_name_is_gone(
+    forgetful_hall: Hall,
+) -> None:
+    hall = forgetful_hall
+    hall.submit("a")
+    hall.end_round()
+    hall.told.clear()
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    hall.submit("a")
+    hall.end_round()
+    told = [what for what in hall.told if not isinstance(what, AcceptedReply)]
+    assert told == [("forgotten", "a"), "a"]
+
+
+def test_nor_does_an_attempt_begin_before_the_last_one_is_told_to_stop(hall: Hall) -> None:
+    hall.submit("a", max_attempts=2, backoff_seconds=0.0, timeout_seconds=1.0)
+    hall.end_round()
+    hall.told.clear()
+    hall.submit("b")
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.dispatcher.handle(TaskStopped("a"))
+    hall.end_round()
+    told = [what for what in hall.told if not isinstance(what, AcceptedReply)]
+    assert told == [("interrupted", "a"), "a"]
+
+
+def test_what_has_ended_does_not_come_back_where_no_history_is_kept(path: Path) -> None:
+    hall = Hall(quick_engine(path, history_limit=0))
+    hall.submit("a", wait_seconds=30.0)
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    assert hall.told == ["a"]
+    hall.end_round()
+    assert isinstance(hall.told[1], AcceptedReply)
+    hall.die()
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
+        assert life.engine.get("a") is None
+
+
 def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) -> None:
     engine = quick_engine(path)
     hall = Hall(engine)
@@ -374,8 +427,44 @@ def test_what_has_begun_and_cannot_be_written_is_ended_and_refused(path: Path) -
     assert hall.engine.get("a") is None
     hall.dispatcher.handle(TaskReturned("a", b"1"))  # Its last word is heard by nobody.
     assert hall.engine.get("a") is None
+    hall.told.clear()
+    hall.dispatcher.handle(WorkerExited(-9))
+    hall.end_round()
+    assert hall.told == [("forgotten", "a")]  # Until now the worker wrote there.
     hall.die()
     with Life(path) as life:
+        assert life.engine.get("a") is None
+
+
+def submit_in_vain(hall: Hall, *, is_cancelled: bool = False, **fields: Any) -> None:
+    """Have a task begin, fail, and wait for a retry, and then nothing of it written."""
+    fill_disk(hall.engine)
+    hall.submit("a", task={"x": "x" * 2000}, max_attempts=2, **fields)
+    hall.submit("b", task={"x": "x" * 20_000})
+    hall.dispatcher.handle(TaskRaised("a", error()))
+    if is_cancelled:
+        hall.dispatcher.handle(CancelRequested(CancelRequest(execution_id="a"), caller()))
+    hall.end_round()
+    assert hall.engine.get("a") is None
+
+
+def test_what_was_refused_is_not_tried_again(hall: Hall) -> None:
+    submit_in_vain(hall, backoff_seconds=5.0)
+    assert ("forgotten", "a") in hall.told
+    hall.time += 6.0
+    hall.dispatcher.wake()
+    assert hall.engine.get("a") is None
+
+
+@pytest.mark.parametrize("backoff_seconds", [0.0, 5.0])
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_was_refused_is_not_known_to_the_next_server_either(
+    path: Path, backoff_seconds: float, is_cancelled: bool
+) -> None:
+    hall = Hall(quick_engine(path))
+    submit_in_vain(hall, backoff_seconds=backoff_seconds, is_cancelled=is_cancelled)
+    hall.die()
+    with Life(path, on_restart=RestartPolicy.REQUEUE) as life:
         assert life.engine.get("a") is None
 
 

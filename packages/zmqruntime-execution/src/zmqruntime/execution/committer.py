@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from zmqruntime.execution.core.effects import AssignTask, Effect, Publish
+from zmqruntime.execution.core.effects import (
+    AssignTask,
+    Effect,
+    ForgetLog,
+    InterruptTask,
+    Publish,
+)
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.messages import ExecutionStatus
@@ -49,6 +55,8 @@ class Committer:
         self._later = later or self._at_the_end
         self._ends: list[Callable[[], None]] = []
         self._held: list[Effect] = []
+        self._in_the_way: set[str] = set()
+        """Whose log is to go, or whose run is to be stopped: the next run comes behind that."""
         self._commits_soon = self._commits_later = False
         self._is_end = False
         self._is_worth_a_try = True
@@ -69,12 +77,14 @@ class Committer:
         """Perform an effect, now or after the next commit."""
         if not (self._held or self._must_commit):
             self._perform(effect)
-        elif isinstance(effect, AssignTask) and self._engine.is_committed(effect.execution_id):
+        elif isinstance(effect, AssignTask) and self._may_begin(effect.execution_id):
             self._perform(effect)  # A task begins while its beginning is committed.
         else:
             self._held.append(effect)
+            if isinstance(effect, ForgetLog | InterruptTask):
+                self._in_the_way.add(effect.execution_id)
             # Events wait a moment for others in any case.
-            if not (isinstance(effect, Publish) or (self._is_end and self._goes_on)):
+            if not (isinstance(effect, Publish) or self._more_ends_follow):
                 self._commit_soon()
 
     def end_event(self) -> None:
@@ -91,6 +101,7 @@ class Committer:
         """Make sure of what has happened, and then let the world know."""
         self._commits_soon = False
         held, self._held = self._held, []
+        self._in_the_way.clear()
         was_available = self._engine.available
         try:
             self._engine.commit()
@@ -112,8 +123,11 @@ class Committer:
         return engine.uncommitted and (engine.available or self._is_worth_a_try)
 
     @property
-    def _goes_on(self) -> bool:
-        return self._engine.counts[ExecutionStatus.RUNNING] > 0
+    def _more_ends_follow(self) -> bool:
+        return self._is_end and self._engine.counts[ExecutionStatus.RUNNING] > 0
+
+    def _may_begin(self, execution_id: str) -> bool:
+        return execution_id not in self._in_the_way and self._engine.is_committed(execution_id)
 
     def _commit_soon(self) -> None:
         if not self._commits_soon:

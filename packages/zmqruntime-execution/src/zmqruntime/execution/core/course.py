@@ -11,6 +11,7 @@ from zmqruntime.execution.core.chances import Chances
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
+    ForgetLog,
     InterruptTask,
     KillWorker,
     StartWorker,
@@ -96,6 +97,7 @@ class Course:
         self._chances = chances
         self._grace = grace
         self._stop_error: ExecutionErrorInfo | None = None
+        self._abandoned: str | None = None
 
     @property
     def current_id(self) -> str | None:
@@ -148,8 +150,14 @@ class Course:
 
     def abandon(self) -> None:
         """End what runs at once: it is not kept, and its caller is told so."""
-        self.let_go()
+        self._abandoned = self.let_go().execution_id
         self.kill_worker()
+
+    def forget_abandoned(self) -> None:
+        """Drop what it wrote until its worker ended, too."""
+        if self._abandoned is not None:
+            self.perform(ForgetLog(self._abandoned))
+            self._abandoned = None
 
     def keep_progress(self, event: ProgressReported, now: Now) -> None:
         """Take what the running task reports."""

@@ -141,14 +141,16 @@ class Scheduler:
             reason: why it failed.
             now: the present.
         """
-        withdrawn = {execution.execution_id for execution in self.engine.withdraw()}
+        refused = self.engine.withdraw()
+        withdrawn = {execution.execution_id for execution in refused}
         unassigned = assigned_in(effects)
         refusal = answers.not_written(reason)
         self._left = False  # An exit comes again, behind what is told here.
         for effect in what_is_left(effects, withdrawn, unassigned, refusal):
             self._perform(effect)
-        for name in withdrawn:
-            self._speaker.refuse_waiting(name, refusal)
+        for execution in refused:
+            self._timers.cancel(Retry(execution.execution_id))  # It may have begun, and failed.
+            self._speaker.refuse_waiting(execution, refusal)
         if self.current_id in unassigned:
             self._course.take_back(now, is_kept=self.current_id not in withdrawn)
         elif self.current_id in withdrawn:
@@ -244,6 +246,7 @@ class Scheduler:
     def _on_worker_exit(self, event: WorkerExited, now: Now) -> None:
         course = self._course
         course.worker.leaves()
+        course.forget_abandoned()
         for told in event.last:
             self._take(told, now)
         delay = course.worker.exited()

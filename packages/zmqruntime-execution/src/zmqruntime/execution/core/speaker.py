@@ -114,10 +114,13 @@ class Speaker:
             self._timers.cancel(waiting)
             self._reply_on_kept(waiting)
 
-    def refuse_waiting(self, execution_id: str, message: ReplyMessage) -> None:
+    def refuse_waiting(self, execution: Execution, message: ReplyMessage) -> None:
         """Refuse all who wait for an execution, which is not kept after all."""
-        self._events.forget(execution_id)
-        for waiting in self._waiting.take(execution_id):
+        name = execution.execution_id
+        self._events.forget(name)
+        if execution.attempts:
+            self.perform(ForgetLog(name))
+        for waiting in self._waiting.take(name):
             self._timers.cancel(waiting)
             self.reply(waiting.caller, message)
 

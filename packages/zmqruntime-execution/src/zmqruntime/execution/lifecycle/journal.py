@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile, damaged
+from zmqruntime.execution.lifecycle.journal_file import Changes, JournalFile
 from zmqruntime.execution.lifecycle.journal_notes import Note
-from zmqruntime.execution.lifecycle.journal_rows import origin_of, state_of, to_execution
+from zmqruntime.execution.lifecycle.journal_recovery import recover
+from zmqruntime.execution.lifecycle.journal_rows import origin_of, state_of
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
-from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
     AttemptInfo,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
-    decode_request,
 )
 
 __all__ = ["JournalLifecycleEngine"]
@@ -59,6 +56,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         # By ticket. What was added is in no journal yet.
         self._added: dict[int, Execution] = {}
         self._changed: dict[int, Execution] = {}
+        # What has begun since the last commit, and is noted or could not be.
+        self._noted: set[int] = set()
         self._unnoted: set[int] = set()
         self._dropped: list[int] = []
         self._ended: dict[int, int] = {}
@@ -84,9 +83,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         execution = super().start(execution_id, now)
         ticket = execution.ticket
         request = execution.request if ticket in self._added else b""
-        note = Note(*_attempt_of(execution), now, ticket, request)
-        if not self._file.notes.add(note):
-            self._unnoted.add(ticket)
+        note = Note(ticket, execution.attempt, execution.submitted_at, now, request)
+        is_noted = self._file.notes.add(note)
+        (self._noted if is_noted else self._unnoted).add(ticket)
         return self._note(execution)
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -141,8 +140,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._ended.pop(ticket, None)
         self._changed.pop(ticket, None)
         self._late.pop(ticket, None)
-        if self._added.pop(ticket, None) is None:
-            self._dropped.append(ticket)
+        self._added.pop(ticket, None)
+        self._dropped.append(ticket)  # Also one that is only noted: a commit makes that void.
 
     # -- what is kept ---------------------------------------------------------------------------
 
@@ -177,8 +176,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def withdraw(self) -> Sequence[Execution]:
         withdrawn = [execution for execution in self._added.values() if not _has_run(execution)]
         for execution in withdrawn:
-            if execution.status is ExecutionStatus.RUNNING:
-                self._file.notes.take_back(execution.execution_id, execution.submitted_at)
+            if execution.ticket in self._noted:
+                self._file.notes.take_back(execution.ticket)
             if execution.status.is_terminal:
                 self._finished.remove(execution)
                 self._counts[execution.status] -= 1
@@ -229,78 +228,40 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._available = True
         self._added.clear()
         self._changed.clear()
+        self._noted.clear()
         self._unnoted.clear()
         self._late.clear()
         self._progress_is_due = False
         self._dropped = []
 
-    # -- coming back ----------------------------------------------------------------------------
-
     def _load(self) -> None:
+        """Go on with what the last server has left."""
         ended: list[tuple[int, Execution]] = []
         ticket = -1
-        notes = self._file.notes.read()
-        starts = {note[:3]: note.started_at for note in notes}
-        try:
-            for origin, state, request, result in self._file.read():
-                ticket = origin.ticket
-                execution = to_execution(origin, state, request, result)
-                self._take_back(execution)
-                if state.ended is not None:
-                    ended.append((state.ended, execution))
-                if (started_at := starts.get(_attempt_of(execution))) is not None:
-                    self._take_back_start(execution, started_at)
-        except (ValueError, TypeError, KeyError) as error:
-            reason = "its fields" if isinstance(error, ValidationError) else str(error)
-            raise damaged(self._file.path, reason) from error
+        for found in recover(self._file):
+            execution = found.execution
+            ticket = execution.ticket
+            self._executions[execution.execution_id] = execution
+            self._counts[execution.status] += 1
+            if execution.status is ExecutionStatus.RUNNING:
+                self._running[execution.execution_id] = execution
+            elif execution.status is ExecutionStatus.QUEUED:
+                self._wait(execution)
+            if found.ended is not None:
+                ended.append((found.ended, execution))
+            if found.is_new:
+                self._added[ticket] = execution
+                self._noted.add(ticket)
+            elif found.is_changed:
+                self._changed[ticket] = execution
         ended.sort(key=lambda entry: entry[0])
         self._finished.extend(execution for _, execution in ended)
         self._ended = {execution.ticket: number for number, execution in ended}
         self._ends = count(ended[-1][0] + 1 if ended else 0)
-        self._tickets = count(self._take_back_noted(notes, ticket) + 1)
+        self._tickets = count(ticket + 1)
         if ended:
             self._prune(max(execution.finished_at or 0.0 for _, execution in ended))
-
-    def _take_back(self, execution: Execution) -> None:
-        self._executions[execution.execution_id] = execution
-        self._counts[execution.status] += 1
-        if execution.status is ExecutionStatus.RUNNING:
-            execution.sequence += SEQUENCE_GAP
-            self._running[execution.execution_id] = execution
-        elif execution.status is ExecutionStatus.QUEUED:
-            self._wait(execution)
-
-    def _take_back_noted(self, notes: Sequence[Note], last: int) -> int:
-        """Take what was submitted, and had begun, a moment before its server died.
-
-        ``last`` is the ticket of the newest in the journal; return that of the newest of all.
-        """
-        for note in notes:
-            if note.request and note.ticket > last and note.execution_id not in self._executions:
-                request = decode_request(note.request)
-                assert isinstance(request, ExecuteRequest)
-                execution = Execution.from_request(request, note.ticket, note.submitted_at)
-                execution.attempt = max(n.attempt for n in notes if n.ticket == note.ticket)
-                execution.status = ExecutionStatus.RUNNING
-                execution.started_at = note.started_at
-                self._take_back(execution)
-                self._added[note.ticket] = execution
-        return max([last, *self._added])
-
-    def _take_back_start(self, execution: Execution, started_at: float) -> None:
-        """Let an execution run that was told to, a moment before its server died."""
-        if execution.status is ExecutionStatus.QUEUED:
-            self._move(execution.execution_id, ExecutionStatus.RUNNING)
-            execution.started_at = started_at
-            execution.sequence += SEQUENCE_GAP
-            self._running[execution.execution_id] = execution
-            self._note(execution)  # Its note is cut when the journal has it.
 
 
 def _has_run(execution: Execution) -> bool:
     return execution.status.is_terminal and execution.started_at is not None
-
-
-def _attempt_of(execution: Execution) -> tuple[str, float, int]:
-    """Return what a `Note` is of."""
-    return execution.execution_id, execution.submitted_at, execution.attempt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,6 +52,9 @@ _MIGRATIONS: tuple[str, ...] = (
     );
     -- Apart, so that a change of state does not write a large task or result again.
     CREATE TABLE contents (ticket INTEGER PRIMARY KEY, request BLOB, result BLOB);
+    -- One row: what the last commit is known by.
+    CREATE TABLE latest (mark TEXT NOT NULL);
+    INSERT INTO latest VALUES (lower(hex(randomblob(8))));
     """,
 )
 
@@ -124,7 +128,8 @@ class JournalFile:
             with contextlib.ExitStack() as undo:
                 self._database = self._open()
                 undo.callback(self._database.close)
-                self.notes = NoteFile(self.path.with_name(f"{self.path.name}.started"))
+                notes = self.path.with_name(f"{self.path.name}.started")
+                self.notes = NoteFile(notes, self._read_mark())
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
             self._lock.release()
@@ -159,17 +164,16 @@ class JournalFile:
         Raises:
             CommitFailed: nothing was written.
         """
+        mark = secrets.token_hex(8)
         try:
             with _transaction(self._database):
-                if not any(changes):
-                    # Page 1, so that there is something to write: on a full disk it fails.
-                    self._database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+                self._database.execute("UPDATE latest SET mark = ?", (mark,))
                 for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
                     if rows:
                         self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
-        self.notes.cut()
+        self.notes.begin_anew(mark)
         self._drops += len(changes.dropped)
         if self._drops >= _DROPS_PER_VACUUM:
             self._drops = 0
@@ -198,6 +202,15 @@ class JournalFile:
                 _migrate(database, number)
             undo.pop_all()
         return database
+
+    def _read_mark(self) -> str:
+        try:
+            found = self._database.execute("SELECT mark FROM latest").fetchone()
+        except sqlite3.Error as error:
+            raise damaged(self.path, str(error)) from error
+        if found is None:
+            raise damaged(self.path, "its mark is gone")
+        return str(found[0])
 
     def _shrink(self) -> None:
         """Give pages back to the system when many are free: a part of them, so it is not long."""
