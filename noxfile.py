@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
@@ -45,6 +46,9 @@ TEST_TOOLS = ["pytest", "hypothesis", "jsonschema"]
 # Made by the contract session; shipped by zmqruntime-messages.
 CONTRACT = Path("packages/zmqruntime-messages/src/zmqruntime/messages/contract")
 CONTRACT_TOOLS = "packages/zmqruntime-messages/tools"
+
+# The system's own directory for temporary files: in nox's, Ray does not start.
+BENCH = {"PYTHONPATH": "benchmarks", "TMPDIR": ""}
 
 
 def install(session: nox.Session, packages: list[str], *tools: str) -> None:
@@ -252,9 +256,12 @@ def _build_all(session: nox.Session, dist: Path) -> dict[str, tuple[Path, Path]]
     return built
 
 
-def _make_clean(session: nox.Session, place: Path) -> str:
-    """Make an environment with nothing in it, and return its Python."""
-    session.run("python", "-m", "venv", "--clear", str(place))
+def _make_clean(session: nox.Session, place: Path, *, clear: bool = True) -> str:
+    """Make an environment with nothing in it, and return its Python.
+
+    With ``clear=False`` one that is there is taken as it is.
+    """
+    session.run("python", "-m", "venv", *(["--clear"] if clear else []), str(place))
     return str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
@@ -298,9 +305,45 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure speed and size beside bare pyzmq."""
+    """Measure speed and size beside bare pyzmq: `-- round-trip --quick`, `-- --json FILE`."""
     install(session, ALL)
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "-m", "bench", *session.posargs, env=BENCH)
+
+
+@nox.session(name="bench-peers")
+def bench_peers(session: nox.Session) -> None:
+    """Measure beside the alternatives too, each in an environment: `-- --write-docs`.
+
+    Two of them need a Redis, of Debian's package; it is started for each measurement, on loopback.
+    """
+    install(session, ALL)
+    if not shutil.which("redis-server"):
+        # At this run level Debian starts no service.
+        env = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+        session.run("apt-get", "update", "-q", external=True, silent=True)
+        session.run("apt-get", "install", "-yq", "redis-server", env=env, external=True)
+    environments = Path(session.create_tmp()).resolve() / "peers"
+    for requirements in sorted(Path("benchmarks/requirements").glob("*.txt")):
+        python = _make_clean(session, environments / requirements.stem, clear=False)
+        install_quietly = ("-m", "pip", "install", "--quiet", "-r", str(requirements))
+        session.run(python, *install_quietly, external=True)
+    arguments = ("-m", "bench", "--peers", str(environments), *session.posargs)
+    session.run("python", *arguments, env=BENCH)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of the main paths, and fail at 15 % more: `-- renew` keeps them.
+
+    It does not depend on how busy the machine is. Needs valgrind: `apt-get install valgrind`.
+    """
+    install(session, ALL)
+    if "renew" not in session.posargs:
+        # So that nothing but this repository changes the figures.
+        kept = json.loads(Path("benchmarks/instructions.json").read_text())
+        session.install(*(f"pydantic=={of['versions']['pydantic']}" for of in kept.values()))
+    env = BENCH | {"PYTHONHASHSEED": "0"}
+    session.run("python", "-m", "bench.instructions", *session.posargs, env=env)
 
 
 @nox.session

@@ -457,35 +457,50 @@ def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_d
     connection.deliver(progress(1), progress(1, "b"), state(2, execution_id="b"))
     connection.kept["a"] = [progress(1), state(2)]
     connection.catch_up()
+    assert len(events) == 3
+    connection.let_time_pass()
     assert events[-1] == state(2)
     connection.catch_up()
+    connection.let_time_pass()
     assert len(events) == 4
 
 
-def test_what_is_on_its_way_when_it_has_caught_up_is_not_missed() -> None:
+def test_what_is_still_on_its_way_is_not_taken_for_lost() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
-    connection.connect(True)
     connection.deliver(progress(1))
-    # The answer overtakes 3 and 4; and what follows 2 has gone before it was asked for.
+    connection.kept["a"] = [progress(n) for n in range(5, 9)]  # It keeps no more of them.
+    connection.catch_up()
+    for n in range(2, 9):
+        connection.deliver(progress(n))
+        connection.let_time_pass()
+    connection.let_time_pass()
+    assert [event.sequence for event in events] == list(range(1, 9))
+    assert subscriber.missed == 0
+
+
+def test_nor_is_what_left_while_page_after_page_was_asked_for() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
     connection.kept["a"] = [progress(2), progress(5), progress(6)]
     connection.catch_up()
+    assert connection.let_time_pass() == 0.5
     assert [event.sequence for event in events] == [1, 2]
-    connection.deliver(progress(2), progress(3))
-    assert connection.let_time_pass() == 0.5
-    connection.deliver(progress(4), progress(5), progress(6), state(7))
-    assert connection.let_time_pass() == 0.5
-    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    connection.deliver(*[progress(n) for n in range(2, 7)], state(7))
+    connection.let_time_pass()
+    assert [event.sequence for event in events] == list(range(1, 8))
     assert subscriber.missed == 0
     assert connection.let_time_pass() is None
 
 
-def test_what_does_not_come_after_it_has_caught_up_is_missed() -> None:
+def test_what_does_not_come_for_a_while_is_missed() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
     connection.kept["a"] = [progress(5), state(6)]
     connection.catch_up()
+    assert connection.let_time_pass() == 0.5
     assert len(events) == 1
     assert connection.let_time_pass() == 0.5
     assert [event.sequence for event in events] == [1, 5, 6]
@@ -493,14 +508,42 @@ def test_what_does_not_come_after_it_has_caught_up_is_missed() -> None:
     assert connection.let_time_pass() is None
 
 
-def test_what_comes_behind_a_gap_is_not_missed_though_it_is_not_kept_any_more() -> None:
+def test_a_stream_that_goes_on_for_long_loses_nothing_by_being_asked_about() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    for n in range(1, 100):  # The server is always further than what it keeps reaches back.
+        connection.deliver(progress(n))
+        connection.kept["a"] = [progress(n + 5), progress(n + 6)]
+        connection.catch_up()
+        connection.let_time_pass()
+    assert len(events) == 99
+    assert subscriber.missed == 0
+
+
+def test_but_it_is_asked_in_the_end_though_others_keep_coming() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.kept["a"] = [progress(1), state(2)]
+    connection.catch_up()
+    for n in range(1, 50):
+        connection.deliver(progress(n, "b"))
+        connection.let_time_pass()
+    assert state(2) in events
+
+
+def test_a_gap_is_filled_with_what_lies_in_it_and_the_rest_comes_by_itself() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
-    connection.kept["a"] = [progress(7), progress(8)]
-    connection.deliver(progress(4), progress(5), progress(6), progress(7), progress(8))
-    assert [event.sequence for event in events] == [1, 4, 5, 6, 7, 8]
-    assert subscriber.missed == 2
+    connection.kept["a"] = [progress(n) for n in range(3, 9)]
+    connection.deliver(progress(5))
+    assert [event.sequence for event in events] == [1, 3, 4, 5]
+    assert subscriber.missed == 1
+    connection.kept["a"] = [progress(n) for n in range(100, 109)]
+    connection.deliver(progress(9))
+    assert events[-1].sequence == 9
+    assert subscriber.missed == 4
 
 
 def test_another_server_at_the_same_place_is_gone_on_with() -> None:
@@ -546,6 +589,7 @@ def test_a_server_that_is_silent_when_it_has_caught_up_is_asked_again_later(
     connection.silences = 3
     connection.catch_up()
     connection.catch_up()  # Not asked twice meanwhile.
+    connection.let_time_pass()
     assert "not asked for what was missed, and tried again later" in caplog.text
     assert [connection.let_time_pass() for _ in range(4)] == [0.5, 1.0, 2.0, None]
     assert events == [progress(1), state(2)]
@@ -556,6 +600,7 @@ def test_the_pause_between_two_tries_is_bounded() -> None:
     follow_to_its_last_event(connection)
     connection.silences = 100
     connection.catch_up()
+    connection.let_time_pass()
     assert max(connection.let_time_pass() or 0 for _ in range(100)) <= 60
     assert connection.let_time_pass() is None
 
@@ -565,6 +610,7 @@ def test_a_server_that_was_lost_is_asked_as_soon_as_it_is_back() -> None:
     events = follow_to_its_last_event(connection)
     connection.silences = 1
     connection.catch_up()
+    connection.let_time_pass()
     connection.connect(False)
     assert connection.let_time_pass() is None
     connection.connect(True)
@@ -603,5 +649,6 @@ def test_who_is_about_to_stop_tries_nothing_again(caplog: pytest.LogCaptureFixtu
     subscriber.stop()
     connection.silences = 1
     connection.catch_up()
+    connection.let_time_pass()
     assert connection.let_time_pass() is None
     assert not caplog.records

@@ -31,7 +31,8 @@ __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# Between two tries to come back to a server that does not answer.
+# Between two tries to come back to a server that does not answer; and for how long nothing comes
+# when nothing is on its way any more.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 
@@ -205,7 +206,7 @@ class ProgressStreamSubscriber:
             last = self._sequences.gap_before(event)
         if last is not None:
             kept = self._kept.ask(event.execution_id, last)
-            # What comes after it is on its way, and may be more than is kept by now.
+            # What is behind it comes by itself.
             yield from self._in_order(e for e in kept if e.sequence < event.sequence)
         yield from self._in_order([event])
 
@@ -262,7 +263,7 @@ class ProgressStreamSubscriber:
 
     def _on_caught_up(self) -> None:
         if self._retry is None:  # Else it is asked soon.
-            self._recover()
+            self._recover_later()
 
     def _recover(self) -> None:
         """Register again, if need be, and fill up; what fails is tried again later.

@@ -163,12 +163,13 @@ class ZMQClient:
                 self._connection = None
                 connection.close()
 
-    def ping(self, timeout: float | None = None, *, limit: int = 10) -> PongReply:
+    def ping(self, timeout: float | None = None, *, limit: int = 0) -> PongReply:
         """Ask the server how it is.
 
         Args:
             timeout: seconds; None for the configuration's ``request_timeout``.
-            limit: how many running and how many queued executions to list.
+            limit: how many running and how many queued executions to list; the counts tell how
+                many there are.
         """
         reply = self.request(PingRequest(limit=limit), timeout)
         if not isinstance(reply, PongReply):

@@ -143,7 +143,7 @@ def ping(
     client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
     client.connect(timeout, wait_ready=False)
     with client:
-        pong = client.ping(timeout)
+        pong = client.ping(timeout, limit=10)
     if json:
         typer.echo(encode(pong))
     else:

@@ -1,0 +1,1 @@
+"""What is promised about speed and size, measured beside the limit and beside the alternatives."""

@@ -1,0 +1,62 @@
+"""Who is measured, and where its driver is. A driver is imported only where it is installed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from bench.contender import Contender
+
+__all__ = ["JOURNAL", "LIMIT", "PEERS", "PROJECT", "SERVERLESS", "find_driver", "running"]
+
+LIMIT, PROJECT, JOURNAL = "limit", "zmqruntime", "zmqruntime+journal"
+
+_OWN = {
+    LIMIT: "limit:Limit",
+    PROJECT: "project:InMemory",
+    JOURNAL: "project:WithJournal",
+}
+
+PEERS = {
+    "process-pool": "process_pool:ProcessPool",
+    "dask": "dask_distributed:Dask",
+    "ray": "ray_core:Ray",
+    "ipyparallel": "ipyparallel_cluster:IPyParallel",
+    "celery": "celery_redis:Celery",
+    "rq": "rq_redis:RQ",
+    "huey": "huey_sqlite:Huey",
+    "zmqruntime-0.6.5": "other_zmqruntime:OtherZMQRuntime",
+}
+"""What a user would pick instead, each in an environment of its own."""
+
+SERVERLESS = {"process-pool"}
+"""Peers that end with the program that made them, and so have less to do."""
+
+
+def find_driver(name: str) -> type[Contender]:
+    """Return the driver of a contender, or any other, given as ``module:Class``."""
+    target = (_OWN | PEERS).get(name)
+    module, _, attribute = (
+        f"bench.drivers.{target}".partition(":") if target else name.partition(":")
+    )
+    driver: type[Contender] = getattr(import_module(module), attribute)
+    return driver
+
+
+@contextmanager
+def running(driver: type[Contender]) -> Iterator[Contender]:
+    """Start a contender in a new place, and end it with all that is its."""
+    place = Path(tempfile.mkdtemp(prefix="zb"))
+    contender = driver(place)
+    try:
+        contender.start()
+        try:
+            yield contender
+        finally:
+            contender.stop()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

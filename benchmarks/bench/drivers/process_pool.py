@@ -1,0 +1,49 @@
+"""concurrent.futures.ProcessPoolExecutor: no server, and gone with the program that made it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
+
+from bench.contender import Contender
+from bench.tasks import Task, run
+
+__all__ = ["ProcessPool"]
+
+
+class ProcessPool(Contender):
+    """One worker process, spawned, so that it inherits nothing."""
+
+    why_no_progress = "a future tells its end alone; a queue beside it would be the user's own"
+    why_no_fan_out = why_no_progress
+    why_no_records = "what has ended is the caller's"
+    why_no_cancel = "a future that runs cannot be cancelled"
+
+    def start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+
+    def stop(self) -> None:
+        # What runs cannot be cancelled. It is for the pool to see its workers end.
+        for worker in self._workers():
+            worker.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def processes(self) -> list[int]:
+        workers = (worker.pid for worker in self._workers() if worker.pid is not None)
+        return [os.getpid(), *workers]
+
+    def submit(self, task: Task) -> Future[object]:
+        return self._pool.submit(run, task, _tell_nobody)
+
+    def result(self, ticket: Future[object]) -> object:
+        return ticket.result()
+
+    def _workers(self) -> list[BaseProcess]:
+        return list((self._pool._processes or {}).values())
+
+
+def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+    raise NotImplementedError

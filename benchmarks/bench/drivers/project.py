@@ -1,0 +1,164 @@
+"""The project: a server that its client launches, in memory or with a journal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+
+from bench.contender import Contender, Hear, Stopped, Wrong
+from bench.tasks import Report, Task, run
+from zmqruntime.execution import (
+    BatchSubmitWaitEngine,
+    ExecuteRequest,
+    ExecutionCancelled,
+    ExecutionClient,
+    ExecutionContext,
+    ExecutionHandle,
+    ExecutionServer,
+    ExecutionServerLauncher,
+    ProgressStreamSubscriber,
+)
+from zmqruntime.messages import JsonObject, JsonValue, ProgressEvent, ProgressScope, StateEvent
+from zmqruntime.transport import ZMQConfig
+
+__all__ = ["BenchServer", "InMemory", "WithJournal"]
+
+_PATIENCE = 60.0
+_KEPT = 200_000
+
+
+class BenchServer(ExecutionServer):
+    """Does what the tasks say, and keeps the record of each."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, history_limit=_KEPT, **kwargs)  # type: ignore[arg-type]
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        return run(request.task, _reporter(context))  # type: ignore[return-value]
+
+
+def _reporter(context: ExecutionContext) -> Report:
+    def tell(number: int, total: int, sent: float | None) -> None:
+        data: JsonObject | None = None if sent is None else {"sent": sent}
+        context.report_progress(number, total, phase="report", data=data)
+
+    return tell
+
+
+class InMemory(Contender):
+    """zmqruntime as it is by itself."""
+
+    distributions = ("zmqruntime-execution", "pyzmq", "pydantic")
+    has_journal = False
+
+    def start(self) -> None:
+        launcher = ExecutionServerLauncher(
+            BenchServer, journal=self.place / "journal" if self.has_journal else None
+        )
+        self._client = ExecutionClient(config=self._config, launcher=launcher, persistent=False)
+        self._client.connect()
+
+    def stop(self) -> None:
+        processes = [psutil.Process(pid) for pid in self.processes()]
+        self._client.disconnect()
+        _, alive = psutil.wait_procs(processes, timeout=_PATIENCE)
+        if alive:
+            raise Wrong(f"the server has not ended with its client: {alive}")
+
+    def processes(self) -> list[int]:
+        pong = self._client.ping()
+        return [pong.process.pid, *(worker.pid for worker in pong.workers)]
+
+    def submit(self, task: Task) -> ExecutionHandle:
+        return self._client.submit_execution(task)
+
+    def result(self, ticket: ExecutionHandle) -> object:
+        try:
+            return ticket.result(_PATIENCE)
+        except ExecutionCancelled:
+            raise Stopped from None
+
+    def execute(self, task: Task) -> object:
+        return self._client.execute(task, timeout=_PATIENCE)
+
+    def submit_all(self, tasks: Sequence[Task]) -> None:
+        self._client.submit_many(tasks)
+
+    def execute_all(self, tasks: Sequence[Task]) -> list[object]:
+        engine = BatchSubmitWaitEngine(self._client, max_outstanding=len(tasks))
+        return list(engine.run(tasks).results())
+
+    def stream(self, task: Task, hear: Hear) -> object:
+        listener = _Listener(hear)
+        subscriber = ProgressStreamSubscriber(self._client, self._client.client_id, listener)
+        try:
+            handle = self._client.submit_execution(task)
+            if not listener.ended.wait(_PATIENCE):
+                raise Wrong(f"the last event of {handle} never came")
+            if listener.out_of_order:
+                raise Wrong(f"these events came out of order: {listener.out_of_order}")
+            return handle.result()
+        finally:
+            subscriber.close()
+
+    def ping(self) -> object:
+        return self._client.ping()
+
+    def queued(self) -> int:
+        return self._client.ping().queued_count
+
+    def status(self, ticket: ExecutionHandle) -> str:
+        return str(ticket.status().status)
+
+    def cancel(self, ticket: ExecutionHandle) -> None:
+        ticket.cancel()
+
+    @contextmanager
+    def observe(self, hears: Sequence[Hear]) -> Iterator[None]:
+        with ExecutionClient(config=self._config) as client:
+            subscribers = [
+                ProgressStreamSubscriber(
+                    client,
+                    f"{client.client_id}-{number}",
+                    _Listener(hear),
+                    scope=ProgressScope.ALL,
+                )
+                for number, hear in enumerate(hears)
+            ]
+            yield
+            for subscriber in subscribers:
+                subscriber.close()
+
+    @property
+    def _config(self) -> ZMQConfig:
+        return ZMQConfig(runtime_dir=self.place / "run", log_dir=self.place / "log")
+
+
+class WithJournal(InMemory):
+    """zmqruntime with a journal, which forgets nothing that it has accepted."""
+
+    has_journal = True
+
+
+class _Listener:
+    """A progress callback that passes reports on, and looks at the sequence numbers."""
+
+    def __init__(self, hear: Hear) -> None:
+        self._hear = hear
+        self._last = 0
+        self.ended = threading.Event()
+        self.out_of_order: list[int] = []
+
+    def __call__(self, event: ProgressEvent | StateEvent) -> None:
+        if event.sequence <= self._last:
+            self.out_of_order.append(event.sequence)
+        self._last = event.sequence
+        if isinstance(event, ProgressEvent):
+            assert isinstance(event.completed, int)
+            self._hear(event.completed, event.data["sent"] if event.data else None)  # type: ignore[arg-type]
+        elif event.status.is_terminal:
+            self._last = 0
+            self.ended.set()

@@ -1,0 +1,68 @@
+"""One measurement in a process of its own: ``python -m bench.one WORKLOAD CONTENDER ...``.
+
+Prints a JSON object: for each contender its figures, or why it has none, and its versions.
+Several contenders are driven in turns, as far as the workload can be left meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bench.contender import Contender, Unable
+from bench.contenders import find_driver, running
+from bench.scale import FULL, QUICK, Case, Scale
+from bench.workloads import WORKLOADS
+
+__all__ = ["measure"]
+
+
+def measure(workload: str, names: list[str], scale: Scale) -> dict[str, dict[str, Any]]:
+    """Run one workload for some contenders, in turns."""
+    told: dict[str, dict[str, Any]] = {}
+    under_way = {}
+    for name in names:
+        driver = find_driver(name)
+        told[name] = {"versions": _versions(driver)}
+        under_way[name] = WORKLOADS[workload](Case(name, driver, scale, running))
+    try:
+        while under_way:
+            for name, measuring in list(under_way.items()):
+                try:
+                    next(measuring)
+                    continue
+                except StopIteration as end:
+                    told[name]["figures"] = end.value
+                except Unable as reason:
+                    told[name]["unable"] = str(reason)
+                del under_way[name]
+    finally:
+        for measuring in under_way.values():
+            measuring.close()
+    return told
+
+
+def _versions(driver: type[Contender]) -> dict[str, str]:
+    found = {}
+    for distribution in driver.distributions:
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            found[distribution] = "not installed"
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("contender", nargs="+")
+    parser.add_argument("--quick", action="store_true", help="a little of everything")
+    options = parser.parse_args()
+    told = measure(options.workload, options.contender, QUICK if options.quick else FULL)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

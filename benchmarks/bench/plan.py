@@ -1,0 +1,141 @@
+"""Who does what, when: every repetition in fresh processes, the order rotated."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
+from bench.results import Outcome, Results
+
+__all__ = ["Step", "make_plan", "perform"]
+
+_OWN = (LIMIT, PROJECT, JOURNAL)
+_IN_TURNS = {"round-trip"}
+_LONGEST_SECONDS, _LONGEST_QUICK_SECONDS = 600.0, 60.0
+_HERE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One process that measures."""
+
+    workload: str
+    contenders: tuple[str, ...]
+    repetition: int
+    python: Path
+
+    def __str__(self) -> str:
+        return f"{self.workload}: {', '.join(self.contenders)} ({self.repetition + 1})"
+
+
+def make_plan(
+    workloads: Sequence[str],
+    contenders: Sequence[str],
+    repetitions: int,
+    environments: Path | None,
+) -> list[Step]:
+    """Return all steps, in their order.
+
+    Args:
+        workloads: what to measure.
+        contenders: whom.
+        repetitions: how often.
+        environments: where each peer has an environment of its own.
+    """
+    return [
+        Step(workload, group, repetition, _find_python(group[0], environments))
+        for repetition in range(repetitions)
+        for workload in workloads
+        for group in _rotate(_groups(workload, contenders), repetition)
+    ]
+
+
+def _groups(workload: str, contenders: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return who is measured in one process: whoever can be, in turns."""
+    together = [name for name in contenders if name in _OWN and workload in _IN_TURNS]
+    groups = [tuple(together)] if together else []
+    return groups + [(name,) for name in contenders if name not in together]
+
+
+def _rotate(groups: list[tuple[str, ...]], by: int) -> list[tuple[str, ...]]:
+    start = by % len(groups)
+    turned = groups[start:] + groups[:start]
+    return [group[by % len(group) :] + group[: by % len(group)] for group in turned]
+
+
+def _find_python(contender: str, environments: Path | None) -> Path:
+    if contender not in PEERS or environments is None:
+        return Path(sys.executable)
+    return environments / contender / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def perform(step: Step, results: Results) -> None:
+    """Take a step, and add what it tells to the results, also that it went wrong.
+
+    What somebody could not do once is not tried again.
+    """
+    if all(results.why_not(step.workload, name) for name in step.contenders):
+        return
+    try:
+        told = _run(step, results.quick)
+    except _Failed as failure:
+        told = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
+    for name, answer in told.items():
+        results.versions.setdefault(name, {}).update(answer.get("versions", {}))
+        figures, unable = answer.get("figures", {}), answer.get("unable", "")
+        results.outcomes.append(Outcome(step.workload, name, step.repetition, figures, unable))
+
+
+class _Failed(Exception):
+    """A measurement went wrong."""
+
+
+def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
+    command = [str(step.python), "-m", "bench.one", step.workload, *step.contenders]
+    path = os.pathsep.join(filter(None, [str(_HERE), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        [*command, *(["--quick"] if quick else [])],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    longest = _LONGEST_QUICK_SECONDS if quick else _LONGEST_SECONDS
+    try:
+        output, errors = process.communicate(timeout=longest)
+    except BaseException as error:
+        _end_group(process)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise _Failed(f"{step} took longer than {longest:g} s") from None
+        raise
+    if process.returncode:
+        _end_group(process)
+        raise _Failed(f"{step}: {_last_line(errors)}")
+    told: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return told
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End what a measurement that failed has left: it is the head of a session of its own."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+    else:
+        process.kill()
+    process.communicate()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it ended without a word"

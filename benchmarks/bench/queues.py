@@ -1,0 +1,75 @@
+"""What a long queue costs: in time for who asks and submits, and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from bench.checks import await_running, equal
+from bench.contender import Contender, Ticket, Unable
+from bench.measure import resident_bytes, time_in_turns
+from bench.scale import Case, Figures, Measuring
+from bench.tasks import HOLD, no_op
+
+__all__ = ["queue"]
+
+
+def queue(case: Case) -> Measuring:
+    """Submit, ping and status while many wait; and the memory that each of those takes."""
+    figures: Figures = {}
+    depths = case.scale.depths
+    # Side by side, so that a machine that is slow for a while is so for each.
+    for group in [[depth] for depth in depths] if case.driver.single else [list(depths)]:
+        with ExitStack() as stack:
+            filled = {depth: stack.enter_context(case.make()) for depth in group}
+            tickets = {}
+            for depth, contender in filled.items():
+                tickets[depth] = contender.submit(HOLD)
+                await_running(contender, tickets[depth])
+                figures |= _fill(contender, depth)
+            calls = _queue_calls(filled, tickets)
+            for what, by_depth in calls.items():
+                repeat = case.scale.submits if what == "submit" else case.scale.looks
+                try:
+                    times = time_in_turns(list(by_depth.values()), repeat)
+                except Unable:
+                    continue
+                figures |= {
+                    f"{what}_{depth}": t.p50 for depth, t in zip(by_depth, times, strict=True)
+                }
+    for what in ("submit", "ping", "status"):
+        for depth in depths[1:]:
+            if f"{what}_0" in figures:
+                figures[f"{what}_ratio_{depth}"] = figures[f"{what}_{depth}"] / figures[f"{what}_0"]
+    return figures
+    yield
+
+
+def _queue_calls(
+    filled: dict[int, Contender], tickets: dict[int, Ticket]
+) -> dict[str, dict[int, Callable[[], object]]]:
+    return {
+        "ping": {depth: c.ping for depth, c in filled.items()},
+        "status": {depth: _bind(c.status, tickets[depth]) for depth, c in filled.items()},
+        "submit": {depth: _bind(c.submit, no_op(0)) for depth, c in filled.items()},
+    }
+
+
+def _bind(call: Callable[[Any], object], argument: Any) -> Callable[[], object]:
+    return lambda: call(argument)
+
+
+def _fill(contender: Contender, depth: int) -> Figures:
+    """Queue so many tasks; return what each of them takes in the server."""
+    if not depth:
+        return {}
+    contender.submit(no_op(0))
+    keepers = contender.keepers()
+    before = resident_bytes(keepers)
+    contender.submit_all([no_op(number) for number in range(depth - 1)])
+    with suppress(Unable):
+        equal(contender.queued(), depth, "the number of queued tasks")
+    if not keepers:
+        return {}
+    return {f"bytes_{depth}": (resident_bytes(keepers) - before) / (depth - 1)}

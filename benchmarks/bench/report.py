@@ -1,0 +1,84 @@
+"""Tables on the terminal: all figures, and how the promises stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from bench.figures import FIGURES, TABLES
+from bench.promises import Verdict
+from bench.results import Results
+
+__all__ = ["print_report"]
+
+_FEW = 4
+
+
+def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
+    """Print the figures of everybody, why some have none, and every promise."""
+    if results.quick:
+        console.print("a quick run: it shows that all of it works; the figures are worth nothing")
+    few = len(results.contenders) <= _FEW
+    for table in [_make_long_table(results)] if few else _make_wide_tables(results):
+        console.print(table)
+    for (contender, workload, reason), failed in _reasons(results).items():
+        style = "red" if failed else ""
+        console.print(f"n/a: {contender}, {workload}: {reason}", markup=False, style=style)
+    if verdicts:
+        console.print(_make_verdict_table(verdicts))
+
+
+def _make_long_table(results: Results) -> Table:
+    table = Table("figure", title="medians")
+    for contender in results.contenders:
+        table.add_column(contender, justify="right", no_wrap=True)
+    for figure in FIGURES.values():
+        found = [results.median(figure.name, contender) for contender in results.contenders]
+        if any(value is not None for value in found):
+            cells = ("n/a" if value is None else figure.write(value) for value in found)
+            table.add_row(figure.title, *cells)
+    return table
+
+
+def _make_wide_tables(results: Results) -> Iterator[Table]:
+    for title, columns in TABLES.items():
+        shown = {
+            name: heading
+            for name, heading in columns.items()
+            if any(results.median(name, contender) is not None for contender in results.contenders)
+        }
+        if not shown:
+            continue
+        table = Table(Column("", no_wrap=True), title=title)
+        for heading in shown.values():
+            table.add_column(heading, justify="right", overflow="fold")
+        for contender in results.contenders:
+            found = {name: results.median(name, contender) for name in shown}
+            cells = ("n/a" if v is None else FIGURES[n].write(v) for n, v in found.items())
+            table.add_row(contender, *cells)
+        yield table
+
+
+def _make_verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    table = Table("figure", Column("of", no_wrap=True), "found", "promised", "", title="promises")
+    for verdict in verdicts:
+        promise = verdict.promise
+        table.add_row(
+            FIGURES[promise.figure].title,
+            promise.contender,
+            verdict.words,
+            str(promise),
+            "[green]kept" if verdict.kept else "[red]broken",
+        )
+    return table
+
+
+def _reasons(results: Results) -> dict[tuple[str, str, str], bool]:
+    """Return why some have no figures, and whether that is because something went wrong."""
+    return {
+        (outcome.contender, outcome.workload, outcome.unable): outcome.failed
+        for outcome in sorted(results.outcomes, key=lambda o: results.contenders.index(o.contender))
+        if outcome.unable
+    }

@@ -1,0 +1,112 @@
+"""What a run of the benchmark has found, as it is kept in a file, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.figures import FIGURES
+
+__all__ = ["Outcome", "Results", "describe_machine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one contender did in one repetition of one workload."""
+
+    workload: str
+    contender: str
+    repetition: int
+    figures: dict[str, float] = field(default_factory=dict)
+    unable: str = ""
+    """Why there are no figures."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the measurement went wrong."""
+        return self.unable.startswith("failed: ")
+
+
+@dataclass(slots=True)
+class Results:
+    """All outcomes of one run, of one machine."""
+
+    machine: dict[str, str]
+    quick: bool = False
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def contenders(self) -> list[str]:
+        """Those that were asked, in that order."""
+        return list(dict.fromkeys(outcome.contender for outcome in self.outcomes))
+
+    def values(self, figure: str, contender: str) -> dict[int, float]:
+        """Return a figure in each repetition that has it."""
+        workload, _, key = figure.partition(".")
+        return {
+            outcome.repetition: outcome.figures[key]
+            for outcome in self.outcomes
+            if (outcome.workload, outcome.contender) == (workload, contender)
+            and key in outcome.figures
+        }
+
+    def median(self, figure: str, contender: str) -> float | None:
+        """Return a figure over all repetitions: the sum of what was lost, else the median."""
+        values = self.values(figure, contender).values()
+        if not values:
+            return None
+        # What was lost once was lost.
+        return max(values) if FIGURES[figure].unit == "" else statistics.median(values)
+
+    def ratio(self, figure: str, contender: str, other: str) -> float | None:
+        """Return the median of the ratios, each of two figures of one repetition."""
+        ours, theirs = self.values(figure, contender), self.values(figure, other)
+        both = [ours[n] / theirs[n] for n in ours.keys() & theirs.keys() if theirs[n]]
+        return statistics.median(both) if both else None
+
+    def why_not(self, workload: str, contender: str) -> str:
+        """Return why a contender has no figures of a workload; empty when it was not asked."""
+        reasons = [
+            outcome.unable
+            for outcome in self.outcomes
+            if (outcome.workload, outcome.contender) == (workload, contender) and outcome.unable
+        ]
+        return reasons[0] if reasons else ""
+
+    def save(self, path: Path) -> None:
+        """Keep all of it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Return what was kept."""
+        kept: dict[str, Any] = json.loads(path.read_text())
+        kept["outcomes"] = [Outcome(**outcome) for outcome in kept["outcomes"]]
+        return cls(**kept)
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what figures depend on, beside versions."""
+    return {
+        "processor": f"{os.cpu_count()} x {_processor()}",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    if told.exists():
+        for line in told.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
