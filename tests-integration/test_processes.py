@@ -428,9 +428,9 @@ def test_ctrl_c_in_the_terminal_while_everything_starts_is_clean(
 ) -> None:
     place.variables["SLEEPER_BEGUN"] = str(tmp_path / "begun")
     server = foreground("Sleeper")
-    if moment == "the server listens":
-        eventually(lambda: len(place.socket_files()) == 3, moment)
-    else:  # The third process: the first one beside the server is multiprocessing's own.
+    eventually(lambda: len(place.socket_files()) == 3, "the server listens")
+    if moment == "the worker process is there":
+        # The third one: the first one beside the server is multiprocessing's own.
         eventually(lambda: len(place.mark.find()) == 3, moment)
     server.interrupt_group()
 

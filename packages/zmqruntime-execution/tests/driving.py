@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from zmqruntime.execution.core import Now, Scheduler
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
@@ -21,6 +20,7 @@ from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
     EventsRequested,
+    Now,
     ProgressReported,
     ShutdownRequested,
     StatusRequested,
@@ -33,12 +33,11 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.core.frames import compose_snapshot
-from zmqruntime.execution.lifecycle import (
-    Execution,
-    InMemoryLifecycleEngine,
-    LifecycleEngine,
-    compose_event,
-)
+from zmqruntime.execution.core.scheduler import Scheduler
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.events import compose_event
+from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
+from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.messages import JsonValue
 
 __all__ = ["Broken", "Client", "Echo", "Keeping", "Locked", "Outer", "Unfinished", "a_function"]
@@ -26,6 +27,17 @@ class Echo(ExecutionServer):
             child.join()
         if "sleep" in task:
             context.report_progress(phase="asleep")
+            time.sleep(1000)
+        if "fork" in task:
+            os.fork()  # And the child returns, too.
+        if "babble" in task:
+            send: Any = context.reporter._send
+            (outbox,) = (
+                cell.cell_contents
+                for cell in send.__closure__
+                if isinstance(cell.cell_contents, ProgressOutbox)
+            )
+            outbox._link._socket.send(b"\xff" * 20)
             time.sleep(1000)
         if "exit" in task:
             os._exit(int(str(task["exit"])))

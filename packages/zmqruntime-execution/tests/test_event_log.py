@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zmqruntime.execution import ProgressReport
-from zmqruntime.execution.core import EventLog
+from zmqruntime.execution.core.event_log import EventLog
 
 
 def report(sequence: int, size: int = 2) -> ProgressReport:

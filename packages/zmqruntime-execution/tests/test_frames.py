@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqruntime.execution.core.frames import compose_accepted, compose_snapshot
-from zmqruntime.execution.lifecycle import Execution, ProgressReport, compose_event
+from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.messages import (
     AcceptedReply,

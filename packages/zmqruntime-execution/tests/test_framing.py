@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,24 @@ def test_one_that_is_cut_short_is_not_told(message: Message, data: st.DataObject
     frame = encode_message(*message)
     reader = MessageReader()
     assert reader.feed(frame[: data.draw(st.integers(0, len(frame) - 1))]) == []
+
+
+@pytest.mark.parametrize(
+    ("rubbish", "reason"),
+    [
+        (b"\xff" * 10, "a message of 18,446,744,073,709,551,615 bytes"),
+        (encode_message(b"P", "one", b"x" * 101), "a message of 101 bytes"),
+        (encode_message(b"P", "one").replace(b"one", b"\xfene"), "is no name of an execution"),
+    ],
+)
+def test_what_is_no_message_breaks_the_stream_behind_those_that_were(
+    rubbish: bytes, reason: str
+) -> None:
+    reader = MessageReader(100)
+    good = Message(b"P", "one", b"x" * 100)
+    assert reader.feed(encode_message(*good) + rubbish + encode_message(*good)) == [good]
+    assert reason in str(reader.broken)
+    assert reader.feed(encode_message(*good)) == []
 
 
 def test_a_long_one_tells_how_much_it_lacks() -> None:

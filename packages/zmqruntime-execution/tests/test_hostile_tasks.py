@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from zmqruntime.execution import ExecutionContext, InMemoryLifecycleEngine, ProgressReporter
-from zmqruntime.execution.core import Now, Scheduler
 from zmqruntime.execution.core.effects import AssignTask, Effect
 from zmqruntime.execution.core.events import (
+    Now,
     ProgressReported,
     Submitted,
     TaskRaised,
@@ -18,7 +18,8 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import ProgressReport, compose_event
+from zmqruntime.execution.core.scheduler import Scheduler
+from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.execution.worker.task import run_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,15 +14,18 @@ from typing import TypeVar
 
 import pytest
 
+from zmqruntime.execution.worker import hub
 from zmqruntime.execution.worker.framing import Message, encode_message
 from zmqruntime.execution.worker.hub import LinkHub
-from zmqruntime.execution.worker.link import LinkClosed, WorkerLink, open_socket
+from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.sockets import open_socket
 from zmqruntime.execution.worker.wire import COMMANDS, TASKS
 from zmqruntime.transport import Loop
 
 PATIENCE = 30.0
 TOKEN = b"t" * 16
 LONG = bytes(range(256)) * 40_000
+MAX_BYTES = len(LONG)
 
 T = TypeVar("T")
 
@@ -36,7 +40,10 @@ class Office:
         self._loop = Loop()
         self._thread = threading.Thread(target=self._loop.run)
         self._thread.start()
-        self.hub = self.call(lambda: LinkHub(self._loop, path, self._greet, self._hear))
+        self.broken: list[tuple[bytes, str]] = []
+        self.hub = self.call(
+            lambda: LinkHub(self._loop, path, self._greet, self._hear, self._note_broken, MAX_BYTES)
+        )
         self.call(lambda: self.hub.expect(TOKEN))
 
     def call(self, action: Callable[[], T]) -> T:
@@ -64,6 +71,11 @@ class Office:
     def _greet(self, purpose: bytes) -> None:
         with self._news:
             self.greetings.append(purpose)
+            self._news.notify_all()
+
+    def _note_broken(self, purpose: bytes, reason: str) -> None:
+        with self._news:
+            self.broken.append((purpose, reason))
             self._news.notify_all()
 
     def _hear(self, purpose: bytes, message: Message) -> None:
@@ -184,3 +196,79 @@ def test_a_worker_that_is_gone_is_no_failure_of_the_server(office: Office) -> No
     for _ in range(10):
         office.call(lambda: office.hub.send(TASKS, b"A", "one", LONG))
     office.call(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("rubbish", "reason"),
+    [
+        (b"\xff" * 20, "a message of 18,446,744,073,709,551,615 bytes"),
+        (encode_message(b"R", "one", LONG + b"!"), f"a message of {MAX_BYTES + 1:,} bytes"),
+        (encode_message(b"P", "one").replace(b"one", b"\xfene"), "is no name of an execution"),
+    ],
+)
+def test_what_makes_no_sense_ends_a_link_and_nothing_else(
+    office: Office, rubbish: bytes, reason: str
+) -> None:
+    link, other = office.link(), office.link(COMMANDS)
+    link.send(b"P", "one", b"1")
+    with contextlib.suppress(OSError):  # It may be dropped before it has said all.
+        link._socket.setblocking(True)
+        link._socket.sendall(rubbish)
+    office.wait_for(lambda: office.broken)
+    assert office.broken[0][0] == TASKS
+    assert reason in office.broken[0][1]
+    assert not office.call(lambda: office.hub.has(TASKS))
+    other.send(b"Y")
+    office.wait_for(lambda: (COMMANDS, Message(b"Y", "", b"")) in office.heard)
+    assert (TASKS, Message(b"P", "one", b"1")) in office.heard
+    link.close()
+    other.close()
+
+
+def test_where_no_more_files_can_be_opened_it_tries_again_a_second_later(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+    accept = socket.socket.accept
+
+    def accept_later(listener: socket.socket) -> object:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(hub, "_REST_SECONDS", 0.05)
+    monkeypatch.setattr(socket.socket, "accept", accept_later)
+    link = office.link()
+    assert "a worker cannot be let in: [Errno 24] Too many open files" in caplog.text
+    assert tries <= 4, "it did not rest"
+    link.close()
+
+
+def test_what_fails_when_something_is_heard_is_not_taken_for_a_broken_link(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(purpose: bytes) -> None:
+        raise FileNotFoundError("the greeting's own")
+
+    failures: list[OSError] = []
+    accept = office.hub._accept
+
+    def accept_and_tell() -> None:
+        try:
+            accept()
+        except OSError as error:
+            failures.append(error)
+
+    def prepare() -> None:
+        fd = office.hub._listener.fileno()
+        office._loop.remove_reader(fd)
+        office._loop.add_reader(fd, lambda: None)
+        monkeypatch.setattr(office.hub, "_on_greeting", fail)
+
+    office.call(prepare)
+    link = WorkerLink(office.hub.address, TOKEN + TASKS)
+    office.call(accept_and_tell)
+    assert [str(error) for error in failures] == ["the greeting's own"]
+    link.close()

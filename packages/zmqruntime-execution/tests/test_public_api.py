@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -88,12 +89,22 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_nothing_public_is_left_out_of_the_list() -> None:
-    found = {
-        name
-        for name, value in vars(execution).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+    homes = ast.parse(Path(execution.__file__ or "").read_text())
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(homes)
+        if isinstance(node, ast.ImportFrom) and node.module and "zmqruntime" in node.module
+        for alias in node.names
     }
-    assert found | {"__version__"} == set(_NAMES)
+    assert set(imported) == set(_NAMES)
+    # What type checkers see is what there is.
+    for name, module in imported.items():
+        assert getattr(execution, name) is getattr(importlib.import_module(module), name)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'ExecutionServent'"):
+        _ = execution.ExecutionServent  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", sorted(set(_NAMES) - _ALIASES))
@@ -145,7 +156,7 @@ def test_a_lost_server_is_no_cancelled_execution() -> None:
 
 
 def test_importing_it_brings_neither_the_command_line_nor_the_tests_along() -> None:
-    code = "import sys, zmqruntime.execution; print(*sys.modules, sep='\\n')"
+    code = "import sys; from zmqruntime.execution import *; print(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )

@@ -15,7 +15,7 @@ import pytest
 from homing import Home, PipeLink, report_thrice
 
 from zmqruntime.execution import ProgressReporter
-from zmqruntime.execution.lifecycle import ProgressReport, compose_event
+from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.worker.reporter import encode_progress
 from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode_json
 

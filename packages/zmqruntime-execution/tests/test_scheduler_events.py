@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from driving import Done, Driver
 
-from zmqruntime.execution.core import EventLog
 from zmqruntime.execution.core.effects import ForgetLog
+from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.messages import ErrorCode, KeptEventsReply
 
 

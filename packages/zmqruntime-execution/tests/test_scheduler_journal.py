@@ -11,7 +11,6 @@ from driving import Driver, caller, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
-from zmqruntime.execution.core import Scheduler
 from zmqruntime.execution.core.events import (
     CancelRequested,
     ProgressReported,
@@ -21,7 +20,8 @@ from zmqruntime.execution.core.events import (
     TimerDue,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import StateChange
+from zmqruntime.execution.core.scheduler import Scheduler
+from zmqruntime.execution.lifecycle.events import StateChange
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AcceptedReply,

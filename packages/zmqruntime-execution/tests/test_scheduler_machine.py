@@ -36,7 +36,6 @@ from zmqruntime.execution import (
     RunnerHost,
     TaskRunner,
 )
-from zmqruntime.execution.core import Now, Scheduler
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
@@ -50,6 +49,7 @@ from zmqruntime.execution.core.effects import (
 from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
+    Now,
     ProgressReported,
     ShutdownRequested,
     StatusRequested,
@@ -61,7 +61,9 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.lifecycle import ExecutionEvent, InMemoryLifecycleEngine, compose_event
+from zmqruntime.execution.core.scheduler import Scheduler
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_event
+from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AcceptedReply,

@@ -6,7 +6,7 @@ import pytest
 from driving import START, Driver, error
 
 from zmqruntime.execution.core.effects import Publish
-from zmqruntime.execution.lifecycle import compose_event
+from zmqruntime.execution.lifecycle.events import compose_event
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionStatus,

@@ -6,6 +6,7 @@ What crosses the packages, with real faults and foreign peers, is in ``tests-int
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -409,3 +410,24 @@ def test_clients_may_take_turns(config: ZMQConfig, ports: Iterator[int]) -> None
             assert single.status().queue_position == 2
             assert [h.status().queue_position for h in queued[:2]] == [1, 3]
             server.stop(PATIENCE)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_a_task_has_forked_does_not_answer_for_it(client: ExecutionClient) -> None:
+    for n in range(3):
+        assert client.execute({"fork": n}, timeout=PATIENCE) == {
+            "task": {"fork": n},
+            "config": None,
+            "labels": {},
+        }
+
+
+def test_a_worker_that_cannot_be_understood_is_ended_and_the_next_one_works(
+    client: ExecutionClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    babbling = client.submit_execution({"babble": 1})
+    behind = client.submit_execution({"n": 1})
+    with pytest.raises(ExecutionFailed, match="the worker process ended with"):
+        babbling.result(PATIENCE)
+    assert behind.result(PATIENCE)
+    assert "said what makes no sense: a message of 18," in caplog.text

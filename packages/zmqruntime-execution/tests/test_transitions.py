@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from zmqruntime.execution import ExecutionError, IllegalTransition
-from zmqruntime.execution.lifecycle import TRANSITIONS, check_transition
+from zmqruntime.execution.lifecycle.transitions import TRANSITIONS, check_transition
 from zmqruntime.messages import ExecutionStatus
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus

@@ -16,7 +16,7 @@ from instant_server import InstantServer
 
 from zmqruntime.execution import InMemoryLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.core.events import Submitted
-from zmqruntime.execution.lifecycle import Execution
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.session import ExecutionSession
 from zmqruntime.messages import (
     CancelRequest,

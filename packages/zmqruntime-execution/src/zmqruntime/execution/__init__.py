@@ -1,100 +1,103 @@
-"""Long-running tasks in a server process: submit, watch, cancel, come back, read the result."""
+"""Long-running tasks in a server process: submit, watch, cancel, come back, read the result.
+
+A name is loaded when it is first asked for: a server's and a worker's start are waited for, and
+neither needs all of them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.batch import (
-    BatchHooks,
-    BatchResult,
-    BatchSubmitWaitEngine,
-)
-from zmqruntime.execution.client import (
-    ExecutionClient,
-)
-from zmqruntime.execution.core import (
-    RestartPolicy,
-    Scheduler,
-)
-from zmqruntime.execution.core.events import (
-    ProgressReported,
-    RunnerEvent,
-    TaskRaised,
-    TaskReturned,
-    TaskStopped,
-    WorkerExited,
-    WorkerReady,
-)
-from zmqruntime.execution.dispatcher import (
-    Dispatcher,
-    Outlet,
-)
-from zmqruntime.execution.errors import (
-    CommitFailed,
-    Conflict,
-    ExecutionCancelled,
-    ExecutionError,
-    ExecutionFailed,
-    IllegalTransition,
-    JournalError,
-    JournalInUse,
-    JournalUnavailable,
-    JournalUnusable,
-    QueueFull,
-    RequestRejected,
-    ShuttingDown,
-    TaskCancelled,
-    UnknownExecution,
-    UnpicklableServer,
-    WaitTimeout,
-    WorkerFailed,
-)
-from zmqruntime.execution.handle import (
-    ExecutionHandle,
-)
-from zmqruntime.execution.launch import (
-    ExecutionServerLauncher,
-)
-from zmqruntime.execution.lifecycle import (
-    Execution,
-    ExecutionEvent,
-    InMemoryLifecycleEngine,
-    JournalLifecycleEngine,
-    LifecycleEngine,
-    ProgressReport,
-    QueuePage,
-    QueuePolicy,
-    RetryPolicy,
-    StateChange,
-    compose_event,
-)
-from zmqruntime.execution.poller import (
-    ExecutionStatusPoller,
-)
-from zmqruntime.execution.progress import (
-    ProgressCallback,
-    ProgressStreamSubscriber,
-)
-from zmqruntime.execution.runner import (
-    RunnerHost,
-    TaskRunner,
-)
-from zmqruntime.execution.server import (
-    ExecutionServer,
-)
-from zmqruntime.execution.session import (
-    ExecutionSession,
-)
-from zmqruntime.execution.wait import (
-    ExecutionWaiter,
-    WaitPolicy,
-)
-from zmqruntime.execution.worker import (
-    ExecutionContext,
-    Interrupt,
-    ProgressReporter,
-    ReportLink,
-    WorkerProcessRunner,
-    run_task,
-)
-from zmqruntime.messages import ExecuteRequest
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.batch import (
+        BatchHooks,
+        BatchResult,
+        BatchSubmitWaitEngine,
+    )
+    from zmqruntime.execution.client import (
+        ExecutionClient,
+    )
+    from zmqruntime.execution.core.chances import RestartPolicy
+    from zmqruntime.execution.core.events import (
+        ProgressReported,
+        RunnerEvent,
+        TaskRaised,
+        TaskReturned,
+        TaskStopped,
+        WorkerExited,
+        WorkerReady,
+    )
+    from zmqruntime.execution.core.scheduler import Scheduler
+    from zmqruntime.execution.dispatcher import (
+        Dispatcher,
+        Outlet,
+    )
+    from zmqruntime.execution.errors import (
+        CommitFailed,
+        Conflict,
+        ExecutionCancelled,
+        ExecutionError,
+        ExecutionFailed,
+        IllegalTransition,
+        JournalError,
+        JournalInUse,
+        JournalUnavailable,
+        JournalUnusable,
+        QueueFull,
+        RequestRejected,
+        ShuttingDown,
+        TaskCancelled,
+        UnknownExecution,
+        UnpicklableServer,
+        WaitTimeout,
+        WorkerFailed,
+    )
+    from zmqruntime.execution.handle import (
+        ExecutionHandle,
+    )
+    from zmqruntime.execution.launch import (
+        ExecutionServerLauncher,
+    )
+    from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
+    from zmqruntime.execution.lifecycle.events import (
+        ExecutionEvent,
+        ProgressReport,
+        StateChange,
+        compose_event,
+    )
+    from zmqruntime.execution.lifecycle.execution import Execution
+    from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
+    from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+    from zmqruntime.execution.lifecycle.queue import QueuePolicy
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy
+    from zmqruntime.execution.poller import (
+        ExecutionStatusPoller,
+    )
+    from zmqruntime.execution.progress import (
+        ProgressCallback,
+        ProgressStreamSubscriber,
+    )
+    from zmqruntime.execution.runner import (
+        RunnerHost,
+        TaskRunner,
+    )
+    from zmqruntime.execution.server import (
+        ExecutionServer,
+    )
+    from zmqruntime.execution.session import (
+        ExecutionSession,
+    )
+    from zmqruntime.execution.wait import (
+        ExecutionWaiter,
+        WaitPolicy,
+    )
+    from zmqruntime.execution.worker.context import ExecutionContext
+    from zmqruntime.execution.worker.interrupt import Interrupt
+    from zmqruntime.execution.worker.process_runner import WorkerProcessRunner
+    from zmqruntime.execution.worker.reporter import ProgressReporter, ReportLink
+    from zmqruntime.execution.worker.task import run_task
+    from zmqruntime.messages import ExecuteRequest
 
 __all__ = [
     "BatchHooks",
@@ -161,3 +164,79 @@ __all__ = [
     "compose_event",
     "run_task",
 ]
+
+_HOMES = {
+    "BatchHooks": "batch",
+    "BatchResult": "batch",
+    "BatchSubmitWaitEngine": "batch",
+    "CommitFailed": "errors",
+    "Conflict": "errors",
+    "Dispatcher": "dispatcher",
+    "ExecuteRequest": "worker.context",
+    "Execution": "lifecycle.execution",
+    "ExecutionCancelled": "errors",
+    "ExecutionClient": "client",
+    "ExecutionContext": "worker.context",
+    "ExecutionError": "errors",
+    "ExecutionEvent": "lifecycle.events",
+    "ExecutionFailed": "errors",
+    "ExecutionHandle": "handle",
+    "ExecutionServer": "server",
+    "ExecutionServerLauncher": "launch",
+    "ExecutionSession": "session",
+    "ExecutionStatusPoller": "poller",
+    "ExecutionWaiter": "wait",
+    "IllegalTransition": "errors",
+    "InMemoryLifecycleEngine": "lifecycle.memory",
+    "Interrupt": "worker.interrupt",
+    "JournalError": "errors",
+    "JournalInUse": "errors",
+    "JournalLifecycleEngine": "lifecycle.journal",
+    "JournalUnavailable": "errors",
+    "JournalUnusable": "errors",
+    "LifecycleEngine": "lifecycle.engine",
+    "Outlet": "dispatcher",
+    "ProgressCallback": "progress",
+    "ProgressReport": "lifecycle.events",
+    "ProgressReported": "core.events",
+    "ProgressReporter": "worker.reporter",
+    "ProgressStreamSubscriber": "progress",
+    "QueueFull": "errors",
+    "QueuePage": "lifecycle.engine",
+    "QueuePolicy": "lifecycle.queue",
+    "ReportLink": "worker.reporter",
+    "RequestRejected": "errors",
+    "RestartPolicy": "core.chances",
+    "RetryPolicy": "lifecycle.retry",
+    "RunnerEvent": "core.events",
+    "RunnerHost": "runner",
+    "Scheduler": "core.scheduler",
+    "ShuttingDown": "errors",
+    "StateChange": "lifecycle.events",
+    "TaskCancelled": "errors",
+    "TaskRaised": "core.events",
+    "TaskReturned": "core.events",
+    "TaskRunner": "runner",
+    "TaskStopped": "core.events",
+    "UnknownExecution": "errors",
+    "UnpicklableServer": "errors",
+    "WaitPolicy": "wait",
+    "WaitTimeout": "errors",
+    "WorkerExited": "core.events",
+    "WorkerFailed": "errors",
+    "WorkerProcessRunner": "worker.process_runner",
+    "WorkerReady": "core.events",
+    "compose_event": "lifecycle.events",
+    "run_task": "worker.task",
+}
+
+if not TYPE_CHECKING:  # To a type checker, any name would do.
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from zmqruntime.execution.core.effects import AssignTask, Effect, Publish
 from zmqruntime.execution.errors import CommitFailed
-from zmqruntime.execution.lifecycle import LifecycleEngine
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.messages import ExecutionStatus
 
 __all__ = ["Committer", "Defer"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from zmqruntime.execution.committer import Committer, Defer
-from zmqruntime.execution.core import Now, Scheduler, answers
+from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.effects import (
     AssignTask,
     Effect,
@@ -24,6 +24,7 @@ from zmqruntime.execution.core.events import (
     CancelRequested,
     Event,
     EventsRequested,
+    Now,
     ShutdownRequested,
     StatusRequested,
     Submitted,
@@ -32,7 +33,9 @@ from zmqruntime.execution.core.events import (
     TaskStopped,
     TimerDue,
 )
-from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, StateChange
+from zmqruntime.execution.core.scheduler import Scheduler
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, StateChange
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,

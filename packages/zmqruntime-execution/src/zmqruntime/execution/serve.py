@@ -64,6 +64,7 @@ def serve(
     )
     server.journal = choose_journal(server.journal)
     gc.freeze()  # What is loaded stays: no collection has to look at it again.
+    gc.enable()
     server.serve_forever(owner=arguments.owner)
 
 

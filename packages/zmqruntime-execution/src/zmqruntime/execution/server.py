@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core import EventLog, RestartPolicy, Scheduler
-from zmqruntime.execution.lifecycle import (
-    InMemoryLifecycleEngine,
-    JournalLifecycleEngine,
-    LifecycleEngine,
-    QueuePolicy,
-    RetryPolicy,
-)
-from zmqruntime.execution.runner import TaskRunner
-from zmqruntime.execution.session import ExecutionSession
-from zmqruntime.execution.worker import ExecutionContext, WorkerProcessRunner
+from zmqruntime.execution.core.chances import RestartPolicy
+from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.worker.begin import drop_begun
+from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest, JsonValue
-from zmqruntime.transport import ServerSession, TransportMode, ZMQConfig, ZMQServer
+from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy
+    from zmqruntime.execution.runner import TaskRunner
+    from zmqruntime.transport import ServerSession
 
 __all__ = ["ExecutionServer"]
 
 
+# What a server alone needs, and not its worker, is imported by the methods that use it: a worker
+# imports this module as well, and is waited for.
 class ExecutionServer(ZMQServer, ABC):
     """Queues tasks and runs them one at a time, in order, in a worker process.
 
@@ -115,17 +116,28 @@ class ExecutionServer(ZMQServer, ABC):
         """Return what keeps the executions of one run of this server. May be overridden."""
         limit, seconds, policy = self._history_limit, self._history_seconds, self._queue_policy
         if self.journal is None:
+            from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+
             return InMemoryLifecycleEngine(limit, history_seconds=seconds, queue_policy=policy)
+        from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
+
         return JournalLifecycleEngine(
             self.journal, limit, history_seconds=seconds, queue_policy=policy
         )
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""
+        from zmqruntime.execution.worker.process_runner import WorkerProcessRunner
+
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
 
     def _make_session(self) -> ServerSession:
+        from zmqruntime.execution.core.event_log import EventLog
+        from zmqruntime.execution.core.scheduler import Scheduler
+        from zmqruntime.execution.session import ExecutionSession
+
         runner = self.make_runner()  # First: an engine has to be closed again.
+        drop_begun()  # A runner of another kind has no use for it.
         return ExecutionSession(
             type(self).__name__,
             __version__,

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from zmqruntime.execution.core import Scheduler
 from zmqruntime.execution.core.events import Event, TimerDue, WorkerReady
+from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
-from zmqruntime.execution.lifecycle import ExecutionEvent, compose_event
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_event
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.messages import Request, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession

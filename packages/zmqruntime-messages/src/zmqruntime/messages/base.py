@@ -109,5 +109,4 @@ class Model(BaseModel):
         # Any bound has pydantic look at the characters, so half a surrogate pair (as in the name
         # of a file that is not UTF-8) is refused here, by field, and not when it is encoded.
         str_min_length=0,
-        use_attribute_docstrings=True,
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -13,11 +18,7 @@ from zmqruntime.messages.responses import Reply
 
 __all__ = ["make_schemas"]
 
-_UNIONS: dict[str, TypeAdapter[Any]] = {
-    "request": TypeAdapter(Request),
-    "reply": TypeAdapter(Reply),
-    "event": TypeAdapter(Event),
-}
+_UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": Event}
 
 # What a server need not send: the page says so, or servers of protocol 1 are about that do not.
 # A field that is added to a reply or to an event has to be added here, too.
@@ -34,11 +35,20 @@ def make_schemas() -> dict[str, dict[str, Any]]:
     That of a request says what a server takes, those of replies and events what a server sends:
     more fields than `decode_reply` and `decode_event` insist on.
     """
-    return {name: _make_schema(name, adapter) for name, adapter in _UNIONS.items()}
+    return {name: _make_schema(name, TypeAdapter(union)) for name, union in _UNIONS.items()}
 
 
 class _Generator(GenerateJsonSchema):
     """pydantic's own, for readers that are programs."""
+
+    def model_schema(self, schema: Any) -> Any:
+        """Tell of each field what the line below it says."""
+        # pydantic can read them, too: whenever a model is imported, in every process.
+        definition = super().model_schema(schema)
+        for base in reversed(schema["cls"].__mro__):
+            for field, words in _read_docstrings(base.__module__).get(base.__name__, {}).items():
+                definition["properties"][field]["description"] = words
+        return definition
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Leave out "Request Id" beside "request_id": code generators make a type of each."""
@@ -54,6 +64,27 @@ class _Generator(GenerateJsonSchema):
         """Tell the default also where each message has its own, as an empty object."""
         make = schema.get("default_factory")
         return make() if make else super().get_default_value(schema)
+
+
+@cache
+def _read_docstrings(module: str) -> dict[str, dict[str, str]]:
+    """Return what is said of the attributes of each class in a module of this package."""
+    if not module.startswith(__package__):
+        return {}
+    classes = ast.parse(inspect.getsource(sys.modules[module])).body
+    return {made.name: _of_attributes(made) for made in classes if isinstance(made, ast.ClassDef)}
+
+
+def _of_attributes(made: ast.ClassDef) -> dict[str, str]:
+    words: dict[str, str] = {}
+    for statement, below in pairwise(made.body):
+        match statement, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                words[name] = inspect.cleandoc(text)
+    return words
 
 
 def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:

@@ -1,64 +1,72 @@
-"""Sockets and processes: a server that answers, and a client that finds or starts it."""
+"""Sockets and processes: a server that answers, and a client that finds or starts it.
+
+A name is loaded when it is first asked for: a worker, whose start is waited for, needs few.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from zmqruntime.transport._version import __version__
-from zmqruntime.transport.arguments import (
-    ServerArguments,
-)
-from zmqruntime.transport.client import (
-    ZMQClient,
-)
-from zmqruntime.transport.config import (
-    TransportMode,
-    ZMQConfig,
-)
-from zmqruntime.transport.deadline import (
-    Deadline,
-)
-from zmqruntime.transport.endpoint import (
-    Endpoint,
-)
-from zmqruntime.transport.envelope import (
-    Caller,
-)
-from zmqruntime.transport.errors import (
-    AddressInUse,
-    ConnectionFailed,
-    EndpointError,
-    LaunchFailed,
-    MessageTooLarge,
-    NotConnected,
-    RequestTimeout,
-    ServerLost,
-    TransportError,
-)
-from zmqruntime.transport.frames import drain, send_frames
-from zmqruntime.transport.launcher import (
-    LaunchedServer,
-    ServerLauncher,
-    SubprocessLauncher,
-)
-from zmqruntime.transport.loop import (
-    Loop,
-    Timer,
-)
-from zmqruntime.transport.process import (
-    ProcessIdentity,
-    describe_exit,
-    kill_process_tree,
-)
-from zmqruntime.transport.runtime_dir import (
-    default_log_dir,
-    make_private_dir,
-)
-from zmqruntime.transport.server import (
-    ZMQServer,
-)
-from zmqruntime.transport.session import (
-    ServerSession,
-)
-from zmqruntime.transport.subscriber import (
-    Subscriber,
-)
+
+if TYPE_CHECKING:
+    from zmqruntime.transport.arguments import (
+        ServerArguments,
+    )
+    from zmqruntime.transport.client import (
+        ZMQClient,
+    )
+    from zmqruntime.transport.config import (
+        TransportMode,
+        ZMQConfig,
+    )
+    from zmqruntime.transport.deadline import (
+        Deadline,
+    )
+    from zmqruntime.transport.endpoint import (
+        Endpoint,
+    )
+    from zmqruntime.transport.envelope import (
+        Caller,
+    )
+    from zmqruntime.transport.errors import (
+        AddressInUse,
+        ConnectionFailed,
+        EndpointError,
+        LaunchFailed,
+        MessageTooLarge,
+        NotConnected,
+        RequestTimeout,
+        ServerLost,
+        TransportError,
+    )
+    from zmqruntime.transport.frames import drain, send_frames
+    from zmqruntime.transport.launcher import (
+        LaunchedServer,
+        ServerLauncher,
+        SubprocessLauncher,
+    )
+    from zmqruntime.transport.loop import (
+        Loop,
+        Timer,
+    )
+    from zmqruntime.transport.process import (
+        ProcessIdentity,
+        describe_exit,
+        kill_process_tree,
+    )
+    from zmqruntime.transport.runtime_dir import (
+        default_log_dir,
+        make_private_dir,
+    )
+    from zmqruntime.transport.server import (
+        ZMQServer,
+    )
+    from zmqruntime.transport.session import (
+        ServerSession,
+    )
+    from zmqruntime.transport.subscriber import (
+        Subscriber,
+    )
 
 __all__ = [
     "AddressInUse",
@@ -94,3 +102,48 @@ __all__ = [
     "make_private_dir",
     "send_frames",
 ]
+
+_HOMES = {
+    "AddressInUse": "errors",
+    "Caller": "envelope",
+    "ConnectionFailed": "errors",
+    "Deadline": "deadline",
+    "Endpoint": "endpoint",
+    "EndpointError": "errors",
+    "LaunchFailed": "errors",
+    "LaunchedServer": "launcher",
+    "Loop": "loop",
+    "MessageTooLarge": "errors",
+    "NotConnected": "errors",
+    "ProcessIdentity": "process",
+    "RequestTimeout": "errors",
+    "ServerArguments": "arguments",
+    "ServerLauncher": "launcher",
+    "ServerLost": "errors",
+    "ServerSession": "session",
+    "SubprocessLauncher": "launcher",
+    "Subscriber": "subscriber",
+    "Timer": "loop",
+    "TransportError": "errors",
+    "TransportMode": "config",
+    "ZMQClient": "client",
+    "ZMQConfig": "config",
+    "ZMQServer": "server",
+    "default_log_dir": "runtime_dir",
+    "describe_exit": "process",
+    "drain": "frames",
+    "kill_process_tree": "process",
+    "make_private_dir": "runtime_dir",
+    "send_frames": "frames",
+}
+
+if not TYPE_CHECKING:  # To a type checker, any name would do.
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

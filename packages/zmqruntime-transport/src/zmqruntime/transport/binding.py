@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import stat
+import struct
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
 from zmqruntime.transport.runtime_dir import make_private_dir
 
-__all__ = ["BoundSockets", "configure_tcp", "has_listener", "watch"]
+__all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
 
 _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
@@ -25,6 +26,8 @@ _MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
 
+# The event, and a value that belongs to it (zmq_socket_monitor(3)).
+_EVENT = struct.Struct("=hi")
 _monitor_numbers = itertools.count(1)
 
 
@@ -107,6 +110,13 @@ def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> N
     address = f"inproc://zmqruntime-monitor-{next(_monitor_numbers)}"
     sock.monitor(address, events)
     monitor.connect(address)
+
+
+def read_event(monitor: zmq.Socket[bytes]) -> int:
+    """Return the next event that a monitor has heard of."""
+    # What `zmq.utils.monitor` does, which imports all of asyncio.
+    number: int = _EVENT.unpack_from(monitor.recv_multipart()[0])[0]
+    return number
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

@@ -12,9 +12,8 @@ import threading
 from enum import Enum
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
-from zmqruntime.transport.binding import configure_tcp, watch
+from zmqruntime.transport.binding import configure_tcp, read_event, watch
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
@@ -32,7 +31,7 @@ _EVENTS = (
     | zmq.Event.CLOSED
 )
 
-_RECONNECT_MS = 20
+_RECONNECT_MS = 5
 # libzmq's own word for never is -1, which also throws away a last reply that was not read yet.
 _NEVER_MS = 2**31 - 1
 
@@ -135,7 +134,7 @@ class Channel:
 
     def _read_monitor(self) -> Outcome | None:
         assert self._monitor is not None
-        event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+        event = read_event(self._monitor)
         match event:
             case zmq.Event.CONNECTED:
                 self._silence = Outcome.UNGREETED

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-import zmq
-
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import LOOPBACK, Endpoint
 from zmqruntime.transport.errors import EndpointError
@@ -27,6 +25,8 @@ def resolve_endpoint(
     Raises:
         EndpointError: there cannot be such an endpoint on this platform, or at all.
     """
+    import zmq  # Not above: nobody who is given an endpoint needs it.
+
     # On Windows libzmq may have ipc, yet Python cannot tell there whether a socket file is live.
     has_ipc = bool(zmq.has("ipc")) and hasattr(socket, "AF_UNIX")
     if transport_mode is None:

@@ -8,7 +8,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
@@ -17,8 +17,10 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
-from zmqruntime.transport.session import ServerSession
 from zmqruntime.transport.signals import ending_on_signals
+
+if TYPE_CHECKING:
+    from zmqruntime.transport.session import ServerSession
 
 __all__ = ["ZMQServer"]
 
@@ -177,6 +179,9 @@ class ZMQServer:
         atexit.unregister(self.stop)
 
     def _make_session(self) -> ServerSession:
+        # Not above: a worker, which is waited for, imports this module and opens no ZeroMQ socket.
+        from zmqruntime.transport.session import ServerSession
+
         return ServerSession(
             type(self).__name__,
             __version__,

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
-from zmqruntime.transport.binding import configure_tcp, watch
+from zmqruntime.transport.binding import configure_tcp, read_event, watch
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.frames import drain
@@ -151,5 +150,5 @@ class Subscriber:
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None
-        event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+        event = read_event(self._monitor)
         self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zmqruntime.execution.lifecycle import Execution, LifecycleEngine
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import (
     ErrorCode,
     ErrorKind,

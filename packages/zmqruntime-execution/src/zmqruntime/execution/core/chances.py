@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from zmqruntime.execution.lifecycle import Execution, RetryPolicy
+from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.retry import RetryPolicy
 from zmqruntime.messages import MAX_ATTEMPTS, ErrorKind, ExecutionErrorInfo
 
 __all__ = ["Chances", "RestartPolicy"]

@@ -26,7 +26,9 @@ from zmqruntime.execution.core.speaker import Speaker
 from zmqruntime.execution.core.supervisor import Supervisor, WorkerState
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
-from zmqruntime.execution.lifecycle import Execution, LifecycleEngine, make_attempt
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.retry import make_attempt
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMode
 
 __all__ = ["Alarm", "Course", "Deadlines", "Retry"]

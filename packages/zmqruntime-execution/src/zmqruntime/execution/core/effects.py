@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.lifecycle import ExecutionEvent
+    from zmqruntime.execution.lifecycle.events import ExecutionEvent
     from zmqruntime.transport import Caller
 
 __all__ = [

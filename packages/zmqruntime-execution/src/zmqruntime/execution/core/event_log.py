@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from zmqruntime.execution.lifecycle import StateChange
+from zmqruntime.execution.lifecycle.events import StateChange
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.lifecycle import ExecutionEvent
+    from zmqruntime.execution.lifecycle.events import ExecutionEvent
 
 __all__ = ["EventLog"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from zmqruntime.execution.lifecycle import compose_event
-from zmqruntime.execution.lifecycle.events import compose_error, compose_number
+from zmqruntime.execution.lifecycle.events import compose_error, compose_event, compose_number
 from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.lifecycle import Execution, ExecutionEvent
+    from zmqruntime.execution.lifecycle.events import ExecutionEvent
+    from zmqruntime.execution.lifecycle.execution import Execution
 
 __all__ = [
     "Compose",

@@ -37,7 +37,9 @@ from zmqruntime.execution.core.frames import NameLog
 from zmqruntime.execution.core.speaker import Speaker
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
-from zmqruntime.execution.lifecycle import Execution, LifecycleEngine, RetryPolicy
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.retry import RetryPolicy
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, OkReply, ShutdownMode
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ from zmqruntime.execution.core.frames import (
     compose_snapshot,
 )
 from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
-from zmqruntime.execution.lifecycle import Execution, ExecutionEvent, LifecycleEngine
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.events import ExecutionEvent
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import Reply as ReplyMessage
 from zmqruntime.messages import encode_with_id
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
 from zmqruntime.messages import (
@@ -21,7 +22,6 @@ from zmqruntime.messages import (
     RunningExecutionInfo,
     decode_event,
     decode_request,
-    encode,
 )
 
 __all__ = ["Execution", "RetryWish", "fingerprint"]
@@ -57,6 +57,7 @@ class RetryWish(NamedTuple):
 
 
 _NO_WISH = RetryWish()
+_NO_LABELS: Final[Labels] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +94,11 @@ class Execution:
     retry_at: float | None = None
     """Until when it is not yet to run again, in Unix seconds."""
 
+    def __post_init__(self) -> None:
+        # Many records share them, and nobody changes them.
+        self.client_id = sys.intern(self.client_id)
+        self.labels = self.labels or _NO_LABELS
+
     @classmethod
     def from_request(cls, request: ExecuteRequest, ticket: int, now: float) -> Execution:
         """Return a queued execution of ``request``, which has an ``execution_id``."""
@@ -100,7 +106,8 @@ class Execution:
         return cls(
             execution_id=request.execution_id,
             client_id=request.client_id,
-            request=encode(request),
+            # What it does not say would be most of it.
+            request=request.model_dump_json(exclude_none=True).encode(),
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,

@@ -31,9 +31,16 @@ def encode_message(kind: bytes, execution_id: str = "", body: bytes = b"") -> by
 
 
 class MessageReader:
-    """Cuts a stream into messages. One that never comes to its end is never told."""
+    """Cuts a stream into messages. One that never comes to its end is never told.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: how long the body of one may be; None: as long as it likes.
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = float("inf") if max_bytes is None else max_bytes
+        self.broken: str | None = None
+        """Why what comes is no stream of messages any more; nothing behind that is told."""
         self._rest = bytearray()
         self._needed = _HEAD_BYTES
 
@@ -52,15 +59,20 @@ class MessageReader:
         messages: list[Message] = []
         at, end = 0, len(data)
         self._needed = _HEAD_BYTES
-        while end - at >= _HEAD_BYTES:
+        while self.broken is None and end - at >= _HEAD_BYTES:
             size, kind, named = _HEAD.unpack_from(data, at)
             name_at = at + _HEAD_BYTES
             body_at = name_at + named
             next_at: int = body_at + size
-            if next_at > end:
+            if size > self._max_bytes:
+                self.broken = f"a message of {size:,} bytes"
+            elif next_at > end:
                 self._needed = next_at - at
                 break
-            messages.append(Message(kind, data[name_at:body_at].decode(), data[body_at:next_at]))
-            at = next_at
-        self._rest = bytearray(data[at:])
+            elif not (name := data[name_at:body_at]).isascii():
+                self.broken = f"{name!r} is no name of an execution"
+            else:
+                messages.append(Message(kind, name.decode(), data[body_at:next_at]))
+                at = next_at
+        self._rest = bytearray() if self.broken else bytearray(data[at:])
         return messages

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hmac
+import logging
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
-from zmqruntime.execution.worker.link import LinkAddress, open_socket, send_at_once
+from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.execution.worker.wire import TOKEN_BYTES
 from zmqruntime.transport import Loop
 
@@ -23,6 +25,10 @@ _CHUNK_BYTES: Final = 4096
 _LONG_CHUNK_BYTES: Final = 2**20
 _GREETING_BYTES: Final = TOKEN_BYTES + 1
 _MAX_STRANGERS: Final = 16
+_NO_MORE_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_REST_SECONDS: Final = 1.0
+
+_log = logging.getLogger("zmqruntime.server")
 
 
 class LinkHub:
@@ -35,6 +41,8 @@ class LinkHub:
         path: of the Unix socket to listen on; None: on TCP, on loopback alone.
         on_greeting: called with what a link is for, when it has said so.
         on_message: called with what a link is for, and what came by it.
+        on_broken: called with what a link was for, and why nothing more can be heard by it.
+        max_bytes: how long what is said may be.
     """
 
     def __init__(
@@ -43,26 +51,22 @@ class LinkHub:
         path: Path | None,
         on_greeting: Callable[[bytes], None],
         on_message: Callable[[bytes, Message], None],
+        on_broken: Callable[[bytes, str], None],
+        max_bytes: int,
     ) -> None:
         self._loop = loop
         self._path = path
         self._on_greeting = on_greeting
         self._on_message = on_message
+        self._on_broken = on_broken
+        self._max_bytes = max_bytes
         self._token = b""
         self._links: list[_Link] = []
-        bound: LinkAddress = ("127.0.0.1", 0)
         if path is not None:
             path.unlink(missing_ok=True)  # The server's lock says that it is stale.
-            bound = str(path)
-        self._listener = open_socket(bound)
-        try:
-            self._listener.bind(bound)
-            self._listener.listen()
-            self._listener.setblocking(False)
-            loop.add_reader(self._listener.fileno(), self._accept)
-        except BaseException:
-            self._listener.close()
-            raise
+        self._listener = listen(("127.0.0.1", 0) if path is None else str(path))
+        self._listens = True
+        loop.add_reader(self._listener.fileno(), self._accept)
 
     @property
     def address(self) -> LinkAddress:
@@ -89,7 +93,7 @@ class LinkHub:
     def drain(self) -> list[tuple[bytes, Message]]:
         """Return all that a worker, which has ended, has said and nobody has read yet."""
         heard: list[tuple[bytes, Message]] = []
-        self._accept()
+        self._let_in()
         for link in tuple(self._links):
             while (messages := self._hear(link, _LONG_CHUNK_BYTES)) is not None:
                 heard += [(link.purpose, message) for message in messages]
@@ -99,23 +103,49 @@ class LinkHub:
         """End every link, and listen no more."""
         for link in tuple(self._links):
             self._drop(link)
-        self._loop.remove_reader(self._listener.fileno())
+        if self._listens:
+            self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        # Whoever has left again before he was let in is an error, too, and none of ours.
-        with contextlib.suppress(OSError):
-            while True:
-                accepted, _ = self._listener.accept()
-                strangers = [link for link in self._links if not link.purpose]
-                if len(strangers) >= _MAX_STRANGERS:
-                    self._drop(strangers[0])
-                link = _Link(accepted, self._loop)
-                self._links.append(link)
-                self._loop.add_reader(link.fd, partial(self._read, link))
-                self._read(link)  # Who it is has been said already, as a rule.
+        for link in self._let_in():
+            self._read(link)  # Who it is has been said already, as a rule.
+
+    def _let_in(self) -> list[_Link]:
+        """Take those who want to speak, a few at a time."""
+        let_in: list[_Link] = []
+        for _ in range(_MAX_STRANGERS):
+            try:
+                accepted, _peer = self._listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _NO_MORE_FILES:
+                    self._rest(error)
+                    break
+                continue  # Who has left again before he was let in.
+            strangers = [link for link in self._links if not link.purpose]
+            if len(strangers) >= _MAX_STRANGERS:
+                self._drop(strangers[0])
+            link = _Link(accepted, self._loop, self._max_bytes)
+            self._links.append(link)
+            self._loop.add_reader(link.fd, partial(self._read, link))
+            let_in.append(link)
+        return let_in
+
+    def _rest(self, error: OSError) -> None:
+        """Let nobody in for a moment: there is no room, and the next try would fail as well."""
+        _log.error("a worker cannot be let in: %s; it is tried again every second", error)
+        self._listens = False
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_at(time.monotonic() + _REST_SECONDS, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if self._listener.fileno() >= 0:  # It was not closed meanwhile.
+            self._listens = True
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _read(self, link: _Link) -> None:
         was_known = bool(link.purpose)
@@ -124,6 +154,9 @@ class LinkHub:
             self._on_greeting(link.purpose)
         for message in messages or ():
             self._on_message(link.purpose, message)
+        if link.reader.broken:
+            self._drop(link)
+            self._on_broken(link.purpose, link.reader.broken)
 
     def _hear(self, link: _Link, most: int) -> list[Message] | None:
         """Return what a link brings now, as far as it is whole; None: there is nothing."""
@@ -157,12 +190,12 @@ class LinkHub:
 class _Link:
     """One connection: what it is for, and what has not gone out yet."""
 
-    def __init__(self, connected: socket.socket, loop: Loop) -> None:
+    def __init__(self, connected: socket.socket, loop: Loop, max_bytes: int) -> None:
         self.socket = connected
         self.fd = connected.fileno()
         self.purpose = b""
         self.greeting = b""
-        self.reader = MessageReader()
+        self.reader = MessageReader(max_bytes)
         self._loop = loop
         self._unsent: deque[memoryview] = deque()
         connected.setblocking(False)

@@ -6,17 +6,13 @@ the worker ends in the next moment, and no thread stands between the task and th
 
 from __future__ import annotations
 
-import select
-import socket
 from collections import deque
 from typing import Final
 
 from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
+from zmqruntime.execution.worker.sockets import LinkAddress, open_socket, send_at_once, wait_for
 
-__all__ = ["LinkAddress", "LinkClosed", "WorkerLink", "open_socket", "send_at_once"]
-
-LinkAddress = str | tuple[str, int]
-"""The path of a Unix socket, or a TCP host and port."""
+__all__ = ["LinkClosed", "WorkerLink"]
 
 _CHUNK_BYTES: Final = 65_536
 
@@ -31,18 +27,24 @@ class WorkerLink:
     Args:
         address: where the server listens.
         greeting: the token that the server has given to this worker, and what this link is for.
+
+    Raises:
+        LinkClosed: nobody listens there any more.
     """
 
     def __init__(self, address: LinkAddress, greeting: bytes) -> None:
         self._socket = open_socket(address)
-        self._socket.connect(address)
-        send_at_once(self._socket)
-        self._socket.sendall(greeting)
-        self._socket.setblocking(False)
+        try:
+            self._socket.connect(address)
+            send_at_once(self._socket)
+            self._socket.sendall(greeting)
+            self._socket.setblocking(False)
+        except OSError as error:
+            self._socket.close()
+            raise LinkClosed from error
         self._reader = MessageReader()
         self._received: deque[Message] = deque()
-        self._rest = memoryview(b"")
-        """What is left of a message that has begun to go out."""
+        self._outgoing = _Outgoing(b"")
 
     def receive(self) -> Message:
         """Return the next message, when there is one.
@@ -51,7 +53,7 @@ class WorkerLink:
             LinkClosed: there will be none.
         """
         while not self._received:
-            _wait(self._socket)
+            wait_for(self._socket)
             try:
                 data = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
@@ -61,6 +63,8 @@ class WorkerLink:
             if not data:
                 raise LinkClosed
             self._received.extend(self._reader.feed(data))
+            if self._reader.broken:
+                raise LinkClosed(self._reader.broken)
         return self._received.popleft()
 
     def send(self, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
@@ -70,7 +74,7 @@ class WorkerLink:
             LinkClosed: nobody will take it.
         """
         self._push(None)
-        self._rest = memoryview(encode_message(kind, execution_id, body))
+        self._outgoing = _Outgoing(encode_message(kind, execution_id, body))
         self._push(None)
 
     def send_within(self, seconds: float, kind: bytes, execution_id: str, body: bytes) -> bool:
@@ -81,12 +85,19 @@ class WorkerLink:
         """
         if not self._push(seconds):
             return False
-        message = memoryview(encode_message(kind, execution_id, body))
-        self._rest = message
-        if not self._push(seconds) and self._rest is message:
-            self._rest = memoryview(b"")
-            return False
-        return True
+        self._outgoing = outgoing = _Outgoing(encode_message(kind, execution_id, body))
+        if self._push(seconds) or outgoing.has_begun:
+            return True
+        self._outgoing = _Outgoing(b"")
+        return False
+
+    def finish(self, seconds: float) -> bool:
+        """Send the rest of what has begun to go out, if there is room in time; say if there was.
+
+        Raises:
+            LinkClosed: nobody will take it.
+        """
+        return self._push(seconds)
 
     def close(self) -> None:
         """Close it; what was sent still arrives."""
@@ -94,36 +105,31 @@ class WorkerLink:
 
     def _push(self, seconds: float | None) -> bool:
         """Send what is left, as long as there is room within so many seconds; say if all is out."""
-        while self._rest:
+        outgoing = self._outgoing
+        while rest := outgoing.rest:
             try:
-                sent = self._socket.send(self._rest)
+                # In one call with the note of how much it was: a signal's handler may raise
+                # between any two, and what is sent twice spoils all that follows.
+                outgoing.sent.extend(map(self._socket.send, (rest,)))
             except BlockingIOError:
-                if not _wait(self._socket, seconds, write=True):
+                if not wait_for(self._socket, seconds, write=True):
                     return False
             except OSError as error:
                 raise LinkClosed from error
-            else:
-                self._rest = self._rest[sent:]
         return True
 
 
-def open_socket(address: LinkAddress) -> socket.socket:
-    """Return a socket of the kind that an address is for."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    return socket.socket(family, socket.SOCK_STREAM)
+class _Outgoing:
+    """A message on its way out, and how much of it has gone, piece by piece."""
 
+    def __init__(self, message: bytes) -> None:
+        self._message = memoryview(message)
+        self.sent: list[int] = []
 
-def send_at_once(sock: socket.socket) -> None:
-    """Have a connected socket gather nothing: each message is waited for."""
-    if sock.family == socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    @property
+    def rest(self) -> memoryview:
+        return self._message[sum(self.sent) :]
 
-
-def _wait(sock: socket.socket, seconds: float | None = None, *, write: bool = False) -> bool:
-    """Wait until there is something to read, or room to write; False when time is up."""
-    if not hasattr(select, "poll"):  # Windows
-        readable, writable = ([], [sock]) if write else ([sock], [])
-        return any(select.select(readable, writable, [], seconds))
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT if write else select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.sent)

@@ -54,6 +54,7 @@ class _Worker:
     def __init__(self, setup: wire.WorkerSetup, interrupt: Interrupt) -> None:
         self._setup = setup
         self._interrupt = interrupt
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         """Hands the link from thread to thread."""
         self._output = _make_output(setup)
@@ -87,6 +88,8 @@ class _Worker:
             request = ExecuteRequest.model_validate_json(said.body)
             outbox = ProgressOutbox(self._tasks, said.execution_id)
             outcome = self._run(server, request, outbox)
+            if os.getpid() != self._pid:
+                os._exit(0)  # A child that the task has forked came back instead of ending.
             with self._lock:
                 outbox.flush()
                 self._tasks.send(*_tell(outcome))

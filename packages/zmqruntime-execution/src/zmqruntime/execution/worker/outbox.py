@@ -41,3 +41,12 @@ class ProgressOutbox:
         latest, self._latest = self._latest, None
         if latest is not None:
             self._link.send(PROGRESS, self.execution_id, latest)
+
+    def close(self) -> None:
+        """Send what is left, if the server takes it now or soon, and close the link."""
+        with contextlib.suppress(LinkClosed):
+            latest = self._latest
+            if latest is not None:
+                self._link.send_within(self._patience_seconds, PROGRESS, self.execution_id, latest)
+            self._link.finish(self._patience_seconds)
+        self._link.close()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 
 import psutil
 
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.begin import BegunWorker
 from zmqruntime.execution.worker.leftover import WorkerNote
-from zmqruntime.execution.worker.main import worker_main
 from zmqruntime.messages import WorkerInfo
 from zmqruntime.transport import ProcessIdentity, kill_process_tree
 
@@ -31,10 +30,15 @@ class WorkerProcess:
         setup: what it is given.
         note: says which process is the worker.
         on_exit: called in that thread, at last, with its exit code; None: it never began.
+        begun: what becomes the worker, if that has been begun.
     """
 
     def __init__(
-        self, setup: wire.WorkerSetup, note: WorkerNote, on_exit: Callable[[int | None], None]
+        self,
+        setup: wire.WorkerSetup,
+        note: WorkerNote,
+        on_exit: Callable[[int | None], None],
+        begun: BegunWorker | None = None,
     ) -> None:
         self.name = setup.name
         self.is_set_up = False
@@ -42,8 +46,8 @@ class WorkerProcess:
         """Why it ended, if it could tell."""
         self._note = note
         self._on_exit = on_exit
-        spawn = multiprocessing.get_context("spawn")
-        self._process = spawn.Process(target=worker_main, args=(setup,), name="zmqruntime-worker")
+        self._setup = setup
+        self._begun = begun
         self._handle: psutil.Process | None = None
         self._started = threading.Event()
         self._sampled_at = float("-inf")
@@ -92,34 +96,31 @@ class WorkerProcess:
     def _watch(self) -> None:
         exit_code: int | None = None
         try:
-            if hasattr(signal, "pthread_sigmask"):
-                # The child inherits it: no Ctrl-C reaches it before it can tell what to do. Its
-                # tracker comes first, since the start of that one unblocks the signal again.
-                resource_tracker.ensure_running()
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             self._note.end_leftover()
-            self._process.start()
-            self._note_start()
-            self._await_end()
+            begun = self._begun or BegunWorker()
+            process = begun.process
+            self._note_start(process)
+            begun.give(self._setup)
+            self._await_end(process)
             self._note.remove()
-            exit_code = self._process.exitcode
+            exit_code = process.exitcode
         except OSError as error:
             self.last_words = f"the process could not be started: {error}"
         finally:
             self._started.set()
             self._on_exit(exit_code)
 
-    def _note_start(self) -> None:
-        assert self._process.pid is not None
+    def _note_start(self, process: BaseProcess) -> None:
+        assert process.pid is not None
         try:
-            self._handle = psutil.Process(self._process.pid)
+            self._handle = psutil.Process(process.pid)
             self._note.write(ProcessIdentity(self._handle.pid, self._handle.create_time()))
         except psutil.NoSuchProcess:
             return  # It has ended at once; its exit code tells why.
         finally:
             self._started.set()
 
-    def _await_end(self) -> None:
+    def _await_end(self, process: BaseProcess) -> None:
         """Block until it has ended, and end the processes that it has left behind."""
         if self._handle is not None and hasattr(os, "killpg"):
             # Somebody else in this process may reap it: `multiprocessing.active_children` does.
@@ -127,10 +128,10 @@ class WorkerProcess:
                 if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
                     os.waitid(os.P_PID, self._handle.pid, os.WEXITED | os.WNOWAIT)
                 else:
-                    self._process.join()
+                    process.join()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._handle.pid, signal.SIGKILL)
-        self._process.join()
+        process.join()
 
 
 def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:

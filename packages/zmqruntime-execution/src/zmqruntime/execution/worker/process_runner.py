@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from zmqruntime.execution.core.events import (
     ProgressReported,
@@ -21,6 +24,7 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.begin import take_begun
 from zmqruntime.execution.worker.framing import Message
 from zmqruntime.execution.worker.hub import LinkHub
 from zmqruntime.execution.worker.leftover import WorkerNote
@@ -34,6 +38,8 @@ __all__ = ["WorkerProcessRunner"]
 _log = logging.getLogger("zmqruntime.server")
 
 _STOP_SECONDS = 3.0
+# What a worker says beside a result: how a task has failed, with its traceback.
+_RESERVED_BYTES = 2**20
 # No system tells portably that a file has grown.
 _TRIM_SECONDS = 1.0
 
@@ -61,6 +67,7 @@ class WorkerProcessRunner(TaskRunner):
                 "what cannot be pickled out of __init__, and open it in setup_worker()"
             ) from error
         self._note = WorkerNote(journal)
+        self._begun = take_begun()
         self._host: RunnerHost
         self._hub: LinkHub
         self._worker: WorkerProcess | None = None
@@ -77,7 +84,14 @@ class WorkerProcessRunner(TaskRunner):
         if host.endpoint.transport_mode is TransportMode.IPC:
             # Shorter than the data socket's path, so it fits where that one does.
             path = host.endpoint.data_path.with_suffix(".w")
-        self._hub = LinkHub(host.loop, path, self._on_greeting, self._on_message)
+        self._hub = LinkHub(
+            host.loop,
+            path,
+            self._on_greeting,
+            self._on_message,
+            self._on_broken,
+            host.max_message_bytes + _RESERVED_BYTES,
+        )
         self._is_open = True
         if self._max_log_bytes:
             self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
@@ -95,8 +109,9 @@ class WorkerProcessRunner(TaskRunner):
         )
         self._hub.expect(setup.token)
         post = self._host.loop.post
+        begun, self._begun = self._begun, None
         self._worker = WorkerProcess(
-            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code))
+            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code)), begun
         )
 
     def assign(self, execution_id: str, request: bytes) -> None:
@@ -166,8 +181,18 @@ class WorkerProcessRunner(TaskRunner):
         if purpose == wire.COMMANDS and self._is_ready:
             self._host.emit(WorkerReady())
 
+    def _on_broken(self, purpose: bytes, reason: str) -> None:
+        """End a worker that cannot be understood any more; what it starts is only not heard."""
+        _log.error("a worker, or what it has started, said what makes no sense: %s", reason)
+        if purpose != wire.REPORTS:
+            self.kill_worker()
+
     def _on_message(self, purpose: bytes, message: Message) -> None:
-        event = self._translate(purpose, message)
+        try:
+            event = self._translate(purpose, message)
+        except ValidationError as error:
+            self._on_broken(purpose, str(error))
+            return
         if event is None:
             return
         if not isinstance(event, ProgressReported):
@@ -190,7 +215,7 @@ class WorkerProcessRunner(TaskRunner):
             case wire.STOPPED:
                 return TaskStopped(execution_id)
             case wire.FAILED:
-                worker.last_words = body.decode()
+                worker.last_words = body.decode(errors="backslashreplace")
             case wire.READY:
                 worker.is_set_up = True
                 return WorkerReady() if self._is_ready else None
@@ -200,7 +225,9 @@ class WorkerProcessRunner(TaskRunner):
         worker = self._worker
         assert worker is not None
         # What it said before it ended still counts.
-        heard = [self._translate(*said) for said in self._hub.drain()]
+        heard: list[WorkerEvent | None] = []
+        with contextlib.suppress(ValidationError):
+            heard += [self._translate(*said) for said in self._hub.drain()]
         self._logs.seal(worker.name, self._assigned)
         self._worker = self._assigned = None
         _log.info("the worker process ended (%s)", exit_code)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import Protocol, SupportsFloat, SupportsIndex
 
-from zmqruntime.execution.worker.link import LinkAddress, WorkerLink
+from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.outbox import ProgressOutbox
+from zmqruntime.execution.worker.sockets import LinkAddress
 from zmqruntime.execution.worker.wire import REPORTS
 from zmqruntime.messages import JsonObject, encode_json
 
@@ -80,15 +81,18 @@ class ServerReportLink:
 
     def open(self) -> Callable[[bytes], None]:
         """Connect to the server's own link with its workers."""
-        link = WorkerLink(self.address, self.token + REPORTS)
-        # A child of multiprocessing ends without Python's own exit.
-        Finalize(None, link.close, exitpriority=0)
+        try:
+            link = WorkerLink(self.address, self.token + REPORTS)
+        except LinkClosed:
+            return lambda body: None  # The server is gone, and this process ends with its worker.
         outbox, lock = ProgressOutbox(link, self.execution_id), threading.Lock()
 
         def send(body: bytes) -> None:
             with lock:
                 outbox.send(body)
 
+        # With the reporter, or with this process: a child of multiprocessing has no other exit.
+        Finalize(send, outbox.close, exitpriority=0)
         return send
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zmqruntime.execution.worker.link import LinkAddress
+from zmqruntime.execution.worker.sockets import LinkAddress
 from zmqruntime.transport import ProcessIdentity
 
 __all__ = [

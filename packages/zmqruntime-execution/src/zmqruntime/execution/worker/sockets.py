@@ -1,0 +1,48 @@
+"""The plain sockets between a server and its worker: made, told to hurry, and waited for."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+__all__ = ["LinkAddress", "listen", "open_socket", "send_at_once", "wait_for"]
+
+LinkAddress = str | tuple[str, int]
+"""The path of a Unix socket, or a TCP host and port."""
+
+
+def open_socket(address: LinkAddress) -> socket.socket:
+    """Return a socket of the kind that an address is for."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
+def listen(address: LinkAddress) -> socket.socket:
+    """Return a socket that listens at an address, and waits for nobody."""
+    listener = open_socket(address)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows lets others bind a port as well.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        listener.bind(address)
+        listener.listen()
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Have a connected socket gather nothing: each message is waited for."""
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def wait_for(sock: socket.socket, seconds: float | None = None, *, write: bool = False) -> bool:
+    """Wait until there is something to read, or room to write; False when time is up."""
+    if not hasattr(select, "poll"):  # Windows
+        readable, writable = ([], [sock]) if write else ([sock], [])
+        return any(select.select(readable, writable, [], seconds))
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
