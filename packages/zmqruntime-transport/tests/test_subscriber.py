@@ -257,6 +257,21 @@ def test_who_was_far_behind_is_told_when_it_has_caught_up(server: OpenServer) ->
         subscriber.close()
 
 
+def test_who_hears_as_fast_as_a_backlog_comes_is_told_too(server: OpenServer) -> None:
+    messages, caught_up = Messages(), threading.Event()
+    with ZMQClient(config=server.config) as client:
+        subscriber = client.subscribe(
+            [b"alice/"], messages.on_messages, messages.on_connection, caught_up.set
+        )
+        assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
+        for _ in range(101):
+            messages.received.clear()
+            publish(server, b"alice/x", *[b"a few"] * 10)
+            eventually(lambda: len(messages.received) == 10)
+        assert caught_up.wait(PATIENCE_SECONDS)
+        subscriber.close()
+
+
 def test_a_callback_may_ask_to_be_called_again_later_in_the_same_thread(
     server: OpenServer,
 ) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import count, groupby, takewhile
 
 from zmqruntime.execution.errors import rejection
 from zmqruntime.execution.missed import MissedEvents
@@ -31,12 +31,10 @@ __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# Between two tries to come back to a server that does not answer.
+# Between two tries to come back to a server that does not answer; and for how long nothing comes
+# when nothing is on its way any more.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-# For how long nothing comes when nothing is on its way any more; and how often to look.
-_QUIET_SECONDS = 0.2
-_MOST_LOOKS = 10
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -84,9 +82,10 @@ class ProgressStreamSubscriber:
         self._was_connected = False
         self._connected = False
         self._registered = True
+        self._was_cut = False
+        self._doubtful: dict[str, int] = {}
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
-        self._batches = 0
         self._stopping = False
         self.missed = 0
         """How many events never came, after the first that did of each execution.
@@ -170,7 +169,6 @@ class ProgressStreamSubscriber:
     # -- in the subscriber's thread -----------------------------------------------------------
 
     def _on_messages(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        self._batches += 1
         events: list[ProgressEvent | StateEvent] = []
         for topic, frame in messages:
             try:
@@ -255,6 +253,7 @@ class ProgressStreamSubscriber:
         self._cancel_retry()
         if connected and self._was_connected:
             self._registered = False
+            self._was_cut = True
             self._pause = _FIRST_PAUSE_SECONDS
             self._recover()
         self._was_connected = self._was_connected or connected
@@ -264,23 +263,7 @@ class ProgressStreamSubscriber:
 
     def _on_caught_up(self) -> None:
         if self._retry is None:  # Else it is asked soon.
-            self._ask_when_quiet(_MOST_LOOKS)
-
-    def _ask_when_quiet(self, looks: int) -> None:
-        """Ask for what was missed when nothing comes by itself any more, or at the last look.
-
-        What is still on its way would be taken for lost, where the server keeps it no more.
-        """
-        seen = self._batches
-
-        def look() -> None:
-            if self._batches != seen and looks > 1:
-                self._ask_when_quiet(looks - 1)
-            else:
-                self._recover()
-
-        with self._lock:
-            self._retry = self._subscriber.call_later(_QUIET_SECONDS, look)
+            self._recover()
 
     def _recover(self) -> None:
         """Register again, if need be, and fill up; what fails is tried again later.
@@ -299,11 +282,16 @@ class ProgressStreamSubscriber:
             what = "asked for what was missed" if self._registered else "registered again"
             _log.warning("not %s, and tried again later: %s", what, error)
             if self._connected:
-                with self._lock:
-                    self._retry = self._subscriber.call_later(self._pause, self._recover)
+                self._recover_later()
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         else:
             self._pause = _FIRST_PAUSE_SECONDS
+            if self._doubtful:
+                self._recover_later()
+
+    def _recover_later(self) -> None:
+        with self._lock:
+            self._retry = self._subscriber.call_later(self._pause, self._recover)
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:
@@ -318,14 +306,34 @@ class ProgressStreamSubscriber:
             self._register()
 
     def _fill_up(self) -> None:
-        """Ask for what was missed of every execution that goes on, the end of it included."""
+        """Ask for what was missed of every execution that goes on, the end of it included.
+
+        The answer may overtake events that are on their way. If they are more than is kept, it
+        has a hole; that is believed after a cut, or if nothing has come by the next look.
+        """
         with self._lock:
             watched = self._sequences.unfinished()
+        last, doubtful = dict(watched), {}
         for execution_id, answer in self._kept.ask_many(watched):
             if answer is None:
                 with self._lock:
                     self._sequences.forget(execution_id)
-            else:
-                with self._lock:
-                    self._sequences.no_more_than(execution_id, answer.last_sequence)
-                self._tell(list(self._in_order(answer.events)))
+                continue
+            with self._lock:
+                self._sequences.no_more_than(execution_id, answer.last_sequence)
+            events: Sequence[ProgressEvent | StateEvent] = answer.events
+            came = last[execution_id]
+            if not self._was_cut and self._doubtful.get(execution_id) != came:
+                events = _unbroken(events, came)
+                if len(events) < len(answer.events):
+                    doubtful[execution_id] = came + len(events)
+            self._tell(list(self._in_order(events)))
+        self._was_cut, self._doubtful = False, doubtful
+
+
+def _unbroken(
+    events: Sequence[ProgressEvent | StateEvent], after: int
+) -> Sequence[ProgressEvent | StateEvent]:
+    """Return the events that go on from a number, up to the first that does not."""
+    numbers = count(after + 1)
+    return list(takewhile(lambda event: event.sequence == next(numbers), events))

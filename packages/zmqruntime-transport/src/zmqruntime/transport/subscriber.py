@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import zmq
 
@@ -23,9 +24,10 @@ _log = logging.getLogger("zmqruntime.client")
 _BATCH = 64
 # What waits here is this program's own memory, and is not dropped in vain.
 _ROOM = 5
-# Who is so far behind may have been far enough behind. To be wrong costs a question, and this
-# socket's thread reads faster than its messages come, so that what waits does not come at once.
+# After so many, some may have been dropped. How many waited at once does not tell: this socket's
+# thread may read as fast as they come out of the server's. To be wrong costs a question.
 _MANY = 1000
+_MOMENT_SECONDS = 0.5
 
 
 class Subscriber:
@@ -35,8 +37,8 @@ class Subscriber:
         prefixes: the topics to subscribe to, in this order.
         on_messages: called with the topic and the frame of each message that is at hand.
         on_connection: called with False when the connection ends, with True when it is back.
-        on_caught_up: called when it has worked off so many messages at a stretch that others
-            may have been dropped meanwhile.
+        on_caught_up: called half a second after so many messages have come that others may
+            have been dropped among them; by then they are worked off, as a rule.
 
     A callback must not raise: that ends the thread.
     """
@@ -57,7 +59,7 @@ class Subscriber:
         # Without a bound nothing is ever dropped.
         mark = config.data_high_water_mark or float("inf")
         self._many = min(mark / 10, _MANY)
-        self._at_a_stretch = 0
+        self._count = 0
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
         self._closer = threading.Lock()
@@ -141,12 +143,14 @@ class Subscriber:
             else:
                 _log.warning("a data message of %d frames was ignored", len(frames))
         self._on_messages(messages)
-        self._at_a_stretch += count
-        if count < _BATCH:
-            was_behind = self._at_a_stretch > self._many
-            self._at_a_stretch = 0
-            if was_behind and self._on_caught_up is not None:
-                self._on_caught_up()
+        is_new = self._count <= self._many
+        self._count += count
+        if is_new and self._count > self._many and self._on_caught_up is not None:
+            self.call_later(_MOMENT_SECONDS, partial(self._tell, self._on_caught_up))
+
+    def _tell(self, on_caught_up: Callable[[], None]) -> None:
+        self._count = 0
+        on_caught_up()
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None
