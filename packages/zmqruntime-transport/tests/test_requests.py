@@ -476,6 +476,54 @@ def test_disconnect_ends_the_calls_of_other_threads_at_once(server: OpenServer) 
     assert [type(outcome) for outcome in outcomes.of] == [NotConnected] * 8
 
 
+def test_disconnect_between_two_replies_of_a_pipeline_ends_it(server: OpenServer) -> None:
+    with ZMQClient(config=server.config) as client:
+        replies = client.pipeline((PingRequest() for _ in range(10)), window=3)
+        next(replies)
+        apart = threading.Thread(target=client.disconnect)
+        apart.start()
+        apart.join(4)
+        assert not apart.is_alive()
+        with pytest.raises(NotConnected):
+            for _ in replies:
+                pass
+
+
+def test_disconnect_while_a_pipeline_takes_a_request_ends_it(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+
+    def requests() -> Iterator[PingRequest]:
+        yield PingRequest()
+        client.disconnect()
+        yield PingRequest()
+
+    client.connect()
+    with pytest.raises(NotConnected):
+        list(client.pipeline(requests()))
+
+
+def test_disconnect_ends_a_pipeline_that_goes_on_in_another_thread(server: OpenServer) -> None:
+    client = ZMQClient(config=impatient(server.config))
+    client.connect()
+    replies = client.pipeline([PingRequest(), HELD], hold=600.0)
+    next(replies)
+    errors: list[Exception] = []
+
+    def go_on() -> None:
+        try:
+            next(replies)
+        except (NotConnected, zmq.ZMQError) as error:
+            errors.append(error)
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    eventually(lambda: server.session.registrations.waiting)
+    other.join(0.1)
+    client.disconnect()
+    other.join(PATIENCE_SECONDS)
+    assert [type(error) for error in errors] == [NotConnected]
+
+
 def test_many_threads_may_disconnect_and_connect(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     start = threading.Barrier(8)
@@ -596,7 +644,7 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
     client = ZMQClient(config=server.config)
     client.connect()
     assert client._connection is not None
-    client._connection._control._idle.pop().close()
+    client._connection._control._pool._idle.pop().close()
     for module in ("channel", "subscriber"):
         monkeypatch.setattr(f"zmqruntime.transport.{module}.{at}", interrupted)
     with pytest.raises(KeyboardInterrupt) as from_request:
