@@ -178,6 +178,39 @@ def test_a_pipeline_takes_a_further_request_when_there_is_room(
         assert list(client.pipeline([])) == []
 
 
+def test_a_request_goes_out_before_the_next_is_taken(config: ZMQConfig, endpoint: Endpoint) -> None:
+    taken: list[PingRequest] = []
+    come: list[object] = []
+
+    def requests() -> Iterator[PingRequest]:
+        while not come:  # Replies come although the source goes on, and the window is wide.
+            taken.append(PingRequest())
+            yield taken[-1]
+            eventually(lambda: len(fake.received) == 1 + len(taken))
+
+    with FakeServer(endpoint, swallow(0)) as fake, ZMQClient(config=config) as client:
+        for request, _ in client.pipeline(requests(), window=10_000):
+            come.append(request)
+    assert come == taken
+
+
+def test_a_connection_that_ends_while_a_request_is_taken_is_made_anew(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    server = ZMQServer(config=config)
+
+    def requests() -> Iterator[PingRequest]:
+        yield from (PingRequest(), PingRequest())
+        server.stop()
+        server.start()
+        yield PingRequest()
+        threading.Event().wait(0.01)
+        yield PingRequest()
+
+    with server, ZMQClient(config=config) as client:
+        assert [reply.type for _, reply in client.pipeline(requests())] == ["pong"] * 4
+
+
 def test_a_reply_that_is_held_keeps_no_other_one(server: OpenServer) -> None:
     with ZMQClient(config=impatient(server.config)) as client:
         replies = client.pipeline([HELD, *[PingRequest() for _ in range(20)]], hold=600.0)

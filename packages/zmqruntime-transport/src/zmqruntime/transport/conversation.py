@@ -6,6 +6,7 @@ REQ/REP alone does not survive a lost reply, so each further try goes out on a f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,9 @@ __all__ = ["Conversation"]
 
 _MAX_DROPS = 3
 """How often one request may end its connection before it is given up."""
+_LOOK_SECONDS = 0.001
+"""How long requests may go out until it is looked for replies meanwhile."""
+_AT_ONCE = Deadline(float("-inf"))
 _DROPS = frozenset({Outcome.LOST, Outcome.DROPPED})
 
 
@@ -84,25 +88,42 @@ class Conversation:
 
         Raises what `ControlClient.exchange` does.
         """
-        frames = self._queue.fill()
-        if self._queue.done:
-            return []
-        self._pool.enter(self._channel)
         try:
-            for frame in frames:
-                self._channel.send(frame)
-            return list(self._queue.take_all(map(decode_reply, self._wait())))
+            answers = self._send_new()
+            if answers is None and self._queue.done:
+                return []
+            return list(self._queue.take_all(map(decode_reply, self._wait(answers))))
         except zmq.ContextTerminated:
             raise self._pool.not_connected() from None
         finally:
             self._pool.leave(self._channel)
 
-    def _wait(self) -> list[bytes]:
-        """Return replies, on this connection or on another one."""
+    def _send_new(self) -> list[bytes] | Outcome | None:
+        """Send what there is room for; return what comes meanwhile, where that takes a while."""
+        looked = time.monotonic()
+        while self._queue.has_room:
+            self._pool.leave(self._channel)  # Whoever is asked for a request may take long.
+            frame = self._queue.take()
+            self._pool.enter(self._channel)
+            if frame is None:
+                break
+            self._channel.send(frame)
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                answers = self._channel.receive_some(_AT_ONCE, self._queue.under_way)
+                if not isinstance(answers, Outcome) or answers not in SILENCES:
+                    return answers
+        self._pool.enter(self._channel)
+        return None
+
+    def _wait(self, answers: list[bytes] | Outcome | None) -> list[bytes]:
+        """Return replies, these or the next, on this connection or on another one."""
         deadline = self._make_deadline()
         until = deadline.within(self._patience)
         while True:
-            answers = self._channel.receive_some(until, self._queue.under_way)
+            if answers is None:
+                answers = self._channel.receive_some(until, self._queue.under_way)
             if not isinstance(answers, Outcome):
                 return answers
             if answers is Outcome.REFUSED and self._channel.patient and not until.expired:
@@ -110,6 +131,7 @@ class Conversation:
             else:
                 self._try_again(answers, deadline)
                 until = deadline.within(self._patience)
+            answers = None
 
     def _try_again(self, outcome: Outcome, deadline: Deadline) -> None:
         """Send what is unanswered on a fresh connection, if that makes sense."""

@@ -54,21 +54,23 @@ class RequestQueue:
         """The type of the one that has waited longest."""
         return next(iter(self._pending.values()))[1]
 
-    def fill(self) -> list[bytes]:
-        """Return the frames of those for which there is room now.
+    @property
+    def has_room(self) -> bool:
+        """Whether a further one may go out, if there is one."""
+        return len(self._pending) < self._window and not self._is_exhausted
+
+    def take(self) -> bytes | None:
+        """Return the frame of the next one; None when there is none.
 
         Raises:
-            MessageTooLarge: one is longer than the server takes.
-            ValueError: one has the id of another that is under way.
+            MessageTooLarge: it is longer than the server takes.
+            ValueError: it has the id of another that is under way.
         """
-        frames = []
-        while len(self._pending) < self._window and not self._is_exhausted:
-            entry = next(self._requests, None)
-            if entry is None:
-                self._is_exhausted = True
-            else:
-                frames.append(self._add(*entry))
-        return frames
+        entry = next(self._requests, None)
+        if entry is None:
+            self._is_exhausted = True
+            return None
+        return self._add(*entry)
 
     def take_all(self, replies: Iterable[Reply]) -> Iterator[tuple[int, Reply]]:
         """Yield each reply with the number of its request; one to none of them is ignored."""
