@@ -233,6 +233,21 @@ def test_what_a_pipeline_lost_is_asked_again_and_only_that(
     assert sorted(asked) == [*"abbcdef"]
 
 
+def test_a_pipeline_outlives_any_number_of_connections_that_brought_replies(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    server = ZMQServer(config=config)
+
+    def requests() -> Iterator[PingRequest]:
+        for _ in range(8):
+            yield PingRequest()
+            server.stop()
+            server.start()
+
+    with server, ZMQClient(config=config) as client:
+        assert len(list(client.pipeline(requests(), window=1))) == 8
+
+
 def test_a_pipeline_gives_up_when_nothing_comes_any_more(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:

@@ -24,7 +24,7 @@ from zmqruntime.transport.request_queue import RequestQueue
 __all__ = ["Conversation"]
 
 _MAX_DROPS = 3
-"""How often one request may end its connection before it is given up."""
+"""How often in a row a connection may end without a reply."""
 _LOOK_SECONDS = 0.001
 """How long requests may go out until it is looked for replies meanwhile."""
 _AT_ONCE = Deadline(float("-inf"))
@@ -92,7 +92,10 @@ class Conversation:
             answers = self._send_new()
             if answers is None and self._queue.done:
                 return []
-            return list(self._queue.take_all(map(decode_reply, self._wait(answers))))
+            replies = list(self._queue.take_all(map(decode_reply, self._wait(answers))))
+            if replies:
+                self._drops = 0
+            return replies
         except zmq.ContextTerminated:
             raise self._pool.not_connected() from None
         finally:
