@@ -155,6 +155,14 @@ def test_requests_that_go_out_at_once_cannot_share_an_id(server: OpenServer) -> 
         assert client.exchange([PingRequest(request_id="1"), PingRequest()])
 
 
+def test_an_id_that_is_made_is_none_of_the_caller_s(config: ZMQConfig, endpoint: Endpoint) -> None:
+    with FakeServer(endpoint, swallow(0)), ZMQClient(config=config) as client:
+        own = [PingRequest(request_id=f"#{number}") for number in range(10)]
+        replies = client.exchange([*own, PingRequest(), PingRequest()])
+        assert [reply.request_id for reply in replies[:10]] == [r.request_id for r in own]
+        assert len({reply.request_id for reply in replies}) == 12
+
+
 # -- a pipeline -------------------------------------------------------------------------------
 
 

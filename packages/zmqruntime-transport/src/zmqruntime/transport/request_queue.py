@@ -85,7 +85,8 @@ class RequestQueue:
     def _add(self, number: int, request: Request) -> bytes:
         request_id = request.request_id
         if request_id is None:
-            request_id = f"#{next(self._ids)}"
+            made = (f"#{number}" for number in self._ids)
+            request_id = next(name for name in made if name not in self._pending)
         elif request_id in self._pending:
             raise ValueError("two requests have one request_id; leave it out to have them made")
         frame = encode_with_id(request, request_id)
