@@ -202,6 +202,25 @@ def test_a_request_goes_out_before_the_next_is_taken(config: ZMQConfig, endpoint
     assert come == taken
 
 
+def test_a_source_may_have_none_until_the_next_reply(server: OpenServer) -> None:
+    come: list[str] = []
+
+    def requests() -> Iterator[PingRequest | None]:
+        for name in "abc":
+            yield PingRequest(request_id=name)
+        for last in ("a", "b", "c"):
+            while last not in come:
+                yield None
+            yield PingRequest(request_id=f"after {last}")
+        while True:
+            yield None
+
+    with ZMQClient(config=server.config) as client:
+        for _, reply in client.pipeline(requests()):
+            come.append(reply.request_id or "")
+    assert sorted(come) == ["a", "after a", "after b", "after c", "b", "c"]
+
+
 def test_a_connection_that_ends_while_a_request_is_taken_is_made_anew(
     config: ZMQConfig, context: BareContext
 ) -> None:

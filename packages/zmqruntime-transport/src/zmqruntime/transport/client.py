@@ -236,7 +236,7 @@ class ZMQClient:
 
     def pipeline(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | None],
         timeout: float | None = None,
         *,
         hold: float = 0.0,
@@ -250,7 +250,8 @@ class ZMQClient:
         Args:
             requests: what to ask, in this order. Each goes out as soon as it is taken, and a
                 further one is taken when there is room for it; while that blocks, no reply is
-                yielded. Each may go out more than once.
+                yielded. None instead of one: ask again after the next reply, or take it for the
+                end when none is due. Each may go out more than once.
             timeout: how many seconds may pass without any reply, beside ``hold``; None for the
                 configuration's ``request_timeout``.
             hold: how long each request asks the server to hold its reply.

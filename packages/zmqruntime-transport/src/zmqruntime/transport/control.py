@@ -85,7 +85,7 @@ class ControlClient:
 
     def pipeline(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | None],
         seconds: float,
         *,
         window: int,
@@ -95,7 +95,8 @@ class ControlClient:
         """Yield each request with its reply, as that comes; raises as `exchange` does.
 
         Args:
-            requests: asked for a further one when there is room for it.
+            requests: asked for a further one when there is room for it. One that yields None is
+                asked again after the next reply, and has come to its end when none is due.
             seconds: how long there may be no reply at all, beside ``hold``.
             window: how many requests may be under way.
             hold: how long, in seconds, the server was asked to hold each reply.
@@ -103,9 +104,11 @@ class ControlClient:
         """
         asked: dict[int, Request] = {}
 
-        def numbered() -> Iterator[Request]:
-            for number, request in enumerate(requests):
-                asked[number] = request
+        def numbered() -> Iterator[Request | None]:
+            numbers = itertools.count()
+            for request in requests:
+                if request is not None:
+                    asked[next(numbers)] = request
                 yield request
 
         queue = RequestQueue(numbered(), self._numbers, window, self.max_message_bytes)
