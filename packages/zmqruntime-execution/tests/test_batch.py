@@ -37,11 +37,13 @@ class Client:
     Args:
         ahead: how many further ones it then runs.
         is_quick: whether a task ends while the reply to its submission is held.
+        is_far: whether the server knows of a task only when it has replied.
     """
 
-    def __init__(self, ahead: int = 0, *, is_quick: bool = False) -> None:
+    def __init__(self, ahead: int = 0, *, is_quick: bool = False, is_far: bool = False) -> None:
         self.ahead = ahead
         self.is_quick = is_quick
+        self.is_far = is_far
         self.submitted: list[Any] = []
         self.configs: list[Any] = []
         self.records: dict[str, ExecutionRecord] = {}
@@ -68,7 +70,7 @@ class Client:
                     self.submitted.append(task)
                     self.configs.append(config)
                     sent.append(ExecutionHandle(cast("ExecutionClient", self), name))
-                    if task != "refused":
+                    if task != "refused" and not self.is_far:
                         self.records[name] = record(QUEUED, name)
                     on_sent(sent[-1])
                 if not sent:
@@ -77,9 +79,10 @@ class Client:
                 number = int(handle.execution_id[1:])
                 if self.submitted[number] == "refused":
                     raise QueueFull(ErrorReply(code=ErrorCode.QUEUE_FULL, message="it is full"))
+                self.records.setdefault(handle.execution_id, record(QUEUED, handle.execution_id))
                 waiting = [r for r in self.records.values() if not r.status.is_terminal]
                 self.most_outstanding = max(self.most_outstanding, len(waiting))
-                if hold and self.is_quick:
+                if hold and self.is_quick and self.submitted[number] != "slow":
                     self.run(number)
                 yield handle, self.records[handle.execution_id]
         finally:
@@ -215,6 +218,16 @@ def test_with_fail_fast_the_first_failure_cancels_the_rest_and_no_more_are_submi
     assert len(result.records) == len(client.submitted) < 10
     # From the end, so that none of them gets its turn meanwhile; and each of them once.
     assert client.cancelled == sorted(set(client.cancelled), reverse=True)
+
+
+def test_what_was_still_on_its_way_at_the_first_failure_is_cancelled_when_it_is_there() -> None:
+    client = Client(is_quick=True, is_far=True)
+    told = []
+    hooks = BatchHooks(on_submitted=lambda _: told.append(list(client.cancelled)))
+    engine = client.engine(fail_fast=True, hooks=hooks)
+    result = engine.run(["fails", "slow", "slow", "slow"])
+    assert [r.status for r in result.records] == [FAILED, CANCELLED, CANCELLED, CANCELLED]
+    assert told == [[], [], ["x1"], ["x1", "x2"]]
 
 
 def test_a_cancelled_one_stops_the_batch_as_well() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,20 +17,25 @@ from zmqruntime.execution import (
     ExecutionStatusPoller,
     ExecutionWaiter,
     ProgressStreamSubscriber,
+    QueueFull,
 )
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
+    ErrorCode,
+    ErrorReply,
+    ExecuteRequest,
     ExecutionRecord,
     ExecutionStatus,
     OkReply,
     ProgressEvent,
+    Reply,
     Request,
     StateEvent,
     UnregisterProgressRequest,
     encode,
 )
-from zmqruntime.transport import RequestTimeout, TransportError, ZMQConfig
+from zmqruntime.transport import RequestTimeout, ServerLost, TransportError, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -213,7 +220,7 @@ def test_an_interrupted_submission_is_taken_back(monkeypatch: pytest.MonkeyPatch
     accepted: list[str] = []
     cancelled: list[str] = []
 
-    def pipeline(_: object, requests: Iterable[Any]) -> Iterator[Any]:
+    def pipeline(_: object, requests: Iterable[Any], **__: object) -> Iterator[Any]:
         for request in requests:
             if isinstance(request, CancelRequest):
                 cancelled.append(request.execution_id)
@@ -229,3 +236,103 @@ def test_an_interrupted_submission_is_taken_back(monkeypatch: pytest.MonkeyPatch
         ExecutionClient(7777).submit_many([{}] * 70)
     assert len(accepted) == 70
     assert cancelled == accepted[::-1]
+
+
+class Line:
+    """Stands for the connection of a client: answers requests in their order, one by one."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, answer: Callable[[ExecuteRequest], Reply]
+    ) -> None:
+        self.tries = 0
+        self.executed: list[str] = []
+        self.cancelled: list[str] = []
+        self._answer = answer
+        monkeypatch.setattr(ExecutionClient, "pipeline", self._pipeline)
+        monkeypatch.setattr(ExecutionClient, "outlast", lambda *_: None)
+        monkeypatch.setattr(ExecutionClient, "pong", SimpleNamespace(process=None, durable=False))
+
+    def _pipeline(
+        self, requests: Iterable[Request | None], *, hold: float, window: int
+    ) -> Iterator[tuple[Request, Reply]]:
+        self.tries += 1
+        source = iter(requests)
+        under_way: deque[Request] = deque()
+        while True:
+            while len(under_way) < window and (request := next(source, None)) is not None:
+                under_way.append(request)
+            if not under_way:
+                return
+            request = under_way.popleft()
+            if isinstance(request, CancelRequest):
+                self.cancelled.append(request.execution_id)
+                yield request, OkReply()
+            else:
+                assert isinstance(request, ExecuteRequest)
+                self.executed.append(request.execution_id or "")
+                yield request, self._answer(request)
+
+
+def accept(request: ExecuteRequest) -> AcceptedReply:
+    return AcceptedReply(execution_id=request.execution_id or "", queue_position=1)
+
+
+FULL = ErrorReply(code=ErrorCode.QUEUE_FULL, message="it is full")
+
+
+def test_cancels_follow_what_was_sent_down_the_same_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(monkeypatch, lambda r: FULL if r.task["n"] == 0 else accept(r))
+    with pytest.raises(QueueFull):
+        ExecutionClient(7777).submit_many({"n": n} for n in range(200))
+    assert line.tries == 1
+    # The refused one is not cancelled, nor what never went out.
+    assert line.cancelled == line.executed[:0:-1]
+    assert len(line.cancelled) == 63
+
+
+@pytest.mark.parametrize("ending", ["is refused", "is closed", "is interrupted"])
+def test_what_waits_for_its_reply_is_cancelled_behind_it(
+    monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    line = Line(monkeypatch, lambda r: FULL if r.task["n"] == "refused" else accept(r))
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        yield from ({"n": n} for n in range(3))
+        if ending == "is interrupted":
+            raise KeyboardInterrupt
+        yield {"n": "refused" if ending == "is refused" else 3}
+        yield from ({"n": n} for n in range(100))
+
+    following = ExecutionClient(7777).follow_many(tasks(), window=3)
+    yielded = [handle.execution_id for handle, _ in islice(following, 1)]
+    if ending == "is closed":
+        following.close()
+    else:
+        with pytest.raises((QueueFull, KeyboardInterrupt)):
+            yielded.extend(handle.execution_id for handle, _ in following)
+    assert line.tries == 1
+    refused = line.executed[3:4] if ending == "is refused" else []
+    assert line.executed[0] == yielded[0]
+    assert line.cancelled == sorted(
+        set(line.executed) - {*yielded, *refused}, key=line.executed.index, reverse=True
+    )
+
+
+@pytest.mark.parametrize("error", [RequestTimeout("silence"), ServerLost("gone")])
+def test_a_server_that_answers_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    answers = iter([True, False, False, True, False, False, False])
+
+    def answer(request: ExecuteRequest) -> Reply:
+        if not next(answers):
+            raise error
+        return accept(request)
+
+    line = Line(monkeypatch, answer)
+    with pytest.raises(type(error)):
+        list(ExecutionClient(7777).follow_many(({"n": n} for n in range(9)), window=1))
+    assert line.tries == 5
+    assert line.cancelled == []

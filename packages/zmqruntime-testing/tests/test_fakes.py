@@ -278,7 +278,7 @@ def test_a_request_can_be_awaited(fake: Fake, client: ExecutionClient) -> None:
 def test_it_answers_a_ping_as_a_server(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
-    pong = client.ping()
+    pong = client.ping(limit=1)
     assert pong.ready
     assert pong.server == type(fake).__name__
     assert [e.execution_id for e in pong.running_executions] == [handle.execution_id]

@@ -155,6 +155,14 @@ def test_requests_that_go_out_at_once_cannot_share_an_id(server: OpenServer) -> 
         assert client.exchange([PingRequest(request_id="1"), PingRequest()])
 
 
+def test_an_id_that_is_made_is_none_of_the_caller_s(config: ZMQConfig, endpoint: Endpoint) -> None:
+    with FakeServer(endpoint, swallow(0)), ZMQClient(config=config) as client:
+        own = [PingRequest(request_id=f"#{number}") for number in range(10)]
+        replies = client.exchange([*own, PingRequest(), PingRequest()])
+        assert [reply.request_id for reply in replies[:10]] == [r.request_id for r in own]
+        assert len({reply.request_id for reply in replies}) == 12
+
+
 # -- a pipeline -------------------------------------------------------------------------------
 
 
@@ -178,6 +186,58 @@ def test_a_pipeline_takes_a_further_request_when_there_is_room(
         assert list(client.pipeline([])) == []
 
 
+def test_a_request_goes_out_before_the_next_is_taken(config: ZMQConfig, endpoint: Endpoint) -> None:
+    taken: list[PingRequest] = []
+    come: list[object] = []
+
+    def requests() -> Iterator[PingRequest]:
+        while not come:  # Replies come although the source goes on, and the window is wide.
+            taken.append(PingRequest())
+            yield taken[-1]
+            eventually(lambda: len(fake.received) == 1 + len(taken))
+
+    with FakeServer(endpoint, swallow(0)) as fake, ZMQClient(config=config) as client:
+        for request, _ in client.pipeline(requests(), window=10_000):
+            come.append(request)
+    assert come == taken
+
+
+def test_a_source_may_have_none_until_the_next_reply(server: OpenServer) -> None:
+    come: list[str] = []
+
+    def requests() -> Iterator[PingRequest | None]:
+        for name in "abc":
+            yield PingRequest(request_id=name)
+        for last in ("a", "b", "c"):
+            while last not in come:
+                yield None
+            yield PingRequest(request_id=f"after {last}")
+        while True:
+            yield None
+
+    with ZMQClient(config=server.config) as client:
+        for _, reply in client.pipeline(requests()):
+            come.append(reply.request_id or "")
+    assert sorted(come) == ["a", "after a", "after b", "after c", "b", "c"]
+
+
+def test_a_connection_that_ends_while_a_request_is_taken_is_made_anew(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    server = ZMQServer(config=config)
+
+    def requests() -> Iterator[PingRequest]:
+        yield from (PingRequest(), PingRequest())
+        server.stop()
+        server.start()
+        yield PingRequest()
+        threading.Event().wait(0.01)
+        yield PingRequest()
+
+    with server, ZMQClient(config=config) as client:
+        assert [reply.type for _, reply in client.pipeline(requests())] == ["pong"] * 4
+
+
 def test_a_reply_that_is_held_keeps_no_other_one(server: OpenServer) -> None:
     with ZMQClient(config=impatient(server.config)) as client:
         replies = client.pipeline([HELD, *[PingRequest() for _ in range(20)]], hold=600.0)
@@ -198,6 +258,21 @@ def test_what_a_pipeline_lost_is_asked_again_and_only_that(
     assert {request.request_id for request in replies} == {*"abcdef"}
     asked = [json.loads(frames[-1])["request_id"] for frames in fake.received[1:]]
     assert sorted(asked) == [*"abbcdef"]
+
+
+def test_a_pipeline_outlives_any_number_of_connections_that_brought_replies(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    server = ZMQServer(config=config)
+
+    def requests() -> Iterator[PingRequest]:
+        for _ in range(8):
+            yield PingRequest()
+            server.stop()
+            server.start()
+
+    with server, ZMQClient(config=config) as client:
+        assert len(list(client.pipeline(requests(), window=1))) == 8
 
 
 def test_a_pipeline_gives_up_when_nothing_comes_any_more(
@@ -476,6 +551,54 @@ def test_disconnect_ends_the_calls_of_other_threads_at_once(server: OpenServer) 
     assert [type(outcome) for outcome in outcomes.of] == [NotConnected] * 8
 
 
+def test_disconnect_between_two_replies_of_a_pipeline_ends_it(server: OpenServer) -> None:
+    with ZMQClient(config=server.config) as client:
+        replies = client.pipeline((PingRequest() for _ in range(10)), window=3)
+        next(replies)
+        apart = threading.Thread(target=client.disconnect)
+        apart.start()
+        apart.join(4)
+        assert not apart.is_alive()
+        with pytest.raises(NotConnected):
+            for _ in replies:
+                pass
+
+
+def test_disconnect_while_a_pipeline_takes_a_request_ends_it(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+
+    def requests() -> Iterator[PingRequest]:
+        yield PingRequest()
+        client.disconnect()
+        yield PingRequest()
+
+    client.connect()
+    with pytest.raises(NotConnected):
+        list(client.pipeline(requests()))
+
+
+def test_disconnect_ends_a_pipeline_that_goes_on_in_another_thread(server: OpenServer) -> None:
+    client = ZMQClient(config=impatient(server.config))
+    client.connect()
+    replies = client.pipeline([PingRequest(), HELD], hold=600.0)
+    next(replies)
+    errors: list[Exception] = []
+
+    def go_on() -> None:
+        try:
+            next(replies)
+        except (NotConnected, zmq.ZMQError) as error:
+            errors.append(error)
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    eventually(lambda: server.session.registrations.waiting)
+    other.join(0.1)
+    client.disconnect()
+    other.join(PATIENCE_SECONDS)
+    assert [type(error) for error in errors] == [NotConnected]
+
+
 def test_many_threads_may_disconnect_and_connect(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     start = threading.Barrier(8)
@@ -596,7 +719,7 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
     client = ZMQClient(config=server.config)
     client.connect()
     assert client._connection is not None
-    client._connection._control._idle.pop().close()
+    client._connection._control._pool._idle.pop().close()
     for module in ("channel", "subscriber"):
         monkeypatch.setattr(f"zmqruntime.transport.{module}.{at}", interrupted)
     with pytest.raises(KeyboardInterrupt) as from_request:

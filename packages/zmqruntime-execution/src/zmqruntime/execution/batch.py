@@ -134,6 +134,8 @@ class _Batch:
         self._order: deque[str] = deque()
         self._group = 1
         self._has_failed = False
+        self._missed: set[str] = set()
+        """Those still on their way when they were to be cancelled; they are when they are there."""
 
     @property
     def is_over(self) -> bool:
@@ -158,8 +160,8 @@ class _Batch:
                 self._how.hooks.on_submitted(handle)
                 if record is not None and record.status.is_terminal:
                     self._end(record)
-        if self._how.fail_fast and self._all_taken and self._has_failed:
-            self.cancel()  # Those too that were not there yet when the others were cancelled.
+                elif handle.execution_id in self._missed:
+                    self._cancel(handle)
 
     def wait_for_some(self) -> None:
         """Wait until the next one has ended; others may have ended with it."""
@@ -178,12 +180,17 @@ class _Batch:
         self._all_taken = True
         # From the end, so that none of them gets its turn meanwhile.
         for handle in reversed(self._under_way.values()):
-            try:
-                handle.cancel()
-            except (Conflict, UnknownExecution) as error:
-                _log.debug("not cancelled: %s", error)  # It had ended, or is still on its way.
-            except TransportError as error:
-                _log.warning("an execution of a batch was not cancelled: %s", error)
+            self._cancel(handle)
+
+    def _cancel(self, handle: ExecutionHandle) -> None:
+        try:
+            handle.cancel()
+        except Conflict as error:
+            _log.debug("not cancelled: %s", error)  # It had ended.
+        except UnknownExecution:
+            self._missed.add(handle.execution_id)
+        except TransportError as error:
+            _log.warning("an execution of a batch was not cancelled: %s", error)
 
     def _take_tasks(self) -> Iterator[Any]:
         """Yield tasks as long as there is room for them, and any are left."""

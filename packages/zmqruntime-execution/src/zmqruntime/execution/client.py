@@ -209,12 +209,13 @@ class ExecutionClient(ZMQClient):
 
         One that goes on after ``hold`` seconds is yielded with its record until then; None where
         the server tells none. They come in any order. Where the server was lost and is back, what
-        it had not answered is asked again.
+        it had not answered is asked again, unless it answers nothing three times in a row.
 
         Args:
-            tasks: whatever `serialize_task` takes; a further one is taken when there is room.
+            tasks: whatever `serialize_task` takes; a further one is taken when there is room, and
+                while that blocks, none is yielded.
             config: the same, for all.
-            hold: how many seconds to wait for each.
+            hold: how many seconds to wait for each, up to 60.
             window: how many may be under way.
             on_sent: called with each, in the order of the tasks, as it goes out.
 

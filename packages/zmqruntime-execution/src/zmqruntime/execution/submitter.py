@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -14,6 +15,7 @@ from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionRecord,
     Reply,
+    Request,
 )
 from zmqruntime.transport import (
     NotConnected,
@@ -26,6 +28,9 @@ from zmqruntime.transport import (
 __all__ = ["Submitter", "expect"]
 
 _log = logging.getLogger("zmqruntime.client")
+
+_MAX_LOSSES = 2
+"""How often in a row a server may be lost, without an answer in between, and be asked again."""
 
 _R = TypeVar("_R", bound=Reply)
 
@@ -47,11 +52,12 @@ class Submitter:
 
     def submit_all(self, requests: Sequence[ExecuteRequest]) -> None:
         """Have the server accept all of these; or cancel those that it has, and raise why."""
+        course = _Course(self._client, requests)
         try:
-            for _, reply in self._client.pipeline(requests):
-                expect(AcceptedReply, reply)
+            for _ in course.replies():
+                pass
         except BaseException:
-            self.take_back(requests)
+            self._take_back(course.sent)
             raise
 
     def follow_all(
@@ -60,32 +66,27 @@ class Submitter:
         """Submit requests as there is room for them, and yield each with its record.
 
         The record is that of its end, or of ``hold`` seconds later when it takes longer; None
-        where the server tells none. A server that is lost and comes back is asked again.
+        where the server tells none. A server that is lost and comes back is asked again; not for
+        ever, when nothing is heard from it in between.
 
         When it refuses one, or the iterator is closed early, those that wait for their replies
         are cancelled; not when it was lost.
         """
-        under_way: dict[str, ExecuteRequest] = {}
-        pending = iter(requests)
-
-        def next_ones() -> Iterator[ExecuteRequest]:
-            yield from tuple(under_way.values())  # Once more, after a loss.
-            for request in pending:
-                under_way[request.execution_id or ""] = request
-                yield request
-
+        course = _Course(self._client, requests)
+        losses = 0
         try:
             while True:
                 server = self._client.pong.process
                 try:
-                    for request, reply in self._client.pipeline(
-                        next_ones(), hold=hold, window=window
-                    ):
-                        record = expect(AcceptedReply, reply).execution
-                        assert isinstance(request, ExecuteRequest)
-                        del under_way[request.execution_id or ""]
-                        yield request, record
+                    with contextlib.closing(course.replies(hold, window)) as replies:
+                        for request, record in replies:
+                            losses = 0
+                            course.sent.pop(request.execution_id or "")
+                            yield request, record
                 except (ServerLost, RequestTimeout) as error:
+                    losses += 1
+                    if losses > _MAX_LOSSES:
+                        raise
                     self._outlast(error)
                     pong = self._client.pong
                     if not pong.durable and pong.process != server:
@@ -95,22 +96,84 @@ class Submitter:
         except (ServerLost, RequestTimeout, NotConnected):
             raise
         except BaseException:
-            self.take_back(list(under_way.values()))
+            self._take_back(course.sent)
             raise
 
-    def take_back(self, sent: Sequence[ExecuteRequest]) -> None:
-        """Cancel what of these the server accepted; also what it did not get to say it did."""
-        # From the end, so that none of them gets its turn meanwhile.
-        cancels = (
-            CancelRequest(execution_id=request.execution_id)
-            for request in reversed(sent)
-            if request.execution_id is not None
-        )
+    def _take_back(self, sent: Iterable[str]) -> None:
+        """Cancel these on another connection, where theirs has broken."""
+        cancels = [CancelRequest(execution_id=name) for name in reversed(list(sent))]
+        if not cancels:
+            return
         try:
             for _ in self._client.pipeline(cancels):
                 pass  # Refused for those that it does not have, or that ended.
         except TransportError as error:
             _log.warning("not all of a failed submission was cancelled: %s", error)
+
+
+class _Course:
+    """Requests to execute on their way, and behind them their cancels, should it come to that.
+
+    The cancels take the same connection, so that none overtakes what it cancels.
+
+    Args:
+        client: a connected client.
+        requests: what to execute.
+    """
+
+    def __init__(self, client: ZMQClient, requests: Iterable[ExecuteRequest]) -> None:
+        self.sent: dict[str, ExecuteRequest] = {}
+        """What went out, as long as it is to be cancelled if anything fails."""
+        self._client = client
+        self._pending = iter(requests)
+        self._failure: BaseException | None = None
+
+    def replies(
+        self, hold: float = 0.0, window: int = 64
+    ) -> Generator[tuple[ExecuteRequest, ExecutionRecord | None], None, None]:
+        """Yield the requests that are accepted, with their records.
+
+        When one is refused, the source fails or the iterator is closed, what was sent is cancelled
+        before that is raised.
+        """
+        replies = self._client.pipeline(self._requests(), hold=hold, window=window)
+        with contextlib.closing(replies):
+            for request, reply in replies:
+                assert isinstance(request, ExecuteRequest | CancelRequest)
+                if isinstance(request, CancelRequest) or isinstance(reply, ErrorReply):
+                    self.sent.pop(request.execution_id or "", None)
+                if isinstance(request, ExecuteRequest) and self._failure is None:
+                    try:
+                        yield request, expect(AcceptedReply, reply).execution
+                    except BaseException as error:  # noqa: BLE001 - raised below
+                        self._failure = error
+                # Not until the tasks have ended: one may not heed its cancel.
+                if self._failure is not None and not self.sent:
+                    break
+        if self._failure is not None:
+            raise self._failure
+
+    def _requests(self) -> Iterator[Request | None]:
+        yield from tuple(self.sent.values())  # Once more, after a loss.
+        while (request := self._take()) is not None:
+            self.sent[request.execution_id or ""] = request
+            yield request
+        while self._failure is None:
+            yield None  # The next reply may be a refusal.
+        # From the end, so that none of them gets its turn meanwhile.
+        for name in reversed(tuple(self.sent)):
+            if name in self.sent:
+                yield CancelRequest(execution_id=name)
+
+    def _take(self) -> ExecuteRequest | None:
+        """Return the next one to send; None when there is none, or something has failed."""
+        if self._failure is not None:
+            return None
+        try:
+            return next(self._pending, None)
+        except BaseException as error:  # noqa: BLE001 - raised when all is cancelled
+            self._failure = error
+            return None
 
 
 def expect(expected: type[_R], reply: Reply) -> _R:

@@ -8,8 +8,8 @@ ends or is refused, so nobody waits for an answer that cannot come.
 from __future__ import annotations
 
 import contextlib
-import threading
 from enum import Enum
+from typing import Final
 
 import zmq
 
@@ -20,7 +20,7 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.frames import drain, send_frames
 
-__all__ = ["Channel", "Outcome"]
+__all__ = ["SILENCES", "Channel", "Outcome"]
 
 _EVENTS = (
     zmq.Event.CONNECTED
@@ -47,6 +47,10 @@ class Outcome(Enum):
     FOREIGN = "whoever listens there does not speak ZMTP"
 
 
+SILENCES: Final = frozenset({Outcome.SILENCE, Outcome.UNGREETED})
+"""The outcomes by which the connection has not ended."""
+
+
 class Channel:
     """One connection to a server's control socket. For one thread at a time.
 
@@ -66,8 +70,8 @@ class Channel:
         patient: bool = False,
     ) -> None:
         self.patient = patient
-        self.owner = threading.get_ident()
-        """The thread that uses it, or used it last."""
+        self.user: int | None = None
+        """The thread that is inside; None when nobody is."""
         self._silence = Outcome.UNGREETED
         self._end: Outcome | None = None
         self._poller = zmq.Poller()

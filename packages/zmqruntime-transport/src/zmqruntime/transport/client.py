@@ -225,7 +225,8 @@ class ZMQClient:
     ) -> list[Reply]:
         """Send requests one behind the other, without waiting between them.
 
-        The server takes them in this order. Arguments and errors are those of `request`.
+        The server takes them in this order. Arguments and errors are those of `request`; those
+        before one that is too large may have been sent.
 
         Returns:
             The replies, in the order of the requests.
@@ -235,7 +236,7 @@ class ZMQClient:
 
     def pipeline(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | None],
         timeout: float | None = None,
         *,
         hold: float = 0.0,
@@ -247,8 +248,10 @@ class ZMQClient:
         is closed early leaves behind what the server was asked, without its replies.
 
         Args:
-            requests: what to ask, in this order; a further one is taken when there is room for
-                it. Each may go out more than once.
+            requests: what to ask, in this order. Each goes out as soon as it is taken, and a
+                further one is taken when there is room for it; while that blocks, no reply is
+                yielded. None instead of one: ask again after the next reply, or take it for the
+                end when none is due. Each may go out more than once.
             timeout: how many seconds may pass without any reply, beside ``hold``; None for the
                 configuration's ``request_timeout``.
             hold: how long each request asks the server to hold its reply.

@@ -131,7 +131,7 @@ class Connection:
             raise self._as_loss(error) from None
 
     def pipeline(
-        self, requests: Iterable[Request], seconds: float, hold: float, window: int
+        self, requests: Iterable[Request | None], seconds: float, hold: float, window: int
     ) -> Generator[tuple[Request, Reply], None, None]:
         """Yield requests with their replies, or say what became of the server."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from zmqruntime.messages import Reply, Request, encode_with_id
@@ -14,7 +15,7 @@ class RequestQueue:
     """Takes requests as there is room for them, and matches the replies.
 
     Args:
-        requests: what to ask; numbered from 0.
+        requests: what to ask; numbered from 0. None: nothing until the next reply.
         ids: the numbers of which to make ids for those that have none.
         window: how many may be under way, 1 or more.
         max_message_bytes: how long one may be.
@@ -22,12 +23,13 @@ class RequestQueue:
 
     def __init__(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | None],
         ids: Iterator[int],
         window: int,
         max_message_bytes: int,
     ) -> None:
-        self._requests = enumerate(requests)
+        self._requests = iter(requests)
+        self._numbers = itertools.count()
         self._ids = ids
         self._window = window
         self._max_message_bytes = max_message_bytes
@@ -54,21 +56,27 @@ class RequestQueue:
         """The type of the one that has waited longest."""
         return next(iter(self._pending.values()))[1]
 
-    def fill(self) -> list[bytes]:
-        """Return the frames of those for which there is room now.
+    @property
+    def has_room(self) -> bool:
+        """Whether a further one may go out, if there is one."""
+        return len(self._pending) < self._window and not self._is_exhausted
+
+    def take(self) -> bytes | None:
+        """Return the frame of the next one; None when there is none, or none yet.
 
         Raises:
-            MessageTooLarge: one is longer than the server takes.
-            ValueError: one has the id of another that is under way.
+            MessageTooLarge: it is longer than the server takes.
+            ValueError: it has the id of another that is under way.
         """
-        frames = []
-        while len(self._pending) < self._window and not self._is_exhausted:
-            entry = next(self._requests, None)
-            if entry is None:
-                self._is_exhausted = True
-            else:
-                frames.append(self._add(*entry))
-        return frames
+        try:
+            request = next(self._requests)
+        except StopIteration:
+            request = None
+            self._is_exhausted = True
+        if request is None:
+            self._is_exhausted |= not self._pending  # No reply will come that it waits for.
+            return None
+        return self._add(next(self._numbers), request)
 
     def take_all(self, replies: Iterable[Reply]) -> Iterator[tuple[int, Reply]]:
         """Yield each reply with the number of its request; one to none of them is ignored."""
@@ -83,7 +91,8 @@ class RequestQueue:
     def _add(self, number: int, request: Request) -> bytes:
         request_id = request.request_id
         if request_id is None:
-            request_id = f"#{next(self._ids)}"
+            made = (f"#{number}" for number in self._ids)
+            request_id = next(name for name in made if name not in self._pending)
         elif request_id in self._pending:
             raise ValueError("two requests have one request_id; leave it out to have them made")
         frame = encode_with_id(request, request_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -72,7 +72,7 @@ class InMemoryTransport(ZMQClient):
 
     def pipeline(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | None],
         timeout: float | None = None,
         *,
         hold: float = 0.0,
@@ -80,7 +80,7 @@ class InMemoryTransport(ZMQClient):
     ) -> Generator[tuple[Request, Reply], None, None]:
         """Yield each request with its reply, a few at a time."""
         pending = iter(requests)
-        while some := list(islice(pending, window)):
+        while some := list(islice(_until_none(pending), window)):
             yield from zip(some, self.exchange(some, timeout, hold=hold), strict=True)
 
     def subscribe(
@@ -100,6 +100,12 @@ class InMemoryTransport(ZMQClient):
         if self._pong is None:
             raise NotConnected("this client is not connected: call connect() first")
         return self._pong
+
+
+def _until_none(requests: Iterator[Request | None]) -> Iterator[Request]:
+    """Yield what there is until the next reply."""
+    while (request := next(requests, None)) is not None:
+        yield request
 
 
 def connect_in_memory(

@@ -1,0 +1,108 @@
+"""The control connections of one client, for any thread that has something to ask."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+import zmq
+
+from zmqruntime.transport.channel import Channel
+from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import NotConnected
+
+__all__ = ["ChannelPool"]
+
+
+class ChannelPool:
+    """Lends connections, one to each who asks.
+
+    Whoever has one is inside it only between `enter` and `leave`. `close` closes all that no other
+    thread is inside; the context's end wakes up those that are, and they close theirs.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, config: ZMQConfig
+    ) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._config = config
+        # An iterator that is thrown away gives its connection back, in the middle of anything.
+        self._lock = threading.RLock()
+        self._idle: list[Channel] = []
+        self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+        self._closed = False
+
+    def take(self) -> Channel:
+        """Return a connection for the caller alone.
+
+        Raises:
+            NotConnected: the client was disconnected; `enter` and `replace` raise it, too.
+        """
+        with self._lock:
+            return self._idle.pop() if self._idle else self._open(patient=False)
+
+    def enter(self, channel: Channel) -> None:
+        """Use a connection, in this thread."""
+        with self._lock:
+            if self._closed:
+                raise self.not_connected()
+            channel.user = threading.get_ident()
+
+    def leave(self, channel: Channel) -> None:
+        """Use it no more until the next `enter`; it may be closed meanwhile."""
+        channel.user = None
+
+    def replace(self, channel: Channel) -> Channel:
+        """Return a fresh connection instead of one that is of no use any more."""
+        with self._lock:
+            channel.close()
+            fresh = self._open(patient=True)
+            fresh.user = channel.user
+            return fresh
+
+    def give_back(self, channel: Channel) -> None:
+        """Keep a connection, on which nothing is under way, for the next one who asks."""
+        with self._lock:
+            channel.user = None
+            if self._closed:
+                channel.close()
+            else:
+                self._idle.append(channel)
+
+    def drop(self, channel: Channel) -> None:
+        """Close a connection."""
+        with self._lock:
+            channel.close()
+
+    def close(self) -> None:
+        """Close each connection that no other thread is inside."""
+        with self._lock:
+            self._closed = True
+            # One that this thread seems to be inside was left by an interrupt.
+            nobody = (None, threading.get_ident())
+            for channel in list(self._channels):
+                if channel.user in nobody:
+                    channel.close()
+            self._idle.clear()
+
+    def close_left(self) -> None:
+        """Close every connection, also what an interrupt in another thread left.
+
+        For when the context has ended so long ago that no thread can be inside any more.
+        """
+        with self._lock:
+            for channel in list(self._channels):
+                channel.close()
+
+    def not_connected(self) -> NotConnected:
+        """Return what to raise when the context has ended."""
+        return NotConnected(f"the client of {self._endpoint} is not connected")
+
+    def _open(self, *, patient: bool) -> Channel:
+        if self._closed:
+            raise self.not_connected()
+        channel = Channel(self._context, self._endpoint, self._config, patient=patient)
+        self._channels.add(channel)
+        return channel
