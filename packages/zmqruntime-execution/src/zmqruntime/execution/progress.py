@@ -6,11 +6,11 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count, groupby, takewhile
+from itertools import groupby
 
 from zmqruntime.execution.errors import rejection
 from zmqruntime.execution.missed import MissedEvents
-from zmqruntime.execution.sequences import Sequences
+from zmqruntime.execution.sequences import Doubts, Sequences
 from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import (
     ClientId,
@@ -83,7 +83,7 @@ class ProgressStreamSubscriber:
         self._connected = False
         self._registered = True
         self._was_cut = False
-        self._doubtful: dict[str, int] = {}
+        self._doubts = Doubts()
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
@@ -286,7 +286,7 @@ class ProgressStreamSubscriber:
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         else:
             self._pause = _FIRST_PAUSE_SECONDS
-            if self._doubtful:
+            if self._doubts:
                 self._recover_later()
 
     def _recover_later(self) -> None:
@@ -306,14 +306,10 @@ class ProgressStreamSubscriber:
             self._register()
 
     def _fill_up(self) -> None:
-        """Ask for what was missed of every execution that goes on, the end of it included.
-
-        The answer may overtake events that are on their way. If they are more than is kept, it
-        has a hole; that is believed after a cut, or if nothing has come by the next look.
-        """
+        """Ask for what was missed of every execution that goes on, the end of it included."""
         with self._lock:
             watched = self._sequences.unfinished()
-        last, doubtful = dict(watched), {}
+        last = dict(watched)
         for execution_id, answer in self._kept.ask_many(watched):
             if answer is None:
                 with self._lock:
@@ -322,18 +318,8 @@ class ProgressStreamSubscriber:
             with self._lock:
                 self._sequences.no_more_than(execution_id, answer.last_sequence)
             events: Sequence[ProgressEvent | StateEvent] = answer.events
-            came = last[execution_id]
-            if not self._was_cut and self._doubtful.get(execution_id) != came:
-                events = _unbroken(events, came)
-                if len(events) < len(answer.events):
-                    doubtful[execution_id] = came + len(events)
+            if not self._was_cut:  # After a cut nothing is on its way.
+                events = self._doubts.sift(execution_id, last[execution_id], events)
             self._tell(list(self._in_order(events)))
-        self._was_cut, self._doubtful = False, doubtful
-
-
-def _unbroken(
-    events: Sequence[ProgressEvent | StateEvent], after: int
-) -> Sequence[ProgressEvent | StateEvent]:
-    """Return the events that go on from a number, up to the first that does not."""
-    numbers = count(after + 1)
-    return list(takewhile(lambda event: event.sequence == next(numbers), events))
+        self._was_cut = False
+        self._doubts.end_look()

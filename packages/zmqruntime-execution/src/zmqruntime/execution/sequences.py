@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Final
 
 from zmqruntime.messages import ProgressEvent, StateEvent
 
-__all__ = ["SEQUENCE_GAP", "Sequences", "Step"]
+__all__ = ["SEQUENCE_GAP", "Doubts", "Sequences", "Step"]
 
 SEQUENCE_GAP: Final = 2**32
 """By how much the numbers of events go on after a server's death in the midst of a run.
@@ -105,3 +107,35 @@ class Sequences:
         self._last.move_to_end(execution_id)
         if len(self._last) > _MAX_WATCHED:
             self._ended.discard(self._last.popitem(last=False)[0])
+
+
+class Doubts:
+    """Answers of a server that have holes in them.
+
+    An answer may overtake events that are on their way; of many of them the server keeps only the
+    latest. So a hole is believed when nothing has come of its execution by the next look.
+    """
+
+    def __init__(self) -> None:
+        self._last_look: dict[str, int] = {}
+        self._this_look: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there was a hole in an answer at the last look."""
+        return bool(self._last_look)
+
+    def sift(
+        self, execution_id: str, last: int, events: Sequence[ProgressEvent | StateEvent]
+    ) -> Sequence[ProgressEvent | StateEvent]:
+        """Return the events that are to be believed now; ``last`` is the latest that has come."""
+        if self._last_look.get(execution_id) == last:
+            return events
+        numbers = count(last + 1)
+        unbroken = list(takewhile(lambda event: event.sequence == next(numbers), events))
+        if len(unbroken) < len(events):
+            self._this_look[execution_id] = last + len(unbroken)
+        return unbroken
+
+    def end_look(self) -> None:
+        """Note that all have been asked about."""
+        self._last_look, self._this_look = self._this_look, {}
