@@ -478,7 +478,11 @@ class Clients(RuleBasedStateMachine):
         return None
 
     def place(self, name: str) -> int | None:
-        return self.queue.index(name) + 1 if name in self.queue else None
+        # What has begun in front of a reply waits no more. Where nothing can be written it begins
+        # behind the reply, when that has changed.
+        begun = {effect.execution_id for effect in self.assigned()} if self.could_write else set()
+        waiting = [other for other in self.queue if other not in begun]
+        return waiting.index(name) + 1 if name in waiting else None
 
     # -- what clients do ------------------------------------------------------------------------
 
@@ -540,10 +544,7 @@ class Clients(RuleBasedStateMachine):
                 return
             assert isinstance(reply, AcceptedReply)
             assert (reply.execution_id, reply.duplicate) == (name, again)
-            begins = any(effect.execution_id == name for effect in self.assigned())
-            # Where nothing can be written it begins behind the reply, when that has changed.
-            begins = begins and self.could_write
-            assert reply.queue_position == (None if begins else self.place(name))
+            assert reply.queue_position == self.place(name)
             assert (reply.execution is not None) is bool(wait)
             if reply.execution is not None:
                 self.check_record(name, reply.execution)
