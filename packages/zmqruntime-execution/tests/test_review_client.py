@@ -74,14 +74,14 @@ def test_execute_gives_a_silent_server_a_second_beyond_its_time(
 ) -> None:
     asked: list[tuple[float | None, float]] = []
 
-    def exchange(_: object, __: object, timeout: float | None = None, *, hold: float) -> Any:
+    def request(_: object, __: object, timeout: float | None = None, *, hold: float) -> Any:
         asked.append((timeout, hold))
         raise SILENCE
 
     def outlast(_: object, error: TransportError, __: object) -> None:
         raise error
 
-    monkeypatch.setattr(ExecutionClient, "exchange", exchange)
+    monkeypatch.setattr(ExecutionClient, "request", request)
     monkeypatch.setattr(ExecutionClient, "outlast", outlast)
     monkeypatch.setattr(ExecutionClient, "pong", SimpleNamespace(process=None))
     with pytest.raises(RequestTimeout):

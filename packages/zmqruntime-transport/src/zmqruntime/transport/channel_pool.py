@@ -18,8 +18,9 @@ __all__ = ["ChannelPool"]
 class ChannelPool:
     """Lends connections, one to each who asks.
 
-    Whoever has one is inside it only between `enter` and `leave`. `close` closes all that no other
-    thread is inside; the context's end wakes up those that are, and they close theirs.
+    Whoever has taken one is inside it until it is given back, but for the time between `leave` and
+    `enter`. `close` closes all that no other thread is inside; the context's end wakes up those
+    that are, and they close theirs.
     """
 
     def __init__(
@@ -35,24 +36,26 @@ class ChannelPool:
         self._closed = False
 
     def take(self) -> Channel:
-        """Return a connection for the caller alone.
+        """Return a connection for this thread alone.
 
         Raises:
             NotConnected: the client was disconnected; `enter` and `replace` raise it, too.
         """
         with self._lock:
-            return self._idle.pop() if self._idle else self._open(patient=False)
+            channel = self._idle.pop() if self._idle else self._open(patient=False)
+            channel.user = threading.get_ident()
+            return channel
+
+    def leave(self, channel: Channel) -> None:
+        """Use it no more until `enter`; it may be closed meanwhile."""
+        channel.user = None
 
     def enter(self, channel: Channel) -> None:
-        """Use a connection, in this thread."""
+        """Use it again, in this thread."""
         with self._lock:
             if self._closed:
                 raise self.not_connected()
             channel.user = threading.get_ident()
-
-    def leave(self, channel: Channel) -> None:
-        """Use it no more until the next `enter`; it may be closed meanwhile."""
-        channel.user = None
 
     def replace(self, channel: Channel) -> Channel:
         """Return a fresh connection instead of one that is of no use any more."""

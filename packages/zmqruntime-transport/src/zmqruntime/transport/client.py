@@ -218,7 +218,8 @@ class ZMQClient:
             NotConnected: `connect` was not called, or `disconnect` was.
             MessageTooLarge: the server would not take it; nothing was sent.
         """
-        return self.exchange((request,), timeout, hold=hold)[0]
+        seconds = self._config.request_timeout if timeout is None else timeout
+        return self._connected().request(request, Deadline.after(seconds + hold), hold)
 
     def exchange(
         self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0

@@ -123,10 +123,21 @@ class Connection:
             self._returning.release()
         return self.pong
 
+    def request(self, request: Request, deadline: Deadline, hold: float) -> Reply:
+        """Return the reply to a request, or say what became of the server."""
+        try:
+            return self._control.request(
+                request, deadline, hold=hold, on_broken=self._raise_if_lost
+            )
+        except (ConnectionFailed, ServerLost) as error:
+            raise self._as_loss(error) from None
+
     def exchange(self, requests: Sequence[Request], deadline: Deadline, hold: float) -> list[Reply]:
         """Return the replies to ``requests``, or say what became of the server."""
         try:
-            return self._exchange(requests, deadline, hold)
+            return self._control.exchange(
+                requests, deadline, hold=hold, on_broken=self._raise_if_lost
+            )
         except (ConnectionFailed, ServerLost) as error:
             raise self._as_loss(error) from None
 
@@ -226,11 +237,6 @@ class Connection:
             exit_code=self._exit_code(),
         )
 
-    def _exchange(
-        self, requests: Sequence[Request], deadline: Deadline, hold: float = 0.0
-    ) -> list[Reply]:
-        return self._control.exchange(requests, deadline, hold=hold, on_broken=self._raise_if_lost)
-
     def _as_loss(self, error: ConnectionFailed | ServerLost) -> TransportError:
         """Return what to tell a caller whose request has found nobody any more."""
         if self._closing:  # It was this client that ended it.
@@ -242,7 +248,9 @@ class Connection:
     def _end_server(self, server: LaunchedServer) -> None:
         deadline = Deadline.after(_STOP_OWNED_SECONDS)
         with contextlib.suppress(TransportError):  # It may be gone already.
-            self._exchange([ShutdownRequest(mode=ShutdownMode.NOW)], deadline)
+            self._control.request(
+                ShutdownRequest(mode=ShutdownMode.NOW), deadline, on_broken=self._raise_if_lost
+            )
         if server.wait(deadline.remaining) is None:
             server.kill()
 

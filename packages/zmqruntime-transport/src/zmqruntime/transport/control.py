@@ -14,7 +14,7 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.conversation import Conversation
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.request_queue import RequestQueue
+from zmqruntime.transport.unanswered import Sent, Unanswered
 
 __all__ = ["ControlClient"]
 
@@ -46,8 +46,27 @@ class ControlClient:
         hold: float = 0.0,
         on_broken: Callable[[Outcome], None] = _nothing,
     ) -> Reply:
-        """Send a request and return its reply; see `exchange`."""
-        return self.exchange((request,), deadline, hold=hold, on_broken=on_broken)[0]
+        """Send a request and return its reply.
+
+        Args:
+            request: what to ask. Asking it twice has to be safe.
+            deadline: the end of all tries together.
+            hold: how long, in seconds, the server was asked to hold its reply.
+            on_broken: called whenever a connection is refused or has ended. It raises when
+                there is no point in trying on; else what is unanswered goes out again.
+
+        Raises:
+            RequestTimeout: no reply in time, though something listens.
+            ConnectionFailed: nobody listens, or nobody who speaks this protocol.
+            NotConnected: the client was closed, before or meanwhile.
+            MessageTooLarge: the server would not take it.
+            MessageError: the reply is none of this protocol's.
+        """
+        with self._converse(hold, lambda: deadline, on_broken) as conversation:
+            conversation.send(request)
+            while True:
+                for _, reply in conversation.receive():
+                    return reply
 
     def exchange(
         self,
@@ -59,28 +78,12 @@ class ControlClient:
     ) -> list[Reply]:
         """Send requests one behind the other and return their replies, in the same order.
 
-        The server takes them in this order, without a round trip between them.
-
-        Args:
-            requests: what to ask. Asking it twice has to be safe.
-            deadline: the end of all tries together.
-            hold: how long, in seconds, the server was asked to hold a reply.
-            on_broken: called whenever a connection is refused or has ended. It raises when
-                there is no point in trying on; else what is unanswered goes out again.
-
-        Raises:
-            RequestTimeout: no reply in time, though something listens.
-            ConnectionFailed: nobody listens, or nobody who speaks this protocol.
-            NotConnected: the client was closed, before or meanwhile.
-            MessageTooLarge: the server would not take it.
-            MessageError: the reply is none of this protocol's.
+        The server takes them in this order, without a round trip between them. Arguments and
+        errors are those of `request`.
         """
-        window = max(1, len(requests))
-        queue = RequestQueue(requests, self._numbers, window, self.max_message_bytes)
-        replies: dict[int, Reply] = {}
-        with self._converse(queue, hold, lambda: deadline, on_broken) as conversation:
-            while not conversation.is_over:
-                replies.update(conversation.receive())
+        with self._converse(hold, lambda: deadline, on_broken) as conversation:
+            answers = _ask_all(conversation, requests, len(requests))
+            replies = {sent.number: reply for sent, reply in answers}
         return [replies[number] for number in range(len(requests))]
 
     def pipeline(
@@ -92,7 +95,7 @@ class ControlClient:
         hold: float = 0.0,
         on_broken: Callable[[Outcome], None] = _nothing,
     ) -> Iterator[tuple[Request, Reply]]:
-        """Yield each request with its reply, as that comes; raises as `exchange` does.
+        """Yield each request with its reply, as that comes; raises as `request` does.
 
         Args:
             requests: asked for a further one when there is room for it. One that yields None is
@@ -100,24 +103,13 @@ class ControlClient:
             seconds: how long there may be no reply at all, beside ``hold``.
             window: how many requests may be under way.
             hold: how long, in seconds, the server was asked to hold each reply.
-            on_broken: see `exchange`.
+            on_broken: see `request`.
         """
-        asked: dict[int, Request] = {}
-
-        def numbered() -> Iterator[Request | None]:
-            numbers = itertools.count()
-            for request in requests:
-                if request is not None:
-                    asked[next(numbers)] = request
-                yield request
-
-        queue = RequestQueue(numbered(), self._numbers, window, self.max_message_bytes)
         with self._converse(
-            queue, hold, lambda: Deadline.after(seconds + hold), on_broken
+            hold, lambda: Deadline.after(seconds + hold), on_broken
         ) as conversation:
-            while not conversation.is_over:
-                for number, reply in conversation.receive():
-                    yield asked.pop(number), reply
+            for sent, reply in _ask_all(conversation, requests, window):
+                yield sent.request, reply
 
     def wait_for_end(self, deadline: Deadline) -> bool:
         """Wait until the server ends its connections; False when it has not in time.
@@ -127,7 +119,6 @@ class ControlClient:
         """
         channel = self._pool.take()
         try:
-            self._pool.enter(channel)
             while isinstance(outcome := channel.receive(deadline), bytes):
                 pass  # A reply that nobody has waited for.
             return outcome not in SILENCES
@@ -149,10 +140,39 @@ class ControlClient:
 
     def _converse(
         self,
-        queue: RequestQueue,
         hold: float,
         make_deadline: Callable[[], Deadline],
         on_broken: Callable[[Outcome], None],
     ) -> Conversation:
-        patience = hold + self._config.retry_interval
-        return Conversation(self._pool, self._endpoint, queue, patience, make_deadline, on_broken)
+        return Conversation(
+            self._pool,
+            self._endpoint,
+            Unanswered(self._numbers, self.max_message_bytes),
+            hold + self._config.retry_interval,
+            make_deadline,
+            on_broken,
+        )
+
+
+def _ask_all(
+    conversation: Conversation, requests: Iterable[Request | None], window: int
+) -> Iterator[tuple[Sent, Reply]]:
+    """Send requests as there is room for them, and yield the replies as they come."""
+    pending = iter(requests)
+    while True:
+        answers: list[tuple[Sent, Reply]] = []
+        while conversation.under_way < window and not answers:
+            conversation.leave()  # Whoever is asked for a request may take long.
+            request = next(pending, None)
+            conversation.enter()
+            if request is None:
+                break
+            conversation.send(request)
+            answers = conversation.look()
+        if not answers:
+            if not conversation.under_way:
+                return
+            answers = conversation.receive()
+        conversation.leave()
+        yield from answers
+        conversation.enter()

@@ -13,13 +13,13 @@ from typing import Self
 
 import zmq
 
-from zmqruntime.messages import Reply, decode_reply
+from zmqruntime.messages import Reply, Request, decode_reply
 from zmqruntime.transport.channel import SILENCES, Outcome
 from zmqruntime.transport.channel_pool import ChannelPool
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, RequestTimeout, TransportError
-from zmqruntime.transport.request_queue import RequestQueue
+from zmqruntime.transport.unanswered import Sent, Unanswered
 
 __all__ = ["Conversation"]
 
@@ -30,14 +30,18 @@ _LOOK_SECONDS = 0.001
 _AT_ONCE = Deadline(float("-inf"))
 _DROPS = frozenset({Outcome.LOST, Outcome.DROPPED})
 
+_Answers = list[tuple[Sent, Reply]]
+
 
 class Conversation:
-    """Sends what is in a queue, and returns the replies.
+    """Sends requests, and returns their replies.
+
+    The thread that has entered it is inside its connection until it leaves it.
 
     Args:
         pool: where the connections come from.
         endpoint: whose they are.
-        queue: what to ask.
+        unanswered: keeps what is under way.
         patience: for how many seconds one try may be without a reply.
         make_deadline: makes the end of all tries together, each time that replies are waited for.
         on_broken: called whenever a connection is refused or has ended. It raises when there is
@@ -48,18 +52,19 @@ class Conversation:
         self,
         pool: ChannelPool,
         endpoint: Endpoint,
-        queue: RequestQueue,
+        unanswered: Unanswered,
         patience: float,
         make_deadline: Callable[[], Deadline],
         on_broken: Callable[[Outcome], None],
     ) -> None:
         self._pool = pool
         self._endpoint = endpoint
-        self._queue = queue
+        self._unanswered = unanswered
         self._patience = patience
         self._make_deadline = make_deadline
         self._on_broken = on_broken
         self._drops = 0
+        self._looked = 0.0
 
     def __enter__(self) -> Self:
         self._channel = self._pool.take()
@@ -71,70 +76,95 @@ class Conversation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._queue.done:
-            self._pool.give_back(self._channel)
-        else:
+        if self._unanswered:
             self._pool.drop(self._channel)
+        else:
+            self._pool.give_back(self._channel)
 
     @property
-    def is_over(self) -> bool:
-        """Whether every request has its reply."""
-        return self._queue.done
+    def under_way(self) -> int:
+        """How many requests wait for their replies."""
+        return len(self._unanswered)
 
-    def receive(self) -> list[tuple[int, Reply]]:
-        """Return the next replies, each with its request's number, as soon as there are some.
+    def enter(self) -> None:
+        """Go on, after `leave`.
 
-        There may be none, when what came were other replies, or there was nothing left to ask.
+        Raises:
+            NotConnected: the client was closed meanwhile.
+        """
+        self._pool.enter(self._channel)
+
+    def leave(self) -> None:
+        """Let the client be closed by others, while this thread does something else."""
+        self._pool.leave(self._channel)
+
+    def send(self, request: Request) -> None:
+        """Send a request.
+
+        Raises:
+            MessageTooLarge: the server would not take it.
+            ValueError: it has the id of another that is under way.
+            NotConnected: the client was closed.
+        """
+        frame = self._unanswered.add(request)
+        try:
+            self._channel.send(frame)
+        except zmq.ContextTerminated:
+            raise self._pool.not_connected() from None
+
+    def receive(self) -> _Answers:
+        """Return the next replies, with what they answer, as soon as there are some.
+
+        There may be none, when what came were other replies.
 
         Raises what `ControlClient.exchange` does.
         """
         try:
-            answers = self._send_new()
-            if answers is None and self._queue.done:
-                return []
-            replies = list(self._queue.take_all(map(decode_reply, self._wait(answers))))
-            if replies:
-                self._drops = 0
-            return replies
+            return self._match(self._wait(None))
         except zmq.ContextTerminated:
             raise self._pool.not_connected() from None
-        finally:
-            self._pool.leave(self._channel)
 
-    def _send_new(self) -> list[bytes] | Outcome | None:
-        """Send what there is room for; return what comes meanwhile, where that takes a while."""
-        looked = time.monotonic()
-        while self._queue.has_room:
-            self._pool.leave(self._channel)  # Whoever is asked for a request may take long.
-            frame = self._queue.take()
-            self._pool.enter(self._channel)
-            if frame is None:
-                break
-            self._channel.send(frame)
-            now = time.monotonic()
-            if now - looked > _LOOK_SECONDS:
-                looked = now
-                answers = self._channel.receive_some(_AT_ONCE, self._queue.under_way)
-                if not isinstance(answers, Outcome) or answers not in SILENCES:
-                    return answers
-        self._pool.enter(self._channel)
-        return None
+    def look(self) -> _Answers:
+        """Return replies that came while requests go out, if that has taken a while.
 
-    def _wait(self, answers: list[bytes] | Outcome | None) -> list[bytes]:
+        Raises what `receive` does.
+        """
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = now
+        try:
+            found = self._channel.receive_some(_AT_ONCE, self.under_way)
+            if isinstance(found, Outcome) and found in SILENCES:
+                return []
+            return self._match(self._wait(found))
+        except zmq.ContextTerminated:
+            raise self._pool.not_connected() from None
+
+    def _match(self, frames: list[bytes]) -> _Answers:
+        answers = []
+        for reply in map(decode_reply, frames):
+            sent = self._unanswered.match(reply)
+            if sent is not None:
+                answers.append((sent, reply))
+                self._drops = 0
+        return answers
+
+    def _wait(self, found: list[bytes] | Outcome | None) -> list[bytes]:
         """Return replies, these or the next, on this connection or on another one."""
         deadline = self._make_deadline()
         until = deadline.within(self._patience)
         while True:
-            if answers is None:
-                answers = self._channel.receive_some(until, self._queue.under_way)
-            if not isinstance(answers, Outcome):
-                return answers
-            if answers is Outcome.REFUSED and self._channel.patient and not until.expired:
-                self._on_broken(answers)  # It goes on trying to connect.
+            if found is None:
+                found = self._channel.receive_some(until, self.under_way)
+            if not isinstance(found, Outcome):
+                return found
+            if found is Outcome.REFUSED and self._channel.patient and not until.expired:
+                self._on_broken(found)  # It goes on trying to connect.
             else:
-                self._try_again(answers, deadline)
+                self._try_again(found, deadline)
                 until = deadline.within(self._patience)
-            answers = None
+            found = None
 
     def _try_again(self, outcome: Outcome, deadline: Deadline) -> None:
         """Send what is unanswered on a fresh connection, if that makes sense."""
@@ -147,11 +177,11 @@ class Conversation:
         if self._drops > _MAX_DROPS or deadline.expired:
             raise self._failure(outcome)
         self._channel = self._pool.replace(self._channel)
-        for frame in self._queue.unanswered:
+        for frame in self._unanswered.frames:
             self._channel.send(frame)
 
     def _failure(self, outcome: Outcome) -> TransportError:
-        asked = self._queue.first
+        asked = self._unanswered.first
         what = f"a {asked} request to {self._endpoint} was not answered: {outcome.value}"
         if outcome is Outcome.SILENCE:
             return RequestTimeout(f"{what}; what it asks may have been done")

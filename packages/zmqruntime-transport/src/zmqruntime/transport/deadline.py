@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Deadline"]
 
@@ -15,8 +15,7 @@ _Clock = Callable[[], float]
 _MAX_POLL_MS = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment on a monotonic clock, in seconds; infinite for no limit."""
 
     at: float

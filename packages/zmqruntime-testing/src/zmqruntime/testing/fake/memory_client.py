@@ -62,6 +62,12 @@ class InMemoryTransport(ZMQClient):
         assert isinstance(pong, PongReply)
         return pong
 
+    def request(
+        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+    ) -> Reply:
+        """Return the reply to a request."""
+        return self.exchange((request,), timeout, hold=hold)[0]
+
     def exchange(
         self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
     ) -> list[Reply]:
