@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from zmqruntime.execution import (
@@ -227,12 +227,9 @@ class _Client(ExecutionClient):
     _accepted = encode_with_id(AcceptedReply(execution_id="a", queue_position=1), "7")
     _registered = encode_with_id(OkReply(client_id="lab", progress_subscribers=("lab",)), "7")
 
-    def exchange(
-        self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
-    ) -> list[Reply]:
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request: Request) -> Reply:
+    def request(
+        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+    ) -> Reply:
         encode_with_id(request, "7")
         is_registration = isinstance(request, RegisterProgressRequest)
         return decode_reply(self._registered if is_registration else self._accepted)

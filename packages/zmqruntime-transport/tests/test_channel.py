@@ -10,6 +10,7 @@ from transport_peers import PATIENCE_SECONDS
 
 from zmqruntime.transport import Deadline, Endpoint, ZMQConfig
 from zmqruntime.transport.channel import Channel, Outcome
+from zmqruntime.transport.socket_poller import READ, SocketPoller
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 
@@ -23,11 +24,14 @@ class MonitorFirst:
         self._poller = channel._poller
         self._polls = polls
 
-    def poll(self, timeout: int | None) -> list[tuple[Any, int]]:
+    def poll(self, seconds: float) -> list[tuple[Any, int]]:
         self._polls -= 1
         if self._polls < 0:
-            return self._poller.poll(timeout)
-        return [(self._monitor, zmq.POLLIN)] if self._monitor.poll(timeout) else []
+            return self._poller.poll(seconds)
+        return [(self._monitor, READ)] if self._monitor.poll(int(1000 * seconds)) else []
+
+    def close(self) -> None:
+        self._poller.close()
 
 
 @pytest.mark.parametrize("polls", [0, 3])
@@ -45,7 +49,7 @@ def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
             router.send_multipart([peer, b"", reply])
         router.close()
         # It connected, it greeted, it ended: three events.
-        channel._poller = cast(zmq.Poller, MonitorFirst(channel, polls))
+        channel._poller = cast(SocketPoller, MonitorFirst(channel, polls))
         deadline = Deadline.after(PATIENCE_SECONDS)
         received = [channel.receive(deadline) for _ in range(5)]
         assert received == [b"first", b"second", b"last", Outcome.LOST, Outcome.LOST]

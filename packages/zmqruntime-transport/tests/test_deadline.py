@@ -32,7 +32,6 @@ def test_none_never_passes() -> None:
     deadline = Deadline.after(None, Clock())
     assert deadline.remaining == float("inf")
     assert not deadline.expired
-    assert deadline.poll_ms is None
 
 
 def test_a_step_gets_its_own_time_but_no_more_than_is_left() -> None:
@@ -42,18 +41,6 @@ def test_a_step_gets_its_own_time_but_no_more_than_is_left() -> None:
     assert deadline.within(9).remaining == 5
     clock.now = 104.0
     assert deadline.within(2).remaining == 1
-
-
-def test_a_poller_waits_until_it_has_passed_and_does_not_return_before() -> None:
-    clock = Clock()
-    deadline = Deadline.after(0.0101, clock)
-    assert deadline.poll_ms == 11
-    clock.now = 101.0
-    assert deadline.poll_ms == 0
-
-
-def test_a_poller_gets_a_number_that_it_takes() -> None:
-    assert Deadline.after(1e300, Clock()).poll_ms == 2**31 - 1
 
 
 def test_the_clock_is_the_monotonic_one() -> None:

@@ -112,10 +112,13 @@ def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> N
     monitor.connect(address)
 
 
-def read_event(monitor: zmq.Socket[bytes]) -> int:
-    """Return the next event that a monitor has heard of."""
+def read_event(monitor: zmq.Socket[bytes]) -> int | None:
+    """Return the next event that a monitor has heard of, if there is one."""
     # What `zmq.utils.monitor` does, which imports all of asyncio.
-    number: int = _EVENT.unpack_from(monitor.recv_multipart()[0])[0]
+    try:
+        number: int = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+    except zmq.Again:
+        return None
     return number
 
 

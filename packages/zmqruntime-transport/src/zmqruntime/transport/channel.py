@@ -19,6 +19,7 @@ from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.socket_poller import SocketPoller
 
 __all__ = ["SILENCES", "Channel", "Outcome"]
 
@@ -34,6 +35,9 @@ _EVENTS = (
 _RECONNECT_MS = 5
 # libzmq's own word for never is -1, which also throws away a last reply that was not read yet.
 _NEVER_MS = 2**31 - 1
+
+# With no connection, and none to come, a request would wait forever: `receive` tells why.
+_IF_IT_CAN = contextlib.suppress(zmq.Again)
 
 
 class Outcome(Enum):
@@ -74,7 +78,7 @@ class Channel:
         """The thread that is inside; None when nobody is."""
         self._silence = Outcome.UNGREETED
         self._end: Outcome | None = None
-        self._poller = zmq.Poller()
+        self._poller = SocketPoller()
         self._socket = context.socket(zmq.DEALER)
         self._monitor: zmq.Socket[bytes] | None = None
         try:
@@ -91,8 +95,8 @@ class Channel:
         configure_tcp(self._socket, endpoint)
         self._monitor = context.socket(zmq.PAIR)
         watch(self._socket, self._monitor, _EVENTS)
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._socket)
+        self._poller.register(self._monitor)
         try:
             self._socket.connect(endpoint.control_address)
         except zmq.ZMQError as error:
@@ -102,8 +106,7 @@ class Channel:
 
     def send(self, frame: bytes) -> None:
         """Send one request; it waits in the socket until there is a connection."""
-        # With no connection, and none to come, it would wait forever: `receive` tells why.
-        with contextlib.suppress(zmq.Again):
+        with _IF_IT_CAN:
             send_frames(self._socket, b"", frame)
 
     def receive(self, deadline: Deadline) -> bytes | Outcome:
@@ -114,22 +117,27 @@ class Channel:
     def receive_some(self, deadline: Deadline, most: int) -> list[bytes] | Outcome:
         """Return the replies that are at hand, up to so many, as soon as there is one."""
         while True:
-            ready = dict(self._poller.poll(0 if self._end else deadline.poll_ms))
+            seconds = 0.0 if self._end else deadline.remaining
+            ready = [sock for sock, _ in self._poller.poll(seconds)]
             if self._socket in ready:
-                return [frames[-1] for frames in drain(self._socket, most)]
+                frames = [frames[-1] for frames in drain(self._socket, most)]
+                if frames:
+                    return frames
             if self._end:
                 return self._end
             if not ready:
                 return self._silence
-            if (outcome := self._read_monitor()) is Outcome.REFUSED:
-                return outcome
-            # Not at once: replies may have come between the looks at the two sockets.
-            self._end = outcome
+            if self._monitor in ready and (outcome := self._read_monitor()) is not None:
+                if outcome is Outcome.REFUSED:
+                    return outcome
+                # Not at once: replies may have come between the looks at the two sockets.
+                self._end = outcome
 
     def close(self) -> None:
         """Drop the connection and whatever is under way on it. Any number of times."""
         if self._socket.closed:
             return
+        self._poller.close()
         with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
             self._socket.disable_monitor()
         if self._monitor is not None:
@@ -140,6 +148,8 @@ class Channel:
         assert self._monitor is not None
         event = read_event(self._monitor)
         match event:
+            case None:
+                pass
             case zmq.Event.CONNECTED:
                 self._silence = Outcome.UNGREETED
             case zmq.Event.HANDSHAKE_SUCCEEDED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,9 +9,6 @@ from typing import NamedTuple
 __all__ = ["Deadline"]
 
 _Clock = Callable[[], float]
-
-# Windows reads a poll's time as a signed 32-bit number of milliseconds.
-_MAX_POLL_MS = 2**31 - 1
 
 
 class Deadline(NamedTuple):
@@ -30,14 +26,6 @@ class Deadline(NamedTuple):
     def remaining(self) -> float:
         """Seconds left, 0 when it has passed."""
         return max(0.0, self.at - self.clock())
-
-    @property
-    def poll_ms(self) -> int | None:
-        """What is left in whole milliseconds, rounded up, as a poller takes it; None: no limit."""
-        remaining = self.remaining
-        if remaining == float("inf"):
-            return None
-        return math.ceil(min(remaining * 1000, _MAX_POLL_MS))
 
     @property
     def expired(self) -> bool:

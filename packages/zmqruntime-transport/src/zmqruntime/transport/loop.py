@@ -16,14 +16,12 @@ from collections.abc import Callable
 
 import zmq
 
+from zmqruntime.transport.socket_poller import READ, WRITE, SocketPoller
+
 __all__ = ["Loop", "Timer"]
 
 _Callback = Callable[[], None]
 
-_POLLOUT = int(zmq.POLLOUT)
-
-# The longest that one poll may take: Windows reads the time as a signed 32-bit number.
-_MAX_POLL_MS = 2**31 - 1
 # For so many rounds what waits for a quiet moment may be put off.
 _MANY_ROUNDS = 8
 # Cancelled timers stay in the heap until it is worth to rebuild it without them.
@@ -51,9 +49,9 @@ class Loop:
     """Run callbacks in one thread as sockets get readable, timers due, or posts arrive."""
 
     def __init__(self) -> None:
-        self._poller = zmq.Poller()
+        self._poller = SocketPoller()
         self._readers: dict[object, _Callback] = {}
-        self._writers: dict[int, _Callback] = {}
+        self._writers: dict[object, _Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._order = itertools.count()
@@ -64,15 +62,15 @@ class Loop:
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
-        self._poller.register(self._wake_receiver.fileno(), zmq.POLLIN)
+        self._poller.register(self._wake_receiver.fileno())
         self._readers[self._wake_receiver.fileno()] = self._take_posts
 
     def add_reader(self, sock: zmq.Socket[bytes] | int, callback: _Callback) -> None:
-        """Call back whenever ``sock`` has something to read; called again while it has.
+        """Call back whenever ``sock`` may have something to read; called again while it has.
 
         ``sock`` is a ZeroMQ socket, or the file descriptor of a plain one; its end counts, too.
         """
-        self._poller.register(sock, zmq.POLLIN)
+        self._poller.register(sock)
         self._readers[sock] = callback
 
     def remove_reader(self, sock: zmq.Socket[bytes] | int) -> None:
@@ -84,12 +82,12 @@ class Loop:
 
     def add_writer(self, fd: int, callback: _Callback) -> None:
         """Call back as long as there is room to write to a plain socket that is watched already."""
-        self._poller.modify(fd, zmq.POLLIN | zmq.POLLOUT)
+        self._poller.modify(fd, READ | WRITE)
         self._writers[fd] = callback
 
     def remove_writer(self, fd: int) -> None:
         """Watch a plain socket only for what there is to read."""
-        self._poller.modify(fd, zmq.POLLIN)
+        self._poller.modify(fd, READ)
         del self._writers[fd]
 
     def call_at(self, when: float, callback: _Callback) -> Timer:
@@ -126,14 +124,14 @@ class Loop:
         """Block, running callbacks, until `stop`."""
         rounds = 0
         while not self._stopping:
-            ready = self._poller.poll(0 if self._when_quiet else self._timeout_ms())
+            ready = self._poller.poll(0.0 if self._when_quiet else self._seconds_to_timer())
             for sock, event in ready:
                 if self._stopping:
                     return
                 # A callback of this very round may have taken another one's away.
-                if event & _POLLOUT and (writer := self._writers.get(sock)) is not None:
+                if event & WRITE and (writer := self._writers.get(sock)) is not None:
                     writer()
-                if event != _POLLOUT and (reader := self._readers.get(sock)) is not None:
+                if event & READ and (reader := self._readers.get(sock)) is not None:
                     reader()
             self._run_due_timers()
             rounds = rounds + 1 if self._when_quiet else 0
@@ -143,17 +141,15 @@ class Loop:
     def close(self) -> None:
         """Give back the inbox's file handles. Later posts do nothing."""
         self._stopping = True
+        self._poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
 
-    def _timeout_ms(self) -> int | None:
+    def _seconds_to_timer(self) -> float:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
             self._cancelled -= 1
-        if not self._timers:
-            return None
-        remaining_ms = (self._timers[0][0] - time.monotonic()) * 1000
-        return math.ceil(min(max(0.0, remaining_ms), _MAX_POLL_MS))
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else math.inf
 
     def _run_due_timers(self) -> None:
         while self._timers and not self._stopping and self._timers[0][0] <= time.monotonic():

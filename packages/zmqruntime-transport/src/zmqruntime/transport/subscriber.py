@@ -126,12 +126,12 @@ class Subscriber:
             self._close_sockets()
 
     def _close_sockets(self) -> None:
+        self._loop.close()
         with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
             self._socket.disable_monitor()
         if self._monitor is not None:
             self._monitor.close(linger=0)
         self._socket.close(linger=0)
-        self._loop.close()
 
     def _read(self) -> None:
         messages: list[tuple[bytes, bytes]] = []
@@ -154,5 +154,5 @@ class Subscriber:
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None
-        event = read_event(self._monitor)
-        self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
+        if (event := read_event(self._monitor)) is not None:
+            self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)

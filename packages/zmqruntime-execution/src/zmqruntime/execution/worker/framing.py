@@ -56,6 +56,7 @@ class MessageReader:
             if self.missing > 0:
                 return []
             data = bytes(self._rest)
+            self._rest.clear()
         messages: list[Message] = []
         at, end = 0, len(data)
         self._needed = _HEAD_BYTES
@@ -74,5 +75,6 @@ class MessageReader:
             else:
                 messages.append(Message(kind, name.decode(), data[body_at:next_at]))
                 at = next_at
-        self._rest = bytearray() if self.broken else bytearray(data[at:])
+        if at < end and not self.broken:
+            self._rest += data[at:]
         return messages

@@ -128,7 +128,7 @@ class _Outgoing:
 
     @property
     def rest(self) -> memoryview:
-        return self._message[sum(self.sent) :]
+        return self._message[sum(self.sent) :] if self.sent else self._message
 
     @property
     def has_begun(self) -> bool:

@@ -21,6 +21,9 @@ _log = logging.getLogger("zmqruntime.worker")
 
 _STREAMS = (1, 2)
 
+# A task may have closed it; there is none in a program without a console.
+_IF_IT_CAN = contextlib.suppress(OSError, ValueError, AttributeError)
+
 
 class TaskOutput:
     """Leads the output of one task after the other into a file. For the main thread.
@@ -93,6 +96,5 @@ def _duplicate(stream: int) -> int:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # A task may have closed it; there is none in a program without a console.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with _IF_IT_CAN:
             stream.flush()

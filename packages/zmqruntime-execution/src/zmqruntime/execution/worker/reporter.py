@@ -7,9 +7,8 @@ import operator
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from typing import Protocol, SupportsFloat, SupportsIndex
+from typing import NamedTuple, Protocol, SupportsFloat, SupportsIndex
 
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.outbox import ProgressOutbox
@@ -71,8 +70,7 @@ class ProgressReporter:
             return self._send
 
 
-@dataclass(frozen=True, slots=True)
-class ServerReportLink:
+class ServerReportLink(NamedTuple):
     """The way to the server whose worker runs the task."""
 
     execution_id: str

@@ -1,0 +1,117 @@
+"""A poller tells of all that there is to do, whatever was done with a socket meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import zmq
+from transport_peers import PATIENCE_SECONDS
+
+from zmqruntime.transport.socket_poller import READ, WRITE, SocketPoller
+
+Pair = tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+Plain = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def poller() -> Iterator[SocketPoller]:
+    poller = SocketPoller()
+    yield poller
+    poller.close()
+
+
+@pytest.fixture
+def pair(context: zmq.Context[zmq.Socket[bytes]]) -> Pair:
+    ours, other = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    ours.bind("inproc://poller")
+    other.connect("inproc://poller")
+    return ours, other
+
+
+@pytest.fixture
+def plain() -> Iterator[Plain]:
+    ours, other = socket.socketpair()
+    with ours, other:
+        yield ours, other
+
+
+def settle(poller: SocketPoller) -> None:
+    """Wait until nothing more is told: connecting may be told of, too."""
+    while poller.poll(0.05):
+        pass
+
+
+def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, pair: Pair) -> None:
+    ours, other = pair
+    poller.register(ours)
+    settle(poller)
+    other.send(b"1")
+    for _ in range(3):
+        assert poller.poll(PATIENCE_SECONDS) == [(ours, READ)]
+    assert ours.recv() == b"1"
+    settle(poller)
+
+
+def test_a_message_is_told_of_though_the_socket_was_used_since_it_came(
+    poller: SocketPoller, pair: Pair
+) -> None:
+    ours, other = pair
+    poller.register(ours)
+    settle(poller)
+    other.send(b"1")
+    other.send(b"2")
+    assert ours.recv() == b"1"  # This takes note of the second one, too.
+    assert ours.send(b"back") is None
+    assert poller.poll(PATIENCE_SECONDS) == [(ours, READ)]
+
+
+def test_one_that_waits_hears_of_a_message(poller: SocketPoller, pair: Pair) -> None:
+    ours, other = pair
+    poller.register(ours)
+    settle(poller)
+    sender = threading.Timer(0.05, other.send, (b"1",))
+    sender.start()
+    assert poller.poll(float("inf")) == [(ours, READ)]
+    sender.join()
+
+
+def test_plain_sockets_and_others_are_told_of_together(
+    poller: SocketPoller, pair: Pair, plain: Plain
+) -> None:
+    poller.register(pair[0])
+    poller.register(plain[0].fileno())
+    settle(poller)
+    plain[1].send(b"1")
+    assert poller.poll(PATIENCE_SECONDS) == [(plain[0].fileno(), READ)]
+    pair[1].send(b"1")
+    assert set(poller.poll(PATIENCE_SECONDS)) == {(pair[0], READ), (plain[0].fileno(), READ)}
+    poller.unregister(plain[0].fileno())
+    assert poller.poll(PATIENCE_SECONDS) == [(pair[0], READ)]
+    poller.unregister(pair[0])
+    assert poller.poll(0.0) == []
+
+
+def test_room_to_write_is_told_of_when_it_is_asked_for(poller: SocketPoller, plain: Plain) -> None:
+    fd = plain[0].fileno()
+    poller.register(fd)
+    poller.modify(fd, READ | WRITE)
+    assert poller.poll(PATIENCE_SECONDS) == [(fd, WRITE)]
+    poller.modify(fd, READ)
+    assert poller.poll(0.0) == []
+
+
+def test_a_wait_is_never_shorter_than_asked(poller: SocketPoller, plain: Plain) -> None:
+    poller.register(plain[0].fileno())
+    begun = time.monotonic()
+    assert poller.poll(0.0101) == []
+    assert time.monotonic() - begun >= 0.0101
+
+
+def test_any_time_may_be_waited(poller: SocketPoller, plain: Plain) -> None:
+    poller.register(plain[0].fileno())
+    plain[1].send(b"1")
+    assert poller.poll(1e300) == [(plain[0].fileno(), READ)]
