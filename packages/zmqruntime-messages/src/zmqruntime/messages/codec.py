@@ -51,9 +51,9 @@ _MAX_QUOTED: Final = 80
 _REQUEST_ID: Final = {"request_id"}
 
 
-def encode(message: Model) -> bytes:
-    """Return ``message`` as the UTF-8 JSON object of one frame."""
-    return message.__pydantic_serializer__.to_json(message)
+def encode(message: Model, exclude: set[str] | None = None) -> bytes:
+    """Return ``message`` as the UTF-8 JSON object of one frame, without some fields."""
+    return message.__pydantic_serializer__.to_json(message, exclude=exclude)
 
 
 def encode_with_id(message: Request | Reply, request_id: str | None) -> bytes:
@@ -61,8 +61,7 @@ def encode_with_id(message: Request | Reply, request_id: str | None) -> bytes:
 
     A client numbers what it sends, and a server answers under the number that it was sent.
     """
-    rest = message.__pydantic_serializer__.to_json(message, exclude=_REQUEST_ID)
-    return b'{"request_id":%b,%b' % (to_json(request_id), rest[1:])
+    return b'{"request_id":%b,%b' % (to_json(request_id), encode(message, _REQUEST_ID)[1:])
 
 
 def decode_request(frame: bytes) -> Request:

@@ -22,7 +22,6 @@ from zmqruntime.messages import (
     JsonObject,
     MessageError,
     PingRequest,
-    PongReply,
     ProcessInfo,
     RegisterProgressRequest,
     Reply,
@@ -42,6 +41,7 @@ from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain, send_frames
 from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
+from zmqruntime.transport.pongs import Pongs
 from zmqruntime.transport.process import ProcessIdentity
 
 __all__ = ["ServerSession"]
@@ -78,11 +78,17 @@ class ServerSession:
         self.failure: BaseException | None = None
         self.stopping = False
         self._name = name
-        self._version = version
-        self._log_file_path = log_file_path
         self._describe = describe
-        self._process = ProcessIdentity.current()
-        self._started_at = time.time()
+        process = ProcessIdentity.current()
+        self._pongs = Pongs(
+            server=name,
+            version=version,
+            port=endpoint.port,
+            control_port=endpoint.control_port,
+            process=ProcessInfo(pid=process.pid, create_time=process.create_time),
+            max_message_bytes=config.max_message_bytes,
+            log_file_path=log_file_path,
+        )
         self._requests = 0
         self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -271,21 +277,10 @@ class ServerSession:
         self._held_pings[caller] = (request, timer)
 
     def _pong(self, request: PingRequest, caller: Caller) -> None:
-        self.reply(
-            caller,
-            PongReply(
-                ready=self.ready,
-                server=self._name,
-                version=self._version,
-                port=self.endpoint.port,
-                control_port=self.endpoint.control_port,
-                process=ProcessInfo(pid=self._process.pid, create_time=self._process.create_time),
-                started_at=self._started_at,
-                uptime_seconds=max(0.0, time.time() - self._started_at),
-                progress_subscribers=self.registrations.clients,
-                max_message_bytes=self.config.max_message_bytes,
-                log_file_path=self._log_file_path,
-                details=self._describe(),
-                **self.describe_work(request.limit),
-            ),
-        )
+        told = {
+            "ready": self.ready,
+            "progress_subscribers": self.registrations.clients,
+            "details": self._describe(),
+            **self.describe_work(request.limit),
+        }
+        self.send_reply(caller, self._pongs.compose(caller.request_id, told))

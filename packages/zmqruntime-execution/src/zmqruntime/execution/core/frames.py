@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from pydantic_core import to_json
+
 from zmqruntime.execution.lifecycle.events import compose_error, compose_event, compose_number
 from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
 
@@ -105,7 +107,7 @@ def compose_kept_events(
 
 
 def _head(request_id: str | None) -> bytes:
-    return _HEAD % (b"null" if request_id is None else encode_json(request_id))
+    return _HEAD % to_json(request_id)
 
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:

@@ -107,7 +107,7 @@ class Execution:
             execution_id=request.execution_id,
             client_id=request.client_id,
             # What it does not say would be most of it.
-            request=request.model_dump_json(exclude_none=True).encode(),
+            request=request.__pydantic_serializer__.to_json(request, exclude_none=True),
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,

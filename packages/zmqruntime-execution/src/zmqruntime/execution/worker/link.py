@@ -44,7 +44,7 @@ class WorkerLink:
             raise LinkClosed from error
         self._reader = MessageReader()
         self._received: deque[Message] = deque()
-        self._outgoing = _Outgoing(b"")
+        self._outgoing: _Outgoing | None = None
 
     def receive(self) -> Message:
         """Return the next message, when there is one.
@@ -88,7 +88,7 @@ class WorkerLink:
         self._outgoing = outgoing = _Outgoing(encode_message(kind, execution_id, body))
         if self._push(seconds) or outgoing.has_begun:
             return True
-        self._outgoing = _Outgoing(b"")
+        self._outgoing = None
         return False
 
     def finish(self, seconds: float) -> bool:
@@ -106,7 +106,7 @@ class WorkerLink:
     def _push(self, seconds: float | None) -> bool:
         """Send what is left, as long as there is room within so many seconds; say if all is out."""
         outgoing = self._outgoing
-        while rest := outgoing.rest:
+        while outgoing is not None and (rest := outgoing.rest):
             try:
                 # In one call with the note of how much it was: a signal's handler may raise
                 # between any two, and what is sent twice spoils all that follows.
@@ -116,6 +116,7 @@ class WorkerLink:
                     return False
             except OSError as error:
                 raise LinkClosed from error
+        self._outgoing = None
         return True
 
 

@@ -52,6 +52,7 @@ class WorkerProcess:
         self._started = threading.Event()
         self._sampled_at = float("-inf")
         self._sample: tuple[float | None, int | None] = (None, None)
+        self._described: WorkerInfo | None = None
         self._watcher = threading.Thread(
             target=self._watch, name="zmqruntime-worker-watch", daemon=True
         )
@@ -81,15 +82,16 @@ class WorkerProcess:
         if now - self._sampled_at >= _SAMPLE_SECONDS:  # A look costs more than a whole ping.
             self._sampled_at = now
             self._sample = _look_at(self._handle)
-        cpu_percent, memory_bytes = self._sample
-        return (
-            WorkerInfo(
+            self._described = None
+        if self._described is None or self._described.execution_id != execution_id:
+            cpu_percent, memory_bytes = self._sample
+            self._described = WorkerInfo(
                 pid=self._handle.pid,
                 cpu_percent=cpu_percent,
                 memory_bytes=memory_bytes,
                 execution_id=execution_id,
-            ),
-        )
+            )
+        return (self._described,)
 
     # -- in the watcher's thread: what it does blocks -----------------------------------------
 

@@ -1,0 +1,67 @@
+"""A pong says how the server is now, however little has changed since the last one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zmqruntime.messages import PongReply, ProcessInfo, decode_reply
+from zmqruntime.transport.pongs import Pongs
+
+
+@pytest.fixture
+def pongs() -> Pongs:
+    return Pongs(
+        server="Lab",
+        version="1",
+        port=7777,
+        control_port=8777,
+        process=ProcessInfo(pid=7, create_time=1.5),
+        max_message_bytes=1000,
+        log_file_path=None,
+    )
+
+
+def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
+    frame = pongs.compose(request_id, {"ready": True, "details": {}} | told)
+    reply = decode_reply(frame)
+    assert isinstance(reply, PongReply)
+    return reply
+
+
+def test_what_never_changes_is_told_each_time(pongs: Pongs) -> None:
+    first, second = ask(pongs), ask(pongs)
+    for pong in (first, second):
+        assert (pong.server, pong.version, pong.port, pong.process.pid) == ("Lab", "1", 7777, 7)
+    assert second.started_at == first.started_at
+    assert second.uptime_seconds > first.uptime_seconds
+
+
+def test_each_pong_bears_the_id_of_its_ping(pongs: Pongs) -> None:
+    ids = ("1", None, 'a"b\\', "é")
+    assert [ask(pongs, request_id).request_id for request_id in ids] == list(ids)
+
+
+def test_every_change_is_told(pongs: Pongs) -> None:
+    assert ask(pongs, queued_count=1).queued_count == 1
+    assert ask(pongs, queued_count=2).queued_count == 2
+    assert not ask(pongs, ready=False).ready
+    assert ask(pongs).ready
+
+
+def test_details_that_the_application_has_changed_in_place_are_told(pongs: Pongs) -> None:
+    details: dict[str, Any] = {"samples": [1]}
+    assert ask(pongs, details=details).details == {"samples": [1]}
+    details["samples"].append(2)
+    assert ask(pongs, details=details).details == {"samples": [1, 2]}
+    details["number"] = 1
+    assert ask(pongs, details=details).details["number"] == 1
+    details["number"] = True
+    assert ask(pongs, details=details).details["number"] is True
+
+
+def test_details_that_are_not_json_are_the_server_s_own_fault(pongs: Pongs) -> None:
+    with pytest.raises(TypeError, match=r"details\.lock is of type object"):
+        ask(pongs, details={"lock": object()})
+    assert ask(pongs).details == {}
