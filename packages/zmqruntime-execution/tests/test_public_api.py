@@ -53,6 +53,7 @@ _NAMES = [
     "QueueFull",
     "QueuePage",
     "QueuePolicy",
+    "RecordClient",
     "ReportLink",
     "RequestRejected",
     "RestartPolicy",

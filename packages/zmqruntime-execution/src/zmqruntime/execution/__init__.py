@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         ProgressCallback,
         ProgressStreamSubscriber,
     )
+    from zmqruntime.execution.record_client import RecordClient
     from zmqruntime.execution.runner import (
         RunnerHost,
         TaskRunner,
@@ -138,6 +139,7 @@ __all__ = [
     "QueueFull",
     "QueuePage",
     "QueuePolicy",
+    "RecordClient",
     "ReportLink",
     "RequestRejected",
     "RestartPolicy",
@@ -203,6 +205,7 @@ _HOMES = {
     "ProgressStreamSubscriber": "progress",
     "QueueFull": "errors",
     "QueuePage": "lifecycle.engine",
+    "RecordClient": "record_client",
     "QueuePolicy": "lifecycle.queue",
     "ReportLink": "worker.reporter",
     "RequestRejected": "errors",

@@ -14,7 +14,6 @@ from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionId,
     JsonObject,
-    Labels,
     explain,
 )
 
@@ -27,32 +26,26 @@ def make_request(
     client_id: ClientId,
     *,
     execution_id: ExecutionId | None = None,
-    labels: Labels | None = None,
-    timeout_seconds: float | None = None,
-    priority: int = 0,
-    max_attempts: int | None = None,
     retry_on: Iterable[ErrorKind | str] | None = None,
-    backoff_seconds: float | None = None,
-    wait_seconds: float = 0.0,
+    **options: Any,
 ) -> ExecuteRequest:
     """Return the request for a task, with a name for its execution.
+
+    ``options`` are further fields of it; None for those that are left as they are.
 
     Raises:
         DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
     """
+    given = {name: value for name, value in options.items() if value is not None}
+    if retry_on is not None:
+        given["retry_on"] = tuple(map(ErrorKind, retry_on))
     try:
         return ExecuteRequest(
             task=task,
             config=config,
             client_id=client_id,
             execution_id=execution_id or secrets.token_hex(16),
-            labels=labels or {},
-            timeout_seconds=timeout_seconds,
-            priority=priority,
-            max_attempts=max_attempts,
-            retry_on=None if retry_on is None else tuple(map(ErrorKind, retry_on)),
-            backoff_seconds=backoff_seconds,
-            wait_seconds=wait_seconds,
+            **given,
         )
     except ValidationError as error:
         raise explain(error, "submission") from None

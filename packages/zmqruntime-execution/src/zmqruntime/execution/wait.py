@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
 
-__all__ = ["ExecutionWaiter", "WaitPolicy", "seconds_beside"]
+__all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
+
+HOLD_SECONDS: Final = 30.0
+"""How long a server is asked to hold its reply, unless told otherwise."""
 
 _MAX_BACKOFF_SECONDS = 60.0
 _MAX_DOUBLINGS = 100
@@ -42,7 +46,7 @@ class WaitPolicy:
         ValueError: a value makes no sense.
     """
 
-    poll_interval: float = 30.0
+    poll_interval: float = HOLD_SECONDS
     """How long the server holds one status request. A result is seen when it is there, not at
     the end of an interval; a short one only makes more requests."""
     max_consecutive_errors: int = 3

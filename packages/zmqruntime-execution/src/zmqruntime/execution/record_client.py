@@ -1,0 +1,152 @@
+"""`RecordClient`: asks a server for what it keeps of executions, and has them cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from zmqruntime.execution.missed import MissedEvents
+from zmqruntime.execution.submitter import expect
+from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
+from zmqruntime.messages import (
+    CancelRequest,
+    ExecutionId,
+    ExecutionRecord,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    LogReply,
+    LogTailRequest,
+    OkReply,
+    ProgressEvent,
+    Reply,
+    Request,
+    StateEvent,
+    StatusRequest,
+)
+from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
+
+__all__ = ["RecordClient"]
+
+_R = TypeVar("_R", bound=Reply)
+
+
+class RecordClient(ZMQClient):
+    """A client of an execution server, as far as it asks about executions, whoever submitted them.
+
+    Takes what `ZMQClient` takes.
+    """
+
+    def poll_status(
+        self,
+        execution_id: ExecutionId | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        limit: int = 100,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> ExecutionStatusSnapshot:
+        """Return a snapshot of one execution, or of the server's queue, page by page.
+
+        Args:
+            execution_id: which; None for the whole server.
+            wait_seconds: how long the server holds the answer while the execution goes on.
+            limit: how many queued executions to list.
+            cursor: the last page's.
+            timeout: seconds beside ``wait_seconds``; None for the configuration's.
+
+        Raises:
+            UnknownExecution: the server keeps none of this id.
+            TransportError: the server was not reached.
+        """
+        request = StatusRequest(
+            execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
+        )
+        return self._ask(request, ExecutionStatusSnapshot, timeout, hold=wait_seconds)
+
+    def get_record(
+        self, execution_id: ExecutionId, wait_seconds: float = 0.0, timeout: float | None = None
+    ) -> ExecutionRecord:
+        """Return the record of one execution; the arguments are those of `poll_status`."""
+        snapshot = self.poll_status(execution_id, wait_seconds=wait_seconds, timeout=timeout)
+        assert snapshot.execution is not None
+        return snapshot.execution
+
+    def get_records(self, execution_ids: Sequence[ExecutionId]) -> list[ExecutionRecord]:
+        """Return the records of many executions, without a round trip for each.
+
+        Raises what `get_record` raises.
+        """
+        found: dict[str, ExecutionRecord] = {}
+        asked = (StatusRequest(execution_id=name) for name in execution_ids)
+        for _, reply in self.pipeline(asked):
+            record = expect(ExecutionStatusSnapshot, reply).execution
+            assert record is not None
+            found[record.execution_id] = record
+        return [found[name] for name in execution_ids]
+
+    def wait_for_completion(
+        self,
+        execution_id: ExecutionId,
+        policy: WaitPolicy | None = None,
+        timeout: float | None = None,
+    ) -> ExecutionRecord:
+        """Return the final record of an execution, as soon as it has one, however it ended.
+
+        Raises:
+            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
+            UnknownExecution: the server keeps none of this id.
+            ServerLost: the server is gone, and was not back in time: see `outlast`.
+            TransportError: the server was not reached.
+        """
+        return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
+
+    def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
+        """Wait for a server that was lost, or silent, to be back, as far as that makes sense.
+
+        Until the deadline, or without one for the configuration's ``reconnect_timeout``.
+
+        Raises:
+            ServerLost: it is not back by then; or, at once, its process has ended and has kept
+                nothing for another one.
+            RequestTimeout: it was silent until the deadline.
+        """
+        is_over = deadline is not None and deadline.expired
+        if not self.may_return or (is_over and isinstance(error, RequestTimeout)):
+            raise error
+        is_endless = deadline is None or deadline.remaining == float("inf")
+        self.reconnect(None if deadline is None or is_endless else deadline.remaining)
+
+    def cancel_execution(self, execution_id: ExecutionId) -> ExecutionStatus:
+        """Ask the server to stop one execution and no other; return its status now.
+
+        Raises:
+            Conflict: it has ended already.
+            UnknownExecution: the server keeps none of this id.
+        """
+        reply = self._ask(CancelRequest(execution_id=execution_id), OkReply)
+        assert reply.execution_status is not None
+        return reply.execution_status
+
+    def read_log_tail(self, execution_id: ExecutionId, max_bytes: int = 16_384) -> LogReply:
+        """Return the end of what a task has written to its stdout and stderr.
+
+        Args:
+            execution_id: which.
+            max_bytes: how much of it, up to 64 KiB.
+
+        Raises:
+            UnknownExecution: the server keeps none of this id.
+        """
+        return self._ask(LogTailRequest(execution_id=execution_id, max_bytes=max_bytes), LogReply)
+
+    def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
+        """Return the events of an execution that the server keeps, for `ExecutionHandle`.
+
+        None when it keeps none, does not say, or is not reached.
+        """
+        return MissedEvents(self).ask(execution_id, 0)
+
+    def _ask(
+        self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
+    ) -> _R:
+        return expect(expected, self.request(request, timeout, hold=hold))
