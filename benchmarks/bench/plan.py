@@ -101,9 +101,11 @@ class _Failed(Exception):
 def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
     command = [str(step.python), "-m", "bench.one", step.workload, *step.contenders]
     path = os.pathsep.join(filter(None, [str(_HERE), os.environ.get("PYTHONPATH")]))
+    # As after an installation, nothing is compiled anew in every process.
+    python = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""}
     process = subprocess.Popen(
         [*command, *(["--quick"] if quick else [])],
-        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+        env=os.environ | python,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

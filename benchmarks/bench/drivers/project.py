@@ -9,43 +9,22 @@ from contextlib import contextmanager
 import psutil
 
 from bench.contender import Contender, Hear, Stopped, Wrong
-from bench.tasks import Report, Task, run
+from bench.drivers.project_server import BenchServer
+from bench.tasks import Task
 from zmqruntime.execution import (
     BatchSubmitWaitEngine,
-    ExecuteRequest,
     ExecutionCancelled,
     ExecutionClient,
-    ExecutionContext,
     ExecutionHandle,
-    ExecutionServer,
     ExecutionServerLauncher,
     ProgressStreamSubscriber,
 )
-from zmqruntime.messages import JsonObject, JsonValue, ProgressEvent, ProgressScope, StateEvent
+from zmqruntime.messages import ProgressEvent, ProgressScope, StateEvent
 from zmqruntime.transport import ZMQConfig
 
-__all__ = ["BenchServer", "InMemory", "WithJournal"]
+__all__ = ["InMemory", "WithJournal"]
 
 _PATIENCE = 60.0
-_KEPT = 200_000
-
-
-class BenchServer(ExecutionServer):
-    """Does what the tasks say, and keeps the record of each."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, history_limit=_KEPT, **kwargs)  # type: ignore[arg-type]
-
-    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
-        return run(request.task, _reporter(context))  # type: ignore[return-value]
-
-
-def _reporter(context: ExecutionContext) -> Report:
-    def tell(number: int, total: int, sent: float | None) -> None:
-        data: JsonObject | None = None if sent is None else {"sent": sent}
-        context.report_progress(number, total, phase="report", data=data)
-
-    return tell
 
 
 class InMemory(Contender):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -10,7 +11,6 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
-from types import ModuleType
 
 import pytest
 
@@ -99,12 +99,35 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_nothing_public_is_left_out_of_the_list() -> None:
-    found = {
-        name
-        for name, value in vars(messages).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+    homes = ast.parse(Path(messages.__file__ or "").read_text("utf-8"))
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(homes)
+        if isinstance(node, ast.ImportFrom) and node.module and "zmqruntime" in node.module
+        for alias in node.names
     }
-    assert found | {"__version__"} == set(messages.__all__)
+    assert set(imported) == set(messages.__all__)
+    # What type checkers see is what there is.
+    for name, module in imported.items():
+        assert getattr(messages, name) is getattr(importlib.import_module(module), name)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        messages.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_name_can_be_completed_before_it_is_loaded() -> None:
+    done = run_python("import sys, zmqruntime.messages as m; print(*dir(m), *sys.modules)")
+    assert set(messages.__all__) <= set(done.stdout.split())
+    assert "pydantic" not in done.stdout.split()
+
+
+def test_a_worker_loads_the_request_that_it_runs_and_no_other() -> None:
+    names = "ExecuteRequest, ExecutionErrorInfo, encode, encode_json"
+    done = run_python(f"import sys; from zmqruntime.messages import {names}; print(*sys.modules)")
+    loaded = set(done.stdout.split())
+    assert not {f"zmqruntime.messages.{name}" for name in ("requests", "responses")} & loaded
 
 
 def documented_assignments() -> set[str]:

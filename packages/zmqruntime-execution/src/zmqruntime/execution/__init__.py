@@ -5,9 +5,10 @@ neither needs all of them.
 """
 
 import importlib
-from typing import TYPE_CHECKING
 
 from zmqruntime.execution._version import __version__
+
+TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
 
 if TYPE_CHECKING:
     from zmqruntime.execution.batch import (

@@ -25,13 +25,12 @@ if somebody had pressed Ctrl-C: ``except Exception`` does not swallow it.
 
 from __future__ import annotations
 
-from zmqruntime.messages import (
-    ErrorCode,
-    ErrorReply,
-    ExecutionRecord,
-    ExecutionStatus,
-    ZMQRuntimeError,
-)
+from typing import TYPE_CHECKING
+
+from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import ErrorReply, ExecutionRecord
 
 __all__ = [
     "CommitFailed",

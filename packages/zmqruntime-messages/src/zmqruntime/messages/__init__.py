@@ -1,10 +1,13 @@
 """The message contract of zmqruntime: every message as a frozen, typed value.
 
 This package is all that a peer needs to speak the protocol: it imports neither ZeroMQ nor
-any other part of the project.
+any other part of the project. A name is loaded when it is first asked for: a server's and a
+worker's start are waited for, and neither needs all of them.
 """
 
+import importlib
 import sys as _sys
+from typing import TYPE_CHECKING
 
 # An unrelated distribution named ``zmqruntime`` ships a regular package that takes over the
 # namespace these packages share; what follows would break in ways nobody could explain.
@@ -16,91 +19,101 @@ if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
     )
 
 from zmqruntime.messages._version import __version__
-from zmqruntime.messages.base import (
-    MAX_ATTEMPTS,
-    MAX_BACKOFF_SECONDS,
-    MAX_LIMIT,
-    MAX_LOG_TAIL_BYTES,
-    MAX_PRIORITY,
-    MAX_WAIT_SECONDS,
-    PROTOCOL_VERSION,
-    ClientId,
-    ExecutionId,
-    Labels,
-    Limit,
-    Timestamp,
-)
-from zmqruntime.messages.codec import (
-    decode_event,
-    decode_json,
-    decode_reply,
-    decode_request,
-    encode,
-    encode_json,
-    encode_with_id,
-    explain,
-    make_error_reply,
-)
-from zmqruntime.messages.errors import (
-    DecodeError,
-    ErrorCode,
-    FieldFault,
-    MessageError,
-    ProtocolVersionError,
-    ZMQRuntimeError,
-)
-from zmqruntime.messages.events import (
-    Event,
-    ProgressEvent,
-    StateEvent,
-    make_topic,
-    make_topic_prefix,
-)
-from zmqruntime.messages.failures import (
-    ErrorKind,
-    ExecutionErrorInfo,
-)
-from zmqruntime.messages.json_value import MAX_NESTING, JsonObject, JsonValue
-from zmqruntime.messages.records import (
-    AttemptInfo,
-    ExecutionRecord,
-    ProcessInfo,
-    QueuedExecutionInfo,
-    RunningExecutionInfo,
-    WorkerInfo,
-)
-from zmqruntime.messages.requests import (
-    CancelRequest,
-    EventsRequest,
-    ExecuteRequest,
-    LogTailRequest,
-    PingRequest,
-    RegisterProgressRequest,
-    Request,
-    ShutdownRequest,
-    StatusRequest,
-    UnregisterProgressRequest,
-)
-from zmqruntime.messages.responses import (
-    AcceptedReply,
-    ErrorDetail,
-    ErrorReply,
-    ExecutionStatusSnapshot,
-    KeptEventsReply,
-    LogReply,
-    OkReply,
-    PongReply,
-    Reply,
-    ShutdownAckReply,
-)
-from zmqruntime.messages.schema import (
-    make_schemas,
-)
-from zmqruntime.messages.status import (
-    ExecutionStatus,
-    ProgressScope,
-    ShutdownMode,
-)
+
+if TYPE_CHECKING:
+    from zmqruntime.messages.base import (
+        MAX_ATTEMPTS,
+        MAX_BACKOFF_SECONDS,
+        MAX_LIMIT,
+        MAX_LOG_TAIL_BYTES,
+        MAX_PRIORITY,
+        MAX_WAIT_SECONDS,
+        PROTOCOL_VERSION,
+        ClientId,
+        ExecutionId,
+        Labels,
+        Limit,
+        Timestamp,
+    )
+    from zmqruntime.messages.decoding import (
+        decode_event,
+        decode_json,
+        decode_reply,
+        decode_request,
+        explain,
+        make_error_reply,
+    )
+    from zmqruntime.messages.encoding import (
+        encode,
+        encode_json,
+        encode_with_id,
+    )
+    from zmqruntime.messages.errors import (
+        DecodeError,
+        ErrorCode,
+        FieldFault,
+        MessageError,
+        ProtocolVersionError,
+        ZMQRuntimeError,
+    )
+    from zmqruntime.messages.events import (
+        Event,
+        ProgressEvent,
+        StateEvent,
+        make_topic,
+        make_topic_prefix,
+    )
+    from zmqruntime.messages.failures import (
+        ErrorKind,
+        ExecutionErrorInfo,
+    )
+    from zmqruntime.messages.json_value import (
+        MAX_NESTING,
+        JsonObject,
+        JsonValue,
+    )
+    from zmqruntime.messages.records import (
+        AttemptInfo,
+        ExecutionRecord,
+        ProcessInfo,
+        QueuedExecutionInfo,
+        RunningExecutionInfo,
+        WorkerInfo,
+    )
+    from zmqruntime.messages.requests import (
+        CancelRequest,
+        EventsRequest,
+        LogTailRequest,
+        PingRequest,
+        RegisterProgressRequest,
+        Request,
+        ShutdownRequest,
+        StatusRequest,
+        UnregisterProgressRequest,
+    )
+    from zmqruntime.messages.responses import (
+        AcceptedReply,
+        ErrorDetail,
+        ErrorReply,
+        ExecutionStatusSnapshot,
+        KeptEventsReply,
+        LogReply,
+        OkReply,
+        PongReply,
+        Reply,
+        ShutdownAckReply,
+    )
+    from zmqruntime.messages.schema import (
+        make_schemas,
+    )
+    from zmqruntime.messages.status import (
+        ExecutionStatus,
+        ProgressScope,
+        ShutdownMode,
+    )
+    from zmqruntime.messages.submission import (
+        ExecuteRequest,
+    )
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -172,3 +185,84 @@ __all__ = [
     "make_topic",
     "make_topic_prefix",
 ]
+
+_HOMES = {
+    "MAX_ATTEMPTS": "base",
+    "MAX_BACKOFF_SECONDS": "base",
+    "MAX_LIMIT": "base",
+    "MAX_LOG_TAIL_BYTES": "base",
+    "MAX_NESTING": "json_value",
+    "MAX_PRIORITY": "base",
+    "MAX_WAIT_SECONDS": "base",
+    "PROTOCOL_VERSION": "base",
+    "AcceptedReply": "responses",
+    "AttemptInfo": "records",
+    "CancelRequest": "requests",
+    "ClientId": "base",
+    "DecodeError": "errors",
+    "ErrorCode": "errors",
+    "ErrorDetail": "responses",
+    "ErrorKind": "failures",
+    "ErrorReply": "responses",
+    "Event": "events",
+    "EventsRequest": "requests",
+    "ExecuteRequest": "submission",
+    "ExecutionErrorInfo": "failures",
+    "ExecutionId": "base",
+    "ExecutionRecord": "records",
+    "ExecutionStatus": "status",
+    "ExecutionStatusSnapshot": "responses",
+    "FieldFault": "errors",
+    "JsonObject": "json_value",
+    "JsonValue": "json_value",
+    "KeptEventsReply": "responses",
+    "Labels": "base",
+    "Limit": "base",
+    "LogReply": "responses",
+    "LogTailRequest": "requests",
+    "MessageError": "errors",
+    "OkReply": "responses",
+    "PingRequest": "requests",
+    "PongReply": "responses",
+    "ProcessInfo": "records",
+    "ProgressEvent": "events",
+    "ProgressScope": "status",
+    "ProtocolVersionError": "errors",
+    "QueuedExecutionInfo": "records",
+    "RegisterProgressRequest": "requests",
+    "Reply": "responses",
+    "Request": "requests",
+    "RunningExecutionInfo": "records",
+    "ShutdownAckReply": "responses",
+    "ShutdownMode": "status",
+    "ShutdownRequest": "requests",
+    "StateEvent": "events",
+    "StatusRequest": "requests",
+    "Timestamp": "base",
+    "UnregisterProgressRequest": "requests",
+    "WorkerInfo": "records",
+    "ZMQRuntimeError": "errors",
+    "decode_event": "decoding",
+    "decode_json": "decoding",
+    "decode_reply": "decoding",
+    "decode_request": "decoding",
+    "encode": "encoding",
+    "encode_json": "encoding",
+    "encode_with_id": "encoding",
+    "explain": "decoding",
+    "make_error_reply": "decoding",
+    "make_schemas": "schema",
+    "make_topic": "events",
+    "make_topic_prefix": "events",
+}
+
+if not TYPE_CHECKING:  # To a type checker, any name would do.
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.lifecycle.retry import RetryPolicy
-from zmqruntime.messages import MAX_ATTEMPTS, ErrorKind, ExecutionErrorInfo
+from zmqruntime.messages import MAX_ATTEMPTS, ErrorKind
+
+if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle.execution import Execution
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy
+    from zmqruntime.messages import ExecutionErrorInfo
 
 __all__ = ["Chances", "RestartPolicy"]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from zmqruntime.messages import (
-    CancelRequest,
-    EventsRequest,
-    ExecuteRequest,
-    ExecutionErrorInfo,
-    ShutdownMode,
-    StatusRequest,
-)
-
 if TYPE_CHECKING:
+    from zmqruntime.messages import (
+        CancelRequest,
+        EventsRequest,
+        ExecuteRequest,
+        ExecutionErrorInfo,
+        ShutdownMode,
+        StatusRequest,
+    )
     from zmqruntime.transport import Caller
 
 __all__ = [

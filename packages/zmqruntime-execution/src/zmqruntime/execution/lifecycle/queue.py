@@ -9,10 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import count, islice
+from typing import TYPE_CHECKING
 
 from sortedcontainers import SortedList
 
-from zmqruntime.execution.lifecycle.execution import Execution
+if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle.execution import Execution
 
 __all__ = ["ExecutionQueue", "FairQueue", "FifoQueue", "QueuePolicy", "make_queue"]
 

@@ -12,11 +12,13 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from zmqruntime.execution.worker.wire import WorkerSetup
 
 __all__ = ["BegunWorker", "begin_ahead", "drop_begun", "take_begun"]

@@ -1,13 +1,14 @@
-"""Frames to messages and back: the one place where bytes of a peer are believed or not."""
+"""Frames to messages: the one place where bytes of a peer are believed or not."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, from_json
 
-from zmqruntime.messages.base import PROTOCOL_VERSION, Model
+from zmqruntime.messages.base import PROTOCOL_VERSION
 from zmqruntime.messages.errors import (
     DecodeError,
     ErrorCode,
@@ -16,7 +17,7 @@ from zmqruntime.messages.errors import (
     ProtocolVersionError,
 )
 from zmqruntime.messages.events import Event
-from zmqruntime.messages.json_value import find_fault, join_path
+from zmqruntime.messages.json_value import join_path
 from zmqruntime.messages.requests import Request
 from zmqruntime.messages.responses import ErrorDetail, ErrorReply, Reply
 
@@ -25,18 +26,11 @@ __all__ = [
     "decode_json",
     "decode_reply",
     "decode_request",
-    "encode",
-    "encode_json",
-    "encode_with_id",
     "explain",
     "make_error_reply",
 ]
 
 _T = TypeVar("_T")
-
-_REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
-_REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
-_EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 
 _TYPES: Final[dict[str, list[str]]] = {
     what: [model.model_fields["type"].default for model in get_args(get_args(union)[0])]
@@ -48,21 +42,6 @@ _MAX_FAULTS_NAMED: Final = 20
 _MAX_FAULTS_READ: Final = 1000
 _MAX_QUOTED: Final = 80
 
-_REQUEST_ID: Final = {"request_id"}
-
-
-def encode(message: Model, exclude: set[str] | None = None) -> bytes:
-    """Return ``message`` as the UTF-8 JSON object of one frame, without some fields."""
-    return message.__pydantic_serializer__.to_json(message, exclude=exclude)
-
-
-def encode_with_id(message: Request | Reply, request_id: str | None) -> bytes:
-    """Return ``message`` as one frame, under another ``request_id`` than its own: without a copy.
-
-    A client numbers what it sends, and a server answers under the number that it was sent.
-    """
-    return b'{"request_id":%b,%b' % (to_json(request_id), encode(message, _REQUEST_ID)[1:])
-
 
 def decode_request(frame: bytes) -> Request:
     """Return the request that ``frame`` holds.
@@ -71,32 +50,17 @@ def decode_request(frame: bytes) -> Request:
         ProtocolVersionError: it is written in another protocol version.
         DecodeError: it is not a request; the error names the field at fault.
     """
-    return _decode(_REQUEST, frame, "request")
+    return _decode(_requests(), frame, "request")
 
 
 def decode_reply(frame: bytes) -> Reply:
     """Return the reply that ``frame`` holds; raises as `decode_request` does."""
-    return _decode(_REPLY, frame, "reply")
+    return _decode(_replies(), frame, "reply")
 
 
 def decode_event(frame: bytes) -> Event:
     """Return the event that ``frame`` holds; raises as `decode_request` does."""
-    return _decode(_EVENT, frame, "event")
-
-
-def encode_json(value: object, name: str = "value") -> bytes:
-    """Return ``value`` as JSON (RFC 8259: string keys, no NaN, no Infinity).
-
-    Raises:
-        DecodeError: JSON cannot carry it; the error says which part, as a path from ``name``.
-    """
-    if fault := find_fault(value):
-        path, problem = fault
-        field = join_path(path, name)
-        raise DecodeError(
-            ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
-        )
-    return to_json(value)
+    return _decode(_events(), frame, "event")
 
 
 def decode_json(frame: bytes) -> Any:
@@ -117,6 +81,22 @@ def make_error_reply(error: MessageError) -> ErrorReply:
 def explain(error: ValidationError, what: str) -> DecodeError:
     """Return pydantic's complaint about a ``what`` as the error that names each field."""
     return _explain(error, what)
+
+
+# Each is built when it is first needed: a server reads no replies, and a client no requests.
+@cache
+def _requests() -> TypeAdapter[Request]:
+    return TypeAdapter(Request)
+
+
+@cache
+def _replies() -> TypeAdapter[Reply]:
+    return TypeAdapter(Reply)
+
+
+@cache
+def _events() -> TypeAdapter[Event]:
+    return TypeAdapter(Event)
 
 
 def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
