@@ -135,6 +135,21 @@ def test_history_that_is_over_a_smaller_limit_is_dropped_from_its_beginning(path
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
 
 
+def test_what_ends_after_a_restart_is_dropped_behind_what_had_ended_before(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, *"abcd")
+        for name in "da":
+            engine.finish(name, CANCELLED, 9.0)
+            engine.commit()
+    with opened(path) as engine:
+        for name in "cb":
+            engine.finish(name, CANCELLED, 9.0)
+            engine.commit()
+    for limit, kept in ((3, "abc"), (2, "bc"), (1, "b")):
+        with opened(path, history_limit=limit) as engine:
+            assert [name for name in "abcd" if engine.get(name)] == [*kept]
+
+
 def test_new_ones_are_behind_those_of_before(path: Path) -> None:
     with opened(path) as engine:
         submit(engine, "z", "y")

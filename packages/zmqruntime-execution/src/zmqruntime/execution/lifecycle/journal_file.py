@@ -62,6 +62,8 @@ _MIGRATIONS: tuple[str, ...] = (
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
+# What SQLite keeps of it in memory. The system keeps the rest, and is asked as fast.
+_CACHE_KIB: Final = 128
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
@@ -198,6 +200,7 @@ class JournalFile:
             undo.callback(database.close)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             for number in range(version, len(_MIGRATIONS)):
                 _migrate(database, number)
             undo.pop_all()
