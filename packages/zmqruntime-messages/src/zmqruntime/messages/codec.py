@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from zmqruntime.messages.base import PROTOCOL_VERSION, Model
@@ -34,7 +34,10 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-_REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
+# The names in requests do not come again: kept for the next one, they would only take memory.
+_REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(
+    Request, config=ConfigDict(cache_strings="keys")
+)
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
 _EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 
