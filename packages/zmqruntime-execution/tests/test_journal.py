@@ -35,7 +35,7 @@ from zmqruntime.execution import (
     LifecycleEngine,
     QueuePolicy,
 )
-from zmqruntime.execution.lifecycle import journal_file, journal_notes
+from zmqruntime.execution.lifecycle import journal_database, journal_notes
 from zmqruntime.execution.lifecycle.journal_notes import Note, NoteFile
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import AttemptInfo, ExecutionStatus
@@ -656,8 +656,8 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date(
 ) -> None:
     with opened(path) as engine:
         submit(engine, "a")
-    migrations = (*journal_file._MIGRATIONS, "CREATE TABLE novelties (name TEXT)")
-    monkeypatch.setattr(journal_file, "_MIGRATIONS", migrations)
+    migrations = (*journal_database._MIGRATIONS, "CREATE TABLE novelties (name TEXT)")
+    monkeypatch.setattr(journal_database, "_MIGRATIONS", migrations)
     for _ in range(2):
         with opened(path) as engine:
             assert engine.get("a") is not None
