@@ -59,7 +59,7 @@ _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
 _WAL_BYTES = 16 * 2**20
 # What SQLite keeps of it in memory. The system keeps the rest, and is asked as fast.
-_CACHE_KIB: Final = 128
+_CACHE_KIB: Final = 256
 
 
 def damaged(path: Path, reason: str) -> JournalUnusable:
