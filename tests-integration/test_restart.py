@@ -217,8 +217,10 @@ def test_a_journal_that_cannot_be_written_refuses_and_recovers(
     # Who holds a write transaction keeps everybody else from writing, as a failing disk does.
     other = sqlite3.connect(tmp_path / "journal", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    # It does not end, which would be told, and written later.
+    endless = {"do": "wait_for", "path": str(tmp_path / "gate")}
     with pytest.raises(JournalUnavailable, match="nothing was accepted"):
-        client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
+        client.submit_execution(endless, execution_id="refused")
     assert not client.ping().ready
     with ThreadPoolExecutor() as pool:
         held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)

@@ -35,7 +35,7 @@ from zmqruntime.execution import (
     LifecycleEngine,
     QueuePolicy,
 )
-from zmqruntime.execution.lifecycle import journal_file, journal_notes
+from zmqruntime.execution.lifecycle import journal_database, journal_notes
 from zmqruntime.execution.lifecycle.journal_notes import Note, NoteFile
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import AttemptInfo, ExecutionStatus
@@ -133,6 +133,21 @@ def test_history_that_is_over_a_smaller_limit_is_dropped_from_its_beginning(path
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
     with opened(path) as engine:
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
+
+
+def test_what_ends_after_a_restart_is_dropped_behind_what_had_ended_before(path: Path) -> None:
+    with opened(path) as engine:
+        submit(engine, *"abcd")
+        for name in "da":
+            engine.finish(name, CANCELLED, 9.0)
+            engine.commit()
+    with opened(path) as engine:
+        for name in "cb":
+            engine.finish(name, CANCELLED, 9.0)
+            engine.commit()
+    for limit, kept in ((3, "abc"), (2, "bc"), (1, "b")):
+        with opened(path, history_limit=limit) as engine:
+            assert [name for name in "abcd" if engine.get(name)] == [*kept]
 
 
 def test_new_ones_are_behind_those_of_before(path: Path) -> None:
@@ -641,8 +656,8 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date(
 ) -> None:
     with opened(path) as engine:
         submit(engine, "a")
-    migrations = (*journal_file._MIGRATIONS, "CREATE TABLE novelties (name TEXT)")
-    monkeypatch.setattr(journal_file, "_MIGRATIONS", migrations)
+    migrations = (*journal_database._MIGRATIONS, "CREATE TABLE novelties (name TEXT)")
+    monkeypatch.setattr(journal_database, "_MIGRATIONS", migrations)
     for _ in range(2):
         with opened(path) as engine:
             assert engine.get("a") is not None

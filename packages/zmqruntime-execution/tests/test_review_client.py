@@ -198,7 +198,7 @@ def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     asked = Asked()
     subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
     asked.say(*(progress(1, name) for name in "abcadef"))
-    watched = subscriber._sequences.unfinished()
+    watched = subscriber._order._sequences.unfinished()
     assert [name for name, _ in watched] == ["d", "e", "f"]
 
 

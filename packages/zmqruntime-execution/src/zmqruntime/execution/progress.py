@@ -1,16 +1,16 @@
-"""The client's background loop: validates, orders, fills gaps, calls back."""
+"""The client's background loop: hears of events, comes back to its server, calls back."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from zmqruntime.execution.errors import rejection
+from zmqruntime.execution.event_order import EventOrder
 from zmqruntime.execution.missed import MissedEvents
-from zmqruntime.execution.sequences import Doubts, Sequences
 from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import (
     ClientId,
@@ -76,22 +76,15 @@ class ProgressStreamSubscriber:
         self._scope = scope
         self._on_idle = on_idle
         self._lock = threading.Lock()
-        self._sequences = Sequences()
-        self._kept = MissedEvents(client)
+        self._order = EventOrder(MissedEvents(client))
         self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
         self._connected = False
         self._registered = True
         self._was_cut = False
-        self._doubts = Doubts()
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
-        self.missed = 0
-        """How many events never came, after the first that did of each execution.
-
-        Without those that a server had sent before it was killed: their number is not known.
-        """
         # The server knows the client by the last subscription, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         with self._lock:  # Its thread may call back before it is here.
@@ -115,9 +108,9 @@ class ProgressStreamSubscriber:
             from_start: whether it is only about to be submitted, so that the first event to
                 come is its first, or else was lost.
         """
+        if from_start:
+            self._order.expect(execution_id)
         with self._lock:
-            if from_start:
-                self._sequences.expect(execution_id)
             group = self._streams.get(execution_id)
             if group is None:
                 group = self._streams[execution_id] = StreamGroup()
@@ -126,6 +119,14 @@ class ProgressStreamSubscriber:
                     end = weakref.finalize(group, self._subscriber.post, self._tell_if_idle)
                     end.atexit = False
             return group.open()
+
+    @property
+    def missed(self) -> int:
+        """How many events never came, after the first that did of each execution.
+
+        Without those that a server had sent before it was killed: their number is not known.
+        """
+        return self._order.missed
 
     @property
     def idle(self) -> bool:
@@ -172,17 +173,10 @@ class ProgressStreamSubscriber:
         events: list[ProgressEvent | StateEvent] = []
         for topic, frame in messages:
             try:
-                event = decode_event(frame)
+                events.append(decode_event(frame))
             except MessageError as error:
                 _log.warning("an event on topic %r was ignored: %s", topic, error)
-                continue
-            with self._lock:
-                follows = self._sequences.follows(event)
-            if follows:
-                events.append(event)
-            else:
-                events += self._take(event)
-        self._tell(events)
+        self._tell(self._order.arrange(events))
 
     def _tell(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
         if self._callback is not None:
@@ -200,16 +194,6 @@ class ProgressStreamSubscriber:
         if self._on_idle is not None and self.idle:
             self._on_idle(self)
 
-    def _take(self, event: ProgressEvent | StateEvent) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield an event, if it was not seen before, behind those that were missed before it."""
-        with self._lock:
-            last = self._sequences.gap_before(event)
-        if last is not None:
-            kept = self._kept.ask(event.execution_id, last)
-            # What is behind it comes by itself.
-            yield from self._in_order(e for e in kept if e.sequence < event.sequence)
-        yield from self._in_order([event])
-
     @staticmethod
     def _call_back(callback: ProgressCallback, event: ProgressEvent | StateEvent) -> None:
         try:
@@ -221,32 +205,6 @@ class ProgressStreamSubscriber:
                 event.execution_id,
                 extra={"execution_id": event.execution_id},
             )
-
-    def _in_order(
-        self, events: Iterable[ProgressEvent | StateEvent]
-    ) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield those of one execution that were not seen before, and count what is not there."""
-        for event in events:
-            with self._lock:
-                step = self._sequences.take(event)
-            if step is None:
-                continue
-            if step.restarted:
-                _log.info(
-                    "the events of execution %s were cut by a restart of its server: how many "
-                    "were lost is not known",
-                    event.execution_id,
-                    extra={"execution_id": event.execution_id},
-                )
-            elif step.missed:
-                self.missed += step.missed
-                _log.info(
-                    "%d events of execution %s were lost",
-                    step.missed,
-                    event.execution_id,
-                    extra={"execution_id": event.execution_id},
-                )
-            yield event
 
     def _on_connection(self, connected: bool) -> None:
         self._connected = connected
@@ -275,7 +233,9 @@ class ProgressStreamSubscriber:
             if not self._registered:
                 self._register_again()
                 self._registered = True
-            self._fill_up()
+            for events in self._order.fill_up(after_cut=self._was_cut):
+                self._tell(events)
+            self._was_cut = False
         except ZMQRuntimeError as error:
             if self._stopping:
                 return
@@ -286,7 +246,7 @@ class ProgressStreamSubscriber:
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         else:
             self._pause = _FIRST_PAUSE_SECONDS
-            if self._doubts:
+            if self._order.is_in_doubt:
                 self._recover_later()
 
     def _recover_later(self) -> None:
@@ -304,22 +264,3 @@ class ProgressStreamSubscriber:
         except ServerLost:
             self._client.reconnect()  # Another one is there: this connection is to it.
             self._register()
-
-    def _fill_up(self) -> None:
-        """Ask for what was missed of every execution that goes on, the end of it included."""
-        with self._lock:
-            watched = self._sequences.unfinished()
-        last = dict(watched)
-        for execution_id, answer in self._kept.ask_many(watched):
-            if answer is None:
-                with self._lock:
-                    self._sequences.forget(execution_id)
-                continue
-            with self._lock:
-                self._sequences.no_more_than(execution_id, answer.last_sequence)
-            events: Sequence[ProgressEvent | StateEvent] = answer.events
-            if not self._was_cut:  # After a cut nothing is on its way.
-                events = self._doubts.sift(execution_id, last[execution_id], events)
-            self._tell(list(self._in_order(events)))
-        self._was_cut = False
-        self._doubts.end_look()

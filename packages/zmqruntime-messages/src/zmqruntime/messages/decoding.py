@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from zmqruntime.messages.base import PROTOCOL_VERSION
@@ -86,7 +86,8 @@ def explain(error: ValidationError, what: str) -> DecodeError:
 # Each is built when it is first needed: a server reads no replies, and a client no requests.
 @cache
 def _requests() -> TypeAdapter[Request]:
-    return TypeAdapter(Request)
+    # The names in requests do not come again: kept for the next one, they only take memory.
+    return TypeAdapter(Request, config=ConfigDict(cache_strings="keys"))
 
 
 @cache

@@ -8,10 +8,9 @@ from typing import Any, Self, TypeVar, overload
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
-from zmqruntime.testing.endpoint import locate
+from zmqruntime.testing.endpoint import HasEndpoint, locate
 from zmqruntime.testing.errors import check_open
 from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
-from zmqruntime.testing.faults.proxy import HasEndpoint
 from zmqruntime.testing.teardown import Ending, Teardown
 from zmqruntime.transport import (
     Endpoint,

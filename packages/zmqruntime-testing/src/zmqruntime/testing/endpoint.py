@@ -1,4 +1,4 @@
-"""A place of its own for a test's servers and clients: a directory, and ports to try."""
+"""Where a test's servers are, and a place of their own for them: a directory, and ports to try."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
-__all__ = ["candidate_ports", "isolated_config", "locate"]
+__all__ = ["HasEndpoint", "candidate_ports", "isolated_config", "locate"]
 
 # Below the ports that systems hand out by themselves, with and without the usual offset.
 _PORTS = range(20_000, 30_000)
@@ -25,6 +25,18 @@ _NAME_BYTES = 38
 
 # Seeding the tests' randomness, as plugins do, must not send two test runs to one port.
 _random = random.SystemRandom()
+
+
+class HasEndpoint(Protocol):
+    """What clients can connect to: a server, a fake on sockets, a proxy."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+
+    @property
+    def config(self) -> ZMQConfig:
+        """The settings that it shares with its clients."""
 
 
 @contextlib.contextmanager

@@ -37,8 +37,12 @@ class StateChange(NamedTuple):
     status: ExecutionStatus
     submitted_at: float
     started_at: float | None
-    finished_at: float | None
     error: ExecutionErrorInfo | None
+
+    @property
+    def finished_at(self) -> float | None:
+        """When it has ended: this move was its end."""
+        return self.timestamp if self.status.is_terminal else None
 
 
 ExecutionEvent = ProgressReport | StateChange

@@ -147,7 +147,6 @@ class Execution:
             self.status,
             self.submitted_at,
             self.started_at,
-            self.finished_at,
             self.error,
         )
 

@@ -60,6 +60,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._noted: set[int] = set()
         self._unnoted: set[int] = set()
         self._dropped: list[int] = []
+        # The order in which executions have ended; it is no matter here once it is written.
         self._ended: dict[int, int] = {}
         self._ends = count()
         self._late: dict[int, Execution] = {}
@@ -230,6 +231,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._changed.clear()
         self._noted.clear()
         self._unnoted.clear()
+        self._ended.clear()
         self._late.clear()
         self._progress_is_due = False
         self._dropped = []
@@ -256,7 +258,6 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._changed[ticket] = execution
         ended.sort(key=lambda entry: entry[0])
         self._finished.extend(execution for _, execution in ended)
-        self._ended = {execution.ticket: number for number, execution in ended}
         self._ends = count(ended[-1][0] + 1 if ended else 0)
         self._tickets = count(ticket + 1)
         if ended:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.lifecycle.journal_file import JournalFile, damaged
+from zmqruntime.execution.lifecycle.journal_database import damaged
+from zmqruntime.execution.lifecycle.journal_file import JournalFile
 from zmqruntime.execution.lifecycle.journal_notes import Note
 from zmqruntime.execution.lifecycle.journal_rows import to_execution
 from zmqruntime.execution.sequences import SEQUENCE_GAP

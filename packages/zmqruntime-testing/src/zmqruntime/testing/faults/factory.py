@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
+from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import LeftRunning, check_open
-from zmqruntime.testing.faults.proxy import FaultProxy, HasEndpoint
+from zmqruntime.testing.faults.proxy import FaultProxy
 from zmqruntime.testing.teardown import Teardown, where_is
 from zmqruntime.transport import Deadline
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from collections.abc import Callable
 
 import zmq
 
+from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.faults.rules import Lane
 from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain, send_frames
 
-__all__ = ["Link"]
+__all__ = ["Link", "open_anywhere"]
 
 _BATCH = 64
 
@@ -109,3 +111,14 @@ class Link:
             if error.errno == errno.EADDRINUSE:
                 raise AddressInUse(f"{address} is in use") from None
             raise
+
+
+def open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
+    """Return a place beside the server's own, and a link that is open there."""
+    for port in candidate_ports():
+        front = dataclasses.replace(back, port=port)
+        try:
+            return front, Link(front, back)
+        except AddressInUse as error:
+            refusal = error
+    raise refusal

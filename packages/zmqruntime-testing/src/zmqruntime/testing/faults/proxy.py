@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from zmqruntime.testing.endpoint import candidate_ports
+from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import ProxyFailed, RuleNeverFired, check_open
-from zmqruntime.testing.faults.link import Link
+from zmqruntime.testing.faults.link import Link, open_anywhere
 from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule
-from zmqruntime.transport import AddressInUse, Endpoint, Loop, ZMQConfig
+from zmqruntime.transport import Endpoint, Loop, ZMQConfig
 
-__all__ = ["FaultProxy", "HasEndpoint"]
+__all__ = ["FaultProxy"]
 
 _HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
 _LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
 _CALL_SECONDS = 10.0
-
-
-class HasEndpoint(Protocol):
-    """What clients can connect to: a server, a fake on sockets, a proxy."""
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where it is."""
-
-    @property
-    def config(self) -> ZMQConfig:
-        """The settings that it shares with its clients."""
 
 
 class FaultProxy:
@@ -66,7 +53,7 @@ class FaultProxy:
         self._plan = FaultPlan()
         self._loop = Loop()
         self._link: Link | None
-        self._front, self._link = _open_anywhere(server.endpoint)
+        self._front, self._link = open_anywhere(server.endpoint)
         self._link.watch(self._loop, self._on_message)
         self._failure: Exception | None = None
         self._calls: set[Future[None]] = set()
@@ -305,14 +292,3 @@ class FaultProxy:
             f"the proxy on {self._front} has ended by itself and passes nothing on any more: "
             f"{self._failure!r}"
         )
-
-
-def _open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
-    """Return a place beside the server's own, and a link that is open there."""
-    for port in candidate_ports():
-        front = dataclasses.replace(back, port=port)
-        try:
-            return front, Link(front, back)
-        except AddressInUse as error:
-            refusal = error
-    raise refusal

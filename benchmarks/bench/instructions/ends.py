@@ -1,0 +1,142 @@
+"""What stands at the ends of the paths, in place of sockets and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zmqruntime.execution import (
+    Dispatcher,
+    ExecutionClient,
+    ExecutionEvent,
+    ExecutionSession,
+    InMemoryLifecycleEngine,
+    Outlet,
+    ReportLink,
+    RunnerEvent,
+    RunnerHost,
+    Scheduler,
+    TaskRunner,
+    WorkerReady,
+    compose_event,
+)
+from zmqruntime.messages import (
+    AcceptedReply,
+    ExecuteRequest,
+    OkReply,
+    RegisterProgressRequest,
+    Reply,
+    Request,
+    WorkerInfo,
+    decode_reply,
+    decode_request,
+    encode,
+    encode_with_id,
+    make_topic,
+)
+from zmqruntime.transport import Caller, Subscriber
+
+__all__ = ["CALLER", "TASK", "IdleRunner", "MuteSession", "NoLink", "ServerParts", "ToldClient"]
+
+CALLER = Caller((b"peer", b""), "7", 7)
+TASK: dict[str, Any] = {"do": "nothing", "number": 7}
+
+
+class IdleRunner(TaskRunner):
+    """Takes tasks, and does nothing with them."""
+
+    def __init__(self) -> None:
+        self.assigned = ""
+        self.emit: Callable[[RunnerEvent], None]
+
+    def open(self, host: RunnerHost) -> None:
+        self.emit = host.emit
+
+    def start_worker(self) -> None:
+        pass
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        self.assigned = execution_id
+
+    def interrupt(self, execution_id: str) -> None:
+        pass
+
+    def kill_worker(self) -> None:
+        pass
+
+    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+        return (WorkerInfo(pid=1, cpu_percent=0.0, memory_bytes=1, execution_id=execution_id),)
+
+    def close(self) -> None:
+        pass
+
+
+class ServerParts(Outlet):
+    """A dispatcher with a worker that is ready, between no sockets."""
+
+    def __init__(self) -> None:
+        self.replies: list[bytes] = []
+        self.published = 0
+        self.runner = IdleRunner()
+        self.dispatcher = Dispatcher(
+            Scheduler(InMemoryLifecycleEngine()),
+            self.runner,
+            self,
+            wall=lambda: 1_700_000_000.0,
+            monotonic=lambda: 50.0,
+        )
+        self.dispatcher.start()
+        self.dispatcher.handle(WorkerReady())
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None:
+        self.replies.append(frame)
+
+    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
+        make_topic(client_id, execution_id)
+        compose_event(execution_id, event)
+        self.published += 1
+
+    def exit(self, failure: str | None) -> None:
+        raise AssertionError(failure)
+
+    def handled(self, event: object) -> None:
+        pass
+
+    def submit(self, name: str) -> None:
+        frame = encode(ExecuteRequest(execution_id=name, client_id="lab", task=TASK))
+        assert self.dispatcher.handle_request(decode_request(frame), CALLER)
+        assert self.runner.assigned == name
+
+
+class NoLink(ReportLink):
+    """Lets nobody else report."""
+
+    def open(self) -> Callable[[bytes], None]:
+        raise NotImplementedError
+
+
+class MuteSession(ExecutionSession):
+    """A session whose replies go nowhere."""
+
+    frames = 0
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None:
+        self.frames += 1
+
+
+class ToldClient(ExecutionClient):
+    """A client whose server always says the same."""
+
+    _accepted = encode_with_id(AcceptedReply(execution_id="a", queue_position=1), "7")
+    _registered = encode_with_id(OkReply(client_id="lab", progress_subscribers=("lab",)), "7")
+
+    def request(
+        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+    ) -> Reply:
+        encode_with_id(request, "7")
+        is_registration = isinstance(request, RegisterProgressRequest)
+        return decode_reply(self._registered if is_registration else self._accepted)
+
+    def subscribe(self, prefixes: object, on_messages: Any, *others: object) -> Subscriber:
+        self.hear = on_messages
+        return None  # type: ignore[return-value]
