@@ -75,6 +75,13 @@ def without_constructor(
     return ("", None) if isinstance(obj, type) and issubclass(obj, BaseModel) else None
 
 
+def without_field_numbers(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out a part of a tuple of which nothing is said: it stands in the signature."""
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
 def without_links_to_type(app: Sphinx, doctree: document) -> None:
     """Leave the built-in alone in signatures: a dozen messages have a field of its name."""
     for node in list(doctree.findall(pending_xref)):
@@ -87,3 +94,4 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", without_links_to_type)
     app.connect("missing-reference", at_its_public_name)
     app.connect("autodoc-process-signature", without_constructor)
+    app.connect("autodoc-skip-member", without_field_numbers)

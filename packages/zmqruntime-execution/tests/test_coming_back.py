@@ -368,8 +368,7 @@ def test_who_executes_lives_through_a_silence(
     start: Start, config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start()
-    brief = WaitPolicy(poll_interval=0.2)
-    monkeypatch.setattr("zmqruntime.execution.client.WaitPolicy", lambda: brief)
+    monkeypatch.setattr("zmqruntime.execution.client.HOLD_SECONDS", 0.2)
     with Impatient(config) as client, ThreadPoolExecutor() as pool:
         with silence(server):
             result = pool.submit(client.execute, {"result": 7}, timeout=PATIENCE)

@@ -1,8 +1,10 @@
-"""What can happen to the scheduler."""
+"""What can happen to the scheduler: tuples, since a dozen of them are made for each task.
+
+Tell them apart by their types: two of different ones are equal where their parts are.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,89 +47,77 @@ class Now(NamedTuple):
     """Seconds, for deadlines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A client wants a task executed."""
 
     request: ExecuteRequest
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequested:
+class StatusRequested(NamedTuple):
     """A client asks for a record, perhaps for when it is final."""
 
     request: StatusRequest
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(NamedTuple):
     """A client wants one execution stopped."""
 
     request: CancelRequest
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class EventsRequested:
+class EventsRequested(NamedTuple):
     """A subscriber asks for events that it missed."""
 
     request: EventsRequest
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownRequested:
+class ShutdownRequested(NamedTuple):
     """The server is to end; ``forced``: without any grace."""
 
     mode: ShutdownMode
     forced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TimerDue:
+class TimerDue(NamedTuple):
     """The scheduler's next deadline has come."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
+class WorkerReady(NamedTuple):
     """The worker is set up and idle."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressReported:
+class ProgressReported(NamedTuple):
     """The task told how far it is: a JSON object without the fields that the server adds."""
 
     execution_id: str
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReturned:
+class TaskReturned(NamedTuple):
     """The task came to its end; ``result`` is encoded JSON."""
 
     execution_id: str
     result: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRaised:
+class TaskRaised(NamedTuple):
     """The task ended with an exception, or with a result that cannot be sent."""
 
     execution_id: str
     error: ExecutionErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStopped:
+class TaskStopped(NamedTuple):
     """The task was told to stop, and did."""
 
     execution_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerExited:
+class WorkerExited(NamedTuple):
     """The worker is gone, asked or not.
 
     ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any;

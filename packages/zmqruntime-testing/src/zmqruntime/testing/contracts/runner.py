@@ -166,7 +166,8 @@ class TaskRunnerContract(ABC):
         assert reports == told
         assert [decode_json(event.body)["completed"] for event in reports] == [*range(1, 21)]
         assert {event.execution_id for event in reports} == {"a"}
-        assert last == TaskReturned("a", b"20")
+        assert isinstance(last, TaskReturned)
+        assert (last.execution_id, last.result) == ("a", b"20")
 
     def test_a_task_that_raises_has_failed_and_the_worker_goes_on(self, bench: RunnerBench) -> None:
         bench.start()
