@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances, RestartPolicy
@@ -34,23 +33,17 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.core.frames import NameLog
+from zmqruntime.execution.core.reception import Reception
 from zmqruntime.execution.core.speaker import Speaker
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
-from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.retry import RetryPolicy
-from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, OkReply, ShutdownMode
-
-if TYPE_CHECKING:
-    from zmqruntime.transport import Caller
+from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMode
 
 __all__ = ["Scheduler"]
 
 _COMMIT_AGAIN_SECONDS = 1.0
-
-# By name once: Python 3.11 looks members of an enum up slowly.
-_QUEUED, _RUNNING, _COMPLETE, _FAILED, _CANCELLED = ExecutionStatus
 
 
 class Scheduler:
@@ -82,13 +75,12 @@ class Scheduler:
     ) -> None:
         self.engine = engine
         self._perform: Callable[[Effect], None]
-        self._max_queued = max_queued
-        self._make_id = make_id
         self._timers: Deadlines = Timers()
         log = EventLog() if events is None else events
         self._speaker = Speaker(engine, self._timers, log, name_log)
         chances = Chances(retry or RetryPolicy(), on_restart)
         self._course = Course(engine, self._timers, self._speaker, chances, cancel_grace_seconds)
+        self._reception = Reception(engine, self._course, self._speaker, max_queued, make_id)
         self._failure: str | None = None
         self._left = False
 
@@ -165,13 +157,13 @@ class Scheduler:
             case ProgressReported():
                 self._course.keep_progress(event, now)
             case Submitted():
-                self._submit(event, now)
+                self._reception.submit(event, now)
             case TaskReturned() | TaskRaised() | TaskStopped():
                 self._course.end_task(event, now)
             case StatusRequested():
-                self._tell_status(event, now)
+                self._reception.tell_status(event, now)
             case CancelRequested():
-                self._cancel(event, now)
+                self._reception.cancel(event, now)
             case TimerDue():
                 self._on_time(now)
             case WorkerReady():
@@ -179,67 +171,9 @@ class Scheduler:
             case WorkerExited():
                 self._on_worker_exit(event, now)
             case EventsRequested():
-                self._tell_events(event)
+                self._reception.tell_events(event)
             case ShutdownRequested():
                 self._shut_down(event, now)
-
-    # -- requests -------------------------------------------------------------------------
-
-    def _submit(self, event: Submitted, now: Now) -> None:
-        request, caller = event.request, event.caller
-        if request.execution_id is None:
-            request = request.model_copy(update={"execution_id": self._make_id()})
-        known = self.engine.get(request.execution_id or "")
-        speaker = self._speaker
-        if known is not None:
-            if known.is_same_work(request):
-                speaker.accept(known, event, now, duplicate=True)
-            else:
-                speaker.reply(caller, answers.conflicting(known), known.execution_id)
-        elif self._course.shutdown is not None:
-            speaker.reply(caller, answers.shutting_down())
-        elif self._max_queued is not None and self.engine.queued_count >= self._max_queued:
-            speaker.reply(caller, answers.queue_full(self.engine.queued_count, self._max_queued))
-        else:
-            execution = self.engine.submit(request, now.wall)
-            speaker.publish_state(execution, now)
-            self._course.start_next(now)
-            speaker.accept(execution, event, now)
-
-    def _tell_status(self, event: StatusRequested, now: Now) -> None:
-        execution_id = event.request.execution_id
-        if execution_id is None:
-            told = answers.snapshot_of_all(self.engine, event.request)
-            self._speaker.reply(event.caller, told)
-        elif execution := self._find(execution_id, event.caller):
-            self._speaker.show(execution, event, now)
-
-    def _tell_events(self, event: EventsRequested) -> None:
-        if execution := self._find(event.request.execution_id, event.caller):
-            self._speaker.show_events(execution, event)
-
-    def _find(self, execution_id: str, caller: Caller) -> Execution | None:
-        """Return an execution; or None, when the caller is told that there is none."""
-        execution = self.engine.get(execution_id)
-        if execution is None:
-            self._speaker.reply(caller, answers.unknown(execution_id))
-        return execution
-
-    def _cancel(self, event: CancelRequested, now: Now) -> None:
-        execution_id, caller = event.request.execution_id, event.caller
-        execution = self._find(execution_id, caller)
-        if execution is None:
-            return
-        if execution.status in (_COMPLETE, _FAILED):
-            self._speaker.reply(caller, answers.ended_already(execution), execution_id)
-            return
-        if execution.status is _QUEUED:
-            self._course.end(execution, _CANCELLED, now)
-        elif execution.status is _RUNNING and not execution.cancel_requested:
-            self.engine.request_cancel(execution_id)
-            self._course.stop(None, now)
-        told = OkReply(execution_id=execution_id, execution_status=execution.status)
-        self._speaker.reply(caller, told, execution_id)
 
     # -- the worker and the clock -----------------------------------------------------------------
 
@@ -304,7 +238,7 @@ class Scheduler:
         """Cancel what is queued, unless the next server will find it."""
         if not self.engine.durable:
             for _, execution in self.engine.list_queued(self.engine.queued_count).entries:
-                self._course.end(execution, _CANCELLED, now, error=error)
+                self._course.end(execution, ExecutionStatus.CANCELLED, now, error=error)
 
     def _go_on(self, now: Now) -> None:
         """Start the next execution if one can be started, or leave if all is done."""
