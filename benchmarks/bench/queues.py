@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -13,6 +14,9 @@ from bench.scale import Case, Figures, Measuring
 from bench.tasks import HOLD, no_op
 
 __all__ = ["queue"]
+
+_SAMPLE = 50
+_LONGEST_SECONDS = 120.0
 
 
 def queue(case: Case) -> Measuring:
@@ -61,15 +65,26 @@ def _bind(call: Callable[[Any], object], argument: Any) -> Callable[[], object]:
 
 
 def _fill(contender: Contender, depth: int) -> Figures:
-    """Queue so many tasks; return what each of them takes in the server."""
+    """Queue so many tasks; return what each of them takes in the server.
+
+    Raises:
+        Unable: that would take very long.
+    """
     if not depth:
         return {}
     contender.submit(no_op(0))
     keepers = contender.keepers()
     before = resident_bytes(keepers)
-    contender.submit_all([no_op(number) for number in range(depth - 1)])
+    sample = min(_SAMPLE, depth - 1)
+    begun = time.perf_counter()
+    tickets = [contender.submit(no_op(number)) for number in range(sample)]
+    seconds = depth * (time.perf_counter() - begun) / sample
+    if seconds > _LONGEST_SECONDS:
+        raise Unable(f"it would take {seconds:,.0f} s to submit {depth:,} tasks")
+    contender.submit_all([no_op(number) for number in range(sample, depth - 1)])
     with suppress(Unable):
         equal(contender.queued(), depth, "the number of queued tasks")
+    del tickets  # Some forget what nobody holds a ticket of.
     if not keepers:
         return {}
     return {f"bytes_{depth}": (resident_bytes(keepers) - before) / (depth - 1)}

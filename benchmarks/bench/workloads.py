@@ -34,6 +34,8 @@ from bench.tasks import no_op, pace, read_clock, report, spin
 __all__ = ["WORKLOADS"]
 
 _MANY = 1_000_000_000
+_SAMPLE = 100
+_A_WHILE = 20.0
 _WARM_UP = 50
 _PER_SECOND = 1000
 
@@ -55,10 +57,10 @@ def round_trip(case: Case) -> Measuring:
 
 
 def throughput(case: Case) -> Measuring:
-    """Many such tasks, all submitted, then all awaited."""
-    count = case.scale.no_ops
+    """Many such tasks, all submitted, then all awaited; as many as take no longer than a while."""
     with case.make() as contender:
         check_no_op(contender, -1)
+        count = _affordable(contender, case.scale.no_ops)
         tasks = [no_op(number) for number in range(count)]
         begun = time.perf_counter()
         results = contender.execute_all(tasks)
@@ -188,9 +190,9 @@ def finished(case: Case) -> Measuring:
     """The memory that the record of an ended task takes in the server."""
     if case.driver.why_no_records:
         raise Unable(case.driver.why_no_records)
-    share = case.scale.records // 20
     with case.make() as contender:
         keepers = contender.keepers()
+        share = _affordable(contender, case.scale.records) // 20
         contender.execute_all([no_op(number) for number in range(2 * share)])
         before = resident_bytes(keepers)
         for _ in range(20):
@@ -244,6 +246,14 @@ def fan_out(case: Case) -> Measuring:
         figures[f"lost_{count}"] = sum(tally["lost"] for tally in tallies)
     return figures
     yield
+
+
+def _affordable(contender: Contender, count: int) -> int:
+    """Return how many no-ops to ask for: fewer of what would take very long."""
+    sample = min(_SAMPLE, count)
+    begun = time.perf_counter()
+    contender.execute_all([no_op(number) for number in range(sample)])
+    return min(count, int(_A_WHILE * sample / (time.perf_counter() - begun)))
 
 
 WORKLOADS: dict[str, Callable[[Case], Measuring]] = {
