@@ -20,6 +20,7 @@ __all__ = [
     "empty_journal",
     "fill_disk",
     "free_disk",
+    "let_sync",
     "opened",
     "picture_of",
     "quick_engine",
@@ -31,6 +32,7 @@ def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> Journ
     """Return an engine that does not wait for the disk: no test pulls the plug."""
     engine = JournalLifecycleEngine(path, history_limit, **options)
     connection_of(engine).execute("PRAGMA synchronous = OFF")
+    let_sync(engine, works=True)
     return engine
 
 
@@ -58,15 +60,22 @@ def connection_of(engine: JournalLifecycleEngine) -> sqlite3.Connection:
 
 
 def fill_disk(engine: JournalLifecycleEngine) -> None:
-    """Let the journal not get any longer; it has no page that is free."""
+    """Let the journal not get any longer, it has no page that is free; nor have notes on disk."""
     database = connection_of(engine)
     database.executescript("PRAGMA incremental_vacuum")
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    let_sync(engine, works=False)
 
 
 def free_disk(engine: JournalLifecycleEngine) -> None:
     connection_of(engine).execute("PRAGMA max_page_count = 1000000").fetchone()
+    let_sync(engine, works=True)
+
+
+def let_sync(engine: JournalLifecycleEngine, *, works: bool) -> None:
+    """Let the disk take notes for good, without waiting for it, or not."""
+    vars(engine._file.notes)["sync"] = lambda: works
 
 
 def spoil_notes(engine: JournalLifecycleEngine) -> None:

@@ -36,7 +36,7 @@ from zmqruntime.execution import (
     QueuePolicy,
 )
 from zmqruntime.execution.lifecycle import journal_database, journal_notes
-from zmqruntime.execution.lifecycle.journal_notes import Note, NoteFile
+from zmqruntime.execution.lifecycle.journal_notes import NoteFile, StartNote
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import AttemptInfo, ExecutionStatus
 
@@ -415,7 +415,7 @@ def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.Monkey
 def test_there_is_room_to_take_back_what_was_noted(path: Path) -> None:
     file = NoteFile(path, "mark")
     for noted in (b"x" * 1000, b""):  # The second ones take what the first ones left.
-        while file.add(Note(1, 1, 1.0, 2.0, noted)):
+        while file.add(StartNote(1, 1, 1.0, 2.0, noted)):
             pass
     for ticket in range(100):
         file.take_back(ticket)
@@ -459,7 +459,7 @@ def test_notes_are_read_as_they_were_made_up_to_where_they_were_spoilt(
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "notes")
         file = NoteFile(path, "mark")
-        made = [Note(n, 1, 1.5, 2.25, request) for n, request in enumerate(requests)]
+        made = [StartNote(n, 1, 1.5, 2.25, request) for n, request in enumerate(requests)]
         assert all(file.add(note) for note in made)
         file.close(forget=False)
         content = bytearray(path.read_bytes())
@@ -608,7 +608,7 @@ def test_a_journal_in_which_something_is_missing_is_refused(
 )
 def test_a_journal_beside_which_nonsense_is_noted_is_refused(path: Path, noted: bytes) -> None:
     engine = quick_engine(path)
-    assert engine._file.notes.add(Note(0, 1, 1.0, 2.0, noted))
+    assert engine._file.notes.add(StartNote(0, 1, 1.0, 2.0, noted))
     die(engine)
     content = notes_path(path).read_bytes()
     with pytest.raises(JournalUnusable, match=r"is damaged"):

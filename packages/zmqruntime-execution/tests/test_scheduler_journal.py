@@ -182,13 +182,18 @@ class Hall:
         self.due: list[Any] = []
         self.later: list[Any] = []
         self.time = 100.0
-        write = engine._file.write
+        write, sync = engine._file.write, engine._file.notes.sync
 
         def count(changes: Any) -> None:
             write(changes)
             self.commits += 1
 
+        def count_sync() -> bool:
+            self.commits += 1
+            return sync()
+
         engine._file.write = count  # type: ignore[method-assign]
+        engine._file.notes.sync = count_sync  # type: ignore[method-assign]
         self.dispatcher = Dispatcher(
             Scheduler(engine),
             self,  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ _COMPLETE, _FAILED, _CANCELLED = (
     ExecutionStatus.FAILED,
     ExecutionStatus.CANCELLED,
 )
-_PROGRESS_SECONDS: Final = 1.0
+_LAG_SECONDS: Final = 1.0
 
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
@@ -52,7 +52,7 @@ class Alarm(StrEnum):
     RESTART = "a worker that failed to start is tried again"
     TASK_TIME = "a task has run as long as it may"
     COMMIT = "what could not be written is tried again"
-    PROGRESS = "the latest progress has waited to be written with something else"
+    LAG = "what may be written later has waited to be written with something else"
 
 
 class Retry(NamedTuple):
@@ -165,8 +165,7 @@ class Course:
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         report = self._engine.keep_progress(event.execution_id, event.body, now.wall)
-        if self._engine.lags and Alarm.PROGRESS not in self._timers:
-            self._timers.set(Alarm.PROGRESS, now.monotonic + _PROGRESS_SECONDS)
+        self._see_to_what_lags(now)
         self._speaker.publish(execution, report)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
@@ -235,6 +234,7 @@ class Course:
         if execution.retry_at is not None:
             self._timers.cancel(Retry(execution.execution_id))
         self._engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
+        self._see_to_what_lags(now)
         speaker = self._speaker
         speaker.publish_state(execution, now)
         # The worker's next task first: it works while everybody is told of the last one.
@@ -251,6 +251,11 @@ class Course:
             self._timers.cancel(Alarm.GRACE)
         self._stop_error = None
         return execution
+
+    def _see_to_what_lags(self, now: Now) -> None:
+        """Have what is written later written in a second."""
+        if self._engine.lags and Alarm.LAG not in self._timers:
+            self._timers.set(Alarm.LAG, now.monotonic + _LAG_SECONDS)
 
     def _fail(
         self, execution: Execution, error: ExecutionErrorInfo, delay: float | None, now: Now

@@ -211,7 +211,7 @@ class Scheduler:
                     self._course.start_worker()
                 case Alarm.TASK_TIME:
                     self._course.time_is_up(now)
-                case Alarm.PROGRESS:
+                case Alarm.LAG:
                     self.engine.catch_up()
                 case Retry(execution_id):
                     self.engine.release(execution_id)

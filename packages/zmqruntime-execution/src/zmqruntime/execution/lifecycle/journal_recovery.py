@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.journal_database import damaged
 from zmqruntime.execution.lifecycle.journal_file import JournalFile
-from zmqruntime.execution.lifecycle.journal_notes import Note
+from zmqruntime.execution.lifecycle.journal_notes import EndNote, StartNote
 from zmqruntime.execution.lifecycle.journal_rows import to_execution
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import DecodeError, ExecuteRequest, ExecutionStatus, decode_request
@@ -27,46 +27,57 @@ class Recovered(NamedTuple):
     is_new: bool = False
     """The journal has not got it."""
     is_changed: bool = False
-    """The journal does not know that it runs."""
+    """The journal does not know how it is."""
 
 
 def recover(file: JournalFile) -> Iterator[Recovered]:
-    """Return every execution: what was told to begin, runs.
+    """Return every execution: what was told to begin, runs, or has ended as was noted.
 
     Raises:
         JournalUnusable: something is not as it was written.
     """
+    noted = file.notes.read()
     # The latest attempt of each.
-    notes = {note.ticket: note for note in file.notes.read()}
+    starts = {note.ticket: note for note in noted if isinstance(note, StartNote)}
+    ends = {note.ticket: note for note in noted if isinstance(note, EndNote)}
     try:
         for origin, state, request, result in file.read():
             execution = to_execution(origin, state, request, result)
-            note = notes.pop(execution.ticket, None)
-            has_begun = note is not None and execution.status is ExecutionStatus.QUEUED
-            if note is not None and has_begun:
-                _begin(execution, note)
-            if execution.status is ExecutionStatus.RUNNING:
-                execution.sequence += SEQUENCE_GAP
-            yield Recovered(execution, state.ended, is_changed=has_begun)
-        for note in notes.values():
-            execution = _read_request(note)
-            _begin(execution, note)
-            execution.sequence += SEQUENCE_GAP
-            yield Recovered(execution, is_new=True)
+            start = starts.pop(execution.ticket, None)
+            if start is not None and execution.status is ExecutionStatus.QUEUED:
+                ended = _go_on(execution, start, ends)
+                yield Recovered(execution, ended, is_changed=True)
+            else:
+                if execution.status is ExecutionStatus.RUNNING:
+                    execution.sequence += SEQUENCE_GAP
+                yield Recovered(execution, state.ended)
+        for start in starts.values():
+            execution = _read_request(start)
+            yield Recovered(execution, _go_on(execution, start, ends), is_new=True)
     except (ValueError, TypeError, KeyError, DecodeError) as error:
         reason = "its fields" if isinstance(error, ValidationError) else str(error)
         raise damaged(file.path, reason) from error
 
 
-def _begin(execution: Execution, note: Note) -> None:
+def _go_on(execution: Execution, start: StartNote, ends: dict[int, EndNote]) -> int | None:
+    """Let a queued execution be as was noted; return its place among those that have ended."""
     execution.status = ExecutionStatus.RUNNING
-    execution.attempt = note.attempt
-    execution.started_at = note.started_at
+    execution.attempt = start.attempt
+    execution.started_at = start.started_at
     execution.retry_at = None
-    execution.sequence += 1
+    end = ends.get(execution.ticket)
+    if end is None:
+        execution.sequence += 1 + SEQUENCE_GAP
+        return None
+    execution.status = ExecutionStatus.COMPLETE
+    execution.finished_at = end.finished_at
+    execution.result = end.result
+    execution.sequence = end.sequence
+    execution.let_go_of_request()
+    return end.ended
 
 
-def _read_request(note: Note) -> Execution:
+def _read_request(note: StartNote) -> Execution:
     request = decode_request(note.request)
     if not isinstance(request, ExecuteRequest) or request.execution_id is None:
         raise ValueError("what was noted is no task")

@@ -1,0 +1,285 @@
+"""What a short task does is on disk as notes beside a journal, and a second later in there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import request
+from journals import let_sync, opened, picture_of, quick_engine
+
+from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
+from zmqruntime.execution.lifecycle import journal_notes
+from zmqruntime.execution.sequences import SEQUENCE_GAP
+from zmqruntime.messages import ExecutionStatus
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+
+
+class Disk:
+    """An engine on a journal, of which it is known what it makes sure of, and how."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.engine = quick_engine(path, **options)
+        self.engine.commit()
+        self.written = self.synced = 0
+        write = self.engine._file.write
+
+        def count(changes: Any) -> None:
+            write(changes)
+            self.written += 1
+
+        def sync() -> bool:
+            self.synced += 1
+            return True
+
+        self.engine._file.write = count  # type: ignore[method-assign]
+        vars(self.engine._file.notes)["sync"] = sync
+
+    def submit(self, name: str, **fields: Any) -> None:
+        self.engine.submit(request(name, **fields), 1.0)
+
+    def run(self, name: str, result: bytes = b"1", during: Callable[[], object] = int) -> None:
+        """Have a task submitted, begun and returned, and make sure of it."""
+        self.submit(name)
+        self.engine.start(name, 2.0)
+        during()
+        self.engine.finish(name, COMPLETE, 3.0, result=result)
+        assert self.engine.uncommitted
+        self.engine.commit()
+        assert not self.engine.uncommitted
+
+    def die(self) -> None:
+        """As by a kill."""
+        self.engine._file._database.close()
+        self.engine._file._lock.release()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def disk(path: Path) -> Disk:
+    return Disk(path)
+
+
+def test_what_has_returned_is_known_to_the_next_server_before_it_is_written(
+    disk: Disk, path: Path
+) -> None:
+    disk.run("a", b'{"n":[1,2]}')
+    disk.run("b")
+    assert (disk.written, disk.synced) == (0, 2)
+    before = picture_of(disk.engine, ["a", "b"])
+    disk.die()
+    with opened(path) as engine:
+        assert picture_of(engine, ["a", "b"]) == before
+    with opened(path) as engine:  # Now it is written.
+        assert picture_of(engine, ["a", "b"]) == before
+
+
+def test_the_end_of_what_was_submitted_before_is_noted_as_well(disk: Disk, path: Path) -> None:
+    disk.submit("a", labels={"who": "me"})
+    disk.engine.commit()
+    assert (disk.written, disk.synced) == (1, 0)
+    disk.engine.start("a", 2.0)
+    disk.engine.commit()
+    disk.engine.finish("a", COMPLETE, 3.0, result=b"1")
+    disk.engine.commit()
+    assert (disk.written, disk.synced) == (1, 2)
+    before = picture_of(disk.engine, ["a"])
+    disk.die()
+    with opened(path) as engine:
+        assert picture_of(engine, ["a"]) == before
+
+
+def test_what_lags_is_written_when_its_second_is_over(disk: Disk, path: Path) -> None:
+    disk.run("a")
+    assert disk.engine.lags
+    disk.engine.catch_up()
+    assert disk.engine.uncommitted
+    disk.engine.commit()
+    assert not disk.engine.lags
+    assert disk.written == 1
+    disk.engine.catch_up()
+    assert not disk.engine.uncommitted
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a").status is COMPLETE
+
+
+def test_those_who_ended_first_leave_history_first_over_a_kill(path: Path) -> None:
+    disk = Disk(path, history_limit=3)
+    for name in ("a", "b", "c"):
+        disk.submit(name)
+        disk.engine.start(name, 2.0)
+    for name in ("c", "a", "b"):
+        disk.engine.finish(name, COMPLETE, 3.0)
+        disk.engine.commit()
+    assert disk.written == 0
+    disk.die()
+    with opened(path, history_limit=2) as engine:
+        assert engine.get("c") is None
+        assert engine.get("a") is not None
+
+
+def test_what_runs_and_was_accepted_goes_on_in_the_next_server(disk: Disk, path: Path) -> None:
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.commit()
+    assert disk.written == 0
+    sequence = disk.engine.get("a").sequence  # type: ignore[union-attr]
+    disk.die()
+    with opened(path) as engine:
+        (running,) = engine.list_running()
+        assert (running.execution_id, running.sequence) == ("a", sequence + SEQUENCE_GAP)
+
+
+def test_what_was_accepted_is_not_taken_back_where_the_next_server_cannot_write(
+    disk: Disk, path: Path
+) -> None:
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.commit()
+    disk.die()
+    engine = quick_engine(path)
+    write = engine._file.write
+
+    def fail(changes: object) -> None:
+        raise CommitFailed("no room")
+
+    engine._file.write = fail  # type: ignore[method-assign]
+    with pytest.raises(CommitFailed):
+        engine.commit()
+    assert engine.withdraw() == []
+    assert engine.get("a") is not None
+    engine._file.write = write  # type: ignore[method-assign]
+    engine.close()
+
+
+def stop(disk: Disk) -> None:
+    disk.engine.request_cancel("a")
+
+
+def tell(disk: Disk) -> None:
+    disk.engine.keep_progress("a", b'{"completed":1}', 2.5)
+
+
+def submit_another(disk: Disk) -> None:
+    disk.submit("z")
+
+
+@pytest.mark.parametrize("during", [stop, tell, submit_another])
+def test_what_notes_cannot_tell_is_written(
+    disk: Disk, path: Path, during: Callable[[Disk], None]
+) -> None:
+    disk.run("a", during=lambda: during(disk))
+    assert (disk.written, disk.synced) == (1, 0)
+    before = picture_of(disk.engine, ["a", "z"])
+    disk.die()
+    with opened(path) as engine:
+        assert picture_of(engine, ["a", "z"]) == before
+
+
+@pytest.mark.parametrize("status", [FAILED, CANCELLED])
+def test_only_what_has_returned_is_noted(disk: Disk, status: ExecutionStatus) -> None:
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.finish("a", status, 3.0)
+    disk.engine.commit()
+    assert (disk.written, disk.synced) == (1, 0)
+
+
+def test_a_long_result_is_written(disk: Disk, path: Path) -> None:
+    result = b'"%b"' % (b"x" * 5000)
+    disk.run("a", result)
+    assert (disk.written, disk.synced) == (1, 0)
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a").result == result
+
+
+def test_a_retry_is_written_though_the_next_attempt_is_noted(disk: Disk, path: Path) -> None:
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.commit()
+    disk.engine.requeue("a")
+    disk.engine.start("a", 3.0)
+    disk.engine.commit()
+    assert disk.written == 1
+    disk.die()
+    with opened(path) as engine:
+        (running,) = engine.list_running()
+        assert running.started_at == 3.0
+
+
+def test_a_full_file_of_notes_has_them_written_and_begins_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_notes, "_ROOM_BYTES", 2**14)
+    disk = Disk(path)
+    names = [f"task-{number}" for number in range(200)]
+    for name in names:
+        disk.run(name)
+    assert 2 <= disk.written <= 50
+    before = picture_of(disk.engine, names)
+    disk.die()
+    with opened(path) as engine:
+        assert picture_of(engine, names) == before
+
+
+def test_where_notes_do_not_get_to_the_disk_the_journal_is_written(disk: Disk, path: Path) -> None:
+    let_sync(disk.engine, works=False)
+    disk.run("a")
+    assert disk.written == 1
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a").status is COMPLETE
+
+
+def test_a_name_that_has_left_history_may_come_again_before_that_is_written(path: Path) -> None:
+    disk = Disk(path, history_limit=1)
+    disk.run("a")
+    disk.engine.catch_up()
+    disk.engine.commit()
+    disk.run("b")  # This drops the first one, which the journal still has.
+    assert disk.written == 1
+    disk.submit("a")
+    disk.engine.start("a", 5.0)
+    assert not disk.engine.is_committed("a")
+    disk.die()
+    with opened(path, history_limit=1) as engine:
+        assert engine.get("a") is None or engine.get("a").status is COMPLETE
+    disk = Disk(path, history_limit=1)
+    disk.run("b2")
+    disk.submit("a")
+    disk.engine.start("a", 5.0)
+    disk.engine.commit()
+    assert disk.engine.is_committed("a")
+    disk.die()
+    with opened(path, history_limit=1) as engine:
+        (running,) = engine.list_running()
+        assert (running.execution_id, running.started_at) == ("a", 5.0)
+
+
+def test_what_is_dropped_as_it_ends_does_not_come_back(path: Path) -> None:
+    disk = Disk(path, history_limit=0)
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.finish("a", COMPLETE, 3.0)
+    disk.engine.commit()
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a") is None
+        assert engine.list_running() == []
+
+
+def test_an_idle_journal_lags_behind_nothing(path: Path) -> None:
+    engine = JournalLifecycleEngine(path)
+    assert not engine.lags
+    assert not engine.uncommitted
+    engine.close()
+    assert not path.with_name("journal.started").exists()
