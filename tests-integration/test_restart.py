@@ -217,10 +217,10 @@ def test_a_journal_that_cannot_be_written_refuses_and_recovers(
     # Who holds a write transaction keeps everybody else from writing, as a failing disk does.
     other = sqlite3.connect(tmp_path / "journal", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    # It does not end, which would be told, and written later.
-    endless = {"do": "wait_for", "path": str(tmp_path / "gate")}
+    # Notes, for which the disk has room already, tell of what begins at once: of nothing else.
+    running = client.submit_execution({"do": "wait_for", "path": str(tmp_path / "gate")})
     with pytest.raises(JournalUnavailable, match="nothing was accepted"):
-        client.submit_execution(endless, execution_id="refused")
+        client.submit_execution({"do": "echo"}, execution_id="refused")
     assert not client.ping().ready
     with ThreadPoolExecutor() as pool:
         held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)
@@ -230,6 +230,8 @@ def test_a_journal_that_cannot_be_written_refuses_and_recovers(
         assert isinstance(pong, PongReply)
         assert pong.ready
     handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
+    (tmp_path / "gate").touch()
+    assert running.wait(PATIENCE).status is COMPLETE
     assert handle.result(PATIENCE) == 2
 
 
