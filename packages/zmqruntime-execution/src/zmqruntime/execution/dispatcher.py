@@ -116,6 +116,13 @@ class Dispatcher:
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
+        self._takers: dict[type[Request], Callable[[Any, Caller], None]] = {
+            ExecuteRequest: lambda request, caller: self.handle(Submitted(request, caller)),
+            StatusRequest: lambda request, caller: self.handle(StatusRequested(request, caller)),
+            CancelRequest: lambda request, caller: self.handle(CancelRequested(request, caller)),
+            EventsRequest: lambda request, caller: self.handle(EventsRequested(request, caller)),
+            LogTailRequest: self._tell_log,
+        }
         self._committer = Committer(
             scheduler.engine,
             perform=lambda effect: performers[type(effect)](effect),
@@ -166,19 +173,10 @@ class Dispatcher:
 
     def handle_request(self, request: Request, caller: Caller) -> bool:
         """Take a request about executions; return False for any other one."""
-        match request:
-            case ExecuteRequest():
-                self.handle(Submitted(request, caller))
-            case StatusRequest():
-                self.handle(StatusRequested(request, caller))
-            case CancelRequest():
-                self.handle(CancelRequested(request, caller))
-            case EventsRequest():
-                self.handle(EventsRequested(request, caller))
-            case LogTailRequest():
-                self._tell_log(request, caller)
-            case _:
-                return False
+        take = self._takers.get(type(request))
+        if take is None:
+            return False
+        take(request, caller)
         return True
 
     def shut_down(self, mode: ShutdownMode, *, forced: bool = False) -> None:
