@@ -79,7 +79,7 @@ def test_without_a_subscription_it_is_refused_in_time_with_the_remedy(
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
         reply = peer.ask({**register("alice"), "request_id": "7"})
         assert (reply["code"], reply["request_id"]) == ("not_subscribed", "7")
-        assert "no subscription to 'alice/' was seen within 0.05 s" in reply["message"]
+        assert "no new subscription to 'alice/' was seen within 0.05 s" in reply["message"]
         assert f"data port {server.port} and subscribe first" in reply["message"]
         assert subscribers(peer) == []
         sock = context.socket(zmq.SUB)
@@ -129,6 +129,20 @@ def test_who_unregisters_is_registered_no_more(dealer: RawPeer, subscribe: Subsc
     for _ in range(2):
         reply = dealer.ask({"type": "unregister_progress", "client_id": "alice"})
         assert (reply["type"], reply["progress_subscribers"]) == ("ok", ["bob"])
+
+
+def test_who_unregisters_and_comes_back_waits_for_his_new_subscription(
+    server: OpenServer, dealer: RawPeer, subscribe: Subscribe
+) -> None:
+    subscribe(b"alice/")  # Its end has not arrived yet.
+    dealer.ask(register("alice"))
+    dealer.ask({"type": "unregister_progress", "client_id": "alice"})
+    dealer.send({**register("alice"), "request_id": "held"})
+    assert dealer.ask({"type": "ping", "request_id": "first"})["request_id"] == "first"
+    sock = subscribe(b"alice/")
+    assert dealer.receive()["request_id"] == "held"
+    server.in_loop(partial(server.session.publish, b"alice/x", b"first"))
+    assert sock.recv_multipart() == [b"alice/x", b"first"]
 
 
 def test_who_unsubscribes_is_registered_no_more(dealer: RawPeer, subscribe: Subscribe) -> None:

@@ -88,13 +88,35 @@ def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> N
     assert registrations.clients == ("a",)
 
 
-def test_a_client_that_unregistered_may_register_again_at_once() -> None:
+def left_and_come_back() -> Registrations:
+    """A client has unregistered, and registers again, before its first socket is seen to close."""
     registrations = Registrations()
     registrations.saw(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
     registrations.unregister("a")
     assert registrations.clients == ()
-    assert registrations.register("a", OWN, BOB)
+    assert not registrations.register("a", OWN, BOB)
+    return registrations
+
+
+def test_a_client_that_comes_back_waits_for_its_new_subscription() -> None:
+    registrations = left_and_come_back()
+    assert registrations.saw(b"\x00a/") == []
+    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
+    assert registrations.clients == ("a",)
+
+
+def test_its_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
+    registrations = left_and_come_back()
+    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
+    assert registrations.saw(b"\x00a/") == []
+    assert registrations.clients == ("a",)
+
+
+def test_without_a_new_subscription_it_is_not_registered() -> None:
+    registrations = left_and_come_back()
+    assert registrations.give_up(BOB) is False
+    assert registrations.clients == ()
 
 
 def test_a_registration_ends_with_the_last_subscription() -> None:
@@ -143,6 +165,8 @@ class RegistrationModel(RuleBasedStateMachine):
         self.subscriptions: Counter[bytes] = Counter()
         self.waiting: dict[Caller, tuple[str, ProgressScope]] = {}
         self.numbers = itertools.count(1)
+        self.ever_subscribed: Counter[str] = Counter()
+        self.passed: Counter[str] = Counter()
 
     def is_subscribed(self, client_id: str, scope: ProgressScope) -> bool:
         own = self.subscriptions[f"{client_id}/".encode()] > 0
@@ -151,8 +175,10 @@ class RegistrationModel(RuleBasedStateMachine):
     @rule(prefix=PREFIXES)
     def subscribe(self, prefix: bytes) -> None:
         self.subscriptions[prefix] += 1
+        self.ever_subscribed[prefix.decode()] += 1
         for caller, client_id in self.registrations.saw(SUBSCRIBED + prefix):
             waited_for, scope = self.waiting.pop(caller)
+            self.passed[client_id] += 1
             assert waited_for == client_id
             assert self.is_subscribed(client_id, scope)
 
@@ -168,6 +194,7 @@ class RegistrationModel(RuleBasedStateMachine):
         if self.registrations.register(client_id, scope, caller):
             assert self.is_subscribed(client_id, scope)
             assert client_id in self.registrations.clients
+            self.passed[client_id] += 1
         else:
             self.waiting[caller] = (client_id, scope)
 
@@ -179,13 +206,20 @@ class RegistrationModel(RuleBasedStateMachine):
     def give_up(self, which: int) -> None:
         for caller in list(self.waiting)[which : which + 1]:
             client_id, scope = self.waiting.pop(caller)
-            assert self.registrations.give_up(caller) is self.is_subscribed(client_id, scope)
+            claimed = client_id in self.registrations.clients
+            registered = claimed and self.is_subscribed(client_id, scope)
+            assert self.registrations.give_up(caller) is registered
             assert self.registrations.give_up(caller) is None
 
     @invariant()
     def nobody_is_registered_who_is_not_subscribed(self) -> None:
         for client_id in self.registrations.clients:
             assert self.is_subscribed(client_id, OWN)
+
+    @invariant()
+    def each_subscription_lets_one_registration_pass(self) -> None:
+        for client_id, passed in self.passed.items():
+            assert passed <= self.ever_subscribed[f"{client_id}/"]
 
     @invariant()
     def they_agree(self) -> None:

@@ -58,7 +58,7 @@ class RegistrationHandshake:
                 self._refuse(
                     caller,
                     ErrorCode.NOT_SUBSCRIBED,
-                    f"no subscription to '{request.client_id}/' was seen within "
+                    f"no new subscription to '{request.client_id}/' was seen within "
                     f"{self._timeout:g} s: connect a SUB socket to the data port "
                     f"{self._data_port} and subscribe first",
                 )

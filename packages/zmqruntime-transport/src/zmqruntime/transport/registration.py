@@ -3,7 +3,8 @@
 A registration is acknowledged only when the client's own subscription has been seen, so that
 no event after it can be lost to a slow joiner. The XPUB socket reports every subscription and
 the end of each (ZMQ_XPUB_VERBOSER), those of two clients with one id as well; each of them
-lets one registration pass.
+lets one registration pass. It lets no second one pass when the first is unregistered: the end of
+a subscription arrives late, and who comes back with the same id may not have subscribed yet.
 """
 
 from __future__ import annotations
@@ -57,22 +58,18 @@ class Registrations:
         """Forget a client, registered or not; its subscriptions are its own to end."""
         if client_id in self._registered:
             _take_one(self._registered, client_id)
-            self._unclaimed[make_topic_prefix(client_id)] += 1
 
     def give_up(self, caller: Caller) -> bool | None:
         """End a wait, and return whether the caller is registered all the same.
 
-        It is when its id is subscribed: then it asked twice, and the first time claimed the
+        It is when its id is registered: then it asked twice, and the first time claimed the
         subscription. None: the caller waits no more.
         """
         waited = self._waiting.pop(caller, None)
         if waited is None:
             return None
         client_id, scope = waited
-        if not self._is_subscribed(client_id, scope):
-            return False
-        self._registered[client_id] = max(1, self._registered[client_id])
-        return True
+        return client_id in self._registered and self._is_subscribed(client_id, scope)
 
     def saw(self, frame: bytes) -> list[tuple[Caller, ClientId]]:
         """Take one frame of the XPUB socket; return the callers whose wait it ends."""

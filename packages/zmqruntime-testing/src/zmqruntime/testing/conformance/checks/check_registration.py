@@ -113,6 +113,20 @@ def check_two_clients_of_one_name_are_both_told(peer: Peer, make_peer: MakePeer)
     assert len(peer.story(execution_id)) == len(twin.story(execution_id)) == 3
 
 
+@checks("C-158")
+def check_who_unregisters_and_comes_back_subscribes_anew(peer: Peer, make_peer: MakePeer) -> None:
+    peer.register()
+    peer.granted("ok", "unregister_progress", client_id=peer.name)
+    again = make_peer()
+    again.name = peer.name
+    asked = again.start("register_progress", client_id=again.name)
+    early = again.take_reply(time.monotonic() + A_MOMENT)
+    assert not early, "the subscription that was left let another registration pass"
+    again.subscribe()
+    assert again.await_reply(asked)["type"] == "ok"
+    assert len(again.story(again.submit("echo", value=1))) == 3
+
+
 @checks("C-160")
 def check_who_asks_twice_gets_an_ok_twice(peer: Peer) -> None:
     peer.register()
