@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from journals import let_sync, opened, picture_of, quick_engine
 
 from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
 from zmqruntime.execution.lifecycle import journal_notes
+from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import ExecutionStatus
 
@@ -216,6 +217,45 @@ def test_a_retry_is_written_though_the_next_attempt_is_noted(disk: Disk, path: P
         assert running.started_at == 3.0
 
 
+def test_a_result_that_would_end_its_line_is_written(disk: Disk, path: Path) -> None:
+    disk.run("a", b"[1,\n2]")
+    disk.run("b")
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a").result == b"[1,\n2]"
+        assert engine.get("b").status is COMPLETE
+
+
+def test_an_attempt_behind_an_unwritten_one_waits_for_that(disk: Disk, path: Path) -> None:
+    disk.submit("a")
+    disk.engine.start("a", 2.0)
+    disk.engine.commit()
+    disk.engine.requeue("a")
+    disk.engine.start("a", 3.0)
+    assert not disk.engine.is_committed("a")
+    disk.engine.commit()
+    assert disk.engine.is_committed("a")
+    disk.die()
+    with opened(path) as engine:
+        assert engine.get("a").started_at == 3.0
+
+
+def test_who_has_come_behind_those_that_were_noted_gets_a_ticket_of_his_own(path: Path) -> None:
+    disk = Disk(path)
+    disk.submit("low")
+    disk.submit("high", priority=3)
+    for name in ("high", "low"):
+        disk.engine.start(name, 2.0)
+    disk.die()
+    disk = Disk(path)
+    disk.run("new")
+    disk.engine.catch_up()
+    disk.engine.commit()
+    disk.die()
+    with opened(path) as engine:
+        assert [engine.get(name) is not None for name in ("low", "high", "new")] == [True] * 3
+
+
 def test_a_full_file_of_notes_has_them_written_and_begins_anew(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +305,32 @@ def test_a_name_that_has_left_history_may_come_again_before_that_is_written(path
         assert (running.execution_id, running.started_at) == ("a", 5.0)
 
 
+@pytest.mark.parametrize("status", [COMPLETE, CANCELLED])
+@pytest.mark.parametrize("began", [False, True])
+@pytest.mark.parametrize("history_limit", [0, 1])
+def test_what_was_written_and_is_dropped_with_its_end_does_not_come_back(
+    path: Path, status: ExecutionStatus, began: bool, history_limit: int
+) -> None:
+    disk = Disk(path, history_limit=history_limit)
+    disk.submit("a")
+    disk.submit("b")
+    disk.engine.commit()
+    if began or status is COMPLETE:
+        disk.engine.start("a", 2.0)
+        disk.engine.catch_up()
+        disk.engine.commit()
+    disk.engine.start("b", 2.0)
+    disk.engine.commit()
+    disk.engine.finish("a", status, 3.0)
+    disk.engine.finish("b", COMPLETE, 3.0, result=b"1")
+    assert disk.engine.uncommitted
+    disk.engine.commit()
+    disk.die()
+    with opened(path, history_limit=history_limit) as engine:
+        assert engine.get("a") is None
+        assert engine.list_running() == []
+
+
 def test_what_is_dropped_as_it_ends_does_not_come_back(path: Path) -> None:
     disk = Disk(path, history_limit=0)
     disk.submit("a")
@@ -283,3 +349,61 @@ def test_an_idle_journal_lags_behind_nothing(path: Path) -> None:
     assert not engine.uncommitted
     engine.close()
     assert not path.with_name("journal.started").exists()
+
+
+# -- the disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notes(path: Path) -> Iterator[NoteFile]:
+    file = NoteFile(path, "mark")
+    yield file
+    file.close(forget=True)
+
+
+def test_notes_are_synced_as_a_file(notes: NoteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(journal_notes, "_sync", synced.append)
+    assert notes.sync()
+    assert synced == [notes._file]
+
+
+def refuse(*_: object) -> None:
+    raise OSError("no")
+
+
+def test_a_sync_that_fails_is_told(notes: NoteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_notes, "_sync", refuse)
+    assert not notes.sync()
+
+
+def test_where_directories_cannot_be_synced_notes_are_none_and_the_journal_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_notes, "_sync_directory", refuse)
+    engine = JournalLifecycleEngine(path)
+    assert not engine._file.notes.sync()
+    engine.submit(request("a"), 1.0)
+    engine.start("a", 2.0)
+    engine.finish("a", COMPLETE, 3.0, result=b"1")
+    engine.commit()
+    engine.close()
+    with opened(path) as engine:
+        assert engine.get("a").status is COMPLETE
+
+
+def test_notes_that_cannot_be_removed_do_not_keep_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refuse_notes(file: Path, *args: Any, **options: Any) -> None:
+        if file.suffix == ".started":  # As a virus scanner does on Windows.
+            raise PermissionError(file)
+        unlink(file, *args, **options)
+
+    engine = JournalLifecycleEngine(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse_notes)
+        engine.close()
+    JournalLifecycleEngine(path).close()

@@ -176,7 +176,7 @@ class Hall:
 
     def __init__(self, engine: JournalLifecycleEngine) -> None:
         self.engine = engine
-        self.commits = 0
+        self.commits = self.writes = 0
         self.told: list[Any] = []
         self.events: list[Any] = []
         self.due: list[Any] = []
@@ -187,6 +187,7 @@ class Hall:
         def count(changes: Any) -> None:
             write(changes)
             self.commits += 1
+            self.writes += 1
 
         def count_sync() -> bool:
             self.commits += 1
@@ -600,3 +601,18 @@ def test_a_refusal_is_an_error_reply(hall: Hall) -> None:
     (refusal,) = hall.told
     assert isinstance(refusal, ErrorReply)
     assert "nothing was accepted" in refusal.message
+
+
+def test_what_lags_is_written_a_second_after_a_task_has_begun(hall: Hall) -> None:
+    hall.submit("a")
+    hall.end_round()
+    written = hall.writes
+    assert hall.engine.lags
+    hall.dispatcher.handle(TaskReturned("a", b"1"))
+    hall.end_round()
+    assert hall.writes == written
+    assert hall.dispatcher.next_deadline == hall.time + 1.0
+    hall.time += 1.0
+    hall.dispatcher.wake()
+    hall.end_round()
+    assert (hall.engine.lags, hall.writes) == (False, written + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -55,3 +56,38 @@ def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
         assert received == [b"first", b"second", b"last", Outcome.LOST, Outcome.LOST]
     finally:
         channel.close()
+
+
+class ForNothing:
+    """A poller that tells of the socket though there is nothing to read, for so many polls."""
+
+    def __init__(self, channel: Channel, polls: int) -> None:
+        self._socket = channel._socket
+        self._poller = channel._poller
+        self._polls = polls
+
+    def poll(self, seconds: float) -> list[tuple[Any, int]]:
+        self._polls -= 1
+        return [(self._socket, READ)] if self._polls >= 0 else self._poller.poll(seconds)
+
+    def close(self) -> None:
+        self._poller.close()
+
+
+def test_a_socket_that_has_nothing_after_all_is_waited_for(
+    config: ZMQConfig, endpoint: Endpoint, context: BareContext
+) -> None:
+    router = context.socket(zmq.ROUTER)
+    router.bind(endpoint.control_address)
+    channel = Channel(context, endpoint, config)
+    try:
+        channel.send(b"request")
+        peer, *_ = router.recv_multipart()
+        channel._poller = cast(SocketPoller, ForNothing(channel, 3))
+        sender = threading.Timer(0.05, router.send_multipart, ([peer, b"", b"reply"],))
+        sender.start()
+        assert channel.receive(Deadline.after(PATIENCE_SECONDS)) == b"reply"
+        sender.join()
+    finally:
+        channel.close()
+        router.close()

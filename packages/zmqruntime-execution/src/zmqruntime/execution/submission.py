@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,10 +14,22 @@ from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionId,
     JsonObject,
+    Labels,
     explain,
 )
 
-__all__ = ["make_request", "to_object"]
+__all__ = ["RequestOptions", "make_request", "to_object"]
+
+
+class RequestOptions(TypedDict, total=False):
+    """Further fields of a request; None for those that are left as they are."""
+
+    labels: Labels | None
+    timeout_seconds: float | None
+    priority: int
+    max_attempts: int | None
+    backoff_seconds: float | None
+    wait_seconds: float
 
 
 def make_request(
@@ -27,16 +39,14 @@ def make_request(
     *,
     execution_id: ExecutionId | None = None,
     retry_on: Iterable[ErrorKind | str] | None = None,
-    **options: Any,
+    **options: Unpack[RequestOptions],
 ) -> ExecuteRequest:
     """Return the request for a task, with a name for its execution.
-
-    ``options`` are further fields of it; None for those that are left as they are.
 
     Raises:
         DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if retry_on is not None:
         given["retry_on"] = tuple(map(ErrorKind, retry_on))
     try:

@@ -142,8 +142,8 @@ class ServerSession:
         self.stopping = True
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
             ends.callback(self._context.destroy)
-            ends.callback(self.loop.close)
             ends.callback(self._sockets.close)
+            ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
             ends.callback(self.became_ready)
             ends.callback(self.on_close)

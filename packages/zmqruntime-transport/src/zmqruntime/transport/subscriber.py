@@ -142,7 +142,8 @@ class Subscriber:
                 messages.append((frames[0], frames[1]))
             else:
                 _log.warning("a data message of %d frames was ignored", len(frames))
-        self._on_messages(messages)
+        if messages:
+            self._on_messages(messages)
         is_new = self._count <= self._many
         self._count += count
         if is_new and self._count > self._many and self._on_caught_up is not None:

@@ -134,6 +134,7 @@ class Course:
         self.worker.state = _BUSY
         self.current = self._engine.start(execution.execution_id, now.wall)
         self.perform(AssignTask(execution.execution_id, execution.request))
+        self._see_to_what_lags(now)
         self._speaker.publish_state(execution, now)
         if execution.timeout_seconds is not None:
             self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
@@ -234,7 +235,6 @@ class Course:
         if execution.retry_at is not None:
             self._timers.cancel(Retry(execution.execution_id))
         self._engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
-        self._see_to_what_lags(now)
         speaker = self._speaker
         speaker.publish_state(execution, now)
         # The worker's next task first: it works while everybody is told of the last one.

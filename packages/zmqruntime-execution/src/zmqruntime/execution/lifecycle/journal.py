@@ -76,7 +76,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         changes, ticket = self._changes, execution.ticket
         request = execution.request if ticket in changes.added else b""
         note = StartNote(ticket, execution.attempt, execution.submitted_at, now, request)
-        is_noted = changes.is_notable(execution_id) and self._file.notes.add(note)
+        is_noted = changes.is_notable(execution) and self._file.notes.add(note)
         changes.start(execution, is_noted=is_noted)
         return execution
 
@@ -112,6 +112,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         execution = super().finish(execution_id, status, now, result=result, error=error)
         if self.get(execution_id) is execution:  # No history, no end to keep.
             self._changes.finish(execution, next(self._ends))
+        else:
+            self._changes.is_due = True
         return execution
 
     def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
@@ -205,7 +207,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         ticket = -1
         for found in recover(self._file):
             execution = found.execution
-            ticket = execution.ticket
+            ticket = max(ticket, execution.ticket)
             self._executions[execution.execution_id] = execution
             self._counts[execution.status] += 1
             if execution.status is ExecutionStatus.RUNNING:

@@ -95,8 +95,8 @@ class UnwrittenChanges:
         ticket = execution.ticket
         self._dropped.append(ticket)
         self._dropped_names.add(execution.execution_id)
-        if ticket in self._noted:
-            self.is_due = True  # What is written makes notes void.
+        if ticket in self._noted or ticket in self._ended:
+            self.is_due = True  # Else it would come back, as it was written or noted before.
         self.leave_out(ticket)
 
     def leave_out(self, ticket: int) -> None:
@@ -123,9 +123,12 @@ class UnwrittenChanges:
         """Whether notes cannot tell it, or are not to."""
         return self.is_due or bool(self._submitted or self._unsure)
 
-    def is_notable(self, execution_id: str) -> bool:
-        """Whether a start may be noted: the journal has no other one of this name."""
-        return execution_id not in self._dropped_names
+    def is_notable(self, execution: Execution) -> bool:
+        """Whether a start may be noted: the journal has it as it was before, and no namesake."""
+        return (
+            execution.ticket not in self._unsure
+            and execution.execution_id not in self._dropped_names
+        )
 
     def is_noted(self, ticket: int) -> bool:
         """Whether a start was noted since the journal was written."""

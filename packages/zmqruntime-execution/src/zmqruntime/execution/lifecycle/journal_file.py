@@ -131,9 +131,10 @@ class JournalFile:
 
         ``forget_notes``: all that was noted is in the journal.
         """
-        self._database.close()
-        self.notes.close(forget=forget_notes)
-        self._lock.release()
+        with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
+            ends.callback(self._lock.release)
+            ends.callback(self.notes.close, forget=forget_notes)
+            ends.callback(self._database.close)
 
     def _read_mark(self) -> str:
         try:

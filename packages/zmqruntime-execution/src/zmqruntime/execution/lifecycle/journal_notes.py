@@ -7,6 +7,7 @@ journal is written later, for many of them together.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ _MAX_NOTE_BYTES: Final = 2**12
 _NO_MORE: Final = b"\n"
 
 
+# What a line tells of.
 _START, _END, _TAKEN_BACK = b"S", b"E", b"T"
 
 
@@ -75,21 +77,22 @@ class NoteFile:
         self._mark = mark
         self._end = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        self._may_be_synced = True
         try:
             size = os.lseek(self._file, 0, os.SEEK_END)
             os.write(self._file, bytes(max(0, _ROOM_BYTES - size)))
             os.fsync(self._file)
             _sync_directory(path.parent)
-        except BaseException:
-            os.close(self._file)
-            raise
+        except OSError:  # Some file systems know no sync of a directory.
+            self._may_be_synced = False
 
     def add(self, note: StartNote | EndNote) -> bool:
         """Note something; False: what it tells has to be in the journal before it is acted on."""
-        kind, content = (
-            (_START, note.request) if isinstance(note, StartNote) else (_END, note.result)
-        )
-        return len(content) <= _MAX_NOTE_BYTES and self._add(kind, note[:-1], content)
+        *_, content = note
+        kind = _START if isinstance(note, StartNote) else _END
+        if len(content) > _MAX_NOTE_BYTES or b"\n" in content:
+            return False
+        return self._add(kind, note[:-1], content)
 
     def take_back(self, ticket: int) -> None:
         """Note that something was not accepted after all, though it had begun."""
@@ -102,6 +105,8 @@ class NoteFile:
 
     def sync(self) -> bool:
         """Have what was noted outlive a power cut, too; False: it may not."""
+        if not self._may_be_synced:
+            return False
         try:
             _sync(self._file)
         except OSError:
@@ -134,7 +139,8 @@ class NoteFile:
         """Give the file back; ``forget``: the journal has all that is noted."""
         os.close(self._file)
         if forget:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Its notes bear an old mark, and are none.
+                self._path.unlink()
 
     def _add(
         self,

@@ -51,7 +51,7 @@ def recover(file: JournalFile) -> Iterator[Recovered]:
                 if execution.status is ExecutionStatus.RUNNING:
                     execution.sequence += SEQUENCE_GAP
                 yield Recovered(execution, state.ended)
-        for start in starts.values():
+        for _, start in sorted(starts.items()):
             execution = _read_request(start)
             yield Recovered(execution, _go_on(execution, start, ends), is_new=True)
     except (ValueError, TypeError, KeyError, DecodeError) as error:
