@@ -219,8 +219,8 @@ def idle(case: Case) -> Measuring:
     with case.make() as contender:
         for number in range(10):
             check_no_op(contender, number)
+        time.sleep(case.scale.idle_seconds / 10)  # A process for one task alone has ended by then.
         pids = contender.processes()
-        time.sleep(case.scale.idle_seconds / 10)
         before = cpu_seconds(pids)
         time.sleep(case.scale.idle_seconds)
         return {"cpu_seconds": cpu_seconds(pids) - before, "bytes": float(resident_bytes(pids))}
