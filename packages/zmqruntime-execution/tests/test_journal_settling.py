@@ -203,20 +203,6 @@ def test_a_long_result_is_written(disk: Disk, path: Path) -> None:
         assert engine.get("a").result == result
 
 
-def test_a_retry_is_written_though_the_next_attempt_is_noted(disk: Disk, path: Path) -> None:
-    disk.submit("a")
-    disk.engine.start("a", 2.0)
-    disk.engine.commit()
-    disk.engine.requeue("a")
-    disk.engine.start("a", 3.0)
-    disk.engine.commit()
-    assert disk.written == 1
-    disk.die()
-    with opened(path) as engine:
-        (running,) = engine.list_running()
-        assert running.started_at == 3.0
-
-
 def test_a_result_that_would_end_its_line_is_written(disk: Disk, path: Path) -> None:
     disk.run("a", b"[1,\n2]")
     disk.run("b")
@@ -226,7 +212,9 @@ def test_a_result_that_would_end_its_line_is_written(disk: Disk, path: Path) -> 
         assert engine.get("b").status is COMPLETE
 
 
-def test_an_attempt_behind_an_unwritten_one_waits_for_that(disk: Disk, path: Path) -> None:
+def test_an_attempt_behind_an_unwritten_one_waits_until_that_is_written(
+    disk: Disk, path: Path
+) -> None:
     disk.submit("a")
     disk.engine.start("a", 2.0)
     disk.engine.commit()
@@ -235,9 +223,11 @@ def test_an_attempt_behind_an_unwritten_one_waits_for_that(disk: Disk, path: Pat
     assert not disk.engine.is_committed("a")
     disk.engine.commit()
     assert disk.engine.is_committed("a")
+    assert disk.written == 1
     disk.die()
     with opened(path) as engine:
-        assert engine.get("a").started_at == 3.0
+        (running,) = engine.list_running()
+        assert (running.execution_id, running.started_at) == ("a", 3.0)
 
 
 def test_who_has_come_behind_those_that_were_noted_gets_a_ticket_of_his_own(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
@@ -39,8 +38,6 @@ from zmqruntime.transport import (
 )
 
 __all__ = ["ExecutionClient"]
-
-_log = logging.getLogger("zmqruntime.client")
 
 
 class ExecutionClient(RecordClient):
