@@ -25,11 +25,11 @@ class MonitorFirst:
         self._poller = channel._poller
         self._polls = polls
 
-    def poll(self, seconds: float) -> list[tuple[Any, int]]:
+    def poll(self, seconds: float) -> dict[Any, int]:
         self._polls -= 1
         if self._polls < 0:
             return self._poller.poll(seconds)
-        return [(self._monitor, READ)] if self._monitor.poll(int(1000 * seconds)) else []
+        return {self._monitor: READ} if self._monitor.poll(int(1000 * seconds)) else {}
 
     def close(self) -> None:
         self._poller.close()
@@ -66,9 +66,9 @@ class ForNothing:
         self._poller = channel._poller
         self._polls = polls
 
-    def poll(self, seconds: float) -> list[tuple[Any, int]]:
+    def poll(self, seconds: float) -> dict[Any, int]:
         self._polls -= 1
-        return [(self._socket, READ)] if self._polls >= 0 else self._poller.poll(seconds)
+        return {self._socket: READ} if self._polls >= 0 else self._poller.poll(seconds)
 
     def close(self) -> None:
         self._poller.close()

@@ -64,7 +64,7 @@ def running() -> Iterator[LoopThread]:
 class CountingPoller(SocketPoller):
     polls = 0
 
-    def poll(self, seconds: float) -> list[tuple[Any, int]]:
+    def poll(self, seconds: float) -> dict[Any, int]:
         CountingPoller.polls += 1
         return super().poll(seconds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -54,7 +54,7 @@ def make_request(
             task=task,
             config=config,
             client_id=client_id,
-            execution_id=execution_id or secrets.token_hex(16),
+            execution_id=execution_id or os.urandom(16).hex(),
             **given,
         )
     except ValidationError as error:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         ServerLost,
         TransportError,
     )
-    from zmqruntime.transport.frames import drain, send_frames
+    from zmqruntime.transport.frames import drain
     from zmqruntime.transport.launcher import (
         LaunchedServer,
         ServerLauncher,
@@ -100,7 +100,6 @@ __all__ = [
     "drain",
     "kill_process_tree",
     "make_private_dir",
-    "send_frames",
 ]
 
 _HOMES = {
@@ -134,7 +133,6 @@ _HOMES = {
     "drain": "frames",
     "kill_process_tree": "process",
     "make_private_dir": "runtime_dir",
-    "send_frames": "frames",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

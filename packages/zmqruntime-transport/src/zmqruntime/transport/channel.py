@@ -18,7 +18,7 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
-from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.frames import drain
 from zmqruntime.transport.socket_poller import SocketPoller
 
 __all__ = ["SILENCES", "Channel", "Outcome"]
@@ -35,9 +35,6 @@ _EVENTS = (
 _RECONNECT_MS = 5
 # libzmq's own word for never is -1, which also throws away a last reply that was not read yet.
 _NEVER_MS = 2**31 - 1
-
-# With no connection, and none to come, a request would wait forever: `receive` tells why.
-_IF_IT_CAN = contextlib.suppress(zmq.Again)
 
 
 class Outcome(Enum):
@@ -106,8 +103,10 @@ class Channel:
 
     def send(self, frame: bytes) -> None:
         """Send one request; it waits in the socket until there is a connection."""
-        with _IF_IT_CAN:
-            send_frames(self._socket, b"", frame)
+        try:
+            self._poller.send(self._socket, b"", frame)
+        except zmq.Again:
+            return  # There is none, and none to come: `receive` tells why.
 
     def receive(self, deadline: Deadline) -> bytes | Outcome:
         """Return the next reply, or why there is none by ``deadline``."""
@@ -118,7 +117,7 @@ class Channel:
         """Return the replies that are at hand, up to so many, as soon as there is one."""
         while True:
             seconds = 0.0 if self._end else deadline.remaining
-            ready = [sock for sock, _ in self._poller.poll(seconds)]
+            ready = self._poller.poll(seconds)
             if self._socket in ready:
                 frames = [frames[-1] for frames in drain(self._socket, most)]
                 if frames:

@@ -80,6 +80,14 @@ class Loop:
         if isinstance(sock, int):
             self._writers.pop(sock, None)
 
+    def send(self, sock: zmq.Socket[bytes], *frames: bytes) -> None:
+        """Send one message by a socket that is watched, without blocking.
+
+        Raises:
+            zmq.Again: the socket takes none now; nothing of the message was sent.
+        """
+        self._poller.send(sock, *frames)
+
     def add_writer(self, fd: int, callback: _Callback) -> None:
         """Call back as long as there is room to write to a plain socket that is watched already."""
         self._poller.modify(fd, READ | WRITE)
@@ -125,7 +133,7 @@ class Loop:
         rounds = 0
         while not self._stopping:
             ready = self._poller.poll(0.0 if self._when_quiet else self._seconds_to_timer())
-            for sock, event in ready:
+            for sock, event in ready.items():
                 if self._stopping:
                     return
                 # A callback of this very round may have taken another one's away.

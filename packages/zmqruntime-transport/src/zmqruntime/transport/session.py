@@ -38,7 +38,7 @@ from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
-from zmqruntime.transport.frames import drain, send_frames
+from zmqruntime.transport.frames import receive_frames
 from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.pongs import Pongs
@@ -49,9 +49,6 @@ __all__ = ["ServerSession"]
 _R = TypeVar("_R")
 
 _log = logging.getLogger("zmqruntime.server")
-
-# A few requests that one client has sent together; then the other sockets have their turn.
-_BATCH = 4
 
 
 class ServerSession:
@@ -199,7 +196,7 @@ class ServerSession:
     def publish(self, topic: bytes, frame: bytes) -> None:
         """Send an event to whoever subscribed to its topic; never blocks (RFC 29)."""
         assert self._sockets is not None
-        send_frames(self._sockets.data, topic, frame)
+        self.loop.send(self._sockets.data, topic, frame)
 
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""
@@ -212,7 +209,7 @@ class ServerSession:
         """Send the one reply that ``caller`` is owed, encoded, with its ``request_id`` in it."""
         assert self._sockets is not None
         try:
-            send_frames(self._sockets.control, *caller.envelope, frame)
+            self.loop.send(self._sockets.control, *caller.envelope, frame)
         except zmq.Again:
             _log.warning("a reply was dropped: its client asks, and takes no replies")
         except zmq.ZMQError as error:
@@ -223,8 +220,11 @@ class ServerSession:
 
     def _read_control(self) -> None:
         assert self._sockets is not None
-        for frames in drain(self._sockets.control, _BATCH):
-            self._take_request(frames)
+        try:
+            frames = receive_frames(self._sockets.control)
+        except zmq.Again:
+            return
+        self._take_request(frames)
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)

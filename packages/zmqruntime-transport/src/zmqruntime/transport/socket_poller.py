@@ -1,8 +1,8 @@
 """Waiting for ZeroMQ sockets and plain ones together, at a few system calls for each wait.
 
 ``zmq_poll`` looks at every ZeroMQ socket before it blocks and again behind that, by two system
-calls each. Here the system's own selector waits for their descriptors, and they are looked at
-once. https://libzmq.readthedocs.io/en/latest/zmq_getsockopt.html (ZMQ_FD)
+calls each. Here the system's own selector waits for their descriptors, and only those are looked
+at that were used since. https://libzmq.readthedocs.io/en/latest/zmq_getsockopt.html (ZMQ_FD)
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 import selectors
 
 import zmq
+
+from zmqruntime.transport.frames import send_frames
 
 __all__ = ["READ", "WRITE", "SocketPoller"]
 
@@ -26,18 +28,23 @@ _LONGEST_SECONDS = (2**31 - 1) / 1000
 class SocketPoller:
     """Watches ZeroMQ sockets and descriptors of plain sockets. For one thread at a time.
 
-    Whoever closes a socket that is watched unregisters it before.
+    A ZeroMQ socket that is watched is sent on by `send` alone. It is read when `poll` has told of
+    it; at other times until there is nothing more. Whoever closes it unregisters it before.
     """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._descriptors: dict[zmq.Socket[bytes], int] = {}
+        # Whatever is done with a socket may take note of a message, so that its descriptor does
+        # not tell of it any more.
+        self._used: set[zmq.Socket[bytes]] = set()
 
     def register(self, sock: zmq.Socket[bytes] | int) -> None:
         """Watch a socket for what there is to read; of a plain one, its end counts, too."""
         fd = sock
         if not isinstance(sock, int):
             fd = self._descriptors[sock] = int(sock.getsockopt(_FD))
+            self._used.add(sock)
         self._selector.register(fd, READ, sock)
 
     def modify(self, fd: int, events: int) -> None:
@@ -46,9 +53,22 @@ class SocketPoller:
 
     def unregister(self, sock: zmq.Socket[bytes] | int) -> None:
         """Watch a socket no more."""
-        self._selector.unregister(sock if isinstance(sock, int) else self._descriptors.pop(sock))
+        fd = sock
+        if not isinstance(sock, int):
+            fd = self._descriptors.pop(sock)
+            self._used.discard(sock)
+        self._selector.unregister(fd)
 
-    def poll(self, seconds: float) -> list[tuple[zmq.Socket[bytes] | int, int]]:
+    def send(self, sock: zmq.Socket[bytes], *frames: bytes) -> None:
+        """Send one message by a socket that is watched, without blocking.
+
+        Raises:
+            zmq.Again: the socket takes none now; nothing of the message was sent.
+        """
+        self._used.add(sock)
+        send_frames(sock, *frames)
+
+    def poll(self, seconds: float) -> dict[zmq.Socket[bytes] | int, int]:
         """Wait until there is something to do, and return where, and what.
 
         A ZeroMQ socket may have nothing to read after all: read without blocking.
@@ -56,16 +76,16 @@ class SocketPoller:
         Args:
             seconds: how long to wait; infinite for no limit.
         """
-        # Whatever was done with a socket since the last time may have taken note of a message,
-        # so that its descriptor does not tell of it any more.
-        ready: list[tuple[zmq.Socket[bytes] | int, int]] = [
-            (sock, READ) for sock in self._descriptors if int(sock.getsockopt(_EVENTS)) & _POLLIN
-        ]
-        if ready:
-            found = self._selector.select(0)
-            return ready + [(k.data, events) for k, events in found if isinstance(k.data, int)]
-        timeout = None if seconds == math.inf else min(seconds, _LONGEST_SECONDS)
-        return [(key.data, events) for key, events in self._selector.select(timeout)]
+        used = self._used = {sock for sock in self._used if int(sock.getsockopt(_EVENTS)) & _POLLIN}
+        timeout: float | None = 0.0
+        if not used:
+            timeout = None if seconds == math.inf else min(seconds, _LONGEST_SECONDS)
+        ready: dict[zmq.Socket[bytes] | int, int] = dict.fromkeys(used, READ)
+        for key, events in self._selector.select(timeout):
+            ready[key.data] = events
+            if key.data in self._descriptors:  # It is read now.
+                used.add(key.data)
+        return ready
 
     def close(self) -> None:
         """Give back what the system has for it."""

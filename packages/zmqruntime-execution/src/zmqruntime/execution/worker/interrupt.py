@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import FrameType
 
@@ -50,21 +49,9 @@ class Interrupt:
         """Take the signal over, in the main thread; return who had it before."""
         return signal.signal(self.signum, self._on_signal)
 
-    @contextlib.contextmanager
-    def armed(self, execution_id: str) -> Iterator[None]:
+    def armed(self, execution_id: str) -> AbstractContextManager[None]:
         """Let `request` reach the task that runs inside, also one that was early."""
-        self._raised = self._noticed = self.seen = False
-        self._shields = 0
-        self._ended = None
-        self._running = execution_id
-        try:
-            self._raise_if_due()
-            yield
-        finally:
-            self._running, self._ended = None, execution_id
-            if self._requested == execution_id:
-                self._requested = None
-                self._tell_news()
+        return _Armed(self, execution_id)
 
     def request(self, execution_id: str) -> bool:
         """Tell a task to stop, from any thread; return False when it does not run (yet).
@@ -122,6 +109,33 @@ class Interrupt:
         if self._is_requested() and not self._raised and not self._shields:
             self._raised = self.seen = True
             raise TaskCancelled(f"execution {self._running} is to stop (process {os.getpid()})")
+
+
+class _Armed(AbstractContextManager[None]):
+    """The time of one task. It lasts until `__exit__`, also when `__enter__` raises."""
+
+    def __init__(self, interrupt: Interrupt, execution_id: str) -> None:
+        self._interrupt = interrupt
+        self._execution_id = execution_id
+
+    def __enter__(self) -> None:
+        interrupt = self._interrupt
+        interrupt._raised = interrupt._noticed = interrupt.seen = False
+        interrupt._shields = 0
+        interrupt._ended = None
+        interrupt._running = self._execution_id
+        try:
+            interrupt._raise_if_due()
+        except TaskCancelled:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        interrupt, execution_id = self._interrupt, self._execution_id
+        interrupt._running, interrupt._ended = None, execution_id
+        if interrupt._requested == execution_id:
+            interrupt._requested = None
+            interrupt._tell_news()
 
 
 class _Shield(AbstractContextManager[None]):

@@ -7,7 +7,6 @@ server's own do.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -20,9 +19,6 @@ __all__ = ["TaskOutput"]
 _log = logging.getLogger("zmqruntime.worker")
 
 _STREAMS = (1, 2)
-
-# A task may have closed it; there is none in a program without a console.
-_IF_IT_CAN = contextlib.suppress(OSError, ValueError, AttributeError)
 
 
 class TaskOutput:
@@ -96,5 +92,7 @@ def _duplicate(stream: int) -> int:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with _IF_IT_CAN:
+        try:
             stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # A task may have closed it; there is none in a program without a console.

@@ -10,7 +10,7 @@ import zmq
 
 from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.faults.rules import Lane
-from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain, send_frames
+from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain
 
 __all__ = ["Link", "open_anywhere"]
 
@@ -57,7 +57,7 @@ class Link:
         for sock, lane in self._sources().items():
             loop.add_reader(sock, self._reader(sock, lane, on_message))
 
-    def send(self, lane: Lane, frames: tuple[bytes, ...]) -> None:
+    def send(self, loop: Loop, lane: Lane, frames: tuple[bytes, ...]) -> None:
         """Pass a message on, to its lane's end."""
         ends = {
             Lane.REQUESTS: self._server,
@@ -65,7 +65,7 @@ class Link:
             Lane.EVENTS: self._subscribers,
             Lane.SUBSCRIPTIONS: self._publisher,
         }
-        send_frames(ends[lane], *frames)
+        loop.send(ends[lane], *frames)
 
     def close(self, loop: Loop) -> None:
         """End every connection, with all that is under way."""

@@ -223,7 +223,7 @@ class FaultProxy:
                 due = time.monotonic() + delivery.after
                 self._loop.call_at(due, self._later(link, lane, delivery.frames))
             else:
-                link.send(lane, delivery.frames)
+                link.send(self._loop, lane, delivery.frames)
         if verdict.cut is not None:
             self._cut()
             if verdict.cut.seconds is not None:
@@ -232,7 +232,7 @@ class FaultProxy:
     def _later(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> Callable[[], None]:
         def send() -> None:
             if self._link is link:  # Else it was on a connection that is gone.
-                link.send(lane, frames)
+                link.send(self._loop, lane, frames)
 
         return send
 
