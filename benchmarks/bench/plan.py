@@ -59,10 +59,15 @@ def make_plan(
 
 
 def _groups(workload: str, contenders: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return who is measured in one process: whoever can be, in turns."""
-    together = [name for name in contenders if name in _OWN and workload in _IN_TURNS]
-    groups = [tuple(together)] if together else []
-    return groups + [(name,) for name in contenders if name not in together]
+    """Return who is measured in one process: in turns, where a ratio to the limit is near one.
+
+    Each with the limit alone: what a journal writes would take another one's time.
+    """
+    own = [name for name in contenders if name in _OWN and name != LIMIT]
+    if workload not in _IN_TURNS or LIMIT not in contenders or not own:
+        return [(name,) for name in contenders]
+    peers = [(name,) for name in contenders if name not in _OWN]
+    return [*((LIMIT, name) for name in own), *peers]
 
 
 def _rotate(groups: list[tuple[str, ...]], by: int) -> list[tuple[str, ...]]:
@@ -91,7 +96,10 @@ def perform(step: Step, results: Results) -> None:
     for name, answer in told.items():
         results.versions.setdefault(name, {}).update(answer.get("versions", {}))
         figures, unable = answer.get("figures", {}), answer.get("unable", "")
-        results.outcomes.append(Outcome(step.workload, name, step.repetition, figures, unable))
+        beside = tuple(other for other in step.contenders if other != name)
+        results.outcomes.append(
+            Outcome(step.workload, name, step.repetition, figures, unable, beside)
+        )
 
 
 class _Failed(Exception):

@@ -27,6 +27,8 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
     unable: str = ""
     """Why there are no figures."""
+    beside: tuple[str, ...] = ()
+    """Who was measured in turns with it, in one process."""
 
     @property
     def failed(self) -> bool:
@@ -48,15 +50,22 @@ class Results:
         """Those that were asked, in that order."""
         return list(dict.fromkeys(outcome.contender for outcome in self.outcomes))
 
-    def values(self, figure: str, contender: str) -> dict[int, float]:
-        """Return a figure in each repetition that has it."""
+    def values(self, figure: str, contender: str, beside: str = "") -> dict[int, float]:
+        """Return a figure in each repetition that has it.
+
+        Args:
+            figure: which.
+            contender: whose.
+            beside: only where it was measured in turns with this one; empty: anywhere.
+        """
         workload, _, key = figure.partition(".")
-        return {
-            outcome.repetition: outcome.figures[key]
-            for outcome in self.outcomes
-            if (outcome.workload, outcome.contender) == (workload, contender)
-            and key in outcome.figures
-        }
+        found: dict[int, list[float]] = {}
+        for outcome in self.outcomes:
+            if (outcome.workload, outcome.contender) != (workload, contender):
+                continue
+            if key in outcome.figures and (not beside or beside in outcome.beside):
+                found.setdefault(outcome.repetition, []).append(outcome.figures[key])
+        return {repetition: statistics.median(values) for repetition, values in found.items()}
 
     def median(self, figure: str, contender: str) -> float | None:
         """Return a figure over all repetitions: the sum of what was lost, else the median."""
@@ -67,8 +76,12 @@ class Results:
         return max(values) if FIGURES[figure].unit == "" else statistics.median(values)
 
     def ratio(self, figure: str, contender: str, other: str) -> float | None:
-        """Return the median of the ratios, each of two figures of one repetition."""
-        ours, theirs = self.values(figure, contender), self.values(figure, other)
+        """Return the median of the ratios, each of two figures of one repetition.
+
+        Those that were measured in turns, where there are such.
+        """
+        ours = self.values(figure, contender, other) or self.values(figure, contender)
+        theirs = self.values(figure, other, contender) or self.values(figure, other)
         both = [ours[n] / theirs[n] for n in ours.keys() & theirs.keys() if theirs[n]]
         return statistics.median(both) if both else None
 
@@ -89,7 +102,10 @@ class Results:
     def load(cls, path: Path) -> Results:
         """Return what was kept."""
         kept: dict[str, Any] = json.loads(path.read_text())
-        kept["outcomes"] = [Outcome(**outcome) for outcome in kept["outcomes"]]
+        kept["outcomes"] = [
+            Outcome(**outcome | {"beside": tuple(outcome.get("beside", ()))})
+            for outcome in kept["outcomes"]
+        ]
         return cls(**kept)
 
 

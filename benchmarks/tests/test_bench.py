@@ -112,6 +112,17 @@ def test_a_ratio_is_taken_within_each_repetition() -> None:
     }
 
 
+def test_a_ratio_is_to_what_was_measured_in_turns() -> None:
+    results = Results({"python": "3"})
+    for ours, p50, limit in ((PROJECT, 0.3, 0.2), (JOURNAL, 1.0, 0.4)):
+        for name, found, other in ((LIMIT, limit, ours), (ours, p50, LIMIT)):
+            results.outcomes.append(Outcome("round-trip", name, 0, {"p50": found}, "", (other,)))
+    assert results.ratio("round-trip.p50", PROJECT, LIMIT) == pytest.approx(1.5)
+    assert results.ratio("round-trip.p50", JOURNAL, LIMIT) == pytest.approx(2.5)
+    assert results.ratio("round-trip.p50", JOURNAL, PROJECT) == pytest.approx(1 / 0.3)
+    assert results.median("round-trip.p50", LIMIT) == pytest.approx(0.3)
+
+
 def test_a_slow_project_breaks_a_promise() -> None:
     assert not all(verdict.kept for verdict in judge(two_runs([0.2], [0.1])))
 
@@ -129,6 +140,13 @@ def test_the_order_is_rotated(tmp_path: Path) -> None:
         *("ray", LIMIT, PROJECT),
     ]
     assert {step.python for step in plan if step.contenders == ("ray",)} != {Path(sys.executable)}
+
+
+def test_each_is_measured_in_turns_with_the_limit_alone(tmp_path: Path) -> None:
+    plan = make_plan(["round-trip"], [LIMIT, PROJECT, JOURNAL, "rq"], 1, tmp_path)
+    assert [step.contenders for step in plan] == [(LIMIT, PROJECT), (LIMIT, JOURNAL), ("rq",)]
+    alone = make_plan(["round-trip"], [PROJECT, JOURNAL], 1, tmp_path)
+    assert [step.contenders for step in alone] == [(PROJECT,), (JOURNAL,)]
 
 
 def test_each_peer_has_its_requirements() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import zmq
+import zmq.backend
 
 __all__ = ["drain", "receive_frames", "send_frames"]
 
 # Plain integers: an operation on pyzmq's flags costs as much as a whole frame.
 _DONTWAIT = int(zmq.DONTWAIT)
 _DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+# The method under `zmq.Socket.send`, which first looks for arguments that none of ours has.
+_send = zmq.backend.Socket.send
 
 
 def send_frames(sock: zmq.Socket[bytes], *frames: bytes) -> None:
@@ -20,8 +23,8 @@ def send_frames(sock: zmq.Socket[bytes], *frames: bytes) -> None:
         zmq.Again: the socket takes none now; nothing of the message was sent.
     """
     for frame in frames[:-1]:
-        sock.send(frame, _DONTWAIT_MORE)
-    sock.send(frames[-1], _DONTWAIT)
+        _send(sock, frame, _DONTWAIT_MORE)
+    _send(sock, frames[-1], _DONTWAIT)
 
 
 def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
