@@ -191,11 +191,10 @@ class Dispatcher:
         """Return the pong's fields on executions and workers."""
         engine = self._scheduler.engine
         running = engine.list_running()
+        queued = engine.list_queued(limit).entries if limit else ()
         return {
             "running_executions": tuple(e.to_running_info() for e in running[:limit]),
-            "queued_executions": tuple(
-                e.to_queued_info(place) for place, e in engine.list_queued(limit).entries
-            ),
+            "queued_executions": tuple(e.to_queued_info(place) for place, e in queued),
             "running_count": engine.counts[ExecutionStatus.RUNNING],
             "queued_count": engine.queued_count,
             "durable": engine.durable,

@@ -44,8 +44,8 @@ class Pongs:
             self._rest = encode(reply, _CHANGES_ALWAYS)[1:]
             self._told = now
         uptime = max(0.0, time.time() - self._started_at)
-        head = b'{"request_id":%b,"uptime_seconds":%b,'
-        return head % (encode_json(request_id), encode_json(uptime)) + self._rest
+        head = b'{"request_id":%b,"uptime_seconds":%a,'
+        return head % (encode_json(request_id), uptime) + self._rest
 
 
 def _encode(details: object) -> bytes:

@@ -265,7 +265,7 @@ class ServerSession:
     # -- ping ---------------------------------------------------------------------------------
 
     def _ping(self, request: PingRequest, caller: Caller) -> None:
-        if self.ready or not request.wait_seconds:
+        if not request.wait_seconds or self.ready:
             self._pong(request, caller)
             return
 
