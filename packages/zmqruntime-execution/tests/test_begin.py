@@ -38,6 +38,16 @@ def test_one_that_nobody_takes_ends_with_the_block() -> None:
     assert take_begun() is None
 
 
+def test_the_block_does_not_wait_for_one_that_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with begun_ahead("json"):
+        begun = take_begun()
+        assert begun is not None
+        begun.give(None)  # type: ignore[arg-type] # nothing that anybody could be: it ends
+        monkeypatch.setattr(begun.process, "wait", pytest.fail)
+    monkeypatch.undo()
+    assert begun.process.wait(PATIENCE) == 0
+
+
 def test_one_that_is_dropped_ends_before_the_block() -> None:
     with begun_ahead("json"):
         (child,) = psutil.Process().children()
@@ -117,6 +127,14 @@ def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.Mon
             BegunWorker("json")
     finally:
         multiprocessing.set_executable(os.fsdecode(executable))
+
+
+def test_a_frozen_program_is_not_run_again_as_its_own_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(OSError, match=r"by multiprocessing\.set_executable\(\)"):
+        BegunWorker("json")
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

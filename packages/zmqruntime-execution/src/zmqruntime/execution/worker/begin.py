@@ -43,10 +43,12 @@ class BegunWorker:
             comes from the main script.
 
     Raises:
-        OSError: the system starts no process.
+        OSError: the system starts no process, or there is no Python to start.
     """
 
     def __init__(self, module: str | None = None) -> None:
+        self.has_work = False
+        """Whether it was told what to be."""
         main = {} if module else _find_main()
         python, environment = python_of(_executable(), windows=os.name == "nt")
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -59,6 +61,7 @@ class BegunWorker:
 
     def give(self, setup: WorkerSetup) -> None:
         """Tell it what to be; its exit code tells if it has ended before."""
+        self.has_work = True
         self._tell(setup)
         self.drop()
 
@@ -82,7 +85,7 @@ _begun: list[BegunWorker] = []
 
 @contextlib.contextmanager
 def begun_ahead(module: str) -> Iterator[None]:
-    """Begin the worker of the server that is made in this block, and that ends with it."""
+    """Begin the worker of the server that is made in this block; one without work ends with it."""
     try:
         begun = BegunWorker(module)
     except OSError:  # Told by the one that is begun for the server, if it is.
@@ -93,8 +96,9 @@ def begun_ahead(module: str) -> Iterator[None]:
         yield
     finally:
         _begun.clear()
-        begun.drop()
-        begun.process.wait()
+        if not begun.has_work:
+            begun.drop()
+            begun.process.wait()
 
 
 def take_begun() -> BegunWorker | None:
@@ -123,7 +127,13 @@ def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str]
 def _executable() -> str:
     """Return this Python, or what a program that embeds it has named by `multiprocessing`."""
     spawn = sys.modules.get("multiprocessing.spawn")
-    return sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
+    executable = sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
+    if getattr(sys, "frozen", False) and executable == sys.executable:
+        raise OSError(
+            "this program is frozen, so it is no Python that runs a worker: name one that has the "
+            "same packages, by multiprocessing.set_executable()"
+        )
+    return executable
 
 
 def _find_main() -> dict[str, str]:
