@@ -168,3 +168,12 @@ def test_a_worker_loads_nothing_that_only_servers_and_clients_need() -> None:
     )
     assert not {"zmq", "asyncio", "filelock", "sqlite3", "multiprocessing"} & loaded
     assert not {f"zmqruntime.execution.{name}" for name in ("client", "session", "runner")} & loaded
+
+
+def test_a_server_starts_without_what_it_may_tell_later() -> None:
+    loaded = loaded_by(
+        "import zmqruntime.execution.session, zmqruntime.execution.core.scheduler\n"
+        "import zmqruntime.execution.worker.process_runner, zmqruntime.execution.lifecycle.journal"
+    )
+    assert "zmqruntime.messages.common_replies" in loaded
+    assert not {f"zmqruntime.messages.{name}" for name in ("responses", "records")} & loaded
