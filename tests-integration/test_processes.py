@@ -430,8 +430,7 @@ def test_ctrl_c_in_the_terminal_while_everything_starts_is_clean(
     server = foreground("Sleeper")
     eventually(lambda: len(place.socket_files()) == 3, "the server listens")
     if moment == "the worker process is there":
-        # The third one: the first one beside the server is multiprocessing's own.
-        eventually(lambda: len(place.mark.find()) == 3, moment)
+        eventually(lambda: len(place.mark.find()) == 2, moment)
     server.interrupt_group()
 
 
@@ -445,6 +444,57 @@ def test_a_launched_server_hears_no_ctrl_c_of_its_clients_terminal(place: Place)
     assert os.getsid(process.pid) != os.getsid(0)
     assert os.getsid(worker_of(client).pid) not in (os.getsid(0), process.pid)
     client.shutdown_server()
+
+
+# -- a server that a script defines ---------------------------------------------------------
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from zmqruntime.execution import ExecutionServer
+from zmqruntime.transport import ZMQConfig
+
+class Stitcher(ExecutionServer):
+    def execute_task(self, request, context):
+        Path("seen").write_text("".join(map(str, (os.read(0, 1), sys.stdin.read(), sys.argv[1:]))))
+        if request.task["do"] == "die":
+            os._exit(3)
+        return type(self).__qualname__
+
+if {guard}:
+    port, directory = sys.argv[1:]
+    config = ZMQConfig(runtime_dir=Path(directory))
+    with Stitcher(int(port), config=config) as server:
+        server.serve_forever()
+"""
+
+
+def run_script(place: Place, guard: str) -> ChildProcess:
+    script = place.directory / "stitch.py"
+    script.write_text(SCRIPT.format(guard=guard))
+    arguments = [str(place.config.default_port), str(place.config.runtime_dir)]
+    return place.run([sys.executable, str(script), *arguments], cwd=place.directory)
+
+
+def test_the_worker_of_a_script_imports_the_script(place: Place) -> None:
+    server = run_script(place, '__name__ == "__main__"')
+    client = place.attach(server)
+    lost = submit(client, "die").wait(PATIENCE)
+    assert lost.error is not None
+    assert lost.error.kind is ErrorKind.WORKER_DIED
+    assert client.execute({"do": "stitch"}, timeout=PATIENCE) == "Stitcher"  # By the next one.
+    seen = (place.directory / "seen").read_text()
+    assert seen == f"b''{[str(place.config.default_port), str(place.config.runtime_dir)]}"
+    client.shutdown_server()
+    assert server.output() == ""
+
+
+def test_a_script_that_would_start_a_server_in_its_worker_is_told(place: Place) -> None:
+    server = run_script(place, "True")
+    output = server.output()
+    assert server.returncode == 1
+    assert 'must do so under `if __name__ == "__main__":`' in output
+    assert "WorkerFailed" in output
 
 
 # -- an end on request ----------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zmqruntime.execution.committer import Committer, Defer
 from zmqruntime.execution.core import answers
@@ -42,15 +42,16 @@ from zmqruntime.messages import (
     EventsRequest,
     ExecuteRequest,
     ExecutionStatus,
-    LogReply,
     LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
     encode_with_id,
 )
-from zmqruntime.messages import Reply as ReplyMessage
 from zmqruntime.transport import Caller
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import Reply as ReplyMessage
 
 __all__ = ["Dispatcher", "Outlet"]
 
@@ -215,6 +216,8 @@ class Dispatcher:
             _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
+        from zmqruntime.messages import LogReply  # Not above: a start needs none.
+
         execution_id = request.execution_id
         reply: ReplyMessage = answers.unknown(execution_id)
         if self._is_kept(execution_id):

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
         Limit,
         Timestamp,
     )
+    from zmqruntime.messages.common_replies import (
+        ErrorDetail,
+        ErrorReply,
+        OkReply,
+        PongReply,
+        ShutdownAckReply,
+    )
     from zmqruntime.messages.decoding import (
         decode_event,
         decode_json,
@@ -67,18 +74,20 @@ if TYPE_CHECKING:
         ErrorKind,
         ExecutionErrorInfo,
     )
+    from zmqruntime.messages.infos import (
+        AttemptInfo,
+        ProcessInfo,
+        QueuedExecutionInfo,
+        RunningExecutionInfo,
+        WorkerInfo,
+    )
     from zmqruntime.messages.json_value import (
         MAX_NESTING,
         JsonObject,
         JsonValue,
     )
     from zmqruntime.messages.records import (
-        AttemptInfo,
         ExecutionRecord,
-        ProcessInfo,
-        QueuedExecutionInfo,
-        RunningExecutionInfo,
-        WorkerInfo,
     )
     from zmqruntime.messages.requests import (
         CancelRequest,
@@ -93,15 +102,10 @@ if TYPE_CHECKING:
     )
     from zmqruntime.messages.responses import (
         AcceptedReply,
-        ErrorDetail,
-        ErrorReply,
         ExecutionStatusSnapshot,
         KeptEventsReply,
         LogReply,
-        OkReply,
-        PongReply,
         Reply,
-        ShutdownAckReply,
     )
     from zmqruntime.messages.schema import (
         make_schemas,
@@ -196,14 +200,14 @@ _HOMES = {
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
     "AcceptedReply": "responses",
-    "AttemptInfo": "records",
+    "AttemptInfo": "infos",
     "CancelRequest": "requests",
     "ClientId": "base",
     "DecodeError": "errors",
     "ErrorCode": "errors",
-    "ErrorDetail": "responses",
+    "ErrorDetail": "common_replies",
     "ErrorKind": "failures",
-    "ErrorReply": "responses",
+    "ErrorReply": "common_replies",
     "Event": "events",
     "EventsRequest": "requests",
     "ExecuteRequest": "submission",
@@ -221,26 +225,26 @@ _HOMES = {
     "LogReply": "responses",
     "LogTailRequest": "requests",
     "MessageError": "errors",
-    "OkReply": "responses",
+    "OkReply": "common_replies",
     "PingRequest": "requests",
-    "PongReply": "responses",
-    "ProcessInfo": "records",
+    "PongReply": "common_replies",
+    "ProcessInfo": "infos",
     "ProgressEvent": "events",
     "ProgressScope": "status",
     "ProtocolVersionError": "errors",
-    "QueuedExecutionInfo": "records",
+    "QueuedExecutionInfo": "infos",
     "RegisterProgressRequest": "requests",
     "Reply": "responses",
     "Request": "requests",
-    "RunningExecutionInfo": "records",
-    "ShutdownAckReply": "responses",
+    "RunningExecutionInfo": "infos",
+    "ShutdownAckReply": "common_replies",
     "ShutdownMode": "status",
     "ShutdownRequest": "requests",
     "StateEvent": "events",
     "StatusRequest": "requests",
     "Timestamp": "base",
     "UnregisterProgressRequest": "requests",
-    "WorkerInfo": "records",
+    "WorkerInfo": "infos",
     "ZMQRuntimeError": "errors",
     "decode_event": "decoding",
     "decode_json": "decoding",

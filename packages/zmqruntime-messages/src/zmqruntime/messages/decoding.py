@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from zmqruntime.messages.base import PROTOCOL_VERSION
+from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
 from zmqruntime.messages.errors import (
     DecodeError,
     ErrorCode,
@@ -19,7 +20,9 @@ from zmqruntime.messages.errors import (
 from zmqruntime.messages.events import Event
 from zmqruntime.messages.json_value import join_path
 from zmqruntime.messages.requests import Request
-from zmqruntime.messages.responses import ErrorDetail, ErrorReply, Reply
+
+if TYPE_CHECKING:
+    from zmqruntime.messages.responses import Reply
 
 __all__ = [
     "decode_event",
@@ -31,11 +34,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-
-_TYPES: Final[dict[str, list[str]]] = {
-    what: [model.model_fields["type"].default for model in get_args(get_args(union)[0])]
-    for what, union in {"request": Request, "reply": Reply, "event": Event}.items()
-}
 
 # What a peer got wrong is quoted back to it, but a frame of faults must not become a larger one.
 _MAX_FAULTS_NAMED: Final = 20
@@ -92,6 +90,8 @@ def _requests() -> TypeAdapter[Request]:
 
 @cache
 def _replies() -> TypeAdapter[Reply]:
+    from zmqruntime.messages.responses import Reply
+
     return TypeAdapter(Reply)
 
 
@@ -146,8 +146,8 @@ def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
             faults=(FieldFault("type", "a string is required"),),
             request_id=request_id,
         )
-    if tag not in _TYPES[what]:
-        known = ", ".join(_TYPES[what])
+    if tag not in (types := _types_of(what)):
+        known = ", ".join(types)
         return DecodeError(
             ErrorCode.UNKNOWN_TYPE,
             f"{_quote(tag)} is no type of {what}; known are {known}",
@@ -156,6 +156,14 @@ def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
         )
     # The first part of every path is the union's tag, which the sentence names already.
     return _explain(error, f"{tag} {what}", skip=1, request_id=request_id)
+
+
+@cache
+def _types_of(what: str) -> tuple[str, ...]:
+    from zmqruntime.messages.responses import Reply
+
+    union, _ = get_args({"request": Request, "reply": Reply, "event": Event}[what])
+    return tuple(model.model_fields["type"].default for model in get_args(union))
 
 
 def _explain(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from zmqruntime.messages import (
     ClientId,
@@ -11,12 +12,14 @@ from zmqruntime.messages import (
     ErrorReply,
     OkReply,
     RegisterProgressRequest,
-    Reply,
     UnregisterProgressRequest,
 )
 from zmqruntime.transport.envelope import Caller
 from zmqruntime.transport.loop import Loop
 from zmqruntime.transport.registration import Registrations
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import Reply
 
 __all__ = ["RegistrationHandshake"]
 

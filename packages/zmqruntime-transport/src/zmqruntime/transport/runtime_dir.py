@@ -7,8 +7,6 @@ import stat
 import warnings
 from pathlib import Path
 
-import platformdirs
-
 from zmqruntime.transport.errors import EndpointError
 
 __all__ = ["check_private_dir", "default_log_dir", "default_runtime_dir", "make_private_dir"]
@@ -16,6 +14,8 @@ __all__ = ["check_private_dir", "default_log_dir", "default_runtime_dir", "make_
 
 def default_runtime_dir(app_name: str) -> Path:
     """Return where the platform keeps the sockets of this user's programs."""
+    import platformdirs  # Not above: a worker does not ask, nor who is told a directory.
+
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR platformdirs warns and falls back to a directory per user
         # below the temporary one, whose owner and mode `make_private_dir` checks.
@@ -25,6 +25,8 @@ def default_runtime_dir(app_name: str) -> Path:
 
 def default_log_dir(app_name: str) -> Path:
     """Return where the platform keeps the logs of this user's programs."""
+    import platformdirs
+
     return platformdirs.user_log_path(app_name)
 
 

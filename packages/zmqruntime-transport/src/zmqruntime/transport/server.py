@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-import multiprocessing
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +105,7 @@ class ZMQServer:
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
+        if _imports_main_script():
             raise RuntimeError(
                 "the script that starts a server must do so under "
                 '`if __name__ == "__main__":`, because its worker processes import it, too'
@@ -190,6 +190,13 @@ class ZMQServer:
             log_file_path=self._log_file_path,
             describe=self.describe,
         )
+
+
+def _imports_main_script() -> bool:
+    """Whether this is a process of `multiprocessing`, or a worker, that has not begun yet."""
+    # Nobody but who does that has loaded it, and it takes a while.
+    loaded = sys.modules.get("multiprocessing.process")
+    return loaded is not None and getattr(loaded.current_process(), "_inheriting", False)
 
 
 class _Run:

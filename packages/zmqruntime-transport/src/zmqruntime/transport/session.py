@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
 
@@ -24,7 +24,6 @@ from zmqruntime.messages import (
     PingRequest,
     ProcessInfo,
     RegisterProgressRequest,
-    Reply,
     Request,
     ShutdownAckReply,
     ShutdownMode,
@@ -43,6 +42,9 @@ from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.pongs import Pongs
 from zmqruntime.transport.process import ProcessIdentity
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import Reply
 
 __all__ = ["ServerSession"]
 

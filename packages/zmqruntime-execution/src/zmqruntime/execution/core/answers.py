@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import (
@@ -10,10 +12,12 @@ from zmqruntime.messages import (
     ErrorReply,
     ExecutionErrorInfo,
     ExecutionStatus,
-    ExecutionStatusSnapshot,
     StatusRequest,
 )
 from zmqruntime.transport import describe_exit
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import ExecutionStatusSnapshot
 
 __all__ = [
     "conflicting",
@@ -39,6 +43,8 @@ def snapshot_of_all(
     engine: LifecycleEngine, request: StatusRequest
 ) -> ExecutionStatusSnapshot | ErrorReply:
     """Tell what runs, and one page of the queue."""
+    from zmqruntime.messages import ExecutionStatusSnapshot  # Not above: a start needs none.
+
     try:
         entries, cursor = engine.list_queued(request.limit, request.cursor)
     except ValueError as error:

@@ -19,7 +19,6 @@ from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import ExecutionEvent
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.messages import Reply as ReplyMessage
 from zmqruntime.messages import encode_with_id
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         Submitted,
     )
     from zmqruntime.execution.core.timers import Timers
+    from zmqruntime.messages import Reply as ReplyMessage
     from zmqruntime.transport import Caller
 
 __all__ = ["Speaker"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Final, NamedTuple
 
 from pydantic import TypeAdapter
@@ -21,8 +22,6 @@ from zmqruntime.messages import (
 __all__ = ["Origin", "State", "origin_of", "state_of", "to_execution"]
 
 _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
-
-_ATTEMPTS = TypeAdapter(tuple[AttemptInfo, ...])
 
 
 class Origin(NamedTuple):
@@ -80,7 +79,7 @@ def state_of(execution: Execution, ended: int | None) -> State:
         execution.sequence,
         None if progress is None else _write_progress(progress),
         None if error is None else encode(error),
-        _ATTEMPTS.dump_json(execution.attempts) if execution.attempts else b"[]",
+        _attempts().dump_json(execution.attempts) if execution.attempts else b"[]",
         execution.retry_at,
     )
 
@@ -118,7 +117,7 @@ def to_execution(
         progress=None if progress is None else _read_progress(progress),
         result=result,
         error=None if error is None else ExecutionErrorInfo.model_validate_json(error),
-        attempts=_ATTEMPTS.validate_json(state.attempts) if state.attempts != b"[]" else (),
+        attempts=_attempts().validate_json(state.attempts) if state.attempts != b"[]" else (),
         retry_at=state.retry_at,
     )
 
@@ -145,6 +144,12 @@ def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
     timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
     retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
     return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
+
+
+# Built when it is first needed: few executions are tried again.
+@cache
+def _attempts() -> TypeAdapter[tuple[AttemptInfo, ...]]:
+    return TypeAdapter(tuple[AttemptInfo, ...])
 
 
 def _write_progress(progress: ProgressReport) -> bytes:

@@ -8,20 +8,29 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import multiprocessing
+import os
 import signal
-from collections.abc import Iterator
-from multiprocessing import resource_tracker
-from multiprocessing.util import Finalize
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 
 TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    from typing import Any, BinaryIO
 
     from zmqruntime.execution.worker.wire import WorkerSetup
 
-__all__ = ["BegunWorker", "begin_ahead", "drop_begun", "take_begun"]
+__all__ = ["BegunWorker", "become_worker", "begun_ahead", "drop_begun", "python_of", "take_begun"]
+
+# The import path comes first of all that is given: by it the worker finds the rest of this.
+_PROGRAM = (
+    "import os, pickle, sys; "
+    "given = os.fdopen(os.dup(0), 'rb'); "
+    "sys.path = pickle.load(given); "
+    "from zmqruntime.execution.worker.begin import become_worker; "
+    "become_worker(given)"
+)
 
 
 class BegunWorker:
@@ -30,40 +39,66 @@ class BegunWorker:
     It ends by itself when this process does, or has dropped it.
 
     Args:
-        module: the application's, if that is known by now.
+        module: the application's, if that is known by now; then nothing that the worker is given
+            comes from the main script.
 
     Raises:
-        OSError: the system starts no process.
+        OSError: the system starts no process, or there is no Python to start.
     """
 
     def __init__(self, module: str | None = None) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        receiving, self._giving = spawn.Pipe(duplex=False)
-        with receiving:
-            self.process = spawn.Process(
-                target=_become_worker, args=(receiving, module), name="zmqruntime-worker"
+        self.has_work = False
+        """Whether it was told what to be."""
+        main = {} if module else _find_main()
+        python, environment = python_of(_executable(), windows=os.name == "nt")
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        with _without_interrupts():
+            self.process = subprocess.Popen(
+                [python, *flags, "-c", _PROGRAM], stdin=subprocess.PIPE, env=environment
             )
-            # The tracker comes first, since its start unblocks the signal again.
-            resource_tracker.ensure_running()
-            with _without_interrupts():
-                self.process.start()
-        # Before the process is waited for at this one's exit.
-        self.drop = Finalize(self, self._giving.close, exitpriority=0)
+        self._tell(sys.path)
+        self._tell((sys.argv, main, module))
 
     def give(self, setup: WorkerSetup) -> None:
         """Tell it what to be; its exit code tells if it has ended before."""
-        with contextlib.suppress(OSError):
-            self._giving.send(setup)
+        self.has_work = True
+        self._tell(setup)
         self.drop()
+
+    def drop(self) -> None:
+        """Tell it nothing more: it ends, unless it was told what to be."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+
+    def _tell(self, what: object) -> None:
+        import pickle  # Not above: the process is begun before.
+
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            pickle.dump(what, self.process.stdin)
+            self.process.stdin.flush()
 
 
 _begun: list[BegunWorker] = []
 
 
-def begin_ahead(module: str) -> None:
-    """Begin the worker of a server that is about to be made; who starts it calls `drop_begun`."""
-    with contextlib.suppress(OSError):  # Told by the one that is begun for the server, if it is.
-        _begun.append(BegunWorker(module))
+@contextlib.contextmanager
+def begun_ahead(module: str) -> Iterator[None]:
+    """Begin the worker of the server that is made in this block; one without work ends with it."""
+    try:
+        begun = BegunWorker(module)
+    except OSError:  # Told by the one that is begun for the server, if it is.
+        yield
+        return
+    _begun.append(begun)
+    try:
+        yield
+    finally:
+        _begun.clear()
+        if not begun.has_work:
+            begun.drop()
+            begun.process.wait()
 
 
 def take_begun() -> BegunWorker | None:
@@ -75,6 +110,38 @@ def drop_begun() -> None:
     """Let a worker that was begun ahead, and that nobody took, end."""
     if (begun := take_begun()) is not None:
         begun.drop()
+
+
+def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str] | None]:
+    """Return what runs as a process of its own, and its environment if that is not this one's.
+
+    On Windows the Python of a virtual environment only starts another one, and waits for it: its
+    pid would not be the worker's. So that other one is started, and told where it belongs.
+    """
+    base: str = getattr(sys, "_base_executable", executable)
+    if not windows or executable != sys.executable or base == executable:
+        return executable, None
+    return base, {**os.environ, "__PYVENV_LAUNCHER__": executable}
+
+
+def _executable() -> str:
+    """Return this Python, or what a program that embeds it has named by `multiprocessing`."""
+    spawn = sys.modules.get("multiprocessing.spawn")
+    executable = sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
+    if getattr(sys, "frozen", False) and executable == sys.executable:
+        raise OSError(
+            "this program is frozen, so it is no Python that runs a worker: name one that has the "
+            "same packages, by multiprocessing.set_executable()"
+        )
+    return executable
+
+
+def _find_main() -> dict[str, str]:
+    """Return where the main script is, in the words of `multiprocessing`, if there is one."""
+    from multiprocessing.spawn import get_preparation_data
+
+    data = get_preparation_data("zmqruntime-worker")
+    return {name: value for name, value in data.items() if name.startswith("init_main_")}
 
 
 @contextlib.contextmanager
@@ -90,14 +157,55 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _become_worker(receiving: Connection, module: str | None) -> None:
-    gc.disable()  # Nothing of what is imported is garbage.
-    from zmqruntime.execution.worker.main import worker_main
+# -- in the worker's process ------------------------------------------------------------------
 
-    if module is not None:
-        # What is wrong with it is told when the server's object is read.
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
-    gc.enable()
-    with receiving, contextlib.suppress(EOFError):  # Nobody wants it.
-        worker_main(receiving.recv())
+
+def become_worker(given: BinaryIO) -> None:
+    """Import what a worker needs, then be what this process is told to be, if it is."""
+    gc.disable()  # Nothing of what is imported is garbage.
+    _leave_stdin()
+    with given:
+        if (beginning := _read(given)) is None:
+            return
+        sys.argv, main, module = beginning
+        from zmqruntime.execution.worker.main import worker_main
+
+        if main:
+            _import_main(main)
+        if module is not None:
+            # What is wrong with it is told when the server's object is read.
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)
+        gc.enable()
+        setup = _read(given)
+    if setup is not None:
+        worker_main(setup)
+
+
+def _read(given: BinaryIO) -> Any:
+    """Return what this process is told next; None: it is told nothing more."""
+    import pickle
+
+    try:
+        return pickle.load(given)
+    except (EOFError, pickle.UnpicklingError):  # Who told it has ended, or did so half-way.
+        return None
+
+
+def _leave_stdin() -> None:
+    """Have whoever reads the standard input find its end: what comes by it is not for tasks."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _import_main(main: dict[str, str]) -> None:
+    """Import the main script, as `multiprocessing` does, for what is pickled out of it."""
+    from multiprocessing import process, spawn
+
+    importing = process.current_process()
+    importing._inheriting = True  # type: ignore[attr-defined] # who starts a server is told
+    try:
+        spawn.prepare(main)
+    finally:
+        del importing._inheriting  # type: ignore[attr-defined]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 
 import psutil
 
@@ -105,15 +105,14 @@ class WorkerProcess:
             begun.give(self._setup)
             self._await_end(process)
             self._note.remove()
-            exit_code = process.exitcode
+            exit_code = process.returncode
         except OSError as error:
             self.last_words = f"the process could not be started: {error}"
         finally:
             self._started.set()
             self._on_exit(exit_code)
 
-    def _note_start(self, process: BaseProcess) -> None:
-        assert process.pid is not None
+    def _note_start(self, process: subprocess.Popen[bytes]) -> None:
         try:
             self._handle = psutil.Process(process.pid)
             self._note.write(ProcessIdentity(self._handle.pid, self._handle.create_time()))
@@ -122,18 +121,18 @@ class WorkerProcess:
         finally:
             self._started.set()
 
-    def _await_end(self, process: BaseProcess) -> None:
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
         """Block until it has ended, and end the processes that it has left behind."""
         if self._handle is not None and hasattr(os, "killpg"):
-            # Somebody else in this process may reap it: `multiprocessing.active_children` does.
+            # Somebody else in this process may reap it: an application that waits for any child.
             with contextlib.suppress(ChildProcessError):
                 if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
                     os.waitid(os.P_PID, self._handle.pid, os.WEXITED | os.WNOWAIT)
                 else:
-                    process.join()
+                    process.wait()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._handle.pid, signal.SIGKILL)
-        process.join()
+        process.wait()
 
 
 def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:

@@ -7,7 +7,6 @@ import operator
 import os
 import threading
 from collections.abc import Callable
-from multiprocessing.util import Finalize
 from typing import NamedTuple, Protocol, SupportsFloat, SupportsIndex
 
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
@@ -79,6 +78,8 @@ class ServerReportLink(NamedTuple):
 
     def open(self) -> Callable[[bytes], None]:
         """Connect to the server's own link with its workers."""
+        from multiprocessing.util import Finalize  # Not above: few tasks have processes.
+
         try:
             link = WorkerLink(self.address, self.token + REPORTS)
         except LinkClosed:

@@ -1,0 +1,112 @@
+"""What every server answers, whatever it is for. Apart, since a server's start needs no more."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zmqruntime.messages.base import (
+    PROTOCOL_VERSION,
+    ClientId,
+    ExecutionId,
+    Model,
+    Timestamp,
+    UnknownMeans,
+)
+from zmqruntime.messages.errors import ErrorCode
+from zmqruntime.messages.infos import (
+    ProcessInfo,
+    QueuedExecutionInfo,
+    RunningExecutionInfo,
+    WorkerInfo,
+)
+from zmqruntime.messages.json_value import JsonObject
+from zmqruntime.messages.status import ExecutionStatus, ShutdownMode
+
+__all__ = [
+    "Count",
+    "ErrorDetail",
+    "ErrorReply",
+    "OkReply",
+    "PongReply",
+    "ReplyModel",
+    "ShutdownAckReply",
+]
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class ReplyModel(Model):
+    """What all replies have."""
+
+    protocol: Annotated[int, Field(ge=1, le=PROTOCOL_VERSION)] = PROTOCOL_VERSION
+    request_id: str | None = None
+    """The request's own."""
+
+
+class PongReply(ReplyModel):
+    """The server is there. What this costs does not grow with the queue or with history."""
+
+    type: Literal["pong"] = "pong"
+    status: Literal["ok"] = "ok"
+    ready: bool
+    """Whether a task submitted now would start without waiting for a worker's start-up."""
+    server: str
+    """The name of the server's class."""
+    version: str
+    """The server's distribution version."""
+    port: Count
+    control_port: Count
+    process: ProcessInfo
+    started_at: Timestamp
+    uptime_seconds: Annotated[float, Field(ge=0)]
+    running_executions: tuple[RunningExecutionInfo, ...] = ()
+    queued_executions: tuple[QueuedExecutionInfo, ...] = ()
+    running_count: Count = 0
+    queued_count: Count = 0
+    workers: tuple[WorkerInfo, ...] = ()
+    progress_subscribers: tuple[ClientId, ...] = ()
+    max_message_bytes: Annotated[int, Field(gt=0)]
+    durable: bool = False
+    """Whether what it has accepted outlives its process: a server started again has it."""
+    log_file_path: str | None = None
+    details: JsonObject = Field(default_factory=dict)
+    """The application's own."""
+
+
+class OkReply(ReplyModel):
+    """Done, in the request's own terms."""
+
+    type: Literal["ok"] = "ok"
+    status: Literal["ok"] = "ok"
+    client_id: ClientId | None = None
+    progress_subscribers: tuple[ClientId, ...] | None = None
+    execution_id: ExecutionId | None = None
+    execution_status: ExecutionStatus | None = None
+    """The cancelled execution's status now: a running one ends a moment later."""
+
+
+class ShutdownAckReply(ReplyModel):
+    """The server ends, in the ``mode`` that was asked."""
+
+    type: Literal["shutdown_ack"] = "shutdown_ack"
+    status: Literal["ok"] = "ok"
+    mode: ShutdownMode
+
+
+class ErrorDetail(Model):
+    """One field of the request that was at fault."""
+
+    field: str
+    message: str
+
+
+class ErrorReply(ReplyModel):
+    """Refused, and why, in a sentence that a person can act on."""
+
+    type: Literal["error"] = "error"
+    status: Literal["error"] = "error"
+    code: Annotated[ErrorCode, UnknownMeans(ErrorCode.INTERNAL)]
+    message: str
+    details: tuple[ErrorDetail, ...] = ()
