@@ -768,10 +768,16 @@ def test_a_batch_is_submitted_and_awaited_in_order(client: ExecutionClient) -> N
     assert BatchSubmitWaitEngine(client).run(tasks).results() == list(range(50))
 
 
-def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient) -> None:
-    tasks: list[dict[str, Any]] = [{"do": "fail", "message": "first"}]
-    tasks += [{"do": "sleep"} for _ in range(5)]
-    result = BatchSubmitWaitEngine(client, fail_fast=True).run(tasks)
+def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient, tmp_path: Path) -> None:
+    mark = tmp_path / "all are under way"
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        yield {"do": "fail", "message": "first", "after": str(mark)}
+        for _ in range(5):
+            yield {"do": "sleep"}
+        mark.touch()
+
+    result = BatchSubmitWaitEngine(client, fail_fast=True).run(tasks())
     assert [record.status for record in result.records] == ["failed", *["cancelled"] * 5]
     with pytest.raises(ExecutionFailed, match="first"):
         result.results()

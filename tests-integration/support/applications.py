@@ -95,7 +95,12 @@ class Workshop(ExecutionServer):
         context.report_progress(**fields)
         return None
 
-    def do_fail(self, context: ExecutionContext, message: str) -> JsonValue:
+    def do_fail(
+        self, context: ExecutionContext, message: str, after: str | None = None
+    ) -> JsonValue:
+        """Fail; when a file is named, as soon as it is there."""
+        if after is not None:
+            self.do_wait_for(context, after)
         raise ValueError(message)
 
     def do_raise(self, context: ExecutionContext, kind: str) -> JsonValue:

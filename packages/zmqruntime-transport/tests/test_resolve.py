@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ def test_sockets_live_in_the_platform_s_runtime_directory(
     # Without one, platformdirs warns; the caller has nothing to do about it.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert default_runtime_dir("zmqruntime").name == "zmqruntime"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
+def test_a_runtime_directory_that_is_missing_is_made_so_that_everybody_finds_it(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir / "not" / "there"))
+    first = default_runtime_dir("lab")
+    make_private_dir(first)
+    assert default_runtime_dir("lab") == first  # It would be none if others could enter it.
 
 
 def test_logs_live_in_the_platform_s_log_directory() -> None:

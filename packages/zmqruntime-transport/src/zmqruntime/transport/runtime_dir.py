@@ -37,12 +37,23 @@ def make_private_dir(directory: Path) -> None:
         EndpointError: it is there and somebody else could put files into it.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory)
     except FileExistsError:
         pass  # Something is there, and no directory: told below.
     except OSError as error:
         raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
     check_private_dir(directory)
+
+
+def _make(directory: Path) -> None:
+    """Make a directory, and with the same mode those above it that are not there.
+
+    One of them may be the platform's own for such files, which is none when others can enter it
+    (XDG Base Directory Specification, ``XDG_RUNTIME_DIR``).
+    """
+    if not directory.parent.exists():
+        _make(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
 
 
 def check_private_dir(directory: Path) -> None:
