@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from zmqruntime.messages.decoding import (
         decode_event,
+        decode_events,
         decode_json,
         decode_reply,
         decode_request,
@@ -173,6 +174,7 @@ __all__ = [
     "ZMQRuntimeError",
     "__version__",
     "decode_event",
+    "decode_events",
     "decode_json",
     "decode_reply",
     "decode_request",
@@ -243,6 +245,7 @@ _HOMES = {
     "WorkerInfo": "records",
     "ZMQRuntimeError": "errors",
     "decode_event": "decoding",
+    "decode_events": "decoding",
     "decode_json": "decoding",
     "decode_reply": "decoding",
     "decode_request": "decoding",
