@@ -103,7 +103,7 @@ def relay(passes: int) -> Callable[[int], object]:
     before = server.published
 
     def take(number: int) -> None:
-        server.dispatcher.handle(ProgressReported("a", _BODY))
+        server.dispatcher.handle(ProgressReported("a", (_BODY,)))
         assert server.published == before + number + 1
 
     return take

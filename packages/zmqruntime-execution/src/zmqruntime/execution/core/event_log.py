@@ -38,15 +38,15 @@ class EventLog:
         # A list each: most have one event, and a deque has room for 64 from the start.
         self._events: OrderedDict[str, list[ExecutionEvent]] = OrderedDict()
 
-    def append(self, execution_id: str, event: ExecutionEvent) -> None:
-        """Keep an execution's next event."""
+    def extend(self, execution_id: str, next_ones: Sequence[ExecutionEvent]) -> None:
+        """Keep an execution's next events."""
         events = self._events.get(execution_id)
         if events is None:
             events = self._events[execution_id] = []
         else:
             self._events.move_to_end(execution_id)
-        events.append(event)
-        self._bytes += _EVENT_BYTES if type(event) is StateChange else _cost(event)
+        events += next_ones
+        self._bytes += sum(map(_cost, next_ones))
         if len(events) > self._kept + self._slack:
             self._drop(events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
@@ -86,4 +86,4 @@ class EventLog:
 
 def _cost(event: ExecutionEvent) -> int:
     # A state's error is the record's own, too.
-    return _EVENT_BYTES + len(getattr(event, "body", b""))
+    return _EVENT_BYTES if isinstance(event, StateChange) else _EVENT_BYTES + len(event.body)

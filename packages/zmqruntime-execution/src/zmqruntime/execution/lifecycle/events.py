@@ -6,7 +6,9 @@ them. An execution's name needs no escaping: its characters are those of a name.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
 
@@ -16,8 +18,13 @@ __all__ = [
     "StateChange",
     "compose_error",
     "compose_event",
+    "compose_messages",
     "compose_number",
 ]
+
+# Of one message: as many wait in the server for each slow subscriber as its mark says.
+_MAX_EVENTS: Final = 8
+_MAX_BYTES: Final = 16 * 1024
 
 
 class ProgressReport(NamedTuple):
@@ -52,11 +59,7 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
     """Return an event as one frame of the data channel."""
     if isinstance(event, ProgressReport):
         # The server's fields stand in front of those that the task sent.
-        head = (
-            f'{{"type":"progress","execution_id":"{execution_id}",'
-            f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
-        )
-        return head.encode() + event.body[1:]
+        return _progress_head(execution_id, event.timestamp) % event.sequence + event.body[1:]
     head = (
         f'{{"type":"state","execution_id":"{execution_id}",'
         f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
@@ -67,9 +70,39 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
     return head.encode() + compose_error(event.error) + b"}"
 
 
+def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[bytes]:
+    """Yield events as frames of the data channel, several in each as far as they fit."""
+    together: list[bytes] = []
+    room = 0
+    for event in events:
+        composed = compose_event(execution_id, event)
+        room -= len(composed) + 1
+        if together and (room < 0 or len(together) == _MAX_EVENTS):
+            yield _join(together)
+            together = []
+        if not together:
+            room = _MAX_BYTES - len(composed) - 2
+        together.append(composed)
+    if together:
+        yield _join(together)
+
+
 def compose_error(error: ExecutionErrorInfo | None) -> bytes:
     """Return the JSON of an error, or of none."""
     return b"null" if error is None else encode(error)
+
+
+@lru_cache(maxsize=1)  # Of what has come together, each report has the same.
+def _progress_head(execution_id: str, timestamp: float) -> bytes:
+    head = (
+        f'{{"type":"progress","execution_id":"{execution_id}",'
+        f'"sequence":%d,"timestamp":{timestamp!r},'
+    )
+    return head.encode()
+
+
+def _join(composed: list[bytes]) -> bytes:
+    return b"[%b]" % b",".join(composed) if len(composed) > 1 else composed[0]
 
 
 def compose_number(value: float | None) -> str:

@@ -129,11 +129,15 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         dropped, self._forgotten = self._forgotten, []
         return dropped
 
-    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
+    def keep_progress(
+        self, execution_id: str, bodies: Sequence[bytes], now: float
+    ) -> tuple[ProgressReport, ...]:
         execution = self._running[execution_id]
-        execution.sequence += 1
-        report = execution.progress = ProgressReport(execution.sequence, now, body)
-        return report
+        numbered = enumerate(bodies, execution.sequence + 1)
+        reports = tuple([ProgressReport(sequence, now, body) for sequence, body in numbered])
+        execution.progress = reports[-1]
+        execution.sequence = execution.progress.sequence
+        return reports
 
     def get(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)
