@@ -19,6 +19,7 @@ from zmqruntime.execution import (
     TaskRunner,
     WorkerReady,
     compose_event,
+    compose_messages,
 )
 from zmqruntime.messages import (
     AcceptedReply,
@@ -95,8 +96,10 @@ class ServerParts(Outlet):
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
         make_topic(client_id, execution_id)
-        for event in events:
-            compose_event(execution_id, event)
+        if len(events) == 1:
+            compose_event(execution_id, events[0])
+        else:
+            list(compose_messages(execution_id, events))
         self.published += len(events)
 
     def exit(self, failure: str | None) -> None:

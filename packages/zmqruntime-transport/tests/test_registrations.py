@@ -201,7 +201,13 @@ def test_an_observer_is_asked_for_each_of_his_subscriptions() -> None:
     registrations.saw(b"\x01b/")
     assert registrations.register("b", ALL, BOB, batches=True)
     assert registrations.all_take_batches
+    registrations.saw(b"\x01")  # Another observer comes, and leaves.
+    assert not registrations.all_take_batches
+    registrations.saw(b"\x00")
+    assert registrations.all_take_batches
     registrations.saw(b"\x01")
+    for ended in (b"\x00", b"\x00b/"):  # The first one leaves.
+        registrations.saw(ended)
     assert not registrations.all_take_batches
 
 
@@ -347,7 +353,7 @@ class BatchesModel(RuleBasedStateMachine):
     def one_leaves(self, which: int) -> None:
         for leaving in self.listeners[which : which + 1]:
             self.listeners.remove(leaving)
-            others = {prefix for other in self.listeners for prefix in other.prefixes}
+            others = {prefix for other in self.listeners for prefix in other.prefixes if prefix}
             self.is_blurred |= not others.isdisjoint(leaving.prefixes)
             for prefix in leaving.prefixes:
                 self.registrations.saw(UNSUBSCRIBED + prefix)

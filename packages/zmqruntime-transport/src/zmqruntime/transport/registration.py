@@ -45,9 +45,11 @@ class Registrations:
         self._unclaimed: Counter[bytes] = Counter()
         self._registered: Counter[ClientId] = Counter()
         self._waiting: dict[Caller, _Wish] = {}
-        # Of the subscriptions, those that are certain to be of who takes batches; and those whose
-        # end is near, since who had them has unregistered.
+        # Of the clients' own subscriptions, those that are certain to be of who takes batches; of
+        # these, those of observers, who have the empty prefix as well; and those that are about
+        # to end, since their clients have unregistered.
         self._willing: Counter[bytes] = Counter()
+        self._observing: Counter[bytes] = Counter()
         self._leaving: Counter[bytes] = Counter()
         self.all_take_batches = False
         """Whether somebody is subscribed, and nobody who has not registered for batches."""
@@ -113,11 +115,10 @@ class Registrations:
             self._look_again()
             return self._settle()
         if prefix in self._seen:
-            _take_one(self._seen, prefix)
-            self._forget_beyond(prefix, self._seen[prefix])
             # Whose it was is not told: perhaps of one who takes batches.
-            _take_one(self._willing, prefix)
-            _take_one(self._leaving, prefix)
+            for counts in (self._seen, self._willing, self._observing, self._leaving):
+                _take_one(counts, prefix)
+            self._forget_beyond(prefix, self._seen[prefix])
             self._look_again()
         return []
 
@@ -135,7 +136,8 @@ class Registrations:
             return False
         # Of two subscriptions that nobody has claimed yet, either may be this client's.
         if wish.batches and self._unclaimed[prefix] == 1:
-            self._willing.update(wish.prefixes)
+            self._willing[prefix] += 1
+            self._observing[prefix] += wish.scope is ProgressScope.ALL
         _take_one(self._unclaimed, prefix)
         self._registered[wish.client_id] += 1
         self._look_again()
@@ -145,14 +147,14 @@ class Registrations:
         return all(prefix in self._seen for prefix in wish.prefixes)
 
     def _look_again(self) -> None:
-        seen = self._seen
+        willing = self._willing | {b"": self._observing.total()}
         self.all_take_batches = (
-            bool(seen) and not self._leaving and all(self._willing[p] >= seen[p] for p in seen)
+            bool(self._seen) and not self._leaving and self._seen <= Counter(willing)
         )
 
     def _forget_beyond(self, prefix: bytes, most: int) -> None:
         """Keep no more claims and registrations than there are subscriptions."""
-        for counts in (self._unclaimed, self._willing, self._leaving):
+        for counts in (self._unclaimed, self._willing, self._observing, self._leaving):
             while counts[prefix] > most:
                 _take_one(counts, prefix)
         for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:

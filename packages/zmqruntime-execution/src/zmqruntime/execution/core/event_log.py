@@ -46,7 +46,8 @@ class EventLog:
         else:
             self._events.move_to_end(execution_id)
         events += next_ones
-        self._bytes += sum(map(_cost, next_ones))
+        for event in next_ones:
+            self._bytes += _EVENT_BYTES if type(event) is StateChange else _cost(event)
         if len(events) > self._kept + self._slack:
             self._drop(events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
@@ -86,4 +87,4 @@ class EventLog:
 
 def _cost(event: ExecutionEvent) -> int:
     # A state's error is the record's own, too.
-    return _EVENT_BYTES if isinstance(event, StateChange) else _EVENT_BYTES + len(event.body)
+    return _EVENT_BYTES + len(getattr(event, "body", b""))

@@ -133,11 +133,12 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self, execution_id: str, bodies: Sequence[bytes], now: float
     ) -> tuple[ProgressReport, ...]:
         execution = self._running[execution_id]
-        numbered = enumerate(bodies, execution.sequence + 1)
-        reports = tuple([ProgressReport(sequence, now, body) for sequence, body in numbered])
+        reports: list[ProgressReport] = []
+        for body in bodies:
+            execution.sequence += 1
+            reports.append(ProgressReport(execution.sequence, now, body))
         execution.progress = reports[-1]
-        execution.sequence = execution.progress.sequence
-        return reports
+        return tuple(reports)
 
     def get(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)

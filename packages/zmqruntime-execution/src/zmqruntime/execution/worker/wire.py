@@ -6,7 +6,7 @@ a token that only its parent could have given it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,8 +70,11 @@ class WorkerSetup:
     """Of this worker, in that directory."""
 
 
-def gather_reports(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """Yield messages one by one, but what one task has reported in succession together."""
+def gather_reports(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """Return messages one by one, but what one task has reported in succession together."""
+    if len(messages) == 1:
+        return [messages]
+    gathered: list[Sequence[Message]] = []
     first = 0
     while first < len(messages):
         kind, execution_id, _ = messages[first]
@@ -79,5 +82,6 @@ def gather_reports(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         if kind == PROGRESS:
             while end < len(messages) and messages[end][:2] == (kind, execution_id):
                 end += 1
-        yield messages[first:end]
+        gathered.append(messages[first:end])
         first = end
+    return gathered
