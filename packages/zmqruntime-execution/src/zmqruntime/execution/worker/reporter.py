@@ -114,11 +114,11 @@ def encode_progress(
     """
     done, whole = _number("completed", completed), _number("total", total)
     fields: dict[str, object] = {
-        "phase": _text("phase", phase),
+        "phase": None if phase is None else _text("phase", phase),
         "completed": done,
         "total": whole,
         "percent": _percent(done, whole),
-        "message": _text("message", message),
+        "message": None if message is None else _text("message", message),
     }
     if data is not None:
         if not isinstance(data, dict):
@@ -148,9 +148,7 @@ def _percent(completed: int | float | None, total: int | float | None) -> float 
         return None  # Numbers beyond what a float holds; they go out as they are.
 
 
-def _text(name: str, value: str | None) -> str | None:
-    if value is None:
-        return None
+def _text(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"progress {name} must be a str, not {type(value).__name__}")
     # A file's name may hold what UTF-8 cannot write; that is no reason to fail a task.
