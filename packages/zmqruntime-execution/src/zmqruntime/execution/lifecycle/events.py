@@ -7,7 +7,6 @@ them. An execution's name needs no escaping: its characters are those of a name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
@@ -73,15 +72,12 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
 def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[bytes]:
     """Yield events as frames of the data channel, several in each as far as they fit."""
     together: list[bytes] = []
-    room = 0
-    for event in events:
-        composed = compose_event(execution_id, event)
-        room -= len(composed) + 1
-        if together and (room < 0 or len(together) == _MAX_EVENTS):
+    size = 1
+    for composed in _compose_all(execution_id, events):
+        size += len(composed) + 1
+        if len(together) == _MAX_EVENTS or (size > _MAX_BYTES and together):
             yield _join(together)
-            together = []
-        if not together:
-            room = _MAX_BYTES - len(composed) - 2
+            together, size = [], len(composed) + 2
         together.append(composed)
     if together:
         yield _join(together)
@@ -92,7 +88,20 @@ def compose_error(error: ExecutionErrorInfo | None) -> bytes:
     return b"null" if error is None else encode(error)
 
 
-@lru_cache(maxsize=1)  # Of what has come together, each report has the same.
+def _compose_all(execution_id: str, events: Sequence[ExecutionEvent]) -> list[bytes]:
+    composed: list[bytes] = []
+    head, timestamp = b"", -1.0
+    for event in events:
+        if isinstance(event, StateChange):
+            composed.append(compose_event(execution_id, event))
+            continue
+        if event.timestamp != timestamp:  # Reports that have come together have the same.
+            timestamp = event.timestamp
+            head = _progress_head(execution_id, timestamp)
+        composed.append(head % event.sequence + event.body[1:])
+    return composed
+
+
 def _progress_head(execution_id: str, timestamp: float) -> bytes:
     head = (
         f'{{"type":"progress","execution_id":"{execution_id}",'
