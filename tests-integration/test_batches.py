@@ -17,6 +17,7 @@ from wire import Wire
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ProgressEvent, StateEvent
+from zmqruntime.testing import FaultProxy, Lane
 
 FLOOD = 20_000
 LAST = FLOOD + 3  # queued, running, and complete
@@ -169,3 +170,21 @@ def test_one_who_comes_and_goes_in_a_flood_gets_no_array_and_nobody_misses_anyth
     last = ear.numbers[name][-1]
     eventually(lambda: told.numbers[name][-1:] == [last], "the callback has had the last")
     assert told.numbers[name] == list(range(1, last + 1))
+
+
+def test_behind_a_fault_proxy_a_fault_is_for_one_event_of_a_batch(
+    either_place: Place, client: ExecutionClient, wires: contextlib.ExitStack
+) -> None:
+    proxy = wires.enter_context(FaultProxy(either_place))
+    ear = Ear(wires.enter_context(Wire(proxy.endpoint)))
+    ear.register("ear", scope="all", batches=True)
+    direct = Ear(wires.enter_context(Wire(client.endpoint)))
+    direct.register("direct", scope="all", batches=True)
+    wanted = [FLOOD - n for n in range(16)]
+    for sequence in wanted:
+        proxy.drop(Lane.EVENTS, sequence=sequence)
+    name = flood(client)
+    direct.hear_all_of(name)
+    assert max(direct.sizes) > 1
+    assert set(range(1, LAST + 1)).difference(ear.hear_all_of(name)) == set(wanted)
+    assert set(ear.sizes) == {0}

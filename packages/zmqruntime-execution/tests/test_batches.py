@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,17 @@ def test_each_event_is_in_one_message_and_in_order(lengths: list[int]) -> None:
     for batch, following in pairwise(told):  # The next one had no room.
         together = [compose_event("a", events[e.sequence - 1]) for e in (*batch, following[0])]
         assert len(batch) == MAX_EVENTS or len(b"[%b]" % b",".join(together)) > MAX_BYTES
+
+
+@pytest.mark.parametrize("before", [0, MAX_EVENTS])
+@pytest.mark.parametrize(("size", "messages"), [(MAX_BYTES, 1), (MAX_BYTES + 1, 2)])
+def test_a_message_is_as_long_as_it_may_be_and_no_longer(
+    size: int, messages: int, before: int
+) -> None:
+    full = [report(0)] * before
+    rest = size - len(b"[%b]" % b",".join(compose_event("a", report(n)) for n in (1, 2)))
+    frames = list(compose_messages("a", [*full, report(1), report(2, rest)]))[-messages:]
+    assert len(b"".join(frames)) == size - (0 if messages == 1 else len(b"[,]"))
 
 
 def test_a_move_may_stand_among_reports() -> None:
