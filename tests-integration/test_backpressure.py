@@ -25,7 +25,7 @@ GROWTH_BYTES = 25e6
 def test_a_subscriber_that_is_stopped_holds_up_nobody_and_ends_with_the_right_last_state(
     make_place: Callable[..., Place],
 ) -> None:
-    place = make_place(data_high_water_mark=3000)
+    place = make_place(data_high_water_mark=2000)
     client = place.client("Workshop")
     client.execute({"do": "count", "steps": 2000}, timeout=PATIENCE)
     server = psutil.Process(client.ping().process.pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zmqruntime.execution import (
@@ -19,6 +19,7 @@ from zmqruntime.execution import (
     TaskRunner,
     WorkerReady,
     compose_event,
+    compose_messages,
 )
 from zmqruntime.messages import (
     AcceptedReply,
@@ -91,10 +92,15 @@ class ServerParts(Outlet):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         self.replies.append(frame)
 
-    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
+    def publish_events(
+        self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
+    ) -> None:
         make_topic(client_id, execution_id)
-        compose_event(execution_id, event)
-        self.published += 1
+        if len(events) == 1:
+            compose_event(execution_id, events[0])
+        else:
+            list(compose_messages(execution_id, events))
+        self.published += len(events)
 
     def exit(self, failure: str | None) -> None:
         raise AssertionError(failure)

@@ -46,6 +46,9 @@ __all__ = ["PASSES", "PATHS", "Prepare"]
 PASSES = 25
 """In the first of two series; twice as many in the second."""
 
+BATCH = 8
+"""How many reports come together, where they do."""
+
 Prepare = Callable[[int], Callable[[int], object]]
 
 _BODY = b'{"phase":"report","completed":7,"total":50000,"percent":0.014,"message":null}'
@@ -103,8 +106,22 @@ def relay(passes: int) -> Callable[[int], object]:
     before = server.published
 
     def take(number: int) -> None:
-        server.dispatcher.handle(ProgressReported("a", _BODY))
+        server.dispatcher.handle(ProgressReported("a", (_BODY,)))
         assert server.published == before + number + 1
+
+    return take
+
+
+def relay_batch(passes: int) -> Callable[[int], object]:
+    """The same for reports that have come together."""
+    server = ServerParts()
+    server.submit("a")
+    before = server.published
+    reported = ProgressReported("a", (_BODY,) * BATCH)
+
+    def take(number: int) -> None:
+        server.dispatcher.handle(reported)
+        assert server.published == before + BATCH * (number + 1)
 
     return take
 
@@ -143,19 +160,7 @@ def client_event(passes: int) -> Callable[[int], object]:
     client = ToldClient(client_id="lab")
     heard: list[ProgressEvent | StateEvent] = []
     subscriber = ProgressStreamSubscriber(client, "lab", heard.append)
-    frames = [
-        encode(
-            ProgressEvent(
-                execution_id="a",
-                sequence=number + 1,
-                timestamp=1_700_000_000.0,
-                phase="report",
-                completed=number,
-                total=50_000,
-            )
-        )
-        for number in range(passes)
-    ]
+    frames = [_event(number) for number in range(passes)]
 
     def take(number: int) -> None:
         client.hear([(b"lab/a", frames[number])])
@@ -165,14 +170,44 @@ def client_event(passes: int) -> Callable[[int], object]:
     return take
 
 
+def client_batch(passes: int) -> Callable[[int], object]:
+    """The same for events that come in one message."""
+    client = ToldClient(client_id="lab")
+    heard: list[ProgressEvent | StateEvent] = []
+    subscriber = ProgressStreamSubscriber(client, "lab", heard.append)
+    events = [_event(number) for number in range(BATCH * passes)]
+    frames = [b"[%b]" % b",".join(events[n : n + BATCH]) for n in range(0, len(events), BATCH)]
+
+    def take(number: int) -> None:
+        client.hear([(b"lab/a", frames[number])])
+        assert len(heard) == BATCH * (number + 1)
+        assert not subscriber.missed
+
+    return take
+
+
+def _event(number: int) -> bytes:
+    event = ProgressEvent(
+        execution_id="a",
+        sequence=number + 1,
+        timestamp=1_700_000_000.0,
+        phase="report",
+        completed=number,
+        total=50_000,
+    )
+    return encode(event)
+
+
 PATHS: dict[str, Prepare] = {
     "submit to assign": submit,
     "result to reply": result,
     "report in the worker": report,
     "report through the server": relay,
+    f"{BATCH} reports through the server": relay_batch,
     "ping": ping,
     "client: submit": client_submit,
     "client: event": client_event,
+    f"client: {BATCH} events": client_batch,
 }
 
 

@@ -113,8 +113,9 @@ class Done:
     @property
     def events(self) -> list[ProgressEvent | StateEvent]:
         return [
-            decode_event(compose_event(effect.execution_id, effect.event))
+            decode_event(compose_event(effect.execution_id, event))
             for effect in self.of(Publish)
+            for event in effect.events
         ]
 
     @property
@@ -235,8 +236,8 @@ class Driver:
     def worker_exits(self, exit_code: int | None = 1, message: str = "") -> Done:
         return self.do(WorkerExited(exit_code, message))
 
-    def progress(self, execution_id: str, body: bytes = b'{"completed":1}') -> Done:
-        return self.do(ProgressReported(execution_id, body))
+    def progress(self, execution_id: str, *bodies: bytes) -> Done:
+        return self.do(ProgressReported(execution_id, bodies or (b'{"completed":1}',)))
 
     def returns(self, execution_id: str, result: bytes = b"null") -> Done:
         return self.do(TaskReturned(execution_id, result))

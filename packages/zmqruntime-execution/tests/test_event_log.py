@@ -14,7 +14,7 @@ def report(sequence: int, size: int = 2) -> ProgressReport:
 
 def fill(log: EventLog, execution_id: str, count: int, size: int = 2) -> None:
     for sequence in range(1, count + 1):
-        log.append(execution_id, report(sequence, size))
+        log.extend(execution_id, [report(sequence, size)])
 
 
 def numbers(log: EventLog, execution_id: str, after: int = 0, limit: int = 10_000) -> list[int]:
@@ -34,7 +34,7 @@ def test_what_is_behind_a_number_is_told_up_to_a_limit() -> None:
 def test_the_latest_are_kept_so_many_at_least_and_hardly_more() -> None:
     log = EventLog(kept=100)
     for count in range(1, 1000):
-        log.append("a", report(count))
+        log.extend("a", [report(count)])
         there = numbers(log, "a")
         assert there == list(range(there[0], count + 1))
         assert min(count, 100) <= len(there) <= 112
@@ -67,7 +67,7 @@ def test_beyond_its_memory_those_go_that_were_silent_the_longest() -> None:
     log = EventLog(max_bytes=100_000)
     for name in "abc":
         fill(log, name, 10, size=2750)
-    log.append("a", report(11, 2750))
+    log.extend("a", [report(11, 2750)])
     fill(log, "d", 10, size=2750)
     assert numbers(log, "b") == []
     assert numbers(log, "a")[-1] == 11
@@ -80,3 +80,15 @@ def test_one_that_floods_with_large_events_keeps_the_latest() -> None:
     there = numbers(log, "a")
     assert there[-1] == 500
     assert 15 <= len(there) <= 34
+
+
+def test_what_comes_together_is_kept_as_if_it_had_come_one_by_one() -> None:
+    one_by_one, together = (EventLog(kept=100, max_bytes=50_000) for _ in range(2))
+    fill(one_by_one, "silent", 5)
+    fill(together, "silent", 5)
+    for first in range(1, 1000, 30):
+        for sequence in range(first, first + 30):
+            one_by_one.extend("a", [report(sequence)])
+        together.extend("a", [report(sequence) for sequence in range(first, first + 30)])
+        assert numbers(one_by_one, "a")[-100:] == numbers(together, "a")[-100:]
+    assert numbers(together, "silent") == numbers(one_by_one, "silent")

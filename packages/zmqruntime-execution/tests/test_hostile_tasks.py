@@ -103,7 +103,7 @@ def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_mo
     for name in ("first", "second"):
         request = ExecuteRequest(task={}, client_id="c", execution_id=name)
         scheduler.handle(Submitted(request, Caller((b"", b""))), NOW)
-    last = (ProgressReported("first", b'{"phase":"end"}'), TaskReturned("first", b"1"))
+    last = (ProgressReported("first", (b'{"phase":"end"}',)), TaskReturned("first", b"1"))
     effects.clear()
     scheduler.handle(WorkerExited(-11, last=last), NOW)
     first, second = scheduler.engine.get("first"), scheduler.engine.get("second")

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -78,9 +78,9 @@ class Office:
             self.broken.append((purpose, reason))
             self._news.notify_all()
 
-    def _hear(self, purpose: bytes, message: Message) -> None:
+    def _hear(self, purpose: bytes, messages: Sequence[Message]) -> None:
         with self._news:
-            self.heard.append((purpose, message))
+            self.heard += [(purpose, message) for message in messages]
             self._news.notify_all()
 
 
@@ -147,12 +147,13 @@ def test_what_was_said_before_the_end_is_there(office: Office) -> None:
     late.send(b"P", "one", b"3")
     link.close()
     late.close()
-    drained: list[tuple[bytes, Message]] = []
+    drained: list[tuple[bytes, list[Message]]] = []
     office._loop.post(lambda: drained.extend(office.hub.drain()))
     go_on.set()
     office.call(lambda: None)
-    said = [*office.heard, *drained]
-    assert sorted(m.body for _, m in said) == [b"1", b"2", b"3"]
+    said = [message for _, message in office.heard]
+    said += [message for _, messages in drained for message in messages]
+    assert sorted(m.body for m in said) == [b"1", b"2", b"3"]
     assert not office.call(lambda: office.hub.has(TASKS))
 
 

@@ -67,7 +67,7 @@ def live(engine: LifecycleEngine) -> list[str]:
     failed = AttemptInfo(attempt=1, started_at=2.0, finished_at=3.0, error=error("again"))
     submit(engine, "complete", "failed", "again", "later", "cancelled", task={"x": "größe"})
     engine.start("complete", 2.0)
-    engine.keep_progress("complete", b'{"completed":1, "a":"b c"}', 2.0)
+    engine.keep_progress("complete", [b'{"completed":1, "a":"b c"}'], 2.0)
     engine.finish("complete", COMPLETE, 3.5, result=b'{"n":[1,2]}')
     engine.start("failed", 2.0)
     engine.finish("failed", FAILED, 3.25, error=error())
@@ -99,7 +99,7 @@ def test_changes_are_there_again_whichever_commit_they_came_with(path: Path) -> 
         engine.commit()
         engine.start("a", 2.0)
         engine.commit()
-        engine.keep_progress("a", b"{}", 2.0)
+        engine.keep_progress("a", [b"{}"], 2.0)
         engine.finish("a", COMPLETE, 3.0, result=b"1")
         engine.commit()
         engine.finish("b", CANCELLED, 4.0)
@@ -299,7 +299,7 @@ def test_a_commit_waits_for_the_disk_itself(path: Path) -> None:
 
 def test_progress_is_written_when_it_has_lagged_or_along_with_others(path: Path) -> None:
     def report(n: int) -> None:
-        engine.keep_progress("a", b'{"completed":%d}' % n, 10.0)
+        engine.keep_progress("a", [b'{"completed":%d}' % n], 10.0)
 
     with opened(path) as engine:
         submit(engine, "a", "b")
@@ -327,9 +327,9 @@ def test_the_end_of_a_server_writes_the_last_progress(path: Path) -> None:
     with opened(path) as engine:
         submit(engine, "a")
         engine.start("a", 2.0)
-        engine.keep_progress("a", b'{"completed":1}', 10.0)
+        engine.keep_progress("a", [b'{"completed":1}'], 10.0)
         engine.commit()
-        engine.keep_progress("a", b'{"completed":2}', 10.5)
+        engine.keep_progress("a", [b'{"completed":2}'], 10.5)
     assert committed_progress(path) == 2
 
 
@@ -355,7 +355,7 @@ def test_what_a_full_disk_does_not_take_can_be_withdrawn(path: Path) -> None:
         fill_disk(engine)
         submit(engine, "new", "began", "over", task={"x": "x" * 20_000})
         engine.start("began", 2.0)
-        engine.keep_progress("began", b"{}", 2.0)
+        engine.keep_progress("began", [b"{}"], 2.0)
         engine.finish("over", CANCELLED, 3.0)
         with pytest.raises(CommitFailed, match=re.escape(str(path)) + ".*full"):
             engine.commit()

@@ -140,7 +140,7 @@ class Lives:
 
     def tells_progress(self) -> None:
         if self.running is not None:
-            self.engine.keep_progress(self.running.execution_id, b'{"completed":1}', self.now())
+            self.engine.keep_progress(self.running.execution_id, [b'{"completed":1}'], self.now())
 
     def is_to_stop(self) -> None:
         if self.running is not None:

@@ -166,7 +166,7 @@ def stop(disk: Disk) -> None:
 
 
 def tell(disk: Disk) -> None:
-    disk.engine.keep_progress("a", b'{"completed":1}', 2.5)
+    disk.engine.keep_progress("a", [b'{"completed":1}'], 2.5)
 
 
 def submit_another(disk: Disk) -> None:

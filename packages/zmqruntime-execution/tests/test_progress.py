@@ -162,14 +162,16 @@ def test_it_subscribes_to_its_own_and_registers() -> None:
     connection = Connection()
     connection.open()
     assert connection.prefixes == [b"lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")]
+    assert connection.asked == [RegisterProgressRequest(client_id="lab", batches=True)]
 
 
 def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last() -> None:
     connection = Connection()
     connection.open(scope=ProgressScope.ALL)
     assert connection.prefixes == [b"", b"lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
+    assert connection.asked == [
+        RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL, batches=True)
+    ]
 
 
 def test_a_registration_that_is_refused_leaves_nothing_open() -> None:
@@ -256,7 +258,50 @@ def test_what_is_no_event_is_logged_and_the_stream_goes_on(
     connection.deliver_frame(frame)
     connection.deliver(progress(1))
     assert events == [progress(1)]
-    assert "an event on topic b'lab/a' was ignored" in caplog.text
+    assert "a message on topic b'lab/a' was ignored" in caplog.text
+
+
+def batch(*events: ProgressEvent | StateEvent) -> bytes:
+    return b"[%b]" % b",".join(map(encode, events))
+
+
+def test_it_takes_several_events_in_one_message() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    stream = subscriber.open_stream("a")
+    told: _Events = [*(progress(n) for n in range(1, 8)), state(8)]
+    connection.deliver_frame(batch(*told[:5]))
+    connection.deliver(told[5])
+    connection.deliver_frame(batch(*told[6:]))
+    assert events == told
+    assert stream.take(0.0) == told
+
+
+def test_of_a_batch_what_came_before_is_not_told_again() -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1), progress(2))
+    connection.deliver_frame(batch(progress(1), progress(2), progress(3), progress(4)))
+    connection.kept["a"] = [progress(n) for n in range(1, 8)]
+    connection.deliver_frame(batch(progress(6), progress(7)))
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    assert subscriber.missed == 0
+
+
+def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connection, events = Connection(), cast("_Events", [])
+    subscriber = connection.open(events.append)
+    connection.deliver(progress(1))
+    connection.deliver_frame(batch(progress(2), progress(3)).replace(b'"sequence":3', b'"s":3'))
+    assert [event.sequence for event in events] == [1]
+    assert "a message on topic b'lab/a' was ignored" in caplog.text
+    assert "sequence" in caplog.text
+    connection.kept["a"] = [progress(n) for n in range(1, 6)]
+    connection.deliver_frame(batch(progress(4), progress(5)))
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5]
+    assert subscriber.missed == 0
 
 
 def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
@@ -307,7 +352,7 @@ def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the
     connection.connect(False)
     assert stream.take(60) == []
     connection.connect(True)
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
+    assert connection.asked == [RegisterProgressRequest(client_id="lab", batches=True)] * 2
     assert stream.take(60) == []
 
 
@@ -629,7 +674,7 @@ def test_a_registration_that_fails_later_is_tried_again_and_what_was_missed_aske
     connection.connect(True)
     assert events == [progress(1)]
     assert connection.let_time_pass() == 0.5
-    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab")
+    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab", batches=True)
     assert connection.let_time_pass() is None
     assert events == [progress(1), state(2)]
 

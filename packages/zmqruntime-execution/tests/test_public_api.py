@@ -78,6 +78,7 @@ _NAMES = [
     "WorkerReady",
     "__version__",
     "compose_event",
+    "compose_messages",
     "run_task",
 ]
 

@@ -232,9 +232,8 @@ class Hall:
     def send_reply(self, who: Caller, frame: bytes) -> None:
         self.told.append(decode_reply(frame))
 
-    def publish_event(self, client_id: str, execution_id: str, event: Any) -> None:
-        if isinstance(event, StateChange):
-            self.events.append((execution_id, event.status))
+    def publish_events(self, client_id: str, execution_id: str, events: Any) -> None:
+        self.events += [(execution_id, e.status) for e in events if isinstance(e, StateChange)]
 
     def assign(self, execution_id: str, frame: bytes) -> None:
         self.told.append(execution_id)
@@ -495,7 +494,7 @@ def test_the_latest_progress_is_written_within_a_second_and_once_in_a_second(hal
     hall.end_round()
     commits = hall.commits
     for n in range(100):
-        hall.dispatcher.handle(ProgressReported("a", b'{"completed":%d}' % n))
+        hall.dispatcher.handle(ProgressReported("a", (b'{"completed":%d}' % n,)))
         hall.end_round()
     assert hall.commits == commits
     assert hall.dispatcher.next_deadline == hall.time + 1.0

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,7 +62,7 @@ from zmqruntime.execution.core.events import (
     WorkerReady,
 )
 from zmqruntime.execution.core.scheduler import Scheduler
-from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_event
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
@@ -76,11 +76,12 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     OkReply,
+    ProgressEvent,
     ShutdownMode,
     StateEvent,
     StatusRequest,
     WorkerInfo,
-    decode_event,
+    decode_events,
     decode_reply,
     decode_request,
 )
@@ -140,8 +141,10 @@ class World(Outlet, TaskRunner):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         self.done.append(Reply(caller, frame))
 
-    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
-        self.done.append(Publish(client_id, execution_id, event))
+    def publish_events(
+        self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
+    ) -> None:
+        self.done.append(Publish(client_id, execution_id, tuple(events)))
 
     def exit(self, failure: str | None) -> None:
         self.done.append(Exit(failure))
@@ -275,9 +278,13 @@ class Clients(RuleBasedStateMachine):
                     self.exits.append(effect)
 
     def publish(self, effect: Publish) -> None:
-        event = decode_event(compose_event(effect.execution_id, effect.event))
+        frames = list(compose_messages(effect.execution_id, effect.events))
+        for event in [event for frame in frames for event in decode_events(frame)]:
+            self.hear(effect.client_id, event)
+
+    def hear(self, client_id: str, event: ProgressEvent | StateEvent) -> None:
         life = self.lives[event.execution_id]
-        assert effect.client_id == life.asked.client_id
+        assert client_id == life.asked.client_id
         assert not any(is_terminal(e) for e in life.events), "an event after the last"
         life.events.append(event)
         if life.was_cut and event.sequence > life.sequence:
@@ -684,25 +691,26 @@ class Clients(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: not self.exited)
-    @rule(name=names)
-    def somebody_reports(self, name: str) -> None:
+    @rule(name=names, count=st.integers(1, 20))
+    def somebody_reports(self, name: str, count: int) -> None:
         """Most often a process that a task left behind."""
-        self.report(name)
+        self.report(name, count)
 
     @precondition(lambda self: not self.exited and self.current is not None)
-    @rule()
-    def task_reports(self) -> None:
+    @rule(count=st.integers(1, 20))
+    def task_reports(self, count: int) -> None:
         assert self.current is not None
-        self.report(self.current)
+        self.report(self.current, count)
 
-    def report(self, name: str) -> None:
+    def report(self, name: str, count: int) -> None:
         runs = name == self.current
-        body = b'{"completed":99}'
+        first = 99
         if runs:
-            self.lives[name].reports += 1
-            self.lives[name].latest += 1
-            body = b'{"completed":%d}' % self.lives[name].latest
-        self.handle(ProgressReported(name, body))
+            first = self.lives[name].latest + 1
+            self.lives[name].reports += count
+            self.lives[name].latest += count
+        bodies = tuple(b'{"completed":%d}' % n for n in range(first, first + count))
+        self.handle(ProgressReported(name, bodies))
         assert bool(self.seen) is runs
         self.settle()
 

@@ -70,7 +70,7 @@ def test_the_result_is_in_the_record_and_never_in_an_event() -> None:
     driver = Driver()
     driver.accept("a")
     (published,) = driver.returns("a", b'"SECRET"').of(Publish)
-    assert b"SECRET" not in compose_event(published.execution_id, published.event)
+    assert b"SECRET" not in compose_event(published.execution_id, published.events[0])
 
 
 def test_an_exception_fails_this_execution_and_the_next_one_runs() -> None:

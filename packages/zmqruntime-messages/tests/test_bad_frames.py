@@ -19,6 +19,7 @@ from zmqruntime.messages import (
     MessageError,
     ProtocolVersionError,
     decode_event,
+    decode_events,
     decode_json,
     decode_reply,
     decode_request,
@@ -323,3 +324,33 @@ def test_decode_json_gives_the_value_in_a_frame() -> None:
 @pytest.mark.parametrize("frame", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 1000])
 def test_decode_json_refuses_what_is_not_json(frame: bytes) -> None:
     assert refusal_of(frame, decode_json).code is ErrorCode.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "complaint"),
+    [
+        ('{"type": "hello"}', ErrorCode.UNKNOWN_TYPE, "known are progress, state"),
+        ("{}", ErrorCode.INVALID_REQUEST, "type: a string is required"),
+        ("5", ErrorCode.MALFORMED, "not an object"),
+        ("NaN", ErrorCode.MALFORMED, "not JSON"),
+        (f'{{{PROGRESS}, "newer": NaN}}', ErrorCode.MALFORMED, "not JSON"),
+        (f'{{{PROGRESS}, "completed": "5"}}', ErrorCode.INVALID_REQUEST, "completed: "),
+        (f'{{{PROGRESS}, "completed": 1e999}}', ErrorCode.INVALID_REQUEST, "completed: "),
+        (f"{{{PROGRESS}}}, ", ErrorCode.MALFORMED, "not JSON"),
+    ],
+)
+def test_an_array_with_what_is_no_event_is_refused_as_that_would_be(
+    second: str, code: ErrorCode, complaint: str
+) -> None:
+    error = refusal_of(f"[{{{PROGRESS}}}, {second}]".encode(), decode_events)
+    assert error.code is code
+    assert complaint in error.message
+
+
+def test_an_array_without_an_event_is_refused() -> None:
+    assert "at least 1 item" in refusal_of(b" []", decode_events).message
+
+
+@pytest.mark.parametrize("frame", [b"", b" ", b"5", b"{}", b"[", b"[[]]"])
+def test_what_is_no_event_is_no_batch_of_them_either(frame: bytes) -> None:
+    refusal_of(frame, decode_events)

@@ -20,6 +20,7 @@ from zmqruntime.messages import (
     Reply,
     Request,
     decode_event,
+    decode_events,
     decode_reply,
     decode_request,
     encode,
@@ -261,6 +262,23 @@ def test_every_code_of_an_error_is_among_the_vectors() -> None:
     refusals = [case.values[1] for case in cases(COMMITTED, "invalid")]
     codes = {entry["error"]["code"] for entry in refusals if "error" in entry}
     assert codes == {"malformed", "invalid_request", "unknown_type", "unsupported_protocol"}
+
+
+BATCHES = read(COMMITTED / "vectors" / "batches.json")
+
+
+@pytest.mark.parametrize("entry", BATCHES["valid"], ids=lambda entry: entry["name"])
+def test_a_batch_means_the_events_in_it(entry: Entry) -> None:
+    events = decode_events(frame_of(entry))
+    assert [json.loads(encode(event)) for event in events] == entry["means"]
+    for event in entry["means"]:
+        VALIDATORS["event"].validate(event)
+
+
+@pytest.mark.parametrize("entry", BATCHES["invalid"], ids=lambda entry: entry["name"])
+def test_what_is_no_batch_of_events_is_refused(entry: Entry) -> None:
+    with pytest.raises(MessageError):
+        decode_events(frame_of(entry))
 
 
 def test_the_topics_are_those_that_are_published() -> None:

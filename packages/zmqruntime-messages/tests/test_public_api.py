@@ -84,6 +84,7 @@ def test_the_public_names_are_these() -> None:
         "ZMQRuntimeError",
         "__version__",
         "decode_event",
+        "decode_events",
         "decode_json",
         "decode_reply",
         "decode_request",

@@ -107,7 +107,7 @@ class Fault:
     )
     envelope: Callable[[Caller], Caller] = lambda caller: caller
     reply: Callable[[Object, Tap], Iterable[Object | bytes]] | None = None
-    event: Callable[[str, Object, Tap], Iterable[tuple[str, Object]]] | None = None
+    event: Callable[[str, Object, Tap], Told] | None = None
     session: Callable[[ExecutionSession], None] = lambda session: None
     engine: Callable[[], LifecycleEngine] = InMemoryLifecycleEngine
     ending: ShutdownMode | None = None
@@ -197,7 +197,7 @@ def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
 KNOWN = {
     "type", "protocol", "request_id", "limit", "wait_seconds", "task", "config", "client_id",
     "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode", "priority",
-    "max_attempts", "retry_on", "backoff_seconds", "after_sequence", "max_bytes",
+    "max_attempts", "retry_on", "backoff_seconds", "after_sequence", "max_bytes", "batches",
 }  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def forget_the_limit(request: Request, caller: Caller, tap: Tap) -> None:
 
 # -- events ---------------------------------------------------------------------------------------
 
-Told = Iterable[tuple[str, Object]]
+Told = Iterable[tuple[str, Object | list[Object]]]
 
 
 def numbered_from_zero(topic: str, event: Object, _: Tap) -> Told:
@@ -285,6 +285,15 @@ def percent_as_a_share(topic: str, event: Object, _: Tap) -> Told:
     return [(topic, event | share)]
 
 
+def two_at_once(topic: str, event: Object, tap: Tap) -> Told:
+    """Tell of reports in pairs, whoever listens."""
+    if event["type"] == "progress" and topic not in tap.memory:
+        tap.memory[topic] = event
+        return []
+    first = tap.memory.pop(topic, None)
+    return [(topic, [first, event] if first else event)]
+
+
 def with_a_word_to_everybody(topic: str, event: Object, tap: Tap) -> Told:
     if event.get("finished_at"):
         callers, tap.callers = {caller.envelope: caller for caller in tap.callers}, []
@@ -306,7 +315,7 @@ class LastComeFirstServed(InMemoryLifecycleEngine):
 
 def acknowledge_at_once(session: ExecutionSession) -> None:
     """Do not look for the subscription."""
-    setattr(session.registrations, "register", lambda client_id, scope, caller: True)  # noqa: B010
+    setattr(session.registrations, "register", lambda *_, **__: True)  # noqa: B010
 
 
 def remember_who_left(session: ExecutionSession) -> None:
@@ -491,6 +500,7 @@ FAULTS = [
     Fault("no running event", "C-149", event=without_its_start),
     Fault("a running event without a status", "C-149", event=started_without_a_status),
     Fault("the result in a state event", "C-150", event=with_the_result),
+    Fault("several events at once for everybody", "C-208", event=two_at_once),
     Fault("percent from 0 to 1", "C-143", event=percent_as_a_share),
     # The end
     Fault(

@@ -44,7 +44,11 @@ Replies may overtake each other; `request_id` comes back as it was sent.
 _DATA: Final = """\
 The server binds an XPUB socket, a client connects a SUB socket and subscribes to `CLIENT_ID/`, or
 to the empty prefix for everybody's events. A message is two frames: the address of this channel,
-which is the topic, and a JSON object in UTF-8. A SUB socket sends nothing but its subscriptions.
+which is the topic, and an event, a JSON object in UTF-8. A SUB socket sends nothing but its
+subscriptions.
+
+The second frame may be an array of such events, of one execution and in order, while everybody who
+is subscribed has registered with `batches: true`. Who has not never gets one.
 
 To miss no event, a client subscribes first and then sends `register_progress` on the control
 channel: the `ok` says that the subscription has arrived. Events may be dropped when a subscriber
@@ -106,7 +110,11 @@ def make_asyncapi(subjects: Iterable[Subject]) -> Json:
                     "client": {"sockets": ["SUB"], "binds": False},
                     "frames": [
                         {"name": "topic", "content": "the address of this channel, in ASCII"},
-                        {"name": "payload", "content": "a JSON object in UTF-8"},
+                        {
+                            "name": "payload",
+                            "content": "a JSON object in UTF-8; for those who registered with "
+                            "`batches`, an array of several, too",
+                        },
                     ],
                 },
             },

@@ -9,7 +9,7 @@ from contract.replies import REPLIES
 from contract.requests import REQUESTS
 from contract.vectors import Frames, Json, Kind, Subject, WrongFrame
 
-__all__ = ["FRAMES", "TOPICS"]
+__all__ = ["BATCHES", "FRAMES", "TOPICS"]
 
 _DEEPEST = 190  # what every reader of JSON has to manage
 _TOO_DEEP = 1000
@@ -161,6 +161,40 @@ FRAMES = (
     _frames("reply", _find(REPLIES, "error"), "ping"),
     _frames("event", _find(EVENTS, "progress"), "ok"),
 )
+
+
+def _make_batches() -> Json:
+    """Return arrays of events, as who has registered with `batches` may get them."""
+    progress, state = _find(EVENTS, "progress"), _find(EVENTS, "state")
+    first, second, third = ({**progress.full, "sequence": number} for number in (3, 4, 5))
+    last = {**state.full, "sequence": 6}
+    valid = {
+        "two reports": [first, second],
+        "a state behind reports": [first, second, third, last],
+        "one event": [first],
+    }
+    invalid = {
+        "nothing": [],
+        "a number behind a report": [first, 4],
+        "an array in an array": [first, [second]],
+        "a report without sequence": [first, _without(second, "sequence")],
+        "an unknown type": [{**first, "type": "hello"}, second],
+        "a reply": [first, _find(REPLIES, "error").full],
+    }
+    return {
+        "valid": [
+            {"name": name, "text": json.dumps(events), "means": events}
+            for name, events in valid.items()
+        ],
+        "invalid": [{"name": name, "text": json.dumps(values)} for name, values in invalid.items()],
+    }
+
+
+def _without(message: Json, field: str) -> Json:
+    return {name: value for name, value in message.items() if name != field}
+
+
+BATCHES: Json = _make_batches()
 
 TOPICS: Json = {
     "topics": [

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         ProgressReport,
         StateChange,
         compose_event,
+        compose_messages,
     )
     from zmqruntime.execution.lifecycle.execution import Execution
     from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
@@ -165,6 +166,7 @@ __all__ = [
     "WorkerReady",
     "__version__",
     "compose_event",
+    "compose_messages",
     "run_task",
 ]
 
@@ -231,6 +233,7 @@ _HOMES = {
     "WorkerProcessRunner": "worker.process_runner",
     "WorkerReady": "core.events",
     "compose_event": "lifecycle.events",
+    "compose_messages": "lifecycle.events",
     "run_task": "worker.task",
 }
 

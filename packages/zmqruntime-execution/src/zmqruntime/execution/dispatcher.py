@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zmqruntime.execution.committer import Committer, Defer
@@ -67,8 +67,10 @@ class Outlet(Protocol):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded."""
 
-    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
-        """Send an event of a client's execution to whoever subscribed to that."""
+    def publish_events(
+        self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
+    ) -> None:
+        """Send events of a client's execution, in order, to whoever subscribed to that."""
 
     def exit(self, failure: str | None) -> None:
         """End the server; ``failure`` says why, when nobody asked for it."""
@@ -210,8 +212,8 @@ class Dispatcher:
         self._outlet.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
-        event = effect.event
-        self._outlet.publish_event(effect.client_id, effect.execution_id, event)
+        self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
+        event = effect.events[0]  # A move comes by itself.
         if isinstance(event, StateChange) and (event.error or _log.isEnabledFor(logging.DEBUG)):
             _tell_state(effect.execution_id, event)
 

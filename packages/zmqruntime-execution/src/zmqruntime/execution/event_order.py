@@ -46,15 +46,17 @@ class EventOrder:
 
     def arrange(self, events: Iterable[_Event]) -> list[_Event]:
         """Return those that were not seen before, each behind what was missed before it."""
+        rest = iter(events)
         arranged: list[_Event] = []
-        for event in events:
+        while True:
             with self._lock:
-                follows = self._sequences.follows(event)
-            if follows:
-                arranged.append(event)
-            else:
-                arranged += self._take(event)
-        return arranged
+                for event in rest:
+                    if not self._sequences.follows(event):
+                        break
+                    arranged.append(event)
+                else:
+                    return arranged
+            arranged += self._take(event)  # Without the lock: it may ask the server.
 
     def fill_up(self, *, after_cut: bool) -> Iterator[list[_Event]]:
         """Ask for what was missed of every execution that goes on, the end of it included.

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 from zmqruntime.execution.errors import rejection
 from zmqruntime.execution.event_order import EventOrder
@@ -22,7 +23,7 @@ from zmqruntime.messages import (
     StateEvent,
     UnregisterProgressRequest,
     ZMQRuntimeError,
-    decode_event,
+    decode_events,
     make_topic_prefix,
 )
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
@@ -161,7 +162,7 @@ class ProgressStreamSubscriber:
     def _register(self) -> None:
         # Asked again because a reply was lost, the server holds its answer for so long.
         reply = self._client.request(
-            RegisterProgressRequest(client_id=self.client_id, scope=self._scope),
+            RegisterProgressRequest(client_id=self.client_id, scope=self._scope, batches=True),
             hold=self._client.config.registration_timeout,
         )
         if isinstance(reply, ErrorReply):
@@ -173,38 +174,35 @@ class ProgressStreamSubscriber:
         events: list[ProgressEvent | StateEvent] = []
         for topic, frame in messages:
             try:
-                events.append(decode_event(frame))
+                events += decode_events(frame)
             except MessageError as error:
-                _log.warning("an event on topic %r was ignored: %s", topic, error)
+                _log.warning("a message on topic %r was ignored: %s", topic, error)
         self._tell(self._order.arrange(events))
 
     def _tell(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
-        if self._callback is not None:
+        if (callback := self._callback) is not None:
             for event in events:
                 if self._stopping:
                     return
-                self._call_back(self._callback, event)
+                try:
+                    callback(event)
+                except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
+                    _log.exception(
+                        "the progress callback failed on event %d of execution %s; the stream "
+                        "goes on",
+                        event.sequence,
+                        event.execution_id,
+                        extra={"execution_id": event.execution_id},
+                    )
         # Afterwards, so that who reads the last one knows that the callback has had it; and
         # together, so that each reader is woken up once.
-        for execution_id, of_one in groupby(events, lambda event: event.execution_id):
+        for execution_id, of_one in groupby(events, attrgetter("execution_id")):
             if (group := self._streams.get(execution_id)) is not None:
                 group.put(list(of_one))
 
     def _tell_if_idle(self) -> None:
         if self._on_idle is not None and self.idle:
             self._on_idle(self)
-
-    @staticmethod
-    def _call_back(callback: ProgressCallback, event: ProgressEvent | StateEvent) -> None:
-        try:
-            callback(event)
-        except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
-            _log.exception(
-                "the progress callback failed on event %d of execution %s; the stream goes on",
-                event.sequence,
-                event.execution_id,
-                extra={"execution_id": event.execution_id},
-            )
 
     def _on_connection(self, connected: bool) -> None:
         self._connected = connected

@@ -56,7 +56,10 @@ class Sequences:
         name = event.execution_id
         if self._last.get(name) != event.sequence - 1 or name in self._ended:
             return False
-        self._note(event)
+        self._last[name] = event.sequence
+        self._last.move_to_end(name)
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            self._ended.add(name)
         return True
 
     def gap_before(self, event: ProgressEvent | StateEvent) -> int | None:

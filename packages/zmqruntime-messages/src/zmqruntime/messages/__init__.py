@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from zmqruntime.messages.decoding import (
         decode_event,
+        decode_events,
         decode_json,
         decode_reply,
         decode_request,
@@ -177,6 +178,7 @@ __all__ = [
     "ZMQRuntimeError",
     "__version__",
     "decode_event",
+    "decode_events",
     "decode_json",
     "decode_reply",
     "decode_request",
@@ -247,6 +249,7 @@ _HOMES = {
     "WorkerInfo": "infos",
     "ZMQRuntimeError": "errors",
     "decode_event": "decoding",
+    "decode_events": "decoding",
     "decode_json": "decoding",
     "decode_reply": "decoding",
     "decode_request": "decoding",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from zmqruntime.messages.base import PROTOCOL_VERSION
 from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "decode_event",
+    "decode_events",
     "decode_json",
     "decode_reply",
     "decode_request",
@@ -59,6 +61,25 @@ def decode_reply(frame: bytes) -> Reply:
 def decode_event(frame: bytes) -> Event:
     """Return the event that ``frame`` holds; raises as `decode_request` does."""
     return _decode(_events(), frame, "event")
+
+
+def decode_events(frame: bytes) -> Sequence[Event]:
+    """Return the events that ``frame`` holds: one, or as many as there are in an array.
+
+    Raises as `decode_request` does, for the first event of an array that is none: then nobody
+    knows what the others are worth.
+    """
+    if frame.lstrip()[:1] != b"[":
+        return (_decode(_events(), frame, "event"),)
+    try:
+        events: list[Event] = _event_lists().validator.validate_json(frame)
+    except ValidationError as error:
+        for event in _parse(frame, "event"):
+            decode_event(to_json(event, inf_nan_mode="null"))
+        # It has a number past the largest, which was read as infinite.
+        raise _explain(error, "array of events") from None
+    _check_numbers(frame, "event")
+    return events
 
 
 def decode_json(frame: bytes) -> Any:
@@ -100,14 +121,24 @@ def _events() -> TypeAdapter[Event]:
     return TypeAdapter(Event)
 
 
+@cache
+def _event_lists() -> TypeAdapter[list[Event]]:
+    return TypeAdapter(Annotated[list[Event], Field(min_length=1)])
+
+
 def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
     try:
         message: _T = adapter.validator.validate_json(frame)
     except ValidationError as error:
         raise _refusal(frame, error, what) from None
-    if b"NaN" in frame or b"Infinity" in frame:
-        _parse(frame, what)  # in a field that it ignores, pydantic lets them pass
+    _check_numbers(frame, what)
     return message
+
+
+def _check_numbers(frame: bytes, what: str) -> None:
+    # Hardly any frame has one of them, and most have not even the letters: those are found fast.
+    if (b"N" in frame and b"NaN" in frame) or (b"I" in frame and b"Infinity" in frame):
+        _parse(frame, what)  # in a field that it ignores, pydantic lets them pass
 
 
 def _parse(frame: bytes, what: str) -> Any:

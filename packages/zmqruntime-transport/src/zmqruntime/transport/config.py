@@ -44,8 +44,9 @@ class ZMQConfig:
     registration_timeout: float = 2.0
     """How long a server waits to see the subscription that a client registers."""
     data_high_water_mark: int = 20_000
-    """How many events may wait in the server for one slow subscriber, before further ones are
-    dropped; on the subscriber's own side five times as many."""
+    """How many messages with events may wait in the server for one slow subscriber, before further
+    ones are dropped; on the subscriber's own side five times as many. A message has one event, or
+    up to 8 of a task that reports fast, when all subscribers take that."""
 
     def __post_init__(self) -> None:
         if self.max_message_bytes < MIN_MESSAGE_BYTES:

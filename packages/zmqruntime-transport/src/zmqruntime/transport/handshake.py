@@ -49,7 +49,9 @@ class RegistrationHandshake:
 
     def register(self, request: RegisterProgressRequest, caller: Caller) -> None:
         """Acknowledge, now or as soon as the subscription is seen."""
-        if self.registrations.register(request.client_id, request.scope, caller):
+        if self.registrations.register(
+            request.client_id, request.scope, caller, batches=request.batches
+        ):
             self._acknowledge(caller, request.client_id)
             return
 

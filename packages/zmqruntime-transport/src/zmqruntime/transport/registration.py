@@ -10,7 +10,7 @@ a subscription arrives late, and who comes back with the same id may not have su
 from __future__ import annotations
 
 from collections import Counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from zmqruntime.messages import ClientId, ProgressScope, make_topic_prefix
 from zmqruntime.transport.envelope import Caller
@@ -23,6 +23,20 @@ _SUBSCRIBE = 1
 _UNSUBSCRIBE = 0
 
 
+class _Wish(NamedTuple):
+    """What a client registers for."""
+
+    client_id: ClientId
+    scope: ProgressScope
+    batches: bool
+
+    @property
+    def prefixes(self) -> tuple[bytes, ...]:
+        """What it has to be subscribed to."""
+        own = make_topic_prefix(self.client_id)
+        return (b"", own) if self.scope is ProgressScope.ALL else (own,)
+
+
 class Registrations:
     """The subscriptions seen, the clients registered, and the callers who wait to be."""
 
@@ -30,7 +44,15 @@ class Registrations:
         self._seen: Counter[bytes] = Counter()
         self._unclaimed: Counter[bytes] = Counter()
         self._registered: Counter[ClientId] = Counter()
-        self._waiting: dict[Caller, tuple[ClientId, ProgressScope]] = {}
+        self._waiting: dict[Caller, _Wish] = {}
+        # Of the clients' own subscriptions, those that are certain to be of who takes batches; of
+        # these, those of observers, who have the empty prefix as well; and those that are about
+        # to end, since their clients have unregistered.
+        self._willing: Counter[bytes] = Counter()
+        self._observing: Counter[bytes] = Counter()
+        self._leaving: Counter[bytes] = Counter()
+        self.all_take_batches = False
+        """Whether somebody is subscribed, and nobody who has not registered for batches."""
 
     @property
     def clients(self) -> tuple[ClientId, ...]:
@@ -47,17 +69,29 @@ class Registrations:
         """Who waits to be registered, the longest first."""
         return tuple(self._waiting)
 
-    def register(self, client_id: ClientId, scope: ProgressScope, caller: Caller) -> bool:
-        """Register a client whose subscription was seen; else let the caller wait for it."""
-        if self._claim(client_id, scope):
+    def register(
+        self, client_id: ClientId, scope: ProgressScope, caller: Caller, *, batches: bool = False
+    ) -> bool:
+        """Register a client whose subscription was seen; else let the caller wait for it.
+
+        Args:
+            client_id: who.
+            scope: whose events it wants to hear of.
+            caller: who asks.
+            batches: whether it takes several events in one message.
+        """
+        wish = _Wish(client_id, scope, batches)
+        if self._claim(wish):
             return True
-        self._waiting[caller] = (client_id, scope)
+        self._waiting[caller] = wish
         return False
 
     def unregister(self, client_id: ClientId) -> None:
         """Forget a client, registered or not; its subscriptions are its own to end."""
         if client_id in self._registered:
             _take_one(self._registered, client_id)
+            self._leaving[make_topic_prefix(client_id)] += 1
+            self._look_again()
 
     def give_up(self, caller: Caller) -> bool | None:
         """End a wait, and return whether the caller is registered all the same.
@@ -68,8 +102,7 @@ class Registrations:
         waited = self._waiting.pop(caller, None)
         if waited is None:
             return None
-        client_id, scope = waited
-        return client_id in self._registered and self._is_subscribed(client_id, scope)
+        return waited.client_id in self._registered and self._is_subscribed(waited)
 
     def saw(self, frame: bytes) -> list[tuple[Caller, ClientId]]:
         """Take one frame of the XPUB socket; return the callers whose wait it ends."""
@@ -79,37 +112,51 @@ class Registrations:
         if frame[0] == _SUBSCRIBE:
             self._seen[prefix] += 1
             self._unclaimed[prefix] += 1
+            self._look_again()
             return self._settle()
         if prefix in self._seen:
-            _take_one(self._seen, prefix)
+            # Whose it was is not told: perhaps of one who takes batches.
+            for counts in (self._seen, self._willing, self._observing, self._leaving):
+                _take_one(counts, prefix)
             self._forget_beyond(prefix, self._seen[prefix])
+            self._look_again()
         return []
 
     def _settle(self) -> list[tuple[Caller, ClientId]]:
         settled = []
-        for caller, (client_id, scope) in list(self._waiting.items()):
-            if self._claim(client_id, scope):
+        for caller, wish in list(self._waiting.items()):
+            if self._claim(wish):
                 del self._waiting[caller]
-                settled.append((caller, client_id))
+                settled.append((caller, wish.client_id))
         return settled
 
-    def _claim(self, client_id: ClientId, scope: ProgressScope) -> bool:
-        prefix = make_topic_prefix(client_id)
-        if not self._unclaimed[prefix] or not self._is_subscribed(client_id, scope):
+    def _claim(self, wish: _Wish) -> bool:
+        prefix = make_topic_prefix(wish.client_id)
+        if not self._unclaimed[prefix] or not self._is_subscribed(wish):
             return False
+        # Of two subscriptions that nobody has claimed yet, either may be this client's.
+        if wish.batches and self._unclaimed[prefix] == 1:
+            self._willing[prefix] += 1
+            self._observing[prefix] += wish.scope is ProgressScope.ALL
         _take_one(self._unclaimed, prefix)
-        self._registered[client_id] += 1
+        self._registered[wish.client_id] += 1
+        self._look_again()
         return True
 
-    def _is_subscribed(self, client_id: ClientId, scope: ProgressScope) -> bool:
-        if scope is ProgressScope.ALL and b"" not in self._seen:
-            return False
-        return make_topic_prefix(client_id) in self._seen
+    def _is_subscribed(self, wish: _Wish) -> bool:
+        return all(prefix in self._seen for prefix in wish.prefixes)
+
+    def _look_again(self) -> None:
+        willing = self._willing | {b"": self._observing.total()}
+        self.all_take_batches = (
+            bool(self._seen) and not self._leaving and self._seen <= Counter(willing)
+        )
 
     def _forget_beyond(self, prefix: bytes, most: int) -> None:
         """Keep no more claims and registrations than there are subscriptions."""
-        while self._unclaimed[prefix] > most:
-            _take_one(self._unclaimed, prefix)
+        for counts in (self._unclaimed, self._willing, self._observing, self._leaving):
+            while counts[prefix] > most:
+                _take_one(counts, prefix)
         for client_id in [c for c in self._registered if make_topic_prefix(c) == prefix]:
             while self._registered[client_id] > most:
                 _take_one(self._registered, client_id)

@@ -200,6 +200,13 @@ class ServerSession:
         assert self._sockets is not None
         self.loop.send(self._sockets.data, topic, frame)
 
+    def may_publish_batches(self) -> bool:
+        """Whether everybody who listens takes several events in one message, as of now."""
+        if not self.registrations.all_take_batches:
+            return False
+        self._read_subscriptions()  # Who has just come may lie unread on the socket.
+        return self.registrations.all_take_batches
+
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""
         held, self._held_pings = self._held_pings, {}

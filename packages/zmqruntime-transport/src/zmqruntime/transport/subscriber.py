@@ -21,7 +21,7 @@ __all__ = ["Subscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-_BATCH = 64
+_BATCH = 16
 # What waits here is this program's own memory, and is not dropped in vain.
 _ROOM = 5
 # After so many, some may have been dropped. How many waited at once does not tell: this socket's

@@ -165,9 +165,9 @@ class Course:
         execution = self.current
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
-        report = self._engine.keep_progress(event.execution_id, event.body, now.wall)
+        reports = self._engine.keep_progress(event.execution_id, event.bodies, now.wall)
         self._see_to_what_lags(now)
-        self._speaker.publish(execution, report)
+        self._speaker.publish(execution, reports)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
         """Take how the running task has ended."""

@@ -34,12 +34,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send an event to whoever subscribed to its topic."""
+    """Send events, in order, to whoever subscribed to their topic."""
 
     client_id: str
     """Whose execution it is: the first part of the topic."""
     execution_id: str
-    event: ExecutionEvent
+    events: tuple[ExecutionEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,15 +38,15 @@ class EventLog:
         # A list each: most have one event, and a deque has room for 64 from the start.
         self._events: OrderedDict[str, list[ExecutionEvent]] = OrderedDict()
 
-    def append(self, execution_id: str, event: ExecutionEvent) -> None:
-        """Keep an execution's next event."""
+    def extend(self, execution_id: str, next_ones: Sequence[ExecutionEvent]) -> None:
+        """Keep an execution's next events."""
         events = self._events.get(execution_id)
         if events is None:
             events = self._events[execution_id] = []
         else:
             self._events.move_to_end(execution_id)
-        events.append(event)
-        self._bytes += _EVENT_BYTES if type(event) is StateChange else _cost(event)
+        events += next_ones
+        self._bytes += _cost(next_ones)
         if len(events) > self._kept + self._slack:
             self._drop(events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
@@ -80,10 +80,13 @@ class EventLog:
                 self._drop(events, (len(events) + 1) // 2)
 
     def _drop(self, events: list[ExecutionEvent], count: int) -> None:
-        self._bytes -= sum(map(_cost, events[:count]))
+        self._bytes -= _cost(events[:count])
         del events[:count]
 
 
-def _cost(event: ExecutionEvent) -> int:
-    # A state's error is the record's own, too.
-    return _EVENT_BYTES + len(getattr(event, "body", b""))
+def _cost(events: Sequence[ExecutionEvent]) -> int:
+    cost = _EVENT_BYTES * len(events)
+    for event in events:
+        if not isinstance(event, StateChange):  # Whose error is the record's own, too.
+            cost += len(event.body)
+    return cost

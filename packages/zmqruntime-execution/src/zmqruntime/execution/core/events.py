@@ -91,10 +91,11 @@ class WorkerReady(NamedTuple):
 
 
 class ProgressReported(NamedTuple):
-    """The task told how far it is: a JSON object without the fields that the server adds."""
+    """The task told how far it is, perhaps several times since the last event."""
 
     execution_id: str
-    body: bytes
+    bodies: tuple[bytes, ...]
+    """JSON objects without the fields that the server adds, the oldest first; one at least."""
 
 
 class TaskReturned(NamedTuple):

@@ -128,11 +128,11 @@ class Speaker:
 
     def publish_state(self, execution: Execution, now: Now) -> None:
         """Tell of an execution's move to where it is."""
-        self.publish(execution, execution.to_state_change(now.wall))
+        self.publish(execution, (execution.to_state_change(now.wall),))
 
-    def publish(self, execution: Execution, event: ExecutionEvent) -> None:
-        """Tell of an event, when all else is told, and keep it for those who miss it."""
-        self._unpublished.append(Publish(execution.client_id, execution.execution_id, event))
+    def publish(self, execution: Execution, events: tuple[ExecutionEvent, ...]) -> None:
+        """Tell of events, when all else is told, and keep them for those who miss them."""
+        self._unpublished.append(Publish(execution.client_id, execution.execution_id, events))
 
     def flush(self) -> None:
         """Publish what there is, behind everything that somebody waits for.
@@ -143,7 +143,7 @@ class Speaker:
             return
         unpublished, self._unpublished = self._unpublished, []
         for effect in unpublished:
-            self._events.append(effect.execution_id, effect.event)
+            self._events.extend(effect.execution_id, effect.events)
             self.perform(effect)
         for name in self._engine.take_dropped():
             self._events.forget(name)

@@ -86,8 +86,16 @@ class LifecycleEngine(ABC):
         """Return what was dropped from history since the last call, so that others drop it, too."""
 
     @abstractmethod
-    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
-        """Number what a running execution has reported, keep it as the latest, and return it."""
+    def keep_progress(
+        self, execution_id: str, bodies: Sequence[bytes], now: float
+    ) -> tuple[ProgressReport, ...]:
+        """Number what a running execution has reported, keep the last of it, and return all.
+
+        Args:
+            execution_id: which one.
+            bodies: what it has reported, the oldest first; one report at least.
+            now: the present, in Unix seconds.
+        """
 
     @abstractmethod
     def get(self, execution_id: str) -> Execution | None:

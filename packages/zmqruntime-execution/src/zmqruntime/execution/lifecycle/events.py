@@ -6,7 +6,8 @@ them. An execution's name needs no escaping: its characters are those of a name.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
 
@@ -16,8 +17,13 @@ __all__ = [
     "StateChange",
     "compose_error",
     "compose_event",
+    "compose_messages",
     "compose_number",
 ]
+
+# Of one message: as many wait in the server for each slow subscriber as its mark says.
+_MAX_EVENTS: Final = 8
+_MAX_BYTES: Final = 16 * 1024
 
 
 class ProgressReport(NamedTuple):
@@ -52,11 +58,7 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
     """Return an event as one frame of the data channel."""
     if isinstance(event, ProgressReport):
         # The server's fields stand in front of those that the task sent.
-        head = (
-            f'{{"type":"progress","execution_id":"{execution_id}",'
-            f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
-        )
-        return head.encode() + event.body[1:]
+        return _progress_head(execution_id, event.timestamp) % event.sequence + event.body[1:]
     head = (
         f'{{"type":"state","execution_id":"{execution_id}",'
         f'"sequence":{event.sequence},"timestamp":{event.timestamp!r},'
@@ -67,9 +69,49 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
     return head.encode() + compose_error(event.error) + b"}"
 
 
+def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[bytes]:
+    """Yield events as frames of the data channel, several in each as far as they fit."""
+    together: list[bytes] = []
+    size = 1
+    for composed in _compose_all(execution_id, events):
+        size += len(composed) + 1
+        if len(together) == _MAX_EVENTS or (size > _MAX_BYTES and together):
+            yield _join(together)
+            together, size = [], len(composed) + 2
+        together.append(composed)
+    if together:
+        yield _join(together)
+
+
 def compose_error(error: ExecutionErrorInfo | None) -> bytes:
     """Return the JSON of an error, or of none."""
     return b"null" if error is None else encode(error)
+
+
+def _compose_all(execution_id: str, events: Sequence[ExecutionEvent]) -> list[bytes]:
+    composed: list[bytes] = []
+    head, timestamp = b"", -1.0
+    for event in events:
+        if isinstance(event, StateChange):
+            composed.append(compose_event(execution_id, event))
+            continue
+        if event.timestamp != timestamp:  # Reports that have come together have the same.
+            timestamp = event.timestamp
+            head = _progress_head(execution_id, timestamp)
+        composed.append(head % event.sequence + event.body[1:])
+    return composed
+
+
+def _progress_head(execution_id: str, timestamp: float) -> bytes:
+    head = (
+        f'{{"type":"progress","execution_id":"{execution_id}",'
+        f'"sequence":%d,"timestamp":{timestamp!r},'
+    )
+    return head.encode()
+
+
+def _join(composed: list[bytes]) -> bytes:
+    return b"[%b]" % b",".join(composed) if len(composed) > 1 else composed[0]
 
 
 def compose_number(value: float | None) -> str:

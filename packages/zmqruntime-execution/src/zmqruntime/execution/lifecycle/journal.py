@@ -116,10 +116,12 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._changes.is_due = True
         return execution
 
-    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
-        report = super().keep_progress(execution_id, body, now)
+    def keep_progress(
+        self, execution_id: str, bodies: Sequence[bytes], now: float
+    ) -> tuple[ProgressReport, ...]:
+        reports = super().keep_progress(execution_id, bodies, now)
         self._changes.progress(self._running[execution_id])
-        return report
+        return reports
 
     def _forget(self, execution: Execution) -> None:
         super()._forget(execution)

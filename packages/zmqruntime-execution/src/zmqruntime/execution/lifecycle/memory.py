@@ -129,11 +129,16 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         dropped, self._forgotten = self._forgotten, []
         return dropped
 
-    def keep_progress(self, execution_id: str, body: bytes, now: float) -> ProgressReport:
+    def keep_progress(
+        self, execution_id: str, bodies: Sequence[bytes], now: float
+    ) -> tuple[ProgressReport, ...]:
         execution = self._running[execution_id]
-        execution.sequence += 1
-        report = execution.progress = ProgressReport(execution.sequence, now, body)
-        return report
+        reports: list[ProgressReport] = []
+        for body in bodies:
+            execution.sequence += 1
+            reports.append(ProgressReport(execution.sequence, now, body))
+        execution.progress = reports[-1]
+        return tuple(reports)
 
     def get(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)

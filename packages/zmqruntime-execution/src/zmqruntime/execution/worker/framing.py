@@ -58,12 +58,13 @@ class MessageReader:
             data = bytes(self._rest)
             self._rest.clear()
         messages: list[Message] = []
+        named, execution_id = b"", ""
         at, end = 0, len(data)
         self._needed = _HEAD_BYTES
         while self.broken is None and end - at >= _HEAD_BYTES:
-            size, kind, named = _HEAD.unpack_from(data, at)
+            size, kind, name_size = _HEAD.unpack_from(data, at)
             name_at = at + _HEAD_BYTES
-            body_at = name_at + named
+            body_at = name_at + name_size
             next_at: int = body_at + size
             if size > self._max_bytes:
                 self.broken = f"a message of {size:,} bytes"
@@ -73,7 +74,9 @@ class MessageReader:
             elif not (name := data[name_at:body_at]).isascii():
                 self.broken = f"{name!r} is no name of an execution"
             else:
-                messages.append(Message(kind, name.decode(), data[body_at:next_at]))
+                if name != named:  # It most often is the last one's.
+                    named, execution_id = name, name.decode()
+                messages.append(Message(kind, execution_id, data[body_at:next_at]))
                 at = next_at
         if at < end and not self.broken:
             self._rest += data[at:]

@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from zmqruntime.transport import Loop
 __all__ = ["LinkHub"]
 
 # Little, so that a request waits for little of a flood of progress; of a long message, more.
-_CHUNK_BYTES: Final = 4096
+_CHUNK_BYTES: Final = 8192
 _LONG_CHUNK_BYTES: Final = 2**20
 _GREETING_BYTES: Final = TOKEN_BYTES + 1
 _MAX_STRANGERS: Final = 16
@@ -40,7 +40,7 @@ class LinkHub:
         loop: calls back when there is something to read.
         path: of the Unix socket to listen on; None: on TCP, on loopback alone.
         on_greeting: called with what a link is for, when it has said so.
-        on_message: called with what a link is for, and what came by it.
+        on_messages: called with what a link is for, and what came by it at once.
         on_broken: called with what a link was for, and why nothing more can be heard by it.
         max_bytes: how long what is said may be.
     """
@@ -50,14 +50,14 @@ class LinkHub:
         loop: Loop,
         path: Path | None,
         on_greeting: Callable[[bytes], None],
-        on_message: Callable[[bytes, Message], None],
+        on_messages: Callable[[bytes, Sequence[Message]], None],
         on_broken: Callable[[bytes, str], None],
         max_bytes: int,
     ) -> None:
         self._loop = loop
         self._path = path
         self._on_greeting = on_greeting
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_broken = on_broken
         self._max_bytes = max_bytes
         self._token = b""
@@ -90,13 +90,13 @@ class LinkHub:
             if link.purpose == purpose:
                 link.send(encode_message(kind, execution_id, body))
 
-    def drain(self) -> list[tuple[bytes, Message]]:
+    def drain(self) -> list[tuple[bytes, list[Message]]]:
         """Return all that a worker, which has ended, has said and nobody has read yet."""
-        heard: list[tuple[bytes, Message]] = []
+        heard: list[tuple[bytes, list[Message]]] = []
         self._let_in()
         for link in tuple(self._links):
             while (messages := self._hear(link, _LONG_CHUNK_BYTES)) is not None:
-                heard += [(link.purpose, message) for message in messages]
+                heard.append((link.purpose, messages))
         return heard
 
     def close(self) -> None:
@@ -152,8 +152,8 @@ class LinkHub:
         messages = self._hear(link, _CHUNK_BYTES)
         if link.purpose and not was_known:
             self._on_greeting(link.purpose)
-        for message in messages or ():
-            self._on_message(link.purpose, message)
+        if messages:
+            self._on_messages(link.purpose, messages)
         if link.reader.broken:
             self._drop(link)
             self._on_broken(link.purpose, link.reader.broken)

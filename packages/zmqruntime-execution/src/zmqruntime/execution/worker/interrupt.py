@@ -152,4 +152,5 @@ class _Shield(AbstractContextManager[None]):
     def __exit__(self, *_: object) -> None:
         if threading.get_ident() == self._main_thread:
             self._interrupt._shields -= 1
-            self._interrupt._raise_if_due()
+            if self._interrupt._requested is not None:
+                self._interrupt._raise_if_due()

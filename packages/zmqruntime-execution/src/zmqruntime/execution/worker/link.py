@@ -44,7 +44,8 @@ class WorkerLink:
             raise LinkClosed from error
         self._reader = MessageReader()
         self._received: deque[Message] = deque()
-        self._outgoing: _Outgoing | None = None
+        self._outgoing: tuple[bytes, list[int]] | None = None
+        """A message on its way out, and how much of it has gone, piece by piece."""
 
     def receive(self) -> Message:
         """Return the next message, when there is one.
@@ -74,7 +75,7 @@ class WorkerLink:
             LinkClosed: nobody will take it.
         """
         self._push(None)
-        self._outgoing = _Outgoing(encode_message(kind, execution_id, body))
+        self._outgoing = (encode_message(kind, execution_id, body), [])
         self._push(None)
 
     def send_within(self, seconds: float, kind: bytes, execution_id: str, body: bytes) -> bool:
@@ -83,10 +84,11 @@ class WorkerLink:
         Raises:
             LinkClosed: nobody will take it.
         """
-        if not self._push(seconds):
+        if self._outgoing is not None and not self._push(seconds):
             return False
-        self._outgoing = outgoing = _Outgoing(encode_message(kind, execution_id, body))
-        if self._push(seconds) or outgoing.has_begun:
+        sent: list[int] = []
+        self._outgoing = (encode_message(kind, execution_id, body), sent)
+        if self._push(seconds) or sent:
             return True
         self._outgoing = None
         return False
@@ -105,12 +107,15 @@ class WorkerLink:
 
     def _push(self, seconds: float | None) -> bool:
         """Send what is left, as long as there is room within so many seconds; say if all is out."""
-        outgoing = self._outgoing
-        while outgoing is not None and (rest := outgoing.rest):
+        if self._outgoing is None:
+            return True
+        message, sent = self._outgoing
+        while (gone := sum(sent)) < len(message):
+            rest = memoryview(message)[gone:] if gone else message
             try:
                 # In one call with the note of how much it was: a signal's handler may raise
                 # between any two, and what is sent twice spoils all that follows.
-                outgoing.sent.extend(map(self._socket.send, (rest,)))
+                sent.extend(map(self._socket.send, (rest,)))
             except BlockingIOError:
                 if not wait_for(self._socket, seconds, write=True):
                     return False
@@ -118,19 +123,3 @@ class WorkerLink:
                 raise LinkClosed from error
         self._outgoing = None
         return True
-
-
-class _Outgoing:
-    """A message on its way out, and how much of it has gone, piece by piece."""
-
-    def __init__(self, message: bytes) -> None:
-        self._message = memoryview(message)
-        self.sent: list[int] = []
-
-    @property
-    def rest(self) -> memoryview:
-        return self._message[sum(self.sent) :] if self.sent else self._message
-
-    @property
-    def has_begun(self) -> bool:
-        return bool(self.sent)

@@ -31,10 +31,11 @@ class ProgressOutbox:
     def send(self, body: bytes) -> None:
         """Send a report, or drop the one before it that could not be sent either."""
         patience = self._patience_seconds if self._latest is None else 0.0
-        # When the server is gone, this process ends with it, and nobody is left to hear of it.
-        with contextlib.suppress(LinkClosed):
+        try:
             is_sent = self._link.send_within(patience, PROGRESS, self.execution_id, body)
-            self._latest = None if is_sent else body
+        except LinkClosed:
+            return  # The server is gone: this process ends with it, and nobody is left to hear.
+        self._latest = None if is_sent else body
 
     def flush(self) -> None:
         """Send the latest report if it was dropped, however long that takes."""

@@ -7,7 +7,7 @@ import logging
 import pickle
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -88,7 +88,7 @@ class WorkerProcessRunner(TaskRunner):
             host.loop,
             path,
             self._on_greeting,
-            self._on_message,
+            self._on_messages,
             self._on_broken,
             host.max_message_bytes + _RESERVED_BYTES,
         )
@@ -187,24 +187,26 @@ class WorkerProcessRunner(TaskRunner):
         if purpose != wire.REPORTS:
             self.kill_worker()
 
-    def _on_message(self, purpose: bytes, message: Message) -> None:
-        try:
-            event = self._translate(purpose, message)
-        except ValidationError as error:
-            self._on_broken(purpose, str(error))
-            return
-        if event is None:
-            return
-        if not isinstance(event, ProgressReported):
-            self._assigned = None
-        self._host.emit(event)
+    def _on_messages(self, purpose: bytes, messages: Sequence[Message]) -> None:
+        for said in wire.gather_reports(messages):
+            try:
+                event = self._translate(purpose, said)
+            except ValidationError as error:
+                self._on_broken(purpose, str(error))
+                continue
+            if event is None:
+                continue
+            if not isinstance(event, ProgressReported):
+                self._assigned = None
+            self._host.emit(event)
 
-    def _translate(self, purpose: bytes, message: Message) -> WorkerEvent | None:
-        worker, (kind, execution_id, body) = self._worker, message
+    def _translate(self, purpose: bytes, said: Sequence[Message]) -> WorkerEvent | None:
+        """Return what a message means, or several reports of one task."""
+        worker, (kind, execution_id, body) = self._worker, said[0]
         if worker is None:
             return None  # From what a worker of before has left behind.
         if kind == wire.PROGRESS:
-            return ProgressReported(execution_id, body)
+            return ProgressReported(execution_id, tuple([report.body for report in said]))
         if purpose != wire.TASKS:
             return None  # Nothing else is said there.
         match kind:
@@ -227,7 +229,8 @@ class WorkerProcessRunner(TaskRunner):
         # What it said before it ended still counts.
         heard: list[WorkerEvent | None] = []
         with contextlib.suppress(ValidationError):
-            heard += [self._translate(*said) for said in self._hub.drain()]
+            for purpose, messages in self._hub.drain():
+                heard += [self._translate(purpose, said) for said in wire.gather_reports(messages)]
         self._logs.seal(worker.name, self._assigned)
         self._worker = self._assigned = None
         _log.info("the worker process ended (%s)", exit_code)

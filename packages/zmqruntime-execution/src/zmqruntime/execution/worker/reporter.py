@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, SupportsFloat, SupportsIndex
 
+from pydantic_core import to_json
+
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.sockets import LinkAddress
@@ -19,6 +21,8 @@ __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progres
 
 # Of one report: it goes to every subscriber, and into every look at the execution.
 _MAX_BYTES = 32 * 1024
+# Below it a number has few digits.
+_SHORT = 2**53
 
 _Send = Callable[[bytes], None]
 
@@ -111,23 +115,29 @@ def encode_progress(
     """
     done, whole = _number("completed", completed), _number("total", total)
     fields: dict[str, object] = {
-        "phase": _text("phase", phase),
+        "phase": None if phase is None else _text("phase", phase),
         "completed": done,
         "total": whole,
         "percent": _percent(done, whole),
-        "message": _text("message", message),
+        "message": None if message is None else _text("message", message),
     }
     if data is not None:
         if not isinstance(data, dict):
             raise TypeError(f"progress data must be a dict, not {type(data).__name__}")
         fields["data"] = data
-    encoded = encode_json(fields, "progress")
+    # What is left of it may still be no JSON: other parts have been seen to.
+    is_plain = data is None and _is_short(done) and _is_short(whole)
+    encoded = to_json(fields) if is_plain else encode_json(fields, "progress")
     if len(encoded) > _MAX_BYTES:
         raise ValueError(
             f"progress is {len(encoded):,} bytes of JSON and may be {_MAX_BYTES:,}: write what is "
             "large to a file and report its path"
         )
     return encoded
+
+
+def _is_short(number: int | float | None) -> bool:
+    return number is None or -_SHORT < number < _SHORT
 
 
 def _percent(completed: int | float | None, total: int | float | None) -> float | None:
@@ -139,9 +149,7 @@ def _percent(completed: int | float | None, total: int | float | None) -> float 
         return None  # Numbers beyond what a float holds; they go out as they are.
 
 
-def _text(name: str, value: str | None) -> str | None:
-    if value is None:
-        return None
+def _text(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"progress {name} must be a str, not {type(value).__name__}")
     # A file's name may hold what UTF-8 cannot write; that is no reason to fail a task.

@@ -6,10 +6,12 @@ a token that only its parent could have given it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zmqruntime.execution.worker.framing import Message
 from zmqruntime.execution.worker.sockets import LinkAddress
 from zmqruntime.transport import ProcessIdentity
 
@@ -28,6 +30,7 @@ __all__ = [
     "TASKS",
     "TOKEN_BYTES",
     "WorkerSetup",
+    "gather_reports",
 ]
 
 # Kinds are one byte.
@@ -65,3 +68,20 @@ class WorkerSetup:
     max_log_bytes: int
     name: str
     """Of this worker, in that directory."""
+
+
+def gather_reports(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """Return messages one by one, but what one task has reported in succession together."""
+    if len(messages) == 1:
+        return [messages]
+    gathered: list[Sequence[Message]] = []
+    first = 0
+    while first < len(messages):
+        kind, execution_id, _ = messages[first]
+        end = first + 1
+        if kind == PROGRESS:
+            while end < len(messages) and messages[end][:2] == (kind, execution_id):
+                end += 1
+        gathered.append(messages[first:end])
+        first = end
+    return gathered

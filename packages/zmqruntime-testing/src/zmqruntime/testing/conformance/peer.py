@@ -188,13 +188,14 @@ class Peer(Wire):
         """Subscribe to the events of this client, or to another prefix."""
         self.data.subscribe(f"{self.name}/" if prefix is None else prefix)
 
-    def register(self, scope: str = "own") -> Message:
-        """Subscribe and have it acknowledged, as a client does."""
+    def register(self, scope: str = "own", **fields: Any) -> Message:
+        """Subscribe and have it acknowledged, as a client does; with further fields."""
         if scope == "all":
             self.subscribe("")
         self.subscribe()
         self._registered = True
-        return self.granted("ok", "register_progress", client_id=self.name, scope=scope)
+        self.takes_batches = fields.get("batches", False)
+        return self.granted("ok", "register_progress", client_id=self.name, scope=scope, **fields)
 
     def next_event(self, execution_id: str) -> Event | None:
         """Return the next event of an execution; None when none comes."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -63,6 +65,9 @@ class Wire:
         except BaseException:
             self.close()
             raise
+        self.takes_batches = False
+        """Whether it has asked for batches."""
+        self._events: deque[Event] = deque()
         self.data = self.open(zmq.SUB)
         self.data.connect(target.data)
 
@@ -171,16 +176,31 @@ class Wire:
         """Return the next event that this wire has subscribed to, or None at the deadline.
 
         Raises:
-            Violation: it is not a topic and a JSON object.
+            Violation: a message is not a topic and a JSON object, nor a batch where one may be.
         """
-        frames = _receive(self.data, deadline)
-        if frames is None:
-            return None
-        event = Event(id(self), frames, _read(frames[1:]))
+        if not self._events:
+            frames = _receive(self.data, deadline)
+            if frames is None:
+                return None
+            self._events.extend(self._take_apart(frames))
+        event = self._events.popleft()
         self.journal.entries.append(event)
         if not event.body:
             raise Violation("an event is not a topic and a JSON object", "C-133", event.lines())
         return event
+
+    def _take_apart(self, frames: list[bytes]) -> list[Event]:
+        """Return each event of a message."""
+        bodies = _read_array(frames[1:])
+        if bodies is None:
+            return [Event(id(self), frames, _read(frames[1:]))]
+        batch = [Event(id(self), [frames[0], json.dumps(body).encode()], body) for body in bodies]
+        shown = Event(id(self), frames, Message()).lines()
+        if not self.takes_batches:
+            raise Violation("an array came, and who gets it did not ask for it", "C-208", shown)
+        if len({event.body.get("execution_id") for event in batch}) != 1 or len(batch) < 2:
+            raise Violation("an array is not of several events of one execution", "C-207", shown)
+        return batch
 
 
 def _receive(sock: zmq.Socket[bytes], deadline: float) -> list[bytes] | None:
@@ -195,9 +215,21 @@ def _receive(sock: zmq.Socket[bytes], deadline: float) -> list[bytes] | None:
 
 def _read(body: list[bytes]) -> Message:
     """Return the object in a body of one frame; an empty one where there is none."""
+    value = _read_value(body)
+    return value if isinstance(value, Message) else Message()
+
+
+def _read_array(body: list[bytes]) -> list[Message] | None:
+    """Return the objects of the array in a body of one frame; None where there is none."""
+    value = _read_value(body)
+    if not isinstance(value, list):
+        return None
+    return [item if isinstance(item, Message) else Message() for item in value]
+
+
+def _read_value(body: list[bytes]) -> object:
     try:
         (frame,) = body
-        value = decode_strictly(frame)
+        return decode_strictly(frame)
     except (ValueError, RecursionError):
-        return Message()
-    return value if isinstance(value, Message) else Message()
+        return None

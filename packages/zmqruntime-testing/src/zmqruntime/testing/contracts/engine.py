@@ -132,7 +132,7 @@ class LifecycleEngineContract(TurnsContract):
         self.submit(engine, "a")
         engine.start("a", 2.0)
         for n in (1, 2):
-            report = engine.keep_progress("a", b'{"completed":%d}' % n, 2.0)
+            (report,) = engine.keep_progress("a", [b'{"completed":%d}' % n], 2.0)
             event = ProgressEvent(
                 execution_id="a", sequence=report.sequence, timestamp=2.0, completed=n
             )
@@ -141,17 +141,28 @@ class LifecycleEngineContract(TurnsContract):
         assert execution.to_running_info().progress == event
         assert engine.finish("a", COMPLETE, 3.0).progress == report
 
+    def test_of_what_is_reported_together_the_last_is_kept(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        bodies = [b'{"completed":%d}' % n for n in (1, 2, 3)]
+        reports = engine.keep_progress("a", bodies, 2.0)
+        assert [report.body for report in reports] == bodies
+        execution = engine.get("a")
+        assert execution is not None
+        assert execution.progress == reports[-1]
+        assert execution.sequence == reports[-1].sequence
+
     def test_events_are_numbered_for_each_execution(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a", "b")
         numbers = [
             engine.list_queued(1).entries[0][1].sequence,
             engine.start("a", 2.0).sequence,
-            engine.keep_progress("a", b"{}", 2.0).sequence,
+            *[report.sequence for report in engine.keep_progress("a", [b"{}", b"{}"], 2.0)],
             engine.request_cancel("a").sequence,  # A wish is no event.
             engine.requeue("a").sequence,
             engine.finish("a", CANCELLED, 3.0).sequence,
         ]
-        assert numbers == [1, 2, 3, 3, 4, 5]
+        assert numbers == [1, 2, 3, 4, 4, 5, 6]
         assert engine.start("b", 3.0).sequence == 2
 
     @pytest.mark.parametrize(

@@ -64,11 +64,12 @@ class Outbox(Outlet):
         """Keep a reply."""
         self.replies[caller] = frame
 
-    def publish_event(self, client_id: str, execution_id: str, event: ExecutionEvent) -> None:
-        """Keep an event."""
-        self.events.append(
-            (make_topic(client_id, execution_id), compose_event(execution_id, event))
-        )
+    def publish_events(
+        self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
+    ) -> None:
+        """Keep events."""
+        topic = make_topic(client_id, execution_id)
+        self.events.extend((topic, compose_event(execution_id, event)) for event in events)
 
     def exit(self, failure: str | None) -> None:
         """End the server."""

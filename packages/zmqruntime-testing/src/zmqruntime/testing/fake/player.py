@@ -103,7 +103,7 @@ class Player:
     def _play(self, step: Progress | Pause | Complete | Fail | WorkerDies) -> None:
         match step:
             case Progress():
-                self._told.append(ProgressReported(self._execution_id, step.body))
+                self._told.append(ProgressReported(self._execution_id, (step.body,)))
             case Pause():
                 self.state = Playing.PAUSED
             case Complete():

@@ -12,7 +12,7 @@ from typing import Any, Self
 from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import ProxyFailed, RuleNeverFired, check_open
 from zmqruntime.testing.faults.link import Link, open_anywhere
-from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule
+from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule, take_apart
 from zmqruntime.transport import Endpoint, Loop, ZMQConfig
 
 __all__ = ["FaultProxy"]
@@ -215,6 +215,10 @@ class FaultProxy:
             self._end()
 
     def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
+        for message in take_apart(lane, frames):
+            self._pass_on(link, lane, message)
+
+    def _pass_on(self, link: Link, lane: Lane, frames: Sequence[bytes]) -> None:
         with self._changed:
             verdict = self._plan.take(lane, frames)
             self._changed.notify_all()

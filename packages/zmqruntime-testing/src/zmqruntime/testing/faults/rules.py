@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Delivery", "Fault", "FaultPlan", "Lane", "Misbehaviour", "Rule", "Verdict"]
+__all__ = [
+    "Delivery",
+    "Fault",
+    "FaultPlan",
+    "Lane",
+    "Misbehaviour",
+    "Rule",
+    "Verdict",
+    "take_apart",
+]
 
 # No byte of UTF-8: what has it in the middle can be taken for nothing else.
 _GARBAGE = b"\xff"
@@ -185,6 +194,18 @@ class FaultPlan:
     def _told(self, lane: Lane) -> str:
         passed = ", ".join(f"{count} {kind}" for kind, count in self._passed[lane].items())
         return passed or "none"
+
+
+def take_apart(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Return a message as one for each event that it brings, since a fault is for one of them."""
+    *head, body = frames
+    if lane is not Lane.EVENTS or not body.startswith(b"["):
+        return [frames]
+    try:
+        events = json.loads(body)
+    except (ValueError, RecursionError):
+        return [frames]
+    return [(*head, json.dumps(event).encode()) for event in events]
 
 
 _MISSING = object()

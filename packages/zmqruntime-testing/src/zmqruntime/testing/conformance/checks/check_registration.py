@@ -7,13 +7,16 @@ import time
 import pytest
 
 from zmqruntime.testing.conformance.fixtures import MakePeer
-from zmqruntime.testing.conformance.journal import Violation
+from zmqruntime.testing.conformance.journal import Event, Violation
 from zmqruntime.testing.conformance.peer import Peer
 
 checks = pytest.mark.checks
 
 A_MOMENT = 0.3
 """In which a server that does not wait has answered; less than the 2 s of the page."""
+
+MANY = 1000
+"""Events that come faster than one by one."""
 
 LONG_ENOUGH = 4.0
 """After which the 2 s of the page are over, on a busy machine too."""
@@ -36,6 +39,34 @@ def check_a_registration_names_the_client(peer: Peer) -> None:
 def check_there_are_two_scopes(peer: Peer) -> None:
     peer.register("all")
     peer.refused("invalid_request", "register_progress", client_id=peer.name, scope="some")
+
+
+@checks("C-206")
+def check_batches_are_asked_for_by_a_boolean(peer: Peer) -> None:
+    peer.refused("invalid_request", "register_progress", client_id=peer.name, batches=8)
+    for asked in (True, False):
+        peer.register(batches=asked)
+
+
+@checks("C-207")
+def check_who_takes_batches_gets_each_event_once_and_in_order(peer: Peer) -> None:
+    peer.register(batches=True)
+    _check_complete(peer.story(peer.submit("count", events=MANY)))
+
+
+@checks("C-208")
+def check_one_who_takes_no_batches_gets_none(peer: Peer, make_peer: MakePeer) -> None:
+    observer = make_peer()
+    peer.register(batches=True)
+    observer.register("all")  # An array for it is a violation, wherever it comes.
+    execution_id = peer.submit("count", events=MANY)
+    for each in (observer, peer):
+        _check_complete(each.story(execution_id))
+
+
+def _check_complete(story: list[Event]) -> None:
+    numbers = [event.body["sequence"] for event in story]
+    assert numbers == list(range(1, MANY + 4)), f"the sequences are {numbers}"
 
 
 @checks("C-081")

@@ -1,0 +1,164 @@
+"""Reports that come together travel together, and arrive as if they had come one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zmqruntime.execution import (
+    Dispatcher,
+    InMemoryLifecycleEngine,
+    Outlet,
+    ProgressReported,
+    Scheduler,
+    TaskReturned,
+    TaskRunner,
+    WorkerReady,
+)
+from zmqruntime.execution.lifecycle.events import (
+    ExecutionEvent,
+    ProgressReport,
+    StateChange,
+    compose_event,
+    compose_messages,
+)
+from zmqruntime.execution.worker.framing import MessageReader, encode_message
+from zmqruntime.execution.worker.wire import PROGRESS, RETURNED, gather_reports
+from zmqruntime.messages import (
+    ExecuteRequest,
+    ExecutionStatus,
+    ProgressEvent,
+    StateEvent,
+    decode_event,
+    decode_events,
+)
+from zmqruntime.transport import Caller
+
+MAX_EVENTS = 8
+MAX_BYTES = 16 * 1024
+
+sizes = st.integers(0, 50) | st.integers(0, 20_000)
+
+
+def report(sequence: int, size: int = 0) -> ProgressReport:
+    return ProgressReport(sequence, 5.0, b'{"completed":1,"message":"%b"}' % (b"x" * size))
+
+
+@given(st.lists(sizes, max_size=40))
+def test_each_event_is_in_one_message_and_in_order(lengths: list[int]) -> None:
+    events = [report(n, size) for n, size in enumerate(lengths, 1)]
+    frames = list(compose_messages("a", events))
+    told = [list(decode_events(frame)) for frame in frames]
+    assert [event for batch in told for event in batch] == [
+        decode_event(compose_event("a", event)) for event in events
+    ]
+    for frame, batch in zip(frames, told, strict=True):
+        assert len(batch) <= MAX_EVENTS
+        assert len(frame) <= MAX_BYTES or len(batch) == 1
+        assert frame.startswith(b"[") is (len(batch) > 1)
+    for batch, following in pairwise(told):  # The next one had no room.
+        together = [compose_event("a", events[e.sequence - 1]) for e in (*batch, following[0])]
+        assert len(batch) == MAX_EVENTS or len(b"[%b]" % b",".join(together)) > MAX_BYTES
+
+
+@pytest.mark.parametrize("before", [0, MAX_EVENTS])
+@pytest.mark.parametrize(("size", "messages"), [(MAX_BYTES, 1), (MAX_BYTES + 1, 2)])
+def test_a_message_is_as_long_as_it_may_be_and_no_longer(
+    size: int, messages: int, before: int
+) -> None:
+    full = [report(0)] * before
+    rest = size - len(b"[%b]" % b",".join(compose_event("a", report(n)) for n in (1, 2)))
+    frames = list(compose_messages("a", [*full, report(1), report(2, rest)]))[-messages:]
+    assert len(b"".join(frames)) == size - (0 if messages == 1 else len(b"[,]"))
+
+
+def test_a_move_may_stand_among_reports() -> None:
+    moved = StateChange(2, 6.0, ExecutionStatus.RUNNING, 1.0, 6.0, None)
+    (frame,) = compose_messages("a", [report(1), moved, report(3)])
+    assert [(event.type, event.sequence) for event in decode_events(frame)] == [
+        ("progress", 1),
+        ("state", 2),
+        ("progress", 3),
+    ]
+
+
+class Listener(Outlet):
+    """Hears what is published, in the messages that would be sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[ProgressEvent | StateEvent] = []
+        self.handled_events = 0
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None: ...
+
+    def publish_events(
+        self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
+    ) -> None:
+        for frame in compose_messages(execution_id, events):
+            self.heard += decode_events(frame)
+
+    def exit(self, failure: str | None) -> None:
+        raise AssertionError(failure)
+
+    def handled(self, event: object) -> None:
+        self.handled_events += 1
+
+
+class Worker(TaskRunner):
+    def open(self, host: object) -> None: ...
+    def start_worker(self) -> None: ...
+    def assign(self, execution_id: str, request: bytes) -> None: ...
+    def interrupt(self, execution_id: str) -> None: ...
+    def kill_worker(self) -> None: ...
+    def describe(self, execution_id: str | None) -> tuple[()]:
+        return ()
+
+    def close(self) -> None: ...
+
+
+@given(
+    tasks=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    cuts=st.lists(st.integers(1, 700), max_size=30),
+)
+def test_however_the_stream_is_cut_each_report_is_told_once_in_order(
+    tasks: list[int], cuts: list[int]
+) -> None:
+    listener = Listener()
+    dispatcher = Dispatcher(Scheduler(InMemoryLifecycleEngine()), Worker(), listener)
+    dispatcher.start()
+    dispatcher.handle(WorkerReady())
+    stream = b""
+    for n, reports in enumerate(tasks):
+        request = ExecuteRequest(task={}, client_id="lab", execution_id=f"x{n}")
+        dispatcher.handle_request(request, Caller((b"peer", b""), "1", n))
+        for completed in range(1, reports + 1):
+            stream += encode_message(PROGRESS, f"x{n}", b'{"completed":%d}' % completed)
+            if completed == 7:  # Of a process that another task has left behind.
+                stream += encode_message(PROGRESS, "x9", b"{}")
+        stream += encode_message(RETURNED, f"x{n}", b"null")
+    reader = MessageReader()
+    while stream:
+        size = cuts.pop() if cuts else 4096
+        for said in gather_reports(reader.feed(stream[:size])):
+            name = said[0].execution_id
+            if said[0].kind == PROGRESS:
+                dispatcher.handle(ProgressReported(name, tuple(one.body for one in said)))
+            else:
+                dispatcher.handle(TaskReturned(name, said[0].body))
+        stream = stream[size:]
+    for n, reports in enumerate(tasks):
+        heard = [event for event in listener.heard if event.execution_id == f"x{n}"]
+        assert [event.sequence for event in heard] == list(range(1, reports + 4))
+        counts = [event.completed for event in heard if isinstance(event, ProgressEvent)]
+        assert counts == list(range(1, reports + 1))
+        assert isinstance(heard[-1], StateEvent)
+
+
+def test_what_comes_together_is_one_event_for_the_scheduler() -> None:
+    told = MessageReader().feed(b"".join(encode_message(PROGRESS, "a", b"{}") for _ in range(50)))
+    told += MessageReader().feed(encode_message(RETURNED, "a", b"1") * 2)
+    assert [len(said) for said in gather_reports(told)] == [50, 1, 1]
