@@ -158,20 +158,18 @@ class Connection:
         return ProgressStreamSubscriber(cast("ZMQClient", self), "lab", callback, **options)
 
 
-def test_it_subscribes_to_its_own_and_registers() -> None:
+def test_it_subscribes_to_its_own_says_that_it_takes_arrays_and_registers() -> None:
     connection = Connection()
     connection.open()
-    assert connection.prefixes == [b"lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab", batches=True)]
+    assert connection.prefixes == [b"lab/", b"[]lab/"]
+    assert connection.asked == [RegisterProgressRequest(client_id="lab")]
 
 
-def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last() -> None:
+def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last_of_those() -> None:
     connection = Connection()
     connection.open(scope=ProgressScope.ALL)
-    assert connection.prefixes == [b"", b"lab/"]
-    assert connection.asked == [
-        RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL, batches=True)
-    ]
+    assert connection.prefixes == [b"", b"lab/", b"[]", b"[]lab/"]
+    assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
 
 
 def test_a_registration_that_is_refused_leaves_nothing_open() -> None:
@@ -352,7 +350,7 @@ def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the
     connection.connect(False)
     assert stream.take(60) == []
     connection.connect(True)
-    assert connection.asked == [RegisterProgressRequest(client_id="lab", batches=True)] * 2
+    assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
     assert stream.take(60) == []
 
 
@@ -674,7 +672,7 @@ def test_a_registration_that_fails_later_is_tried_again_and_what_was_missed_aske
     connection.connect(True)
     assert events == [progress(1)]
     assert connection.let_time_pass() == 0.5
-    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab", batches=True)
+    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab")
     assert connection.let_time_pass() is None
     assert events == [progress(1), state(2)]
 

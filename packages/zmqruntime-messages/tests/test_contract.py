@@ -264,19 +264,19 @@ def test_every_code_of_an_error_is_among_the_vectors() -> None:
     assert codes == {"malformed", "invalid_request", "unknown_type", "unsupported_protocol"}
 
 
-BATCHES = read(COMMITTED / "vectors" / "batches.json")
+ARRAYS = read(COMMITTED / "vectors" / "arrays.json")
 
 
-@pytest.mark.parametrize("entry", BATCHES["valid"], ids=lambda entry: entry["name"])
-def test_a_batch_means_the_events_in_it(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", ARRAYS["valid"], ids=lambda entry: entry["name"])
+def test_an_array_means_the_events_in_it(entry: Entry) -> None:
     events = decode_events(frame_of(entry))
     assert [json.loads(encode(event)) for event in events] == entry["means"]
     for event in entry["means"]:
         VALIDATORS["event"].validate(event)
 
 
-@pytest.mark.parametrize("entry", BATCHES["invalid"], ids=lambda entry: entry["name"])
-def test_what_is_no_batch_of_events_is_refused(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", ARRAYS["invalid"], ids=lambda entry: entry["name"])
+def test_what_is_no_array_of_events_is_refused(entry: Entry) -> None:
     with pytest.raises(MessageError):
         decode_events(frame_of(entry))
 

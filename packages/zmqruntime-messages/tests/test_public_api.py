@@ -27,6 +27,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 def test_the_public_names_are_these() -> None:
     # A name taken from here breaks somebody's code: it is a change for the changelog.
     assert sorted(messages.__all__) == [
+        "ARRAYS_MARK",
         "AcceptedReply",
         "AttemptInfo",
         "CancelRequest",

@@ -113,7 +113,7 @@ MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
         "request",
         {"type": "register_progress", "client_id": "c"},
         RegisterProgressRequest(
-            protocol=1, request_id=None, client_id="c", scope=ProgressScope.OWN, batches=False
+            protocol=1, request_id=None, client_id="c", scope=ProgressScope.OWN
         ),
     ),
     (
@@ -286,7 +286,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     CancelRequest: REQUEST | {"execution_id"},
     EventsRequest: REQUEST | {"execution_id", "after_sequence", "limit"},
     LogTailRequest: REQUEST | {"execution_id", "max_bytes"},
-    RegisterProgressRequest: REQUEST | {"client_id", "scope", "batches"},
+    RegisterProgressRequest: REQUEST | {"client_id", "scope"},
     UnregisterProgressRequest: REQUEST | {"client_id"},
     ShutdownRequest: REQUEST | {"mode"},
     PongReply: REPLY

@@ -197,7 +197,7 @@ def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
 KNOWN = {
     "type", "protocol", "request_id", "limit", "wait_seconds", "task", "config", "client_id",
     "execution_id", "labels", "timeout_seconds", "cursor", "scope", "mode", "priority",
-    "max_attempts", "retry_on", "backoff_seconds", "after_sequence", "max_bytes", "batches",
+    "max_attempts", "retry_on", "backoff_seconds", "after_sequence", "max_bytes",
 }  # fmt: skip
 
 
@@ -315,7 +315,7 @@ class LastComeFirstServed(InMemoryLifecycleEngine):
 
 def acknowledge_at_once(session: ExecutionSession) -> None:
     """Do not look for the subscription."""
-    setattr(session.registrations, "register", lambda *_, **__: True)  # noqa: B010
+    setattr(session.registrations, "register", lambda client_id, scope, caller: True)  # noqa: B010
 
 
 def remember_who_left(session: ExecutionSession) -> None:

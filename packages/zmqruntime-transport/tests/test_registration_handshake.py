@@ -254,21 +254,22 @@ def test_a_publisher_never_waits_for_a_subscriber_that_does_not_read(
         assert peer.ask({"type": "ping"})["progress_subscribers"] == ["deaf"]
 
 
-def test_who_has_just_subscribed_gets_no_batch(
+def test_who_has_just_subscribed_gets_no_array(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
     session, may = server.session, []
-    server.in_loop(lambda: may.append(session.may_publish_batches()))
-    subscribe(b"alice/")
-    assert dealer.ask({**register("alice"), "batches": True})["type"] == "ok"
+    server.in_loop(lambda: may.append(session.may_publish_arrays()))
+    subscribe(b"alice/").subscribe(b"[]alice/")
+    assert dealer.ask(register("alice"))["type"] == "ok"
+    eventually(lambda: session.registrations.all_take_arrays)
 
     def subscribe_unread() -> None:
         """In the loop, which reads no subscription meanwhile."""
         assert session._sockets is not None
-        may.append(session.may_publish_batches())
+        may.append(session.may_publish_arrays())
         subscribe(b"bob/")
         assert session._sockets.data.poll(30_000, zmq.POLLIN)
-        may.append(session.may_publish_batches())
+        may.append(session.may_publish_arrays())
 
     server.in_loop(subscribe_unread)
     assert may == [False, True, False]

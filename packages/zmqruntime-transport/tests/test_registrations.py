@@ -6,10 +6,11 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqruntime.messages import ProgressScope
+from zmqruntime.messages import ARRAYS_MARK, ProgressScope
 from zmqruntime.transport import Caller
 from zmqruntime.transport.registration import Registrations
 
@@ -153,90 +154,53 @@ def test_what_is_no_subscription_is_ignored() -> None:
     assert not registrations.anybody
 
 
-def with_batches(*clients: str) -> Registrations:
-    """Each is subscribed, and registered for batches."""
-    registrations = Registrations()
-    for n, client_id in enumerate(clients):
-        registrations.saw(SUBSCRIBED + f"{client_id}/".encode())
-        caller = Caller((b"peer", b""), None, n)
-        assert registrations.register(client_id, OWN, caller, batches=True)
-    return registrations
-
-
-def test_nobody_takes_batches_where_nobody_is() -> None:
-    assert not Registrations().all_take_batches
-    registrations = with_batches("a")
-    registrations.saw(b"\x00a/")
-    assert not registrations.all_take_batches
-
-
-def test_one_who_did_not_ask_for_batches_spares_all_from_them_while_he_is_there() -> None:
-    for prefix in (b"", b"b/", b"a/1"):
-        registrations = with_batches("a", "c")
-        assert registrations.all_take_batches
+def come(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
+    """Have a socket subscribe, and say that it takes arrays, if it does."""
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
         registrations.saw(SUBSCRIBED + prefix)
-        assert not registrations.all_take_batches
+
+
+def leave(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
+    """Have it gone, with all its subscriptions."""
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
         registrations.saw(UNSUBSCRIBED + prefix)
-        assert registrations.all_take_batches
 
 
-def test_who_registers_without_asking_for_batches_takes_none() -> None:
-    registrations = with_batches("a")
-    registrations.saw(b"\x01b/")
-    assert registrations.register("b", OWN, BOB)
-    assert not registrations.all_take_batches
-
-
-def test_before_a_client_is_registered_it_takes_no_batches() -> None:
-    registrations = with_batches("a")
-    assert not registrations.register("b", OWN, BOB, batches=True)
-    assert registrations.all_take_batches
-    assert registrations.saw(b"\x01b/") == [(BOB, "b")]
-    assert registrations.all_take_batches
-
-
-def test_an_observer_is_asked_for_each_of_his_subscriptions() -> None:
-    registrations = with_batches("a")
-    registrations.saw(b"\x01")
-    registrations.saw(b"\x01b/")
-    assert registrations.register("b", ALL, BOB, batches=True)
-    assert registrations.all_take_batches
-    registrations.saw(b"\x01")  # Another observer comes, and leaves.
-    assert not registrations.all_take_batches
-    registrations.saw(b"\x00")
-    assert registrations.all_take_batches
-    registrations.saw(b"\x01")
-    for ended in (b"\x00", b"\x00b/"):  # The first one leaves.
-        registrations.saw(ended)
-    assert not registrations.all_take_batches
-
-
-def test_who_has_unregistered_gets_no_batches_while_he_is_still_subscribed() -> None:
-    registrations = with_batches("a", "b")
-    registrations.unregister("b")
-    assert not registrations.all_take_batches
-    registrations.saw(b"\x00b/")
-    assert registrations.all_take_batches
-
-
-def test_of_two_with_one_id_one_may_leave_and_the_other_takes_batches_still() -> None:
-    registrations = with_batches("a", "a")
-    registrations.unregister("a")
-    registrations.saw(b"\x00a/")
-    assert registrations.all_take_batches
-
-
-def test_who_is_left_of_two_that_share_a_prefix_is_not_taken_for_the_other_one() -> None:
-    registrations = with_batches("a")
-    registrations.saw(b"\x01a/")  # He does not register, and may be the one who stays.
-    registrations.saw(b"\x00a/")
-    assert not registrations.all_take_batches
+def test_nobody_takes_arrays_where_nobody_is() -> None:
     registrations = Registrations()
-    registrations.saw(b"\x01a/")
-    registrations.saw(b"\x01a/")
-    for caller in (ALICE, BOB):  # The same client, whose first reply was lost.
-        assert registrations.register("a", OWN, caller, batches=True)
-    assert not registrations.all_take_batches
+    assert not registrations.all_take_arrays
+    come(registrations, b"a/")
+    leave(registrations, b"a/")
+    assert not registrations.all_take_arrays
+
+
+@pytest.mark.parametrize("prefix", [b"", b"a/", b"b/", b"a/1"])
+def test_one_who_takes_no_arrays_spares_all_from_them_while_he_is_there(prefix: bytes) -> None:
+    registrations = Registrations()
+    come(registrations, b"a/")
+    come(registrations, b"", b"c/")
+    assert registrations.all_take_arrays
+    come(registrations, prefix, takes_arrays=False)
+    assert not registrations.all_take_arrays
+    leave(registrations, prefix, takes_arrays=False)
+    assert registrations.all_take_arrays
+
+
+def test_who_shares_a_prefix_with_one_who_takes_arrays_is_told_apart_from_him() -> None:
+    registrations = Registrations()
+    come(registrations, b"a/")
+    come(registrations, b"a/", takes_arrays=False)
+    leave(registrations, b"a/")
+    assert not registrations.all_take_arrays
+
+
+def test_to_say_that_one_takes_arrays_is_no_subscription() -> None:
+    registrations = Registrations()
+    assert not registrations.register("[]a", OWN, ALICE)
+    registrations.saw(b"\x01[]a/")
+    assert not registrations.anybody
+    assert not registrations.all_take_arrays
+    assert registrations.waiting == (ALICE,)
 
 
 CLIENTS = st.sampled_from(["a", "b", "aa"])
@@ -316,68 +280,36 @@ class RegistrationModel(RuleBasedStateMachine):
 
 @dataclass(eq=False)
 class Listener:
-    """One socket: what it is subscribed to, and whether it has asked for batches."""
+    """One socket: what it is subscribed to, and whether it takes arrays."""
 
-    prefixes: tuple[bytes, ...]
-    takes_batches: bool = False
+    prefixes: frozenset[bytes]
+    takes_arrays: bool
 
 
-class BatchesModel(RuleBasedStateMachine):
-    """Who takes batches and who does not come and go; nobody gets one who has not asked."""
+class ArraysModel(RuleBasedStateMachine):
+    """Sockets come and go, some of which take arrays: all do, or one does not."""
 
     def __init__(self) -> None:
         super().__init__()
         self.registrations = Registrations()
         self.listeners: list[Listener] = []
-        self.is_blurred = False
-        """Whether there is somebody whom the server cannot tell from another one."""
 
-    @rule(client_id=CLIENTS, scope=st.sampled_from(ProgressScope), batches=st.booleans())
-    def a_client_comes(self, client_id: str, scope: ProgressScope, batches: bool) -> None:
-        own = f"{client_id}/".encode()
-        # If somebody has not registered, either subscription may be the one that is claimed.
-        self.is_blurred |= any(own in other.prefixes for other in self.listeners)
-        listener = Listener((b"", own) if scope is ALL else (own,), batches)
-        self.listeners.append(listener)
-        for prefix in listener.prefixes:
-            self.registrations.saw(SUBSCRIBED + prefix)
-        caller = Caller((b"peer", b""), None, len(self.listeners))
-        assert self.registrations.register(client_id, scope, caller, batches=batches)
-
-    @rule(prefix=PREFIXES)
-    def somebody_subscribes(self, prefix: bytes) -> None:
-        self.listeners.append(Listener((prefix,)))
-        self.registrations.saw(SUBSCRIBED + prefix)
+    @rule(prefixes=st.frozensets(PREFIXES, min_size=1), takes_arrays=st.booleans())
+    def one_comes(self, prefixes: frozenset[bytes], takes_arrays: bool) -> None:
+        self.listeners.append(Listener(prefixes, takes_arrays))
+        come(self.registrations, *prefixes, takes_arrays=takes_arrays)
 
     @rule(which=st.integers(0, 5))
     def one_leaves(self, which: int) -> None:
         for leaving in self.listeners[which : which + 1]:
             self.listeners.remove(leaving)
-            others = {prefix for other in self.listeners for prefix in other.prefixes if prefix}
-            self.is_blurred |= not others.isdisjoint(leaving.prefixes)
-            for prefix in leaving.prefixes:
-                self.registrations.saw(UNSUBSCRIBED + prefix)
-
-    @rule(client_id=CLIENTS)
-    def one_unregisters(self, client_id: str) -> None:
-        if client_id in self.registrations.clients:
-            self.is_blurred = True
-            self.registrations.unregister(client_id)
-            assert not self.registrations.all_take_batches
+            leave(self.registrations, *leaving.prefixes, takes_arrays=leaving.takes_arrays)
 
     @invariant()
-    def nobody_gets_batches_who_has_not_asked(self) -> None:
-        if self.registrations.all_take_batches:
-            assert self.listeners
-            assert all(listener.takes_batches for listener in self.listeners)
-
-    @invariant()
-    def all_get_them_who_have_asked(self) -> None:
-        self.is_blurred = self.is_blurred and bool(self.listeners)
-        if self.listeners and not self.is_blurred:
-            asked = all(listener.takes_batches for listener in self.listeners)
-            assert self.registrations.all_take_batches is asked
+    def it_is_known_whether_all_take_arrays(self) -> None:
+        all_do = bool(self.listeners) and all(one.takes_arrays for one in self.listeners)
+        assert self.registrations.all_take_arrays is all_do
 
 
-TestBatchesModel = BatchesModel.TestCase
+TestArraysModel = ArraysModel.TestCase
 TestRegistrationModel = RegistrationModel.TestCase

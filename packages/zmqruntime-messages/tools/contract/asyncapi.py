@@ -48,7 +48,7 @@ which is the topic, and an event, a JSON object in UTF-8. A SUB socket sends not
 subscriptions.
 
 The second frame may be an array of such events, of one execution and in order, while everybody who
-is subscribed has registered with `batches: true`. Who has not never gets one.
+is subscribed has subscribed to `[]` and each prefix, too. Who has not never gets one.
 
 To miss no event, a client subscribes first and then sends `register_progress` on the control
 channel: the `ok` says that the subscription has arrived. Events may be dropped when a subscriber
@@ -112,8 +112,8 @@ def make_asyncapi(subjects: Iterable[Subject]) -> Json:
                         {"name": "topic", "content": "the address of this channel, in ASCII"},
                         {
                             "name": "payload",
-                            "content": "a JSON object in UTF-8; for those who registered with "
-                            "`batches`, an array of several, too",
+                            "content": "a JSON object in UTF-8; for those who take arrays, an "
+                            "array of several, too",
                         },
                     ],
                 },

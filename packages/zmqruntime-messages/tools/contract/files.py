@@ -8,7 +8,7 @@ from typing import Final
 
 from contract.asyncapi import make_asyncapi
 from contract.events import EVENTS
-from contract.frames import BATCHES, FRAMES, TOPICS
+from contract.frames import ARRAYS, FRAMES, TOPICS
 from contract.replies import REPLIES
 from contract.requests import REQUESTS
 from contract.vectors import Json
@@ -37,7 +37,7 @@ def make_files() -> dict[str, str]:
     for frames in FRAMES:
         files[f"vectors/{frames.kind}/frames.json"] = frames.to_json()
     files["vectors/topics.json"] = TOPICS
-    files["vectors/batches.json"] = BATCHES
+    files["vectors/arrays.json"] = ARRAYS
     return {
         path: json.dumps(content, ensure_ascii=False, indent=2) + "\n"
         for path, content in files.items()

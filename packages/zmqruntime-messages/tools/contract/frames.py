@@ -9,7 +9,7 @@ from contract.replies import REPLIES
 from contract.requests import REQUESTS
 from contract.vectors import Frames, Json, Kind, Subject, WrongFrame
 
-__all__ = ["BATCHES", "FRAMES", "TOPICS"]
+__all__ = ["ARRAYS", "FRAMES", "TOPICS"]
 
 _DEEPEST = 190  # what every reader of JSON has to manage
 _TOO_DEEP = 1000
@@ -163,8 +163,8 @@ FRAMES = (
 )
 
 
-def _make_batches() -> Json:
-    """Return arrays of events, as who has registered with `batches` may get them."""
+def _make_arrays() -> Json:
+    """Return arrays of events, as who takes them may get them."""
     progress, state = _find(EVENTS, "progress"), _find(EVENTS, "state")
     first, second, third = ({**progress.full, "sequence": number} for number in (3, 4, 5))
     last = {**state.full, "sequence": 6}
@@ -194,7 +194,7 @@ def _without(message: Json, field: str) -> Json:
     return {name: value for name, value in message.items() if name != field}
 
 
-BATCHES: Json = _make_batches()
+ARRAYS: Json = _make_arrays()
 
 TOPICS: Json = {
     "topics": [

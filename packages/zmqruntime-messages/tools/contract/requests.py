@@ -230,26 +230,15 @@ _LOG_TAIL = Subject(
 _REGISTER = Subject(
     "request",
     minimal={"type": "register_progress", "client_id": "lab-1"},
-    defaults={**_COMMON, "scope": "own", "batches": False},
-    full={
-        "type": "register_progress",
-        **_FULL,
-        "client_id": "lab-1",
-        "scope": "all",
-        "batches": True,
-    },
+    defaults={**_COMMON, "scope": "own"},
+    full={"type": "register_progress", **_FULL, "client_id": "lab-1", "scope": "all"},
     needed=("client_id",),
-    also=(
-        ("its own events", {"scope": "own"}, {}),
-        ("one event in each message", {"batches": False}, {}),
-    ),
+    also=(("its own events", {"scope": "own"}, {}),),
     wrong=(
         *_wrong_names("client_id"),
         Wrong("an unknown scope", {"scope": "some"}, "scope"),
         Wrong("a scope in capitals", {"scope": "OWN"}, "scope"),
         Wrong("null as scope", {"scope": None}, "scope"),
-        Wrong("a number as batches", {"batches": 8}, "batches"),
-        Wrong("null as batches", {"batches": None}, "batches"),
     ),
 )
 

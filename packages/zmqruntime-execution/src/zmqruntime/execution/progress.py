@@ -14,6 +14,7 @@ from zmqruntime.execution.event_order import EventOrder
 from zmqruntime.execution.missed import MissedEvents
 from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import (
+    ARRAYS_MARK,
     ClientId,
     ErrorReply,
     MessageError,
@@ -86,11 +87,12 @@ class ProgressStreamSubscriber:
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
-        # The server knows the client by the last subscription, so that one comes last.
+        # The server knows the client by its own prefix, so that one comes last of those.
         prefixes = [b""] if scope is ProgressScope.ALL else []
+        prefixes.append(make_topic_prefix(client_id))
         with self._lock:  # Its thread may call back before it is here.
             self._subscriber = client.subscribe(
-                [*prefixes, make_topic_prefix(client_id)],
+                [*prefixes, *(ARRAYS_MARK + prefix for prefix in prefixes)],
                 self._on_messages,
                 self._on_connection,
                 self._on_caught_up,
@@ -162,7 +164,7 @@ class ProgressStreamSubscriber:
     def _register(self) -> None:
         # Asked again because a reply was lost, the server holds its answer for so long.
         reply = self._client.request(
-            RegisterProgressRequest(client_id=self.client_id, scope=self._scope, batches=True),
+            RegisterProgressRequest(client_id=self.client_id, scope=self._scope),
             hold=self._client.config.registration_timeout,
         )
         if isinstance(reply, ErrorReply):

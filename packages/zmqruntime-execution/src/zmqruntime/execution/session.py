@@ -90,7 +90,7 @@ class ExecutionSession(ServerSession, Outlet):
             return
         topic = make_topic(client_id, execution_id)
         frames: Iterable[bytes]
-        if len(events) > 1 and self.may_publish_batches():
+        if len(events) > 1 and self.may_publish_arrays():
             frames = compose_messages(execution_id, events)
         else:
             frames = (compose_event(execution_id, event) for event in events)

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         ZMQRuntimeError,
     )
     from zmqruntime.messages.events import (
+        ARRAYS_MARK,
         Event,
         ProgressEvent,
         StateEvent,
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ARRAYS_MARK",
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
     "MAX_LIMIT",
@@ -193,6 +195,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ARRAYS_MARK": "events",
     "MAX_ATTEMPTS": "base",
     "MAX_BACKOFF_SECONDS": "base",
     "MAX_LIMIT": "base",

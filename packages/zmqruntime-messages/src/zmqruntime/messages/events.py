@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, GetCoreSchemaHandler
 
@@ -11,7 +11,17 @@ from zmqruntime.messages.failures import ExecutionErrorInfo
 from zmqruntime.messages.json_value import JsonObject
 from zmqruntime.messages.status import ExecutionStatus
 
-__all__ = ["Event", "ProgressEvent", "StateEvent", "make_topic", "make_topic_prefix"]
+__all__ = [
+    "ARRAYS_MARK",
+    "Event",
+    "ProgressEvent",
+    "StateEvent",
+    "make_topic",
+    "make_topic_prefix",
+]
+
+ARRAYS_MARK: Final = b"[]"
+"""Who takes arrays of events subscribes to this and each of its prefixes, too; it is no topic."""
 
 
 def make_topic_prefix(client_id: ClientId) -> bytes:

@@ -79,8 +79,6 @@ class RegisterProgressRequest(RequestModel):
     type: Literal["register_progress"] = "register_progress"
     client_id: ClientId
     scope: ProgressScope = ProgressScope.OWN
-    batches: bool = False
-    """Whether I take several events of one execution in one message, as an array."""
 
 
 class UnregisterProgressRequest(RequestModel):

@@ -49,9 +49,7 @@ class RegistrationHandshake:
 
     def register(self, request: RegisterProgressRequest, caller: Caller) -> None:
         """Acknowledge, now or as soon as the subscription is seen."""
-        if self.registrations.register(
-            request.client_id, request.scope, caller, batches=request.batches
-        ):
+        if self.registrations.register(request.client_id, request.scope, caller):
             self._acknowledge(caller, request.client_id)
             return
 

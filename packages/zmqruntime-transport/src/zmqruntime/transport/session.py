@@ -200,12 +200,12 @@ class ServerSession:
         assert self._sockets is not None
         self.loop.send(self._sockets.data, topic, frame)
 
-    def may_publish_batches(self) -> bool:
+    def may_publish_arrays(self) -> bool:
         """Whether everybody who listens takes several events in one message, as of now."""
-        if not self.registrations.all_take_batches:
+        if not self.registrations.all_take_arrays:
             return False
         self._read_subscriptions()  # Who has just come may lie unread on the socket.
-        return self.registrations.all_take_batches
+        return self.registrations.all_take_arrays
 
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""

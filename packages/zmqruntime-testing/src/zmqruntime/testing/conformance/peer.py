@@ -188,14 +188,16 @@ class Peer(Wire):
         """Subscribe to the events of this client, or to another prefix."""
         self.data.subscribe(f"{self.name}/" if prefix is None else prefix)
 
-    def register(self, scope: str = "own", **fields: Any) -> Message:
-        """Subscribe and have it acknowledged, as a client does; with further fields."""
-        if scope == "all":
-            self.subscribe("")
-        self.subscribe()
+    def register(self, scope: str = "own", *, arrays: bool = False) -> Message:
+        """Subscribe and have it acknowledged, as a client does that takes arrays, or takes none."""
+        prefixes = ["", f"{self.name}/"] if scope == "all" else [f"{self.name}/"]
+        if arrays:
+            prefixes += [f"[]{prefix}" for prefix in prefixes]
+        for prefix in prefixes:
+            self.subscribe(prefix)
         self._registered = True
-        self.takes_batches = fields.get("batches", False)
-        return self.granted("ok", "register_progress", client_id=self.name, scope=scope, **fields)
+        self.takes_arrays = arrays
+        return self.granted("ok", "register_progress", client_id=self.name, scope=scope)
 
     def next_event(self, execution_id: str) -> Event | None:
         """Return the next event of an execution; None when none comes."""

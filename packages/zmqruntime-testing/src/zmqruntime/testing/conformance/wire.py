@@ -65,8 +65,8 @@ class Wire:
         except BaseException:
             self.close()
             raise
-        self.takes_batches = False
-        """Whether it has asked for batches."""
+        self.takes_arrays = False
+        """Whether it has said that it takes arrays of events."""
         self._events: deque[Event] = deque()
         self.data = self.open(zmq.SUB)
         self.data.connect(target.data)
@@ -176,7 +176,7 @@ class Wire:
         """Return the next event that this wire has subscribed to, or None at the deadline.
 
         Raises:
-            Violation: a message is not a topic and a JSON object, nor a batch where one may be.
+            Violation: a message is not a topic and a JSON object, nor an array where one may be.
         """
         if not self._events:
             frames = _receive(self.data, deadline)
@@ -196,7 +196,7 @@ class Wire:
             return [Event(id(self), frames, _read(frames[1:]))]
         batch = [Event(id(self), [frames[0], json.dumps(body).encode()], body) for body in bodies]
         shown = Event(id(self), frames, Message()).lines()
-        if not self.takes_batches:
+        if not self.takes_arrays:
             raise Violation("an array came, and who gets it did not ask for it", "C-208", shown)
         if len({event.body.get("execution_id") for event in batch}) != 1 or len(batch) < 2:
             raise Violation("an array is not of several events of one execution", "C-207", shown)

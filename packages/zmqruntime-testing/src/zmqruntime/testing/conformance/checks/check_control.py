@@ -216,7 +216,6 @@ def check_nothing_is_converted(peer: Peer, fields: dict[str, Any]) -> None:
         ("status", "wait_seconds"),
         ("execute", "labels"),
         ("register_progress", "scope"),
-        ("register_progress", "batches"),
     ],
 )
 def check_null_is_no_value_of_a_field_that_has_to_have_one(

@@ -42,22 +42,21 @@ def check_there_are_two_scopes(peer: Peer) -> None:
 
 
 @checks("C-206")
-def check_batches_are_asked_for_by_a_boolean(peer: Peer) -> None:
-    peer.refused("invalid_request", "register_progress", client_id=peer.name, batches=8)
-    for asked in (True, False):
-        peer.register(batches=asked)
+def check_who_takes_arrays_registers_as_anybody(peer: Peer) -> None:
+    reply = peer.register("all", arrays=True)
+    assert reply["progress_subscribers"].count(peer.name) == 1
 
 
 @checks("C-207")
-def check_who_takes_batches_gets_each_event_once_and_in_order(peer: Peer) -> None:
-    peer.register(batches=True)
+def check_who_takes_arrays_gets_each_event_once_and_in_order(peer: Peer) -> None:
+    peer.register(arrays=True)
     _check_complete(peer.story(peer.submit("count", events=MANY)))
 
 
 @checks("C-208")
-def check_one_who_takes_no_batches_gets_none(peer: Peer, make_peer: MakePeer) -> None:
+def check_one_who_takes_no_arrays_gets_none(peer: Peer, make_peer: MakePeer) -> None:
     observer = make_peer()
-    peer.register(batches=True)
+    peer.register(arrays=True)
     observer.register("all")  # An array for it is a violation, wherever it comes.
     execution_id = peer.submit("count", events=MANY)
     for each in (observer, peer):

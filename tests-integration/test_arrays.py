@@ -8,7 +8,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import zmq
@@ -42,10 +41,13 @@ class Ear:
         self.wire.data.connect(self.wire.endpoint.data_address)
         return self
 
-    def register(self, client_id: str, **fields: Any) -> Ear:
+    def register(self, client_id: str, *, takes_arrays: bool = False) -> Ear:
         self.wire.data.subscribe(f"{client_id}/")
+        if takes_arrays:
+            for prefix in ("", f"{client_id}/"):
+                self.wire.data.subscribe(f"[]{prefix}")
         self.connect()
-        reply = self.wire.request("register_progress", client_id=client_id, **fields)
+        reply = self.wire.request("register_progress", client_id=client_id, scope="all")
         assert reply["type"] == "ok"
         return self
 
@@ -104,7 +106,7 @@ def test_a_flood_comes_in_arrays_complete_and_in_order(
     client: ExecutionClient, told: Told, wires: contextlib.ExitStack
 ) -> None:
     ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", scope="all", batches=True)
+    ear.register("ear", takes_arrays=True)
     name = flood(client)
     assert ear.hear_all_of(name) == list(range(1, LAST + 1))
     assert 2 <= max(ear.sizes) <= 8
@@ -118,7 +120,7 @@ def test_who_never_asked_gets_objects_alone_and_so_does_everybody_while_he_is_th
     client: ExecutionClient, told: Told, wires: contextlib.ExitStack
 ) -> None:
     ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", scope="all", batches=True)
+    ear.register("ear", takes_arrays=True)
     with Wire(client.endpoint) as wire:
         plain = Ear(wire).connect()
         wire.data.rcvtimeo = 50
@@ -148,7 +150,7 @@ def test_one_who_comes_and_goes_in_a_flood_gets_no_array_and_nobody_gets_anythin
     client: ExecutionClient, told: Told, wires: contextlib.ExitStack
 ) -> None:
     ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", scope="all", batches=True)
+    ear.register("ear", takes_arrays=True)
     handle = client.submit_execution({"do": "count", "steps": 1_000_000})
     name = handle.execution_id
     hearing = threading.Thread(target=ear.hear_all_of, args=(name,))
@@ -174,14 +176,14 @@ def test_one_who_comes_and_goes_in_a_flood_gets_no_array_and_nobody_gets_anythin
         assert all(one < other for one, other in pairwise(numbers))
 
 
-def test_behind_a_fault_proxy_a_fault_is_for_one_event_of_a_batch(
+def test_behind_a_fault_proxy_a_fault_is_for_one_event_of_an_array(
     either_place: Place, client: ExecutionClient, wires: contextlib.ExitStack
 ) -> None:
     proxy = wires.enter_context(FaultProxy(either_place))
     ear = Ear(wires.enter_context(Wire(proxy.endpoint)))
-    ear.register("ear", scope="all", batches=True)
+    ear.register("ear", takes_arrays=True)
     direct = Ear(wires.enter_context(Wire(client.endpoint)))
-    direct.register("direct", scope="all", batches=True)
+    direct.register("direct", takes_arrays=True)
     wanted = [FLOOD - n for n in range(16)]
     for sequence in wanted:
         proxy.drop(Lane.EVENTS, sequence=sequence)
