@@ -64,7 +64,7 @@ class Conversation:
         self._make_deadline = make_deadline
         self._on_broken = on_broken
         self._drops = 0
-        self._looked = 0.0
+        self._looked = time.monotonic()
 
     def __enter__(self) -> Self:
         self._channel = self._pool.take()
