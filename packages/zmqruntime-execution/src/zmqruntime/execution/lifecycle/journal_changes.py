@@ -84,11 +84,11 @@ class UnwrittenChanges:
 
     def finish(self, execution: Execution, place: int) -> None:
         """Take what has ended, and its place among those that have."""
+        # An end is noted behind its start. What lags in its progress alone has none: not plain.
         known = self._unwritten.get(execution.ticket)
-        follows_note = known is not None and known.has_note and known.told is not _CHANGED
+        follows_note = known is not None and known.told in (_NOTED, _SETTLED)
         is_plain = execution.status is ExecutionStatus.COMPLETE and execution.progress is None
-        told = _NOTED if follows_note and is_plain else _CHANGED
-        self._tell(execution, told).ended = place
+        self._tell(execution, _NOTED if follows_note and is_plain else _CHANGED).ended = place
 
     def progress(self, execution: Execution) -> None:
         """Take what has told how far it is: that may lag."""
