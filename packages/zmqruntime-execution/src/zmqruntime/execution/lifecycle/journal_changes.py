@@ -71,8 +71,9 @@ class UnwrittenChanges:
 
     def submit(self, execution: Execution) -> None:
         """Take what is new."""
-        submitted = self._tell(execution, _SUBMITTED)
-        submitted.is_new, submitted.is_accepted = True, False
+        new = _Unwritten(execution, _SUBMITTED, is_new=True, is_accepted=False)
+        self._unwritten[execution.ticket] = new
+        self._untold.add(execution.ticket)
 
     def start(self, execution: Execution) -> None:
         """Take what has begun, as is noted."""
@@ -126,7 +127,7 @@ class UnwrittenChanges:
     @property
     def is_any(self) -> bool:
         """Whether there is anything that may be on no disk."""
-        return self.must_be_written or bool(self._noted)
+        return self.is_due or bool(self._untold or self._noted)
 
     @property
     def must_be_written(self) -> bool:
