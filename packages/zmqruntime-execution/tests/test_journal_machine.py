@@ -17,6 +17,7 @@ from journals import quick_engine
 from zmqruntime.execution import CommitFailed, QueuePolicy
 from zmqruntime.execution.lifecycle import journal_notes
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges, _Told
 from zmqruntime.execution.lifecycle.retry import make_attempt
 from zmqruntime.messages import ExecutionStatus
 
@@ -101,6 +102,7 @@ class Lives:
         (step,) = self.choices.choices(list(steps), list(steps.values()))
         step()
         self.hear()
+        check_indices(self.engine._changes)
 
     def submit(self) -> None:
         name = self.choices.choice("abcdef")
@@ -220,6 +222,13 @@ class Lives:
                 assert mark in self.ended
             else:
                 assert execution.status is not QUEUED or execution.attempt > attempt
+
+
+def check_indices(changes: UnwrittenChanges) -> None:
+    """What is asked for at each event is what can be read off each one."""
+    told = {ticket: unwritten.told for ticket, unwritten in changes._unwritten.items()}
+    assert changes._noted.keys() == {n for n in told if told[n] is _Told.NOTED}
+    assert changes._untold == {n for n in told if told[n] in (_Told.SUBMITTED, _Told.CHANGED)}
 
 
 def mark_of(execution: Execution) -> str:

@@ -11,7 +11,6 @@ from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges
 from zmqruntime.execution.lifecycle.journal_file import JournalFile
-from zmqruntime.execution.lifecycle.journal_notes import EndNote, StartNote
 from zmqruntime.execution.lifecycle.journal_recovery import recover
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
@@ -73,11 +72,11 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
-        changes, ticket = self._changes, execution.ticket
-        request = execution.request if ticket in changes.added else b""
-        note = StartNote(ticket, execution.attempt, execution.submitted_at, now, request)
-        is_noted = changes.is_notable(execution) and self._file.notes.add(note)
-        changes.start(execution, is_noted=is_noted)
+        note = self._changes.start_note(execution)
+        if note is not None and self._file.notes.add(note):
+            self._changes.start(execution)
+        else:
+            self._changes.change(execution)
         return execution
 
     def request_cancel(self, execution_id: str) -> Execution:
@@ -93,7 +92,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         retry_at: float | None = None,
     ) -> Execution:
         execution = super().requeue(execution_id, failed=failed, retry_at=retry_at)
-        self._changes.requeue(execution)
+        self._changes.change(execution)
         return execution
 
     def release(self, execution_id: str) -> None:
@@ -157,9 +156,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._write()
 
     def withdraw(self) -> Sequence[Execution]:
-        withdrawn = [e for e in self._changes.unsettled() if not _has_run(e)]
+        withdrawn = [e for e in self._changes.unaccepted() if not _has_run(e)]
         for execution in withdrawn:
-            if self._changes.is_noted(execution.ticket):
+            if self._changes.has_note(execution.ticket):
                 self._file.notes.take_back(execution.ticket)
             if execution.status.is_terminal:
                 self._finished.remove(execution)
@@ -184,12 +183,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         changes, notes = self._changes, self._file.notes
         if changes.must_be_written or not self._available:
             return False
-        for ticket, execution in changes.returned.items():
-            assert execution.finished_at is not None
-            parts = execution.sequence, execution.finished_at, execution.result or b"null"
-            if not notes.add(EndNote(ticket, changes.place_of(ticket), *parts)):
-                return False
-        if not notes.sync():
+        if not (all(map(notes.add, changes.end_notes())) and notes.sync()):
             return False
         changes.settle()
         return True
@@ -220,7 +214,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 ended.append((found.ended, execution))
             if found.is_new:
                 self._changes.submit(execution)
-                self._changes.start(execution, is_noted=True)
+                self._changes.start(execution)
             if found.is_changed:
                 self._changes.change(execution)
             if found.ended is not None and (found.is_new or found.is_changed):

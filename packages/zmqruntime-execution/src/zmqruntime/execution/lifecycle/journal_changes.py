@@ -6,13 +6,48 @@ All is known by its ticket, the number under which the journal has it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.journal_file import Changes
+from zmqruntime.execution.lifecycle.journal_notes import EndNote, StartNote
 from zmqruntime.execution.lifecycle.journal_rows import origin_of, state_of
 from zmqruntime.messages import ExecutionStatus
 
 __all__ = ["UnwrittenChanges"]
+
+
+class _Told(Enum):
+    """What tells the next server how an execution is."""
+
+    SUBMITTED = auto()
+    """Nothing yet. The journal can, and so can a note of its start."""
+    CHANGED = auto()
+    """Nothing yet. The journal alone can."""
+    NOTED = auto()
+    """Notes that may be on no disk. That of its end is still to be made."""
+    SETTLED = auto()
+    """What is on disk: the journal lags, be it with progress alone."""
+
+
+_SUBMITTED, _CHANGED, _NOTED, _SETTLED = _Told
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """One execution of which the journal has not got all."""
+
+    execution: Execution
+    told: _Told
+    is_new: bool = False
+    """The journal has nothing of it."""
+    is_accepted: bool = True
+    """It is on disk that there is such a one, however it is by now."""
+    has_note: bool = False
+    """A start of it was noted."""
+    ended: int | None = None
+    """Its place among those that have ended."""
 
 
 class UnwrittenChanges:
@@ -23,154 +58,141 @@ class UnwrittenChanges:
     """
 
     def __init__(self) -> None:
-        self.added: dict[int, Execution] = {}
-        """What is in no journal yet."""
-        self.returned: dict[int, Execution] = {}
-        """What has returned, of which that is all that is to be noted."""
         self.is_due = False
         """Whether it is all to be written now, though notes could tell it."""
-        self._changed: dict[int, Execution] = {}
-        # In the order in which they have ended; it is no matter here once it is written.
-        self._ended: dict[int, int] = {}
-        self._late: dict[int, Execution] = {}
+        self._unwritten: dict[int, _Unwritten] = {}
+        # Those that nothing tells yet, and those that notes tell: asked for at each event.
+        self._untold: set[int] = set()
+        self._noted: dict[int, _Unwritten] = {}
         self._dropped: list[int] = []
         self._dropped_names: set[str] = set()
-        # What the journal alone can tell: of the first, only that they were submitted.
-        self._submitted: set[int] = set()
-        self._unsure: set[int] = set()
-        # What has begun, and is noted or could not be. Of what is noted, that is all that there is
-        # to tell of some; of others that is on disk, too.
-        self._noted: set[int] = set()
-        self._unnoted: set[int] = set()
-        self._begun: set[int] = set()
-        self._settled: set[int] = set()
 
     # -- what happens ---------------------------------------------------------------------------
 
     def submit(self, execution: Execution) -> None:
         """Take what is new."""
-        self.added[execution.ticket] = execution
-        self._submitted.add(execution.ticket)
+        new = _Unwritten(execution, _SUBMITTED, is_new=True, is_accepted=False)
+        self._unwritten[execution.ticket] = new
+        self._untold.add(execution.ticket)
 
-    def start(self, execution: Execution, *, is_noted: bool) -> None:
-        """Take what has begun."""
-        ticket = execution.ticket
-        if not is_noted:
-            self._unnoted.add(ticket)
-            self.change(execution)
-            return
-        self._noted.add(ticket)
-        self._submitted.discard(ticket)
-        self._begun.add(ticket)
-        self._keep(execution)
+    def start(self, execution: Execution) -> None:
+        """Take what has begun, as is noted."""
+        self._tell(execution, _NOTED).has_note = True
 
     def change(self, execution: Execution) -> None:
         """Take what the journal alone can tell."""
-        self._unsure.add(execution.ticket)
-        self._keep(execution)
-
-    def requeue(self, execution: Execution) -> None:
-        """Take what waits again: it is no matter any more whether its start was noted."""
-        self._unnoted.discard(execution.ticket)
-        self.change(execution)
+        self._tell(execution, _CHANGED)
 
     def finish(self, execution: Execution, place: int) -> None:
         """Take what has ended, and its place among those that have."""
-        ticket = execution.ticket
-        self._ended[ticket] = place
-        is_told = ticket not in self._unsure and (ticket in self._begun or ticket in self._settled)
+        # An end is noted behind its start. What lags in its progress alone has none: not plain.
+        known = self._unwritten.get(execution.ticket)
+        follows_note = known is not None and known.told in (_NOTED, _SETTLED)
         is_plain = execution.status is ExecutionStatus.COMPLETE and execution.progress is None
-        if is_told and is_plain:
-            self.returned[ticket] = execution
-            self._keep(execution)
-        else:
-            self.change(execution)
+        self._tell(execution, _NOTED if follows_note and is_plain else _CHANGED).ended = place
 
     def progress(self, execution: Execution) -> None:
-        """Take what has told how far it is."""
-        self._late[execution.ticket] = execution
+        """Take what has told how far it is: that may lag."""
+        if execution.ticket not in self._unwritten:
+            self._unwritten[execution.ticket] = _Unwritten(execution, _SETTLED)
 
     def drop(self, execution: Execution) -> None:
         """Take what has left history."""
-        ticket = execution.ticket
-        self._dropped.append(ticket)
+        self._dropped.append(execution.ticket)
         self._dropped_names.add(execution.execution_id)
-        if ticket in self._noted or ticket in self._ended:
+        if execution.ticket in self._unwritten:
             self.is_due = True  # Else it would come back, as it was written or noted before.
-        self.leave_out(ticket)
+            self.leave_out(execution.ticket)
 
     def leave_out(self, ticket: int) -> None:
         """Write nothing of this one any more."""
-        for kept in (self.added, self.returned, self._changed, self._ended, self._late):
-            kept.pop(ticket, None)
-        for told in (self._submitted, self._unsure, self._unnoted, self._begun, self._settled):
-            told.discard(ticket)
+        del self._unwritten[ticket]
+        self._untold.discard(ticket)
+        self._noted.pop(ticket, None)
+
+    def settle(self) -> None:
+        """Note that the notes are on disk."""
+        for unwritten in self._noted.values():
+            unwritten.told = _SETTLED
+            unwritten.is_accepted = True
+        self._noted.clear()
 
     # -- what is to be done ---------------------------------------------------------------------
 
     @property
     def lags(self) -> bool:
         """Whether there is anything that the journal has not got."""
-        return bool(self._late or self.added or self._changed or self._dropped)
+        return bool(self._unwritten or self._dropped)
 
     @property
     def is_any(self) -> bool:
         """Whether there is anything that may be on no disk."""
-        return self.must_be_written or bool(self._begun or self.returned)
+        return self.is_due or bool(self._untold or self._noted)
 
     @property
     def must_be_written(self) -> bool:
         """Whether notes cannot tell it, or are not to."""
-        return self.is_due or bool(self._submitted or self._unsure)
-
-    def is_notable(self, execution: Execution) -> bool:
-        """Whether a start may be noted: the journal has it as it was before, and no namesake."""
-        return (
-            execution.ticket not in self._unsure
-            and execution.execution_id not in self._dropped_names
-        )
-
-    def is_noted(self, ticket: int) -> bool:
-        """Whether a start was noted since the journal was written."""
-        return ticket in self._noted
+        return self.is_due or bool(self._untold)
 
     def may_begin(self, ticket: int) -> bool:
-        """Whether the next process would know that it has begun."""
-        return ticket not in self._unnoted
+        """Whether the next process would know how it is: that it has begun."""
+        return ticket not in self._untold
 
-    def unsettled(self) -> Iterator[Execution]:
+    def has_note(self, ticket: int) -> bool:
+        """Whether a start was noted since the journal was written."""
+        return self._unwritten[ticket].has_note
+
+    def start_note(self, execution: Execution) -> StartNote | None:
+        """Return what to note of a start; None: the journal alone can tell it."""
+        ticket, submitted_at = execution.ticket, execution.submitted_at
+        known = self._unwritten.get(ticket)
+        if known is not None and known.told is not _SUBMITTED:
+            return None  # The journal does not have it as it was before.
+        if execution.execution_id in self._dropped_names:
+            return None  # The journal has a namesake.
+        assert execution.started_at is not None
+        request = b"" if known is None else execution.request
+        return StartNote(ticket, execution.attempt, submitted_at, execution.started_at, request)
+
+    def end_notes(self) -> Iterator[EndNote]:
+        """Return what to note of those that have returned."""
+        for ticket, unwritten in self._noted.items():
+            if unwritten.ended is not None:
+                execution = unwritten.execution
+                assert execution.finished_at is not None
+                parts = execution.sequence, execution.finished_at, execution.result or b"null"
+                yield EndNote(ticket, unwritten.ended, *parts)
+
+    def unaccepted(self) -> Iterator[Execution]:
         """Return what is new, and may be on no disk at all."""
-        return (e for ticket, e in self.added.items() if ticket not in self._settled)
-
-    def place_of(self, ticket: int) -> int:
-        """Return the place of one among those that have ended."""
-        return self._ended[ticket]
+        return (u.execution for u in self._unwritten.values() if not u.is_accepted)
 
     def to_changes(self) -> Changes:
         """Return all of it, to be written."""
-        added, ended = self.added, self._ended
-        # One that was added has progressed, perhaps, as it was added.
-        late = self._late | self._changed
-        changed = {ticket: execution for ticket, execution in late.items() if ticket not in added}
+        every = self._unwritten.values()
+        new = [(u.execution, u.ended) for u in every if u.is_new]
+        known = [(u.execution, u.ended) for u in every if not u.is_new]
         return Changes(
             dropped=[(ticket,) for ticket in self._dropped],
-            added=[(*origin_of(e), *state_of(e, ended.get(n))) for n, e in added.items()],
-            requests=[(n, e.request) for n, e in added.items() if n not in ended],
-            changed=[(*state_of(e, ended.get(n)), n) for n, e in changed.items()],
+            added=[(*origin_of(e), *state_of(e, ended)) for e, ended in new],
+            requests=[(e.ticket, e.request) for e, ended in new if ended is None],
+            changed=[(*state_of(e, ended), e.ticket) for e, ended in known],
             results=[
-                (n, e.request, e.result)
-                for some in (added, changed)
-                for n, e in some.items()
-                if n in ended
+                (e.ticket, e.request, e.result) for e, ended in new + known if ended is not None
             ],
         )
 
-    def settle(self) -> None:
-        """Note that the notes are on disk."""
-        self._settled |= self._begun
-        self._begun.clear()
-        self.returned.clear()
-
-    def _keep(self, execution: Execution) -> None:
-        if execution.ticket not in self.added:
-            self._changed[execution.ticket] = execution
+    def _tell(self, execution: Execution, told: _Told) -> _Unwritten:
+        """Note what tells of an execution from now on: notes, or nothing yet."""
+        ticket = execution.ticket
+        unwritten = self._unwritten.get(ticket)
+        if unwritten is None:
+            unwritten = self._unwritten[ticket] = _Unwritten(execution, told)
+        unwritten.told = told
+        if told is _NOTED:
+            self._untold.discard(ticket)
+            self._noted[ticket] = unwritten
+        else:
+            self._untold.add(ticket)
+            self._noted.pop(ticket, None)
+        return unwritten
