@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
-from zmqruntime.execution.worker.sockets import LinkAddress, open_socket, send_at_once, wait_for
+from zmqruntime.execution.worker.sockets import LinkAddress, Readiness, open_socket, send_at_once
 
 __all__ = ["LinkClosed", "WorkerLink"]
 
@@ -42,6 +42,8 @@ class WorkerLink:
         except OSError as error:
             self._socket.close()
             raise LinkClosed from error
+        self._readable = Readiness(self._socket)
+        self._writable = Readiness(self._socket, write=True)
         self._reader = MessageReader()
         self._received: deque[Message] = deque()
         self._outgoing: tuple[bytes, list[int]] | None = None
@@ -54,7 +56,7 @@ class WorkerLink:
             LinkClosed: there will be none.
         """
         while not self._received:
-            wait_for(self._socket)
+            self._readable.wait()
             try:
                 data = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
@@ -117,7 +119,7 @@ class WorkerLink:
                 # between any two, and what is sent twice spoils all that follows.
                 sent.extend(map(self._socket.send, (rest,)))
             except BlockingIOError:
-                if not wait_for(self._socket, seconds, write=True):
+                if not self._writable.wait(seconds):
                     return False
             except OSError as error:
                 raise LinkClosed from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 
-__all__ = ["LinkAddress", "listen", "open_socket", "send_at_once", "wait_for"]
+__all__ = ["LinkAddress", "Readiness", "listen", "open_socket", "send_at_once"]
 
 LinkAddress = str | tuple[str, int]
 """The path of a Unix socket, or a TCP host and port."""
@@ -38,11 +38,18 @@ def send_at_once(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def wait_for(sock: socket.socket, seconds: float | None = None, *, write: bool = False) -> bool:
-    """Wait until there is something to read, or room to write; False when time is up."""
-    if not hasattr(select, "poll"):  # Windows
-        readable, writable = ([], [sock]) if write else ([sock], [])
-        return any(select.select(readable, writable, [], seconds))
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT if write else select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
+class Readiness:
+    """Waits until there is something to read from one socket; or, for writing, room for it."""
+
+    def __init__(self, sock: socket.socket, *, write: bool = False) -> None:
+        self._reads, self._writes = ([], [sock]) if write else ([sock], [])
+        self._poll = None
+        if hasattr(select, "poll"):  # Not on Windows.
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLOUT if write else select.POLLIN)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait; return False when time is up."""
+        if self._poll is None:
+            return any(select.select(self._reads, self._writes, [], seconds))
+        return bool(self._poll.poll(None if seconds is None else seconds * 1000))
