@@ -186,7 +186,9 @@ def test_events_go_to_the_topic_of_their_submitter() -> None:
     driver = Driver()
     done = driver.submit("a", client_id="desk-7")
     published = done.of(Publish) + driver.progress("a").of(Publish)
-    assert [effect.client_id for effect in published] == ["desk-7"] * 3
+    assert [effect.client_id for effect in published] == ["desk-7"] * 2
+    # What happens at once is told at once.
+    assert [[event.sequence for event in effect.events] for effect in published] == [[1, 2], [3]]
 
 
 def test_history_drops_the_oldest() -> None:

@@ -213,9 +213,9 @@ class Dispatcher:
 
     def _publish(self, effect: Publish) -> None:
         self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
-        event = effect.events[0]  # A move comes by itself.
-        if isinstance(event, StateChange) and (event.error or _log.isEnabledFor(logging.DEBUG)):
-            _tell_state(effect.execution_id, event)
+        for event in effect.events:
+            if isinstance(event, StateChange) and (event.error or _log.isEnabledFor(logging.DEBUG)):
+                _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
         from zmqruntime.messages import LogReply  # Not above: a start needs none.

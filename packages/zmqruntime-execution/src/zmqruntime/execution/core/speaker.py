@@ -132,7 +132,10 @@ class Speaker:
 
     def publish(self, execution: Execution, events: tuple[ExecutionEvent, ...]) -> None:
         """Tell of events, when all else is told, and keep them for those who miss them."""
-        self._unpublished.append(Publish(execution.client_id, execution.execution_id, events))
+        name = execution.execution_id
+        if self._unpublished and self._unpublished[-1].execution_id == name:
+            events = self._unpublished.pop().events + events
+        self._unpublished.append(Publish(execution.client_id, name, events))
 
     def flush(self) -> None:
         """Publish what there is, behind everything that somebody waits for.
