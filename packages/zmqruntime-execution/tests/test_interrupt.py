@@ -143,6 +143,22 @@ def test_what_is_told_to_stop_before_it_runs_never_does(interrupt: Interrupt) ->
     assert interrupt.seen
 
 
+def test_what_was_told_to_stop_before_it_ran_may_run_the_next_time(interrupt: Interrupt) -> None:
+    interrupt.request("a")
+    assert run_armed(interrupt, lambda _: pytest.fail("it ran"))
+    assert run_armed(interrupt, lambda _: None) is None
+
+
+def test_a_signal_at_the_very_end_stops_no_other_run(interrupt: Interrupt) -> None:
+    armed = interrupt.armed("a")
+    armed.__enter__()
+    with pytest.raises(TaskCancelled):  # Before `__exit__` does anything.
+        interrupt.request("a")  # From this thread, which is signalled at once.
+    for _ in range(2):  # As whoever catches it does; any number of times.
+        interrupt.disarm("a")
+    assert run_armed(interrupt, lambda _: None) is None
+
+
 def test_what_came_too_late_does_not_hit_the_next_task(interrupt: Interrupt) -> None:
     assert run_armed(interrupt, lambda _: None, "a") is None
     assert interrupt.request("a") is False

@@ -161,14 +161,14 @@ class Connection:
 def test_it_subscribes_to_its_own_says_that_it_takes_arrays_and_registers() -> None:
     connection = Connection()
     connection.open()
-    assert connection.prefixes == [b"lab/", b"[]lab/"]
+    assert connection.prefixes == [b"lab/", b"~lab/"]
     assert connection.asked == [RegisterProgressRequest(client_id="lab")]
 
 
 def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last_of_those() -> None:
     connection = Connection()
     connection.open(scope=ProgressScope.ALL)
-    assert connection.prefixes == [b"", b"lab/", b"[]", b"[]lab/"]
+    assert connection.prefixes == [b"", b"lab/", b"~", b"~lab/"]
     assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
 
 
@@ -245,9 +245,7 @@ def test_a_name_that_is_used_again_begins_anew() -> None:
     assert subscriber.missed == 0
 
 
-@pytest.mark.parametrize(
-    "frame", [b"", b"\xff", b"[]", b'{"type":"progress"}', b'{"type":"hello"}']
-)
+@pytest.mark.parametrize("frame", [b"", b"\xff", b"~", b'{"type":"progress"}', b'{"type":"hello"}'])
 def test_what_is_no_event_is_logged_and_the_stream_goes_on(
     frame: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

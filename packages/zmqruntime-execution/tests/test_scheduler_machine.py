@@ -81,7 +81,7 @@ from zmqruntime.messages import (
     StateEvent,
     StatusRequest,
     WorkerInfo,
-    decode_events,
+    decode_event,
     decode_reply,
     decode_request,
 )
@@ -278,9 +278,9 @@ class Clients(RuleBasedStateMachine):
                     self.exits.append(effect)
 
     def publish(self, effect: Publish) -> None:
-        frames = list(compose_messages(effect.execution_id, effect.events))
-        for event in [event for frame in frames for event in decode_events(frame)]:
-            self.hear(effect.client_id, event)
+        for together in compose_messages(effect.execution_id, effect.events):
+            for event in together:
+                self.hear(effect.client_id, decode_event(event))
 
     def hear(self, client_id: str, event: ProgressEvent | StateEvent) -> None:
         life = self.lives[event.execution_id]

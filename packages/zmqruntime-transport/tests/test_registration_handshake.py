@@ -257,22 +257,27 @@ def test_a_publisher_never_waits_for_a_subscriber_that_does_not_read(
 def test_who_has_just_subscribed_gets_no_array(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
-    session, may = server.session, []
-    server.in_loop(lambda: may.append(session.may_publish_arrays()))
-    subscribe(b"alice/").subscribe(b"[]alice/")
+    session = server.session
+    alice = subscribe(b"alice/")
+    alice.subscribe(b"~alice/")
     assert dealer.ask(register("alice"))["type"] == "ok"
     eventually(lambda: session.registrations.all_take_arrays)
+    server.in_loop(lambda: session.publish(b"alice/x", b"1", b"2"))
+    assert alice.recv_multipart() == [b"alice/x", b"[1,2]"]
 
-    def subscribe_unread() -> None:
+    bobs = []
+
+    def publish_before_he_is_read_of() -> None:
         """In the loop, which reads no subscription meanwhile."""
         assert session._sockets is not None
-        may.append(session.may_publish_arrays())
-        subscribe(b"bob/")
+        bobs.append(subscribe(b"alice/"))
         assert session._sockets.data.poll(30_000, zmq.POLLIN)
-        may.append(session.may_publish_arrays())
+        session.publish(b"alice/x", b"3", b"4")
 
-    server.in_loop(subscribe_unread)
-    assert may == [False, True, False]
+    server.in_loop(publish_before_he_is_read_of)
+    for sock in (alice, *bobs):
+        assert sock.recv_multipart() == [b"alice/x", b"3"]
+        assert sock.recv_multipart() == [b"alice/x", b"4"]
 
 
 def test_the_server_knows_whether_anybody_listens(

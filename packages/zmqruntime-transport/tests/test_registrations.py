@@ -194,10 +194,19 @@ def test_who_shares_a_prefix_with_one_who_takes_arrays_is_told_apart_from_him() 
     assert not registrations.all_take_arrays
 
 
+def test_what_was_said_twice_goes_with_the_last_who_is_there() -> None:
+    registrations = Registrations()
+    come(registrations, b"a/")
+    registrations.saw(b"\x01~a/")  # The end of both is reported once.
+    leave(registrations, b"a/")
+    come(registrations, b"a/", takes_arrays=False)
+    assert not registrations.all_take_arrays
+
+
 def test_to_say_that_one_takes_arrays_is_no_subscription() -> None:
     registrations = Registrations()
-    assert not registrations.register("[]a", OWN, ALICE)
-    registrations.saw(b"\x01[]a/")
+    assert not registrations.register("~a", OWN, ALICE)
+    registrations.saw(b"\x01~a/")
     assert not registrations.anybody
     assert not registrations.all_take_arrays
     assert registrations.waiting == (ALICE,)

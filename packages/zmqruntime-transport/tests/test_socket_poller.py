@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -77,6 +78,7 @@ def test_a_message_is_told_of_though_something_was_sent_since_it_came(
     poller.register(ours)
     settle(poller)
     other.send(b"1")
+    assert select.select([int(ours.getsockopt(zmq.FD))], [], [], PATIENCE_SECONDS)[0]
     time.sleep(0.01)  # One that sends takes note of what has come, once in a few milliseconds.
     poller.send(ours, b"back")
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}

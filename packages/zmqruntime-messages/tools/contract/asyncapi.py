@@ -48,7 +48,7 @@ which is the topic, and an event, a JSON object in UTF-8. A SUB socket sends not
 subscriptions.
 
 The second frame may be an array of such events, of one execution and in order, while everybody who
-is subscribed has subscribed to `[]` and each prefix, too. Who has not never gets one.
+is subscribed has subscribed to `~` and each prefix, too. Who has not never gets one.
 
 To miss no event, a client subscribes first and then sends `register_progress` on the control
 channel: the `ok` says that the subscription has arrived. Events may be dropped when a subscriber

@@ -1,6 +1,5 @@
 """``python -m zmqruntime.execution module:Class`` runs a server."""
 
-import contextlib
 import gc
 import sys
 
@@ -9,9 +8,8 @@ from zmqruntime.execution.worker.begin import begun_ahead
 
 def _run() -> int:
     # Both import much the same, at the same time.
-    names_module = sys.argv[1:] and not sys.argv[1].startswith("-")
-    module = sys.argv[1].partition(":")[0] if names_module else None
-    with begun_ahead(module) if module else contextlib.nullcontext():
+    target = sys.argv[1] if len(sys.argv) > 1 else "-"
+    with begun_ahead(None if target.startswith("-") else target.partition(":")[0]):
         from zmqruntime.execution.serve import main
 
         return main()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zmqruntime.execution.core.events import Event, TimerDue, WorkerReady
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
-from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_event, compose_messages
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.messages import Request, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession
@@ -89,13 +89,8 @@ class ExecutionSession(ServerSession, Outlet):
         if not self.registrations.anybody:
             return
         topic = make_topic(client_id, execution_id)
-        frames: Iterable[bytes]
-        if len(events) > 1 and self.may_publish_arrays():
-            frames = compose_messages(execution_id, events)
-        else:
-            frames = (compose_event(execution_id, event) for event in events)
-        for frame in frames:
-            self.publish(topic, frame)
+        for together in compose_messages(execution_id, events):
+            self.publish(topic, *together)
 
     def exit(self, failure: str | None) -> None:
         if failure is not None:

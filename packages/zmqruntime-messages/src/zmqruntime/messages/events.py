@@ -20,8 +20,12 @@ __all__ = [
     "make_topic_prefix",
 ]
 
-ARRAYS_MARK: Final = b"[]"
-"""Who takes arrays of events subscribes to this and each of its prefixes, too; it is no topic."""
+ARRAYS_MARK: Final = b"~"
+"""Who takes arrays of events subscribes to this and each of its prefixes, too.
+
+No topic begins with it. Whoever sends subscriptions in their order sends it last, as libzmq does
+after a reconnect: it comes behind whatever a name may begin with.
+"""
 
 
 def make_topic_prefix(client_id: ClientId) -> bytes:

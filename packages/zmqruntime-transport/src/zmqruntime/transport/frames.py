@@ -16,15 +16,15 @@ _DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
 _send = zmq.backend.Socket.send
 
 
-def send_frames(sock: zmq.Socket[bytes], *frames: bytes) -> None:
-    """Send one message, without blocking.
+def send_frames(sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> None:
+    """Send one message, without blocking; or its beginning, when there is ``more`` of it.
 
     Raises:
         zmq.Again: the socket takes none now; nothing of the message was sent.
     """
     for frame in frames[:-1]:
         _send(sock, frame, _DONTWAIT_MORE)
-    _send(sock, frames[-1], _DONTWAIT)
+    _send(sock, frames[-1], _DONTWAIT_MORE if more else _DONTWAIT)
 
 
 def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:

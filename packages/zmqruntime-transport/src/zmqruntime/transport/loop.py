@@ -80,13 +80,13 @@ class Loop:
         if isinstance(sock, int):
             self._writers.pop(sock, None)
 
-    def send(self, sock: zmq.Socket[bytes], *frames: bytes) -> None:
-        """Send one message by a socket that is watched, without blocking.
+    def send(self, sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> None:
+        """Send one message, or its beginning, by a socket that is watched, without blocking.
 
         Raises:
             zmq.Again: the socket takes none now; nothing of the message was sent.
         """
-        self._poller.send(sock, *frames)
+        self._poller.send(sock, *frames, more=more)
 
     def add_writer(self, fd: int, callback: _Callback) -> None:
         """Call back as long as there is room to write to a plain socket that is watched already."""

@@ -7,7 +7,9 @@ lets one registration pass. It lets no second one pass when the first is unregis
 a subscription arrives late, and who comes back with the same id may not have subscribed yet.
 
 A client that takes arrays of events says so by further subscriptions, one for each that it has.
-They come behind those and go with them, so counting tells whether everybody takes arrays.
+They come behind those and go with them, so counting tells whether everybody takes arrays. When
+nobody is left on a prefix, nobody is there who has said so of it: a socket may say it twice, and
+the end of that is reported once.
 """
 
 from __future__ import annotations
@@ -98,7 +100,10 @@ class Registrations:
             counts[prefix] += 1
         else:
             _take_one(counts, prefix)
-        self.all_take_arrays = bool(self._seen) and self._seen == self._marked
+            if prefix not in self._seen:
+                self._marked.pop(prefix, None)
+        # As dicts, since counters are slow to compare, and none of these keeps a zero.
+        self.all_take_arrays = bool(self._seen) and dict.__eq__(self._seen, self._marked)
 
     def _settle(self) -> list[tuple[Caller, ClientId]]:
         settled = []

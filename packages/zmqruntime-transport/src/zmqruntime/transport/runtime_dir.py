@@ -51,9 +51,9 @@ def _make(directory: Path) -> None:
     One of them may be the platform's own for such files, which is none when others can enter it
     (XDG Base Directory Specification, ``XDG_RUNTIME_DIR``).
     """
-    if not directory.parent.exists():
-        _make(directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    missing = [above for above in directory.parents if not above.exists()]
+    for path in (*reversed(missing), directory):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def check_private_dir(directory: Path) -> None:

@@ -195,17 +195,24 @@ class ServerSession:
         """Reply with an error."""
         self.reply(caller, ErrorReply(code=code, message=message))
 
-    def publish(self, topic: bytes, frame: bytes) -> None:
-        """Send an event to whoever subscribed to its topic; never blocks (RFC 29)."""
-        assert self._sockets is not None
-        self.loop.send(self._sockets.data, topic, frame)
+    def publish(self, topic: bytes, *events: bytes) -> None:
+        """Send events to whoever subscribed to their topic; never blocks (RFC 29).
 
-    def may_publish_arrays(self) -> bool:
-        """Whether everybody who listens takes several events in one message, as of now."""
-        if not self.registrations.all_take_arrays:
-            return False
-        self._read_subscriptions()  # Who has just come may lie unread on the socket.
-        return self.registrations.all_take_arrays
+        As one array where everybody takes arrays, else one by one.
+        """
+        assert self._sockets is not None
+        data, rest = self._sockets.data, events
+        if len(events) > 1 and self.registrations.all_take_arrays:
+            # With this frame it is settled who gets the message, and who they are can be read.
+            self.loop.send(data, topic, more=True)
+            self._read_subscriptions()
+            if self.registrations.all_take_arrays:
+                self.loop.send(data, b"[%b]" % b",".join(events))
+                return
+            self.loop.send(data, events[0])
+            rest = events[1:]
+        for event in rest:
+            self.loop.send(data, topic, event)
 
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""

@@ -59,14 +59,14 @@ class SocketPoller:
             self._used.discard(sock)
         self._selector.unregister(fd)
 
-    def send(self, sock: zmq.Socket[bytes], *frames: bytes) -> None:
-        """Send one message by a socket that is watched, without blocking.
+    def send(self, sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> None:
+        """Send one message, or its beginning, by a socket that is watched, without blocking.
 
         Raises:
             zmq.Again: the socket takes none now; nothing of the message was sent.
         """
         self._used.add(sock)
-        send_frames(sock, *frames)
+        send_frames(sock, *frames, more=more)
 
     def poll(self, seconds: float) -> dict[zmq.Socket[bytes] | int, int]:
         """Wait until there is something to do, and return where, and what.

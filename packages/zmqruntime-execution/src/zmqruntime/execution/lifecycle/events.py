@@ -7,6 +7,7 @@ them. An execution's name needs no escaping: its characters are those of a name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
@@ -69,18 +70,19 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
     return head.encode() + compose_error(event.error) + b"}"
 
 
-def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[bytes]:
-    """Yield events as frames of the data channel, several in each as far as they fit."""
+def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[list[bytes]]:
+    """Yield events as JSON, as many together as may be in one message."""
     together: list[bytes] = []
     size = 1
-    for composed in _compose_all(execution_id, events):
+    for event in events:
+        composed = compose_event(execution_id, event)
         size += len(composed) + 1
         if len(together) == _MAX_EVENTS or (size > _MAX_BYTES and together):
-            yield _join(together)
+            yield together
             together, size = [], len(composed) + 2
         together.append(composed)
     if together:
-        yield _join(together)
+        yield together
 
 
 def compose_error(error: ExecutionErrorInfo | None) -> bytes:
@@ -88,30 +90,14 @@ def compose_error(error: ExecutionErrorInfo | None) -> bytes:
     return b"null" if error is None else encode(error)
 
 
-def _compose_all(execution_id: str, events: Sequence[ExecutionEvent]) -> list[bytes]:
-    composed: list[bytes] = []
-    head, timestamp = b"", -1.0
-    for event in events:
-        if isinstance(event, StateChange):
-            composed.append(compose_event(execution_id, event))
-            continue
-        if event.timestamp != timestamp:  # Reports that have come together have the same.
-            timestamp = event.timestamp
-            head = _progress_head(execution_id, timestamp)
-        composed.append(head % event.sequence + event.body[1:])
-    return composed
-
-
+@lru_cache(maxsize=1)
 def _progress_head(execution_id: str, timestamp: float) -> bytes:
+    """Return what reports that have come together begin with, but for their numbers."""
     head = (
         f'{{"type":"progress","execution_id":"{execution_id}",'
         f'"sequence":%d,"timestamp":{timestamp!r},'
     )
     return head.encode()
-
-
-def _join(composed: list[bytes]) -> bytes:
-    return b"[%b]" % b",".join(composed) if len(composed) > 1 else composed[0]
 
 
 def compose_number(value: float | None) -> str:

@@ -25,7 +25,9 @@ __all__ = ["BegunWorker", "become_worker", "begun_ahead", "drop_begun", "python_
 
 # The import path comes first of all that is given: by it the worker finds the rest of this.
 _PROGRAM = (
-    "import os, pickle, sys; "
+    "import sys; "
+    "sys.path = [part for part in sys.path if part]; "  # The current directory comes first.
+    "import os, pickle; "
     "given = os.fdopen(os.dup(0), 'rb'); "
     "sys.path = pickle.load(given); "
     "from zmqruntime.execution.worker.begin import become_worker; "
@@ -71,6 +73,12 @@ class BegunWorker:
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
+    def end(self) -> None:
+        """End it at once: it was told nothing, and may not come to an end of what it imports."""
+        self.drop()
+        self.process.kill()
+        self.process.wait()
+
     def _tell(self, what: object) -> None:
         import pickle  # Not above: the process is begun before.
 
@@ -84,8 +92,15 @@ _begun: list[BegunWorker] = []
 
 
 @contextlib.contextmanager
-def begun_ahead(module: str) -> Iterator[None]:
-    """Begin the worker of the server that is made in this block; one without work ends with it."""
+def begun_ahead(module: str | None) -> Iterator[None]:
+    """Begin the worker of the server that is made in this block; one without work ends with it.
+
+    Args:
+        module: the application's; None: it is not known, and nothing is begun.
+    """
+    if module is None:
+        yield
+        return
     try:
         begun = BegunWorker(module)
     except OSError:  # Told by the one that is begun for the server, if it is.
@@ -97,8 +112,7 @@ def begun_ahead(module: str) -> Iterator[None]:
     finally:
         _begun.clear()
         if not begun.has_work:
-            begun.drop()
-            begun.process.wait()
+            begun.end()
 
 
 def take_begun() -> BegunWorker | None:

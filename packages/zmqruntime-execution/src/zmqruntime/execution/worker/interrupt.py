@@ -53,6 +53,13 @@ class Interrupt:
         """Let `request` reach the task that runs inside, also one that was early."""
         return _Armed(self, execution_id)
 
+    def disarm(self, execution_id: str) -> None:
+        """End the time of a task. Any number of times, once it is over."""
+        self._running, self._ended = None, execution_id
+        if self._requested == execution_id:
+            self._requested = None
+            self._tell_news()
+
     def request(self, execution_id: str) -> bool:
         """Tell a task to stop, from any thread; return False when it does not run (yet).
 
@@ -112,7 +119,10 @@ class Interrupt:
 
 
 class _Armed(AbstractContextManager[None]):
-    """The time of one task. It lasts until `__exit__`, also when `__enter__` raises."""
+    """The time of one task.
+
+    A signal may raise before it is over, at the very end: who catches that disarms once more.
+    """
 
     def __init__(self, interrupt: Interrupt, execution_id: str) -> None:
         self._interrupt = interrupt
@@ -127,15 +137,11 @@ class _Armed(AbstractContextManager[None]):
         try:
             interrupt._raise_if_due()
         except TaskCancelled:
-            self.__exit__()
+            interrupt.disarm(self._execution_id)
             raise
 
     def __exit__(self, *_: object) -> None:
-        interrupt, execution_id = self._interrupt, self._execution_id
-        interrupt._running, interrupt._ended = None, execution_id
-        if interrupt._requested == execution_id:
-            interrupt._requested = None
-            interrupt._tell_news()
+        self._interrupt.disarm(self._execution_id)
 
 
 class _Shield(AbstractContextManager[None]):

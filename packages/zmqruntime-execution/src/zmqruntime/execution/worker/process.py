@@ -97,17 +97,18 @@ class WorkerProcess:
 
     def _watch(self) -> None:
         exit_code: int | None = None
+        begun = self._begun
         try:
             self._note.end_leftover()
-            begun = self._begun or BegunWorker()
-            process = begun.process
-            self._note_start(process)
+            begun = begun or BegunWorker()
+            self._note_start(begun.process)
             begun.give(self._setup)
-            self._await_end(process)
+            exit_code = self._await_end(begun.process)
             self._note.remove()
-            exit_code = process.returncode
         except OSError as error:
             self.last_words = f"the process could not be started: {error}"
+            if begun is not None and not begun.has_work:
+                begun.end()
         finally:
             self._started.set()
             self._on_exit(exit_code)
@@ -121,18 +122,26 @@ class WorkerProcess:
         finally:
             self._started.set()
 
-    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
-        """Block until it has ended, and end the processes that it has left behind."""
+    def _await_end(self, process: subprocess.Popen[bytes]) -> int | None:
+        """Block until it has ended, and end the processes that it has left behind.
+
+        Returns:
+            Its exit code; None when somebody else in this process has reaped it, as an application
+            does that waits for any child.
+        """
+        is_ours = True
         if self._handle is not None and hasattr(os, "killpg"):
-            # Somebody else in this process may reap it: an application that waits for any child.
-            with contextlib.suppress(ChildProcessError):
+            try:
                 if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
                     os.waitid(os.P_PID, self._handle.pid, os.WEXITED | os.WNOWAIT)
                 else:
                     process.wait()
+            except ChildProcessError:
+                is_ours = False
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._handle.pid, signal.SIGKILL)
-        process.wait()
+        exit_code = process.wait()
+        return exit_code if is_ours else None
 
 
 def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:

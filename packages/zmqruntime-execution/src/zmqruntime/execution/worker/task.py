@@ -55,6 +55,7 @@ def run_task(
         with interrupt.armed(execution_id):
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
+        interrupt.disarm(execution_id)
         if interrupt.seen:
             _log.info(
                 "execution %s was stopped (%r)",

@@ -192,7 +192,7 @@ class Peer(Wire):
         """Subscribe and have it acknowledged, as a client does that takes arrays, or takes none."""
         prefixes = ["", f"{self.name}/"] if scope == "all" else [f"{self.name}/"]
         if arrays:
-            prefixes += [f"[]{prefix}" for prefix in prefixes]
+            prefixes += [f"~{prefix}" for prefix in prefixes]
         for prefix in prefixes:
             self.subscribe(prefix)
         self._registered = True

@@ -216,7 +216,8 @@ class FaultProxy:
 
     def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
         for message in take_apart(lane, frames):
-            self._pass_on(link, lane, message)
+            if self._link is link:  # One of them may cut the connections.
+                self._pass_on(link, lane, message)
 
     def _pass_on(self, link: Link, lane: Lane, frames: Sequence[bytes]) -> None:
         with self._changed:
