@@ -86,12 +86,13 @@ class Tap:
         for reply in self._fault.reply(json.loads(frame), self):
             self._send(caller, reply if isinstance(reply, bytes) else json.dumps(reply).encode())
 
-    def publish(self, topic: bytes, frame: bytes) -> None:
+    def publish(self, topic: bytes, *events: bytes) -> None:
         if self._fault.event is None:
-            self._publish(topic, frame)
+            self._publish(topic, *events)
             return
-        for told, event in self._fault.event(topic.decode(), json.loads(frame), self):
-            self._publish(told.encode(), json.dumps(event).encode())
+        for frame in events:
+            for told, event in self._fault.event(topic.decode(), json.loads(frame), self):
+                self._publish(told.encode(), json.dumps(event).encode())
 
 
 @dataclass(frozen=True)
