@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import threading
 from collections.abc import Callable, Sequence
 
@@ -65,6 +66,33 @@ def test_messages_arrive_in_order_in_the_subscriber_s_own_thread(server: OpenSer
     assert messages.received == [(b"alice/x", frame) for frame in frames]
     assert len(messages.threads) == 1
     assert threading.main_thread() not in messages.threads
+
+
+def test_what_came_before_the_end_of_a_connection_is_told_before_that(server: OpenServer) -> None:
+    messages = Messages()
+    at_the_end: list[int] = []
+    closed = threading.Event()
+
+    def hold_up() -> None:
+        closed.wait(PATIENCE_SECONDS)
+
+    messages.then = hold_up
+    with ZMQClient(config=server.config) as client:
+        subscriber = client.subscribe(
+            [b"alice/"],
+            messages.on_messages,
+            lambda connected: None if connected else at_the_end.append(len(messages.received)),
+        )
+        assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
+        publish(server, b"alice/x", *[b"x"] * 1000)
+        eventually(lambda: messages.received)
+        server.stop()
+        assert subscriber._monitor is not None
+        descriptor = int(subscriber._monitor.getsockopt(zmq.FD))
+        assert select.select([descriptor], [], [], PATIENCE_SECONDS)[0], "the end is told of"
+        closed.set()
+        eventually(lambda: at_the_end)
+    assert at_the_end[0] == 1000
 
 
 def test_only_what_was_subscribed_to_arrives(server: OpenServer) -> None:

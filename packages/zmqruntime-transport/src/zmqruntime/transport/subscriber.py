@@ -134,6 +134,10 @@ class Subscriber:
         self._socket.close(linger=0)
 
     def _read(self) -> None:
+        self._take()
+
+    def _take(self) -> int:
+        """Take some of what is at hand, and return how many messages that were."""
         messages: list[tuple[bytes, bytes]] = []
         count = 0
         for frames in drain(self._socket, _BATCH):
@@ -148,6 +152,7 @@ class Subscriber:
         self._count += count
         if is_new and self._count > self._many and self._on_caught_up is not None:
             self.call_later(_MOMENT_SECONDS, partial(self._tell, self._on_caught_up))
+        return count
 
     def _tell(self, on_caught_up: Callable[[], None]) -> None:
         self._count = 0
@@ -155,5 +160,8 @@ class Subscriber:
 
     def _read_monitor(self) -> None:
         assert self._monitor is not None
-        if (event := read_event(self._monitor)) is not None:
-            self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
+        if (event := read_event(self._monitor)) is None:
+            return
+        while self._take() and not self._loop.stopping:
+            pass  # What came before the end of a connection is told before it.
+        self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
