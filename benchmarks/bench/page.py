@@ -39,8 +39,8 @@ def compose(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield f"![round trips and no-ops per second]({_PICTURE.name})"
     yield ""
     machine = "; ".join(f"{value}" for key, value in results.machine.items() if key != "python")
-    repetitions = 1 + max((outcome.repetition for outcome in results.outcomes), default=0)
-    yield f"Medians of {repetitions}, each in fresh processes. Machine: {machine}; Python"
+    most = 1 + max((outcome.repetition for outcome in results.outcomes), default=0)
+    yield f"Medians of up to {most}, each in fresh processes. Machine: {machine}; Python"
     yield f"{results.machine['python']}."
     if results.quick:
         yield "**A quick run: it shows that all of it works, and the figures are worth nothing.**"
