@@ -46,10 +46,16 @@ def settle(poller: SocketPoller) -> None:
         pass
 
 
-def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, pair: Pair) -> None:
-    ours, other = pair
-    poller.register(ours)
+@pytest.fixture
+def watched(poller: SocketPoller, pair: Pair) -> Pair:
+    """Have the first of a pair watched, of which nothing is to be told yet."""
+    poller.register(pair[0])
     settle(poller)
+    return pair
+
+
+def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, watched: Pair) -> None:
+    ours, other = watched
     other.send(b"1")
     for _ in range(3):
         assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
@@ -58,11 +64,9 @@ def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, pair: Pair)
 
 
 def test_a_message_is_told_of_though_the_socket_was_used_since_it_came(
-    poller: SocketPoller, pair: Pair
+    poller: SocketPoller, watched: Pair
 ) -> None:
-    ours, other = pair
-    poller.register(ours)
-    settle(poller)
+    ours, other = watched
     other.send(b"1")
     other.send(b"2")
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
@@ -72,11 +76,9 @@ def test_a_message_is_told_of_though_the_socket_was_used_since_it_came(
 
 
 def test_a_message_is_told_of_though_something_was_sent_since_it_came(
-    poller: SocketPoller, pair: Pair
+    poller: SocketPoller, watched: Pair
 ) -> None:
-    ours, other = pair
-    poller.register(ours)
-    settle(poller)
+    ours, other = watched
     other.send(b"1")
     assert select.select([int(ours.getsockopt(zmq.FD))], [], [], PATIENCE_SECONDS)[0]
     time.sleep(0.01)  # One that sends takes note of what has come, once in a few milliseconds.
@@ -84,10 +86,8 @@ def test_a_message_is_told_of_though_something_was_sent_since_it_came(
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
 
 
-def test_one_that_waits_hears_of_a_message(poller: SocketPoller, pair: Pair) -> None:
-    ours, other = pair
-    poller.register(ours)
-    settle(poller)
+def test_one_that_waits_hears_of_a_message(poller: SocketPoller, watched: Pair) -> None:
+    ours, other = watched
     sender = threading.Timer(0.05, other.send, (b"1",))
     sender.start()
     assert poller.poll(float("inf")) == {ours: READ}

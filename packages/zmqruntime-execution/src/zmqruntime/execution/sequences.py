@@ -56,6 +56,7 @@ class Sequences:
         name = event.execution_id
         if self._last.get(name) != event.sequence - 1 or name in self._ended:
             return False
+        # As `_note` does, in place: it is for every event of a flood.
         self._last[name] = event.sequence
         self._last.move_to_end(name)
         if isinstance(event, StateEvent) and event.status.is_terminal:

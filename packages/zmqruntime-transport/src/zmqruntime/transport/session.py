@@ -37,7 +37,7 @@ from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
-from zmqruntime.transport.frames import receive_frames
+from zmqruntime.transport.frames import drain
 from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.pongs import Pongs
@@ -236,11 +236,8 @@ class ServerSession:
 
     def _read_control(self) -> None:
         assert self._sockets is not None
-        try:
-            frames = receive_frames(self._sockets.control)
-        except zmq.Again:
-            return
-        self._take_request(frames)
+        for frames in drain(self._sockets.control, 1):  # A look for a second one takes time.
+            self._take_request(frames)
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
