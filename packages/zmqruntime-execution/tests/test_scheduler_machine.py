@@ -219,6 +219,7 @@ class Clients(RuleBasedStateMachine):
         )
         # The model.
         self.to_interrupt: list[str] = []
+        self.to_retry: str | None = None  # it waits again, since this event
         self.worker = "absent"
         self.was_ready = False
         self.failed_starts = 0
@@ -435,6 +436,7 @@ class Clients(RuleBasedStateMachine):
         life.retry_at = self.now.monotonic + delay if delay else None
         life.retry_at_wall = self.now.wall + delay
         self.wait(name)
+        self.to_retry = name
 
     def end_stopped(self) -> None:
         assert self.current is not None
@@ -463,6 +465,9 @@ class Clients(RuleBasedStateMachine):
         # What could be written when it began is started, and may turn out to be the last.
         could = self.could_write or self.engine.available
         goes_on = could and not (self.durable and self.shutdown)
+        to_retry, self.to_retry = self.to_retry, None
+        if self.turns.order[:1] == [to_retry] and not self.engine.available:
+            goes_on = False  # That it failed has to be written first.
         if self.current is None and self.turns.order and idle and goes_on:
             self.current = self.turns.take()
             life = self.lives[self.current]
