@@ -24,9 +24,9 @@ from zmqruntime.messages import (
     AcceptedReply,
     ExecuteRequest,
     OkReply,
+    Outgoing,
     RegisterProgressRequest,
     Reply,
-    Request,
     WorkerInfo,
     decode_reply,
     decode_request,
@@ -134,7 +134,7 @@ class ToldClient(ExecutionClient):
     _registered = encode_with_id(OkReply(client_id="lab", progress_subscribers=("lab",)), "7")
 
     def request(
-        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+        self, request: Outgoing, timeout: float | None = None, *, hold: float = 0.0
     ) -> Reply:
         encode_with_id(request, "7")
         is_registration = isinstance(request, RegisterProgressRequest)

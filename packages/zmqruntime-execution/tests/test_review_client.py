@@ -28,12 +28,15 @@ from zmqruntime.messages import (
     ExecutionRecord,
     ExecutionStatus,
     OkReply,
+    Outgoing,
     ProgressEvent,
     Reply,
     Request,
     StateEvent,
     UnregisterProgressRequest,
+    decode_request,
     encode,
+    encode_with_id,
 )
 from zmqruntime.transport import RequestTimeout, ServerLost, TransportError, ZMQConfig
 
@@ -253,24 +256,25 @@ class Line:
         monkeypatch.setattr(ExecutionClient, "pong", SimpleNamespace(process=None, durable=False))
 
     def _pipeline(
-        self, requests: Iterable[Request | None], *, hold: float, window: int
-    ) -> Iterator[tuple[Request, Reply]]:
+        self, requests: Iterable[Outgoing | None], *, hold: float, window: int
+    ) -> Iterator[tuple[Outgoing, Reply]]:
         self.tries += 1
         source = iter(requests)
-        under_way: deque[Request] = deque()
+        under_way: deque[Outgoing] = deque()
         while True:
             while len(under_way) < window and (request := next(source, None)) is not None:
                 under_way.append(request)
             if not under_way:
                 return
             request = under_way.popleft()
-            if isinstance(request, CancelRequest):
-                self.cancelled.append(request.execution_id)
+            heard = decode_request(encode_with_id(request, "1"))
+            if isinstance(heard, CancelRequest):
+                self.cancelled.append(heard.execution_id)
                 yield request, OkReply()
             else:
-                assert isinstance(request, ExecuteRequest)
-                self.executed.append(request.execution_id or "")
-                yield request, self._answer(request)
+                assert isinstance(heard, ExecuteRequest)
+                self.executed.append(heard.execution_id or "")
+                yield request, self._answer(heard)
 
 
 def accept(request: ExecuteRequest) -> AcceptedReply:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from zmqruntime.execution.submission import make_request, to_object
-from zmqruntime.messages import DecodeError, decode_request, encode
+from zmqruntime.messages import DecodeError, ExecuteRequest, decode_request, encode_with_id
 
 
 class Task(BaseModel):
@@ -57,9 +57,27 @@ def test_a_request_has_all_that_was_said() -> None:
     request = make_request(
         {"x": 1}, {"y": 2}, "lab", execution_id="a", labels={"l": "1"}, timeout_seconds=5.0
     )
-    assert decode_request(encode(request)) == request
-    assert (request.task, request.config, request.client_id) == ({"x": 1}, {"y": 2}, "lab")
-    assert (request.execution_id, request.labels, request.timeout_seconds) == ("a", {"l": "1"}, 5)
+    assert request.execution_id == "a"
+    assert decode_request(encode_with_id(request, "#1")) == ExecuteRequest(
+        request_id="#1",
+        task={"x": 1},
+        config={"y": 2},
+        client_id="lab",
+        execution_id="a",
+        labels={"l": "1"},
+        timeout_seconds=5.0,
+    )
+
+
+def test_a_request_without_options_says_the_same_as_one_with_them() -> None:
+    request = make_request({"x": [1.5, None, "\u00e4"]}, None, "lab", wait_seconds=2.5)
+    assert decode_request(encode_with_id(request, "#1")) == ExecuteRequest(
+        request_id="#1",
+        task={"x": [1.5, None, "\u00e4"]},
+        client_id="lab",
+        execution_id=request.execution_id,
+        wait_seconds=2.5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,8 +92,12 @@ def test_a_request_has_all_that_was_said() -> None:
         ({"timeout_seconds": 0.0}, "timeout_seconds"),
         ({"timeout_seconds": "5"}, "timeout_seconds"),
         ({"client_id": ""}, "client_id"),
+        ({"task": ["a"]}, "task is of type list, and an object"),
+        ({"config": "a"}, "config is of type str, and an object"),
+        ({"wait_seconds": 61.0}, "wait_seconds"),
+        ({"wait_seconds": True}, "wait_seconds"),
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_what_is_wrong_with_it_is_told_by_its_path(fields: dict[str, Any], path: str) -> None:
     arguments = {"task": {}, "config": None, "client_id": "lab"} | fields

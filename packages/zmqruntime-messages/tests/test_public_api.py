@@ -62,9 +62,11 @@ def test_the_public_names_are_these() -> None:
         "MAX_WAIT_SECONDS",
         "MessageError",
         "OkReply",
+        "Outgoing",
         "PROTOCOL_VERSION",
         "PingRequest",
         "PongReply",
+        "PreparedRequest",
         "ProcessInfo",
         "ProgressEvent",
         "ProgressScope",
@@ -97,6 +99,7 @@ def test_the_public_names_are_these() -> None:
         "make_schemas",
         "make_topic",
         "make_topic_prefix",
+        "prepare",
     ]
 
 

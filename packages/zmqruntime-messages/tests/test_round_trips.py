@@ -19,6 +19,7 @@ from zmqruntime.messages import (
     decode_request,
     encode,
     encode_with_id,
+    prepare,
 )
 
 Decode = Callable[[bytes], Any]
@@ -71,6 +72,20 @@ def test_a_message_goes_out_under_another_request_id(
     message = data.draw(st.from_type(model))
     numbered = decode(encode_with_id(message, request_id))
     assert numbered == message.model_copy(update={"request_id": request_id})
+
+
+@pytest.mark.parametrize("model", get_args(get_args(Request)[0]))
+@settings(max_examples=30)
+@given(data=st.data(), request_id=st.text(max_size=20))
+def test_a_prepared_request_says_what_it_was_prepared_from(
+    model: type[Any], data: st.DataObject, request_id: str
+) -> None:
+    request = data.draw(st.from_type(model))
+    prepared = prepare(request)
+    assert (prepared.type, prepared.request_id) == (request.type, request.request_id)
+    assert prepared.execution_id == getattr(request, "execution_id", None)
+    sent = decode_request(encode_with_id(prepared, request_id))
+    assert sent == request.model_copy(update={"request_id": request_id})
 
 
 def test_text_travels_as_utf_8() -> None:

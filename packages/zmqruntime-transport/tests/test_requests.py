@@ -93,6 +93,15 @@ def test_a_reply_carries_the_request_s_own_id(server: OpenServer) -> None:
         assert client.request(PingRequest()).request_id != client.request(PingRequest()).request_id
 
 
+def test_a_prepared_request_may_go_out_again_and_again(server: OpenServer) -> None:
+    ping = prepare(PingRequest())
+    with ZMQClient(config=server.config) as client:
+        assert client.request(ping).request_id != client.request(ping).request_id
+        mine = prepare(PingRequest(request_id="mine"))
+        assert client.request(mine).request_id == "mine"
+        assert [reply.type for reply in client.exchange([ping, ping])] == ["pong", "pong"]
+
+
 def test_an_error_reply_is_a_reply(server: OpenServer) -> None:
     with ZMQClient(config=server.config) as client:
         reply = client.request(ExecuteRequest(task={}, client_id="alice"))

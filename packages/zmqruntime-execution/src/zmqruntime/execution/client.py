@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from zmqruntime.execution.errors import raise_unless_complete
@@ -20,13 +21,13 @@ from zmqruntime.messages import (
     AcceptedReply,
     ClientId,
     ErrorKind,
-    ExecuteRequest,
     ExecutionId,
     ExecutionRecord,
     JsonObject,
     JsonValue,
     Labels,
     PongReply,
+    PreparedRequest,
 )
 from zmqruntime.transport import (
     Deadline,
@@ -142,7 +143,7 @@ class ExecutionClient(RecordClient):
             execution_id=execution_id,
             labels=labels,
             timeout_seconds=timeout_seconds,
-            priority=priority,
+            priority=priority or None,
             max_attempts=max_attempts,
             retry_on=retry_on,
             backoff_seconds=backoff_seconds,
@@ -207,7 +208,7 @@ class ExecutionClient(RecordClient):
         """
         handles: dict[str, ExecutionHandle] = {}
 
-        def requests() -> Iterator[ExecuteRequest]:
+        def requests() -> Iterator[PreparedRequest]:
             for task in tasks:
                 request = self._make_request(task, config, wait_seconds=hold)
                 handle = self._make_handle(
@@ -237,14 +238,23 @@ class ExecutionClient(RecordClient):
         """
         deadline = Deadline.after(timeout)
         hold = min(HOLD_SECONDS, deadline.remaining)
-        # The reply is held until there is a result: one round trip in all for a short task.
-        request = self._make_request(
-            task, config, labels=labels, timeout_seconds=timeout_seconds, wait_seconds=hold
+        task, config = self.serialize_task(task, config)
+        make = partial(
+            make_request,
+            task,
+            config,
+            self.client_id,
+            labels=labels,
+            timeout_seconds=timeout_seconds,
         )
-        record = self._submit_held(request, deadline)
+        # The reply is held until there is a result: one round trip in all for a short task.
+        request = make(wait_seconds=hold)
+        execution_id = request.execution_id
+        assert execution_id is not None
+        later = partial(make, execution_id=execution_id)
+        record = self._submit_held(request, hold, later, deadline)
         if record is None or not record.status.is_terminal:
-            assert request.execution_id is not None
-            record = self.wait_for_completion(request.execution_id, timeout=deadline.remaining)
+            record = self.wait_for_completion(execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)
         return record.result
 
@@ -259,18 +269,29 @@ class ExecutionClient(RecordClient):
         """
         return self._subscriptions.open_stream(execution_id, submitter)
 
-    def _make_request(self, task: Any, config: Any, **options: Any) -> ExecuteRequest:
+    def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
         task, config = self.serialize_task(task, config)
         return make_request(task, config, self.client_id, **options)
 
-    def _submit_held(self, request: ExecuteRequest, deadline: Deadline) -> ExecutionRecord | None:
+    def _submit_held(
+        self,
+        request: PreparedRequest,
+        hold: float,
+        make_later: Callable[[], PreparedRequest],
+        deadline: Deadline,
+    ) -> ExecutionRecord | None:
         """Submit a task, and return the record with which the server has held its reply.
 
         None when there is none, or another server that does not know of it.
+
+        Args:
+            request: asks the server to hold its reply.
+            hold: for so many seconds.
+            make_later: makes the same without that, for a server that is back.
+            deadline: the end of the wait.
         """
         while True:
             server = self.pong.process
-            hold = request.wait_seconds
             try:
                 beside = seconds_beside(deadline, hold)
                 return self._ask(request, AcceptedReply, beside, hold=hold).execution
@@ -279,9 +300,9 @@ class ExecutionClient(RecordClient):
             # It knows what it has accepted, so asking again is safe.
             if not self.pong.durable and self.pong.process != server:
                 return None
-            request = request.model_copy(update={"wait_seconds": 0.0})
+            request, hold = make_later(), 0.0
 
-    def _make_handle(self, request: ExecuteRequest, stream: EventStream | None) -> ExecutionHandle:
+    def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None
         return ExecutionHandle(self, request.execution_id, stream)
 

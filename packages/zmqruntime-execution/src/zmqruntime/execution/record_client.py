@@ -17,9 +17,9 @@ from zmqruntime.messages import (
     LogReply,
     LogTailRequest,
     OkReply,
+    Outgoing,
     ProgressEvent,
     Reply,
-    Request,
     StateEvent,
     StatusRequest,
 )
@@ -147,6 +147,6 @@ class RecordClient(ZMQClient):
         return MissedEvents(self).ask(execution_id, 0)
 
     def _ask(
-        self, request: Request, expected: type[_R], timeout: float | None = None, hold: float = 0.0
+        self, request: Outgoing, expected: type[_R], timeout: float | None = None, hold: float = 0.0
     ) -> _R:
         return expect(expected, self.request(request, timeout, hold=hold))

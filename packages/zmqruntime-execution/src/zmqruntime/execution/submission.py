@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, ValidationError
 
 from zmqruntime.messages import (
     ClientId,
+    DecodeError,
+    ErrorCode,
     ErrorKind,
     ExecuteRequest,
     ExecutionId,
+    FieldFault,
     JsonObject,
     Labels,
+    PreparedRequest,
+    encode_json,
     explain,
+    prepare,
 )
 
 __all__ = ["RequestOptions", "make_request", "to_object"]
@@ -26,10 +33,9 @@ class RequestOptions(TypedDict, total=False):
 
     labels: Labels | None
     timeout_seconds: float | None
-    priority: int
+    priority: int | None
     max_attempts: int | None
     backoff_seconds: float | None
-    wait_seconds: float
 
 
 def make_request(
@@ -39,26 +45,33 @@ def make_request(
     *,
     execution_id: ExecutionId | None = None,
     retry_on: Iterable[ErrorKind | str] | None = None,
+    wait_seconds: float = 0.0,
     **options: Unpack[RequestOptions],
-) -> ExecuteRequest:
+) -> PreparedRequest:
     """Return the request for a task, with a name for its execution.
 
     Raises:
         DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
     """
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if execution_id is not None:
+        given["execution_id"] = execution_id
     if retry_on is not None:
         given["retry_on"] = tuple(map(ErrorKind, retry_on))
     try:
-        return ExecuteRequest(
-            task=task,
-            config=config,
-            client_id=client_id,
-            execution_id=execution_id or os.urandom(16).hex(),
-            **given,
-        )
+        if given:
+            head = _encode_without_task(client_id, wait_seconds, **given)
+        else:
+            head = _encode_usual(client_id, wait_seconds)
     except ValidationError as error:
         raise explain(error, "submission") from None
+    if execution_id is None:
+        execution_id = os.urandom(16).hex()
+        head += b'"execution_id":"%b",' % execution_id.encode()
+    if config is not None:
+        head += b'"config":%b,' % _encode_object("config", config)
+    body = b'%b"task":%b}' % (head, _encode_object("task", task))
+    return PreparedRequest("execute", body, execution_id)
 
 
 def to_object(name: str, value: Any) -> JsonObject:
@@ -75,4 +88,23 @@ def to_object(name: str, value: Any) -> JsonObject:
     raise TypeError(
         f"a {name} must be a mapping or a pydantic model, not {type(value).__name__}: override "
         "serialize_task() to submit objects of your own"
+    )
+
+
+def _encode_without_task(client_id: ClientId, wait_seconds: float, **given: Any) -> bytes:
+    """Return the beginning of a request, to go on with further fields."""
+    request = ExecuteRequest(task={}, client_id=client_id, wait_seconds=wait_seconds, **given)
+    return prepare(request, without={"task"}).body[:-1] + b","
+
+
+# Most tasks come without options, and from one client.
+_encode_usual = lru_cache(maxsize=16, typed=True)(_encode_without_task)
+
+
+def _encode_object(name: str, value: object) -> bytes:
+    if isinstance(value, dict):
+        return encode_json(value, name)
+    problem = f"is of type {type(value).__name__}, and an object such as {{...}} is required"
+    raise DecodeError(
+        ErrorCode.INVALID_REQUEST, f"{name} {problem}", faults=(FieldFault(name, problem),)
     )

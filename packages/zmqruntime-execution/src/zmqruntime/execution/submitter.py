@@ -12,10 +12,10 @@ from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
     ErrorReply,
-    ExecuteRequest,
     ExecutionRecord,
+    Outgoing,
+    PreparedRequest,
     Reply,
-    Request,
 )
 from zmqruntime.transport import (
     NotConnected,
@@ -50,7 +50,7 @@ class Submitter:
         self._client = client
         self._outlast = outlast
 
-    def submit_all(self, requests: Sequence[ExecuteRequest]) -> None:
+    def submit_all(self, requests: Sequence[PreparedRequest]) -> None:
         """Have the server accept all of these; or cancel those that it has, and raise why."""
         course = _Course(self._client, requests)
         try:
@@ -61,8 +61,8 @@ class Submitter:
             raise
 
     def follow_all(
-        self, requests: Iterable[ExecuteRequest], hold: float, window: int
-    ) -> Generator[tuple[ExecuteRequest, ExecutionRecord | None], None, None]:
+        self, requests: Iterable[PreparedRequest], hold: float, window: int
+    ) -> Generator[tuple[PreparedRequest, ExecutionRecord | None], None, None]:
         """Submit requests as there is room for them, and yield each with its record.
 
         The record is that of its end, or of ``hold`` seconds later when it takes longer; None
@@ -121,8 +121,8 @@ class _Course:
         requests: what to execute.
     """
 
-    def __init__(self, client: ZMQClient, requests: Iterable[ExecuteRequest]) -> None:
-        self.sent: dict[str, ExecuteRequest] = {}
+    def __init__(self, client: ZMQClient, requests: Iterable[PreparedRequest]) -> None:
+        self.sent: dict[str, PreparedRequest] = {}
         """What went out, as long as it is to be cancelled if anything fails."""
         self._client = client
         self._pending = iter(requests)
@@ -130,7 +130,7 @@ class _Course:
 
     def replies(
         self, hold: float = 0.0, window: int = 64
-    ) -> Generator[tuple[ExecuteRequest, ExecutionRecord | None], None, None]:
+    ) -> Generator[tuple[PreparedRequest, ExecutionRecord | None], None, None]:
         """Yield the requests that are accepted, with their records.
 
         When one is refused, the source fails or the iterator is closed, what was sent is cancelled
@@ -139,10 +139,10 @@ class _Course:
         replies = self._client.pipeline(self._requests(), hold=hold, window=window)
         with contextlib.closing(replies):
             for request, reply in replies:
-                assert isinstance(request, ExecuteRequest | CancelRequest)
+                assert isinstance(request, PreparedRequest | CancelRequest)
                 if isinstance(request, CancelRequest) or isinstance(reply, ErrorReply):
                     self.sent.pop(request.execution_id or "", None)
-                if isinstance(request, ExecuteRequest) and self._failure is None:
+                if isinstance(request, PreparedRequest) and self._failure is None:
                     try:
                         yield request, expect(AcceptedReply, reply).execution
                     except BaseException as error:  # noqa: BLE001 - raised below
@@ -153,7 +153,7 @@ class _Course:
         if self._failure is not None:
             raise self._failure
 
-    def _requests(self) -> Iterator[Request | None]:
+    def _requests(self) -> Iterator[Outgoing | None]:
         yield from tuple(self.sent.values())  # Once more, after a loss.
         while (request := self._take()) is not None:
             self.sent[request.execution_id or ""] = request
@@ -165,7 +165,7 @@ class _Course:
             if name in self.sent:
                 yield CancelRequest(execution_id=name)
 
-    def _take(self) -> ExecuteRequest | None:
+    def _take(self) -> PreparedRequest | None:
         """Return the next one to send; None when there is none, or something has failed."""
         if self._failure is not None:
             return None

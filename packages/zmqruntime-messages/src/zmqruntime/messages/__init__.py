@@ -52,9 +52,11 @@ if TYPE_CHECKING:
         make_error_reply,
     )
     from zmqruntime.messages.encoding import (
+        PreparedRequest,
         encode,
         encode_json,
         encode_with_id,
+        prepare,
     )
     from zmqruntime.messages.errors import (
         DecodeError,
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
         CancelRequest,
         EventsRequest,
         LogTailRequest,
+        Outgoing,
         PingRequest,
         RegisterProgressRequest,
         Request,
@@ -158,8 +161,10 @@ __all__ = [
     "LogTailRequest",
     "MessageError",
     "OkReply",
+    "Outgoing",
     "PingRequest",
     "PongReply",
+    "PreparedRequest",
     "ProcessInfo",
     "ProgressEvent",
     "ProgressScope",
@@ -192,6 +197,7 @@ __all__ = [
     "make_schemas",
     "make_topic",
     "make_topic_prefix",
+    "prepare",
 ]
 
 _HOMES = {
@@ -231,8 +237,10 @@ _HOMES = {
     "LogTailRequest": "requests",
     "MessageError": "errors",
     "OkReply": "common_replies",
+    "Outgoing": "requests",
     "PingRequest": "requests",
     "PongReply": "common_replies",
+    "PreparedRequest": "encoding",
     "ProcessInfo": "infos",
     "ProgressEvent": "events",
     "ProgressScope": "status",
@@ -264,6 +272,7 @@ _HOMES = {
     "make_schemas": "schema",
     "make_topic": "events",
     "make_topic_prefix": "events",
+    "prepare": "encoding",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Set
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -11,12 +12,27 @@ from zmqruntime.messages.json_value import find_fault, join_path
 
 if TYPE_CHECKING:
     from zmqruntime.messages.base import Model
-    from zmqruntime.messages.requests import Request
+    from zmqruntime.messages.requests import Outgoing, Request
     from zmqruntime.messages.responses import Reply
 
-__all__ = ["encode", "encode_json", "encode_with_id"]
+__all__ = ["PreparedRequest", "encode", "encode_json", "encode_with_id", "prepare"]
 
 _REQUEST_ID: Final = {"request_id"}
+
+
+class PreparedRequest(NamedTuple):
+    """A request that is checked and encoded but for its id: as a client keeps it that asks often.
+
+    To be made by `prepare`, or by who composes frames and knows that they are right.
+    """
+
+    type: str
+    body: bytes
+    """The frame behind the id, up to its closing brace."""
+    execution_id: str | None = None
+    """What it is about."""
+    request_id: str | None = None
+    """None: whoever sends it makes one."""
 
 
 def encode(message: Model, exclude: set[str] | None = None) -> bytes:
@@ -24,12 +40,25 @@ def encode(message: Model, exclude: set[str] | None = None) -> bytes:
     return message.__pydantic_serializer__.to_json(message, exclude=exclude)
 
 
-def encode_with_id(message: Request | Reply, request_id: str | None) -> bytes:
+def encode_with_id(message: Outgoing | Reply, request_id: str | None) -> bytes:
     """Return ``message`` as one frame, under another ``request_id`` than its own: without a copy.
 
     A client numbers what it sends, and a server answers under the number that it was sent.
     """
-    return b'{"request_id":%b,%b' % (to_json(request_id), encode(message, _REQUEST_ID)[1:])
+    if isinstance(message, PreparedRequest):
+        body = message.body
+    else:
+        body = encode(message, _REQUEST_ID)[1:]
+    return b'{"request_id":%b,%b' % (to_json(request_id), body)
+
+
+def prepare(request: Request, without: Set[str] = frozenset()) -> PreparedRequest:
+    """Return a request that is encoded once, however often it goes out, without some fields."""
+    body = request.__pydantic_serializer__.to_json(
+        request, exclude=_REQUEST_ID | without, exclude_none=True
+    )
+    about: str | None = getattr(request, "execution_id", None)
+    return PreparedRequest(request.type, body[1:], about, request.request_id)
 
 
 def encode_json(value: object, name: str = "value") -> bytes:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zmqruntime.messages.base import MAX_LOG_TAIL_BYTES, ClientId, ExecutionId, Limit
+from zmqruntime.messages.encoding import PreparedRequest
 from zmqruntime.messages.status import ProgressScope, ShutdownMode
 from zmqruntime.messages.submission import ExecuteRequest, RequestModel, WaitSeconds
 
@@ -15,6 +16,7 @@ __all__ = [
     "EventsRequest",
     "ExecuteRequest",
     "LogTailRequest",
+    "Outgoing",
     "PingRequest",
     "RegisterProgressRequest",
     "Request",
@@ -108,3 +110,6 @@ Request = Annotated[
     Field(discriminator="type"),
 ]
 """Any request of the control channel."""
+
+Outgoing = Request | PreparedRequest
+"""What a client can send."""

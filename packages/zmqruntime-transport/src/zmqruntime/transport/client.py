@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import lru_cache
 from typing import Self
 
 from zmqruntime.messages import (
     ErrorReply,
+    Outgoing,
     PingRequest,
     PongReply,
+    PreparedRequest,
     Reply,
-    Request,
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
+    prepare,
 )
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.connection import Connection
@@ -171,7 +174,7 @@ class ZMQClient:
             limit: how many running and how many queued executions to list; the counts tell how
                 many there are.
         """
-        reply = self.request(PingRequest(limit=limit), timeout)
+        reply = self.request(_ping(limit), timeout)
         if not isinstance(reply, PongReply):
             raise _refusal(reply, "ping")
         return reply
@@ -202,7 +205,7 @@ class ZMQClient:
         return self._connected().wait_for_end(Deadline.after(timeout))
 
     def request(
-        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+        self, request: Outgoing, timeout: float | None = None, *, hold: float = 0.0
     ) -> Reply:
         """Send any request of the protocol and return its reply, an error reply included.
 
@@ -222,7 +225,7 @@ class ZMQClient:
         return self._connected().request(request, Deadline.after(seconds + hold), hold)
 
     def exchange(
-        self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
+        self, requests: Sequence[Outgoing], timeout: float | None = None, *, hold: float = 0.0
     ) -> list[Reply]:
         """Send requests one behind the other, without waiting between them.
 
@@ -237,12 +240,12 @@ class ZMQClient:
 
     def pipeline(
         self,
-        requests: Iterable[Request | None],
+        requests: Iterable[Outgoing | None],
         timeout: float | None = None,
         *,
         hold: float = 0.0,
         window: int = 64,
-    ) -> Generator[tuple[Request, Reply], None, None]:
+    ) -> Generator[tuple[Outgoing, Reply], None, None]:
         """Yield each request with its reply, as that comes, with many under way at once.
 
         A reply that the server holds keeps no other one: they come in any order. An iterator that
@@ -287,6 +290,12 @@ class ZMQClient:
                 f"the client of {self._endpoint} is not connected: call connect() first"
             )
         return connection
+
+
+@lru_cache(maxsize=8, typed=True)
+def _ping(limit: int) -> PreparedRequest:
+    """Return the ping that goes out again and again."""
+    return prepare(PingRequest(limit=limit))
 
 
 def _refusal(reply: Reply, what: str) -> TransportError:

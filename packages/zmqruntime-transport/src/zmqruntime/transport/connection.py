@@ -10,7 +10,7 @@ from typing import Self
 
 import zmq
 
-from zmqruntime.messages import PongReply, Reply, Request, ShutdownMode, ShutdownRequest
+from zmqruntime.messages import Outgoing, PongReply, Reply, ShutdownMode, ShutdownRequest
 from zmqruntime.transport.channel import Outcome
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.control import ControlClient
@@ -123,7 +123,7 @@ class Connection:
             self._returning.release()
         return self.pong
 
-    def request(self, request: Request, deadline: Deadline, hold: float) -> Reply:
+    def request(self, request: Outgoing, deadline: Deadline, hold: float) -> Reply:
         """Return the reply to a request, or say what became of the server."""
         try:
             return self._control.request(
@@ -132,7 +132,9 @@ class Connection:
         except (ConnectionFailed, ServerLost) as error:
             raise self._as_loss(error) from None
 
-    def exchange(self, requests: Sequence[Request], deadline: Deadline, hold: float) -> list[Reply]:
+    def exchange(
+        self, requests: Sequence[Outgoing], deadline: Deadline, hold: float
+    ) -> list[Reply]:
         """Return the replies to ``requests``, or say what became of the server."""
         try:
             return self._control.exchange(
@@ -142,8 +144,8 @@ class Connection:
             raise self._as_loss(error) from None
 
     def pipeline(
-        self, requests: Iterable[Request | None], seconds: float, hold: float, window: int
-    ) -> Generator[tuple[Request, Reply], None, None]:
+        self, requests: Iterable[Outgoing | None], seconds: float, hold: float, window: int
+    ) -> Generator[tuple[Outgoing, Reply], None, None]:
         """Yield requests with their replies, or say what became of the server."""
         try:
             yield from self._control.pipeline(

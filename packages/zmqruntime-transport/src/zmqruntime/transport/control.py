@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from zmqruntime.messages import Reply, Request
+from zmqruntime.messages import Outgoing, Reply
 from zmqruntime.transport.channel import SILENCES, Outcome
 from zmqruntime.transport.channel_pool import ChannelPool
 from zmqruntime.transport.config import ZMQConfig
@@ -40,7 +40,7 @@ class ControlClient:
 
     def request(
         self,
-        request: Request,
+        request: Outgoing,
         deadline: Deadline,
         *,
         hold: float = 0.0,
@@ -70,7 +70,7 @@ class ControlClient:
 
     def exchange(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[Outgoing],
         deadline: Deadline,
         *,
         hold: float = 0.0,
@@ -88,13 +88,13 @@ class ControlClient:
 
     def pipeline(
         self,
-        requests: Iterable[Request | None],
+        requests: Iterable[Outgoing | None],
         seconds: float,
         *,
         window: int,
         hold: float = 0.0,
         on_broken: Callable[[Outcome], None] = _nothing,
-    ) -> Iterator[tuple[Request, Reply]]:
+    ) -> Iterator[tuple[Outgoing, Reply]]:
         """Yield each request with its reply, as that comes; raises as `request` does.
 
         Args:
@@ -155,7 +155,7 @@ class ControlClient:
 
 
 def _ask_all(
-    conversation: Conversation, requests: Iterable[Request | None], window: int
+    conversation: Conversation, requests: Iterable[Outgoing | None], window: int
 ) -> Iterator[tuple[Sent, Reply]]:
     """Send requests as there is room for them, and yield the replies as they come."""
     pending = iter(requests)

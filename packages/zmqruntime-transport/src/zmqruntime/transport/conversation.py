@@ -13,7 +13,7 @@ from typing import Self
 
 import zmq
 
-from zmqruntime.messages import Reply, Request, decode_reply
+from zmqruntime.messages import Outgoing, Reply, decode_reply
 from zmqruntime.transport.channel import SILENCES, Outcome
 from zmqruntime.transport.channel_pool import ChannelPool
 from zmqruntime.transport.deadline import Deadline
@@ -98,7 +98,7 @@ class Conversation:
         """Let the client be closed by others, while this thread does something else."""
         self._pool.leave(self._channel)
 
-    def send(self, request: Request) -> None:
+    def send(self, request: Outgoing) -> None:
         """Send a request.
 
         Raises:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zmqruntime.messages import Reply, Request, encode_with_id
+from zmqruntime.messages import Outgoing, Reply, encode_with_id
 from zmqruntime.transport.errors import MessageTooLarge
 
 __all__ = ["Sent", "Unanswered"]
@@ -17,7 +17,7 @@ class Sent(NamedTuple):
 
     number: int
     """The order of asking, from 0."""
-    request: Request
+    request: Outgoing
     frame: bytes
 
 
@@ -48,7 +48,7 @@ class Unanswered:
         """The type of the one that has waited longest."""
         return next(iter(self._sent.values())).request.type
 
-    def add(self, request: Request) -> bytes:
+    def add(self, request: Outgoing) -> bytes:
         """Return the frame in which a request goes out.
 
         Raises:

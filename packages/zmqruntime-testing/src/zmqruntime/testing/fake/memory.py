@@ -11,6 +11,7 @@ from zmqruntime.execution import Dispatcher, InMemoryLifecycleEngine, Scheduler
 from zmqruntime.messages import (
     ErrorReply,
     OkReply,
+    Outgoing,
     PingRequest,
     PongReply,
     ProcessInfo,
@@ -104,7 +105,7 @@ class InMemoryExecutionServer(ScriptedServer):
         self._end(None)
         self._settle()
 
-    def exchange(self, requests: Sequence[Request], timeout: float, hold: float) -> list[Reply]:
+    def exchange(self, requests: Sequence[Outgoing], timeout: float, hold: float) -> list[Reply]:
         """Return the replies to requests, as `ZMQClient.exchange` does."""
         with self._changed:
             callers = [self._take(request, timeout + hold) for request in requests]
@@ -128,7 +129,7 @@ class InMemoryExecutionServer(ScriptedServer):
 
     # -- under the lock -------------------------------------------------------------------------
 
-    def _take(self, request: Request, patience: float) -> Caller:
+    def _take(self, request: Outgoing, patience: float) -> Caller:
         """Take a request, as often as a client would ask; return who waits for the reply."""
         self._check_alive()
         number = next(self._numbers)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from zmqruntime.messages import PingRequest, PongReply, Reply, Request
+from zmqruntime.messages import Outgoing, PingRequest, PongReply, Reply
 from zmqruntime.testing.fake.line import Subscription
 from zmqruntime.testing.fake.memory import InMemoryExecutionServer
 from zmqruntime.transport import ConnectionFailed, NotConnected, Subscriber, ZMQClient
@@ -63,13 +63,13 @@ class InMemoryTransport(ZMQClient):
         return pong
 
     def request(
-        self, request: Request, timeout: float | None = None, *, hold: float = 0.0
+        self, request: Outgoing, timeout: float | None = None, *, hold: float = 0.0
     ) -> Reply:
         """Return the reply to a request."""
         return self.exchange((request,), timeout, hold=hold)[0]
 
     def exchange(
-        self, requests: Sequence[Request], timeout: float | None = None, *, hold: float = 0.0
+        self, requests: Sequence[Outgoing], timeout: float | None = None, *, hold: float = 0.0
     ) -> list[Reply]:
         """Return the replies to requests, in their order."""
         self._check_connected()
@@ -78,12 +78,12 @@ class InMemoryTransport(ZMQClient):
 
     def pipeline(
         self,
-        requests: Iterable[Request | None],
+        requests: Iterable[Outgoing | None],
         timeout: float | None = None,
         *,
         hold: float = 0.0,
         window: int = 64,
-    ) -> Generator[tuple[Request, Reply], None, None]:
+    ) -> Generator[tuple[Outgoing, Reply], None, None]:
         """Yield each request with its reply, a few at a time."""
         pending = iter(requests)
         while some := list(islice(_until_none(pending), window)):
@@ -108,7 +108,7 @@ class InMemoryTransport(ZMQClient):
         return self._pong
 
 
-def _until_none(requests: Iterator[Request | None]) -> Iterator[Request]:
+def _until_none(requests: Iterator[Outgoing | None]) -> Iterator[Outgoing]:
     """Yield what there is until the next reply."""
     while (request := next(requests, None)) is not None:
         yield request
