@@ -27,6 +27,7 @@ from zmqruntime.messages import (
     RegisterProgressRequest,
     Reply,
     ShutdownRequest,
+    prepare,
 )
 from zmqruntime.transport import (
     ConnectionFailed,

@@ -57,6 +57,12 @@ __all__ = ["Dispatcher", "Outlet"]
 
 _log = logging.getLogger("zmqruntime.server")
 
+_EVENTS: dict[type[Request], Callable[[Any, Caller], Event]] = {
+    ExecuteRequest: Submitted,
+    StatusRequest: StatusRequested,
+    CancelRequest: CancelRequested,
+    EventsRequest: EventsRequested,
+}
 _ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
@@ -119,13 +125,6 @@ class Dispatcher:
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
-        self._takers: dict[type[Request], Callable[[Any, Caller], None]] = {
-            ExecuteRequest: lambda request, caller: self.handle(Submitted(request, caller)),
-            StatusRequest: lambda request, caller: self.handle(StatusRequested(request, caller)),
-            CancelRequest: lambda request, caller: self.handle(CancelRequested(request, caller)),
-            EventsRequest: lambda request, caller: self.handle(EventsRequested(request, caller)),
-            LogTailRequest: self._tell_log,
-        }
         self._committer = Committer(
             scheduler.engine,
             perform=lambda effect: performers[type(effect)](effect),
@@ -176,10 +175,13 @@ class Dispatcher:
 
     def handle_request(self, request: Request, caller: Caller) -> bool:
         """Take a request about executions; return False for any other one."""
-        take = self._takers.get(type(request))
-        if take is None:
+        make_event = _EVENTS.get(type(request))
+        if make_event is not None:
+            self.handle(make_event(request, caller))
+        elif isinstance(request, LogTailRequest):
+            self._tell_log(request, caller)
+        else:
             return False
-        take(request, caller)
         return True
 
     def shut_down(self, mode: ShutdownMode, *, forced: bool = False) -> None:

@@ -80,7 +80,7 @@ def to_object(name: str, value: Any) -> JsonObject:
     Raises:
         TypeError: it is neither.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return dict(value)
     if isinstance(value, BaseModel):
         dumped: JsonObject = value.model_dump(mode="json")

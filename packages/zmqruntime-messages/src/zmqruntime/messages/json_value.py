@@ -79,6 +79,8 @@ def _find_problem_of_container(value: dict[Any, Any] | list[Any], levels: int) -
     if levels == 0:
         return f"is nested deeper than {MAX_NESTING} levels, or contains itself"
     for key in value if isinstance(value, dict) else ():
+        if type(key) is str and key.isascii():
+            continue
         if not isinstance(key, str):
             return f"has a key of type {type(key).__name__}; JSON keys are strings"
         if not _is_unicode(key):
