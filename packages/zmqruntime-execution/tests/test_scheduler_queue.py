@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from driving import START, Driver, request
+from driving import START, Driver, caller, request
 
 from zmqruntime.execution.core.effects import AssignTask, Publish
+from zmqruntime.execution.core.events import Submitted, TaskReturned
 from zmqruntime.messages import (
     AcceptedReply,
     ErrorCode,
+    ExecuteRequest,
     ExecutionStatus,
     ExecutionStatusSnapshot,
     StateEvent,
@@ -53,6 +55,20 @@ def test_the_worker_gets_the_request_as_it_was_submitted() -> None:
     fields = {"task": {"x": [1, 2]}, "config": {"y": None}, "labels": {"l": "1"}}
     (assigned,) = driver.submit("a", **fields).of(AssignTask)
     assert decode_request(assigned.request) == request("a", **fields)
+
+
+def test_the_worker_gets_the_frame_that_came_unless_it_lacks_a_name() -> None:
+    driver = Driver()
+    frame = b'{ "type": "execute", "execution_id": "a", "client_id": "lab", "task": {} }'
+    asked = decode_request(frame)
+    assert isinstance(asked, ExecuteRequest)
+    (assigned,) = driver.do(Submitted(asked, caller(), frame)).of(AssignTask)
+    assert assigned.request == frame
+    driver.do(TaskReturned("a", b"null"))
+    nameless = asked.model_copy(update={"execution_id": None})
+    (assigned,) = driver.do(Submitted(nameless, caller(), b'{"type": "execute"}')).of(AssignTask)
+    named = decode_request(assigned.request)
+    assert named == nameless.model_copy(update={"execution_id": assigned.execution_id})
 
 
 def test_one_runs_at_a_time_in_the_order_of_arrival() -> None:

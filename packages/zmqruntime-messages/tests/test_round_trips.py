@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from zmqruntime.messages import (
     Event,
+    ExecuteRequest,
     Reply,
     Request,
     decode_event,
@@ -86,6 +87,18 @@ def test_a_prepared_request_says_what_it_was_prepared_from(
     assert prepared.execution_id == getattr(request, "execution_id", None)
     sent = decode_request(encode_with_id(prepared, request_id))
     assert sent == request.model_copy(update={"request_id": request_id})
+
+
+@given(request=st.from_type(ExecuteRequest))
+def test_what_was_checked_is_read_again_as_it_was(request: ExecuteRequest) -> None:
+    frame = json.loads(encode(request))
+    for name, value in frame.items():  # As a peer writes them that has one type of number.
+        if isinstance(value, float) and value == int(value):
+            frame[name] = int(value)
+    for written in (encode(request), json.dumps(frame).encode()):
+        again = ExecuteRequest.read_again(written)
+        assert (type(again), again) == (type(request), request)
+        assert encode(again) == encode(request)
 
 
 def test_text_travels_as_utf_8() -> None:

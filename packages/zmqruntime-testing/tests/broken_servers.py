@@ -70,7 +70,7 @@ class Tap:
         changed = wire(request)
         return frames if changed == request else [*frames[:-1], json.dumps(changed).encode()]
 
-    def handle(self, request: Request, caller: Caller) -> None:
+    def handle(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
         self.callers.append(caller)
         self._fault.request(request, caller, self)
 

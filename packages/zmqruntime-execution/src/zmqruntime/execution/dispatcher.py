@@ -58,7 +58,6 @@ __all__ = ["Dispatcher", "Outlet"]
 _log = logging.getLogger("zmqruntime.server")
 
 _EVENTS: dict[type[Request], Callable[[Any, Caller], Event]] = {
-    ExecuteRequest: Submitted,
     StatusRequest: StatusRequested,
     CancelRequest: CancelRequested,
     EventsRequest: EventsRequested,
@@ -115,7 +114,7 @@ class Dispatcher:
         self._outlet = outlet
         self._wall = wall
         self._monotonic = monotonic
-        performers: dict[type[Effect], Callable[[Any], None]] = {
+        self._performers: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
@@ -127,7 +126,7 @@ class Dispatcher:
         }
         self._committer = Committer(
             scheduler.engine,
-            perform=lambda effect: performers[type(effect)](effect),
+            perform=self._perform,
             on_failed=self._on_commit_failed,
             on_recovered=self.wake,
             soon=soon,
@@ -149,7 +148,8 @@ class Dispatcher:
         # At most one ran; but the end of one and the start of the next may be told together.
         ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
         self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
-        self._scheduler.start(self._committer.take, self._now())
+        is_durable = self._scheduler.engine.durable
+        self._scheduler.start(self._committer.take if is_durable else self._perform, self._now())
         self._committer.commit()
         self._outlet.handled(TimerDue())
 
@@ -173,10 +173,14 @@ class Dispatcher:
         self._committer.end_event()
         self._outlet.handled(event)
 
-    def handle_request(self, request: Request, caller: Caller) -> bool:
-        """Take a request about executions; return False for any other one."""
-        make_event = _EVENTS.get(type(request))
-        if make_event is not None:
+    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:
+        """Take a request about executions; return False for any other one.
+
+        ``frame`` is the request as it came, if this is what came.
+        """
+        if isinstance(request, ExecuteRequest):
+            self.handle(Submitted(request, caller, frame))
+        elif (make_event := _EVENTS.get(type(request))) is not None:
             self.handle(make_event(request, caller))
         elif isinstance(request, LogTailRequest):
             self._tell_log(request, caller)
@@ -205,6 +209,9 @@ class Dispatcher:
             "durable": engine.durable,
             "workers": self._runner.describe(self._scheduler.current_id),
         }
+
+    def _perform(self, effect: Effect) -> None:
+        self._performers[type(effect)](effect)
 
     def _now(self) -> Now:
         return Now(self._wall(), self._monotonic())

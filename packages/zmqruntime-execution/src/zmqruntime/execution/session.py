@@ -68,9 +68,9 @@ class ExecutionSession(ServerSession, Outlet):
         finally:
             self._dispatcher.close()
 
-    def handle_request(self, request: Request, caller: Caller) -> None:
-        if not self._dispatcher.handle_request(request, caller):
-            super().handle_request(request, caller)
+    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        if not self._dispatcher.handle_request(request, caller, frame):
+            super().handle_request(request, caller, frame)
 
     def shut_down(self, mode: ShutdownMode) -> None:
         self._dispatcher.shut_down(mode)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field
+from pydantic_core import from_json
 
 from zmqruntime.messages.base import (
     MAX_ATTEMPTS,
@@ -65,3 +66,27 @@ class ExecuteRequest(RequestModel):
     """How long the second attempt waits; each further one waits twice as long, up to an hour."""
     wait_seconds: WaitSeconds = 0.0
     """How long to hold the reply while the execution has not ended; it then has the record."""
+
+    @classmethod
+    def read_again(cls, frame: bytes) -> Self:
+        """Return the request in a frame that was checked before, at half the cost of a check."""
+        fields: dict[str, Any] = from_json(frame)
+        for name in _FLOATS & fields.keys():  # In JSON some are written as integers.
+            fields[name] = None if fields[name] is None else float(fields[name])
+        if (kinds := fields.get("retry_on")) is not None:
+            fields["retry_on"] = tuple(map(ErrorKind, kinds))
+        request = cls.__new__(cls)
+        # As pickle would make it.
+        request.__setstate__(
+            {
+                "__dict__": _DEFAULTS | fields,
+                "__pydantic_fields_set__": set(fields),
+                "__pydantic_extra__": None,
+                "__pydantic_private__": None,
+            }
+        )
+        return request
+
+
+_FLOATS: Final = {"timeout_seconds", "backoff_seconds", "wait_seconds"}
+_DEFAULTS: Final = dict(ExecuteRequest(task={}, client_id="nobody"))

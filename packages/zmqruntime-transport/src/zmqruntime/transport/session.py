@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
@@ -163,8 +164,14 @@ class ServerSession:
         """Return the pong's fields on executions and workers."""
         return {}
 
-    def handle_request(self, request: Request, caller: Caller) -> None:
-        """Answer a request, now or later; exactly one `reply` is owed."""
+    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        """Answer a request, now or later; exactly one `reply` is owed.
+
+        Args:
+            request: what is asked.
+            caller: who asks.
+            frame: the request as it came, if this is what came.
+        """
         match request:
             case PingRequest():
                 self._ping(request, caller)
@@ -219,7 +226,7 @@ class ServerSession:
         held, self._held_pings = self._held_pings, {}
         for caller, (request, timer) in held.items():
             timer.cancel()
-            self._answer(caller, self._pong, request)
+            self._answer(caller, partial(self._pong, request, caller))
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded, with its ``request_id`` in it."""
@@ -250,11 +257,11 @@ class ServerSession:
             self.reply(Caller(envelope, error.request_id), make_error_reply(error))
             return
         caller = Caller(envelope, request.request_id, self._requests)
-        self._answer(caller, self.handle_request, request)
+        self._answer(caller, partial(self.handle_request, request, caller, body))
 
-    def _answer(self, caller: Caller, answer: Callable[[_R, Caller], None], request: _R) -> None:
+    def _answer(self, caller: Caller, answer: Callable[[], None]) -> None:
         try:
-            answer(request, caller)
+            answer()
         except MessageError as error:
             self.reply(caller, make_error_reply(error))
         except Exception as error:  # noqa: BLE001 - one request must not end the server
@@ -284,7 +291,7 @@ class ServerSession:
 
         def stop_waiting() -> None:
             del self._held_pings[caller]
-            self._answer(caller, self._pong, request)
+            self._answer(caller, partial(self._pong, request, caller))
 
         timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
         self._held_pings[caller] = (request, timer)

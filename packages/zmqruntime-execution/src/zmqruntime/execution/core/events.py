@@ -52,6 +52,8 @@ class Submitted(NamedTuple):
 
     request: ExecuteRequest
     caller: Caller
+    frame: bytes = b""
+    """The request as it came, if this is what came."""
 
 
 class StatusRequested(NamedTuple):

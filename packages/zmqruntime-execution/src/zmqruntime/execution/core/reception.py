@@ -55,9 +55,10 @@ class Reception:
 
     def submit(self, event: Submitted, now: Now) -> None:
         """Queue a new task; tell of one that is known how it stands; or refuse it."""
-        request, caller = event.request, event.caller
+        request, caller, frame = event
         if request.execution_id is None:
             request = request.model_copy(update={"execution_id": self._make_id()})
+            frame = b""
         known = self._engine.get(request.execution_id or "")
         speaker = self._speaker
         if known is not None:
@@ -70,7 +71,7 @@ class Reception:
         elif self._max_queued is not None and self._engine.queued_count >= self._max_queued:
             speaker.reply(caller, answers.queue_full(self._engine.queued_count, self._max_queued))
         else:
-            execution = self._engine.submit(request, now.wall)
+            execution = self._engine.submit(request, now.wall, frame)
             speaker.publish_state(execution, now)
             self._course.start_next(now)
             speaker.accept(execution, event, now)

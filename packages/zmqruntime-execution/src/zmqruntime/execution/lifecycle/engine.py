@@ -37,8 +37,14 @@ class LifecycleEngine(ABC):
     """
 
     @abstractmethod
-    def submit(self, request: ExecuteRequest, now: float) -> Execution:
-        """Keep a new execution in the queue; its id must be new."""
+    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+        """Keep a new execution in the queue; its id must be new.
+
+        Args:
+            request: what to execute.
+            now: when.
+            frame: the request encoded, where somebody has done that already.
+        """
 
     @abstractmethod
     def start(self, execution_id: str, now: float) -> Execution:
@@ -139,7 +145,10 @@ class LifecycleEngine(ABC):
 
     @property
     def durable(self) -> bool:
-        """Whether the next process that opens it finds what was committed."""
+        """Whether the next process that opens it finds what was committed.
+
+        One that is not never has anything `uncommitted`.
+        """
         return False
 
     @property

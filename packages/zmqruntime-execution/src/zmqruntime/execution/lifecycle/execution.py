@@ -100,14 +100,18 @@ class Execution:
         self.labels = self.labels or _NO_LABELS
 
     @classmethod
-    def from_request(cls, request: ExecuteRequest, ticket: int, now: float) -> Execution:
-        """Return a queued execution of ``request``, which has an ``execution_id``."""
+    def from_request(
+        cls, request: ExecuteRequest, ticket: int, now: float, frame: bytes = b""
+    ) -> Execution:
+        """Return a queued execution of ``request``, which has an ``execution_id``.
+
+        ``frame`` is the request encoded, where somebody has done that already.
+        """
         assert request.execution_id is not None
         return cls(
             execution_id=request.execution_id,
             client_id=request.client_id,
-            # What it does not say would be most of it.
-            request=request.__pydantic_serializer__.to_json(request, exclude_none=True),
+            request=frame or _encode(request),
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
@@ -180,6 +184,11 @@ class Execution:
         event = decode_event(compose_event(self.execution_id, self.progress))
         assert isinstance(event, ProgressEvent)
         return event
+
+
+def _encode(request: ExecuteRequest) -> bytes:
+    # What it does not say would be most of it.
+    return request.__pydantic_serializer__.to_json(request, exclude_none=True)
 
 
 def _wish_of(request: ExecuteRequest) -> RetryWish:

@@ -65,8 +65,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     # -- what happens ---------------------------------------------------------------------------
 
-    def submit(self, request: ExecuteRequest, now: float) -> Execution:
-        execution = super().submit(request, now)
+    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+        execution = super().submit(request, now, frame)
         self._changes.submit(execution)
         return execution
 

@@ -63,8 +63,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._tickets = count()
 
-    def submit(self, request: ExecuteRequest, now: float) -> Execution:
-        execution = Execution.from_request(request, next(self._tickets), now)
+    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+        execution = Execution.from_request(request, next(self._tickets), now, frame)
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
         self._queue.add(execution)

@@ -78,7 +78,9 @@ class FifoQueue(ExecutionQueue):
     def take(self, execution: Execution) -> None:
         place = _rank(execution)
         del self._waiting[place]
-        if self._places[0] == place:  # As nearly every time.
+        if not self._waiting:
+            self._places.clear()
+        elif self._places[0] == place:  # As nearly every time.
             self._places.pop(0)
         else:
             self._places.remove(place)
@@ -86,7 +88,9 @@ class FifoQueue(ExecutionQueue):
     drop = take
 
     def peek(self) -> Execution | None:
-        return self._waiting[self._places[0]] if self._waiting else None
+        if len(self._waiting) > 1:
+            return self._waiting[self._places[0]]
+        return next(iter(self._waiting.values()), None)
 
     def index(self, execution: Execution) -> int:
         return self._places.index(_rank(execution))

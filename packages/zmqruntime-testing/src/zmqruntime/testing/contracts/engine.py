@@ -10,6 +10,7 @@ import pytest
 from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine
 from zmqruntime.messages import (
     ErrorKind,
+    ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
     ProgressEvent,
@@ -99,6 +100,23 @@ class LifecycleEngineContract(TurnsContract):
         assert (execution.started_at, execution.finished_at) == (None, None)
         assert engine.position("a") == 1
         assert decode_request(execution.request) == asked
+
+    def test_a_request_that_came_in_a_frame_is_kept_as_it_came(
+        self, engine: LifecycleEngine
+    ) -> None:
+        frame = b'{ "type": "execute", "execution_id": "a", "client_id": "c", "task": {"x": 1} }'
+        asked = decode_request(frame)
+        assert isinstance(asked, ExecuteRequest)
+        execution = engine.submit(asked, 7.5, frame)
+        assert execution.request == frame
+        assert execution.is_same_work(make_request("a", client_id="c", task={"x": 1}))
+
+    def test_what_the_next_process_does_not_find_needs_no_commit(
+        self, engine: LifecycleEngine
+    ) -> None:
+        self.submit(engine, "a")
+        engine.start("a", 2.0)
+        assert engine.durable or not engine.uncommitted
 
     def test_a_run_from_its_start_to_its_result(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")

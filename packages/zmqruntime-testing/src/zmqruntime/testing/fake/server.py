@@ -94,12 +94,12 @@ class _FakeSession(ExecutionSession):
         super().__init__(*args, **kwargs)
         self._script = script
 
-    def handle_request(self, request: Request, caller: Caller) -> None:
+    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
         verdict = self._script._admit(request)
         if isinstance(verdict, ErrorReply):
             self.reply(caller, verdict)
         elif verdict is not None:
-            super().handle_request(verdict, caller)
+            super().handle_request(verdict, caller, frame if verdict is request else b"")
 
 
 class _ScriptedRunner(PlayerRunner):
