@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 from pydantic import BaseModel, ValidationError
 
 from zmqruntime.messages import (
+    CancelRequest,
     ClientId,
     DecodeError,
     ErrorCode,
@@ -54,23 +55,21 @@ def make_request(
         DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
     """
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if execution_id is not None:
-        given["execution_id"] = execution_id
     if retry_on is not None:
         given["retry_on"] = tuple(map(ErrorKind, retry_on))
     try:
-        if given:
-            head = _encode_without_task(client_id, wait_seconds, **given)
+        if execution_id is None:
+            execution_id = os.urandom(16).hex()
         else:
-            head = _encode_usual(client_id, wait_seconds)
+            _check_name(execution_id)
+        encode_options = _encode_options if given else _encode_no_options
+        head = encode_options(client_id, wait_seconds, **given)
     except ValidationError as error:
         raise explain(error, "submission") from None
-    if execution_id is None:
-        execution_id = os.urandom(16).hex()
-        head += b'"execution_id":"%b",' % execution_id.encode()
     if config is not None:
         head += b'"config":%b,' % _encode_object("config", config)
-    body = b'%b"task":%b}' % (head, _encode_object("task", task))
+    task_json = _encode_object("task", task)
+    body = b'%b"execution_id":"%b","task":%b}' % (head, execution_id.encode(), task_json)
     return PreparedRequest("execute", body, execution_id)
 
 
@@ -91,14 +90,18 @@ def to_object(name: str, value: Any) -> JsonObject:
     )
 
 
-def _encode_without_task(client_id: ClientId, wait_seconds: float, **given: Any) -> bytes:
-    """Return the beginning of a request, to go on with further fields."""
+def _check_name(execution_id: ExecutionId) -> None:
+    CancelRequest(execution_id=execution_id)  # The smallest model that knows what a name is.
+
+
+def _encode_options(client_id: ClientId, wait_seconds: float, **given: Any) -> bytes:
+    """Return the beginning of a request: all but what differs from task to task."""
     request = ExecuteRequest(task={}, client_id=client_id, wait_seconds=wait_seconds, **given)
     return prepare(request, without={"task"}).body[:-1] + b","
 
 
 # Most tasks come without options, and from one client.
-_encode_usual = lru_cache(maxsize=16, typed=True)(_encode_without_task)
+_encode_no_options = lru_cache(maxsize=16, typed=True)(_encode_options)
 
 
 def _encode_object(name: str, value: object) -> bytes:
