@@ -62,6 +62,7 @@ _EVENTS: dict[type[Request], Callable[[Any, Caller], Event]] = {
     CancelRequest: CancelRequested,
     EventsRequest: EventsRequested,
 }
+_RUNNING = ExecutionStatus.RUNNING  # Python 3.11 looks members of an enum up slowly.
 _ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
@@ -199,12 +200,12 @@ class Dispatcher:
     def describe_work(self, limit: int) -> dict[str, Any]:
         """Return the pong's fields on executions and workers."""
         engine = self._scheduler.engine
-        running = engine.list_running()
+        running = engine.list_running()[:limit] if limit else ()
         queued = engine.list_queued(limit).entries if limit else ()
         return {
-            "running_executions": tuple(e.to_running_info() for e in running[:limit]),
-            "queued_executions": tuple(e.to_queued_info(place) for place, e in queued),
-            "running_count": engine.counts[ExecutionStatus.RUNNING],
+            "running_executions": tuple([e.to_running_info() for e in running]),
+            "queued_executions": tuple([e.to_queued_info(place) for place, e in queued]),
+            "running_count": engine.counts[_RUNNING],
             "queued_count": engine.queued_count,
             "durable": engine.durable,
             "workers": self._runner.describe(self._scheduler.current_id),

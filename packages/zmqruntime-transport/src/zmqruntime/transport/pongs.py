@@ -36,7 +36,7 @@ class Pongs:
             TypeError: the application's ``details`` are not JSON; the error names the part.
         """
         # The application may change what it has given before: of that, what is written counts.
-        now = told | {"details": _encode(told["details"])}
+        now = _encode(told["details"]), told
         if now != self._told:
             reply = PongReply(
                 started_at=self._started_at, uptime_seconds=0.0, **self._fixed, **told

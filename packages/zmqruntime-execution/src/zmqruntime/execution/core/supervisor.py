@@ -21,6 +21,10 @@ class WorkerState(Enum):
     """It was told to end at once; whatever it still says, it gets no further task."""
 
 
+# By name once: Python 3.11 looks members of an enum up slowly.
+_THERE = (WorkerState.IDLE, WorkerState.BUSY)
+
+
 class Supervisor:
     """The worker's state. One that ends while it starts is started again ever more slowly."""
 
@@ -32,7 +36,7 @@ class Supervisor:
     @property
     def is_there(self) -> bool:
         """Whether a worker is ready, with or without a task."""
-        return self.state in (WorkerState.IDLE, WorkerState.BUSY)
+        return self.state in _THERE
 
     def rest(self) -> None:
         """Note that the worker has ended a task, and is idle unless it is being ended itself."""

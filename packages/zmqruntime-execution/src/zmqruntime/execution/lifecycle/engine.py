@@ -12,6 +12,8 @@ from zmqruntime.messages import AttemptInfo, ExecuteRequest, ExecutionErrorInfo,
 
 __all__ = ["LifecycleEngine", "QueuePage"]
 
+_QUEUED = ExecutionStatus.QUEUED  # Python 3.11 looks members of an enum up slowly.
+
 
 class QueuePage(NamedTuple):
     """A part of the queue, in the order of the turns."""
@@ -139,7 +141,7 @@ class LifecycleEngine(ABC):
     @property
     def queued_count(self) -> int:
         """How many wait."""
-        return self.counts[ExecutionStatus.QUEUED]
+        return self.counts[_QUEUED]
 
     # -- what outlives the process --------------------------------------------------------------
 
