@@ -107,7 +107,7 @@ class ServerParts(Outlet):
 
     def submit(self, name: str) -> None:
         frame = encode(ExecuteRequest(execution_id=name, client_id="lab", task=TASK))
-        assert self.dispatcher.handle_request(decode_request(frame), CALLER)
+        assert self.dispatcher.handle_request(decode_request(frame), CALLER, frame)
         assert self.runner.assigned == name
 
 

@@ -61,7 +61,7 @@ def submit(passes: int) -> Callable[[int], object]:
 
     def take(number: int) -> None:
         server = servers[number]
-        server.dispatcher.handle_request(decode_request(frame), CALLER)
+        server.dispatcher.handle_request(decode_request(frame), CALLER, frame)
         assert server.runner.assigned
         assert server.replies
 
@@ -139,7 +139,7 @@ def ping(passes: int) -> Callable[[int], object]:
     frame = encode(PingRequest(limit=10))
 
     def take(number: int) -> None:
-        session.handle_request(decode_request(frame), CALLER)
+        session.handle_request(decode_request(frame), CALLER, frame)
         assert session.frames == before + number + 1
 
     return take
@@ -148,9 +148,11 @@ def ping(passes: int) -> Callable[[int], object]:
 def client_submit(passes: int) -> Callable[[int], object]:
     """From an application's task to the frame of the request, and from the reply to a handle."""
     client = ToldClient(client_id="lab")
+    names: set[str] = set()
 
     def take(number: int) -> None:
-        assert client.submit_execution(TASK, execution_id="a").execution_id == "a"
+        names.add(client.submit_execution(TASK).execution_id)
+        assert len(names) == number + 1
 
     return take
 

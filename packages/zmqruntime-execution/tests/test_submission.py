@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, UserDict
+from math import nan
 from types import MappingProxyType
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_a_request_has_all_that_was_said() -> None:
     )
 
 
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(DecodeError) as caught:
+        make_request({"a": nan}, {"b": nan}, "no client", wait_seconds=61.0)
+    assert [fault.field for fault in caught.value.faults] == [
+        "task.a",
+        "config.b",
+        "client_id",
+        "wait_seconds",
+    ]
+
+
 def test_a_request_without_options_says_the_same_as_one_with_them() -> None:
     request = make_request({"x": [1.5, None, "\u00e4"]}, None, "lab", wait_seconds=2.5)
     assert decode_request(encode_with_id(request, "#1")) == ExecuteRequest(
@@ -92,12 +104,14 @@ def test_a_request_without_options_says_the_same_as_one_with_them() -> None:
         ({"timeout_seconds": 0.0}, "timeout_seconds"),
         ({"timeout_seconds": "5"}, "timeout_seconds"),
         ({"client_id": ""}, "client_id"),
-        ({"task": ["a"]}, "task is of type list, and an object"),
-        ({"config": "a"}, "config is of type str, and an object"),
+        ({"task": ["a"]}, "task: Input should be a valid dictionary"),
+        ({"config": "a"}, "config: Input should be a valid dictionary"),
+        ({"priority": False}, "priority"),
+        ({"execution_id": ""}, "execution_id"),
         ({"wait_seconds": 61.0}, "wait_seconds"),
         ({"wait_seconds": True}, "wait_seconds"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_what_is_wrong_with_it_is_told_by_its_path(fields: dict[str, Any], path: str) -> None:
     arguments = {"task": {}, "config": None, "client_id": "lab"} | fields

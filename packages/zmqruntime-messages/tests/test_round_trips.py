@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from zmqruntime.messages import (
     Event,
@@ -95,10 +96,25 @@ def test_what_was_checked_is_read_again_as_it_was(request: ExecuteRequest) -> No
     for name, value in frame.items():  # As a peer writes them that has one type of number.
         if isinstance(value, float) and value == int(value):
             frame[name] = int(value)
-    for written in (encode(request), json.dumps(frame).encode()):
+    said = request.model_dump_json(exclude_defaults=True).encode()  # The type is a default, too.
+    for written in (encode(request), json.dumps(frame).encode(), said):
         again = ExecuteRequest.read_again(written)
         assert (type(again), again) == (type(request), request)
         assert encode(again) == encode(request)
+        checked = ExecuteRequest.model_validate_json(written)
+        assert again.model_fields_set == checked.model_fields_set
+
+
+def test_what_is_read_again_shares_nothing_with_other_requests() -> None:
+    frame = b'{"type": "execute", "client_id": "lab", "task": {}}'
+    ExecuteRequest.read_again(frame).labels["mine"] = "1"
+    assert ExecuteRequest.read_again(frame).labels == {}
+
+
+@pytest.mark.parametrize("frame", [b"{}", b'{"task": {}}', b'{"client_id": "lab"}'])
+def test_what_lacks_a_task_or_a_client_is_no_request(frame: bytes) -> None:
+    with pytest.raises(ValidationError, match="Field required"):
+        ExecuteRequest.read_again(frame)
 
 
 def test_text_travels_as_utf_8() -> None:

@@ -143,7 +143,7 @@ class ExecutionClient(RecordClient):
             execution_id=execution_id,
             labels=labels,
             timeout_seconds=timeout_seconds,
-            priority=priority or None,
+            priority=priority,
             max_attempts=max_attempts,
             retry_on=retry_on,
             backoff_seconds=backoff_seconds,
@@ -251,8 +251,7 @@ class ExecutionClient(RecordClient):
         request = make(wait_seconds=hold)
         execution_id = request.execution_id
         assert execution_id is not None
-        later = partial(make, execution_id=execution_id)
-        record = self._submit_held(request, hold, later, deadline)
+        record = self._submit_held(request, hold, lambda: make(execution_id=execution_id), deadline)
         if record is None or not record.status.is_terminal:
             record = self.wait_for_completion(execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)

@@ -177,7 +177,8 @@ class Dispatcher:
     def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:
         """Take a request about executions; return False for any other one.
 
-        ``frame`` is the request as it came, if this is what came.
+        ``frame`` is what ``request`` was read from, and what the worker gets; empty for a request
+        that came in none, or was changed since.
         """
         if isinstance(request, ExecuteRequest):
             self.handle(Submitted(request, caller, frame))

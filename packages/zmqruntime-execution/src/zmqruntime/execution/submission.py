@@ -10,14 +10,12 @@ from typing import Any, TypedDict, Unpack
 from pydantic import BaseModel, ValidationError
 
 from zmqruntime.messages import (
-    CancelRequest,
+    MAX_WAIT_SECONDS,
     ClientId,
     DecodeError,
-    ErrorCode,
     ErrorKind,
     ExecuteRequest,
     ExecutionId,
-    FieldFault,
     JsonObject,
     Labels,
     PreparedRequest,
@@ -34,7 +32,7 @@ class RequestOptions(TypedDict, total=False):
 
     labels: Labels | None
     timeout_seconds: float | None
-    priority: int | None
+    priority: int
     max_attempts: int | None
     backoff_seconds: float | None
 
@@ -57,20 +55,24 @@ def make_request(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if retry_on is not None:
         given["retry_on"] = tuple(map(ErrorKind, retry_on))
+    if type(given.get("priority")) is int and given["priority"] == 0:
+        del given["priority"]  # It is that anyway.
+    if execution_id is None:
+        execution_id = os.urandom(16).hex()
+        if not given and (usual := _compose(task, config, client_id, execution_id, wait_seconds)):
+            return usual
     try:
-        if execution_id is None:
-            execution_id = os.urandom(16).hex()
-        else:
-            _check_name(execution_id)
-        encode_options = _encode_options if given else _encode_no_options
-        head = encode_options(client_id, wait_seconds, **given)
+        request = ExecuteRequest(
+            task=task,
+            config=config,
+            client_id=client_id,
+            execution_id=execution_id,
+            wait_seconds=wait_seconds,
+            **given,
+        )
     except ValidationError as error:
         raise explain(error, "submission") from None
-    if config is not None:
-        head += b'"config":%b,' % _encode_object("config", config)
-    task_json = _encode_object("task", task)
-    body = b'%b"execution_id":"%b","task":%b}' % (head, execution_id.encode(), task_json)
-    return PreparedRequest("execute", body, execution_id)
+    return prepare(request)
 
 
 def to_object(name: str, value: Any) -> JsonObject:
@@ -79,7 +81,7 @@ def to_object(name: str, value: Any) -> JsonObject:
     Raises:
         TypeError: it is neither.
     """
-    if isinstance(value, (dict, Mapping)):
+    if isinstance(value, (dict, Mapping)):  # A dict is seen at once to be one.
         return dict(value)
     if isinstance(value, BaseModel):
         dumped: JsonObject = value.model_dump(mode="json")
@@ -90,24 +92,40 @@ def to_object(name: str, value: Any) -> JsonObject:
     )
 
 
-def _check_name(execution_id: ExecutionId) -> None:
-    CancelRequest(execution_id=execution_id)  # The smallest model that knows what a name is.
+def _compose(
+    task: object,
+    config: object,
+    client_id: ClientId,
+    execution_id: ExecutionId,
+    wait_seconds: float,
+) -> PreparedRequest | None:
+    """Return a request without options, as most are, at a third of what its model costs.
+
+    None when something is wrong with it: the model knows how to say that.
+    """
+    if not (isinstance(task, dict) and isinstance(config, dict | None)):
+        return None
+    if not (type(wait_seconds) is float and 0.0 <= wait_seconds <= MAX_WAIT_SECONDS):
+        return None
+    try:
+        head = _encode_client(client_id)
+        body = b'%b"execution_id":"%b","wait_seconds":%a,"config":%b,"task":%b}' % (
+            head,
+            execution_id.encode(),
+            wait_seconds,
+            encode_json(config),
+            encode_json(task),
+        )
+    except (ValidationError, DecodeError):
+        return None
+    return PreparedRequest("execute", body, execution_id)
 
 
-def _encode_options(client_id: ClientId, wait_seconds: float, **given: Any) -> bytes:
-    """Return the beginning of a request: all but what differs from task to task."""
-    request = ExecuteRequest(task={}, client_id=client_id, wait_seconds=wait_seconds, **given)
-    return prepare(request, without={"task"}).body[:-1] + b","
-
-
-# Most tasks come without options, and from one client.
-_encode_no_options = lru_cache(maxsize=16, typed=True)(_encode_options)
-
-
-def _encode_object(name: str, value: object) -> bytes:
-    if isinstance(value, dict):
-        return encode_json(value, name)
-    problem = f"is of type {type(value).__name__}, and an object such as {{...}} is required"
-    raise DecodeError(
-        ErrorCode.INVALID_REQUEST, f"{name} {problem}", faults=(FieldFault(name, problem),)
+@lru_cache(maxsize=8)
+def _encode_client(client_id: ClientId) -> bytes:
+    """Return the beginning of every request of a client."""
+    checked = ExecuteRequest(task={}, client_id=client_id)
+    return b'"protocol":%d,"type":"execute","client_id":"%b",' % (
+        checked.protocol,
+        checked.client_id.encode(),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
@@ -52,13 +51,11 @@ def encode_with_id(message: Outgoing | Reply, request_id: str | None) -> bytes:
     return b'{"request_id":%b,%b' % (to_json(request_id), body)
 
 
-def prepare(request: Request, without: Set[str] = frozenset()) -> PreparedRequest:
-    """Return a request that is encoded once, however often it goes out, without some fields."""
-    body = request.__pydantic_serializer__.to_json(
-        request, exclude=_REQUEST_ID | without, exclude_none=True
-    )
+def prepare(request: Request) -> PreparedRequest:
+    """Return a request that is encoded once, however often it goes out."""
+    body = encode(request, _REQUEST_ID)[1:]
     about: str | None = getattr(request, "execution_id", None)
-    return PreparedRequest(request.type, body[1:], about, request.request_id)
+    return PreparedRequest(request.type, body, about, request.request_id)
 
 
 def encode_json(value: object, name: str = "value") -> bytes:

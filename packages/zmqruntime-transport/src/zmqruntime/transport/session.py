@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSession"]
 
-_R = TypeVar("_R")
 
 _log = logging.getLogger("zmqruntime.server")
 
@@ -170,7 +169,8 @@ class ServerSession:
         Args:
             request: what is asked.
             caller: who asks.
-            frame: the request as it came, if this is what came.
+            frame: what it was read from. Whoever changes the request leaves this out when he hands
+                it on: others may use these bytes instead.
         """
         match request:
             case PingRequest():

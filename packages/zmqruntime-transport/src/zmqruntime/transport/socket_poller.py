@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import selectors
-from typing import Any
 
 import zmq
 
@@ -21,7 +20,7 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 # Plain integers: pyzmq's own flags are slow to work with.
-_FD, _POLLIN = int(zmq.FD), int(zmq.POLLIN)
+_FD, _EVENTS, _POLLIN = int(zmq.FD), int(zmq.EVENTS), int(zmq.POLLIN)
 # The longest that one wait may take: systems count milliseconds in a signed 32-bit number.
 _LONGEST_SECONDS = (2**31 - 1) / 1000
 
@@ -77,10 +76,7 @@ class SocketPoller:
         Args:
             seconds: how long to wait; infinite for no limit.
         """
-        used = self._used
-        if used:  # By one call: pyzmq looks each option of a socket up in an enum.
-            found: list[tuple[Any, int]] = zmq.zmq_poll([(sock, _POLLIN) for sock in used], 0)
-            used = self._used = {sock for sock, _ in found}
+        used = self._used = {sock for sock in self._used if int(sock.getsockopt(_EVENTS)) & _POLLIN}
         timeout: float | None = 0.0
         if not used:
             timeout = None if seconds == math.inf else min(seconds, _LONGEST_SECONDS)

@@ -53,7 +53,7 @@ class Submitted(NamedTuple):
     request: ExecuteRequest
     caller: Caller
     frame: bytes = b""
-    """The request as it came, if this is what came."""
+    """What the request was read from; empty when it came in none, or was changed since."""
 
 
 class StatusRequested(NamedTuple):

@@ -45,7 +45,7 @@ class LifecycleEngine(ABC):
         Args:
             request: what to execute.
             now: when.
-            frame: the request encoded, where somebody has done that already.
+            frame: what the request was read from; empty: it is encoded.
         """
 
     @abstractmethod

@@ -105,13 +105,14 @@ class Execution:
     ) -> Execution:
         """Return a queued execution of ``request``, which has an ``execution_id``.
 
-        ``frame`` is the request encoded, where somebody has done that already.
+        ``frame`` is what it was read from; empty: it is encoded.
         """
         assert request.execution_id is not None
         return cls(
             execution_id=request.execution_id,
             client_id=request.client_id,
-            request=frame or _encode(request),
+            # One with line breaks has no place in the notes beside a journal.
+            request=frame if frame and b"\n" not in frame else _encode(request),
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,

@@ -84,7 +84,7 @@ class _Worker:
 
     def _serve(self, server: ExecutionServer) -> None:
         while (said := self._tasks.receive()).kind != wire.STOP:
-            # The server has checked it, and written it itself.
+            # The server has checked it.
             request = ExecuteRequest.read_again(said.body)
             outbox = ProgressOutbox(self._tasks, said.execution_id)
             outcome = self._run(server, request, outbox)

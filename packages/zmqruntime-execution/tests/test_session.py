@@ -1,0 +1,102 @@
+"""What a session hands on between its sockets and its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zmqruntime.execution import (
+    ExecutionSession,
+    InMemoryLifecycleEngine,
+    RunnerHost,
+    Scheduler,
+    TaskRunner,
+    WorkerReady,
+)
+from zmqruntime.messages import AcceptedReply, decode_reply, decode_request, encode
+from zmqruntime.transport import Caller, ZMQClient, ZMQConfig
+
+
+class Worker(TaskRunner):
+    """Is ready at once, and keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.assigned: list[bytes] = []
+
+    def open(self, host: RunnerHost) -> None:
+        self._host = host
+
+    def start_worker(self) -> None:
+        self._host.loop.post(lambda: self._host.emit(WorkerReady()))
+
+    def assign(self, execution_id: str, request: bytes) -> None:
+        self.assigned.append(request)
+
+    def interrupt(self, execution_id: str) -> None: ...
+    def kill_worker(self) -> None: ...
+    def describe(self, execution_id: str | None) -> tuple[()]:
+        return ()
+
+    def close(self) -> None: ...
+
+
+class Session(ExecutionSession):
+    """Keeps its replies."""
+
+    def __init__(self, config: ZMQConfig, worker: Worker) -> None:
+        endpoint = ZMQClient(config=config).endpoint
+        scheduler = Scheduler(InMemoryLifecycleEngine())
+        super().__init__("Lab", "0", endpoint, config, scheduler=scheduler, runner=worker)
+        self.replies: list[bytes] = []
+
+    def send_reply(self, caller: Caller, frame: bytes) -> None:
+        self.replies.append(frame)
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+def session(worker: Worker, tmp_path: Path) -> Iterator[Session]:
+    session = Session(ZMQConfig(runtime_dir=tmp_path, log_dir=tmp_path), worker)
+    session.on_start()
+    worker._host.emit(WorkerReady())
+    yield session
+    session.on_close()
+    session.loop.close()
+    session.context.destroy()
+
+
+def submit(session: Session, frame: bytes) -> AcceptedReply:
+    session._take_request([b"peer", b"", frame])
+    reply = decode_reply(session.replies.pop())
+    assert isinstance(reply, AcceptedReply)
+    return reply
+
+
+def test_the_worker_gets_the_very_bytes_that_a_client_has_sent(
+    session: Session, worker: Worker
+) -> None:
+    frame = b'{ "type":"execute",  "client_id":"lab", "execution_id":"a", "task":{ "x":1.50 } }'
+    assert submit(session, frame).execution_id == "a"
+    assert worker.assigned == [frame]
+
+
+def test_what_is_written_in_several_lines_is_written_anew(session: Session, worker: Worker) -> None:
+    frame = b'{"type": "execute",\n "client_id": "lab",\n "execution_id": "a", "task": {"x": 1}}'
+    submit(session, frame)
+    (assigned,) = worker.assigned
+    assert b"\n" not in assigned
+    assert decode_request(assigned) == decode_request(frame)
+
+
+def test_a_task_without_a_name_gets_to_the_worker_with_one(
+    session: Session, worker: Worker
+) -> None:
+    name = submit(session, b'{"type": "execute", "client_id": "lab", "task": {}}').execution_id
+    (assigned,) = worker.assigned
+    assert b'"%b"' % name.encode() in encode(decode_request(assigned))
