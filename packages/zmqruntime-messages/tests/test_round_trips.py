@@ -103,6 +103,7 @@ def test_what_was_checked_is_read_again_as_it_was(request: ExecuteRequest) -> No
         assert encode(again) == encode(request)
         checked = ExecuteRequest.model_validate_json(written)
         assert again.model_fields_set == checked.model_fields_set
+        assert repr(again) == repr(checked)  # 1 is not 1.0 there.
 
 
 def test_what_is_read_again_shares_nothing_with_other_requests() -> None:

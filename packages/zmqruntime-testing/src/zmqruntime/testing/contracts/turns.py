@@ -78,6 +78,11 @@ class TurnsContract(EngineTests):
 
     # -- turns --------------------------------------------------------------------------------
 
+    def test_of_two_the_one_of_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        self.submit(engine, "b", priority=1)
+        assert engine.peek() is engine.get("b")
+
     def test_a_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
         for name, priority in (("a", 0), ("low", -5), ("high", 5), ("b", 0), ("higher", 6)):
             self.submit(engine, name, priority=priority)
