@@ -149,6 +149,7 @@ class Dispatcher:
         # At most one ran; but the end of one and the start of the next may be told together.
         ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
         self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
+        # Where nothing is committed, nothing is held back: that is not asked for each effect.
         is_durable = self._scheduler.engine.durable
         self._scheduler.start(self._committer.take if is_durable else self._perform, self._now())
         self._committer.commit()

@@ -156,7 +156,7 @@ class Conversation:
         until = deadline.within(self._patience)
         while True:
             if found is None:
-                found = self._channel.receive_some(until, len(self._unanswered))
+                found = self._channel.receive_some(until, self.under_way)
             if not isinstance(found, Outcome):
                 return found
             if found is Outcome.REFUSED and self._channel.patient and not until.expired:

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSession"]
 
-
 _log = logging.getLogger("zmqruntime.server")
 
 

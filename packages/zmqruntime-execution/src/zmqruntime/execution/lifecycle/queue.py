@@ -90,6 +90,7 @@ class FifoQueue(ExecutionQueue):
     def peek(self) -> Execution | None:
         if len(self._waiting) > 1:
             return self._waiting[self._places[0]]
+        # One alone, as when the worker keeps up with its clients, is found without its place.
         return next(iter(self._waiting.values()), None)
 
     def index(self, execution: Execution) -> int:
