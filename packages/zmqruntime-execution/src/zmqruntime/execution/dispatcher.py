@@ -125,14 +125,16 @@ class Dispatcher:
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             Exit: lambda effect: outlet.exit(effect.failure),
         }
-        self._committer = Committer(
-            scheduler.engine,
-            perform=self._perform,
-            on_failed=self._on_commit_failed,
-            on_recovered=self.wake,
-            soon=soon,
-            later=later,
-        )
+        self._committer: Committer | None = None
+        if scheduler.engine.durable:  # Else nothing is committed, and nothing held back.
+            self._committer = Committer(
+                scheduler.engine,
+                perform=self._perform,
+                on_failed=self._on_commit_failed,
+                on_recovered=self.wake,
+                soon=soon,
+                later=later,
+            )
 
     @property
     def ready(self) -> bool:
@@ -149,10 +151,11 @@ class Dispatcher:
         # At most one ran; but the end of one and the start of the next may be told together.
         ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
         self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
-        # Where nothing is committed, nothing is held back: that is not asked for each effect.
-        is_durable = self._scheduler.engine.durable
-        self._scheduler.start(self._committer.take if is_durable else self._perform, self._now())
-        self._committer.commit()
+        if (committer := self._committer) is None:
+            self._scheduler.start(self._perform, self._now())
+        else:
+            self._scheduler.start(committer.take, self._now())
+            committer.commit()
         self._outlet.handled(TimerDue())
 
     def close(self) -> None:
@@ -169,10 +172,13 @@ class Dispatcher:
 
     def handle(self, event: Event) -> None:
         """Have the scheduler take an event, and do what it wants done: once that is committed."""
-        kind = type(event)
-        self._committer.begin_event(is_end=kind in _ENDS, is_worth_a_try=kind in _WORTH_A_TRY)
-        self._scheduler.handle(event, self._now())
-        self._committer.end_event()
+        if (committer := self._committer) is None:
+            self._scheduler.handle(event, self._now())
+        else:
+            kind = type(event)
+            committer.begin_event(is_end=kind in _ENDS, is_worth_a_try=kind in _WORTH_A_TRY)
+            self._scheduler.handle(event, self._now())
+            committer.end_event()
         self._outlet.handled(event)
 
     def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:

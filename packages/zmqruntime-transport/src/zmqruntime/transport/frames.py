@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import zmq
 import zmq.backend
 
@@ -43,10 +41,12 @@ def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
     return frames
 
 
-def drain(sock: zmq.Socket[bytes], most: int) -> Iterator[list[bytes]]:
-    """Yield the messages that wait in a socket, up to ``most`` of them, without blocking."""
+def drain(sock: zmq.Socket[bytes], most: int) -> list[list[bytes]]:
+    """Return the messages that wait in a socket, up to ``most`` of them, without blocking."""
+    messages: list[list[bytes]] = []
     try:
-        for _ in range(most):
-            yield receive_frames(sock)
+        while len(messages) < most:
+            messages.append(receive_frames(sock))
     except zmq.Again:
-        return
+        pass  # These were all.
+    return messages

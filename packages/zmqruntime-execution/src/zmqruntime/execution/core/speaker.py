@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Speaker:
         self._timers = timers
         self._events = events
         self._waiting = WaitingCallers()
-        self._unpublished: list[Publish] = []
+        self._unpublished: list[tuple[Execution, list[ExecutionEvent]]] = []
         self._snapshot = partial(compose_snapshot, name_log=name_log)
         self._accepted = partial(compose_accepted, name_log=name_log)
         self._duplicate = partial(compose_accepted, name_log=name_log, duplicate=True)
@@ -130,12 +130,12 @@ class Speaker:
         """Tell of an execution's move to where it is."""
         self.publish(execution, (execution.to_state_change(now.wall),))
 
-    def publish(self, execution: Execution, events: tuple[ExecutionEvent, ...]) -> None:
+    def publish(self, execution: Execution, events: Sequence[ExecutionEvent]) -> None:
         """Tell of events, when all else is told, and keep them for those who miss them."""
-        name = execution.execution_id
-        if self._unpublished and self._unpublished[-1].execution_id == name:
-            events = self._unpublished.pop().events + events
-        self._unpublished.append(Publish(execution.client_id, name, events))
+        if self._unpublished and self._unpublished[-1][0] is execution:
+            self._unpublished[-1][1].extend(events)
+        else:
+            self._unpublished.append((execution, list(events)))
 
     def flush(self) -> None:
         """Publish what there is, behind everything that somebody waits for.
@@ -145,9 +145,10 @@ class Speaker:
         if not self._unpublished:
             return
         unpublished, self._unpublished = self._unpublished, []
-        for effect in unpublished:
-            self._events.extend(effect.execution_id, effect.events)
-            self.perform(effect)
+        for execution, events in unpublished:
+            name = execution.execution_id
+            self._events.extend(name, events)
+            self.perform(Publish(execution.client_id, name, tuple(events)))
         for name in self._engine.take_dropped():
             self._events.forget(name)
             self.perform(ForgetLog(name))

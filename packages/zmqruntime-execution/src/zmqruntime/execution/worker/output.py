@@ -58,7 +58,7 @@ class TaskOutput:
         """Put what was written, if anything was, where it stays: before its result is told."""
         _flush()
         try:
-            if self._file is not None and os.fstat(self._file).st_size:
+            if self._file is not None and os.lseek(self._file, 0, os.SEEK_END):
                 self.lead_back()
                 os.close(self._file)
                 self._file = None
