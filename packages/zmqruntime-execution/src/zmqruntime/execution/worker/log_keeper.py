@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from zmqruntime.execution.worker.logs import TaskLogs, log_directory
@@ -55,13 +55,13 @@ class LogKeeper:
     def trim(self, worker: str) -> None:
         """Cut what a running task has written, if it has got too long."""
         if self._logs is not None:
-            with _telling():
+            with _TELLING:
                 self._logs.trim_live(worker)
 
     def seal(self, worker: str, execution_id: str | None) -> None:
         """Take what a worker left that ended in the middle of a task, or between two."""
         if self._logs is not None:
-            with _telling():
+            with _TELLING:
                 self._logs.seal(worker, execution_id)
 
     def read_tail(
@@ -69,14 +69,14 @@ class LogKeeper:
     ) -> tuple[bytes, int]:
         """Return the end of an execution's output, and its size; see `TaskLogs.read_tail`."""
         if self._logs is not None:
-            with _telling():
+            with _TELLING:
                 return self._logs.read_tail(execution_id, max_bytes, worker)
         return b"", 0
 
     def forget(self, execution_id: str) -> None:
         """Remove what an execution has written, if it has written anything."""
         if self._logs is not None:
-            with _telling():
+            with _TELLING:
                 self._logs.forget(execution_id)
 
     def sweep(self, is_kept: Callable[[str], bool], interrupted: str | None = None) -> None:
@@ -87,11 +87,11 @@ class LogKeeper:
         if self._logs is None:
             return
         if interrupted is not None:
-            with _telling():
+            with _TELLING:
                 self._logs.seal_killed(interrupted)
-        with _telling():
+        with _TELLING:
             for path in self._logs.find_unkept(is_kept):
-                with _telling():  # One that somebody has open does not keep the others.
+                with _TELLING:  # One that somebody has open does not keep the others.
                     path.unlink(missing_ok=True)
 
     def close(self, is_kept: Callable[[str], bool]) -> None:
@@ -101,9 +101,14 @@ class LogKeeper:
             self._logs.remove_directory()
 
 
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
+class _Telling(AbstractContextManager[None]):
+    """What fails inside with a file is told in the log, and no more than that."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, OSError):
+            return False
         _log.warning("what a task wrote is not kept as it should be: %s", error)
+        return True
+
+
+_TELLING = _Telling()
