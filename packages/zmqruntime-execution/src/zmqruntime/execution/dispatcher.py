@@ -231,8 +231,9 @@ class Dispatcher:
 
     def _publish(self, effect: Publish) -> None:
         self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
+        tells_all = _log.isEnabledFor(logging.DEBUG)
         for event in effect.events:
-            if isinstance(event, StateChange) and (event.error or _log.isEnabledFor(logging.DEBUG)):
+            if isinstance(event, StateChange) and (event.error or tells_all):
                 _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:

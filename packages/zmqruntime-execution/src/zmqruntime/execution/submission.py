@@ -113,7 +113,7 @@ def _compose(
             head,
             execution_id.encode(),
             wait_seconds,
-            encode_json(config),
+            b"null" if config is None else encode_json(config),
             encode_json(task),
         )
     except (ValidationError, DecodeError):

@@ -129,5 +129,5 @@ def _record(execution: Execution, queue_position: int | None, name_log: NameLog)
         execution.result or b"null",
         compose_error(execution.error),
         b"[%b]" % b",".join(map(encode, attempts)) if attempts else b"[]",
-        b"null" if log is None else encode_json(log),
+        b"null" if log is None else to_json(log),
     )

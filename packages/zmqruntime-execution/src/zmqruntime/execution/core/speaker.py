@@ -128,14 +128,16 @@ class Speaker:
 
     def publish_state(self, execution: Execution, now: Now) -> None:
         """Tell of an execution's move to where it is."""
-        self.publish(execution, (execution.to_state_change(now.wall),))
+        self._unpublished_of(execution).append(execution.to_state_change(now.wall))
 
     def publish(self, execution: Execution, events: Sequence[ExecutionEvent]) -> None:
         """Tell of events, when all else is told, and keep them for those who miss them."""
-        if self._unpublished and self._unpublished[-1][0] is execution:
-            self._unpublished[-1][1].extend(events)
-        else:
-            self._unpublished.append((execution, list(events)))
+        self._unpublished_of(execution).extend(events)
+
+    def _unpublished_of(self, execution: Execution) -> list[ExecutionEvent]:
+        if not self._unpublished or self._unpublished[-1][0] is not execution:
+            self._unpublished.append((execution, []))
+        return self._unpublished[-1][1]
 
     def flush(self) -> None:
         """Publish what there is, behind everything that somebody waits for.
