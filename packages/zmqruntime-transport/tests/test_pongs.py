@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zmqruntime.messages import PongReply, ProcessInfo, decode_reply
-from zmqruntime.transport.pongs import Pongs
+from zmqruntime.transport.pongs import Pongs, WorkSummary
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def pongs() -> Pongs:
 
 
 def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
-    frame = pongs.compose(request_id, {"ready": True, "details": {}} | told)
-    reply = decode_reply(frame)
+    usual: dict[str, Any] = {"ready": True, "details": {}}
+    reply = decode_reply(pongs.compose(request_id, **(usual | told)))
     assert isinstance(reply, PongReply)
     return reply
 
@@ -44,8 +44,9 @@ def test_each_pong_bears_the_id_of_its_ping(pongs: Pongs) -> None:
 
 
 def test_every_change_is_told(pongs: Pongs) -> None:
-    assert ask(pongs, queued_count=1).queued_count == 1
-    assert ask(pongs, queued_count=2).queued_count == 2
+    assert ask(pongs, work=WorkSummary(queued_count=1)).queued_count == 1
+    assert ask(pongs, work=WorkSummary(queued_count=2)).queued_count == 2
+    assert ask(pongs, progress_subscribers=("lab",)).progress_subscribers == ("lab",)
     assert not ask(pongs, ready=False).ready
     assert ask(pongs).ready
 

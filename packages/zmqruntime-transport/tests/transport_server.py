@@ -7,10 +7,9 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
 
 from zmqruntime.messages import JsonObject, ShutdownMode
-from zmqruntime.transport import ServerArguments, ServerSession, ZMQServer
+from zmqruntime.transport import ServerArguments, ServerSession, WorkSummary, ZMQServer
 
 
 class Server(ZMQServer):
@@ -57,8 +56,8 @@ class DurableServer(Server):
 
 
 class DurableSession(ServerSession):
-    def describe_work(self, limit: int) -> dict[str, Any]:
-        return {"durable": True}
+    def describe_work(self, limit: int) -> WorkSummary:
+        return WorkSummary(durable=True)
 
 
 SERVERS = {

@@ -48,7 +48,7 @@ from zmqruntime.messages import (
     StatusRequest,
     encode_with_id,
 )
-from zmqruntime.transport import Caller
+from zmqruntime.transport import Caller, WorkSummary
 
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
@@ -205,19 +205,19 @@ class Dispatcher:
         """Do what has become due."""
         self.handle(TimerDue())
 
-    def describe_work(self, limit: int) -> dict[str, Any]:
-        """Return the pong's fields on executions and workers."""
+    def describe_work(self, limit: int) -> WorkSummary:
+        """Return what a pong tells of executions, up to ``limit`` of each kind, and workers."""
         engine = self._scheduler.engine
         running = engine.list_running()[:limit] if limit else ()
         queued = engine.list_queued(limit).entries if limit else ()
-        return {
-            "running_executions": tuple([e.to_running_info() for e in running]),
-            "queued_executions": tuple([e.to_queued_info(place) for place, e in queued]),
-            "running_count": engine.counts[_RUNNING],
-            "queued_count": engine.queued_count,
-            "durable": engine.durable,
-            "workers": self._runner.describe(self._scheduler.current_id),
-        }
+        return WorkSummary(
+            tuple([e.to_running_info() for e in running]),
+            tuple([e.to_queued_info(place) for place, e in queued]),
+            engine.counts[_RUNNING],
+            engine.queued_count,
+            self._runner.describe(self._scheduler.current_id),
+            engine.durable,
+        )
 
     def _perform(self, effect: Effect) -> None:
         self._performers[type(effect)](effect)

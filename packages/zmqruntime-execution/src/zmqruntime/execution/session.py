@@ -13,7 +13,7 @@ from zmqruntime.execution.errors import WorkerFailed
 from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.messages import Request, ShutdownMode, make_topic
-from zmqruntime.transport import Caller, ServerSession
+from zmqruntime.transport import Caller, ServerSession, WorkSummary
 
 __all__ = ["ExecutionSession"]
 
@@ -78,7 +78,7 @@ class ExecutionSession(ServerSession, Outlet):
     def abort(self) -> None:
         self._dispatcher.shut_down(ShutdownMode.NOW, forced=True)
 
-    def describe_work(self, limit: int) -> dict[str, Any]:
+    def describe_work(self, limit: int) -> WorkSummary:
         return self._dispatcher.describe_work(limit)
 
     # -- what the dispatcher asks for ---------------------------------------------------------

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Loop,
         Timer,
     )
+    from zmqruntime.transport.pongs import WorkSummary
     from zmqruntime.transport.process import (
         ProcessIdentity,
         describe_exit,
@@ -91,6 +92,7 @@ __all__ = [
     "Timer",
     "TransportError",
     "TransportMode",
+    "WorkSummary",
     "ZMQClient",
     "ZMQConfig",
     "ZMQServer",
@@ -125,6 +127,7 @@ _HOMES = {
     "Timer": "loop",
     "TransportError": "errors",
     "TransportMode": "config",
+    "WorkSummary": "pongs",
     "ZMQClient": "client",
     "ZMQConfig": "config",
     "ZMQServer": "server",

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zmqruntime.messages import DecodeError, PongReply, encode, encode_json
 
-__all__ = ["Pongs"]
+if TYPE_CHECKING:
+    from zmqruntime.messages import (
+        ClientId,
+        JsonObject,
+        QueuedExecutionInfo,
+        RunningExecutionInfo,
+        WorkerInfo,
+    )
+
+__all__ = ["Pongs", "WorkSummary"]
 
 _CHANGES_ALWAYS = {"request_id", "uptime_seconds"}
+
+
+class WorkSummary(NamedTuple):
+    """What a pong tells of executions and workers; see the fields of `PongReply`."""
+
+    running_executions: tuple[RunningExecutionInfo, ...] = ()
+    queued_executions: tuple[QueuedExecutionInfo, ...] = ()
+    running_count: int = 0
+    queued_count: int = 0
+    workers: tuple[WorkerInfo, ...] = ()
+    durable: bool = False
+
+
+_NO_WORK = WorkSummary()
 
 
 class Pongs:
@@ -25,21 +48,31 @@ class Pongs:
         self._told: object = None
         self._rest = b""
 
-    def compose(self, request_id: str | None, told: dict[str, Any]) -> bytes:
-        """Return the reply to a ping.
-
-        Args:
-            request_id: the ping's.
-            told: the other fields, as they are now.
+    def compose(
+        self,
+        request_id: str | None,
+        *,
+        ready: bool,
+        details: JsonObject,
+        progress_subscribers: tuple[ClientId, ...] = (),
+        work: WorkSummary = _NO_WORK,
+    ) -> bytes:
+        """Return the reply to a ping that has this ``request_id``; the rest is as it is now.
 
         Raises:
             TypeError: the application's ``details`` are not JSON; the error names the part.
         """
         # The application may change what it has given before: of that, what is written counts.
-        now = _encode(told["details"]), told
+        now = ready, _encode(details), progress_subscribers, work
         if now != self._told:
             reply = PongReply(
-                started_at=self._started_at, uptime_seconds=0.0, **self._fixed, **told
+                started_at=self._started_at,
+                uptime_seconds=0.0,
+                ready=ready,
+                details=details,
+                progress_subscribers=progress_subscribers,
+                **self._fixed,
+                **work._asdict(),
             )
             self._rest = encode(reply, _CHANGES_ALWAYS)[1:]
             self._told = now

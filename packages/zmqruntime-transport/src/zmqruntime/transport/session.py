@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -41,7 +41,7 @@ from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
 from zmqruntime.transport.handshake import RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
-from zmqruntime.transport.pongs import Pongs
+from zmqruntime.transport.pongs import Pongs, WorkSummary
 from zmqruntime.transport.process import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -158,9 +158,9 @@ class ServerSession:
         """Whether the server can do what it is for."""
         return not self.stopping
 
-    def describe_work(self, limit: int) -> dict[str, Any]:
-        """Return the pong's fields on executions and workers."""
-        return {}
+    def describe_work(self, limit: int) -> WorkSummary:
+        """Return what a pong tells of executions, up to ``limit`` of each kind, and workers."""
+        return WorkSummary()
 
     def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
         """Answer a request, now or later; exactly one `reply` is owed.
@@ -296,10 +296,11 @@ class ServerSession:
         self._held_pings[caller] = (request, timer)
 
     def _pong(self, request: PingRequest, caller: Caller) -> None:
-        told = {
-            "ready": self.ready,
-            "progress_subscribers": self.registrations.clients,
-            "details": self._describe(),
-            **self.describe_work(request.limit),
-        }
-        self.send_reply(caller, self._pongs.compose(caller.request_id, told))
+        frame = self._pongs.compose(
+            caller.request_id,
+            ready=self.ready,
+            details=self._describe(),
+            progress_subscribers=self.registrations.clients,
+            work=self.describe_work(request.limit),
+        )
+        self.send_reply(caller, frame)

@@ -178,7 +178,7 @@ class InMemoryExecutionServer(ScriptedServer):
             uptime_seconds=self.clock.time() - self._started_at,
             progress_subscribers=tuple(dict.fromkeys(self._clients)),
             max_message_bytes=self.config.max_message_bytes,
-            **self._dispatcher.describe_work(limit),
+            **self._dispatcher.describe_work(limit)._asdict(),
         )
 
     def _reply(self, caller: Caller, message: Reply) -> None:
