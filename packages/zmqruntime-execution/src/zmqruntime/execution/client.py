@@ -16,7 +16,7 @@ from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import make_request, to_object
 from zmqruntime.execution.submitter import Submitter
 from zmqruntime.execution.subscriptions import Subscriptions
-from zmqruntime.execution.wait import HOLD_SECONDS, seconds_beside
+from zmqruntime.execution.wait import HOLD_SECONDS
 from zmqruntime.messages import (
     AcceptedReply,
     ClientId,
@@ -31,9 +31,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.transport import (
     Deadline,
-    RequestTimeout,
     ServerLauncher,
-    ServerLost,
     TransportMode,
     ZMQConfig,
 )
@@ -248,10 +246,7 @@ class ExecutionClient(RecordClient):
             timeout_seconds=timeout_seconds,
         )
         # The reply is held until there is a result: one round trip in all for a short task.
-        request = make(wait_seconds=hold)
-        execution_id = request.execution_id
-        assert execution_id is not None
-        record = self._submit_held(request, hold, lambda: make(execution_id=execution_id), deadline)
+        execution_id, record = self._submitter.submit_held(make, hold, deadline)
         if record is None or not record.status.is_terminal:
             record = self.wait_for_completion(execution_id, timeout=deadline.remaining)
         raise_unless_complete(record)
@@ -271,35 +266,6 @@ class ExecutionClient(RecordClient):
     def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
         task, config = self.serialize_task(task, config)
         return make_request(task, config, self.client_id, **options)
-
-    def _submit_held(
-        self,
-        request: PreparedRequest,
-        hold: float,
-        make_later: Callable[[], PreparedRequest],
-        deadline: Deadline,
-    ) -> ExecutionRecord | None:
-        """Submit a task, and return the record with which the server has held its reply.
-
-        None when there is none, or another server that does not know of it.
-
-        Args:
-            request: asks the server to hold its reply.
-            hold: for so many seconds.
-            make_later: makes the same without that, for a server that is back.
-            deadline: the end of the wait.
-        """
-        while True:
-            server = self.pong.process
-            try:
-                beside = seconds_beside(deadline, hold)
-                return self._ask(request, AcceptedReply, beside, hold=hold).execution
-            except (ServerLost, RequestTimeout) as error:
-                self.outlast(error, deadline)
-            # It knows what it has accepted, so asking again is safe.
-            if not self.pong.durable and self.pong.process != server:
-                return None
-            request, hold = make_later(), 0.0
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None

@@ -1,4 +1,4 @@
-"""Many requests to execute, sent one behind the other, and what becomes of them on the way."""
+"""Requests to execute, one or many behind each other, and what becomes of them on the way."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from zmqruntime.execution.errors import rejection
+from zmqruntime.execution.wait import Outlast, seconds_beside
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
     ErrorReply,
+    ExecutionId,
     ExecutionRecord,
     Outgoing,
     PreparedRequest,
     Reply,
 )
 from zmqruntime.transport import (
+    Deadline,
     NotConnected,
     RequestTimeout,
     ServerLost,
@@ -34,9 +37,6 @@ _MAX_LOSSES = 2
 
 _R = TypeVar("_R", bound=Reply)
 
-Outlast = Callable[[ServerLost | RequestTimeout], None]
-"""Returns when a lost server is back; else raises the error."""
-
 
 class Submitter:
     """Submits for one client.
@@ -49,6 +49,34 @@ class Submitter:
     def __init__(self, client: ZMQClient, outlast: Outlast) -> None:
         self._client = client
         self._outlast = outlast
+
+    def submit_held(
+        self, make_request: Callable[..., PreparedRequest], hold: float, deadline: Deadline
+    ) -> tuple[ExecutionId, ExecutionRecord | None]:
+        """Submit one task, and return its name and the record of its end, or of its way there.
+
+        The record is None when there is none, or another server that does not know of it.
+
+        Args:
+            make_request: takes ``wait_seconds`` or ``execution_id`` and makes the request.
+            hold: how long the server is asked to hold its reply; not so one that is back.
+            deadline: the end of the wait for a lost one.
+        """
+        request = make_request(wait_seconds=hold)
+        execution_id = request.execution_id
+        assert execution_id is not None
+        while True:
+            server = self._client.pong.process
+            try:
+                beside = seconds_beside(deadline, hold)
+                reply = self._client.request(request, beside, hold=hold)
+                return execution_id, expect(AcceptedReply, reply).execution
+            except (ServerLost, RequestTimeout) as error:
+                self._outlast(error, deadline)
+            # It knows what it has accepted, so asking again is safe.
+            if not self._client.pong.durable and self._client.pong.process != server:
+                return execution_id, None
+            request, hold = make_request(execution_id=execution_id), 0.0
 
     def submit_all(self, requests: Sequence[PreparedRequest]) -> None:
         """Have the server accept all of these; or cancel those that it has, and raise why."""
@@ -87,7 +115,7 @@ class Submitter:
                     losses += 1
                     if losses > _MAX_LOSSES:
                         raise
-                    self._outlast(error)
+                    self._outlast(error, None)
                     pong = self._client.pong
                     if not pong.durable and pong.process != server:
                         raise
