@@ -30,7 +30,7 @@ from zmqruntime.messages import (
     decode_request,
     encode,
     encode_json,
-    explain,
+    explaining,
 )
 
 
@@ -245,6 +245,7 @@ def test_a_task_is_held_to_the_depth_of_any_value(levels: int) -> None:
 def test_what_python_code_got_wrong_is_explained_by_path(
     make: Callable[[], ExecuteRequest], complaint: str
 ) -> None:
-    with pytest.raises(ValidationError) as refusal:
+    with pytest.raises(DecodeError) as refusal, explaining("execute request"):
         make()
-    assert str(explain(refusal.value, "execute request")) == complaint
+    assert str(refusal.value) == complaint
+    assert refusal.value.code is ErrorCode.INVALID_REQUEST

@@ -94,7 +94,7 @@ def test_the_public_names_are_these() -> None:
         "encode",
         "encode_json",
         "encode_with_id",
-        "explain",
+        "explaining",
         "make_error_reply",
         "make_schemas",
         "make_topic",

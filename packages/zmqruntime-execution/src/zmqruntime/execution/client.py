@@ -155,9 +155,7 @@ class ExecutionClient(RecordClient):
 
         Its stream begins with the present state and the latest progress, and goes on from now.
 
-        Raises:
-            UnknownExecution: the server keeps none of this id.
-            TransportError: the server was not reached.
+        Raises what `get_record` raises.
         """
         record = self.get_record(execution_id)
         return ExecutionHandle(self, execution_id, submitter=record.client_id)

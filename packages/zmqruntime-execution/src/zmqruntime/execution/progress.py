@@ -25,6 +25,7 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     ZMQRuntimeError,
     decode_events,
+    explaining,
     make_topic_prefix,
 )
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
@@ -59,6 +60,7 @@ class ProgressStreamSubscriber:
         on_idle: called in this subscriber's thread when nobody has one of its streams any more.
 
     Raises:
+        DecodeError: the client's id is none.
         RequestRejected: the server has not seen the subscription in time.
         TransportError: the server did not answer.
     """
@@ -72,10 +74,11 @@ class ProgressStreamSubscriber:
         scope: ProgressScope = ProgressScope.OWN,
         on_idle: Callable[[ProgressStreamSubscriber], None] | None = None,
     ) -> None:
+        with explaining("registration"):
+            self._registration = RegisterProgressRequest(client_id=client_id, scope=scope)
         self._client = client
         self.client_id = client_id
         self._callback = callback
-        self._scope = scope
         self._on_idle = on_idle
         self._lock = threading.Lock()
         self._order = EventOrder(MissedEvents(client))
@@ -164,7 +167,7 @@ class ProgressStreamSubscriber:
     def _register(self) -> None:
         # Asked again because a reply was lost, the server holds its answer for so long.
         reply = self._client.request(
-            RegisterProgressRequest(client_id=self.client_id, scope=self._scope),
+            self._registration,
             hold=self._client.config.registration_timeout,
         )
         if isinstance(reply, ErrorReply):

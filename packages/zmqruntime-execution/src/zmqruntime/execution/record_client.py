@@ -22,6 +22,7 @@ from zmqruntime.messages import (
     Reply,
     StateEvent,
     StatusRequest,
+    explaining,
 )
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
 
@@ -55,12 +56,14 @@ class RecordClient(ZMQClient):
             timeout: seconds beside ``wait_seconds``; None for the configuration's.
 
         Raises:
+            DecodeError: an argument is wrong; the error names it.
             UnknownExecution: the server keeps none of this id.
             TransportError: the server was not reached.
         """
-        request = StatusRequest(
-            execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
-        )
+        with explaining("status request"):
+            request = StatusRequest(
+                execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
+            )
         return self._ask(request, ExecutionStatusSnapshot, timeout, hold=wait_seconds)
 
     def get_record(
@@ -77,7 +80,8 @@ class RecordClient(ZMQClient):
         Raises what `get_record` raises.
         """
         found: dict[str, ExecutionRecord] = {}
-        asked = (StatusRequest(execution_id=name) for name in execution_ids)
+        with explaining("status request"):
+            asked = [StatusRequest(execution_id=name) for name in execution_ids]
         for _, reply in self.pipeline(asked):
             record = expect(ExecutionStatusSnapshot, reply).execution
             assert record is not None
@@ -121,9 +125,12 @@ class RecordClient(ZMQClient):
 
         Raises:
             Conflict: it has ended already.
+            DecodeError: the id is none.
             UnknownExecution: the server keeps none of this id.
         """
-        reply = self._ask(CancelRequest(execution_id=execution_id), OkReply)
+        with explaining("cancel request"):
+            request = CancelRequest(execution_id=execution_id)
+        reply = self._ask(request, OkReply)
         assert reply.execution_status is not None
         return reply.execution_status
 
@@ -135,9 +142,12 @@ class RecordClient(ZMQClient):
             max_bytes: how much of it, up to 64 KiB.
 
         Raises:
+            DecodeError: an argument is wrong; the error names it.
             UnknownExecution: the server keeps none of this id.
         """
-        return self._ask(LogTailRequest(execution_id=execution_id, max_bytes=max_bytes), LogReply)
+        with explaining("log request"):
+            request = LogTailRequest(execution_id=execution_id, max_bytes=max_bytes)
+        return self._ask(request, LogReply)
 
     def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
         """Return the events of an execution that the server keeps, for `ExecutionHandle`.

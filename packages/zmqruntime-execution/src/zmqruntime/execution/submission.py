@@ -13,14 +13,16 @@ from zmqruntime.messages import (
     MAX_WAIT_SECONDS,
     ClientId,
     DecodeError,
+    ErrorCode,
     ErrorKind,
     ExecuteRequest,
     ExecutionId,
+    FieldFault,
     JsonObject,
     Labels,
     PreparedRequest,
     encode_json,
-    explain,
+    explaining,
     prepare,
 )
 
@@ -54,14 +56,14 @@ def make_request(
     """
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if retry_on is not None:
-        given["retry_on"] = tuple(map(ErrorKind, retry_on))
+        given["retry_on"] = _read_kinds(retry_on)
     if type(given.get("priority")) is int and given["priority"] == 0:
         del given["priority"]  # It is that anyway.
     if execution_id is None:
         execution_id = os.urandom(16).hex()
         if not given and (usual := _compose(task, config, client_id, execution_id, wait_seconds)):
             return usual
-    try:
+    with explaining("submission"):
         request = ExecuteRequest(
             task=task,
             config=config,
@@ -70,8 +72,6 @@ def make_request(
             wait_seconds=wait_seconds,
             **given,
         )
-    except ValidationError as error:
-        raise explain(error, "submission") from None
     return prepare(request)
 
 
@@ -92,6 +92,19 @@ def to_object(name: str, value: Any) -> JsonObject:
     )
 
 
+def _read_kinds(retry_on: Iterable[ErrorKind | str]) -> tuple[ErrorKind, ...]:
+    try:
+        return tuple(map(ErrorKind, retry_on))
+    except ValueError as error:
+        known = ", ".join(ErrorKind)
+        fault = FieldFault("retry_on", f"{error}; known are {known}")
+        raise DecodeError(
+            ErrorCode.INVALID_REQUEST,
+            f"invalid submission: {fault.field}: {fault.message}",
+            faults=(fault,),
+        ) from None
+
+
 def _compose(
     task: object,
     config: object,
@@ -104,6 +117,8 @@ def _compose(
     None when something is wrong with it: the model knows how to say that.
     """
     if not (isinstance(task, dict) and isinstance(config, dict | None)):
+        return None
+    if not isinstance(client_id, str):
         return None
     if not (type(wait_seconds) is float and 0.0 <= wait_seconds <= MAX_WAIT_SECONDS):
         return None

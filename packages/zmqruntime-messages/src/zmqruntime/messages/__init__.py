@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         decode_json,
         decode_reply,
         decode_request,
-        explain,
+        explaining,
         make_error_reply,
     )
     from zmqruntime.messages.encoding import (
@@ -192,7 +192,7 @@ __all__ = [
     "encode",
     "encode_json",
     "encode_with_id",
-    "explain",
+    "explaining",
     "make_error_reply",
     "make_schemas",
     "make_topic",
@@ -267,7 +267,7 @@ _HOMES = {
     "encode": "encoding",
     "encode_json": "encoding",
     "encode_with_id": "encoding",
-    "explain": "decoding",
+    "explaining": "decoding",
     "make_error_reply": "decoding",
     "make_schemas": "schema",
     "make_topic": "events",

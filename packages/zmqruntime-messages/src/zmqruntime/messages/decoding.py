@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
@@ -31,7 +32,7 @@ __all__ = [
     "decode_json",
     "decode_reply",
     "decode_request",
-    "explain",
+    "explaining",
     "make_error_reply",
 ]
 
@@ -97,9 +98,16 @@ def make_error_reply(error: MessageError) -> ErrorReply:
     )
 
 
-def explain(error: ValidationError, what: str) -> DecodeError:
-    """Return pydantic's complaint about a ``what`` as the error that names each field."""
-    return _explain(error, what)
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Raise pydantic's complaint about a ``what`` that is made inside as a `DecodeError`.
+
+    For what a caller of one's own gives: the error names each field at fault.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise _explain(error, what) from None
 
 
 # Each is built when it is first needed: a server reads no replies, and a client no requests.

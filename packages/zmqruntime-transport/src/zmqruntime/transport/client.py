@@ -17,6 +17,7 @@ from zmqruntime.messages import (
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
+    explaining,
     prepare,
 )
 from zmqruntime.transport.config import TransportMode, ZMQConfig
@@ -173,6 +174,9 @@ class ZMQClient:
             timeout: seconds; None for the configuration's ``request_timeout``.
             limit: how many running and how many queued executions to list; the counts tell how
                 many there are.
+
+        Raises:
+            DecodeError: the limit is none; further, what `request` raises.
         """
         reply = self.request(_ping(limit), timeout)
         if not isinstance(reply, PongReply):
@@ -189,7 +193,9 @@ class ZMQClient:
 
         Returns when the server has agreed, which is before it has ended.
         """
-        reply = self.request(ShutdownRequest(mode=mode), timeout)
+        with explaining("shutdown request"):
+            request = ShutdownRequest(mode=mode)
+        reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
             raise _refusal(reply, "shutdown")
 
@@ -295,7 +301,8 @@ class ZMQClient:
 @lru_cache(maxsize=8, typed=True)
 def _ping(limit: int) -> PreparedRequest:
     """Return the ping that goes out again and again."""
-    return prepare(PingRequest(limit=limit))
+    with explaining("ping request"):
+        return prepare(PingRequest(limit=limit))
 
 
 def _refusal(reply: Reply, what: str) -> TransportError:
