@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from driving import Done, Driver
 
-from zmqruntime.execution.core.effects import ForgetLog
+from zmqruntime.execution.core.effects import ForgetLog, Publish
 from zmqruntime.execution.core.event_log import EventLog
-from zmqruntime.messages import ErrorCode, KeptEventsReply
+from zmqruntime.messages import ErrorCode, ExecutionStatus, KeptEventsReply
 
 
 def told(done: Done) -> tuple[list[int], int | None, int]:
@@ -21,6 +21,16 @@ def test_every_event_is_kept_as_it_was_published() -> None:
     published += driver.progress("a", b'{"completed":1}').events
     published += driver.raises("a").events
     assert list(driver.missed("a").reply(KeptEventsReply).events) == published
+
+
+def test_what_one_step_does_to_an_execution_is_published_together_and_in_order() -> None:
+    driver = Driver()
+    (first,) = driver.submit("a").of(Publish)
+    assert [event.sequence for event in first.events] == [1, 2]
+    driver.accept("b")
+    step = driver.returns("a")
+    assert [effect.execution_id for effect in step.of(Publish)] == ["a", "b"]
+    assert step.states == [("a", ExecutionStatus.COMPLETE), ("b", ExecutionStatus.RUNNING)]
 
 
 def test_what_is_asked_for_is_told_page_by_page() -> None:

@@ -154,16 +154,16 @@ def test_near_its_end_a_request_gets_no_longer_than_is_left() -> None:
 
 
 def test_a_lost_server_is_waited_for_and_asked_again() -> None:
-    waited: list[Deadline | None] = []
+    waited: list[Deadline] = []
     script = Script([ServerLost("gone"), record(RUNNING), ServerLost("again"), record(COMPLETE)])
     waiter = ExecutionWaiter(script, outlast=lambda _, deadline: waited.append(deadline))
     assert waiter.wait("a", timeout=600).status is COMPLETE
     assert len(waited) == 2
-    assert all(deadline is not None and 500 < deadline.remaining <= 600 for deadline in waited)
+    assert all(500 < deadline.remaining <= 600 for deadline in waited)
 
 
 def test_a_server_that_is_not_back_is_lost() -> None:
-    def outlast(lost: ServerLost | RequestTimeout, deadline: Deadline | None) -> None:
+    def outlast(lost: ServerLost, deadline: Deadline) -> None:
         raise lost
 
     with pytest.raises(ServerLost, match="for good"):

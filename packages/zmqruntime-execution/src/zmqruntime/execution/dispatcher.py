@@ -211,12 +211,12 @@ class Dispatcher:
         running = engine.list_running()[:limit] if limit else ()
         queued = engine.list_queued(limit).entries if limit else ()
         return WorkSummary(
-            tuple([e.to_running_info() for e in running]),
-            tuple([e.to_queued_info(place) for place, e in queued]),
-            engine.counts[_RUNNING],
-            engine.queued_count,
-            self._runner.describe(self._scheduler.current_id),
-            engine.durable,
+            running_executions=tuple([e.to_running_info() for e in running]),
+            queued_executions=tuple([e.to_queued_info(place) for place, e in queued]),
+            running_count=engine.counts[_RUNNING],
+            queued_count=engine.queued_count,
+            workers=self._runner.describe(self._scheduler.current_id),
+            durable=engine.durable,
         )
 
     def _perform(self, effect: Effect) -> None:

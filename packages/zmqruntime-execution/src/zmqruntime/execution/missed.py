@@ -12,6 +12,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
     ZMQRuntimeError,
+    explaining,
 )
 from zmqruntime.transport import ZMQClient
 
@@ -32,9 +33,14 @@ class MissedEvents:
         self._client = client
 
     def ask(self, execution_id: str, after_sequence: int) -> list[ProgressEvent | StateEvent]:
-        """Return what is kept of an execution behind a number, up to its latest event now."""
+        """Return what is kept of an execution behind a number, up to its latest event now.
+
+        Raises:
+            DecodeError: the id is none.
+        """
+        request = _make(execution_id, after_sequence)
         try:
-            reply = self._client.request(_make(execution_id, after_sequence), _PATIENCE_SECONDS)
+            reply = self._client.request(request, _PATIENCE_SECONDS)
             return self._complete(reply) if isinstance(reply, KeptEventsReply) else []
         except ZMQRuntimeError as error:
             _log.info(
@@ -78,4 +84,7 @@ class MissedEvents:
 
 
 def _make(execution_id: str, after_sequence: int) -> EventsRequest:
-    return EventsRequest(execution_id=execution_id, after_sequence=after_sequence, limit=MAX_LIMIT)
+    with explaining("events request"):
+        return EventsRequest(
+            execution_id=execution_id, after_sequence=after_sequence, limit=MAX_LIMIT
+        )

@@ -80,7 +80,7 @@ class RecordClient(ZMQClient):
         Raises what `get_record` raises.
         """
         found: dict[str, ExecutionRecord] = {}
-        with explaining("status request"):
+        with explaining("status request"):  # All of them, before the first is asked for.
             asked = [StatusRequest(execution_id=name) for name in execution_ids]
         for _, reply in self.pipeline(asked):
             record = expect(ExecutionStatusSnapshot, reply).execution

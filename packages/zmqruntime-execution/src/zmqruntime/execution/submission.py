@@ -28,6 +28,8 @@ from zmqruntime.messages import (
 
 __all__ = ["RequestOptions", "make_request", "to_object"]
 
+_KINDS = tuple(kind.value for kind in ErrorKind)
+
 
 class RequestOptions(TypedDict, total=False):
     """Further fields of a request; None for those that are left as they are."""
@@ -93,16 +95,16 @@ def to_object(name: str, value: Any) -> JsonObject:
 
 
 def _read_kinds(retry_on: Iterable[ErrorKind | str]) -> tuple[ErrorKind, ...]:
-    try:
-        return tuple(map(ErrorKind, retry_on))
-    except ValueError as error:
-        known = ", ".join(ErrorKind)
-        fault = FieldFault("retry_on", f"{error}; known are {known}")
-        raise DecodeError(
-            ErrorCode.INVALID_REQUEST,
-            f"invalid submission: {fault.field}: {fault.message}",
-            faults=(fault,),
-        ) from None
+    kinds = (retry_on,) if isinstance(retry_on, str) else tuple(retry_on)
+    for kind in kinds:
+        if kind not in _KINDS:
+            fault = FieldFault("retry_on", f"{kind!r} is no kind of error: {', '.join(_KINDS)}")
+            raise DecodeError(
+                ErrorCode.INVALID_REQUEST,
+                f"invalid submission: {fault.field}: {fault.message}",
+                faults=(fault,),
+            )
+    return tuple(map(ErrorKind, kinds))
 
 
 def _compose(

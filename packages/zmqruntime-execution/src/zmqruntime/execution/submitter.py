@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from zmqruntime.execution.errors import rejection
-from zmqruntime.execution.wait import Outlast, seconds_beside
+from zmqruntime.execution.wait import seconds_beside
 from zmqruntime.messages import (
     AcceptedReply,
     CancelRequest,
@@ -38,6 +38,22 @@ _MAX_LOSSES = 2
 _R = TypeVar("_R", bound=Reply)
 
 
+class Outlast(Protocol):
+    """Returns when a lost server is back; raises the error when it is not in time."""
+
+    def __call__(
+        self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None, /
+    ) -> None: ...
+
+
+class MakeRequest(Protocol):
+    """Makes a request for one task: under a new name, or under that of an earlier one."""
+
+    def __call__(
+        self, *, execution_id: ExecutionId | None = None, wait_seconds: float = 0.0
+    ) -> PreparedRequest: ...
+
+
 class Submitter:
     """Submits for one client.
 
@@ -51,14 +67,14 @@ class Submitter:
         self._outlast = outlast
 
     def submit_held(
-        self, make_request: Callable[..., PreparedRequest], hold: float, deadline: Deadline
+        self, make_request: MakeRequest, hold: float, deadline: Deadline
     ) -> tuple[ExecutionId, ExecutionRecord | None]:
         """Submit one task, and return its name and the record of its end, or of its way there.
 
         The record is None when there is none, or another server that does not know of it.
 
         Args:
-            make_request: takes ``wait_seconds`` or ``execution_id`` and makes the request.
+            make_request: makes what is asked, and the same again.
             hold: how long the server is asked to hold its reply; not so one that is back.
             deadline: the end of the wait for a lost one.
         """
@@ -115,7 +131,7 @@ class Submitter:
                     losses += 1
                     if losses > _MAX_LOSSES:
                         raise
-                    self._outlast(error, None)
+                    self._outlast(error)
                     pong = self._client.pong
                     if not pong.durable and pong.process != server:
                         raise

@@ -11,7 +11,7 @@ from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
 
-__all__ = ["HOLD_SECONDS", "ExecutionWaiter", "Outlast", "WaitPolicy", "seconds_beside"]
+__all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
 HOLD_SECONDS: Final = 30.0
 """How long a server is asked to hold its reply, unless told otherwise."""
@@ -24,9 +24,8 @@ _PATIENCE_SECONDS = 10.0
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Execution id, seconds to hold the reply, seconds for the request beside that."""
 
-Outlast = Callable[[ServerLost | RequestTimeout, Deadline | None], None]
-"""Returns when a lost server is back; raises the error when it is not by the deadline, or, without
-one, in the configuration's time."""
+Outlast = Callable[[ServerLost, Deadline], None]
+"""Returns when a lost server is back; raises the error when it is not by the deadline."""
 
 
 def seconds_beside(deadline: Deadline, hold: float) -> float | None:

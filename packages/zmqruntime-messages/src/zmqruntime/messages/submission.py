@@ -75,7 +75,7 @@ class ExecuteRequest(RequestModel):
             ValidationError: the frame lacks what every request has.
         """
         given: dict[str, Any] = from_json(frame)
-        if not ("task" in given and "client_id" in given):
+        if not given.keys() >= _REQUIRED:
             return cls.model_validate_json(frame)  # It says what is wrong.
         fields = _BLANK | given
         if "labels" not in given:
@@ -86,15 +86,21 @@ class ExecuteRequest(RequestModel):
         if (kinds := given.get("retry_on")) is not None:
             fields["retry_on"] = tuple(map(ErrorKind, kinds))
         request = cls.__new__(cls)
-        # What pydantic's own `__setstate__` does, for which it needs a dict of all this.
-        _set(request, "__dict__", fields)
-        _set(request, "__pydantic_fields_set__", set(given))
-        _set(request, "__pydantic_extra__", None)
-        _set(request, "__pydantic_private__", None)
+        # As pickle would make it.
+        request.__setstate__(
+            {
+                "__dict__": fields,
+                "__pydantic_fields_set__": set(given),
+                "__pydantic_extra__": None,
+                "__pydantic_private__": None,
+            }
+        )
         return request
 
 
-_set: Final = object.__setattr__  # The model is frozen.
 _FLOATS: Final = ("timeout_seconds", "backoff_seconds", "wait_seconds")
+_REQUIRED: Final = {
+    name for name, field in ExecuteRequest.model_fields.items() if field.is_required()
+}
 # In the order of the fields; of labels each request has its own.
 _BLANK: Final = {name: field.default for name, field in ExecuteRequest.model_fields.items()}

@@ -178,7 +178,8 @@ class ZMQClient:
         Raises:
             DecodeError: the limit is none; further, what `request` raises.
         """
-        reply = self.request(_ping(limit), timeout)
+        make = _ping if type(limit) is int else _ping.__wrapped__  # Other values may have no hash.
+        reply = self.request(make(limit), timeout)
         if not isinstance(reply, PongReply):
             raise _refusal(reply, "ping")
         return reply
@@ -192,6 +193,9 @@ class ZMQClient:
         one. Without a journal it is done first, or dropped where the server is to end at once.
 
         Returns when the server has agreed, which is before it has ended.
+
+        Raises:
+            DecodeError: the mode is none; further, what `request` raises.
         """
         with explaining("shutdown request"):
             request = ShutdownRequest(mode=mode)

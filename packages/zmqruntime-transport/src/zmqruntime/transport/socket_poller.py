@@ -76,11 +76,7 @@ class SocketPoller:
         Args:
             seconds: how long to wait; infinite for no limit.
         """
-        used: set[zmq.Socket[bytes]] = set()
-        for sock in self._used:
-            if int(sock.getsockopt(_EVENTS)) & _POLLIN:
-                used.add(sock)
-        self._used = used
+        used = self._used = {sock for sock in self._used if int(sock.getsockopt(_EVENTS)) & _POLLIN}
         timeout: float | None = 0.0
         if not used:
             timeout = None if seconds == math.inf else min(seconds, _LONGEST_SECONDS)

@@ -21,7 +21,7 @@ class Sent(NamedTuple):
     frame: bytes
 
 
-class Unanswered(dict[str, Sent]):
+class Unanswered:
     """The requests of one call that are under way, by their ids.
 
     Args:
@@ -30,20 +30,23 @@ class Unanswered(dict[str, Sent]):
     """
 
     def __init__(self, ids: Iterator[int], max_message_bytes: int) -> None:
-        super().__init__()
         self._numbers = itertools.count()
         self._ids = ids
         self._max_message_bytes = max_message_bytes
+        self._sent: dict[str, Sent] = {}
+
+    def __len__(self) -> int:
+        return len(self._sent)
 
     @property
     def frames(self) -> list[bytes]:
         """What was sent, in the order of asking."""
-        return [sent.frame for sent in self.values()]
+        return [sent.frame for sent in self._sent.values()]
 
     @property
     def first(self) -> str:
         """The type of the one that has waited longest."""
-        return next(iter(self.values())).request.type
+        return next(iter(self._sent.values())).request.type
 
     def add(self, request: Outgoing) -> bytes:
         """Return the frame in which a request goes out.
@@ -55,9 +58,9 @@ class Unanswered(dict[str, Sent]):
         request_id = request.request_id
         if request_id is None:
             request_id = f"#{next(self._ids)}"
-            while request_id in self:
+            while request_id in self._sent:
                 request_id = f"#{next(self._ids)}"
-        elif request_id in self:
+        elif request_id in self._sent:
             raise ValueError("two requests have one request_id; leave it out to have them made")
         frame = encode_with_id(request, request_id)
         if len(frame) > self._max_message_bytes:
@@ -66,12 +69,12 @@ class Unanswered(dict[str, Sent]):
                 f"{self._max_message_bytes:,}: send a path or a key instead of the data, or "
                 "raise ZMQConfig(max_message_bytes=...) on both sides"
             )
-        self[request_id] = Sent(next(self._numbers), request, frame)
+        self._sent[request_id] = Sent(next(self._numbers), request, frame)
         return frame
 
     def match(self, reply: Reply) -> Sent | None:
         """Return what a reply answers, which is under way no more; None: nothing of this call."""
         request_id = reply.request_id
-        if request_id is None and self:
-            request_id = next(iter(self))  # A server that keeps the id to itself.
-        return self.pop(request_id or "", None)
+        if request_id is None and self._sent:
+            request_id = next(iter(self._sent))  # A server that keeps the id to itself.
+        return self._sent.pop(request_id or "", None)

@@ -135,7 +135,8 @@ class Speaker:
         self._unpublished_of(execution).extend(events)
 
     def _unpublished_of(self, execution: Execution) -> list[ExecutionEvent]:
-        if not self._unpublished or self._unpublished[-1][0] is not execution:
+        last = self._unpublished[-1][0] if self._unpublished else None
+        if last is None or last.execution_id != execution.execution_id:
             self._unpublished.append((execution, []))
         return self._unpublished[-1][1]
 

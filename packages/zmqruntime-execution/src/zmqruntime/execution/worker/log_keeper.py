@@ -104,6 +104,9 @@ class LogKeeper:
 class _Telling(AbstractContextManager[None]):
     """What fails inside with a file is told in the log, and no more than that."""
 
+    def __enter__(self) -> None:
+        pass
+
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, OSError):
             return False

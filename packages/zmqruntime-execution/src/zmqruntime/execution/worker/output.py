@@ -58,6 +58,7 @@ class TaskOutput:
         """Put what was written, if anything was, where it stays: before its result is told."""
         _flush()
         try:
+            # Its end is found sooner than its size; whoever writes appends, wherever this leads.
             if self._file is not None and os.lseek(self._file, 0, os.SEEK_END):
                 self.lead_back()
                 os.close(self._file)
