@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.arguments import (
         ServerArguments,
     )
+    from zmqruntime.transport.checks import check_kind, check_number
     from zmqruntime.transport.client import (
         ZMQClient,
     )
@@ -97,6 +98,8 @@ __all__ = [
     "ZMQConfig",
     "ZMQServer",
     "__version__",
+    "check_kind",
+    "check_number",
     "default_log_dir",
     "describe_exit",
     "drain",
@@ -131,6 +134,8 @@ _HOMES = {
     "ZMQClient": "client",
     "ZMQConfig": "config",
     "ZMQServer": "server",
+    "check_kind": "checks",
+    "check_number": "checks",
     "default_log_dir": "runtime_dir",
     "describe_exit": "process",
     "drain": "frames",

@@ -1,0 +1,71 @@
+"""What an application gives to a constructor is looked at there, and refused by name.
+
+What is taken unseen is told much later, by somebody else, in the words of another library.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["check_kind", "check_number"]
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    whole: bool = False,
+    optional: bool = False,
+) -> None:
+    """Refuse what is no number, or out of its range; NaN is out of every range.
+
+    Args:
+        name: what the caller knows it by.
+        value: what was given.
+        least: the smallest that will do.
+        above: what it has to be more than.
+        most: the largest that will do.
+        whole: whether it has to be an integer.
+        optional: whether None will do.
+
+    Raises:
+        TypeError: it is no number, or none of that kind.
+        ValueError: it is out of its range.
+    """
+    if value is None and optional:
+        return
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool):
+        kind = "a whole number" if whole else "a number"
+        raise TypeError(f"{name} has to be {kind}, not {_shown(value)}")
+    if not (least <= value <= most and (value > above or above == -math.inf)):
+        raise ValueError(f"{name} is {value:,}: it has to be {_range(least, above, most)}")
+
+
+def check_kind(name: str, value: object, *kinds: type[Any], optional: bool = False) -> None:
+    """Refuse what is none of these kinds.
+
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if (value is None and optional) or isinstance(value, kinds):
+        return
+    known = " or ".join(kind.__name__ for kind in kinds)
+    raise TypeError(f"{name} has to be of type {known}, not {_shown(value)}")
+
+
+def _range(least: float, above: float, most: float) -> str:
+    parts = [f"more than {above:,}"] if above > -math.inf else []
+    if least > -math.inf:
+        parts.append(f"at least {least:,}")
+    if most < math.inf:
+        parts.append(f"at most {most:,}")
+    return " and ".join(parts) or "a number"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
