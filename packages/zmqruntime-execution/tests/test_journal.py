@@ -516,6 +516,26 @@ def test_a_file_of_another_kind_is_refused_and_left_as_it_is(path: Path, content
     assert path.read_bytes() == content
 
 
+def test_what_is_no_file_at_all_is_left_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnusable, match="is a directory: name a file for the journal"):
+        JournalLifecycleEngine(tmp_path)
+    if hasattr(os, "mkfifo"):  # It stands for a device, too.
+        os.mkfifo(pipe := tmp_path / "pipe")
+        with pytest.raises(JournalUnusable, match="is no ordinary file: name a file"):
+            JournalLifecycleEngine(pipe)
+        assert pipe.is_fifo()
+        pipe.unlink()
+    assert list(tmp_path.parent.glob(f"{tmp_path.name}*")) == [tmp_path]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_put_beside_the_file_of_somebody_else(path: Path) -> None:
+    path.write_text("root:x:0:0\n")
+    with pytest.raises(JournalUnusable):
+        JournalLifecycleEngine(path)
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_the_database_of_another_application_is_refused_and_left_as_it_is(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE executions (theirs)")

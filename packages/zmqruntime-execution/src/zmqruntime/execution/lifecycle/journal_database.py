@@ -15,7 +15,7 @@ from typing import Final
 
 from zmqruntime.execution.errors import JournalUnusable
 
-__all__ = ["damaged", "open_database", "transaction"]
+__all__ = ["check_place", "damaged", "open_database", "transaction"]
 
 _APPLICATION_ID: Final = 0x5A4D5152  # "ZMQR"
 # https://www.sqlite.org/fileformat2.html#the_database_header
@@ -70,6 +70,27 @@ def damaged(path: Path, reason: str) -> JournalUnusable:
     )
 
 
+def check_place(path: Path) -> None:
+    """Refuse a path where something else is than a journal, or a file with nothing in it.
+
+    Raises:
+        JournalUnusable: it is somebody else's. It is not even opened for writing.
+        OSError: it cannot be looked at.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():  # A journal would take the place of a device, or wait for a pipe.
+        what = "a directory" if path.is_dir() else "no ordinary file"
+        raise JournalUnusable(f"{path} is {what}: name a file for the journal")
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    application = int.from_bytes(header[_APPLICATION_ID_AT], "big")  # Ours was born with its mark.
+    if header and not (header.startswith(_MAGIC) and application == _APPLICATION_ID):
+        raise JournalUnusable(
+            f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
+        )
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Return a journal's database, made when there is none, and as this version has it.
 
@@ -77,6 +98,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         JournalUnusable: it is damaged, or something else. It is left as it is.
         OSError, sqlite3.Error: it cannot be opened.
     """
+    check_place(path)
     if not _size(path):
         _refuse_if_lost(path)
         _create(path)
@@ -153,14 +175,6 @@ def _migrate(database: sqlite3.Connection, number: int) -> None:
 
 def _check(path: Path) -> int:
     """Return the version of the journal that is there, and look whether it is whole."""
-    # Somebody else's database is not even opened. Ours was born with its mark.
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    application = int.from_bytes(header[_APPLICATION_ID_AT], "big")
-    if not header.startswith(_MAGIC) or application != _APPLICATION_ID:
-        raise JournalUnusable(
-            f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
-        )
     # Read-only: one that is damaged is left as it is, its write-ahead log included.
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from zmqruntime.execution.errors import CommitFailed, JournalUnusable
-from zmqruntime.execution.lifecycle.journal_database import damaged, open_database, transaction
+from zmqruntime.execution.lifecycle.journal_database import (
+    check_place,
+    damaged,
+    open_database,
+    transaction,
+)
 from zmqruntime.execution.lifecycle.journal_lock import JournalLock
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 from zmqruntime.execution.lifecycle.journal_rows import Origin, State
@@ -70,23 +75,21 @@ class JournalFile:
                 f"there is no directory {self.path.parent} for the journal: make it, or name "
                 "another place"
             )
-        self._lock = JournalLock(self.path)
         try:
             with contextlib.ExitStack() as undo:
+                check_place(self.path)  # Nothing is put beside what is somebody else's.
+                self._lock = JournalLock(self.path)
+                undo.callback(self._lock.release)
                 self._database = open_database(self.path)
                 undo.callback(self._database.close)
                 notes = self.path.with_name(f"{self.path.name}.started")
                 self.notes = NoteFile(notes, self._read_mark())
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
-            self._lock.release()
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
                 "begin a new one"
             ) from error
-        except BaseException:
-            self._lock.release()
-            raise
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
         """Return every execution, each with its request and its result, in order of arrival.
