@@ -123,7 +123,7 @@ def test_subscriptions_have_kinds_too() -> None:
 
 @pytest.mark.parametrize("nth", [0, -1])
 def test_counting_begins_at_one(nth: int) -> None:
-    with pytest.raises(ValueError, match="counts from 1"):
+    with pytest.raises(ValueError, match=f"nth is {nth}: it has to be at least 1"):
         Rule(Fault.DROP, REPLIES, nth)
 
 

@@ -60,9 +60,14 @@ class ServerFactory:
 
         Raises:
             AddressInUse: something else holds the port.
+            TypeError: it makes no server.
             UsedAfterTest: the test whose factory this is has ended.
         """
         check_open(self._closed, "execution_server")
+        if not callable(make):
+            raise TypeError(
+                f"execution_server takes a class, as in execution_server(MyServer), not {make!r}"
+            )
         server = start(make, port, {"config": self._config} | arguments)
         self._servers.append(server)
         return server

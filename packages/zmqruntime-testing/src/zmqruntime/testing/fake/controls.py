@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from zmqruntime.execution import RunnerEvent
-from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request
+from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request, explaining
 from zmqruntime.testing.errors import ScriptMismatch, check_open
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
+from zmqruntime.transport import check_kind, check_number
 
 __all__ = ["RequestType", "ScriptedServer"]
 
@@ -64,10 +65,12 @@ class ScriptedServer(ABC):
         """Say what becomes of the next executions, one script for each, in this order.
 
         Raises:
+            TypeError: one of them is no script.
             ValueError: a script does not say how its execution ends.
         """
         self._check_open()
         for script in scripts:
+            check_kind("a script", script, Script)
             _check_end(script)
         with self._changed:
             self._planned.extend(scripts)
@@ -83,6 +86,8 @@ class ScriptedServer(ABC):
         if isinstance(script, Script):
             _check_end(same := script)
             self._always = lambda request: same
+        elif not callable(script):
+            raise TypeError(f"always() takes a Script, or what writes one, not {script!r}")
         else:
             self._always = script
 
@@ -94,8 +99,14 @@ class ScriptedServer(ABC):
         request: RequestType = "execute",
         times: int | None = 1,
     ) -> None:
-        """Refuse the next ``times`` requests of a type; None: all from now on."""
-        self._refuse(request, times, _Refusal(ErrorReply(code=code, message=message)))
+        """Refuse the next ``times`` requests of a type; None: all from now on.
+
+        Raises:
+            DecodeError: there is no such code.
+        """
+        with explaining("error reply"):
+            reply = ErrorReply(code=code, message=message)
+        self._refuse(request, times, _Refusal(reply))
 
     def ignore(self, request: RequestType = "execute", *, times: int | None = 1) -> None:
         """Give the next ``times`` requests of a type no reply; None: all from now on.
@@ -132,6 +143,7 @@ class ScriptedServer(ABC):
 
     def asked(self, kind: type[_R]) -> list[_R]:
         """Return what was asked so far of one kind: ``fake.asked(ExecuteRequest)``."""
+        check_kind("kind", kind, type)
         return [request for request in self.requests if isinstance(request, kind)]
 
     def await_request(self, kind: type[_R], *, count: int = 1, timeout: float = 10.0) -> _R:
@@ -141,6 +153,7 @@ class ScriptedServer(ABC):
             ScriptMismatch: there have not within ``timeout`` seconds.
         """
         self._check_open()
+        check_number("count", count, least=1, whole=True)
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
                 asked = ", ".join(r.type for r in self._requests) or "nothing"
@@ -231,6 +244,7 @@ class ScriptedServer(ABC):
         self._check_open()
         if request not in self._refusals:
             raise ValueError(f"there is no {request!r} request: say one of {', '.join(_TYPES)}")
+        check_number("times", times, least=1, whole=True, optional=True)
         with self._changed:
             if times is None:
                 self._from_now_on[request] = refusal

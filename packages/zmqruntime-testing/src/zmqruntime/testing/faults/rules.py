@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from zmqruntime.transport import check_number
+
 __all__ = [
     "Delivery",
     "Fault",
@@ -69,8 +71,8 @@ class Rule:
     """Whether it was done to its message."""
 
     def __post_init__(self) -> None:
-        if self.nth < 1:
-            raise ValueError(f"nth counts from 1, and is {self.nth}")
+        check_number("nth", self.nth, least=1, whole=True)
+        check_number("seconds", self.seconds, least=0, optional=True)
 
     def is_due(self, lane: Lane, content: Mapping[str, Any]) -> bool:
         """Count a message; return whether it is the one, or comes after one that was taken."""
@@ -95,6 +97,10 @@ class Misbehaviour:
     faults: Sequence[Fault]
     lanes: Sequence[Lane]
     max_delay: float
+
+    def __post_init__(self) -> None:
+        check_number("rate", self.rate, least=0, most=1)
+        check_number("max_delay", self.max_delay, least=0)
 
 
 @dataclass(frozen=True, slots=True)
