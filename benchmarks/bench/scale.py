@@ -23,6 +23,8 @@ class Scale:
     events: int = 50_000
     paced_events: int = 5000
     looks: int = 1000
+    answers: int = 20_000
+    """Of a server that is busy, in two seconds at most: a p99 of fewer is that of a moment."""
     cancels: int = 20
     depths: tuple[int, ...] = (0, 10_000, 100_000)
     submits: int = 300
@@ -40,6 +42,7 @@ QUICK = Scale(
     events=1000,
     paced_events=100,
     looks=50,
+    answers=50,
     cancels=2,
     depths=(0, 100, 200),
     submits=20,

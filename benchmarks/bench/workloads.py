@@ -140,7 +140,7 @@ def _look(case: Case, contender: Contender, ticket: Ticket) -> Measuring:
     }
     for name, call in calls.items():
         try:
-            times = summarize(time_each(call, case.scale.looks, warm_up=5))
+            times = summarize(time_each(call, case.scale.answers, warm_up=5))
         except Unable:
             continue
         figures |= {
