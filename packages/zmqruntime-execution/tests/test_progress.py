@@ -300,15 +300,16 @@ def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
     assert subscriber.missed == 0
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
 def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
-    caplog: pytest.LogCaptureFixture,
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     connection, seen = Connection(), cast("_Events", [])
 
     def callback(event: ProgressEvent | StateEvent) -> None:
         seen.append(event)
         if event.sequence == 1:
-            raise ZeroDivisionError("the application's own")
+            raise kind("the application's own")
 
     subscriber = connection.open(callback)
     stream = subscriber.open_stream("a")

@@ -191,7 +191,8 @@ class ProgressStreamSubscriber:
                     return
                 try:
                     callback(event)
-                except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
+                # The application's; logged, and none of ours. One that exits ends no program here.
+                except (Exception, SystemExit):  # noqa: BLE001
                     _log.exception(
                         "the progress callback failed on event %d of execution %s; the stream "
                         "goes on",
