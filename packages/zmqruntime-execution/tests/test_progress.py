@@ -397,6 +397,14 @@ def test_stopping_waits_for_no_callback() -> None:
     assert connection.state == "stopping"
 
 
+def test_stopping_closes_the_streams_that_there_are_and_that_are_opened_too_late() -> None:
+    subscriber = Connection().open()
+    stream = subscriber.open_stream("a")
+    subscriber.stop()
+    assert stream.closed
+    assert subscriber.open_stream("a").closed
+
+
 def test_any_number_of_executions_is_watched_at_a_bounded_cost() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)

@@ -52,7 +52,7 @@ from zmqruntime.messages import (
     decode_request,
     encode_json,
 )
-from zmqruntime.transport import AddressInUse, ZMQConfig
+from zmqruntime.transport import AddressInUse, NotConnected, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -222,6 +222,39 @@ def test_events_are_called_back_and_streamed(echo: Echo) -> None:
     assert events == streamed
     assert [e.status for e in streamed if isinstance(e, StateEvent)] == [QUEUED, RUNNING, FAILED]
     assert [e.sequence for e in streamed] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("has_callback", [False, True])
+def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch, has_callback: bool
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 3600)
+    callback = (lambda _: None) if has_callback else None
+    client = ExecutionClient(echo.port, config=echo.config, progress_callback=callback)
+    client.connect()
+    handle = client.submit_execution({"sleep": True})
+    told: list[object] = []
+
+    def read(events: Iterator[object]) -> None:
+        try:
+            for event in events:
+                told.append(event)
+        except NotConnected as error:
+            told.append(error)
+
+    events, others = handle.progress(), handle.progress()
+    next(events)
+    waiting = threading.Thread(target=read, args=(others,), daemon=True)
+    waiting.start()
+    client.disconnect()
+    later = threading.Thread(target=read, args=(events,), daemon=True)
+    later.start()
+    for reader in (waiting, later):
+        reader.join(PATIENCE)
+        assert not reader.is_alive()
+    assert len([error for error in told if isinstance(error, NotConnected)]) == 2
+    with ExecutionClient(echo.port, config=echo.config) as another:
+        another.cancel_execution(handle.execution_id)
 
 
 def test_a_process_of_a_task_reports_for_it(client: ExecutionClient) -> None:
