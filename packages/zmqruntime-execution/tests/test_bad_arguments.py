@@ -28,10 +28,16 @@ from zmqruntime.messages import DecodeError, ErrorCode, ErrorKind, ExecuteReques
 
 Call = Callable[[Any], object]
 
+NAN, INFINITE = float("nan"), float("inf")
+
 CALLS: dict[str, tuple[str, Call]] = {
     "a ping's limit": ("limit", lambda client: client.ping(limit=-1)),
     "a limit of another type": ("limit", lambda client: client.ping(limit=[1])),
     "the id of a status": ("execution_id", lambda client: client.get_record("no id!")),
+    "no id": ("execution_id", lambda client: client.get_record(None)),
+    "none of many ids": ("execution_id", lambda client: client.get_records(["a", None])),
+    "no id to attach to": ("execution_id", lambda client: client.attach(None)),
+    "no id to wait for": ("execution_id", lambda client: client.wait_for_completion(None)),
     "its hold": ("wait_seconds", lambda client: client.poll_status("a", wait_seconds=-1.0)),
     "one of many ids": ("execution_id", lambda client: client.get_records(["a", "no id!"])),
     "the id to attach to": ("execution_id", lambda client: client.attach("no id!")),
@@ -64,9 +70,14 @@ def test_a_client_without_a_proper_name_is_not_made(client_id: Any) -> None:
         ExecutionClient(client_id=client_id)
 
 
+@pytest.mark.parametrize("window", [0, -1, NAN, 2.5, "x"])
+def test_a_window_without_room_is_told_by_the_call(window: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^window (is|has to be) "):
+        ExecutionClient().follow_many([{}], window=window)
+
+
 # -- constructors ---------------------------------------------------------------------------
 
-NAN, INFINITE = float("nan"), float("inf")
 CLIENT = ExecutionClient()
 
 

@@ -34,6 +34,7 @@ from zmqruntime.transport import (
     ServerLauncher,
     TransportMode,
     ZMQConfig,
+    check_number,
 )
 
 __all__ = ["ExecutionClient"]
@@ -210,9 +211,21 @@ class ExecutionClient(RecordClient):
             window: how many may be under way.
             on_sent: called with each, in the order of the tasks, as it goes out.
 
-        Raises what `submit_execution` raises. Then, and when the iterator is closed early, those
-        that were not yielded are cancelled; but not when the server was lost.
+        Raises ValueError for a window of less than 1, at once, and what `submit_execution` raises.
+        Then, and when the iterator is closed early, those that were not yielded are cancelled; but
+        not when the server was lost.
         """
+        check_number("window", window, least=1, whole=True)
+        return self._follow_many(tasks, config, hold, window, on_sent)
+
+    def _follow_many(
+        self,
+        tasks: Iterable[Any],
+        config: Any,
+        hold: float,
+        window: int,
+        on_sent: Callable[[ExecutionHandle], None] | None,
+    ) -> Generator[tuple[ExecutionHandle, ExecutionRecord | None], None, None]:
         handles: dict[str, ExecutionHandle] = {}
 
         def requests() -> Iterator[PreparedRequest]:
