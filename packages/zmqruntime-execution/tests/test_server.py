@@ -344,6 +344,17 @@ def test_a_worker_that_cannot_be_set_up_ends_the_server_with_the_reason(
         Broken(next(ports), config=config).serve_forever()
 
 
+def test_a_class_inside_a_function_is_told_as_what_is_in_the_way(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    class Hidden(Echo):
+        pass
+
+    with pytest.raises(UnpicklableServer, match="Hidden is defined inside a function: move") as it:
+        Hidden(next(ports), config=config).start()
+    assert "__init__" not in str(it.value)
+
+
 def test_a_server_that_cannot_be_sent_to_its_worker_says_what_is_in_the_way(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
