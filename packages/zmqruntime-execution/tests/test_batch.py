@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from asking import record
@@ -129,7 +130,7 @@ class Client:
         return CANCELLED
 
     def engine(self, **options: Any) -> BatchSubmitWaitEngine:
-        return BatchSubmitWaitEngine(cast("ExecutionClient", self), **options)
+        return BatchSubmitWaitEngine(Mock(spec=ExecutionClient, wraps=self), **options)
 
 
 @pytest.mark.parametrize("is_quick", [False, True])
@@ -174,7 +175,7 @@ def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed(is_quick
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_none_at_a_time_makes_no_sense(number: int) -> None:
-    with pytest.raises(ValueError, match=f"max_outstanding must be at least 1, not {number}"):
+    with pytest.raises(ValueError, match=f"max_outstanding is {number}: it has to be at least 1"):
         Client().engine(max_outstanding=number)
 
 

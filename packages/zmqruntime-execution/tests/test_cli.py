@@ -27,7 +27,8 @@ from rich.console import Console
 from zmqruntime.execution import cli
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution.cli.app import run
-from zmqruntime.execution.cli.wording import explain_error, make_table
+from zmqruntime.execution.cli.wording import make_table
+from zmqruntime.execution.explain import explain_error
 from zmqruntime.messages import (
     PongReply,
     ProcessInfo,

@@ -19,12 +19,12 @@ from zmqruntime.messages import ExecutionStatus
 
 
 def test_a_negative_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="history_limit must be 0 or more, not -1"):
+    with pytest.raises(ValueError, match="history_limit is -1: it has to be at least 0"):
         InMemoryLifecycleEngine(-1)
 
 
 def test_a_negative_age_is_refused() -> None:
-    with pytest.raises(ValueError, match="history_seconds must be 0 or more, not -1"):
+    with pytest.raises(ValueError, match="history_seconds is -1: it has to be at least 0"):
         InMemoryLifecycleEngine(history_seconds=-1)
 
 

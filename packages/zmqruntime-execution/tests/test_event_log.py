@@ -49,7 +49,7 @@ def test_none_is_kept_when_none_is_wanted() -> None:
 
 
 def test_a_number_below_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="events_kept must be 0 or more"):
+    with pytest.raises(ValueError, match="events_kept is -1: it has to be at least 0"):
         EventLog(kept=-1)
 
 

@@ -17,7 +17,7 @@ from zmqruntime.execution import (
 )
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, ProgressEvent, StateEvent
-from zmqruntime.transport import RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -266,3 +266,19 @@ def test_a_server_that_is_back_is_asked_again(error: TransportError) -> None:
     client.is_back = True
     client.stream = filled(ended(8))
     assert list(client.handle().progress()) == [progress(7), ended(8)]
+
+
+def test_a_stream_that_was_closed_is_not_waited_for_though_a_request_still_gets_through() -> None:
+    client = Client(record(RUNNING))
+    client.stream.put([progress(1)])
+    client.stream.close()
+    events = client.handle(client.stream).progress()
+    assert next(events) == progress(1)
+    with pytest.raises(NotConnected, match=r"the client was disconnected, .* goes on: a$"):
+        next(events)
+
+
+def test_the_end_is_told_though_the_stream_was_closed_before() -> None:
+    client = Client(record(COMPLETE))
+    client.stream.close()
+    assert [event.status for event in client.handle(client.stream).progress()] == [COMPLETE]  # type: ignore[union-attr]

@@ -300,15 +300,16 @@ def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
     assert subscriber.missed == 0
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
 def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
-    caplog: pytest.LogCaptureFixture,
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     connection, seen = Connection(), cast("_Events", [])
 
     def callback(event: ProgressEvent | StateEvent) -> None:
         seen.append(event)
         if event.sequence == 1:
-            raise ZeroDivisionError("the application's own")
+            raise kind("the application's own")
 
     subscriber = connection.open(callback)
     stream = subscriber.open_stream("a")
@@ -394,6 +395,14 @@ def test_stopping_waits_for_no_callback() -> None:
     connection.open().stop()
     assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
     assert connection.state == "stopping"
+
+
+def test_stopping_closes_the_streams_that_there_are_and_that_are_opened_too_late() -> None:
+    subscriber = Connection().open()
+    stream = subscriber.open_stream("a")
+    subscriber.stop()
+    assert stream.closed
+    assert subscriber.open_stream("a").closed
 
 
 def test_any_number_of_executions_is_watched_at_a_bounded_cost() -> None:

@@ -132,8 +132,11 @@ def test_the_servers_word_is_for_those_that_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"max_attempts": 0}, "max_attempts must be 1 to 20, not 0"),
-        ({"backoff_seconds": -1.0}, "backoff_seconds must be 0 to 3600, not -1.0"),
+        ({"max_attempts": 0}, "max_attempts is 0: it has to be at least 1 and at most 20"),
+        (
+            {"backoff_seconds": -1.0},
+            "-1.0: it has to be at least 0 and at most 3,600",
+        ),
     ],
 )
 def test_a_policy_out_of_bounds_is_refused(fields: dict[str, float], reason: str) -> None:

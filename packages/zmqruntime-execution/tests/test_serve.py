@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_a_class_in_a_class_is_named_by_its_path() -> None:
     assert issubclass(load_target("echoing:Outer.Inner"), ExecutionServer)
 
 
-@pytest.mark.parametrize("target", ["", "Echo", "echoing", "echoing:", ":Echo"])
+@pytest.mark.parametrize("target", ["", "Echo", "echoing", "echoing:", ":Echo", "..:X", ".x:Y"])
 def test_half_a_name_is_refused(target: str) -> None:
     with pytest.raises(TargetError, match="write it as 'module:Class'"):
         load_target(target)
@@ -78,6 +79,77 @@ def test_a_place_that_cannot_be_served_is_one_line_and_exit_code_1(
     in_the_way.touch()
     assert main(["echoing:Echo", "--runtime-dir", str(in_the_way)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+# Applications whose authors have got something wrong, and what is told of each.
+FAULTY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "it raises": ("\nraise RuntimeError('no\\nlicence')", ("RuntimeError: no (", "line 2)")),
+    "no syntax": ("x = 1\ny = = 2", ("SyntaxError: invalid syntax (", "line 2)")),
+    "no import": ("from os import nothing", ("ImportError: cannot import name", "line 1)")),
+    "no module": ("\nimport no_such_module", ("ModuleNotFoundError: ", "line 2)")),
+    "no attribute": ("import os\nos.nothing", ("AttributeError: ", "line 2)")),
+    "no json": ("import json\njson.loads('{')", ("JSONDecodeError: ", "line 2)")),
+    "its constructor raises": (
+        "    def __init__(self, *a, **k):\n        raise OSError('no disk')",
+        ("OSError: no disk (", "line 4)"),
+    ),
+    "its constructor takes nothing": (
+        "    def __init__(self):\n        super().__init__()",
+        ("Faulty.__init__ has to take what ExecutionServer takes: ", "line 3)"),
+    ),
+    "it gives a wrong option": (
+        "    def __init__(self, *a, **k):\n        super().__init__(*a, retry=3, **k)",
+        ("TypeError: retry has to be of type RetryPolicy, not 3 (", "line 4)"),
+    ),
+    "its constructor calls no other": (
+        "    journal = None\n    def __init__(self, *a, **k):\n        pass",
+        ("Faulty.__init__ has to call super().__init__() (", "line 4)"),
+    ),
+}
+CLASS = "from echoing import Echo\nclass Faulty(Echo):\n"
+
+
+@pytest.mark.parametrize(("code", "words"), FAULTY.values(), ids=FAULTY)
+def test_what_an_application_has_got_wrong_is_one_line_that_says_where(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: str,
+    words: tuple[str, ...],
+) -> None:
+    code = CLASS + code if code.startswith("    ") else code
+    (tmp_path / "faulty_application.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faulty_application", raising=False)
+    assert main(["faulty_application:Faulty"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    for word in (*words, str(tmp_path / "faulty_application.py")):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--max-message-bytes=1", "max_message_bytes is 1: it has to be "),
+        ("--registration-timeout=nan", "registration_timeout is nan: it has to be "),
+        ("--data-high-water-mark=-3", ""),
+        ("--log-file=.", "Is a directory" if sys.platform != "win32" else ""),
+        ("--app-name=a/b", "'a/b'"),
+        ("--port=65000", "66000"),
+    ],
+)
+def test_an_impossible_option_is_one_line_without_a_place(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="ze") as runtime_dir:
+        assert main(["echoing:Echo", "--runtime-dir", runtime_dir, option]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert words in told
+    assert ".py" not in told
 
 
 def test_without_a_target_the_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:

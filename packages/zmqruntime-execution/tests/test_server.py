@@ -52,7 +52,7 @@ from zmqruntime.messages import (
     decode_request,
     encode_json,
 )
-from zmqruntime.transport import AddressInUse, ZMQConfig
+from zmqruntime.transport import AddressInUse, NotConnected, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -224,6 +224,39 @@ def test_events_are_called_back_and_streamed(echo: Echo) -> None:
     assert [e.sequence for e in streamed] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("has_callback", [False, True])
+def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch, has_callback: bool
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 3600)
+    callback = (lambda _: None) if has_callback else None
+    client = ExecutionClient(echo.port, config=echo.config, progress_callback=callback)
+    client.connect()
+    handle = client.submit_execution({"sleep": True})
+    told: list[object] = []
+
+    def read(events: Iterator[object]) -> None:
+        try:
+            for event in events:
+                told.append(event)
+        except NotConnected as error:
+            told.append(error)
+
+    events, others = handle.progress(), handle.progress()
+    next(events)
+    waiting = threading.Thread(target=read, args=(others,), daemon=True)
+    waiting.start()
+    client.disconnect()
+    later = threading.Thread(target=read, args=(events,), daemon=True)
+    later.start()
+    for reader in (waiting, later):
+        reader.join(PATIENCE)
+        assert not reader.is_alive()
+    assert len([error for error in told if isinstance(error, NotConnected)]) == 2
+    with ExecutionClient(echo.port, config=echo.config) as another:
+        another.cancel_execution(handle.execution_id)
+
+
 def test_a_process_of_a_task_reports_for_it(client: ExecutionClient) -> None:
     handle = client.submit_execution({"delegate": True})
     told = [e for e in handle.progress() if isinstance(e, ProgressEvent)]
@@ -309,6 +342,17 @@ def test_a_worker_that_cannot_be_set_up_ends_the_server_with_the_reason(
 ) -> None:
     with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
         Broken(next(ports), config=config).serve_forever()
+
+
+def test_a_class_inside_a_function_is_told_as_what_is_in_the_way(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    class Hidden(Echo):
+        pass
+
+    with pytest.raises(UnpicklableServer, match="Hidden is defined inside a function: move") as it:
+        Hidden(next(ports), config=config).start()
+    assert "__init__" not in str(it.value)
 
 
 def test_a_server_that_cannot_be_sent_to_its_worker_says_what_is_in_the_way(

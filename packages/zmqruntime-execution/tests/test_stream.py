@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.stream import EventStream, StreamGroup
 from zmqruntime.messages import ProgressEvent
 
 
@@ -46,6 +46,17 @@ def test_a_disturbance_is_not_lost_when_nobody_waits_and_is_told_once() -> None:
     assert stream.take(60) == []
     stream.put([event(1)])
     assert stream.take(60) == [event(1)]
+
+
+def test_a_stream_that_is_closed_keeps_nobody_waiting_any_more() -> None:
+    group = StreamGroup()
+    stream = group.open()
+    stream.put([event(1)])
+    group.close()
+    assert stream.closed
+    assert stream.take(60) == [event(1)]
+    assert stream.take(60) == []
+    assert stream.take(60) == []
 
 
 def test_events_come_before_the_disturbance() -> None:

@@ -107,12 +107,14 @@ def test_what_no_patience_mends_is_raised_at_once(error: BaseException) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"poll_interval": 0.0}, "poll_interval must be above 0 and at most 60 s, not 0"),
+        ({"poll_interval": 0.0}, "poll_interval is 0.0: it has to be more than 0 and at most 60"),
         ({"poll_interval": -1.0}, "poll_interval"),
-        ({"poll_interval": 60.5}, "not 60.5"),
-        ({"poll_interval": float("nan")}, "not nan"),
-        ({"max_consecutive_errors": 0}, "max_consecutive_errors must be at least 1"),
-        ({"retry_backoff_seconds": -0.1}, "retry_backoff_seconds must not be negative"),
+        ({"poll_interval": 60.5}, "poll_interval is 60.5"),
+        ({"poll_interval": float("nan")}, "poll_interval is nan"),
+        ({"max_consecutive_errors": 0}, "max_consecutive_errors is 0: it has to be at least 1"),
+        ({"retry_backoff_seconds": -0.1}, "retry_backoff_seconds is -0.1: it has to be at least 0"),
+        ({"retry_backoff_seconds": float("nan")}, "retry_backoff_seconds is nan"),
+        ({"retry_backoff_seconds": float("inf")}, "retry_backoff_seconds is inf"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(values: dict[str, Any], sentence: str) -> None:

@@ -17,4 +17,7 @@ def _run() -> int:
 
 if __name__ == "__main__":
     gc.disable()  # Nothing of what is imported is garbage; `serve` enables it.
-    sys.exit(_run())
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -15,7 +15,14 @@ from zmqruntime.execution.errors import Conflict, UnknownExecution, raise_unless
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.wait import WaitPolicy
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, JsonValue
-from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport import (
+    NotConnected,
+    RequestTimeout,
+    ServerLost,
+    TransportError,
+    check_kind,
+    check_number,
+)
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
 
@@ -76,6 +83,10 @@ class BatchSubmitWaitEngine:
             and no further task is submitted.
         hooks: what to call on the way.
         max_outstanding: how many executions to have under way at most.
+
+    Raises:
+        TypeError: an argument is of the wrong kind; the error names it.
+        ValueError: ``max_outstanding`` is less than 1.
     """
 
     def __init__(
@@ -87,8 +98,10 @@ class BatchSubmitWaitEngine:
         hooks: BatchHooks | None = None,
         max_outstanding: int = 200,
     ) -> None:
-        if max_outstanding < 1:
-            raise ValueError(f"max_outstanding must be at least 1, not {max_outstanding}")
+        check_kind("client", client, ExecutionClient)
+        check_kind("policy", policy, WaitPolicy, optional=True)
+        check_kind("hooks", hooks, BatchHooks, optional=True)
+        check_number("max_outstanding", max_outstanding, least=1, whole=True)
         self.policy = policy
         self.fail_fast = fail_fast
         self.hooks = hooks or BatchHooks()

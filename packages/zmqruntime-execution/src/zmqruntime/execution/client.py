@@ -13,7 +13,7 @@ from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback
 from zmqruntime.execution.record_client import RecordClient
 from zmqruntime.execution.stream import EventStream
-from zmqruntime.execution.submission import make_request, to_object
+from zmqruntime.execution.submission import check_client_id, make_request, to_object
 from zmqruntime.execution.submitter import Submitter
 from zmqruntime.execution.subscriptions import Subscriptions
 from zmqruntime.execution.wait import HOLD_SECONDS
@@ -34,6 +34,7 @@ from zmqruntime.transport import (
     ServerLauncher,
     TransportMode,
     ZMQConfig,
+    check_number,
 )
 
 __all__ = ["ExecutionClient"]
@@ -52,6 +53,11 @@ class ExecutionClient(RecordClient):
         progress_callback: called, in a background thread, with each event of this client's
             executions.
         client_id: who submits; None for a new name. Reuse one to be the same client again.
+
+    Raises:
+        DecodeError: ``client_id`` is no name.
+        TypeError: ``progress_callback`` cannot be called.
+        EndpointError: the port is out of range or the socket path is too long.
     """
 
     def __init__(
@@ -74,7 +80,13 @@ class ExecutionClient(RecordClient):
             launcher=launcher,
             persistent=persistent,
         )
-        self.client_id = client_id or f"client-{uuid.uuid4().hex}"
+        if progress_callback is not None and not callable(progress_callback):
+            raise TypeError(f"progress_callback has to be callable, not {progress_callback!r}")
+        if client_id is None:
+            client_id = f"client-{uuid.uuid4().hex}"
+        else:
+            check_client_id(client_id)
+        self.client_id = client_id
         self._subscriptions = Subscriptions(self, self.client_id, progress_callback)
         self._submitter = Submitter(self, self.outlast)
 
@@ -199,9 +211,21 @@ class ExecutionClient(RecordClient):
             window: how many may be under way.
             on_sent: called with each, in the order of the tasks, as it goes out.
 
-        Raises what `submit_execution` raises. Then, and when the iterator is closed early, those
-        that were not yielded are cancelled; but not when the server was lost.
+        Raises ValueError for a window of less than 1, at once, and what `submit_execution` raises.
+        Then, and when the iterator is closed early, those that were not yielded are cancelled; but
+        not when the server was lost.
         """
+        check_number("window", window, least=1, whole=True)
+        return self._follow_many(tasks, config, hold, window, on_sent)
+
+    def _follow_many(
+        self,
+        tasks: Iterable[Any],
+        config: Any,
+        hold: float,
+        window: int,
+        on_sent: Callable[[ExecutionHandle], None] | None,
+    ) -> Generator[tuple[ExecutionHandle, ExecutionRecord | None], None, None]:
         handles: dict[str, ExecutionHandle] = {}
 
         def requests() -> Iterator[PreparedRequest]:

@@ -16,7 +16,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
 )
-from zmqruntime.transport import RequestTimeout, ServerLost
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost
 
 if TYPE_CHECKING:
     from zmqruntime.execution.client import ExecutionClient
@@ -110,6 +110,7 @@ class ExecutionHandle:
         next that arrived.
 
         Raises:
+            NotConnected: the client was disconnected; what had arrived is yielded before.
             ServerLost: the server is gone or silent, and was not back within
                 ``reconnect_timeout``: what became of the execution is not known.
         """
@@ -138,6 +139,11 @@ class ExecutionHandle:
                 # The terminal event may be among lost ones: the record is the truth.
                 record = self._outlasting(self.status)
                 if not record.status.is_terminal:
+                    if stream.closed:
+                        raise NotConnected(
+                            "the client was disconnected, and this execution goes on: "
+                            f"{self.execution_id}"
+                        )
                     continue
                 events = stream.take(0.0) or [_final_event(record, last)]
             for event in events:

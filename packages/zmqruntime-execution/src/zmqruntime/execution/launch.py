@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from zmqruntime.transport import SubprocessLauncher
+from zmqruntime.transport import SubprocessLauncher, check_kind
 
 __all__ = ["ExecutionServerLauncher"]
 
@@ -21,7 +21,9 @@ class ExecutionServerLauncher(SubprocessLauncher):
         journal: the file in which executions outlive the server; None: as the class says.
 
     Raises:
-        ValueError: the class is in ``__main__``, where no other process can import it from.
+        TypeError: an argument is of the wrong kind; the error names it.
+        ValueError: the target names no class, or one that no other process can import: it is
+            in ``__main__``, or inside a function.
     """
 
     def __init__(
@@ -29,19 +31,30 @@ class ExecutionServerLauncher(SubprocessLauncher):
         target: str | type,
         *,
         environment: Mapping[str, str] | None = None,
-        log_file_path: Path | None = None,
-        journal: Path | None = None,
+        log_file_path: Path | str | None = None,
+        journal: Path | str | None = None,
     ) -> None:
+        check_kind("target", target, str, type)
+        check_kind("log_file_path", log_file_path, Path, str, optional=True)
+        check_kind("journal", journal, Path, str, optional=True)
         if isinstance(target, type):
             if target.__module__ == "__main__":
                 raise ValueError(
                     f"{target.__qualname__} is defined in the script that runs: move it to a "
                     "module of its own, so that the server's process can import it"
                 )
+            if "<locals>" in target.__qualname__:
+                raise ValueError(
+                    f"{target.__qualname__} is defined inside a function: move it to the top of "
+                    "its module, so that the server's process can import it"
+                )
             target = f"{target.__module__}:{target.__qualname__}"
-        options = [] if journal is None else ["--journal", str(journal.resolve())]
+        module_name, _, class_name = target.partition(":")
+        if not module_name or not class_name:
+            raise ValueError(f"target is {target!r}: write it as 'module:Class'")
+        options = [] if journal is None else ["--journal", str(Path(journal).resolve())]
         super().__init__(
             [sys.executable, "-m", "zmqruntime.execution", target, *options],
             environment=environment,
-            log_file_path=log_file_path,
+            log_file_path=None if log_file_path is None else Path(log_file_path),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -124,7 +124,10 @@ class ProgressStreamSubscriber:
                     # It may end at any point of any thread, so there nothing is done but to post.
                     end = weakref.finalize(group, self._subscriber.post, self._tell_if_idle)
                     end.atexit = False
-            return group.open()
+            stream = group.open()
+            if self._stopping:
+                stream.close()
+            return stream
 
     @property
     def missed(self) -> int:
@@ -137,7 +140,7 @@ class ProgressStreamSubscriber:
     @property
     def idle(self) -> bool:
         """Whether nobody has one of its streams."""
-        return all(group() is None for group in self._streams.valuerefs())
+        return not any(True for _ in self._groups())
 
     def close(self) -> None:
         """Take leave of the server, if it is there, and end the thread."""
@@ -147,11 +150,16 @@ class ProgressStreamSubscriber:
             self._subscriber.close()
 
     def stop(self) -> None:
-        """Take leave of the server, and begin to end, without waiting for the thread.
+        """Close the streams, take leave of the server, and begin to end.
+
+        It does not wait for the thread.
 
         A callback may be in a request that only `disconnect` wakes up; that waits afterwards.
         """
-        self._stopping = True
+        with self._lock:
+            self._stopping = True
+            for group in self._groups():
+                group.close()
         try:
             self._client.request(UnregisterProgressRequest(client_id=self.client_id), timeout=1.0)
         except TransportError as error:
@@ -163,6 +171,11 @@ class ProgressStreamSubscriber:
         """End by itself, as an idle one may: the server sees that its subscription ends."""
         self._stopping = True
         self._subscriber.stop()
+
+    def _groups(self) -> Iterator[StreamGroup]:
+        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
+            if (group := reference()) is not None:
+                yield group
 
     def _register(self) -> None:
         # Asked again because a reply was lost, the server holds its answer for so long.
@@ -191,7 +204,8 @@ class ProgressStreamSubscriber:
                     return
                 try:
                     callback(event)
-                except Exception:  # noqa: BLE001 - the application's; logged, and none of ours
+                # The application's; logged, and none of ours. One that exits ends no program here.
+                except (Exception, SystemExit):  # noqa: BLE001
                     _log.exception(
                         "the progress callback failed on event %d of execution %s; the stream "
                         "goes on",
@@ -218,9 +232,8 @@ class ProgressStreamSubscriber:
             self._pause = _FIRST_PAUSE_SECONDS
             self._recover()
         self._was_connected = self._was_connected or connected
-        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
-            if (group := reference()) is not None:
-                group.disturb()
+        for group in self._groups():
+            group.disturb()
 
     def _on_caught_up(self) -> None:
         if self._retry is None:  # Else it is asked soon.

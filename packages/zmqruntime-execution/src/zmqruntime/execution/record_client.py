@@ -10,10 +10,13 @@ from zmqruntime.execution.submitter import expect
 from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
 from zmqruntime.messages import (
     CancelRequest,
+    DecodeError,
+    ErrorCode,
     ExecutionId,
     ExecutionRecord,
     ExecutionStatus,
     ExecutionStatusSnapshot,
+    FieldFault,
     LogReply,
     LogTailRequest,
     OkReply,
@@ -70,6 +73,7 @@ class RecordClient(ZMQClient):
         self, execution_id: ExecutionId, wait_seconds: float = 0.0, timeout: float | None = None
     ) -> ExecutionRecord:
         """Return the record of one execution; the arguments are those of `poll_status`."""
+        _check_named(execution_id)
         snapshot = self.poll_status(execution_id, wait_seconds=wait_seconds, timeout=timeout)
         assert snapshot.execution is not None
         return snapshot.execution
@@ -80,7 +84,9 @@ class RecordClient(ZMQClient):
         Raises what `get_record` raises.
         """
         found: dict[str, ExecutionRecord] = {}
-        with explaining("status request"):  # All of them, before the first is asked for.
+        for name in execution_ids:  # All of them, before the first is asked for.
+            _check_named(name)
+        with explaining("status request"):
             asked = [StatusRequest(execution_id=name) for name in execution_ids]
         for _, reply in self.pipeline(asked):
             record = expect(ExecutionStatusSnapshot, reply).execution
@@ -160,3 +166,14 @@ class RecordClient(ZMQClient):
         self, request: Outgoing, expected: type[_R], timeout: float | None = None, hold: float = 0.0
     ) -> _R:
         return expect(expected, self.request(request, timeout, hold=hold))
+
+
+def _check_named(execution_id: ExecutionId | None) -> None:
+    """Refuse None where one execution is meant: to the protocol it stands for the whole server."""
+    if execution_id is None:
+        fault = FieldFault("execution_id", "None names no execution")
+        raise DecodeError(
+            ErrorCode.INVALID_REQUEST,
+            f"invalid status request: {fault.field}: {fault.message}",
+            faults=(fault,),
+        )

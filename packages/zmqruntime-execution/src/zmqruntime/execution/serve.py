@@ -28,14 +28,19 @@ def load_target(target: str) -> type[ExecutionServer]:
 
     Raises:
         TargetError: there is no such module or class, or it is no execution server.
+        Exception: whatever the module raises while it is imported.
     """
     module_name, _, class_name = target.partition(":")
-    if not module_name or not class_name:
+    if not module_name or not class_name or module_name.startswith("."):
         raise TargetError(f"{target!r} does not name a server: write it as 'module:Class'")
     try:
-        found = operator.attrgetter(class_name)(importlib.import_module(module_name))
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # It is another one, which this one imports.
         raise TargetError(f"{target}: {error}; looked in {', '.join(sys.path)}") from error
+    try:
+        found = operator.attrgetter(class_name)(module)
     except AttributeError as error:
         raise TargetError(f"{target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, ExecutionServer)):
@@ -54,18 +59,44 @@ def serve(
     """Serve until shut down, or until the owner in ``arguments`` is gone.
 
     ``choose_journal`` returns the journal to be kept, given the one that the class names.
+
+    Raises:
+        TargetError: the class cannot be made as an `ExecutionServer` is.
+        Exception: whatever it raises, or ended the server.
     """
-    server = server_class(
-        arguments.port,
-        host=arguments.host,
-        transport_mode=arguments.transport_mode,
-        config=arguments.config,
-        log_file_path=arguments.log_file_path,
-    )
+    server = _make(server_class, arguments)
     server.journal = choose_journal(server.journal)
     gc.freeze()  # What is loaded stays: no collection has to look at it again.
     gc.enable()
     server.serve_forever(owner=arguments.owner)
+
+
+def _make(server_class: type[ExecutionServer], arguments: ServerArguments) -> ExecutionServer:
+    name = f"{server_class.__qualname__}.__init__"
+    try:
+        server = server_class(
+            arguments.port,
+            host=arguments.host,
+            transport_mode=arguments.transport_mode,
+            config=arguments.config,
+            log_file_path=arguments.log_file_path,
+        )
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # It comes from inside.
+        raise TargetError(
+            f"{name} has to take what ExecutionServer takes: {error}{_place_of(server_class)}"
+        ) from error
+    if "_max_log_bytes" not in vars(server):
+        raise TargetError(f"{name} has to call super().__init__(){_place_of(server_class)}")
+    return server
+
+
+def _place_of(server_class: type) -> str:
+    """Return where its constructor is written, if it is."""
+    constructor = inspect.getattr_static(server_class, "__init__")
+    code = getattr(inspect.unwrap(constructor), "__code__", None)
+    return "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
 
 
 def log_to_stderr() -> None:
@@ -87,17 +118,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--journal", type=Path, help="where executions outlive the server")
     ServerArguments.add_options(parser)
     options = parser.parse_args(argv)
-    arguments = ServerArguments.from_namespace(options)
     logging.getLogger("zmqruntime").setLevel(logging.INFO)
-    if arguments.log_file_path is None:
+    if options.log_file is None:
         log_to_stderr()
     try:
+        arguments = ServerArguments.from_namespace(options)
         serve(
             load_target(options.target),
             arguments,
             choose_journal=lambda named: options.journal or named,
         )
     except ZMQRuntimeError as error:
+        # With the traceback of a worker, if it has one: a launcher has nothing else to tell.
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
+        from zmqruntime.execution.explain import explain_error
+
+        print(f"error: {explain_error(error)}", file=sys.stderr)
         return 1
     return 0

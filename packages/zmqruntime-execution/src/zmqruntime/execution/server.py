@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.words import read_word
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest, JsonValue
@@ -53,6 +54,11 @@ class ExecutionServer(ZMQServer, ABC):
             missed some.
         max_log_bytes: how much is kept of what a task writes to its stdout and stderr, the
             newest; 0: nothing, and it goes where the server's own output goes.
+
+    Raises:
+        TypeError: an argument is of the wrong kind; the error names it.
+        ValueError: one is out of its range, or no known word.
+        EndpointError: the port is out of range or the socket path is too long.
     """
 
     def __init__(
@@ -81,13 +87,24 @@ class ExecutionServer(ZMQServer, ABC):
             config=config,
             log_file_path=log_file_path,
         )
+        from zmqruntime.execution.lifecycle.retry import RetryPolicy
+        from zmqruntime.transport import check_kind, check_number
+
+        check_number("max_queued", max_queued, least=0, whole=True, optional=True)
+        check_number("history_limit", history_limit, least=0, whole=True)
+        check_number("history_seconds", history_seconds, least=0, optional=True)
+        check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
+        check_kind("journal", journal, Path, str, optional=True)
+        check_kind("retry", retry, RetryPolicy, optional=True)
+        check_number("events_kept", events_kept, least=0, whole=True)
+        check_number("max_log_bytes", max_log_bytes, least=0, whole=True)
         self._max_queued = max_queued
         self._history_limit = history_limit
         self._history_seconds = history_seconds
         self._cancel_grace_seconds = cancel_grace_seconds
         self.journal = None if journal is None else Path(journal)
-        self._on_restart = RestartPolicy(on_restart)
-        self._queue_policy = QueuePolicy(queue_policy)
+        self._on_restart = read_word("on_restart", on_restart, RestartPolicy)
+        self._queue_policy = read_word("queue_policy", queue_policy, QueuePolicy)
         self._retry = retry
         self._events_kept = events_kept
         self._max_log_bytes = max_log_bytes

@@ -24,6 +24,12 @@ class EventStream:
         self._events: deque[_Event] = deque(maxlen=_MAX_EVENTS)
         self._changed = threading.Condition()
         self._disturbed = False
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._closed
 
     def put(self, events: Iterable[_Event]) -> None:
         """Append events; wake the reader up."""
@@ -37,10 +43,19 @@ class EventStream:
             self._disturbed = True
             self._changed.notify()
 
-    def take(self, timeout: float) -> list[_Event]:
-        """Return what there is; nothing when it was disturbed, or after ``timeout`` seconds."""
+    def close(self) -> None:
+        """Wake the reader up, now and whenever it comes back: nothing will come any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._disturbed, timeout)
+            self._closed = True
+            self._changed.notify()
+
+    def take(self, timeout: float) -> list[_Event]:
+        """Return what there is.
+
+        Nothing when it was disturbed, is closed, or after ``timeout`` seconds.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._disturbed or self._closed, timeout)
             events = list(self._events)
             self._events.clear()
             if not events:
@@ -69,6 +84,11 @@ class StreamGroup:
         """Wake every reader up."""
         for stream in self._living():
             stream.disturb()
+
+    def close(self) -> None:
+        """Tell every reader that nothing will come any more."""
+        for stream in self._living():
+            stream.close()
 
     def _living(self) -> Iterator[EventStream]:
         for reference in self._streams:

@@ -26,7 +26,7 @@ from zmqruntime.messages import (
     prepare,
 )
 
-__all__ = ["RequestOptions", "make_request", "to_object"]
+__all__ = ["RequestOptions", "check_client_id", "make_request", "to_object"]
 
 _KINDS = tuple(kind.value for kind in ErrorKind)
 
@@ -75,6 +75,16 @@ def make_request(
             **given,
         )
     return prepare(request)
+
+
+def check_client_id(client_id: ClientId) -> None:
+    """Refuse what names no client, as a submission does.
+
+    Raises:
+        DecodeError: it is no name.
+    """
+    with explaining("client"):
+        ExecuteRequest(task={}, client_id=client_id)
 
 
 def to_object(name: str, value: Any) -> JsonObject:

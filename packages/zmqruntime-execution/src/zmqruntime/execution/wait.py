@@ -9,7 +9,7 @@ from typing import Final
 
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
+from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, check_number
 
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
@@ -43,7 +43,8 @@ class WaitPolicy:
     """How patiently to wait. Times are in seconds.
 
     Raises:
-        ValueError: a value makes no sense.
+        TypeError: a value is no number; the error names it.
+        ValueError: one makes no sense.
     """
 
     poll_interval: float = HOLD_SECONDS
@@ -57,15 +58,10 @@ class WaitPolicy:
     most a minute."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.poll_interval <= MAX_WAIT_SECONDS:
-            raise ValueError(
-                f"poll_interval must be above 0 and at most {MAX_WAIT_SECONDS:g} s, "
-                f"not {self.poll_interval:g}"
-            )
-        if self.max_consecutive_errors < 1:
-            raise ValueError("max_consecutive_errors must be at least 1")
-        if self.retry_backoff_seconds < 0:
-            raise ValueError("retry_backoff_seconds must not be negative")
+        seconds, longest = self.retry_backoff_seconds, _MAX_BACKOFF_SECONDS
+        check_number("poll_interval", self.poll_interval, above=0, most=MAX_WAIT_SECONDS)
+        check_number("max_consecutive_errors", self.max_consecutive_errors, least=1, whole=True)
+        check_number("retry_backoff_seconds", seconds, least=0, most=longest)
 
     def backoff(self, errors: int) -> float:
         """Return how long to wait after the ``errors``-th unanswered request in a row."""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution.cli.places import make_journal_path
-from zmqruntime.execution.cli.wording import explain_error, make_table
+from zmqruntime.execution.cli.wording import make_table
 from zmqruntime.messages import ShutdownMode, encode
 from zmqruntime.transport import (
     Deadline,
@@ -40,6 +40,8 @@ def run() -> int:
     try:
         app(prog_name="zmqruntime")
     except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
+        from zmqruntime.execution.explain import explain_error
+
         print(f"error: {explain_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +88,7 @@ def serve(
         Path | None, typer.Option(help="Where what tasks write is kept; the platform's.")
     ] = None,
     max_message_bytes: Annotated[
-        int, typer.Option(min=2**17, help="The longest message that is taken.")
+        int, typer.Option(help="The longest message that is taken; at least 131072.")
     ] = _DEFAULT.max_message_bytes,
     # What only a launcher gives: see transport's ServerArguments.
     registration_timeout: Annotated[

@@ -1,30 +1,15 @@
-"""What a person reads: an error in one sentence, and a server in one table."""
+"""What a person reads of a server: one table."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from zmqruntime.messages import PongReply, RunningExecutionInfo, WorkerInfo, ZMQRuntimeError
+from zmqruntime.messages import PongReply, RunningExecutionInfo, WorkerInfo
 
-__all__ = ["explain_error", "make_table"]
-
-_OUR_FILES = Path(__file__).parents[1]
-
-
-def explain_error(error: BaseException) -> str:
-    """Return one sentence that says what went wrong; for an application's own error, where."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__ + _where(error)
-    if not isinstance(error, ZMQRuntimeError):
-        return f"{type(error).__name__}: {lines[0]}{_where(error)}"
-    # What a worker leaves behind is a traceback, the last line of which says it.
-    return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
+__all__ = ["make_table"]
 
 
 def make_table(pong: PongReply, address: str) -> Table:
@@ -46,17 +31,6 @@ def make_table(pong: PongReply, address: str) -> Table:
     for name, value in rows.items():
         table.add_row(name, Text(value))
     return table
-
-
-def _where(error: BaseException) -> str:
-    """Return where in an application's file it was raised, if it was."""
-    theirs: list[traceback.FrameSummary] = []
-    for frame in traceback.extract_tb(error.__traceback__):
-        if _OUR_FILES in Path(frame.filename).parents:
-            theirs.clear()
-        elif not frame.filename.startswith("<"):  # Not importlib's own.
-            theirs.append(frame)
-    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
 
 
 def _list(count: int, items: Iterable[str]) -> str:

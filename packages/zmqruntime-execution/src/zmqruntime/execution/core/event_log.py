@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle.events import StateChange
+from zmqruntime.transport.checks import check_number
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.events import ExecutionEvent
@@ -29,8 +30,7 @@ class EventLog:
     """
 
     def __init__(self, kept: int = 1000, max_bytes: int = 32 * 1024 * 1024) -> None:
-        if kept < 0:
-            raise ValueError(f"events_kept must be 0 or more, not {kept}")
+        check_number("events_kept", kept, least=0, whole=True)
         self._kept = kept
         self._slack = kept // 8  # The front of a list is cut off rarely, and then for long.
         self._max_bytes = max_bytes

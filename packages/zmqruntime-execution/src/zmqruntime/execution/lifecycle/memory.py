@@ -21,6 +21,7 @@ from zmqruntime.messages import (
     ExecutionErrorInfo,
     ExecutionStatus,
 )
+from zmqruntime.transport.checks import check_number
 
 __all__ = ["InMemoryLifecycleEngine"]
 
@@ -48,10 +49,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         history_seconds: float | None = None,
         queue_policy: QueuePolicy = QueuePolicy.FIFO,
     ) -> None:
-        if history_limit < 0:
-            raise ValueError(f"history_limit must be 0 or more, not {history_limit}")
-        if history_seconds is not None and not history_seconds >= 0:
-            raise ValueError(f"history_seconds must be 0 or more, not {history_seconds}")
+        check_number("history_limit", history_limit, least=0, whole=True)
+        check_number("history_seconds", history_seconds, least=0, optional=True)
         self._history_limit = history_limit
         self._history_seconds = history_seconds
         self._executions: dict[str, Execution] = {}

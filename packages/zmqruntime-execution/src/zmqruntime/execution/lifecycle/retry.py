@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.words import read_word
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     MAX_BACKOFF_SECONDS,
@@ -12,6 +13,7 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
 )
+from zmqruntime.transport.checks import check_kind, check_number
 
 __all__ = ["RetryPolicy", "make_attempt"]
 
@@ -31,7 +33,8 @@ class RetryPolicy:
             long as the one before, up to an hour.
 
     Raises:
-        ValueError: one of them is out of its bounds.
+        TypeError: one of them is of the wrong kind; the error names it.
+        ValueError: one is out of its bounds, or no kind of error.
     """
 
     max_attempts: int = 1
@@ -41,12 +44,11 @@ class RetryPolicy:
     backoff_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_attempts <= MAX_ATTEMPTS:
-            raise ValueError(f"max_attempts must be 1 to {MAX_ATTEMPTS}, not {self.max_attempts}")
-        if not 0 <= self.backoff_seconds <= MAX_BACKOFF_SECONDS:
-            raise ValueError(
-                f"backoff_seconds must be 0 to {MAX_BACKOFF_SECONDS:g}, not {self.backoff_seconds}"
-            )
+        check_number("max_attempts", self.max_attempts, least=1, most=MAX_ATTEMPTS, whole=True)
+        check_number("backoff_seconds", self.backoff_seconds, least=0, most=MAX_BACKOFF_SECONDS)
+        check_kind("retry_on", self.retry_on, frozenset, set, tuple, list)
+        kinds = frozenset(read_word("retry_on", kind, ErrorKind) for kind in self.retry_on)
+        object.__setattr__(self, "retry_on", kinds)
 
     def delay(self, execution: Execution, error: ExecutionErrorInfo) -> float | None:
         """Return the seconds until a failed execution runs again; None: it does not."""

@@ -62,9 +62,14 @@ class WorkerProcessRunner(TaskRunner):
         try:
             self._server = pickle.dumps(server)
         except Exception as error:
+            name = type(server).__qualname__
+            remedy = (
+                f"{name} is defined inside a function: move it to the top of its module"
+                if "<locals>" in name
+                else "Keep what cannot be pickled out of __init__, and open it in setup_worker()"
+            )
             raise UnpicklableServer(
-                f"{type(server).__qualname__} cannot be sent to its worker process: {error}. Keep "
-                "what cannot be pickled out of __init__, and open it in setup_worker()"
+                f"{name} cannot be sent to its worker process: {error}. {remedy}"
             ) from error
         self._note = WorkerNote(journal)
         self._begun = take_begun()

@@ -1,0 +1,63 @@
+"""An error in one sentence, for who has started a server by a command line.
+
+Loaded when there is one to explain.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+import zmqruntime
+from zmqruntime.messages import ZMQRuntimeError
+
+__all__ = ["explain_error"]
+
+_HERE = Path(__file__).parent
+_COMMANDS = (_HERE / "serve.py", _HERE / "cli" / "app.py")
+_OURS = tuple(map(Path, zmqruntime.__path__))
+_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def explain_error(error: BaseException) -> str:
+    """Return one sentence that says what went wrong; for an application's own error, where."""
+    if isinstance(error, SyntaxError) and Path(error.filename or "").is_absolute():
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__ + _where(error)
+    if not isinstance(error, ZMQRuntimeError):
+        return f"{type(error).__name__}: {lines[0]}{_where(error)}"
+    # What a worker leaves behind is a traceback, the last line of which says it.
+    return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
+
+
+def _where(error: BaseException) -> str:
+    """Return where in an application's file it was raised, or led to it, if it was."""
+    theirs: list[tuple[Path, int | None]] = []
+    in_ours = False
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if path in _COMMANDS:
+            theirs.clear()  # What came before is typer's.
+            in_ours = False
+        elif any(ours in path.parents for ours in _OURS):
+            in_ours = True
+        elif not (_is_python_s(path) or (in_ours and _is_installed(path))):
+            theirs.append((path, frame.lineno))
+    # Rather the application's own line than one of a library that it calls.
+    own = [place for place in theirs if not _is_installed(place[0])]
+    for path, line in (own or theirs)[-1:]:
+        return f" ({path}, line {line})"
+    return ""
+
+
+def _is_python_s(path: Path) -> bool:
+    # What is frozen or compiled has no place of its own.
+    return not path.is_absolute() or (_LIBRARY in path.parents and not _is_installed(path))
+
+
+def _is_installed(path: Path) -> bool:
+    return not _INSTALLED.isdisjoint(path.parts)
