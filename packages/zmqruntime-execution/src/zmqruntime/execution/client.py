@@ -135,7 +135,7 @@ class ExecutionClient(RecordClient):
             priority: a higher one runs first; of this client's own, where clients take turns.
             max_attempts: how often the task may run, the first time included; None: as the
                 server's default says, as for the next two.
-            retry_on: the kinds of error, or the one, after which it runs again.
+            retry_on: the kinds of error after which it runs again.
             backoff_seconds: how long the second attempt waits; each further one waits twice as
                 long as the one before, up to an hour.
 

@@ -105,16 +105,21 @@ def to_object(name: str, value: Any) -> JsonObject:
 
 
 def _read_kinds(retry_on: Iterable[ErrorKind | str]) -> tuple[ErrorKind, ...]:
-    kinds = (retry_on,) if isinstance(retry_on, str) else tuple(retry_on)
+    if isinstance(retry_on, str):  # Its letters are no kinds.
+        raise _refuse_kinds(f"a list of kinds is required, not {retry_on!r} alone")
+    kinds = tuple(retry_on)
     for kind in kinds:
         if kind not in _KINDS:
-            fault = FieldFault("retry_on", f"{kind!r} is no kind of error: {', '.join(_KINDS)}")
-            raise DecodeError(
-                ErrorCode.INVALID_REQUEST,
-                f"invalid submission: {fault.field}: {fault.message}",
-                faults=(fault,),
-            )
+            raise _refuse_kinds(f"{kind!r} is no kind of error: {', '.join(_KINDS)}")
     return tuple(map(ErrorKind, kinds))
+
+
+def _refuse_kinds(reason: str) -> DecodeError:
+    return DecodeError(
+        ErrorCode.INVALID_REQUEST,
+        f"invalid submission: retry_on: {reason}",
+        faults=(FieldFault("retry_on", reason),),
+    )
 
 
 def _compose(
