@@ -11,12 +11,10 @@ from zmqruntime.execution.wait import ExecutionWaiter, WaitPolicy
 from zmqruntime.messages import (
     CancelRequest,
     DecodeError,
-    ErrorCode,
     ExecutionId,
     ExecutionRecord,
     ExecutionStatus,
     ExecutionStatusSnapshot,
-    FieldFault,
     LogReply,
     LogTailRequest,
     OkReply,
@@ -171,9 +169,4 @@ class RecordClient(ZMQClient):
 def _check_named(execution_id: ExecutionId | None) -> None:
     """Refuse None where one execution is meant: to the protocol it stands for the whole server."""
     if execution_id is None:
-        fault = FieldFault("execution_id", "None names no execution")
-        raise DecodeError(
-            ErrorCode.INVALID_REQUEST,
-            f"invalid status request: {fault.field}: {fault.message}",
-            faults=(fault,),
-        )
+        raise DecodeError.of_field("status request", "execution_id", "None names no execution")

@@ -13,11 +13,9 @@ from zmqruntime.messages import (
     MAX_WAIT_SECONDS,
     ClientId,
     DecodeError,
-    ErrorCode,
     ErrorKind,
     ExecuteRequest,
     ExecutionId,
-    FieldFault,
     JsonObject,
     Labels,
     PreparedRequest,
@@ -105,21 +103,15 @@ def to_object(name: str, value: Any) -> JsonObject:
 
 
 def _read_kinds(retry_on: Iterable[ErrorKind | str]) -> tuple[ErrorKind, ...]:
-    if isinstance(retry_on, str):  # Its letters are no kinds.
-        raise _refuse_kinds(f"a list of kinds is required, not {retry_on!r} alone")
+    if isinstance(retry_on, str):  # To Python, a list of its letters.
+        reason = f"a list of kinds is required, not {retry_on!r} alone"
+        raise DecodeError.of_field("submission", "retry_on", reason)
     kinds = tuple(retry_on)
     for kind in kinds:
         if kind not in _KINDS:
-            raise _refuse_kinds(f"{kind!r} is no kind of error: {', '.join(_KINDS)}")
+            reason = f"{kind!r} is no kind of error: {', '.join(_KINDS)}"
+            raise DecodeError.of_field("submission", "retry_on", reason)
     return tuple(map(ErrorKind, kinds))
-
-
-def _refuse_kinds(reason: str) -> DecodeError:
-    return DecodeError(
-        ErrorCode.INVALID_REQUEST,
-        f"invalid submission: retry_on: {reason}",
-        faults=(FieldFault("retry_on", reason),),
-    )
 
 
 def _compose(

@@ -78,6 +78,15 @@ class MessageError(ZMQRuntimeError):
 class DecodeError(MessageError):
     """The frame is not JSON, not an object, of no known type, or has a field at fault."""
 
+    @classmethod
+    def of_field(cls, what: str, field: str, reason: str) -> DecodeError:
+        """Return the refusal of a ``what`` for one of its fields."""
+        return cls(
+            ErrorCode.INVALID_REQUEST,
+            f"invalid {what}: {field}: {reason}",
+            faults=(FieldFault(field, reason),),
+        )
+
 
 class ProtocolVersionError(MessageError):
     """The message is written in a protocol version that this package does not speak."""
