@@ -81,8 +81,8 @@ class ZMQClient:
 
     @property
     def connected(self) -> bool:
-        """Whether `connect` succeeded and `disconnect` was not called since."""
-        return self._connection is not None
+        """Whether `connect` succeeded in this process and `disconnect` was not called since."""
+        return self._connection is not None and self._connection.is_here
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach to the server, or launch it, and wait until it is ready.
@@ -99,6 +99,7 @@ class ZMQClient:
             LaunchFailed: the launched server ended, or did not get ready; says why.
             RequestTimeout: a server is there but did not get ready in time.
             EndpointError: the directory of the socket files is not this user's alone.
+            NotConnected: it was connected in another process, of which this one is a fork.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
         deadline = Deadline.after(seconds)
@@ -109,6 +110,7 @@ class ZMQClient:
                         self._endpoint, self._config, owns_server=not self._persistent
                     ).establish(self._launcher, deadline, wait_ready=wait_ready)
                     self._connection = connection
+        connection.check_process()
         return connection.pong
 
     @property
@@ -150,12 +152,18 @@ class ZMQClient:
     def disconnect(self) -> None:
         """Close everything this client opened, and end a server that it owns.
 
-        Calls under way in other threads end with `NotConnected`.
+        Calls under way in other threads end with `NotConnected`. In a fork of the process that
+        connected, nothing is closed and no server ended: they are that process's.
 
         Raises:
             RuntimeError: it was called from a subscriber's callback; nothing was closed.
         """
         if (connection := self._connection) is None:
+            return
+        if not connection.is_here:
+            # To close its sockets would be heard of by who opened them, and to wait for them would
+            # be in vain. The lock may be held by a thread that was left behind.
+            self._connection, self._lock = None, threading.Lock()
             return
         connection.check_thread()
         with self._lock:
@@ -299,6 +307,7 @@ class ZMQClient:
             raise NotConnected(
                 f"the client of {self._endpoint} is not connected: call connect() first"
             )
+        connection.check_process()
         return connection
 
 

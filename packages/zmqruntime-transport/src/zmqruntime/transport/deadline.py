@@ -24,7 +24,7 @@ class Deadline(NamedTuple):
         Raises:
             ValueError: the seconds are NaN, which would neither expire nor leave any time.
         """
-        if seconds != seconds:  # noqa: PLR0124 - only NaN; quicker than a call of `math.isnan`
+        if seconds != seconds:  # Only NaN; quicker than `math.isnan`, and None may be given.
             raise ValueError("a time limit is nan: it has to be a number of seconds, or None")
         return cls(float("inf") if seconds is None else clock() + seconds, clock)
 
