@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,12 +23,12 @@ seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 configs = st.builds(
     ZMQConfig,
     control_port_offset=st.integers(-60_000, 60_000).filter(bool),
-    app_name=words,
+    app_name=words.filter(lambda name: Path(name).name == name and name not in ("", "..")),
     runtime_dir=paths,
     log_dir=paths,
     max_message_bytes=st.integers(2**17, 2**40),
     registration_timeout=seconds.filter(bool),
-    data_high_water_mark=st.integers(0, 2**31),
+    data_high_water_mark=st.integers(0, 2**28),
 )
 arguments = st.builds(
     ServerArguments,
@@ -40,22 +39,6 @@ arguments = st.builds(
     owner=st.none() | st.builds(ProcessIdentity, st.integers(1, 2**31), seconds),
     log_file_path=paths,
 )
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("max_message_bytes", 2**17 - 1),
-        ("connect_timeout", 0.0),
-        ("request_timeout", -1.0),
-        ("retry_interval", float("nan")),
-        ("reconnect_timeout", 0.0),
-        ("registration_timeout", 0.0),
-    ],
-)
-def test_a_setting_that_cannot_work_is_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{field} is .*: it has to be "):
-        ZMQConfig(**{field: value})
 
 
 def read(command_line: list[str]) -> ServerArguments:

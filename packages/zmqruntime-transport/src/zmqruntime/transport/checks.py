@@ -6,9 +6,10 @@ What is taken unseen is told much later, by somebody else, in the words of anoth
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
-__all__ = ["check_kind", "check_number"]
+__all__ = ["check_directory", "check_file_name", "check_kind", "check_number"]
 
 
 def check_number(
@@ -55,6 +56,33 @@ def check_kind(name: str, value: object, *kinds: type[Any], optional: bool = Fal
         return
     known = " or ".join(kind.__name__ for kind in kinds)
     raise TypeError(f"{name} has to be of type {known}, not {_shown(value)}")
+
+
+def check_file_name(name: str, value: str) -> None:
+    """Refuse what cannot be the first part of a file name.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty, or leads to another directory.
+    """
+    check_kind(name, value, str)
+    if Path(value).name != value or value in ("", "..") or "\0" in value:
+        raise ValueError(f"{name} {_shown(value)} must do as part of a file name")
+
+
+def check_directory(name: str, value: Path | str | None) -> Path | None:
+    """Return the path that was given, or None when none was.
+
+    Raises:
+        TypeError: it is neither a path nor a string.
+        ValueError: it is empty, or no name of a directory.
+    """
+    check_kind(name, value, str, Path, optional=True)
+    if value is None:
+        return None
+    if not str(value) or "\0" in str(value):
+        raise ValueError(f"{name} {_shown(value)} must do as the name of a directory")
+    return Path(value)
 
 
 def _range(least: float, above: float, most: float) -> str:

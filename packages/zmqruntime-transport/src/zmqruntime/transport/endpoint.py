@@ -8,14 +8,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from zmqruntime.transport.config import TransportMode
+from zmqruntime.transport.checks import check_file_name
+from zmqruntime.transport.config import MAX_PORT, TransportMode
 from zmqruntime.transport.errors import EndpointError
 
 __all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit"]
 
 LOOPBACK = "127.0.0.1"
-
-_MAX_PORT = 65535
 
 
 def ipc_path_limit(platform: str = sys.platform) -> int:
@@ -41,15 +40,17 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("control port", self.control_port)):
-            if not 0 < port <= _MAX_PORT:
+            if not 0 < port <= MAX_PORT:
                 raise EndpointError(
-                    f"{name} {port} is out of range: choose a port from 1 to {_MAX_PORT}, "
+                    f"{name} {port} is out of range: choose a port from 1 to {MAX_PORT}, "
                     f"also with control_port_offset {self.control_port_offset} added"
                 )
         if self.control_port_offset == 0:
             raise EndpointError("control_port_offset must not be 0: two channels, two ports")
-        if not self.app_name or Path(self.app_name).name != self.app_name:
-            raise EndpointError(f"app_name {self.app_name!r} must do as part of a file name")
+        try:
+            check_file_name("app_name", self.app_name)
+        except ValueError as error:
+            raise EndpointError(str(error)) from None
         if self.transport_mode is TransportMode.IPC:
             limit = ipc_path_limit()
             for path in (self.data_path, self.control_path):
