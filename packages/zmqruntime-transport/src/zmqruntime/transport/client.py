@@ -20,6 +20,7 @@ from zmqruntime.messages import (
     explaining,
     prepare,
 )
+from zmqruntime.transport.checks import check_number
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.connection import Connection
 from zmqruntime.transport.deadline import Deadline
@@ -43,6 +44,11 @@ class ZMQClient:
         launcher: starts a server when none is there; None: attach or fail.
         persistent: whether a server launched by this client outlives it. One that does not
             ends with `disconnect`, or with this process, also when that is killed.
+
+    Raises:
+        EndpointError: the port is out of range, the host is none, or the socket path is too long.
+        TypeError: an argument is of another kind.
+        ValueError: the transport mode is none.
     """
 
     def __init__(
@@ -55,8 +61,10 @@ class ZMQClient:
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
     ) -> None:
-        self._config = config or ZMQConfig()
+        self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
+        if launcher is not None and not callable(getattr(launcher, "launch", None)):
+            raise TypeError(f"launcher has to have a method launch(): {launcher!r} has none")
         self._launcher = launcher
         self._persistent = persistent
         self._lock = threading.Lock()
@@ -279,8 +287,10 @@ class ZMQClient:
             hold: how long each request asks the server to hold its reply.
             window: how many may be under way.
 
-        Raises what `request` raises.
+        Raises:
+            ValueError: the window has no room for any; further, what `request` raises.
         """
+        check_number("window", window, least=1, whole=True)
         seconds = self._config.request_timeout if timeout is None else timeout
         return self._connected().pipeline(requests, seconds, hold, window)
 

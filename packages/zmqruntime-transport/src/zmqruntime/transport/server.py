@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
+from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.logfile import LogFile
@@ -42,7 +43,9 @@ class ZMQServer:
         log_file_path: where log records of ``zmqruntime`` are also written, appended.
 
     Raises:
-        EndpointError: the port is out of range or the socket path is too long.
+        EndpointError: the port is out of range, the host is none, or the socket path is too long.
+        TypeError: an argument is of another kind.
+        ValueError: the transport mode is none.
     """
 
     def __init__(
@@ -54,8 +57,9 @@ class ZMQServer:
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
     ) -> None:
-        self._config = config or ZMQConfig()
+        self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
+        check_kind("log_file_path", log_file_path, str, Path, optional=True)
         self._log_file_path = None if log_file_path is None else str(log_file_path)
         self._run: _Run | None = None
 
