@@ -66,7 +66,26 @@ def test_an_endpoint_s_host_is_only_told_for_tcp() -> None:
         assert told == ServerArguments(7777, host, mode, config, owner)
 
 
-def test_an_owner_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        read(["--owner=nobody"])
-    assert "--owner" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--max-message-bytes=1", "max_message_bytes is 1: it has to be at least 131,072 and"),
+        ("--max-message-bytes=x", "invalid int value: 'x'"),
+        ("--data-high-water-mark=-3", "data_high_water_mark is -3: it has to be at least 0 and"),
+        ("--registration-timeout=nan", "registration_timeout is nan: it has to be more than 0"),
+        ("--control-port-offset=70000", "control_port_offset is 70,000: it has to be"),
+        ("--app-name=../x", "app_name '../x' must do as part of a file name"),
+        ("--runtime-dir=", "runtime_dir '' must do as the name of a directory"),
+        ("--log-dir=", "log_dir '' must do as the name of a directory"),
+        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, and not a file"),
+        ("--owner=nobody", "'nobody' names no process: it has to be PID:CREATE_TIME"),
+        ("--owner=1:x", "'1:x' names no process: it has to be PID:CREATE_TIME"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], option: str, complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read([option])
+    assert caught.value.code == 2
+    assert f"argument {option.partition('=')[0]}: {complaint}" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import re
 import socket
 import stat
 import sys
@@ -293,11 +294,13 @@ def test_an_application_s_own_level_is_respected(
     assert (runtime_dir / "server.log").read_text() == ""
 
 
+@pytest.mark.parametrize("place", ["nowhere/server.log", "."])
 def test_a_log_file_that_cannot_be_written_is_told_before_anything_is_bound(
-    config: ZMQConfig, runtime_dir: Path
+    config: ZMQConfig, runtime_dir: Path, place: str
 ) -> None:
-    server = ZMQServer(config=config, log_file_path=runtime_dir / "nowhere" / "server.log")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    log = runtime_dir / place
+    server = ZMQServer(config=config, log_file_path=log)
+    with pytest.raises(EndpointError, match=re.escape(f"the log file {log} cannot be written: ")):
         server.start()
     assert not list(runtime_dir.iterdir())
 

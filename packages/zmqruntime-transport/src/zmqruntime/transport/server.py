@@ -15,6 +15,7 @@ from zmqruntime.transport._version import __version__
 from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
@@ -104,8 +105,7 @@ class ZMQServer:
 
         Raises:
             AddressInUse: something else holds a port or path; it is left alone.
-            EndpointError: an address or its directory cannot be used.
-            OSError: the log file cannot be written.
+            EndpointError: an address or its directory cannot be used, or the log file.
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
@@ -116,7 +116,7 @@ class ZMQServer:
             )
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
-        log_file = None if self._log_file_path is None else LogFile(self._log_file_path)
+        log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
         try:
             session = self._make_session()
             session.open()
@@ -201,6 +201,13 @@ def _imports_main_script() -> bool:
     # Nobody but who does that has loaded it, and it takes a while.
     loaded = sys.modules.get("multiprocessing.process")
     return loaded is not None and getattr(loaded.current_process(), "_inheriting", False)
+
+
+def _open_log(path: str) -> LogFile:
+    try:
+        return LogFile(path)
+    except OSError as error:
+        raise EndpointError(f"the log file {path} cannot be written: {error.strerror}") from error
 
 
 class _Run:
