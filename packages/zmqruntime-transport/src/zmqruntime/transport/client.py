@@ -103,7 +103,8 @@ class ZMQClient:
                 look at it, or to end it.
 
         Raises:
-            ConnectionFailed: nobody listens and there is no launcher, or it is no server.
+            ConnectionFailed: nobody listens and there is no launcher, it is no server, or the
+                host has no address.
             LaunchFailed: the launched server ended, or did not get ready; says why.
             RequestTimeout: a server is there but did not get ready in time.
             EndpointError: the directory of the socket files is not this user's alone.

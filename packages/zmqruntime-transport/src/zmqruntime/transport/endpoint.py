@@ -12,7 +12,7 @@ from zmqruntime.transport.checks import check_file_name
 from zmqruntime.transport.config import MAX_PORT, TransportMode
 from zmqruntime.transport.errors import EndpointError
 
-__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit"]
+__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit", "is_address"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -20,6 +20,15 @@ LOOPBACK = "127.0.0.1"
 def ipc_path_limit(platform: str = sys.platform) -> int:
     """Return how many bytes a socket's path may have (``sun_path`` less its final NUL)."""
     return 103 if platform == "darwin" else 107
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address of IPv4 or IPv6, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +113,7 @@ class Endpoint:
         """Whether the server is on this machine for sure, so that its pid means something."""
         if self.transport_mode is TransportMode.IPC or self.host == "localhost":
             return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_address(self.host) and ipaddress.ip_address(self.host).is_loopback
 
     @property
     def is_ipv6(self) -> bool:
