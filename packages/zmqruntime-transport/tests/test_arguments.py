@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,12 +23,12 @@ seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 configs = st.builds(
     ZMQConfig,
     control_port_offset=st.integers(-60_000, 60_000).filter(bool),
-    app_name=words,
+    app_name=words.filter(lambda name: Path(name).name == name and name not in ("", "..")),
     runtime_dir=paths,
     log_dir=paths,
     max_message_bytes=st.integers(2**17, 2**40),
     registration_timeout=seconds.filter(bool),
-    data_high_water_mark=st.integers(0, 2**31),
+    data_high_water_mark=st.integers(0, 2**28),
 )
 arguments = st.builds(
     ServerArguments,
@@ -40,22 +39,6 @@ arguments = st.builds(
     owner=st.none() | st.builds(ProcessIdentity, st.integers(1, 2**31), seconds),
     log_file_path=paths,
 )
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("max_message_bytes", 2**17 - 1),
-        ("connect_timeout", 0.0),
-        ("request_timeout", -1.0),
-        ("retry_interval", float("nan")),
-        ("reconnect_timeout", 0.0),
-        ("registration_timeout", 0.0),
-    ],
-)
-def test_a_setting_that_cannot_work_is_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{field} is .*: it has to be "):
-        ZMQConfig(**{field: value})
 
 
 def read(command_line: list[str]) -> ServerArguments:
@@ -83,7 +66,26 @@ def test_an_endpoint_s_host_is_only_told_for_tcp() -> None:
         assert told == ServerArguments(7777, host, mode, config, owner)
 
 
-def test_an_owner_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        read(["--owner=nobody"])
-    assert "--owner" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--max-message-bytes=1", "max_message_bytes is 1: it has to be at least 131,072 and"),
+        ("--max-message-bytes=x", "invalid int value: 'x'"),
+        ("--data-high-water-mark=-3", "data_high_water_mark is -3: it has to be at least 0 and"),
+        ("--registration-timeout=nan", "registration_timeout is nan: it has to be more than 0"),
+        ("--control-port-offset=70000", "control_port_offset is 70,000: it has to be"),
+        ("--app-name=../x", "app_name '../x' must do as part of a file name"),
+        ("--runtime-dir=", "runtime_dir '' must do as the name of a directory"),
+        ("--log-dir=", "log_dir '' must do as the name of a directory"),
+        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, and not a file"),
+        ("--owner=nobody", "'nobody' names no process: it has to be PID:CREATE_TIME"),
+        ("--owner=1:x", "'1:x' names no process: it has to be PID:CREATE_TIME"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], option: str, complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read([option])
+    assert caught.value.code == 2
+    assert f"argument {option.partition('=')[0]}: {complaint}" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.transport.checks import check_kind, check_number
+from zmqruntime.transport import TransportMode
+from zmqruntime.transport.checks import check_kind, check_number, check_word
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,12 @@ def test_a_kind_is_told_by_its_name() -> None:
         check_kind("place", 5, str, Path)
     with pytest.raises(TypeError, match=r"^place has to be of type Path, not None$"):
         check_kind("place", None, Path)
+
+
+def test_a_word_stands_for_a_member_and_no_other_does() -> None:
+    assert check_word("mode", "tcp", TransportMode) is TransportMode.TCP
+    assert check_word("mode", TransportMode.IPC, TransportMode) is TransportMode.IPC
+    with pytest.raises(ValueError, match=r"^mode is 'TCP': it has to be 'ipc' or 'tcp'$"):
+        check_word("mode", "TCP", TransportMode)
+    with pytest.raises(TypeError, match=r"^mode has to be of type TransportMode or str, not 1$"):
+        check_word("mode", 1, TransportMode)  # type: ignore[arg-type]

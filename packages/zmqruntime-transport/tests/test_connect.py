@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -212,14 +213,51 @@ def test_a_directory_that_cannot_be_looked_at_is_told(runtime_dir: Path) -> None
         client.connect()
 
 
-def test_an_address_that_is_none_is_told(config: ZMQConfig) -> None:
+def test_an_address_that_is_none_is_told(
+    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # The system knows it.
     with pytest.raises(EndpointError, match="cannot be connected to"):
         ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
 
 
-def test_a_host_that_cannot_be_found_is_told_in_time(config: ZMQConfig) -> None:
-    with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted"):
-        ZMQClient(host="no-such-host.invalid", config=config).connect(0.1)
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "not a host", "x" * 100])
+def test_a_host_without_an_address_is_told(
+    config: ZMQConfig, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def know_nobody(name: str, *args: Any, **options: Any) -> Any:
+        if name.endswith(".invalid"):  # A network may answer late, or lie about it.
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(name, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", know_nobody)
+    with pytest.raises(ConnectionFailed, match=f"^host '{host}' has no address that is known"):
+        ZMQClient(host=host, config=config).connect(PATIENCE_SECONDS)
+
+
+def test_a_host_that_is_looked_up_for_too_long_is_told_in_time(
+    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: given_up.wait(PATIENCE_SECONDS))
+    try:
+        with pytest.raises(RequestTimeout, match="'lab-server' was not found in time"):
+            ZMQClient(host="lab-server", config=config).connect(0.1)
+    finally:
+        given_up.set()
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_who_gives_no_time_is_not_told_that_the_server_is_silent(
+    config: ZMQConfig, endpoint: Endpoint, seconds: float
+) -> None:
+    with (
+        FakeServer(endpoint, lambda _: None),
+        pytest.raises(RequestTimeout, match="not answered: there was no time for an answer"),
+    ):
+        ZMQClient(config=config).connect(seconds)
 
 
 # -- somebody else is there ------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from zmqruntime.transport import Deadline
 
 
@@ -24,8 +28,14 @@ def test_what_remains_gets_less_and_never_negative() -> None:
     assert (deadline.remaining, deadline.expired) == (0.0, True)
 
 
-def test_no_time_at_all_has_passed_at_once() -> None:
-    assert Deadline.after(0, Clock()).expired
+@pytest.mark.parametrize("seconds", [0, -1, -math.inf])
+def test_no_time_at_all_has_passed_at_once(seconds: float) -> None:
+    assert Deadline.after(seconds, Clock()).expired
+
+
+def test_a_limit_that_is_no_number_is_refused_for_it_would_never_pass() -> None:
+    with pytest.raises(ValueError, match=r"^a time limit is nan: it has to be a number of sec"):
+        Deadline.after(math.nan, Clock())
 
 
 def test_none_never_passes() -> None:

@@ -285,6 +285,14 @@ def test_a_pipeline_outlives_any_number_of_connections_that_brought_replies(
         assert len(list(client.pipeline(requests(), window=1))) == 8
 
 
+@pytest.mark.parametrize("window", [0, -1])
+def test_a_pipeline_without_room_for_a_request_is_refused_before_it_is_read(
+    config: ZMQConfig, window: int
+) -> None:
+    with pytest.raises(ValueError, match=f"^window is {window}: it has to be at least 1$"):
+        ZMQClient(config=config).pipeline([PingRequest()], window=window)
+
+
 def test_a_pipeline_gives_up_when_nothing_comes_any_more(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:

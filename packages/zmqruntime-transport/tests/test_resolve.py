@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -56,6 +59,54 @@ def test_a_host_means_tcp(config: ZMQConfig) -> None:
     assert (endpoint.transport_mode, endpoint.host) == (TransportMode.TCP, "lab-server")
     with pytest.raises(EndpointError, match="host 'lab-server' is for TCP"):
         resolve_endpoint(None, "lab-server", TransportMode.IPC, config)
+
+
+@pytest.mark.parametrize("make", [ZMQClient, ZMQServer])
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"port": "7777"}, "port has to be a whole number, not '7777'"),
+        ({"port": True}, "port has to be a whole number, not True"),
+        ({"port": 7777.0}, "port has to be a whole number, not 7777.0"),
+        ({"host": b"lab"}, "host has to be of type str, not b'lab'"),
+        ({"transport_mode": 1}, "transport_mode has to be of type TransportMode or str, not 1"),
+        ({"transport_mode": "udp"}, "transport_mode is 'udp': it has to be 'ipc' or 'tcp'"),
+        ({"config": {}}, "config has to be of type ZMQConfig, not {}"),
+        ({"config": "x"}, "config has to be of type ZMQConfig, not 'x'"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_by_name(
+    make: Callable[..., object], arguments: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make(**arguments)
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("host", ["tcp://lab", "[::1]", "lab:7777", "127.0.0.1:7777", "lab/", ""])
+def test_a_host_is_a_name_or_an_address_alone(host: str) -> None:
+    with pytest.raises(EndpointError, match=f"^host {re.escape(repr(host))} has to be .* alone"):
+        ZMQClient(host=host)
+
+
+@pytest.mark.parametrize("host", ["lab-server", "::1", "fe80::1%eth0", "*", "10.0.0.7"])
+def test_a_name_or_an_address_alone_is_a_host(host: str) -> None:
+    assert ZMQClient(host=host).endpoint.host == host
+
+
+def test_a_transport_mode_may_be_named_by_its_word(config: ZMQConfig) -> None:
+    client = ZMQClient(transport_mode="tcp", config=config)  # type: ignore[arg-type]
+    assert client.endpoint.transport_mode is TransportMode.TCP
+
+
+def test_a_launcher_that_launches_nothing_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^launcher has to have a method launch\(\): 'x' has none"):
+        ZMQClient(launcher="x")  # type: ignore[arg-type]
+
+
+def test_a_log_file_is_named_by_a_path_or_a_string() -> None:
+    with pytest.raises(TypeError, match=r"^log_file_path has to be of type str or Path, not 3$"):
+        ZMQServer(log_file_path=3)  # type: ignore[arg-type]
 
 
 def test_what_is_not_said_comes_from_the_config(runtime_dir: Path) -> None:

@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import pickle
+import re
 import socket
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -292,11 +294,13 @@ def test_an_application_s_own_level_is_respected(
     assert (runtime_dir / "server.log").read_text() == ""
 
 
+@pytest.mark.parametrize("place", ["nowhere/server.log", "."])
 def test_a_log_file_that_cannot_be_written_is_told_before_anything_is_bound(
-    config: ZMQConfig, runtime_dir: Path
+    config: ZMQConfig, runtime_dir: Path, place: str
 ) -> None:
-    server = ZMQServer(config=config, log_file_path=runtime_dir / "nowhere" / "server.log")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    log = runtime_dir / place
+    server = ZMQServer(config=config, log_file_path=log)
+    with pytest.raises(EndpointError, match=re.escape(f"the log file {log} cannot be written: ")):
         server.start()
     assert not list(runtime_dir.iterdir())
 
@@ -321,9 +325,26 @@ def test_a_directory_that_others_can_enter_is_refused_with_the_remedy(
     config: ZMQConfig, runtime_dir: Path, mode: int
 ) -> None:
     runtime_dir.chmod(mode)
-    with pytest.raises(EndpointError, match=f"run 'chmod 700 {runtime_dir}'"):
+    with pytest.raises(EndpointError, match=r": set runtime_dir \(--runtime-dir\) to .* own, or"):
         ZMQServer(config=config, transport_mode=IPC).start()
     assert not list(runtime_dir.iterdir())
+
+
+@ipc
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
+def test_a_command_is_told_only_for_a_directory_that_is_made_for_this(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever obeyed it for /tmp, or a project's directory, would shut others out of it.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir))
+    for name, command in (("lab", True), ("tmp/lab", False)):
+        directory = runtime_dir / name
+        directory.mkdir(parents=True)
+        directory.chmod(0o1777)
+        config = ZMQConfig(app_name="lab", runtime_dir=directory)
+        with pytest.raises(EndpointError, match="others can enter") as caught:
+            ZMQServer(config=config, transport_mode=IPC).start()
+        assert (f"run 'chmod 700 {directory}'" in str(caught.value)) is command
 
 
 @ipc

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zmqruntime.transport.config import TransportMode, ZMQConfig
@@ -72,15 +74,16 @@ class ServerArguments:
         add("--port", type=int, default=default.default_port, help="data port")
         add("--host", help="TCP address to bind to; loopback unless given")
         add("--transport", type=TransportMode, choices=list(TransportMode))
-        add("--control-port-offset", type=int, default=default.control_port_offset)
-        add("--app-name", default=default.app_name, help="first part of socket file names")
-        add("--runtime-dir", type=Path, help="directory of socket files")
-        add("--log-dir", type=Path, help="directory of log files")
-        add("--max-message-bytes", type=int, default=default.max_message_bytes)
-        add("--registration-timeout", type=float, default=default.registration_timeout)
-        add("--data-high-water-mark", type=int, default=default.data_high_water_mark)
-        add("--log-file", type=Path, help="where log records go, appended")
-        add("--owner", type=ProcessIdentity.parse, help="end with this process; PID:CREATE_TIME")
+        add_setting = partial(_add_setting, parser, default)
+        add_setting("--control-port-offset", int)
+        add_setting("--app-name", str, help="first part of socket file names")
+        add_setting("--runtime-dir", str, help="directory of socket files")
+        add_setting("--log-dir", str, help="directory of log files")
+        add_setting("--max-message-bytes", int)
+        add_setting("--registration-timeout", float)
+        add_setting("--data-high-water-mark", int)
+        add("--log-file", type=_read_file, help="where log records go, appended")
+        add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
 
     @classmethod
     def from_namespace(cls, options: argparse.Namespace) -> ServerArguments:
@@ -101,3 +104,38 @@ class ServerArguments:
             owner=options.owner,
             log_file_path=options.log_file,
         )
+
+
+def _add_setting(
+    parser: argparse.ArgumentParser,
+    default: ZMQConfig,
+    option: str,
+    convert: Callable[[str], object],
+    help: str | None = None,
+) -> None:
+    """Declare the option of a setting, which refuses what `ZMQConfig` would."""
+    name = option.removeprefix("--").replace("-", "_")
+
+    def read(text: str) -> object:
+        value = convert(text)
+        try:
+            return getattr(ZMQConfig(**{name: value}), name)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    read.__name__ = convert.__name__  # What the parser calls a text that is no such number.
+    parser.add_argument(option, type=read, default=getattr(default, name), help=help)
+
+
+def _read_file(text: str) -> Path:
+    path = Path(text)
+    if not text or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a directory, and not a file")
+    return path
+
+
+def _read_owner(text: str) -> ProcessIdentity:
+    try:
+        return ProcessIdentity.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

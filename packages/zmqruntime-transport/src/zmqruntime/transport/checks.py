@@ -6,9 +6,13 @@ What is taken unseen is told much later, by somebody else, in the words of anoth
 from __future__ import annotations
 
 import math
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
 
-__all__ = ["check_kind", "check_number"]
+__all__ = ["check_directory", "check_file_name", "check_kind", "check_number", "check_word"]
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 def check_number(
@@ -55,6 +59,48 @@ def check_kind(name: str, value: object, *kinds: type[Any], optional: bool = Fal
         return
     known = " or ".join(kind.__name__ for kind in kinds)
     raise TypeError(f"{name} has to be of type {known}, not {_shown(value)}")
+
+
+def check_word(name: str, value: str, words: type[_Word]) -> _Word:
+    """Return the member of an enumeration that was given, or named by its word.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is none of them.
+    """
+    check_kind(name, value, words, str)
+    try:
+        return words(value)
+    except ValueError:
+        known = " or ".join(repr(str(word)) for word in words)
+        raise ValueError(f"{name} is {_shown(value)}: it has to be {known}") from None
+
+
+def check_file_name(name: str, value: str) -> None:
+    """Refuse what cannot be the first part of a file name.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty, or leads to another directory.
+    """
+    check_kind(name, value, str)
+    if Path(value).name != value or value in ("", "..") or "\0" in value:
+        raise ValueError(f"{name} {_shown(value)} must do as part of a file name")
+
+
+def check_directory(name: str, value: Path | str | None) -> Path | None:
+    """Return the path that was given, or None when none was.
+
+    Raises:
+        TypeError: it is neither a path nor a string.
+        ValueError: it is empty, or no name of a directory.
+    """
+    check_kind(name, value, str, Path, optional=True)
+    if value is None:
+        return None
+    if not str(value) or "\0" in str(value):
+        raise ValueError(f"{name} {_shown(value)} must do as the name of a directory")
+    return Path(value)
 
 
 def _range(least: float, above: float, most: float) -> str:

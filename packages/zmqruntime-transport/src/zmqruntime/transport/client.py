@@ -20,6 +20,7 @@ from zmqruntime.messages import (
     explaining,
     prepare,
 )
+from zmqruntime.transport.checks import check_number
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.connection import Connection
 from zmqruntime.transport.deadline import Deadline
@@ -43,6 +44,11 @@ class ZMQClient:
         launcher: starts a server when none is there; None: attach or fail.
         persistent: whether a server launched by this client outlives it. One that does not
             ends with `disconnect`, or with this process, also when that is killed.
+
+    Raises:
+        EndpointError: the port is out of range, the host is none, or the socket path is too long.
+        TypeError: an argument is of another kind.
+        ValueError: the transport mode is none.
     """
 
     def __init__(
@@ -55,8 +61,10 @@ class ZMQClient:
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
     ) -> None:
-        self._config = config or ZMQConfig()
+        self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
+        if launcher is not None and not callable(getattr(launcher, "launch", None)):
+            raise TypeError(f"launcher has to have a method launch(): {launcher!r} has none")
         self._launcher = launcher
         self._persistent = persistent
         self._lock = threading.Lock()
@@ -81,8 +89,8 @@ class ZMQClient:
 
     @property
     def connected(self) -> bool:
-        """Whether `connect` succeeded and `disconnect` was not called since."""
-        return self._connection is not None
+        """Whether `connect` succeeded in this process and `disconnect` was not called since."""
+        return self._connection is not None and self._connection.is_here
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach to the server, or launch it, and wait until it is ready.
@@ -95,10 +103,12 @@ class ZMQClient:
                 look at it, or to end it.
 
         Raises:
-            ConnectionFailed: nobody listens and there is no launcher, or it is no server.
+            ConnectionFailed: nobody listens and there is no launcher, it is no server, or the
+                host has no address.
             LaunchFailed: the launched server ended, or did not get ready; says why.
             RequestTimeout: a server is there but did not get ready in time.
             EndpointError: the directory of the socket files is not this user's alone.
+            NotConnected: it was connected in another process, of which this one is a fork.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
         deadline = Deadline.after(seconds)
@@ -109,6 +119,7 @@ class ZMQClient:
                         self._endpoint, self._config, owns_server=not self._persistent
                     ).establish(self._launcher, deadline, wait_ready=wait_ready)
                     self._connection = connection
+        connection.check_process()
         return connection.pong
 
     @property
@@ -150,12 +161,18 @@ class ZMQClient:
     def disconnect(self) -> None:
         """Close everything this client opened, and end a server that it owns.
 
-        Calls under way in other threads end with `NotConnected`.
+        Calls under way in other threads end with `NotConnected`. In a fork of the process that
+        connected, nothing is closed and no server ended: they are that process's.
 
         Raises:
             RuntimeError: it was called from a subscriber's callback; nothing was closed.
         """
         if (connection := self._connection) is None:
+            return
+        if not connection.is_here:
+            # To close its sockets would be heard of by who opened them, and to wait for them would
+            # be in vain. The lock may be held by a thread that was left behind.
+            self._connection, self._lock = None, threading.Lock()
             return
         connection.check_thread()
         with self._lock:
@@ -271,8 +288,10 @@ class ZMQClient:
             hold: how long each request asks the server to hold its reply.
             window: how many may be under way.
 
-        Raises what `request` raises.
+        Raises:
+            ValueError: the window has no room for any; further, what `request` raises.
         """
+        check_number("window", window, least=1, whole=True)
         seconds = self._config.request_timeout if timeout is None else timeout
         return self._connected().pipeline(requests, seconds, hold, window)
 
@@ -299,6 +318,7 @@ class ZMQClient:
             raise NotConnected(
                 f"the client of {self._endpoint} is not connected: call connect() first"
             )
+        connection.check_process()
         return connection
 
 

@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["MIN_MESSAGE_BYTES", "TransportMode", "ZMQConfig"]
+from zmqruntime.transport.checks import check_directory, check_file_name, check_number
+
+__all__ = ["MAX_PORT", "MIN_MESSAGE_BYTES", "TransportMode", "ZMQConfig"]
 
 MIN_MESSAGE_BYTES = 128 * 1024
 """What the protocol's own messages have to fit into, beside a little of the application's."""
+
+MAX_PORT = 65535
+# libzmq counts in 64 bits; a client reads it in a pong, and not every JSON reader takes more than
+# these exactly (RFC 8259, section 6).
+_MAX_MESSAGE_BYTES = 2**53 - 1
+# libzmq counts in 32 bits, and a subscriber keeps five times as many.
+_MAX_HIGH_WATER_MARK = (2**31 - 1) // 5
+# Sooner than that no reply can be expected, and each try is a socket of its own.
+_MIN_RETRY_INTERVAL = 0.001
 
 
 class TransportMode(StrEnum):
@@ -21,7 +32,12 @@ class TransportMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZMQConfig:
-    """The settings of one application's servers and clients. Times are in seconds."""
+    """The settings of one application's servers and clients. Times are in seconds.
+
+    Raises:
+        TypeError: a setting is of another kind.
+        ValueError: a setting is out of its range, or no name of a file or directory.
+    """
 
     default_port: int = 7777
     control_port_offset: int = 1000
@@ -29,9 +45,9 @@ class ZMQConfig:
     app_name: str = "zmqruntime"
     """The first part of every file name; an application sets its own."""
     runtime_dir: Path | None = None
-    """Where socket and lock files live; None: the platform's, per user."""
+    """Where socket and lock files live; None: the platform's, per user. A string will do."""
     log_dir: Path | None = None
-    """Where launched servers write their logs; None: the platform's, per user."""
+    """Where launched servers write their logs; None: the platform's. A string will do."""
     max_message_bytes: int = 64 * 1024 * 1024
     connect_timeout: float = 30.0
     """How long to wait for a server to answer, or to start and get ready."""
@@ -46,20 +62,37 @@ class ZMQConfig:
     data_high_water_mark: int = 20_000
     """How many messages with events may wait in the server for one slow subscriber, before further
     ones are dropped; on the subscriber's own side five times as many. A message has one event, or
-    up to 8 of a task that reports fast, when all subscribers take that."""
+    up to 8 of a task that reports fast, when all subscribers take that. 0: however many, as long
+    as there is memory."""
 
     def __post_init__(self) -> None:
-        if self.max_message_bytes < MIN_MESSAGE_BYTES:
-            raise ValueError(
-                f"max_message_bytes is {self.max_message_bytes:,}: it has to be at least "
-                f"{MIN_MESSAGE_BYTES:,}"
-            )
+        most = MAX_PORT - 1
+        check_number("default_port", self.default_port, least=1, most=MAX_PORT, whole=True)
+        check_number(
+            "control_port_offset", self.control_port_offset, least=-most, most=most, whole=True
+        )
+        check_file_name("app_name", self.app_name)
+        for name in ("runtime_dir", "log_dir"):
+            object.__setattr__(self, name, check_directory(name, getattr(self, name)))
+        check_number(
+            "max_message_bytes",
+            self.max_message_bytes,
+            least=MIN_MESSAGE_BYTES,
+            most=_MAX_MESSAGE_BYTES,
+            whole=True,
+        )
         for name in (
             "connect_timeout",
             "request_timeout",
             "reconnect_timeout",
-            "retry_interval",
             "registration_timeout",
         ):
-            if not (seconds := getattr(self, name)) > 0:
-                raise ValueError(f"{name} is {seconds}: it has to be more than 0 seconds")
+            check_number(name, getattr(self, name), above=0)
+        check_number("retry_interval", self.retry_interval, least=_MIN_RETRY_INTERVAL)
+        check_number(
+            "data_high_water_mark",
+            self.data_high_water_mark,
+            least=0,
+            most=_MAX_HIGH_WATER_MARK,
+            whole=True,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -44,6 +45,7 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint, config: ZMQConfig, *, owns_server: bool) -> None:
         self.pong: PongReply
+        self._pid = os.getpid()
         self._endpoint = endpoint
         self._config = config
         self._owns_server = owns_server
@@ -80,6 +82,19 @@ class Connection:
             self._context.destroy(linger=0)
             raise
         return self
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process that opened it, and no fork of that one."""
+        return self._pid == os.getpid()
+
+    def check_process(self) -> None:
+        """Raise NotConnected in a fork, where nobody reads what comes over its sockets."""
+        if not self.is_here:
+            raise NotConnected(
+                f"the client of {self._endpoint} was connected in process {self._pid}, and this "
+                f"is process {os.getpid()}: a client does not outlive a fork; make a new one here"
+            )
 
     @property
     def may_return(self) -> bool:

@@ -64,7 +64,7 @@ class Conversation:
         self._make_deadline = make_deadline
         self._on_broken = on_broken
         self._drops = 0
-        self._looked = time.monotonic()
+        self._began = self._looked = time.monotonic()
 
     def __enter__(self) -> Self:
         self._channel = self._pool.take()
@@ -171,18 +171,21 @@ class Conversation:
         if outcome in _DROPS:
             self._drops += 1
         if outcome is Outcome.FOREIGN:
-            raise self._failure(outcome)
+            raise self._failure(outcome, deadline)
         if outcome not in SILENCES:
             self._on_broken(outcome)
         if self._drops > _MAX_DROPS or deadline.expired:
-            raise self._failure(outcome)
+            raise self._failure(outcome, deadline)
         self._channel = self._pool.replace(self._channel)
         for frame in self._unanswered.frames:
             self._channel.send(frame)
 
-    def _failure(self, outcome: Outcome) -> TransportError:
+    def _failure(self, outcome: Outcome, deadline: Deadline) -> TransportError:
         asked = self._unanswered.first
-        what = f"a {asked} request to {self._endpoint} was not answered: {outcome.value}"
+        reason = outcome.value
+        if outcome in SILENCES and deadline.at <= self._began:  # The peer is not to blame.
+            reason = "there was no time for an answer"
+        what = f"a {asked} request to {self._endpoint} was not answered: {reason}"
         if outcome is Outcome.SILENCE:
             return RequestTimeout(f"{what}; what it asks may have been done")
         return RequestTimeout(what) if outcome in SILENCES else ConnectionFailed(what)

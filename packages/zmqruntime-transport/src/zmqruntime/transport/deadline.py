@@ -19,7 +19,13 @@ class Deadline(NamedTuple):
 
     @classmethod
     def after(cls, seconds: float | None, clock: _Clock = time.monotonic) -> Deadline:
-        """Return the deadline ``seconds`` from now; None never expires."""
+        """Return the deadline ``seconds`` from now; None never expires.
+
+        Raises:
+            ValueError: the seconds are NaN, which would neither expire nor leave any time.
+        """
+        if seconds != seconds:  # Only NaN; quicker than `math.isnan`, and None may be given.
+            raise ValueError("a time limit is nan: it has to be a number of seconds, or None")
         return cls(float("inf") if seconds is None else clock() + seconds, clock)
 
     @property

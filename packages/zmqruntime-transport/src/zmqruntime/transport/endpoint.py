@@ -8,19 +8,27 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from zmqruntime.transport.config import TransportMode
+from zmqruntime.transport.checks import check_file_name
+from zmqruntime.transport.config import MAX_PORT, TransportMode
 from zmqruntime.transport.errors import EndpointError
 
-__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit"]
+__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit", "is_address"]
 
 LOOPBACK = "127.0.0.1"
-
-_MAX_PORT = 65535
 
 
 def ipc_path_limit(platform: str = sys.platform) -> int:
     """Return how many bytes a socket's path may have (``sun_path`` less its final NUL)."""
     return 103 if platform == "darwin" else 107
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address of IPv4 or IPv6, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +49,17 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("control port", self.control_port)):
-            if not 0 < port <= _MAX_PORT:
+            if not 0 < port <= MAX_PORT:
                 raise EndpointError(
-                    f"{name} {port} is out of range: choose a port from 1 to {_MAX_PORT}, "
+                    f"{name} {port} is out of range: choose a port from 1 to {MAX_PORT}, "
                     f"also with control_port_offset {self.control_port_offset} added"
                 )
         if self.control_port_offset == 0:
             raise EndpointError("control_port_offset must not be 0: two channels, two ports")
-        if not self.app_name or Path(self.app_name).name != self.app_name:
-            raise EndpointError(f"app_name {self.app_name!r} must do as part of a file name")
+        try:
+            check_file_name("app_name", self.app_name)
+        except ValueError as error:
+            raise EndpointError(str(error)) from None
         if self.transport_mode is TransportMode.IPC:
             limit = ipc_path_limit()
             for path in (self.data_path, self.control_path):
@@ -103,10 +113,7 @@ class Endpoint:
         """Whether the server is on this machine for sure, so that its pid means something."""
         if self.transport_mode is TransportMode.IPC or self.host == "localhost":
             return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_address(self.host) and ipaddress.ip_address(self.host).is_loopback
 
     @property
     def is_ipv6(self) -> bool:

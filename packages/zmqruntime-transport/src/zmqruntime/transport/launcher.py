@@ -126,9 +126,9 @@ class SubprocessLauncher(ServerLauncher):
     def _default_log_path(self, endpoint: Endpoint, config: ZMQConfig) -> Path:
         directory = config.log_dir or default_log_dir(config.app_name)
         try:
-            make_private_dir(directory)
+            make_private_dir(directory, "log_dir")
         except EndpointError as error:
-            raise LaunchFailed(f"no log can be written: {error}; or set log_dir") from error
+            raise LaunchFailed(f"no log can be written: {error}") from error
         return directory / f"{endpoint.app_name}-{endpoint.port}.log"
 
 

@@ -51,8 +51,11 @@ class ProcessIdentity:
         Raises:
             ValueError: it is none.
         """
-        pid, create_time = text.split(":")
-        return cls(int(pid), float(create_time))
+        pid, _, create_time = text.partition(":")
+        try:
+            return cls(int(pid), float(create_time))
+        except ValueError:
+            raise ValueError(f"{text!r} names no process: it has to be PID:CREATE_TIME") from None
 
     def __str__(self) -> str:
         return f"{self.pid}:{self.create_time!r}"

@@ -30,8 +30,12 @@ def default_log_dir(app_name: str) -> Path:
     return platformdirs.user_log_path(app_name)
 
 
-def make_private_dir(directory: Path) -> None:
+def make_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     """Make ``directory`` if it is not there, for its owner alone (mode 0700).
+
+    Args:
+        directory: what to make.
+        setting: what names another one, for who reads the error.
 
     Raises:
         EndpointError: it is there and somebody else could put files into it.
@@ -42,7 +46,7 @@ def make_private_dir(directory: Path) -> None:
         pass  # Something is there, and no directory: told below.
     except OSError as error:
         raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
-    check_private_dir(directory)
+    check_private_dir(directory, setting)
 
 
 def _make(directory: Path) -> None:
@@ -56,8 +60,12 @@ def _make(directory: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
-def check_private_dir(directory: Path) -> None:
+def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     """Make sure that nobody else put what is in ``directory``; one that is not there is fine.
+
+    Args:
+        directory: what to look at.
+        setting: what names another one, for who reads the error.
 
     Raises:
         EndpointError: it is there and somebody else could put files into it.
@@ -71,12 +79,18 @@ def check_private_dir(directory: Path) -> None:
     if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
         return
     if not stat.S_ISDIR(found.st_mode):
-        raise EndpointError(f"{directory} is not a directory: remove it, or set runtime_dir")
+        raise EndpointError(f"{directory} is not a directory: remove it, or set {setting}")
     if found.st_uid != os.geteuid():
         raise EndpointError(
-            f"the directory {directory} belongs to user {found.st_uid}: set runtime_dir to your own"
+            f"the directory {directory} belongs to user {found.st_uid}: set {setting} to your own"
         )
     if found.st_mode & 0o077:
-        raise EndpointError(
-            f"others can enter the directory {directory}: run 'chmod 700 {directory}'"
+        # A command only for what is made for this: another one, such as /tmp, others may need.
+        is_ours = directory == default_runtime_dir(directory.name)
+        remedy = (
+            f"run 'chmod 700 {directory}'"
+            if is_ours
+            else f"set {setting} (--{setting.replace('_', '-')}) to a directory of your own, "
+            "or make this one private if nobody else uses it"
         )
+        raise EndpointError(f"others can enter the directory {directory}: {remedy}")

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
+from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
@@ -42,7 +44,9 @@ class ZMQServer:
         log_file_path: where log records of ``zmqruntime`` are also written, appended.
 
     Raises:
-        EndpointError: the port is out of range or the socket path is too long.
+        EndpointError: the port is out of range, the host is none, or the socket path is too long.
+        TypeError: an argument is of another kind.
+        ValueError: the transport mode is none.
     """
 
     def __init__(
@@ -54,8 +58,9 @@ class ZMQServer:
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
     ) -> None:
-        self._config = config or ZMQConfig()
+        self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
+        check_kind("log_file_path", log_file_path, str, Path, optional=True)
         self._log_file_path = None if log_file_path is None else str(log_file_path)
         self._run: _Run | None = None
 
@@ -100,8 +105,7 @@ class ZMQServer:
 
         Raises:
             AddressInUse: something else holds a port or path; it is left alone.
-            EndpointError: an address or its directory cannot be used.
-            OSError: the log file cannot be written.
+            EndpointError: an address or its directory cannot be used, or the log file.
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
@@ -112,7 +116,7 @@ class ZMQServer:
             )
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
-        log_file = None if self._log_file_path is None else LogFile(self._log_file_path)
+        log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
         try:
             session = self._make_session()
             session.open()
@@ -197,6 +201,13 @@ def _imports_main_script() -> bool:
     # Nobody but who does that has loaded it, and it takes a while.
     loaded = sys.modules.get("multiprocessing.process")
     return loaded is not None and getattr(loaded.current_process(), "_inheriting", False)
+
+
+def _open_log(path: str) -> LogFile:
+    try:
+        return LogFile(path)
+    except OSError as error:
+        raise EndpointError(f"the log file {path} cannot be written: {error.strerror}") from error
 
 
 class _Run:

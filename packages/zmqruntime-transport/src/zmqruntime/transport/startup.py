@@ -22,6 +22,7 @@ from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
+from zmqruntime.transport.lookup import look_up
 from zmqruntime.transport.process import describe_exit
 from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
 
@@ -53,13 +54,15 @@ def attach_or_launch(
     and the others find its server. One that was launched is waited for in any case.
 
     Raises:
-        ConnectionFailed: nobody listens and there is no launcher, or who listens is no server.
+        ConnectionFailed: nobody listens and there is no launcher, who listens is no server, or
+            the host has no address.
         LaunchFailed: the launched server ended, or was not ready in time and was ended.
         RequestTimeout: a server is there but does not get ready in time.
         EndpointError: somebody else could have put the socket file there.
     """
     if endpoint.transport_mode is TransportMode.IPC:
         check_private_dir(endpoint.directory)
+    look_up(endpoint, deadline)
     if pong := _attach(control, deadline, wait_ready):
         return pong, None
     if launcher is None:

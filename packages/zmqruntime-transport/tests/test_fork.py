@@ -1,0 +1,94 @@
+"""A client that was connected before a fork is of no use after it, and does no harm."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import traceback
+from collections.abc import Callable
+
+import pytest
+from transport_peers import PATIENCE_SECONDS
+
+from zmqruntime.transport import NotConnected, SubprocessLauncher, ZMQClient, ZMQConfig
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),  # of fork, by 3.12
+]
+
+
+def in_fork(act: Callable[[], str]) -> str:
+    """Return what ``act`` returns in a fork of this process, or how it went wrong there."""
+    source, sink = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(sink, act().encode())
+        except BaseException:  # noqa: BLE001 - the parent tells
+            os.write(sink, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(sink)
+    try:
+        told, _, _ = select.select([source], [], [], PATIENCE_SECONDS)
+        if not told:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return os.read(source, 65_536).decode() if told else "it hung"
+    finally:
+        os.close(source)
+
+
+@pytest.fixture
+def client(config: ZMQConfig, make_launcher: Callable[..., SubprocessLauncher]) -> ZMQClient:
+    """One that owns its server."""
+    return ZMQClient(config=config, launcher=make_launcher(), persistent=False)
+
+
+USES: dict[str, Callable[[ZMQClient], object]] = {
+    "ping": lambda client: client.ping(5),
+    "connect": lambda client: client.connect(5),
+    "reconnect": lambda client: client.reconnect(5),
+    "wait": lambda client: client.wait_for_server_end(5),
+    "pipeline": lambda client: client.pipeline([]),
+    "pong": lambda client: client.pong,
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_fork_cannot_use_it_and_is_told_why(
+    client: ZMQClient, use: Callable[[ZMQClient], object]
+) -> None:
+    def act() -> str:
+        assert not client.connected
+        with pytest.raises(NotConnected) as caught:
+            use(client)
+        return f"{os.getppid()} {os.getpid()} {caught.value}"
+
+    with client:
+        here, there, told = in_fork(act).split(" ", 2)
+    assert here == str(os.getpid())
+    assert told.endswith(
+        f"was connected in process {here}, and this is process {there}: "
+        "a client does not outlive a fork; make a new one here"
+    )
+
+
+def test_a_fork_may_disconnect_and_leaves_alone_what_is_not_its_own(
+    client: ZMQClient, config: ZMQConfig
+) -> None:
+    def act() -> str:
+        client.disconnect()
+        client.disconnect()
+        with ZMQClient(config=config) as another:
+            return str(another.ping().process.pid)
+
+    with client:
+        server = client.ping().process.pid
+        stream = client.subscribe([b""], lambda messages: None, lambda connected: None)
+        assert in_fork(act) == str(server)
+        assert client.connected
+        assert client.ping().process.pid == server
+        stream.close()
