@@ -70,7 +70,7 @@ def test_a_kind_is_told_by_its_name() -> None:
 def test_a_word_stands_for_a_member_and_no_other_does() -> None:
     assert check_word("mode", "tcp", TransportMode) is TransportMode.TCP
     assert check_word("mode", TransportMode.IPC, TransportMode) is TransportMode.IPC
-    with pytest.raises(ValueError, match=r"^mode is 'TCP': it has to be 'ipc' or 'tcp'$"):
+    with pytest.raises(ValueError, match=r"^mode is 'TCP': it has to be one of 'ipc', 'tcp'$"):
         check_word("mode", "TCP", TransportMode)
     with pytest.raises(TypeError, match=r"^mode has to be of type TransportMode or str, not 1$"):
         check_word("mode", 1, TransportMode)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import os
 import socket
@@ -15,7 +16,7 @@ import pytest
 import zmq
 from transport_peers import PATIENCE_SECONDS, FakeServer, OpenServer, RawPeer, make_pong
 
-from zmqruntime.messages import ShutdownMode
+from zmqruntime.messages import PingRequest, ShutdownMode
 from zmqruntime.transport import (
     ConnectionFailed,
     Endpoint,
@@ -418,3 +419,26 @@ def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_los
     with ZMQClient(config=server.config) as client:
         assert client._connection is not None
         client._connection._raise_if_lost(Outcome.LOST)
+
+
+def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    client.connect()
+    client.ping()
+    client.itself = client  # type: ignore[attr-defined]  # Only the collector finds it.
+    del client
+    with pytest.warns(ResourceWarning, match="was thrown away, and not disconnected"):
+        gc.collect()
+    with ZMQClient(config=server.config) as another:
+        another.ping()
+
+
+def test_a_pipeline_keeps_its_client(server: OpenServer) -> None:
+    client = ZMQClient(config=server.config)
+    client.connect()
+    replies = client.pipeline(PingRequest() for _ in range(200))
+    next(replies)
+    del client
+    gc.collect()
+    with pytest.warns(ResourceWarning, match="was thrown away"):
+        assert len(list(replies)) == 199

@@ -70,7 +70,7 @@ def test_a_host_means_tcp(config: ZMQConfig) -> None:
         ({"port": 7777.0}, "port has to be a whole number, not 7777.0"),
         ({"host": b"lab"}, "host has to be of type str, not b'lab'"),
         ({"transport_mode": 1}, "transport_mode has to be of type TransportMode or str, not 1"),
-        ({"transport_mode": "udp"}, "transport_mode is 'udp': it has to be 'ipc' or 'tcp'"),
+        ({"transport_mode": "udp"}, "transport_mode is 'udp': it has to be one of 'ipc', 'tcp'"),
         ({"config": {}}, "config has to be of type ZMQConfig, not {}"),
         ({"config": "x"}, "config has to be of type ZMQConfig, not 'x'"),
     ],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
-from zmqruntime.execution.words import read_word
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest, JsonValue
@@ -88,7 +87,7 @@ class ExecutionServer(ZMQServer, ABC):
             log_file_path=log_file_path,
         )
         from zmqruntime.execution.lifecycle.retry import RetryPolicy
-        from zmqruntime.transport import check_kind, check_number
+        from zmqruntime.transport import check_kind, check_number, check_word
 
         check_number("max_queued", max_queued, least=0, whole=True, optional=True)
         check_number("history_limit", history_limit, least=0, whole=True)
@@ -103,8 +102,8 @@ class ExecutionServer(ZMQServer, ABC):
         self._history_seconds = history_seconds
         self._cancel_grace_seconds = cancel_grace_seconds
         self.journal = None if journal is None else Path(journal)
-        self._on_restart = read_word("on_restart", on_restart, RestartPolicy)
-        self._queue_policy = read_word("queue_policy", queue_policy, QueuePolicy)
+        self._on_restart = check_word("on_restart", on_restart, RestartPolicy)
+        self._queue_policy = check_word("queue_policy", queue_policy, QueuePolicy)
         self._retry = retry
         self._events_kept = events_kept
         self._max_log_bytes = max_log_bytes

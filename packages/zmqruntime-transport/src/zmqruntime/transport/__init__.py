@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.arguments import (
         ServerArguments,
     )
-    from zmqruntime.transport.checks import check_kind, check_number
+    from zmqruntime.transport.checks import check_kind, check_number, check_word
     from zmqruntime.transport.client import (
         ZMQClient,
     )
@@ -100,6 +100,7 @@ __all__ = [
     "__version__",
     "check_kind",
     "check_number",
+    "check_word",
     "default_log_dir",
     "describe_exit",
     "drain",
@@ -136,6 +137,7 @@ _HOMES = {
     "ZMQServer": "server",
     "check_kind": "checks",
     "check_number": "checks",
+    "check_word": "checks",
     "default_log_dir": "runtime_dir",
     "describe_exit": "process",
     "drain": "frames",

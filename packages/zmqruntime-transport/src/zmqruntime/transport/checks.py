@@ -72,8 +72,8 @@ def check_word(name: str, value: str, words: type[_Word]) -> _Word:
     try:
         return words(value)
     except ValueError:
-        known = " or ".join(repr(str(word)) for word in words)
-        raise ValueError(f"{name} is {_shown(value)}: it has to be {known}") from None
+        known = ", ".join(repr(str(word)) for word in words)
+        raise ValueError(f"{name} is {_shown(value)}: it has to be one of {known}") from None
 
 
 def check_file_name(name: str, value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
 from typing import Self
@@ -69,6 +70,7 @@ class ZMQClient:
         self._persistent = persistent
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._leftover: weakref.finalize[..., ZMQClient]
 
     def __enter__(self) -> Self:
         self.connect()
@@ -119,6 +121,9 @@ class ZMQClient:
                         self._endpoint, self._config, owns_server=not self._persistent
                     ).establish(self._launcher, deadline, wait_ready=wait_ready)
                     self._connection = connection
+                    # Collected as they are, its context would wait for sockets for ever.
+                    self._leftover = weakref.finalize(self, connection.abandon)
+                    self._leftover.atexit = False
         connection.check_process()
         return connection.pong
 
@@ -173,6 +178,7 @@ class ZMQClient:
             # To close its sockets would be heard of by who opened them, and to wait for them would
             # be in vain. The lock may be held by a thread that was left behind.
             self._connection, self._lock = None, threading.Lock()
+            self._leftover.detach()
             return
         connection.check_thread()
         with self._lock:
@@ -182,6 +188,7 @@ class ZMQClient:
                 self._before_close()
             finally:
                 self._connection = None
+                self._leftover.detach()
                 connection.close()
 
     def ping(self, timeout: float | None = None, *, limit: int = 0) -> PongReply:
@@ -293,7 +300,7 @@ class ZMQClient:
         """
         check_number("window", window, least=1, whole=True)
         seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().pipeline(requests, seconds, hold, window)
+        return self._while_kept(self._connected().pipeline(requests, seconds, hold, window))
 
     def subscribe(
         self,
@@ -311,6 +318,12 @@ class ZMQClient:
 
     def _before_close(self) -> None:
         """Take leave of the server, while there still is a connection. To be extended."""
+
+    def _while_kept(
+        self, replies: Generator[tuple[Outgoing, Reply], None, None]
+    ) -> Generator[tuple[Outgoing, Reply], None, None]:
+        """Yield what ``replies`` does, and be there until then: a client that is not is closed."""
+        yield from replies
 
     def _connected(self) -> Connection:
         connection = self._connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Self
@@ -228,6 +229,21 @@ class Connection:
             self._terminate()
             for subscriber in subscribers:
                 subscriber.close()
+
+    def abandon(self) -> None:
+        """Close the sockets of a client that was thrown away; a server that it owns goes on.
+
+        That one ends with this process. In a fork, nothing is closed.
+        """
+        if self.is_here:
+            self._control.close_left()
+            self._context.term()
+            # Behind all else: where warnings are errors, it raises.
+            warnings.warn(
+                f"the client of {self._endpoint} was thrown away, and not disconnected",
+                ResourceWarning,
+                stacklevel=2,
+            )
 
     def _terminate(self) -> None:
         """End the context, which wakes up every thread in a request, a callback's too."""

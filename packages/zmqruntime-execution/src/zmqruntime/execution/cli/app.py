@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -105,7 +105,7 @@ def serve(
         raise typer.BadParameter("--journal and --no-journal exclude each other")
     serving.log_to_stderr()
     sys.path.insert(0, str(Path.cwd()))  # As `python -m` would.
-    config = ZMQConfig(
+    config = _configure(
         control_port_offset=control_port_offset,
         app_name=app_name,
         runtime_dir=runtime_dir,
@@ -186,6 +186,13 @@ def stop(
     typer.echo(f"{name} has ended")
 
 
+def _configure(**settings: Any) -> ZMQConfig:
+    try:
+        return ZMQConfig(**settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _make_client(
     port: int,
     transport: TransportMode | None,
@@ -194,7 +201,7 @@ def _make_client(
     app_name: str,
     control_port_offset: int,
 ) -> ZMQClient:
-    config = ZMQConfig(
+    config = _configure(
         app_name=app_name, runtime_dir=runtime_dir, control_port_offset=control_port_offset
     )
     return ZMQClient(port, host=host, transport_mode=transport, config=config)

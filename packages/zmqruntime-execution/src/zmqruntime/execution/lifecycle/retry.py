@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.words import read_word
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     MAX_BACKOFF_SECONDS,
@@ -13,7 +12,7 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
 )
-from zmqruntime.transport.checks import check_kind, check_number
+from zmqruntime.transport.checks import check_kind, check_number, check_word
 
 __all__ = ["RetryPolicy", "make_attempt"]
 
@@ -47,7 +46,7 @@ class RetryPolicy:
         check_number("max_attempts", self.max_attempts, least=1, most=MAX_ATTEMPTS, whole=True)
         check_number("backoff_seconds", self.backoff_seconds, least=0, most=MAX_BACKOFF_SECONDS)
         check_kind("retry_on", self.retry_on, frozenset, set, tuple, list)
-        kinds = frozenset(read_word("retry_on", kind, ErrorKind) for kind in self.retry_on)
+        kinds = frozenset(check_word("retry_on", kind, ErrorKind) for kind in self.retry_on)
         object.__setattr__(self, "retry_on", kinds)
 
     def delay(self, execution: Execution, error: ExecutionErrorInfo) -> float | None:

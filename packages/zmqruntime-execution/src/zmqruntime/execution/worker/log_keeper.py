@@ -35,11 +35,11 @@ class LogKeeper:
         """Return the keeper for the one server at ``endpoint``, its directory made."""
         try:
             parent = log_dir or default_log_dir(endpoint.app_name)
-            make_private_dir(parent)
+            make_private_dir(parent, "log_dir")
             directory = log_directory(parent, endpoint)
-            make_private_dir(directory)
+            make_private_dir(directory, "log_dir")
         except EndpointError as error:
-            _log.warning("what tasks write is not kept: %s; or set log_dir", error)
+            _log.warning("what tasks write is not kept: %s", error)
             return cls()
         return cls(TaskLogs(directory, max_bytes))
 
