@@ -296,6 +296,22 @@ def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
     assert_one_sentence(outcome, "no ZeroMQ peer greeted from there in time", str(port))
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("serve", "a:B", "--data-high-water-mark", "-3"), "data_high_water_mark is -3"),
+        (("ping", "--app-name", "a/b"), "app_name 'a/b'"),
+    ],
+    ids=str,
+)
+def test_an_impossible_setting_is_a_wrong_command_line(
+    command: Command, words: tuple[str, ...], complaint: str
+) -> None:
+    outcome = command(*words)
+    assert outcome.exit_code == 2
+    assert complaint in outcome.err
+
+
 @pytest.mark.parametrize("name", ["ping", "stop"])
 def test_an_impossible_port_is_told_with_its_limits(command: Command, name: str) -> None:
     assert_one_sentence(command(name, "--port=65000"), "66000", "65535")
