@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 __all__ = ["check_directory", "check_file_name", "check_kind", "check_number", "check_word"]
 
-_Word = TypeVar("_Word", bound=StrEnum)
+_W = TypeVar("_W", bound=StrEnum)
 
 
 def check_number(
@@ -61,7 +61,7 @@ def check_kind(name: str, value: object, *kinds: type[Any], optional: bool = Fal
     raise TypeError(f"{name} has to be of type {known}, not {_shown(value)}")
 
 
-def check_word(name: str, value: str, words: type[_Word]) -> _Word:
+def check_word(name: str, value: str, words: type[_W]) -> _W:
     """Return the member of an enumeration that was given, or named by its word.
 
     Raises:
