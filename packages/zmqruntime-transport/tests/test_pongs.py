@@ -24,7 +24,12 @@ def pongs() -> Pongs:
 
 
 def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
-    usual: dict[str, Any] = {"ready": True, "details": {}}
+    usual: dict[str, Any] = {
+        "ready": True,
+        "details": {},
+        "progress_subscribers": (),
+        "work": WorkSummary(),
+    }
     reply = decode_reply(pongs.compose(request_id, **(usual | told)))
     assert isinstance(reply, PongReply)
     return reply

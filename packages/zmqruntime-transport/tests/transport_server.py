@@ -84,13 +84,7 @@ def main() -> None:
         case "hang":
             print("never listens", file=sys.stderr, flush=True)
             threading.Event().wait()
-    server = SERVERS[options.act](
-        arguments.port,
-        host=arguments.host,
-        transport_mode=arguments.transport_mode,
-        config=arguments.config,
-        log_file_path=arguments.log_file_path,
-    )
+    server = SERVERS[options.act](arguments.port, **arguments.options)
     server.serve_forever(owner=arguments.owner)
     print("ended", flush=True)
 

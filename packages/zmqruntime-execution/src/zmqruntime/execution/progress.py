@@ -140,7 +140,7 @@ class ProgressStreamSubscriber:
     @property
     def idle(self) -> bool:
         """Whether nobody has one of its streams."""
-        return not any(True for _ in self._groups())
+        return next(self._groups(), None) is None
 
     def close(self) -> None:
         """Take leave of the server, if it is there, and end the thread."""

@@ -74,13 +74,7 @@ def serve(
 def _make(server_class: type[ExecutionServer], arguments: ServerArguments) -> ExecutionServer:
     name = f"{server_class.__qualname__}.__init__"
     try:
-        server = server_class(
-            arguments.port,
-            host=arguments.host,
-            transport_mode=arguments.transport_mode,
-            config=arguments.config,
-            log_file_path=arguments.log_file_path,
-        )
+        server = server_class(arguments.port, **arguments.options)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # It comes from inside.

@@ -11,6 +11,7 @@ from zmqruntime.transport._version import __version__
 if TYPE_CHECKING:
     from zmqruntime.transport.arguments import (
         ServerArguments,
+        ServerOptions,
     )
     from zmqruntime.transport.checks import check_kind, check_number, check_word
     from zmqruntime.transport.client import (
@@ -87,6 +88,7 @@ __all__ = [
     "ServerArguments",
     "ServerLauncher",
     "ServerLost",
+    "ServerOptions",
     "ServerSession",
     "SubprocessLauncher",
     "Subscriber",
@@ -125,6 +127,7 @@ _HOMES = {
     "ServerArguments": "arguments",
     "ServerLauncher": "launcher",
     "ServerLost": "errors",
+    "ServerOptions": "arguments",
     "ServerSession": "session",
     "SubprocessLauncher": "launcher",
     "Subscriber": "subscriber",

@@ -7,12 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.process import ProcessIdentity
 
-__all__ = ["ServerArguments"]
+__all__ = ["ServerArguments", "ServerOptions"]
+
+
+class ServerOptions(TypedDict):
+    """Keyword arguments of `ZMQServer`."""
+
+    host: str | None
+    transport_mode: TransportMode | None
+    config: ZMQConfig
+    log_file_path: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,16 @@ class ServerArguments:
             config=config,
             owner=owner,
             log_file_path=log_file_path,
+        )
+
+    @property
+    def options(self) -> ServerOptions:
+        """What a server's constructor takes beside the port."""
+        return ServerOptions(
+            host=self.host,
+            transport_mode=self.transport_mode,
+            config=self.config,
+            log_file_path=self.log_file_path,
         )
 
     def to_command_line(self) -> list[str]:

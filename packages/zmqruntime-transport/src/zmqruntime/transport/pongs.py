@@ -32,9 +32,6 @@ class WorkSummary(NamedTuple):
     durable: bool = False
 
 
-_NO_WORK = WorkSummary()
-
-
 class Pongs:
     """Composes the pongs of one server, which began now.
 
@@ -54,8 +51,8 @@ class Pongs:
         *,
         ready: bool,
         details: JsonObject,
-        progress_subscribers: tuple[ClientId, ...] = (),
-        work: WorkSummary = _NO_WORK,
+        progress_subscribers: tuple[ClientId, ...],
+        work: WorkSummary,
     ) -> bytes:
         """Return the reply to a ping that has this ``request_id``; the rest is as it is now.
 

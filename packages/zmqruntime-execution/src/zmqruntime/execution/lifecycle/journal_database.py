@@ -98,7 +98,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         JournalUnusable: it is damaged, or something else. It is left as it is.
         OSError, sqlite3.Error: it cannot be opened.
     """
-    check_place(path)
+    check_place(path)  # Again, now that nobody else makes one.
     if not _size(path):
         _refuse_if_lost(path)
         _create(path)

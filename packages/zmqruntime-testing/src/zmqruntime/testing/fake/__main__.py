@@ -25,13 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.set_defaults(transport=TransportMode.TCP)
     arguments = ServerArguments.from_namespace(parser.parse_args(argv))
     try:
-        server = FakeExecutionServer(
-            arguments.port,
-            host=arguments.host,
-            transport_mode=arguments.transport_mode,
-            config=arguments.config,
-            log_file_path=arguments.log_file_path,
-        )
+        server = FakeExecutionServer(arguments.port, **arguments.options)
         server.always(standard_script)
         server.start()
         endpoint = server.endpoint
