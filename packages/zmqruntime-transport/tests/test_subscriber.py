@@ -71,19 +71,23 @@ def test_messages_arrive_in_order_in_the_subscriber_s_own_thread(server: OpenSer
 def test_what_came_before_the_end_of_a_connection_is_told_before_that(server: OpenServer) -> None:
     messages = Messages()
     at_the_end: list[int] = []
-    closed = threading.Event()
+    connected, closed = threading.Event(), threading.Event()
+
+    def on_connection(is_connected: bool) -> None:
+        if is_connected:
+            connected.set()
+        else:
+            at_the_end.append(len(messages.received))
 
     def hold_up() -> None:
         closed.wait(PATIENCE_SECONDS)
 
     messages.then = hold_up
     with ZMQClient(config=server.config) as client:
-        subscriber = client.subscribe(
-            [b"alice/"],
-            messages.on_messages,
-            lambda connected: None if connected else at_the_end.append(len(messages.received)),
-        )
+        subscriber = client.subscribe([b"alice/"], messages.on_messages, on_connection)
         assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
+        # While the beginning of the connection is unread, ZMQ_FD tells of nothing that follows it.
+        assert connected.wait(PATIENCE_SECONDS)
         publish(server, b"alice/x", *[b"x"] * 1000)
         eventually(lambda: messages.received)
         server.stop()
