@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,15 @@ def test_each_is_measured_in_turns_with_the_limit_alone(tmp_path: Path) -> None:
     assert [step.contenders for step in plan] == [(LIMIT, PROJECT), (LIMIT, JOURNAL), ("rq",)]
     alone = make_plan(["round-trip"], [PROJECT, JOURNAL], 1, tmp_path)
     assert [step.contenders for step in alone] == [(PROJECT,), (JOURNAL,)]
+
+
+def test_what_scatters_is_measured_more_often(tmp_path: Path) -> None:
+    plan = make_plan(["cancel", "spin"], [LIMIT, PROJECT, "ray"], 3, tmp_path)
+    count = Counter((step.workload, *step.contenders) for step in plan)
+    assert {("spin", name): 7 for name in (LIMIT, PROJECT)}.items() <= count.items()
+    assert {("cancel", name): 3 for name in (LIMIT, PROJECT)}.items() <= count.items()
+    assert count["spin", "ray"] == count["cancel", "ray"] == 3
+    assert len(make_plan(["spin"], [LIMIT, PROJECT], 1, tmp_path)) == 2
 
 
 def test_each_peer_has_its_requirements() -> None:
