@@ -64,6 +64,9 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
+    # A process that is killed while it writes leaves a file that cannot be combined.
+    for leftover in Path().glob(".coverage.*"):
+        leftover.unlink()
     if not session.posargs:
         session.run("coverage", "report", "--format=total")
 

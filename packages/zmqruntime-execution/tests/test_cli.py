@@ -24,7 +24,7 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
-from zmqruntime.execution import cli
+from zmqruntime.execution import __version__, cli
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution.cli.app import run
 from zmqruntime.execution.cli.wording import make_table
@@ -43,6 +43,8 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
+
+_NO_PLACE = ("--help", "--version")
 
 
 class Outcome(NamedTuple):
@@ -74,7 +76,7 @@ def command(
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def zmqruntime(*words: str) -> Outcome:
-        where = [f"--runtime-dir={runtime_dir}"] if words[1:] != ("--help",) else []
+        where = [f"--runtime-dir={runtime_dir}"] if words[-1] not in _NO_PLACE else []
         monkeypatch.setattr(sys, "argv", ["zmqruntime", *words, *where])
         capfd.readouterr()
         try:
@@ -328,6 +330,10 @@ def test_every_command_has_help(command: Command, name: str) -> None:
     outcome = command(name, "--help")
     assert outcome.exit_code == 0
     assert "--port" in unstyled(outcome.out)
+
+
+def test_the_version_is_told(command: Command) -> None:
+    assert command("--version") == Outcome(0, f"zmqruntime-execution {__version__}\n", "")
 
 
 def test_ping_prints_what_the_server_said(command: Command, server: ZMQServer) -> None:

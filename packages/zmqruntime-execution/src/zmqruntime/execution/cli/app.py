@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from zmqruntime.execution import serve as serving
+from zmqruntime.execution._version import __version__
 from zmqruntime.execution.cli.places import make_journal_path
 from zmqruntime.execution.cli.wording import make_table
 from zmqruntime.messages import ShutdownMode, encode
@@ -47,6 +48,27 @@ def run() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zmqruntime-execution {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def take_options(
+    version: Annotated[  # Shown by its callback, whatever else is on the command line.
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version of zmqruntime-execution.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
 
 
 # What names a server is the same for every command.
