@@ -405,7 +405,7 @@ def test_connect_returns_when_the_server_is_ready(config: ZMQConfig, context: Ba
 
 def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
     with LateServer(config=config), pytest.raises(RequestTimeout) as caught:
-        ZMQClient(config=config).connect(0.2)
+        ZMQClient(config=config).connect(1.0)
     assert str(caught.value) == (
         f"the server LateServer (process {os.getpid()}) is not ready in time"
     )

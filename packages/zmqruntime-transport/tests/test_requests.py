@@ -314,8 +314,9 @@ def test_a_pipeline_refuses_what_is_too_large_and_shared_ids(server: OpenServer)
         too_large = ExecuteRequest(task={"x": "x" * 70_000_000}, client_id="a")
         with pytest.raises(MessageTooLarge, match="the execute request is 70,"):
             list(client.pipeline([PingRequest(), too_large]))
+        held = RegisterProgressRequest(client_id="nobody", request_id="1")
         with pytest.raises(ValueError, match="two requests have one request_id"):
-            list(client.pipeline([PingRequest(request_id="1")] * 2))
+            list(client.pipeline([held, PingRequest(request_id="1")]))
         assert client.ping().ready
 
 

@@ -29,7 +29,7 @@ from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
 __all__ = ["attach_again", "attach_or_launch"]
 
 
-_HELD_PART = 0.9
+_HELD_PART = 0.5
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -159,7 +159,7 @@ def _ping(
 ) -> PongReply:
     pong: PongReply | None = None
     while True:
-        # The server holds its answer; for a bit less than our time, so that we hear it.
+        # The server holds its answer; not for all of our time, so that we hear a slow one, too.
         hold = min(_HELD_PART * deadline.remaining, MAX_WAIT_SECONDS) if wait_ready else 0.0
         request = PingRequest(limit=0, wait_seconds=hold)
         try:
