@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -31,7 +32,9 @@ def test_half_a_message_does_not_hold_up_the_end(
         process = socket.create_connection(reports.link.address)
         process.sendall(reports.link.key + struct.pack("!I", 1000) if greeted else b"half")
         assert waits.wait(30)
-    process.close()  # Held up, the end would have raised LeftRunning.
+        started = time.monotonic()
+    process.close()
+    assert time.monotonic() - started < 1.0
 
 
 def test_who_takes_a_report_and_does_not_come_back_is_told(
