@@ -12,7 +12,7 @@ from zmqruntime.transport.checks import check_file_name
 from zmqruntime.transport.config import MAX_PORT, TransportMode
 from zmqruntime.transport.errors import EndpointError
 
-__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit", "is_address"]
+__all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit", "parse_address"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,13 +22,12 @@ def ipc_path_limit(platform: str = sys.platform) -> int:
     return 103 if platform == "darwin" else 107
 
 
-def is_address(host: str) -> bool:
-    """Whether a host is an address of IPv4 or IPv6, and no name."""
+def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host is; None where it is a name."""
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,8 @@ class Endpoint:
         """Whether the server is on this machine for sure, so that its pid means something."""
         if self.transport_mode is TransportMode.IPC or self.host == "localhost":
             return True
-        return is_address(self.host) and ipaddress.ip_address(self.host).is_loopback
+        address = parse_address(self.host)
+        return address is not None and address.is_loopback
 
     @property
     def is_ipv6(self) -> bool:

@@ -10,7 +10,7 @@ import socket
 import threading
 
 from zmqruntime.transport.deadline import Deadline
-from zmqruntime.transport.endpoint import Endpoint, is_address
+from zmqruntime.transport.endpoint import Endpoint, parse_address
 from zmqruntime.transport.errors import ConnectionFailed, RequestTimeout
 
 __all__ = ["look_up"]
@@ -24,7 +24,7 @@ def look_up(endpoint: Endpoint, deadline: Deadline) -> None:
         RequestTimeout: the system does not know by ``deadline``.
     """
     host = endpoint.host
-    if endpoint.is_local or is_address(host):
+    if endpoint.is_local or parse_address(host) is not None:
         return
     failures: list[Exception] = []
 

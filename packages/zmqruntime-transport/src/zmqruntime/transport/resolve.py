@@ -6,7 +6,7 @@ import socket
 
 from zmqruntime.transport.checks import check_kind, check_number, check_word
 from zmqruntime.transport.config import TransportMode, ZMQConfig
-from zmqruntime.transport.endpoint import LOOPBACK, Endpoint, is_address
+from zmqruntime.transport.endpoint import LOOPBACK, Endpoint, parse_address
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.runtime_dir import default_runtime_dir
 
@@ -59,7 +59,7 @@ def resolve_endpoint(
 def _check_host(host: str) -> None:
     check_kind("host", host, str)
     is_bare = bool(host) and not set("/[]") & set(host)
-    if not is_bare or (":" in host and not is_address(host)):
+    if not is_bare or (":" in host and parse_address(host) is None):
         raise EndpointError(
             f"host {host!r} has to be a name or an address alone, such as '127.0.0.1' or '::1', "
             "with no protocol, brackets or port"
