@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,11 @@ from zmqruntime.transport import (
     ZMQConfig,
 )
 
-words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
+LONG = "x" * 5000
+
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12
+).filter(lambda word: word != "--")  # What argparse drops, before Python 3.12.5.
 paths = st.none() | words.map(Path)
 seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 configs = st.builds(
@@ -37,7 +43,7 @@ arguments = st.builds(
     transport_mode=st.none() | st.sampled_from(TransportMode),
     config=configs,
     owner=st.none() | st.builds(ProcessIdentity, st.integers(1, 2**31), seconds),
-    log_file_path=paths,
+    log_file_path=paths.filter(lambda path: path is None or not path.is_dir()),
 )
 
 
@@ -78,6 +84,7 @@ def test_an_endpoint_s_host_is_only_told_for_tcp() -> None:
         ("--runtime-dir=", "runtime_dir '' must do as the name of a directory"),
         ("--log-dir=", "log_dir '' must do as the name of a directory"),
         (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, and not a file"),
+        (f"--log-file={LONG}", f"{LONG!r} names no file: {os.strerror(errno.ENAMETOOLONG)}"),
         ("--owner=nobody", "'nobody' names no process: it has to be PID:CREATE_TIME"),
         ("--owner=1:x", "'1:x' names no process: it has to be PID:CREATE_TIME"),
     ],

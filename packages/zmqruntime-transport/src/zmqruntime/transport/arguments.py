@@ -149,7 +149,11 @@ def _add_setting(
 
 def _read_file(text: str) -> Path:
     path = Path(text)
-    if not text or path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:  # It is too long, for one.
+        raise argparse.ArgumentTypeError(f"{text!r} names no file: {error.strerror}") from None
+    if is_directory:
         raise argparse.ArgumentTypeError(f"{text!r} is a directory, and not a file")
     return path
 
