@@ -72,7 +72,9 @@ def test_a_carriage_return_within_a_line_does_not_break_the_line() -> None:
     assert printable("10 %\r20 %\r\nend", newline="\n") == "10 %\\r20 %\nend"
 
 
-@pytest.mark.parametrize("error", [ZMQRuntimeError("a\x1b[2J\nb\x9b"), ZMQRuntimeError("x", "\x1b")])
+@pytest.mark.parametrize(
+    "error", [ZMQRuntimeError("a\x1b[2J\nb\x9b"), ZMQRuntimeError("x", "\x1b")]
+)
 def test_text_of_an_error_is_safe_to_print(error: ZMQRuntimeError) -> None:
     assert "\x1b" not in str(error)
     assert pickle.loads(pickle.dumps(error)).args == error.args
