@@ -98,6 +98,12 @@ def test_a_stack_is_indented_as_well() -> None:
     )
 
 
+def test_line_breaks_of_a_message_stay_where_they_are_wanted() -> None:
+    record = logging.LogRecord("lab", logging.INFO, "", 1, "a\n\x1b[2Jb", (), None)
+    line = RecordFormatter("%(name)s %(message)s", multiline=True).format(record)
+    assert line == "lab a\n    \\x1b[2Jb"
+
+
 def test_a_long_record_is_shortened_in_its_middle() -> None:
     line = make_record("%s", "a" * 1_000_000 + "end")
     assert len(line) < 33_000

@@ -33,17 +33,25 @@ class RecordFormatter(logging.Formatter):
     A record is one line. Control characters and line breaks in its message are escaped by
     `printable`; the lines of a traceback follow, escaped and indented. A record longer than 32,000
     characters is shortened in its middle.
+
+    Args:
+        fmt: as in `logging.Formatter`.
+        datefmt: as in `logging.Formatter`.
+        multiline: whether line breaks in a message stay, its further lines indented.
     """
 
-    def __init__(self, fmt: str = _FORMAT, datefmt: str | None = None) -> None:
+    def __init__(
+        self, fmt: str = _FORMAT, datefmt: str | None = None, *, multiline: bool = False
+    ) -> None:
         super().__init__(fmt, datefmt)
+        self._newline = _CONTINUED if multiline else None
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line, and the lines of its traceback indented."""
         record.message = record.getMessage()
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        parts = [printable(_shorten(self.formatMessage(record)))]
+        parts = [printable(_shorten(self.formatMessage(record)), newline=self._newline)]
         # Not `record.exc_text`, in which another formatter may have left its own text.
         if record.exc_info:
             parts.append(_indentable(self.formatException(record.exc_info)))
