@@ -8,17 +8,30 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transport_peers import PATIENCE_SECONDS
 
 from zmqruntime.messages import printable
-from zmqruntime.transport import log_rotation
-from zmqruntime.transport.log_rotation import open_log_file, rotate_log_file
+from zmqruntime.transport import (
+    Endpoint,
+    SubprocessLauncher,
+    ZMQClient,
+    ZMQConfig,
+    log_rotation,
+)
+from zmqruntime.transport.log_rotation import (
+    MAX_LOG_FILE_BYTES,
+    ROTATED_LOG_FILES,
+    open_log_file,
+    rotate_log_file,
+)
 from zmqruntime.transport.logfile import LogFile, RecordFormatter
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
@@ -121,7 +134,7 @@ def test_a_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(mask)
         path = tmp_path / f"{mask}.log"
         LogFile(str(path)).close()
-        os.close(open_log_file(tmp_path / f"{mask}", os.O_WRONLY | os.O_CREAT))
+        os.close(open_log_file(tmp_path / f"{mask}"))
         assert (mode_of(path), mode_of(tmp_path / f"{mask}")) == (0o600, 0o600)
 
 
@@ -131,6 +144,36 @@ def test_a_log_file_of_before_becomes_private(tmp_path: Path) -> None:
     path.touch(0o644)
     LogFile(str(path)).close()
     assert mode_of(path) == 0o600
+
+
+@posix
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_in_the_place_of_a_log_file_is_refused(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    foreign, path = tmp_path / "foreign", tmp_path / "server.log"
+    foreign.write_text("precious")
+    link(foreign, path)
+    with pytest.raises(OSError, match=r"server\.log|hard link"):
+        LogFile(str(path))
+    assert foreign.read_text() == "precious"
+    assert logging.getLogger("zmqruntime").handlers == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs a second user")
+def test_a_log_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "server.log"
+    path.touch(0o666)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(PermissionError, match="belongs to user 65534: name another file"):
+        LogFile(str(path))
+    assert path.read_bytes() == b""
+
+
+@posix
+def test_a_link_to_a_device_is_a_log_file(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(os.devnull)
+    LogFile(str(tmp_path / "log")).close()
 
 
 @posix
@@ -268,3 +311,51 @@ def test_a_rotation_that_fails_is_one_warning_and_is_tried_again(
     for number in range(30):
         SERVER.info("line %d", number)
     assert (tmp_path / "server.log.1").exists()
+
+
+# -- the log of a launched server ------------------------------------------------------------
+
+
+def test_what_a_launched_server_prints_is_bounded(
+    config: ZMQConfig, make_launcher: Callable[..., SubprocessLauncher]
+) -> None:
+    with ZMQClient(config=config, launcher=make_launcher("print"), persistent=False) as client:
+        path = Path(client.ping().log_file_path or "")
+        oldest = path.with_name(f"{path.name}.{ROTATED_LOG_FILES}")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not oldest.exists():
+            assert time.monotonic() < deadline
+            client.ping()
+    assert len([name for name in names_in(path.parent) if not name.endswith(".lock")]) == 4
+    newest = path.with_name(f"{path.name}.1").read_bytes()
+    assert b"\0" not in newest
+    assert os.name == "nt" or mode_of(oldest) == 0o600
+
+
+def test_a_log_that_is_too_long_is_rotated_when_a_server_is_launched(
+    config: ZMQConfig, endpoint: Endpoint, make_launcher: Callable[..., SubprocessLauncher]
+) -> None:
+    launcher = make_launcher("exit")
+    launcher.launch(endpoint, config, persistent=True).wait(PATIENCE_SECONDS)
+    assert config.log_dir is not None
+    (path,) = config.log_dir.iterdir()
+    with path.open("ab") as log:
+        log.truncate(MAX_LOG_FILE_BYTES + 1)
+    launcher.launch(endpoint, config, persistent=True).wait(PATIENCE_SECONDS)
+    assert path.stat().st_size < MAX_LOG_FILE_BYTES
+    assert path.with_name(f"{path.name}.1").exists()
+
+
+def test_the_end_of_a_log_that_was_rotated_is_still_found(
+    config: ZMQConfig, endpoint: Endpoint, make_launcher: Callable[..., SubprocessLauncher]
+) -> None:
+    launcher = make_launcher("exit")
+    launcher.launch(endpoint, config, persistent=True).wait(PATIENCE_SECONDS)
+    assert config.log_dir is not None
+    (path,) = config.log_dir.iterdir()
+    with path.open("ab") as log:
+        log.write(b"x" * 1000)
+    server = launcher.launch(endpoint, config, persistent=True)
+    server.wait(PATIENCE_SECONDS)
+    path.write_text("the last line\n")
+    assert server.log_tail().splitlines()[1:] == ["the last line"]

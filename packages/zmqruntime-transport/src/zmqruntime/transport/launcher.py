@@ -202,4 +202,4 @@ def _creation_flags() -> int:
 
 
 def _open_to_append(path: Path) -> BinaryIO:
-    return os.fdopen(open_log_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+    return os.fdopen(open_log_file(path), "ab")

@@ -10,6 +10,7 @@ goes on at its new end.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -25,24 +26,26 @@ ROTATED_LOG_FILES: Final = 3
 """How many older files are kept: ``NAME.1``, the newest, to ``NAME.3``."""
 
 _PRIVATE = 0o600
+_BINARY = getattr(os, "O_BINARY", 0)
+_NEVER_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_log_file(path: str | Path, flags: int) -> int:
-    """Open or create a log file that only its owner can read, whatever the umask.
+def open_log_file(path: str | Path) -> int:
+    """Open a file to append to, or create it: only its owner can read it, whatever the umask.
+
+    A device such as `os.devnull` or ``/dev/stderr`` is opened as it is.
 
     Returns:
-        A file descriptor; on Windows of a file in the mode that ``flags`` names.
+        A file descriptor.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be opened; it is a link, has a second name, or belongs to another user,
+            so that what is written would go where somebody else wants it.
     """
-    descriptor = os.open(path, flags, _PRIVATE)
-    try:
-        _make_private(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    flags = os.O_WRONLY | os.O_APPEND
+    if _is_device(path):
+        return os.open(path, flags)
+    return _open_private(path, flags | os.O_CREAT)
 
 
 def rotate_log_file(
@@ -79,7 +82,7 @@ def rotate_log_file(
 
 
 def _rotate(path: Path, max_bytes: int, backups: int) -> None:
-    with path.open("r+b") as log:
+    with os.fdopen(_open_private(path, os.O_RDWR | _BINARY), "r+b") as log:
         size = log.seek(0, os.SEEK_END)
         start = size - max_bytes if size > 2 * max_bytes else 0
         log.seek(start)
@@ -92,8 +95,8 @@ def _rotate(path: Path, max_bytes: int, backups: int) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     newer.replace(older)
             names[0].unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            with os.fdopen(open_log_file(names[0], flags), "wb") as copy:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+            with os.fdopen(_open_private(names[0], flags), "wb") as copy:
                 copy.write(content)
         log.truncate(0)
 
@@ -106,11 +109,32 @@ def _is_longer(path: Path, max_bytes: int) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_size > max_bytes
 
 
-def _make_private(descriptor: int) -> None:
-    """Correct the mode of a file of ours that an older version, or a umask, made different."""
+def _is_device(path: str | Path) -> bool:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a path may be text
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _open_private(path: str | Path, flags: int) -> int:
+    descriptor = os.open(path, flags | _NEVER_FOLLOW, _PRIVATE)
+    try:
+        _check_private(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_private(descriptor: int) -> None:
+    """Refuse a file that is not this user's alone; correct a mode that lets others read it."""
+    found = os.fstat(descriptor)
+    if found.st_nlink > 1:
+        raise PermissionError(errno.EPERM, "it has another name, by a hard link: remove it")
     if not hasattr(os, "geteuid"):
         return  # Windows: a profile's files are its user's own.
-    found = os.fstat(descriptor)
-    is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-    if is_ours and stat.S_IMODE(found.st_mode) != _PRIVATE:
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}: name another file")
+    if stat.S_IMODE(found.st_mode) != _PRIVATE:
         os.fchmod(descriptor, _PRIVATE)

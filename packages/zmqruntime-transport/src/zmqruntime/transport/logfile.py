@@ -119,7 +119,8 @@ class LogFile(logging.FileHandler):
         super().close()
 
     def _open(self) -> io.TextIOWrapper:
-        return open(self.baseFilename, "a", encoding=self.encoding, opener=open_log_file)
+        descriptor = open_log_file(self.baseFilename)
+        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
 
     def _rotate_if_long(self) -> None:
         if self.stream is None or os.fstat(self.stream.fileno()).st_size <= self._limit:

@@ -213,7 +213,9 @@ def _open_log(path: str) -> LogFile:
     try:
         return LogFile(path)
     except OSError as error:
-        raise EndpointError(f"the log file {path} cannot be written: {error.strerror}") from error
+        raise EndpointError(
+            f"the log file {path} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 class _Run:
