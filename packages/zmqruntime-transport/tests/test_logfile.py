@@ -207,6 +207,24 @@ def test_a_log_file_and_its_backups_are_bounded(log_file: LogFile, tmp_path: Pat
         assert os.name == "nt" or mode_of(tmp_path / name) == 0o600
 
 
+@posix
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_log_file_that_is_taken_away_is_replaced_when_it_is_long(
+    log_file: LogFile, tmp_path: Path, renamed: bool
+) -> None:
+    path = tmp_path / "server.log"
+    SERVER.info("first")
+    if renamed:
+        path.rename(tmp_path / "renamed.log")
+    else:
+        path.unlink()
+    for number in range(100):
+        SERVER.info("line %d", number)
+    assert path.read_text().endswith("line 99\n")
+    if renamed:
+        assert (tmp_path / "renamed.log").stat().st_size < 1100
+
+
 def test_output_that_leads_to_the_log_file_is_rotated_with_it(tmp_path: Path) -> None:
     # The process prints through stdout, as one does whose launcher redirected it.
     path = tmp_path / "server.log"
@@ -326,7 +344,8 @@ def test_what_a_launched_server_prints_is_bounded(
         while not oldest.exists():
             assert time.monotonic() < deadline
             client.ping()
-    assert len([name for name in names_in(path.parent) if not name.endswith(".lock")]) == 4
+    names = [name for name in names_in(path.parent) if not name.endswith(".lock")]
+    assert len(names) == 1 + ROTATED_LOG_FILES
     newest = path.with_name(f"{path.name}.1").read_bytes()
     assert b"\0" not in newest
     assert os.name == "nt" or mode_of(oldest) == 0o600

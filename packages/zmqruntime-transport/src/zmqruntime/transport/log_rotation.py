@@ -18,12 +18,12 @@ from typing import Final
 
 __all__ = ["MAX_LOG_FILE_BYTES", "ROTATED_LOG_FILES", "open_log_file", "rotate_log_file"]
 
-MAX_LOG_FILE_BYTES: Final = 4 * 1024 * 1024
-"""The size, in bytes, from which on a log file is rotated. Its copy takes the server's loop about
-1 ms per MiB, which bounds this."""
+MAX_LOG_FILE_BYTES: Final = 2 * 1024 * 1024
+"""The size, in bytes, from which on a log file is rotated. The server's loop waits for its copy,
+about 1 ms per MiB: that is why it is not larger."""
 
-ROTATED_LOG_FILES: Final = 3
-"""How many older files are kept: ``NAME.1``, the newest, to ``NAME.3``."""
+ROTATED_LOG_FILES: Final = 5
+"""How many older files are kept: ``NAME.1``, the newest, to ``NAME.5``."""
 
 _PRIVATE = 0o600
 _BINARY = getattr(os, "O_BINARY", 0)

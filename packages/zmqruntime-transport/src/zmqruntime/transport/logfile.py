@@ -123,23 +123,32 @@ class LogFile(logging.FileHandler):
         return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
 
     def _rotate_if_long(self) -> None:
-        if self.stream is None or os.fstat(self.stream.fileno()).st_size <= self._limit:
+        stream = self.stream
+        if stream is None or os.fstat(stream.fileno()).st_size <= self._limit:
             return
         self._limit = self._max_bytes
         try:
-            rotated = rotate_log_file(self._path, self._max_bytes, self._backups)
+            if rotate_log_file(self._path, self._max_bytes, self._backups):
+                self._seek_to_end()
+            elif not self._is_at_path(stream):
+                # It was removed or renamed: go on in a new one.
+                self.stream = self._open()
+                stream.close()
         except OSError as error:
             # Not again for each record: this warning is one.
-            self._limit = os.fstat(self.stream.fileno()).st_size + self._max_bytes
+            self._limit = os.fstat(stream.fileno()).st_size + self._max_bytes
             _log.warning(
                 "cannot rotate the log file %s: %s; trying again when it is %d bytes long",
                 self._path,
                 error,
                 self._limit,
             )
-        else:
-            if rotated:
-                self._seek_to_end()
+
+    def _is_at_path(self, stream: io.TextIOWrapper) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(stream.fileno()))
+        except FileNotFoundError:
+            return False
 
     def _seek_to_end(self) -> None:
         # Windows keeps an offset in an inherited handle, which is beyond the new end.

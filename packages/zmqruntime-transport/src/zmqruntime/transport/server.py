@@ -47,7 +47,7 @@ class ZMQServer:
         transport_mode: IPC where the platform has it, unless told otherwise.
         config: settings that its clients have to share.
         log_file_path: where log records of ``zmqruntime`` are also written, appended, for its owner
-            alone; rotated at 4 MiB, three older ones are kept.
+            alone; rotated at 2 MiB, five older ones are kept.
 
     Raises:
         EndpointError: the port is out of range, the host is none, or the socket path is too long.
