@@ -57,6 +57,8 @@ class Talker(ExecutionServer):
             context.report_progress(phase="waits")
             while not Path(gate).exists():
                 time.sleep(0.005)
+        if isinstance(reason := task.get("raise"), str):
+            raise ValueError(reason)
         if "crash" in task:
             os.write(1, b"last words")
             os._exit(3)

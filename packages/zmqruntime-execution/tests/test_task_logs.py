@@ -326,3 +326,18 @@ def test_one_endless_line_is_cut_as_well(tmp_path: Path) -> None:
     trim(path, 1000)
     assert path.read_bytes().endswith(b"x" * 500)
     assert path.stat().st_size < 600
+
+
+def test_what_a_task_raises_forges_no_record_of_the_server(
+    serve: Serve, caplog: pytest.LogCaptureFixture, config: ZMQConfig
+) -> None:
+    assert config.runtime_dir is not None
+    path = config.runtime_dir.parent / "server.log"
+    client = serve(log_file_path=path)
+    handle = client.submit_execution({"raise": "no\n2026-01-01 INFO forged\x1b[2J"})
+    handle.wait(PATIENCE)
+    (line,) = [line for line in path.read_text().splitlines() if "forged" in line]
+    assert line.endswith(r" is failed (exception: no\n2026-01-01 INFO forged\x1b[2J)")
+    # The same for a handler of an application, whose format does not escape.
+    (message,) = [message for message in caplog.messages if "forged" in message]
+    assert message.isprintable()
