@@ -100,6 +100,7 @@ def test_the_public_names_are_these() -> None:
         "make_topic",
         "make_topic_prefix",
         "prepare",
+        "printable",
     ]
 
 

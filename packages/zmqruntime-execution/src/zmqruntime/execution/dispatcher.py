@@ -47,6 +47,7 @@ from zmqruntime.messages import (
     ShutdownMode,
     StatusRequest,
     encode_with_id,
+    printable,
 )
 from zmqruntime.transport import Caller, WorkSummary
 
@@ -262,6 +263,7 @@ def _began(execution: Execution) -> float:
 def _tell_state(execution_id: str, change: StateChange) -> None:
     """Log the move of an execution: what does not go well, and on demand the rest."""
     level = logging.DEBUG if change.error is None else logging.INFO
-    reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
+    # The task's own words, escaped also for handlers of an application, which may not do that.
+    reason = printable(f" ({change.error.kind}: {change.error.message})") if change.error else ""
     extra = {"execution_id": execution_id, "status": str(change.status)}
     _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError
+from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError, printable
 
 if TYPE_CHECKING:
     from zmqruntime.messages import ErrorReply, ExecutionRecord
@@ -71,7 +71,7 @@ class RequestRejected(ExecutionError):
         self._message = reply.message
 
     def __str__(self) -> str:
-        return self._message
+        return printable(self._message, newline="\n")
 
 
 class UnknownExecution(RequestRejected):
@@ -104,7 +104,7 @@ class ExecutionFailed(ExecutionError):
     def __str__(self) -> str:
         error = self.record.error
         reason = f"{error.kind}: {error.message}" if error else "no reason is known"
-        return f"execution {self.record.execution_id} failed ({reason})"
+        return printable(f"execution {self.record.execution_id} failed ({reason})", newline="\n")
 
 
 class ExecutionCancelled(ExecutionError):
@@ -116,7 +116,9 @@ class ExecutionCancelled(ExecutionError):
 
     def __str__(self) -> str:
         reason = f": {self.record.error.message}" if self.record.error else ""
-        return f"execution {self.record.execution_id} was cancelled{reason}"
+        return printable(
+            f"execution {self.record.execution_id} was cancelled{reason}", newline="\n"
+        )
 
 
 class WaitTimeout(ExecutionError, TimeoutError):

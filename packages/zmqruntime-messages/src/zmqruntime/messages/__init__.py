@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         ProtocolVersionError,
         ZMQRuntimeError,
     )
+    from zmqruntime.messages.escaping import (
+        printable,
+    )
     from zmqruntime.messages.events import (
         ARRAYS_MARK,
         Event,
@@ -198,6 +201,7 @@ __all__ = [
     "make_topic",
     "make_topic_prefix",
     "prepare",
+    "printable",
 ]
 
 _HOMES = {
@@ -273,6 +277,7 @@ _HOMES = {
     "make_topic": "events",
     "make_topic_prefix": "events",
     "prepare": "encoding",
+    "printable": "escaping",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

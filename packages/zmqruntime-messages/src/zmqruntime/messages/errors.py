@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from zmqruntime.messages.escaping import printable
+
 __all__ = [
     "DecodeError",
     "ErrorCode",
@@ -46,7 +48,14 @@ class FieldFault(NamedTuple):
 
 
 class ZMQRuntimeError(Exception):
-    """The root of every error that the ``zmqruntime`` packages raise on purpose."""
+    """The root of every error that the ``zmqruntime`` packages raise on purpose.
+
+    Its ``str`` is safe to print: where it quotes a peer or a task, all but line breaks and tabs is
+    escaped by `printable`. Attributes hold the text as it came.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), newline="\n")
 
 
 class MessageError(ZMQRuntimeError):
@@ -72,7 +81,7 @@ class MessageError(ZMQRuntimeError):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return self.message
+        return printable(self.message, newline="\n")
 
 
 class DecodeError(MessageError):

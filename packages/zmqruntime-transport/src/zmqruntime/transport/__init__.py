@@ -47,6 +47,9 @@ if TYPE_CHECKING:
         ServerLauncher,
         SubprocessLauncher,
     )
+    from zmqruntime.transport.logfile import (
+        RecordFormatter,
+    )
     from zmqruntime.transport.loop import (
         Loop,
         Timer,
@@ -84,6 +87,7 @@ __all__ = [
     "MessageTooLarge",
     "NotConnected",
     "ProcessIdentity",
+    "RecordFormatter",
     "RequestTimeout",
     "ServerArguments",
     "ServerLauncher",
@@ -123,6 +127,7 @@ _HOMES = {
     "MessageTooLarge": "errors",
     "NotConnected": "errors",
     "ProcessIdentity": "process",
+    "RecordFormatter": "logfile",
     "RequestTimeout": "errors",
     "ServerArguments": "arguments",
     "ServerLauncher": "launcher",

@@ -19,6 +19,7 @@ from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
+from zmqruntime.transport.log_rotation import open_log_file, rotate_log_file
 from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
 from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
 
@@ -98,7 +99,8 @@ class SubprocessLauncher(ServerLauncher):
         )
         command = [*self._command, *arguments.to_command_line()]
         try:
-            with _open_private(log_path) as log:
+            rotate_log_file(log_path)
+            with _open_to_append(log_path) as log:
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
                     command,
@@ -170,7 +172,9 @@ class _LaunchedSubprocess(LaunchedServer):
         try:
             with self._log_path.open("rb") as log:
                 end = log.seek(0, os.SEEK_END)
-                log.seek(max(self._started_at_byte, end - _TAIL_BYTES))
+                # Shorter than at the start: it was rotated meanwhile, and all of it is newer.
+                start = self._started_at_byte if end >= self._started_at_byte else 0
+                log.seek(max(start, end - _TAIL_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError as error:
             return f"(its log {self._log_path} cannot be read: {error})"
@@ -197,5 +201,5 @@ def _creation_flags() -> int:
     return 0
 
 
-def _open_private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+def _open_to_append(path: Path) -> BinaryIO:
+    return os.fdopen(open_log_file(path), "ab")

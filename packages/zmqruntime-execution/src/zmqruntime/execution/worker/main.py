@@ -28,6 +28,7 @@ from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
+from zmqruntime.execution.worker.task_logging import set_up_logging
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
 
@@ -80,6 +81,7 @@ class _Worker:
     def _make_server(self) -> ExecutionServer:
         server: ExecutionServer = pickle.loads(self._setup.server)
         server.setup_worker()
+        set_up_logging()
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
