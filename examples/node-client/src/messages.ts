@@ -451,6 +451,11 @@ export interface ExecutionErrorInfo {
    * The signal that ended the worker, such as ``SIGSEGV`` (POSIX).
    */
   signal: string | null;
+  /**
+   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
+   * too long for a message; of a long one the beginning and the end.
+   */
+  result_repr?: string | null;
 }
 /**
  * One run of an execution that failed and was followed by another.
@@ -486,6 +491,11 @@ export interface ExecutionErrorInfo1 {
    * The signal that ended the worker, such as ``SIGSEGV`` (POSIX).
    */
   signal: string | null;
+  /**
+   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
+   * too long for a message; of a long one the beginning and the end.
+   */
+  result_repr?: string | null;
 }
 /**
  * One execution, when the request named it; else the server's queue, page by page.

@@ -59,6 +59,7 @@ def test_the_public_names_are_these() -> None:
         "MAX_LOG_TAIL_BYTES",
         "MAX_NESTING",
         "MAX_PRIORITY",
+        "MAX_RESULT_REPR",
         "MAX_WAIT_SECONDS",
         "MessageError",
         "OkReply",

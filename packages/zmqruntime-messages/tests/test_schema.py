@@ -22,6 +22,7 @@ WORDS = {
     *("maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
+    "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "ProgressEvent": {"data"},

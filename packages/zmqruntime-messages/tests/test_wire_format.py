@@ -309,7 +309,9 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"started_at", "finished_at", "queue_position", "progress", "result", "error"}
     | {"attempts", "retry_at", "log_file_path"},
     AttemptInfo: {"attempt", "started_at", "finished_at", "error"},
-    ExecutionErrorInfo: {"kind", "type", "message", "traceback", "exit_code", "signal"},
+    ExecutionErrorInfo: {
+        *("kind", "type", "message", "traceback", "exit_code", "signal", "result_repr"),
+    },
     QueuedExecutionInfo: {"execution_id", "client_id", "queue_position", "submitted_at", "labels"},
     RunningExecutionInfo: {"execution_id", "client_id", "submitted_at", "started_at", "attempt"}
     | {"cancel_requested", "labels", "progress"},

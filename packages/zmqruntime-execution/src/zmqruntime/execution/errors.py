@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError, printable
 
 if TYPE_CHECKING:
-    from zmqruntime.messages import ErrorReply, ExecutionRecord
+    from zmqruntime.messages import ErrorReply, ExecutionErrorInfo, ExecutionRecord
 
 __all__ = [
     "CommitFailed",
@@ -103,7 +103,7 @@ class ExecutionFailed(ExecutionError):
 
     def __str__(self) -> str:
         error = self.record.error
-        reason = f"{error.kind}: {error.message}" if error else "no reason is known"
+        reason = "no reason is known" if error is None else _describe(error)
         return printable(f"execution {self.record.execution_id} failed ({reason})", newline="\n")
 
 
@@ -169,6 +169,15 @@ _REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
 def rejection(reply: ErrorReply) -> RequestRejected:
     """Return the exception that stands for an error reply."""
     return _REJECTIONS.get(reply.code, RequestRejected)(reply)
+
+
+def _describe(error: ExecutionErrorInfo) -> str:
+    """Return what went wrong as the last line of a traceback has it, or by the kind of error."""
+    if error.type is None:
+        return f"{error.kind}: {error.message}"
+    return (
+        error.message if error.message.startswith(error.type) else f"{error.type}: {error.message}"
+    )
 
 
 def raise_unless_complete(record: ExecutionRecord) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
-from zmqruntime.messages import ExecuteRequest, JsonValue
+from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ExecutionServer(ZMQServer, ABC):
         self._max_log_bytes = max_log_bytes
 
     @abstractmethod
-    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
         """Do the work of one request and return its result.
 
         Runs in the worker process, in its main thread. ``request.task`` and ``request.config``
@@ -117,8 +117,20 @@ class ExecutionServer(ZMQServer, ABC):
         Whatever it raises fails this execution and no other.
 
         Returns:
-            Any JSON value: None, a bool, a number, a string, a list, or a dict with string keys.
+            Anything that `serialize_result` and `to_json_value` turn into JSON: None, numbers,
+            strings, lists, dicts, dates, dataclasses, pydantic models, numpy's numbers and small
+            arrays.
         """
+
+    def serialize_result(self, result: Any) -> Any:
+        """Return what a client gets for ``result``. May be overridden.
+
+        The counterpart of a client's ``serialize_task``; runs in the worker process, behind
+        `execute_task`. What it returns, by default ``result`` itself, is converted as
+        `to_json_value` does. What it raises fails the execution as ``unserializable_result``,
+        with the ``repr()`` of the result in the record.
+        """
+        return result
 
     def setup_worker(self) -> None:
         """Prepare a new worker process, once, before its first task: open, load, warm up.

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         make_topic_prefix,
     )
     from zmqruntime.messages.failures import (
+        MAX_RESULT_REPR,
         ErrorKind,
         ExecutionErrorInfo,
     )
@@ -135,6 +136,7 @@ __all__ = [
     "MAX_LOG_TAIL_BYTES",
     "MAX_NESTING",
     "MAX_PRIORITY",
+    "MAX_RESULT_REPR",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "AcceptedReply",
@@ -212,6 +214,7 @@ _HOMES = {
     "MAX_LOG_TAIL_BYTES": "base",
     "MAX_NESTING": "json_value",
     "MAX_PRIORITY": "base",
+    "MAX_RESULT_REPR": "failures",
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
     "AcceptedReply": "responses",

@@ -8,6 +8,7 @@ ZMQRuntimeError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -94,6 +95,16 @@ class DecodeError(MessageError):
             ErrorCode.INVALID_REQUEST,
             f"invalid {what}: {field}: {reason}",
             faults=(FieldFault(field, reason),),
+        )
+
+    @classmethod
+    def of_part(cls, path: Sequence[int | str], root: str, problem: str) -> DecodeError:
+        """Return the refusal of a value for one part of it, at ``path`` from ``root``."""
+        from zmqruntime.messages.json_value import join_path  # Not above: it loads pydantic.
+
+        field = join_path(path, root)
+        return cls(
+            ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
         )
 
 

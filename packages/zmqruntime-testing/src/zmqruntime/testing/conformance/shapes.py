@@ -168,6 +168,7 @@ FIELDS = (
     Field("C-123", "cause", "traceback", "a string or null", _or_null(_string)),
     Field("C-124", "cause", "exit_code", "an integer or null", _or_null(_integer)),
     Field("C-125", "cause", "signal", "a string or null", _or_null(_string)),
+    Field("C-240", "cause", "result_repr", "a string or null", _or_null(_string), True),
     *(
         Field("C-129", where, name, what, holds)
         for where in ("running", "queued")
