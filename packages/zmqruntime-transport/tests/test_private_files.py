@@ -6,23 +6,34 @@ import os
 import socket
 import stat
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import filelock
+import platformdirs
 import pytest
 
 from zmqruntime.transport import file_owners, private_files
-from zmqruntime.transport.errors import UnsafePath
+from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.file_owners import (
     directory_fault,
     file_fault,
     is_private_group,
-    private_directory_fault,
 )
+from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.private_files import (
     check_ancestors,
     check_private_file,
     check_safe_dir,
     open_private,
+)
+from zmqruntime.transport.runtime_dir import (
+    check_private_dir,
+    default_data_dir,
+    default_log_dir,
+    default_runtime_dir,
+    make_private_dir,
 )
 
 US, STRANGER = 1000, 65534
@@ -144,13 +155,6 @@ def test_unmapped_user_of_a_rootless_container_stands_for_root(
 ) -> None:
     monkeypatch.setattr(file_owners, "_outside_user", lambda: STRANGER)
     assert directory_fault(found(stat.S_IFDIR | 0o755, owner=STRANGER), US) is None
-
-
-@pytest.mark.parametrize("mode", [0o710, 0o701, 0o750, 0o777, 0o1777])
-def test_directory_that_others_can_enter_is_not_private(mode: int) -> None:
-    assert private_directory_fault(found(stat.S_IFDIR | mode), US) is not None
-    assert private_directory_fault(found(stat.S_IFDIR | 0o700), US) is None
-    assert private_directory_fault(found(stat.S_IFDIR | 0o700, owner=0), US) is not None
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -405,3 +409,128 @@ def test_ancestors_are_not_checked_where_users_have_no_numbers(
     tmp_path.chmod(0o777)
     check_safe_dir(tmp_path)
     assert sys.platform == "win32" or mode_of(tmp_path) == 0o777
+
+
+# -- the runtime and log directories ----------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_made_directories_have_mode_0700_whatever_the_umask(runtime_dir: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        make_private_dir(runtime_dir / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    made = [runtime_dir / "a", runtime_dir / "a" / "b", runtime_dir / "a" / "b" / "c"]
+    assert [mode_of(path) for path in made] == [0o700] * 3
+
+
+@posix
+def test_private_directory_that_another_user_could_replace_is_refused(runtime_dir: Path) -> None:
+    shared = runtime_dir / "shared"
+    (shared / "run").mkdir(mode=0o700, parents=True)
+    shared.chmod(0o777)
+    for check in (check_private_dir, make_private_dir):
+        with pytest.raises(UnsafePath, match=r"every user .* log_dir \(--log-dir\)"):
+            check(shared / "run", "log_dir")
+    with pytest.raises(UnsafePath, match=f"{shared} can be written by every user"):
+        make_private_dir(shared / "new" / "run")
+    assert [path.name for path in shared.iterdir()] == ["run"]
+
+
+@root
+def test_private_directory_below_one_of_another_user_is_refused(runtime_dir: Path) -> None:
+    theirs = runtime_dir / "theirs"
+    (theirs / "run").mkdir(mode=0o700, parents=True)
+    os.chown(theirs, STRANGER, STRANGER)
+    for check in (check_private_dir, make_private_dir):
+        with pytest.raises(UnsafePath, match=f"{theirs} belongs to user 65534"):
+            check(theirs / "run")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("owned by uid 1"), RuntimeError("no home directory"), OSError("x")]
+)
+@pytest.mark.parametrize(
+    ("function", "default", "setting"),
+    [
+        ("user_runtime_path", default_runtime_dir, "runtime_dir"),
+        ("user_log_path", default_log_dir, "log_dir"),
+        ("user_data_path", default_data_dir, "journal"),
+    ],
+)
+def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
+    error: Exception,
+    function: str,
+    default: Callable[[str], Path],
+    setting: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> Path:
+        raise error
+
+    monkeypatch.setattr(platformdirs, function, refuse)
+    with pytest.raises(EndpointError, match=f"no default directory for {setting}: {error}"):
+        default("lab")
+
+
+@root
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
+def test_default_runtime_directory_that_another_user_made_first_is_refused(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime_dir.chmod(0o1777)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(runtime_dir))
+    monkeypatch.setenv("TMPDIR", str(runtime_dir))
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)  # Has no directory below /run/user.
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    planted = runtime_dir / "runtime-4321"
+    planted.mkdir()
+    os.chown(planted, STRANGER, STRANGER)
+    with pytest.raises(EndpointError):
+        make_private_dir(default_runtime_dir("lab"))
+    assert list(planted.iterdir()) == []
+
+
+# -- locks ------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_lock_file_has_mode_0600_whatever_the_umask(runtime_dir: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        lock = take_lock(runtime_dir / "a.lock", timeout=0)
+    finally:
+        os.umask(before)
+    assert mode_of(runtime_dir / "a.lock") == 0o600
+    with pytest.raises(filelock.Timeout):
+        take_lock(runtime_dir / "a.lock", timeout=0)
+    lock.release()
+    take_lock(runtime_dir / "a.lock", timeout=0).release()
+
+
+@posix
+@pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_pipe, plant_directory])
+def test_planted_lock_file_is_refused(runtime_dir: Path, plant: object) -> None:
+    assert callable(plant)
+    target = runtime_dir / "precious"
+    target.write_bytes(b"precious")
+    plant(runtime_dir / "a.lock", target)
+    with pytest.raises(UnsafePath, match=f"{runtime_dir / 'a.lock'} "):
+        take_lock(runtime_dir / "a.lock", timeout=0)
+    assert target.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("error", [OSError("no locks available"), NotImplementedError("no flock")])
+def test_lock_that_the_file_system_does_not_give_is_an_endpoint_error(
+    runtime_dir: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    with pytest.raises(EndpointError, match=f"a.lock cannot be locked: {error}. Set runtime_dir"):
+        take_lock(runtime_dir / "a.lock", timeout=0)

@@ -24,12 +24,10 @@ __all__ = [
     "file_fault",
     "is_private_group",
     "link_fault",
-    "private_directory_fault",
     "user_id",
 ]
 
 _ROOT: Final = 0
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 # Every id is mapped to itself: user_namespaces(7).
 _NO_NAMESPACE: Final = ["0", "0", "4294967295"]
 
@@ -88,19 +86,6 @@ def directory_fault(
             f"can be written by group {found.st_gid} (mode {found.st_mode & 0o7777:04o}): "
             f"{_remedy('g')}"
         )
-    return None
-
-
-def private_directory_fault(found: os.stat_result, user: int | None) -> str | None:
-    """Return why another user can enter a directory, or put files into it, or None."""
-    if not stat.S_ISDIR(found.st_mode):
-        return f"is {describe_kind(found.st_mode)}, not a directory: remove it"
-    if user is None:
-        return None
-    if found.st_uid != user:
-        return f"belongs to user {found.st_uid}, not to this process's user {user}"
-    if found.st_mode & _OTHERS:
-        return f"can be entered by other users (mode {found.st_mode & 0o7777:04o})"
     return None
 
 

@@ -128,7 +128,7 @@ def check_ancestors(path: Path) -> None:
     for step, found in _walk(path):
         if stat.S_ISLNK(found.st_mode):
             _refuse(step, link_fault(found, user), on_the_way_to=path)
-        else:
+        elif stat.S_ISDIR(found.st_mode):  # Behind anything else, the next step is an error.
             fault = directory_fault(found, user, is_ancestor=True)
             _refuse(step, fault, on_the_way_to=path)
 
