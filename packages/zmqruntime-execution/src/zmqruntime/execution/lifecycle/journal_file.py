@@ -19,6 +19,8 @@ from zmqruntime.execution.lifecycle.journal_database import (
 from zmqruntime.execution.lifecycle.journal_lock import JournalLock
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 from zmqruntime.execution.lifecycle.journal_rows import Origin, State
+from zmqruntime.transport.errors import UnsafePath
+from zmqruntime.transport.private_files import check_safe_dir
 
 __all__ = ["Changes", "JournalFile"]
 
@@ -59,16 +61,17 @@ class JournalFile:
     """One journal, held by this process alone from here to `close`.
 
     Args:
-        path: the file; made when there is none, in a directory that exists.
+        path: the file; made if it is missing, in a directory that exists and in which no other
+            user can write.
 
     Raises:
         JournalInUse: another process, or another server of this one, holds it.
-        JournalUnusable: it cannot be opened, is damaged, or is something else. It is left as
-            it is.
+        JournalUnusable: it cannot be opened, is damaged, is something else, or may be another
+            user's. It is left as it is.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        self.path = path.parent.resolve() / path.name  # A link there is refused, not followed.
         self._drops = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
@@ -77,6 +80,7 @@ class JournalFile:
             )
         try:
             with contextlib.ExitStack() as undo:
+                check_safe_dir(path.parent)  # As given: the links in it are checked, too.
                 check_place(self.path)  # Nothing is put beside what is somebody else's.
                 self._lock = JournalLock(self.path)
                 undo.callback(self._lock.release)
@@ -85,6 +89,8 @@ class JournalFile:
                 notes = self.path.with_name(f"{self.path.name}.started")
                 self.notes = NoteFile(notes, self._read_mark())
                 undo.pop_all()
+        except UnsafePath as error:
+            raise JournalUnusable(f"the journal {self.path} cannot be used: {error}") from error
         except (OSError, sqlite3.Error) as error:
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
