@@ -26,6 +26,7 @@ from zmqruntime.transport.private_files import (
     check_ancestors,
     check_private_file,
     check_safe_dir,
+    open_log,
     open_private,
 )
 from zmqruntime.transport.runtime_dir import (
@@ -314,6 +315,19 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsafePath, match="belongs to user 65534"):
         open_private(path, write=True, create=True, truncate=True)
     assert path.read_bytes() == b"theirs"
+
+
+@posix
+def test_log_may_be_sent_to_a_device_and_to_no_link(tmp_path: Path) -> None:
+    with os.fdopen(open_log(Path(os.devnull)), "ab") as log:
+        log.write(b"nothing is kept")
+    (tmp_path / "link").symlink_to(os.devnull)
+    with pytest.raises(UnsafePath, match="symbolic link"):
+        open_log(tmp_path / "link")
+    for line in (b"one ", b"two"):
+        with os.fdopen(open_log(tmp_path / "log"), "ab") as log:
+            log.write(line)
+    assert ((tmp_path / "log").read_bytes(), mode_of(tmp_path / "log")) == (b"one two", 0o600)
 
 
 # -- directories ------------------------------------------------------------------------------

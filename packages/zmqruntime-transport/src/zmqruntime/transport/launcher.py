@@ -18,7 +18,7 @@ from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
-from zmqruntime.transport.private_files import open_private
+from zmqruntime.transport.private_files import open_log, open_private
 from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
 from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
 
@@ -98,7 +98,7 @@ class SubprocessLauncher(ServerLauncher):
         )
         command = [*self._command, *arguments.to_command_line()]
         try:
-            with os.fdopen(open_private(log_path, append=True, create=True), "ab") as log:
+            with os.fdopen(open_log(log_path), "ab") as log:
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
                     command,

@@ -24,7 +24,7 @@ from zmqruntime.transport.file_owners import (
     user_id,
 )
 
-__all__ = ["check_ancestors", "check_private_file", "check_safe_dir", "open_private"]
+__all__ = ["check_ancestors", "check_private_file", "check_safe_dir", "open_log", "open_private"]
 
 _MODE: Final = 0o600
 _MAX_LINKS: Final = 40  # As Linux does: path_resolution(7).
@@ -82,6 +82,22 @@ def open_private(
             os.set_blocking(descriptor, True)
         undo.pop_all()
     return descriptor
+
+
+def open_log(path: Path) -> int:
+    """Open a log file to append to it, as `open_private` does; a device as it is.
+
+    A log may be sent to ``/dev/null`` or a terminal. Only root can make a device, so no other user
+    has planted it.
+
+    Raises:
+        UnsafePath: as for `open_private`.
+        OSError: it cannot be opened (open(2)).
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISCHR(path.lstat().st_mode):
+            return os.open(path, os.O_WRONLY | _FLAGS)
+    return open_private(path, append=True, create=True)
 
 
 def check_private_file(path: Path) -> None:

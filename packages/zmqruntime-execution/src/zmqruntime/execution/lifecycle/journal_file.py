@@ -22,7 +22,7 @@ from zmqruntime.execution.lifecycle.journal_rows import Origin, State
 from zmqruntime.transport.errors import UnsafePath
 from zmqruntime.transport.private_files import check_safe_dir
 
-__all__ = ["Changes", "JournalFile"]
+__all__ = ["Changes", "JournalFile", "check_journal_dir"]
 
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
@@ -57,12 +57,32 @@ _STATEMENTS: Final = (
 _ORIGIN: Final = len(Origin._fields)
 
 
+def check_journal_dir(journal: Path) -> None:
+    """Refuse a journal in a directory where another user could put, replace or remove files.
+
+    A server runs the tasks in its journal as its own user. So a journal in a shared directory
+    would let the others there run tasks as that user. A missing directory is left to `JournalFile`.
+
+    Args:
+        journal: as it was given: the links on the way to it are checked, too.
+
+    Raises:
+        JournalUnusable: another user could.
+    """
+    try:
+        check_safe_dir(journal.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise JournalUnusable(f"the journal {journal} cannot be used: {error}") from error
+
+
 class JournalFile:
     """One journal, held by this process alone from here to `close`.
 
     Args:
-        path: the file; made if it is missing, in a directory that exists and in which no other
-            user can write.
+        path: the file; made if it is missing, in a directory that exists and that
+            `check_journal_dir` accepts.
 
     Raises:
         JournalInUse: another process, or another server of this one, holds it.
@@ -80,7 +100,6 @@ class JournalFile:
             )
         try:
             with contextlib.ExitStack() as undo:
-                check_safe_dir(path.parent)  # As given: the links in it are checked, too.
                 check_place(self.path)  # Nothing is put beside what is somebody else's.
                 self._lock = JournalLock(self.path)
                 undo.callback(self._lock.release)
