@@ -123,6 +123,21 @@ def test_directory_of_a_user_s_own_group_is_safe(monkeypatch: pytest.MonkeyPatch
 
 
 @posix
+def test_directory_with_an_access_control_list_is_not_its_group_s_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_owners, "is_private_group", lambda *_: True)
+    tmp_path.chmod(0o770)
+    check_safe_dir(tmp_path)
+    monkeypatch.setattr(os, "getxattr", lambda *_: b"acl", raising=False)
+    for check in (check_safe_dir, lambda path: check_ancestors(path / "x")):
+        with pytest.raises(UnsafePath, match="by other users by its access control list"):
+            check(tmp_path)
+    tmp_path.chmod(0o700)
+    check_safe_dir(tmp_path)
+
+
+@posix
 @pytest.mark.parametrize(
     ("group", "is_private"),
     [
@@ -451,6 +466,15 @@ def test_private_directory_that_another_user_could_replace_is_refused(runtime_di
     with pytest.raises(UnsafePath, match=f"{shared} can be written by every user"):
         make_private_dir(shared / "new" / "run")
     assert [path.name for path in shared.iterdir()] == ["run"]
+
+
+@posix
+def test_directory_behind_a_link_to_nothing_cannot_be_made(runtime_dir: Path) -> None:
+    (runtime_dir / "link").symlink_to("nowhere")
+    with pytest.raises(EndpointError, match=f"{runtime_dir}/link/run cannot be made"):
+        make_private_dir(runtime_dir / "link" / "run")
+    with pytest.raises(UnsafePath, match=f"{runtime_dir}/link is not a directory"):
+        make_private_dir(runtime_dir / "link")
 
 
 @root

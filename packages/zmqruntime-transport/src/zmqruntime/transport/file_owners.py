@@ -64,12 +64,17 @@ def link_fault(found: os.stat_result, user: int | None) -> str | None:
 
 
 def directory_fault(
-    found: os.stat_result, user: int | None, *, is_ancestor: bool = False
+    found: os.stat_result, user: int | None, *, is_ancestor: bool = False, has_acl: bool = False
 ) -> str | None:
     """Return why another user can replace what is in a directory, or None.
 
-    ``is_ancestor``: only one entry of it matters, which belongs to this user or to root; then the
-    sticky bit keeps that entry from the others, as in ``/tmp``.
+    Args:
+        found: its stat.
+        user: the user of this process; None: the platform has no numbers for users.
+        is_ancestor: only one entry of it matters, which belongs to this user or to root; then the
+            sticky bit keeps that entry from the others, as in ``/tmp``.
+        has_acl: it has an access control list, whose mask the mode of its group is (acl(5)); then
+            more users than those of its group may write.
     """
     if not stat.S_ISDIR(found.st_mode):
         return f"is {describe_kind(found.st_mode)}, not a directory: remove it"
@@ -81,11 +86,11 @@ def directory_fault(
         return None
     if found.st_mode & stat.S_IWOTH:
         return f"can be written by every user (mode {found.st_mode & 0o7777:04o}): {_remedy('o')}"
-    if found.st_mode & stat.S_IWGRP and not is_private_group(found.st_gid, found.st_uid):
-        return (
-            f"can be written by group {found.st_gid} (mode {found.st_mode & 0o7777:04o}): "
-            f"{_remedy('g')}"
-        )
+    if not found.st_mode & stat.S_IWGRP:
+        return None
+    if has_acl or not is_private_group(found.st_gid, found.st_uid):
+        others = "other users by its access control list" if has_acl else f"group {found.st_gid}"
+        return f"can be written by {others} (mode {found.st_mode & 0o7777:04o}): {_remedy('g')}"
     return None
 
 

@@ -28,6 +28,7 @@ __all__ = ["check_ancestors", "check_private_file", "check_safe_dir", "open_log"
 
 _MODE: Final = 0o600
 _MAX_LINKS: Final = 40  # As Linux does: path_resolution(7).
+_ACL: Final = "system.posix_acl_access"
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _FLAGS: Final = (
     _NOFOLLOW
@@ -124,7 +125,8 @@ def check_safe_dir(directory: Path) -> None:
         OSError: it is missing, or cannot be examined (lstat(2)).
     """
     check_ancestors(directory)
-    _refuse(directory, directory_fault(directory.stat(), user_id()))
+    found = directory.stat()
+    _refuse(directory, directory_fault(found, user_id(), has_acl=_has_acl(directory, found)))
 
 
 def check_ancestors(path: Path) -> None:
@@ -145,7 +147,8 @@ def check_ancestors(path: Path) -> None:
         if stat.S_ISLNK(found.st_mode):
             _refuse(step, link_fault(found, user), on_the_way_to=path)
         elif stat.S_ISDIR(found.st_mode):  # Behind anything else, the next step is an error.
-            fault = directory_fault(found, user, is_ancestor=True)
+            has_acl = _has_acl(step, found)
+            fault = directory_fault(found, user, is_ancestor=True, has_acl=has_acl)
             _refuse(step, fault, on_the_way_to=path)
 
 
@@ -174,6 +177,16 @@ def _open(path: Path, flags: int, *, create: bool) -> tuple[int, bool]:
 def _chmod(descriptor: int) -> None:
     if hasattr(os, "fchmod"):  # Windows has it from Python 3.13 on, where it changes nothing here.
         os.fchmod(descriptor, _MODE)
+
+
+def _has_acl(directory: Path, found: os.stat_result) -> bool:
+    """Whether a directory that its group can write has an access control list as well."""
+    if not hasattr(os, "getxattr") or not found.st_mode & stat.S_IWGRP:  # Linux alone has both.
+        return False
+    try:
+        return bool(os.getxattr(directory, _ACL))
+    except OSError:  # It has none, or its file system knows none.
+        return False
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

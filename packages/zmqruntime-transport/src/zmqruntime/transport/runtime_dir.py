@@ -80,10 +80,10 @@ def make_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
         make_dirs(directory)
     except UnsafePath as error:
         raise UnsafePath(f"{error}; {_option(setting)} names another") from error
-    except FileExistsError:
-        pass  # Something is there that is no directory: the check below names it.
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+        if not isinstance(error, FileExistsError) or not os.path.lexists(directory):
+            raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+        # Something is there that is no directory: the check names it.
     check_private_dir(directory, setting)
 
 
