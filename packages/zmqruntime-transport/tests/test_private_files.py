@@ -228,6 +228,18 @@ def test_file_that_others_can_only_read_becomes_private(tmp_path: Path) -> None:
     assert (mode_of(path), path.read_bytes()) == (0o600, b"old")
 
 
+@posix
+def test_file_system_without_modes_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(UnsafePath, match=r"kept from other users \(Operation not permitted\)"):
+        open_private(tmp_path / "file", write=True, create=True)
+
+
 def plant_link(path: Path, target: Path) -> None:
     path.symlink_to(target)
 

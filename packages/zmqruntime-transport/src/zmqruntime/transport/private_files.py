@@ -71,12 +71,12 @@ def open_private(
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, descriptor)
         if is_new:
-            _chmod(descriptor)  # The umask may have taken bits away from the mode.
+            _chmod(path, descriptor)  # The umask may have taken bits away from the mode.
         else:
             found = os.fstat(descriptor)
             _refuse(path, file_fault(found, user_id()))
             if found.st_mode & 0o077:
-                _chmod(descriptor)
+                _chmod(path, descriptor)
         if truncate and not is_new:
             os.ftruncate(descriptor, 0)
         if hasattr(os, "O_NONBLOCK"):
@@ -174,9 +174,17 @@ def _open(path: Path, flags: int, *, create: bool) -> tuple[int, bool]:
             raise
 
 
-def _chmod(descriptor: int) -> None:
-    if hasattr(os, "fchmod"):  # Windows has it from Python 3.13 on, where it changes nothing here.
+def _chmod(path: Path, descriptor: int) -> None:
+    if not hasattr(os, "fchmod"):  # Windows, before Python 3.13; later it changes nothing here.
+        return
+    try:
         os.fchmod(descriptor, _MODE)
+    except OSError as error:  # FAT, for one, keeps no modes.
+        raise _unsafe(
+            path,
+            f"cannot be kept from other users ({error.strerror}): choose a directory on a file "
+            "system that keeps permissions",
+        ) from error
 
 
 def _has_acl(directory: Path, found: os.stat_result) -> bool:
