@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -41,6 +42,9 @@ class Talker(ExecutionServer):
             context.report_progress(phase="waits")
             while not Path(gate).exists():
                 time.sleep(0.005)
+        if isinstance(holds := task.get("hold"), str):
+            Path(holds).touch()
+            re.match(r"(a+)+$", "a" * 64 + "b")  # Holds Python's global lock for ever.
         if "crash" in task:
             os.write(1, b"last words")
             os._exit(3)
