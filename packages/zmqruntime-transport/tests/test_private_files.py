@@ -318,6 +318,19 @@ def test_link_to_nothing_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "target").exists()
 
 
+@posix
+def test_link_that_is_planted_just_before_the_open_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    (tmp_path / "link").symlink_to(target)
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)  # As it was found a moment before.
+    with pytest.raises(UnsafePath, match="symbolic link"):
+        open_private(tmp_path / "link", write=True, create=True, truncate=True)
+    assert target.read_bytes() == b"precious"
+
+
 def test_link_is_refused_where_open_would_follow_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
