@@ -106,6 +106,7 @@ def test_planted_file_beside_a_journal_is_refused_and_left_as_it_is(
 ) -> None:
     target, journal = tmp_path / "precious", tmp_path / "a.journal"
     target.write_bytes(b"precious")
+    JournalLifecycleEngine(journal).close()
     planted = tmp_path / f"a.journal{suffix}"
     plant(planted, target)
     with pytest.raises(JournalUnusable, match=f"{planted} (is|has|can) "):
