@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -59,6 +60,9 @@ class Talker(ExecutionServer):
                 time.sleep(0.005)
         if isinstance(reason := task.get("raise"), str):
             raise ValueError(reason)
+        if isinstance(holds := task.get("hold"), str):
+            Path(holds).touch()
+            re.match(r"(a+)+$", "a" * 64 + "b")  # Holds Python's global lock for ever.
         if "crash" in task:
             os.write(1, b"last words")
             os._exit(3)

@@ -336,6 +336,7 @@ def test_what_a_task_raises_forges_no_record_of_the_server(
     client = serve(log_file_path=path)
     handle = client.submit_execution({"raise": "no\n2026-01-01 INFO forged\x1b[2J"})
     handle.wait(PATIENCE)
+    client.ping()  # Behind it, the record is written.
     (line,) = [line for line in path.read_text().splitlines() if "forged" in line]
     assert line.endswith(r" is failed (exception: no\n2026-01-01 INFO forged\x1b[2J)")
     # The same for a handler of an application, whose format does not escape.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RequestTimeout,
         ServerLost,
         TransportError,
+        UnsafePath,
     )
     from zmqruntime.transport.frames import drain
     from zmqruntime.transport.launcher import (
@@ -99,6 +100,7 @@ __all__ = [
     "Timer",
     "TransportError",
     "TransportMode",
+    "UnsafePath",
     "WorkSummary",
     "ZMQClient",
     "ZMQConfig",
@@ -139,6 +141,7 @@ _HOMES = {
     "Timer": "loop",
     "TransportError": "errors",
     "TransportMode": "config",
+    "UnsafePath": "errors",
     "WorkSummary": "pongs",
     "ZMQClient": "client",
     "ZMQConfig": "config",

@@ -11,7 +11,6 @@ import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import psutil
 
@@ -19,7 +18,8 @@ from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
-from zmqruntime.transport.log_rotation import open_log_file, rotate_log_file
+from zmqruntime.transport.log_rotation import rotate_log_file
+from zmqruntime.transport.private_files import open_log, open_private
 from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
 from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
 
@@ -100,7 +100,7 @@ class SubprocessLauncher(ServerLauncher):
         command = [*self._command, *arguments.to_command_line()]
         try:
             rotate_log_file(log_path)
-            with _open_to_append(log_path) as log:
+            with os.fdopen(open_log(log_path), "ab") as log:
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
                     command,
@@ -126,8 +126,8 @@ class SubprocessLauncher(ServerLauncher):
         return {"PYTHONPATH": os.pathsep.join(added)}
 
     def _default_log_path(self, endpoint: Endpoint, config: ZMQConfig) -> Path:
-        directory = config.log_dir or default_log_dir(config.app_name)
         try:
+            directory = config.log_dir or default_log_dir(config.app_name)
             make_private_dir(directory, "log_dir")
         except EndpointError as error:
             raise LaunchFailed(f"no log can be written: {error}") from error
@@ -170,7 +170,7 @@ class _LaunchedSubprocess(LaunchedServer):
 
     def log_tail(self) -> str:
         try:
-            with self._log_path.open("rb") as log:
+            with os.fdopen(open_private(self._log_path), "rb") as log:
                 end = log.seek(0, os.SEEK_END)
                 # Shorter than at the start: it was rotated meanwhile, and all of it is newer.
                 start = self._started_at_byte if end >= self._started_at_byte else 0
@@ -199,7 +199,3 @@ def _creation_flags() -> int:
     if sys.platform == "win32":
         return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     return 0
-
-
-def _open_to_append(path: Path) -> BinaryIO:
-    return os.fdopen(open_log_file(path), "ab")

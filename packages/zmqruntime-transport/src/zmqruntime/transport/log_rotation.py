@@ -10,13 +10,14 @@ goes on at its new end.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MAX_LOG_FILE_BYTES", "ROTATED_LOG_FILES", "open_log_file", "rotate_log_file"]
+from zmqruntime.transport.private_files import open_private
+
+__all__ = ["MAX_LOG_FILE_BYTES", "ROTATED_LOG_FILES", "rotate_log_file"]
 
 MAX_LOG_FILE_BYTES: Final = 2 * 1024 * 1024
 """The size, in bytes, from which on a log file is rotated. The server's loop waits for its copy,
@@ -24,28 +25,6 @@ about 1 ms per MiB: that is why it is not larger."""
 
 ROTATED_LOG_FILES: Final = 5
 """How many older files are kept: ``NAME.1``, the newest, to ``NAME.5``."""
-
-_PRIVATE = 0o600
-_BINARY = getattr(os, "O_BINARY", 0)
-_NEVER_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-
-
-def open_log_file(path: str | Path) -> int:
-    """Open a file to append to, or create it: only its owner can read it, whatever the umask.
-
-    A device such as `os.devnull` or ``/dev/stderr`` is opened as it is.
-
-    Returns:
-        A file descriptor.
-
-    Raises:
-        OSError: it cannot be opened; it is a link, has a second name, or belongs to another user,
-            so that what is written would go where somebody else wants it.
-    """
-    flags = os.O_WRONLY | os.O_APPEND
-    if _is_device(path):
-        return os.open(path, flags)
-    return _open_private(path, flags | os.O_CREAT)
 
 
 def rotate_log_file(
@@ -65,11 +44,13 @@ def rotate_log_file(
     """
     if not _is_longer(path, max_bytes):
         return False
-    import filelock  # Not above: a worker imports this module, and rotates nothing.
+    # Not above: a worker imports this module, and rotates nothing.
+    import filelock
 
-    lock = filelock.FileLock(f"{path}.lock", mode=_PRIVATE, thread_local=False)
+    from zmqruntime.transport.lock_file import take_lock
+
     try:
-        lock.acquire(timeout=0)
+        lock = take_lock(path.with_name(f"{path.name}.lock"), 0)
     except filelock.Timeout:
         return False
     try:
@@ -82,7 +63,7 @@ def rotate_log_file(
 
 
 def _rotate(path: Path, max_bytes: int, backups: int) -> None:
-    with os.fdopen(_open_private(path, os.O_RDWR | _BINARY), "r+b") as log:
+    with os.fdopen(open_private(path, write=True), "r+b") as log:
         size = log.seek(0, os.SEEK_END)
         start = size - max_bytes if size > 2 * max_bytes else 0
         log.seek(start)
@@ -95,8 +76,7 @@ def _rotate(path: Path, max_bytes: int, backups: int) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     newer.replace(older)
             names[0].unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-            with os.fdopen(_open_private(names[0], flags), "wb") as copy:
+            with os.fdopen(open_private(names[0], write=True, create=True), "wb") as copy:
                 copy.write(content)
         log.truncate(0)
 
@@ -107,34 +87,3 @@ def _is_longer(path: Path, max_bytes: int) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size > max_bytes
-
-
-def _is_device(path: str | Path) -> bool:
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a path may be text
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _open_private(path: str | Path, flags: int) -> int:
-    descriptor = os.open(path, flags | _NEVER_FOLLOW, _PRIVATE)
-    try:
-        _check_private(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _check_private(descriptor: int) -> None:
-    """Refuse a file that is not this user's alone; correct a mode that lets others read it."""
-    found = os.fstat(descriptor)
-    if found.st_nlink > 1:
-        raise PermissionError(errno.EPERM, "it has another name, by a hard link: remove it")
-    if not hasattr(os, "geteuid"):
-        return  # Windows: a profile's files are its user's own.
-    if found.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}: name another file")
-    if stat.S_IMODE(found.st_mode) != _PRIVATE:
-        os.fchmod(descriptor, _PRIVATE)

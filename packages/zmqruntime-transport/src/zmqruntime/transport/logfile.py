@@ -12,9 +12,9 @@ from zmqruntime.messages import printable
 from zmqruntime.transport.log_rotation import (
     MAX_LOG_FILE_BYTES,
     ROTATED_LOG_FILES,
-    open_log_file,
     rotate_log_file,
 )
+from zmqruntime.transport.private_files import open_log
 
 __all__ = ["LogFile", "RecordFormatter"]
 
@@ -119,7 +119,7 @@ class LogFile(logging.FileHandler):
         super().close()
 
     def _open(self) -> io.TextIOWrapper:
-        descriptor = open_log_file(self.baseFilename)
+        descriptor = open_log(Path(self.baseFilename))
         return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
 
     def _rotate_if_long(self) -> None:
