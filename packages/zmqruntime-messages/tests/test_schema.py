@@ -24,6 +24,8 @@ WORDS = {
 MAY_BE_ABSENT = {  # as the protocol page says
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "OkReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}

@@ -25,6 +25,8 @@ _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": E
 _MAY_BE_ABSENT: Final = {
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "OkReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 

@@ -1,0 +1,169 @@
+"""Which connection has which subscription, and which connection has too many.
+
+An XPUB socket reports subscriptions without saying whose they are, equal ones of one connection
+as often as they are sent, and their end without a check that they were there; when a connection
+ends, each of its subscriptions once (ZMQ_XPUB_VERBOSER). The ledger counts each subscription of
+each connection once. It knows a connection by the metadata of its messages: its descriptor
+(ZMQ_SRCFD), and the number that the ZAP handler gave it as its ``User-Id``. The report of a
+connection's end has neither.
+
+libzmq keeps every subscription that it receives, about 2 KB each, and has no option to refuse one
+(ZMQ_XPUB_MANUAL keeps them too, and confuses connections as soon as one of them sends a frame that
+is not a subscription). So the bound is held by ending a connection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+__all__ = [
+    "MAX_PREFIX_BYTES",
+    "MAX_SUBSCRIPTIONS",
+    "Entry",
+    "Excess",
+    "Origin",
+    "SubscriptionLedger",
+]
+
+MAX_SUBSCRIPTIONS = 10_000
+"""Subscriptions of all connections together; several connections may have the same one."""
+MAX_PREFIX_BYTES = 130
+"""The longest prefix of use: ``~``, a client id, ``/`` and an execution id, 64 characters each."""
+
+_SUBSCRIBE = 1
+_UNSUBSCRIBE = 0
+
+
+class Origin(NamedTuple):
+    """The connection that sent a message."""
+
+    descriptor: int
+    number: str
+    """Unique for good, as descriptors are not."""
+
+
+class Excess(NamedTuple):
+    """A connection that is to be ended, and why."""
+
+    descriptor: int
+    reason: str
+
+
+class Entry(NamedTuple):
+    """What one frame of the XPUB socket means."""
+
+    counts: bool
+    """Whether a subscription has come or gone by it."""
+    excess: Excess | None = None
+
+
+_NOTHING = Entry(counts=False)
+_COUNTS = Entry(counts=True)
+
+
+class _Connection:
+    """The subscriptions of one connection; ``ending`` once it was found to have too many."""
+
+    __slots__ = ("ending", "number", "prefixes")
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        self.prefixes: set[bytes] = set()
+        self.ending = False
+
+
+class SubscriptionLedger:
+    """Counts the subscriptions of each connection, and names the one that has too many.
+
+    A connection that has ended is forgotten when its descriptor has a new owner, or when the last
+    subscription to the same prefix ends, whichever comes first: the ledger stays in proportion to
+    the subscriptions that there are.
+
+    Args:
+        most: subscriptions of all connections together.
+    """
+
+    def __init__(self, most: int = MAX_SUBSCRIPTIONS) -> None:
+        self._most = most
+        self._total = 0
+        self._connections: dict[int, _Connection] = {}
+        self._live: Counter[bytes] = Counter()
+        self._holders: dict[bytes, set[int]] = {}
+
+    @property
+    def total(self) -> int:
+        """The subscriptions of all connections that are not about to be ended."""
+        return self._total
+
+    def take(self, frame: bytes, origin: Origin | None) -> Entry:
+        """Take one frame of the XPUB socket; ``origin`` is None for the end of a connection."""
+        if not frame or frame[0] not in (_SUBSCRIBE, _UNSUBSCRIBE):
+            return _NOTHING
+        comes, prefix = frame[0] == _SUBSCRIBE, frame[1:]
+        if origin is None:
+            return self._end(prefix) if not comes and prefix in self._live else _NOTHING
+        connection = self._find(origin)
+        if comes == (prefix in connection.prefixes):
+            return _NOTHING  # A second time, or the end of what never was.
+        if comes:
+            return self._add(connection, origin.descriptor, prefix)
+        self._drop(origin.descriptor, prefix)
+        return self._end(prefix)
+
+    def _find(self, origin: Origin) -> _Connection:
+        found = self._connections.get(origin.descriptor)
+        if found is None or found.number != origin.number:
+            if found is not None:  # It has ended, or its descriptor would not be another's.
+                for prefix in tuple(found.prefixes):
+                    self._drop(origin.descriptor, prefix)
+            found = self._connections[origin.descriptor] = _Connection(origin.number)
+        return found
+
+    def _add(self, connection: _Connection, descriptor: int, prefix: bytes) -> Entry:
+        connection.prefixes.add(prefix)
+        self._holders.setdefault(prefix, set()).add(descriptor)
+        self._live[prefix] += 1
+        if connection.ending:
+            return _COUNTS
+        self._total += 1
+        if len(prefix) > MAX_PREFIX_BYTES:
+            reason = f"a prefix of {len(prefix)} bytes, which no topic begins with"
+            return self._exceed(descriptor, f"{reason}: {MAX_PREFIX_BYTES} at most")
+        if self._total > self._most:
+            largest = max(self._connections, key=self._size)
+            held = len(self._connections[largest].prefixes)
+            reason = f"{held} subscriptions, the most of all connections"
+            return self._exceed(largest, f"{reason}: {self._most} at most for all together")
+        return _COUNTS
+
+    def _size(self, descriptor: int) -> int:
+        connection = self._connections[descriptor]
+        return -1 if connection.ending else len(connection.prefixes)
+
+    def _exceed(self, descriptor: int, reason: str) -> Entry:
+        connection = self._connections[descriptor]
+        connection.ending = True
+        self._total -= len(connection.prefixes)
+        return Entry(counts=True, excess=Excess(descriptor, reason))
+
+    def _end(self, prefix: bytes) -> Entry:
+        """Count the end of a subscription to ``prefix``, of a connection known or not."""
+        self._live[prefix] -= 1
+        if not self._live[prefix]:
+            del self._live[prefix]
+            for descriptor in tuple(self._holders.get(prefix, ())):
+                self._drop(descriptor, prefix)
+        return _COUNTS
+
+    def _drop(self, descriptor: int, prefix: bytes) -> None:
+        """Take a subscription out of a connection's, and forget a connection without any."""
+        connection = self._connections[descriptor]
+        connection.prefixes.remove(prefix)
+        self._total -= not connection.ending
+        if not connection.prefixes:
+            del self._connections[descriptor]
+        holders = self._holders[prefix]
+        holders.remove(descriptor)
+        if not holders:
+            del self._holders[prefix]
