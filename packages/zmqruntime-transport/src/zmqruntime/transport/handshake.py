@@ -75,9 +75,9 @@ class RegistrationHandshake:
         self.registrations.unregister(request.client_id)
         self._acknowledge(caller, request.client_id)
 
-    def saw(self, frame: bytes) -> None:
+    def saw(self, frame: bytes, times: int = 1) -> None:
         """Take a frame of the XPUB socket, and acknowledge the registrations that it completes."""
-        for caller, client_id in self.registrations.saw(frame):
+        for caller, client_id in self.registrations.saw(frame, times):
             self._waits.pop(caller, None)
             self._acknowledge(caller, client_id)
 

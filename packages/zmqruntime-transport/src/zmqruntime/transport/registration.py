@@ -117,7 +117,7 @@ class Registrations:
     def unregister(self, client_id: ClientId) -> None:
         """Forget a client, registered or not; its subscriptions are its own to end."""
         if client_id in self._registered:
-            _take_one(self._registered, client_id)
+            _set_count(self._registered, client_id, self._registered[client_id] - 1)
 
     def give_up(self, caller: Caller) -> bool | None:
         """End a wait, and return whether the caller is registered all the same.
@@ -133,30 +133,33 @@ class Registrations:
         self._note_what_lacks(prefix)
         return waited.client_id in self._registered and self._is_subscribed(prefix, waited.scope)
 
-    def saw(self, frame: bytes) -> list[tuple[Caller, ClientId]]:
-        """Take one frame of the XPUB socket; return the callers whose wait it ends."""
+    def saw(self, frame: bytes, times: int = 1) -> list[tuple[Caller, ClientId]]:
+        """Take one frame of the XPUB socket; return the callers whose wait it ends.
+
+        Args:
+            frame: a subscription, or its end.
+            times: how many subscriptions come or end by it.
+        """
         if not frame or frame[0] not in (_SUBSCRIBE, _UNSUBSCRIBE):
             return []
         comes, prefix = frame[0] == _SUBSCRIBE, frame[1:]
         if prefix.startswith(ARRAYS_MARK):
-            self._count(self._marked, prefix.removeprefix(ARRAYS_MARK), comes=comes)
+            prefix = prefix.removeprefix(ARRAYS_MARK)
+            self._count(self._marked, prefix, times if comes else -times)
             return []
-        self._count(self._seen, prefix, comes=comes)
+        self._count(self._seen, prefix, times if comes else -times)
         if comes:
-            self._unclaimed[prefix] += 1
+            self._unclaimed[prefix] += times
             return self._settle(prefix)
         self._forget_beyond(prefix, self._seen[prefix])
         return []
 
-    def _count(self, counts: Counter[bytes], prefix: bytes, *, comes: bool) -> None:
-        """Count a subscription that comes or goes."""
+    def _count(self, counts: Counter[bytes], prefix: bytes, change: int) -> None:
+        """Count subscriptions that come or go."""
         were_unequal = self._seen[prefix] != self._marked[prefix]
-        if comes:
-            counts[prefix] += 1
-        else:
-            _take_one(counts, prefix)
-            if prefix not in self._seen:
-                self._marked.pop(prefix, None)
+        _set_count(counts, prefix, counts[prefix] + change)
+        if change < 0 and prefix not in self._seen:
+            self._marked.pop(prefix, None)
         self._unequal += (self._seen[prefix] != self._marked[prefix]) - were_unequal
 
     def _settle(self, prefix: bytes) -> list[tuple[Caller, ClientId]]:
@@ -202,7 +205,7 @@ class Registrations:
     def _claim(self, client_id: ClientId, prefix: bytes, scope: ProgressScope) -> bool:
         if prefix not in self._unclaimed or not self._is_subscribed(prefix, scope):
             return False
-        _take_one(self._unclaimed, prefix)
+        _set_count(self._unclaimed, prefix, self._unclaimed[prefix] - 1)
         self._registered[client_id] += 1
         self._note_what_lacks(prefix)
         return True
@@ -214,23 +217,17 @@ class Registrations:
 
     def _forget_beyond(self, prefix: bytes, most: int) -> None:
         """Keep no more claims and registrations than there are subscriptions."""
-        _keep(self._unclaimed, prefix, most)
+        _set_count(self._unclaimed, prefix, min(most, self._unclaimed[prefix]))
         self._note_what_lacks(prefix)
         # Else it is no client's, and has none registered.
         client_id = prefix.removesuffix(b"/").decode(errors="replace")
         if make_topic_prefix(client_id) == prefix:
-            _keep(self._registered, client_id, most)
+            _set_count(self._registered, client_id, min(most, self._registered[client_id]))
 
 
-def _take_one(counts: Counter[_K], key: _K) -> None:
-    counts[key] -= 1
-    if counts[key] <= 0:
-        del counts[key]
-
-
-def _keep(counts: Counter[_K], key: _K, most: int) -> None:
-    """Reduce a count to ``most``."""
-    if most <= 0:
+def _set_count(counts: Counter[_K], key: _K, count: int) -> None:
+    """Set a count, and keep none that is zero."""
+    if count > 0:
+        counts[key] = count
+    else:
         counts.pop(key, None)
-    elif counts[key] > most:
-        counts[key] = most

@@ -307,8 +307,8 @@ class ServerSession:
             entry = self._subscriptions.take(frame, _read_origin(message))
             if entry.excess is not None:
                 self._end_connection(entry.excess)
-            if entry.counts:
-                self._handshake.saw(frame)
+            if entry.change:
+                self._handshake.saw(frame, abs(entry.change))
         self.loop.look_again(data)
         return False
 

@@ -1,11 +1,11 @@
 """Which connection has which subscription, and which connection has too many.
 
-An XPUB socket reports subscriptions without saying whose they are, equal ones of one connection
-as often as they are sent, and their end without a check that they were there; when a connection
-ends, each of its subscriptions once (ZMQ_XPUB_VERBOSER). The ledger counts each subscription of
-each connection once. It knows a connection by the metadata of its messages: its descriptor
-(ZMQ_SRCFD), and the number that the ZAP handler gave it as its ``User-Id``. The report of a
-connection's end has neither.
+An XPUB socket reports subscriptions as they are sent: equal ones of one connection each, as a
+proxy sends them for its clients, and their end without a check that they were there; but all
+equal ones of one connection end together (ZMQ_XPUB_VERBOSER). The ledger counts the same way. It
+knows a connection by the metadata of its messages: its descriptor (ZMQ_SRCFD), and the number
+that the ZAP handler gave it as its ``User-Id``. When a connection ends, libzmq reports the end of
+each of its subscriptions, with neither.
 
 libzmq keeps every subscription that it receives, about 2 KB each, and has no option to refuse one
 (ZMQ_XPUB_MANUAL keeps them too, and confuses connections as soon as one of them sends a frame that
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_SUBSCRIPTIONS = 10_000
-"""Subscriptions of all connections together; several connections may have the same one."""
+"""Subscriptions of all connections together; equal ones of one connection are one."""
 MAX_PREFIX_BYTES = 130
 """The longest prefix of use: ``~``, a client id, ``/`` and an execution id, 64 characters each."""
 
@@ -53,13 +53,13 @@ class Excess(NamedTuple):
 class Entry(NamedTuple):
     """What one frame of the XPUB socket means."""
 
-    counts: bool
-    """Whether a subscription has come or gone by it."""
+    change: int
+    """How many subscriptions to its prefix have come; negative: how many have gone."""
     excess: Excess | None = None
 
 
-_NOTHING = Entry(counts=False)
-_COUNTS = Entry(counts=True)
+_NOTHING = Entry(0)
+_ONE_MORE = Entry(1)
 
 
 class _Connection:
@@ -69,7 +69,7 @@ class _Connection:
 
     def __init__(self, number: str) -> None:
         self.number = number
-        self.prefixes: set[bytes] = set()
+        self.prefixes: Counter[bytes] = Counter()
         self.ending = False
 
 
@@ -88,8 +88,12 @@ class SubscriptionLedger:
         self._most = most
         self._total = 0
         self._connections: dict[int, _Connection] = {}
+        self._counted: Counter[bytes] = Counter()
+        """The sum of the changes for each prefix."""
         self._live: Counter[bytes] = Counter()
+        """The connections that have each prefix."""
         self._holders: dict[bytes, set[int]] = {}
+        """Their descriptors, and those of connections whose end is not known to be theirs."""
 
     @property
     def total(self) -> int:
@@ -102,14 +106,13 @@ class SubscriptionLedger:
             return _NOTHING
         comes, prefix = frame[0] == _SUBSCRIBE, frame[1:]
         if origin is None:
-            return self._end(prefix) if not comes and prefix in self._live else _NOTHING
+            return self._end(prefix, 1) if not comes and prefix in self._live else _NOTHING
         connection = self._find(origin)
-        if comes == (prefix in connection.prefixes):
-            return _NOTHING  # A second time, or the end of what never was.
         if comes:
             return self._add(connection, origin.descriptor, prefix)
-        self._drop(origin.descriptor, prefix)
-        return self._end(prefix)
+        if prefix not in connection.prefixes:
+            return _NOTHING
+        return self._end(prefix, self._drop(origin.descriptor, prefix))
 
     def _find(self, origin: Origin) -> _Connection:
         found = self._connections.get(origin.descriptor)
@@ -121,11 +124,14 @@ class SubscriptionLedger:
         return found
 
     def _add(self, connection: _Connection, descriptor: int, prefix: bytes) -> Entry:
-        connection.prefixes.add(prefix)
+        self._counted[prefix] += 1
+        connection.prefixes[prefix] += 1
+        if connection.prefixes[prefix] > 1:
+            return _ONE_MORE
         self._holders.setdefault(prefix, set()).add(descriptor)
         self._live[prefix] += 1
         if connection.ending:
-            return _COUNTS
+            return _ONE_MORE
         self._total += 1
         if len(prefix) > MAX_PREFIX_BYTES:
             reason = f"a prefix of {len(prefix)} bytes, which no topic begins with"
@@ -135,7 +141,7 @@ class SubscriptionLedger:
             held = len(self._connections[largest].prefixes)
             reason = f"{held} subscriptions, the most of all connections"
             return self._exceed(largest, f"{reason}: {self._most} at most for all together")
-        return _COUNTS
+        return _ONE_MORE
 
     def _size(self, descriptor: int) -> int:
         connection = self._connections[descriptor]
@@ -145,21 +151,25 @@ class SubscriptionLedger:
         connection = self._connections[descriptor]
         connection.ending = True
         self._total -= len(connection.prefixes)
-        return Entry(counts=True, excess=Excess(descriptor, reason))
+        return Entry(1, Excess(descriptor, reason))
 
-    def _end(self, prefix: bytes) -> Entry:
-        """Count the end of a subscription to ``prefix``, of a connection known or not."""
+    def _end(self, prefix: bytes, times: int) -> Entry:
+        """Count the end of one connection's subscriptions to ``prefix``, if known, all of them."""
         self._live[prefix] -= 1
         if not self._live[prefix]:
             del self._live[prefix]
+            times = self._counted[prefix]
             for descriptor in tuple(self._holders.get(prefix, ())):
                 self._drop(descriptor, prefix)
-        return _COUNTS
+        self._counted[prefix] -= times
+        if not self._counted[prefix]:
+            del self._counted[prefix]
+        return Entry(-times)
 
-    def _drop(self, descriptor: int, prefix: bytes) -> None:
-        """Take a subscription out of a connection's, and forget a connection without any."""
+    def _drop(self, descriptor: int, prefix: bytes) -> int:
+        """Take a prefix from a connection, forget one without any; return its subscriptions."""
         connection = self._connections[descriptor]
-        connection.prefixes.remove(prefix)
+        times = connection.prefixes.pop(prefix)
         self._total -= not connection.ending
         if not connection.prefixes:
             del self._connections[descriptor]
@@ -167,3 +177,4 @@ class SubscriptionLedger:
         holders.remove(descriptor)
         if not holders:
             del self._holders[prefix]
+        return times
