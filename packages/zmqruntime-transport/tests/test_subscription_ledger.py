@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from zmqruntime.transport.subscription_ledger import (
-    MAX_PREFIX_BYTES,
     Excess,
     Origin,
     SubscriptionLedger,
@@ -62,12 +61,14 @@ def test_a_frame_that_is_no_subscription_does_not_count(frame: bytes) -> None:
     assert SubscriptionLedger().take(frame, FIRST).change == 0
 
 
-def test_a_connection_with_a_prefix_longer_than_any_topic_is_to_be_ended() -> None:
-    ledger = SubscriptionLedger()
-    assert subscribe(ledger, FIRST, b"x" * MAX_PREFIX_BYTES) == []
-    (excess,) = subscribe(ledger, FIRST, b"x" * (MAX_PREFIX_BYTES + 1))
-    assert excess.descriptor == FIRST.descriptor
-    assert "a prefix of 131 bytes" in excess.reason
+def test_the_connection_with_the_longest_prefixes_is_to_be_ended() -> None:
+    ledger = SubscriptionLedger(most_bytes=100)
+    assert subscribe(ledger, FIRST, *(b"%d" % number for number in range(10))) == []
+    assert subscribe(ledger, SECOND, b"x" * 90) == []
+    (excess,) = subscribe(ledger, FIRST, b"z")
+    bound = "100 at most for all together"
+    assert excess == (8, f"90 bytes of prefixes, the most of all connections: {bound}")
+    assert subscribe(ledger, THIRD, b"y" * 80) == []
 
 
 def test_the_connection_with_the_most_subscriptions_is_to_be_ended_and_no_other() -> None:

@@ -26,9 +26,9 @@ _LINGER_MS = 1000
 _MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
-# With a larger one libzmq takes in all that a peer sends while it is read, and no bound in between
-# holds: 100,000 subscriptions at once.
-_UNREAD_SUBSCRIPTIONS = 64
+# So few that libzmq receives subscriptions no faster than the loop reads them: its queue behind
+# this has no bound, and 100,000 of one peer were in it before the peer could be disconnected.
+_UNREAD_SUBSCRIPTIONS = 4
 
 # The event, and a value that belongs to it (zmq_socket_monitor(3)).
 _EVENT = struct.Struct("=hi")

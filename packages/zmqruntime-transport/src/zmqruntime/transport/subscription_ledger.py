@@ -7,7 +7,7 @@ knows a connection by the metadata of its messages: its descriptor (ZMQ_SRCFD), 
 that the ZAP handler gave it as its ``User-Id``. When a connection ends, libzmq reports the end of
 each of its subscriptions, with neither.
 
-libzmq keeps every subscription that it receives, about 2 KB each, and has no option to refuse one
+libzmq keeps every subscription that it receives, 1 to 6 KB each, and has no option to refuse one
 (ZMQ_XPUB_MANUAL keeps them too, and confuses connections as soon as one of them sends a frame that
 is not a subscription). So the bound is held by ending a connection.
 """
@@ -15,6 +15,7 @@ is not a subscription). So the bound is held by ending a connection.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = [
@@ -28,8 +29,8 @@ __all__ = [
 
 MAX_SUBSCRIPTIONS = 10_000
 """Subscriptions of all connections together; equal ones of one connection are one."""
-MAX_PREFIX_BYTES = 130
-"""The longest prefix of use: ``~``, a client id, ``/`` and an execution id, 64 characters each."""
+MAX_PREFIX_BYTES = 2**20
+"""The length of their prefixes together: libzmq needs about 40 bytes for each of these."""
 
 _SUBSCRIBE = 1
 _UNSUBSCRIBE = 0
@@ -65,11 +66,12 @@ _ONE_MORE = Entry(1)
 class _Connection:
     """The subscriptions of one connection; ``ending`` once it was found to have too many."""
 
-    __slots__ = ("ending", "number", "prefixes")
+    __slots__ = ("ending", "length", "number", "prefixes")
 
     def __init__(self, number: str) -> None:
         self.number = number
         self.prefixes: Counter[bytes] = Counter()
+        self.length = 0
         self.ending = False
 
 
@@ -82,11 +84,14 @@ class SubscriptionLedger:
 
     Args:
         most: subscriptions of all connections together.
+        most_bytes: the length of their prefixes together.
     """
 
-    def __init__(self, most: int = MAX_SUBSCRIPTIONS) -> None:
+    def __init__(self, most: int = MAX_SUBSCRIPTIONS, most_bytes: int = MAX_PREFIX_BYTES) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._total = 0
+        self._length = 0
         self._connections: dict[int, _Connection] = {}
         self._counted: Counter[bytes] = Counter()
         """The sum of the changes for each prefix."""
@@ -133,25 +138,29 @@ class SubscriptionLedger:
         if connection.ending:
             return _ONE_MORE
         self._total += 1
-        if len(prefix) > MAX_PREFIX_BYTES:
-            reason = f"a prefix of {len(prefix)} bytes, which no topic begins with"
-            return self._exceed(descriptor, f"{reason}: {MAX_PREFIX_BYTES} at most")
+        self._length += len(prefix)
+        connection.length += len(prefix)
         if self._total > self._most:
-            largest = max(self._connections, key=self._size)
-            held = len(self._connections[largest].prefixes)
-            reason = f"{held} subscriptions, the most of all connections"
-            return self._exceed(largest, f"{reason}: {self._most} at most for all together")
-        return _ONE_MORE
+            excess = self._find_excess(lambda one: len(one.prefixes))
+            held, bound = "subscriptions", self._most
+        elif self._length > self._most_bytes:
+            excess = self._find_excess(lambda one: one.length)
+            held, bound = "bytes of prefixes", self._most_bytes
+        else:
+            return _ONE_MORE
+        descriptor, size = excess
+        reason = f"{size} {held}, the most of all connections: {bound} at most for all together"
+        return Entry(1, Excess(descriptor, reason))
 
-    def _size(self, descriptor: int) -> int:
-        connection = self._connections[descriptor]
-        return -1 if connection.ending else len(connection.prefixes)
-
-    def _exceed(self, descriptor: int, reason: str) -> Entry:
-        connection = self._connections[descriptor]
+    def _find_excess(self, measure: Callable[[_Connection], int]) -> tuple[int, int]:
+        """Choose the connection with the most of something to be ended; return how much it has."""
+        staying = {fd: one for fd, one in self._connections.items() if not one.ending}
+        descriptor = max(staying, key=lambda fd: measure(staying[fd]))
+        connection = staying[descriptor]
         connection.ending = True
         self._total -= len(connection.prefixes)
-        return Entry(1, Excess(descriptor, reason))
+        self._length -= connection.length
+        return descriptor, measure(connection)
 
     def _end(self, prefix: bytes, times: int) -> Entry:
         """Count the end of one connection's subscriptions to ``prefix``, if known, all of them."""
@@ -170,7 +179,10 @@ class SubscriptionLedger:
         """Take a prefix from a connection, forget one without any; return its subscriptions."""
         connection = self._connections[descriptor]
         times = connection.prefixes.pop(prefix)
-        self._total -= not connection.ending
+        if not connection.ending:
+            self._total -= 1
+            self._length -= len(prefix)
+            connection.length -= len(prefix)
         if not connection.prefixes:
             del self._connections[descriptor]
         holders = self._holders[prefix]
