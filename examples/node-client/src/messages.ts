@@ -271,7 +271,14 @@ export interface PongReply {
   running_count: number;
   queued_count: number;
   workers: WorkerInfo[];
+  /**
+   * Registered clients, up to 100 of them.
+   */
   progress_subscribers: string[];
+  /**
+   * How many clients are registered, listed or not.
+   */
+  progress_subscriber_count?: number;
   max_message_bytes: number;
   /**
    * Whether what it has accepted outlives its process: a server started again has it.
@@ -531,7 +538,14 @@ export interface OkReply {
   type: "ok";
   status: "ok";
   client_id: string | null;
+  /**
+   * Registered clients, up to 100 of them.
+   */
   progress_subscribers: string[] | null;
+  /**
+   * How many clients are registered, listed or not.
+   */
+  progress_subscriber_count?: number | null;
   execution_id: string | null;
   /**
    * The cancelled execution's status now: a running one ends a moment later.

@@ -431,6 +431,7 @@ def test_the_table_of_a_busy_server() -> None:
         queued_count=10_000,
         workers=(worker,),
         progress_subscribers=("ann", "bob"),
+        progress_subscriber_count=2,
         log_file_path="/var/log/[stitcher].log",
     )
     assert show(pong) == [

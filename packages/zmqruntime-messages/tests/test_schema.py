@@ -25,6 +25,8 @@ MAY_BE_ABSENT = {  # as the protocol page says
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "OkReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}

@@ -147,6 +147,7 @@ MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
             queued_count=0,
             workers=(),
             progress_subscribers=(),
+            progress_subscriber_count=0,
             max_message_bytes=1024,
             log_file_path=None,
             details={},
@@ -187,6 +188,7 @@ MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
             status="ok",
             client_id=None,
             progress_subscribers=None,
+            progress_subscriber_count=None,
             execution_id=None,
             execution_status=None,
         ),
@@ -292,12 +294,15 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     PongReply: REPLY
     | {"ready", "server", "version", "port", "control_port", "process", "started_at"}
     | {"uptime_seconds", "running_executions", "queued_executions", "running_count"}
-    | {"queued_count", "workers", "progress_subscribers", "max_message_bytes"}
+    | {"queued_count", "workers", "progress_subscribers", "progress_subscriber_count"}
+    | {"max_message_bytes"}
     | {"log_file_path", "durable", "details"},
     AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},
     ExecutionStatusSnapshot: REPLY
     | {"execution", "running_executions", "queued_executions", "counts", "cursor"},
-    OkReply: REPLY | {"client_id", "progress_subscribers", "execution_id", "execution_status"},
+    OkReply: REPLY
+    | {"client_id", "progress_subscribers", "progress_subscriber_count"}
+    | {"execution_id", "execution_status"},
     KeptEventsReply: REPLY | {"execution_id", "events", "first_kept_sequence", "last_sequence"},
     LogReply: REPLY | {"execution_id", "text", "size_bytes"},
     ShutdownAckReply: REPLY | {"mode"},

@@ -14,6 +14,7 @@ from transport_peers import Json, OpenServer, RawPeer, eventually
 
 from zmqruntime.messages import DecodeError, ErrorCode, JsonObject, PingRequest, Request
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
+from zmqruntime.transport.session import _MAX_HELD_PINGS
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 
@@ -260,6 +261,18 @@ class SlowServer(OpenServer):
 def slow_server(config: ZMQConfig) -> Iterator[SlowServer]:
     with SlowServer(config=config) as started:
         yield started
+
+
+def test_ping_beyond_the_bound_of_those_that_wait_is_answered_at_once(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    for _ in range(_MAX_HELD_PINGS):
+        peer.send({"type": "ping", "wait_seconds": 60})
+    now = peer.ask({"type": "ping", "wait_seconds": 60, "request_id": "late"})
+    assert (now["request_id"], now["ready"]) == ("late", False)
+    slow_server.session.loop.post(slow_server.session.become_ready)
+    assert all(peer.receive()["ready"] for _ in range(_MAX_HELD_PINGS))
 
 
 def test_a_ping_may_wait_until_the_server_is_ready(

@@ -26,6 +26,8 @@ _MAY_BE_ABSENT: Final = {
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "OkReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 

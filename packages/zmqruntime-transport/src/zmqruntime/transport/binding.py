@@ -18,6 +18,7 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
 from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.runtime_dir import make_private_dir
+from zmqruntime.transport.zap import ZAP_DOMAIN
 
 __all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
 
@@ -26,6 +27,9 @@ _LINGER_MS = 1000
 _MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
+# So few that libzmq receives subscriptions no faster than the loop reads them: its queue behind
+# this has no bound, and 100,000 of one peer were in it before the peer could be disconnected.
+_UNREAD_SUBSCRIPTIONS = 4
 
 # The event, and a value that belongs to it (zmq_socket_monitor(3)).
 _EVENT = struct.Struct("=hi")
@@ -34,6 +38,8 @@ _monitor_numbers = itertools.count(1)
 
 class BoundSockets:
     """The control and data sockets of one server, bound, and the lock that makes ipc safe.
+
+    The context has a ZAP handler (`ZapHandler`) already: without one nothing can connect.
 
     Raises:
         AddressInUse: something else serves there; the message names it where that is known.
@@ -55,6 +61,12 @@ class BoundSockets:
         self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
         self.data.xpub_verboser = True  # Tells of equal subscriptions, and the end of each, too.
         self.data.sndhwm = config.data_high_water_mark
+        self.data.rcvhwm = _UNREAD_SUBSCRIPTIONS
+        for sock in (self.control, self.data):
+            # Else a peer that sends no ZMTP 3 greeting is taken for one of ZMTP 1.0, and the body
+            # of an HTTP request for messages. Enforced, it holds without a handler as well.
+            sock.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+            sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         try:
             if endpoint.transport_mode is TransportMode.IPC:
                 self._take_paths()
@@ -75,6 +87,31 @@ class BoundSockets:
             path.unlink(missing_ok=True)
         for lock in self._locks:
             lock.release()
+
+    def end_data_connection(self, descriptor: int) -> bool:
+        """Shut a connection of the data socket down, by its descriptor; False: it has ended.
+
+        libzmq has no call for that. Its descriptor may have another owner meanwhile, so its own
+        address is compared: at worst, another data connection ends, and its peer connects again.
+        """
+        try:
+            connection = socket.socket(fileno=descriptor)
+        except OSError:
+            return False
+        try:
+            if not self._is_data_address(connection.getsockname()):
+                return False
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return False
+        finally:
+            connection.detach()  # libzmq closes it.
+        return True
+
+    def _is_data_address(self, name: object) -> bool:
+        if self.endpoint.transport_mode is TransportMode.IPC:
+            return name == str(self.endpoint.data_path)
+        return isinstance(name, tuple) and name[1] == self.endpoint.port
 
     def _take_paths(self) -> None:
         # libzmq removes whatever lies at an ipc path before it binds, a live server's socket

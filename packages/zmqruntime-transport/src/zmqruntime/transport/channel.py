@@ -41,7 +41,11 @@ class Outcome(Enum):
     """Why a channel has no answer, in words that follow a colon."""
 
     SILENCE = "it did not answer in time"
-    UNGREETED = "no ZeroMQ peer greeted from there in time"
+    # A server completes the handshake in its loop, so a busy one is not told from something else.
+    UNGREETED = (
+        "it did not answer in time (no ZeroMQ peer greeted from there in time: the server is busy, "
+        "or something else listens there)"
+    )
     REFUSED = "nobody listens there"
     LOST = "the connection ended"
     DROPPED = "whoever listens there ended the connection without a greeting of ZeroMQ"

@@ -88,6 +88,10 @@ class Loop:
         """
         self._poller.send(sock, *frames, more=more)
 
+    def look_again(self, sock: zmq.Socket[bytes]) -> None:
+        """Call back in the next round if ``sock``, read at another time, has more to read."""
+        self._poller.look_again(sock)
+
     def add_writer(self, fd: int, callback: _Callback) -> None:
         """Call back as long as there is room to write to a plain socket that is watched already."""
         self._poller.modify(fd, READ | WRITE)

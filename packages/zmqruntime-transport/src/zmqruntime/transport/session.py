@@ -7,6 +7,7 @@ a package above derives from it to answer more.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -39,10 +40,13 @@ from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
-from zmqruntime.transport.handshake import RegistrationHandshake
+from zmqruntime.transport.handshake import MAX_LISTED, RegistrationHandshake
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.pongs import Pongs, WorkSummary
 from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.subscription_ledger import Excess, Origin, SubscriptionLedger
+from zmqruntime.transport.zap import NullAccess
+from zmqruntime.transport.zap_handler import ZapHandler
 
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply
@@ -50,6 +54,14 @@ if TYPE_CHECKING:
 __all__ = ["ServerSession"]
 
 _log = logging.getLogger("zmqruntime.server")
+
+# Subscriptions that are read in one round of the loop: about a millisecond.
+_MAX_SUBSCRIPTIONS_AT_ONCE = 64
+_MAX_HELD_PINGS = 1000
+# Held pings that are answered in one round of the loop.
+_MAX_PONGS_AT_ONCE = 100
+# An excess of subscriptions is logged once in this time: who causes it connects again at once.
+_EXCESS_LOG_SECONDS = 60.0
 
 
 class ServerSession:
@@ -72,6 +84,9 @@ class ServerSession:
             self.loop, config.registration_timeout, endpoint.port, self.reply
         )
         self.registrations = self._handshake.registrations
+        self._subscriptions = SubscriptionLedger()
+        self._ended_connections = 0
+        self._next_excess_log = 0.0
         self.finished = threading.Event()
         self.failure: BaseException | None = None
         self.stopping = False
@@ -97,6 +112,7 @@ class ServerSession:
     def open(self) -> None:
         """Bind the sockets, in the caller's thread, so that the caller gets the error."""
         try:
+            ZapHandler(self._context, self.loop, NullAccess().authorize)
             sockets = BoundSockets(self._context, self.endpoint, self.config)
         except BaseException:
             self._context.destroy(linger=0)
@@ -104,7 +120,7 @@ class ServerSession:
             raise
         self._sockets = sockets
         self.loop.add_reader(sockets.control, self._read_control)
-        self.loop.add_reader(sockets.data, self._read_subscriptions)
+        self.loop.add_reader(sockets.data, self._read_data)
 
     def run(self) -> None:
         """Serve until the session ends. Whatever ends it, everything is given back."""
@@ -143,7 +159,7 @@ class ServerSession:
             ends.callback(self._sockets.close)
             ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
-            ends.callback(self.became_ready)
+            ends.callback(self._answer_held_pings, _MAX_HELD_PINGS)
             ends.callback(self.on_close)
 
     # -- what a derived session says ------------------------------------------------------
@@ -175,7 +191,7 @@ class ServerSession:
             case PingRequest():
                 self._ping(request, caller)
             case RegisterProgressRequest():
-                # The subscription may lie unread on the other socket: look before anyone waits.
+                # The subscription may lie unread on the other socket: then there is no wait.
                 self._read_subscriptions()
                 self._handshake.register(request, caller)
             case UnregisterProgressRequest():
@@ -211,8 +227,7 @@ class ServerSession:
         if len(events) > 1 and self.registrations.all_take_arrays:
             # With this frame it is settled who gets the message, and who they are can be read.
             self.loop.send(data, topic, more=True)
-            self._read_subscriptions()
-            if self.registrations.all_take_arrays:
+            if self._read_subscriptions() and self.registrations.all_take_arrays:
                 self.loop.send(data, b"[%b]" % b",".join(events))
                 return
             self.loop.send(data, events[0])
@@ -221,10 +236,15 @@ class ServerSession:
             self.loop.send(data, topic, event)
 
     def became_ready(self) -> None:
-        """Answer the pings that waited for it; or for the end, if that comes first."""
-        held, self._held_pings = self._held_pings, {}
-        for caller, (request, timer) in held.items():
+        """Answer the pings that waited for it, a number of them in each round of the loop."""
+        self._answer_held_pings(_MAX_PONGS_AT_ONCE)
+        if self._held_pings:
+            self.loop.post(self.became_ready)
+
+    def _answer_held_pings(self, most: int) -> None:
+        for caller, (request, timer) in tuple(itertools.islice(self._held_pings.items(), most)):
             timer.cancel()
+            del self._held_pings[caller]
             self._answer(caller, partial(self._pong, request, caller))
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
@@ -271,20 +291,44 @@ class ServerSession:
                 f"the server failed to answer this request ({error!r}); its log has more",
             )
 
-    def _read_subscriptions(self) -> None:
+    def _read_data(self) -> None:
+        self._read_subscriptions()
+
+    def _read_subscriptions(self) -> bool:
+        """Read a number of subscriptions; False when there may be more, for the next round."""
         assert self._sockets is not None
         data = self._sockets.data
-        while True:
+        for _ in range(_MAX_SUBSCRIPTIONS_AT_ONCE):
             try:
-                frame = data.recv(zmq.NOBLOCK)
+                message = data.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                return
-            self._handshake.saw(frame)
+                return True
+            frame = message.bytes
+            entry = self._subscriptions.take(frame, _read_origin(message))
+            if entry.excess is not None:
+                self._end_connection(entry.excess)
+            if entry.change:
+                self._handshake.saw(frame, abs(entry.change))
+        self.loop.look_again(data)
+        return False
+
+    def _end_connection(self, excess: Excess) -> None:
+        assert self._sockets is not None
+        self._ended_connections += self._sockets.end_data_connection(excess.descriptor)
+        if self._ended_connections and time.monotonic() >= self._next_excess_log:
+            self._next_excess_log = time.monotonic() + _EXCESS_LOG_SECONDS
+            _log.warning(
+                "data connections ended for too many subscriptions: %d; the latest had %s",
+                self._ended_connections,
+                excess.reason,
+            )
+            self._ended_connections = 0
 
     # -- ping ---------------------------------------------------------------------------------
 
     def _ping(self, request: PingRequest, caller: Caller) -> None:
-        if not request.wait_seconds or self.ready:
+        room = len(self._held_pings) < _MAX_HELD_PINGS
+        if not request.wait_seconds or self.ready or not room:
             self._pong(request, caller)
             return
 
@@ -300,7 +344,16 @@ class ServerSession:
             caller.request_id,
             ready=self.ready,
             details=self._describe(),
-            progress_subscribers=self.registrations.clients,
+            progress_subscribers=self.registrations.list_clients(MAX_LISTED),
+            progress_subscriber_count=self.registrations.client_count,
             work=self.describe_work(request.limit),
         )
         self.send_reply(caller, frame)
+
+
+def _read_origin(message: zmq.Frame) -> Origin | None:
+    """Return the connection that has sent a message; None: libzmq itself reports its end."""
+    try:
+        return Origin(int(message.get(zmq.SRCFD)), str(message.get("User-Id")))
+    except zmq.ZMQError:
+        return None

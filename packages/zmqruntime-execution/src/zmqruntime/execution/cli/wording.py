@@ -39,7 +39,11 @@ def make_table(pong: PongReply, address: str) -> Table:
         "running": _list(pong.running_count, map(_running, pong.running_executions)),
         "queued": str(pong.queued_count),
         "workers": _list(len(pong.workers), map(_worker, pong.workers)),
-        "subscribers": _list(len(pong.progress_subscribers), pong.progress_subscribers),
+        "subscribers": _list(
+            # An older server sends no count, and lists them all.
+            max(pong.progress_subscriber_count, len(pong.progress_subscribers)),
+            pong.progress_subscribers,
+        ),
         "log": pong.log_file_path or "none",
     }
     for name, value in rows.items():

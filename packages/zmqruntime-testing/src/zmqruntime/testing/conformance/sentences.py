@@ -34,6 +34,8 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-175": "Which policy a server has is not told.",
     "C-179": _JOURNAL,
     "C-180": _JOURNAL,
+    "C-222": "To find the bound would end the connections of other clients of that server.",
+    "C-223": "To find the bound would have the registrations of other clients refused.",
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import stat
 import time
 from typing import Any
@@ -116,6 +118,30 @@ def check_a_long_subscription_is_taken_and_does_no_harm(peer: Peer) -> None:
     peer.subscribe("x" * 1000)
     peer.register()
     assert peer.story(peer.submit("echo", value=1))
+
+
+@checks("C-220")
+def check_a_peer_of_zmtp_1_is_not_answered(peer: Peer) -> None:
+    with connect_plainly(peer.target.control, peer.patience) as old:
+        # No identity, a delimiter, the request: each frame has its length and flags before it.
+        old.sendall(b"\x01\x00" + b"\x01\x01" + bytes([len(PING) + 1, 0]) + PING)
+        received = b""
+        with contextlib.suppress(ConnectionError):  # That is an end as well.
+            while chunk := old.recv(4096):
+                received += chunk
+    assert b"pong" not in received
+
+
+def connect_plainly(address: str, seconds: float) -> socket.socket:
+    """Return a connection to a ZeroMQ address, without ZeroMQ."""
+    transport, _, name = address.partition("://")
+    if transport == "tcp":
+        host, _, port = name.rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), seconds)
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    plain.settimeout(seconds)
+    plain.connect(name)
+    return plain
 
 
 @checks("C-011")
