@@ -26,6 +26,7 @@ from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.logs import TaskLogs
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
+from zmqruntime.execution.worker.process_state import ProcessState
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
 from zmqruntime.messages import ExecuteRequest, encode
@@ -83,9 +84,11 @@ class _Worker:
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
+        state = ProcessState()
         while (said := self._tasks.receive()).kind != wire.STOP:
             # The server has checked it.
             request = ExecuteRequest.read_again(said.body)
+            state.restore()
             outbox = ProgressOutbox(self._tasks, said.execution_id)
             outcome = self._run(server, request, outbox)
             if os.getpid() != self._pid:

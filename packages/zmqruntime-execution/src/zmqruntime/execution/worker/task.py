@@ -40,8 +40,9 @@ def run_task(
 ) -> TaskReturned | TaskRaised | TaskStopped:
     """Run ``execute_task`` and return what became of it. Raises nothing that the task raised.
 
-    A task that was told to stop counts as stopped however it ends; one that returns before it
-    was told has completed, and its result stands.
+    A task that was ordered to stop and raises counts as stopped, whatever it raises. One that
+    returns has completed, and its result stands, unless the order had reached it, or was withheld
+    by an import or by the task itself.
 
     Args:
         server: the application's side of it.
@@ -56,7 +57,7 @@ def run_task(
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
         interrupt.disarm(execution_id)
-        if interrupt.seen:
+        if interrupt.seen or interrupt.ordered:
             _log.info(
                 "execution %s was stopped (%r)",
                 execution_id,
@@ -65,7 +66,7 @@ def run_task(
             )
             return TaskStopped(execution_id)
         return TaskRaised(execution_id, describe_exception(error))
-    if interrupt.seen:
+    if interrupt.seen or (interrupt.ordered and interrupt.is_withheld):
         return TaskStopped(execution_id)
     encoded = _encode_result(result, max_message_bytes - _RESERVED_BYTES)
     if isinstance(encoded, ExecutionErrorInfo):
