@@ -1,10 +1,11 @@
-"""A worker that outlived its server is ended; nothing else is."""
+"""The orphan worker of a crashed server is killed, and no other process."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,20 @@ import pytest
 from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.transport import ProcessIdentity
 
+MARK = f"zmqruntime-worker-{'5' * 32}"
+OTHER_MARK = f"zmqruntime-worker-{'6' * 32}"
+STRANGER = 65534
+
+posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no owners and modes")
+root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as another user"
+)
+
 
 @pytest.fixture
 def worker() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+        [sys.executable, "-c", "import sys; sys.stdin.read()", MARK], stdin=subprocess.PIPE
     ) as process:
         yield process
         process.kill()
@@ -30,23 +40,27 @@ def dead() -> ProcessIdentity:
         return ProcessIdentity.of(process.pid)
 
 
-def note_at(journal: Path, server: ProcessIdentity, worker: ProcessIdentity) -> WorkerNote:
-    journal.with_name("a.journal.worker").write_text(f"{server} {worker}")
+def note_at(
+    journal: Path, server: ProcessIdentity, worker: ProcessIdentity, mark: str = MARK
+) -> WorkerNote:
+    note = journal.with_name("a.journal.worker")
+    note.write_text(f"{server} {worker} {mark}")
+    note.chmod(0o600)
     return WorkerNote(journal)
 
 
-def test_the_worker_of_a_server_that_is_gone_is_ended(
+def test_worker_of_a_server_that_is_gone_is_killed(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
     note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid)).end_leftover()
     assert worker.poll() is not None
 
 
-def test_the_worker_of_a_server_that_runs_is_left(
+def test_worker_of_a_server_that_runs_is_left(
     tmp_path: Path, worker: subprocess.Popen[bytes]
 ) -> None:
     note = WorkerNote(tmp_path / "a.journal")
-    note.write(ProcessIdentity.of(worker.pid))
+    note.write(ProcessIdentity.of(worker.pid), MARK)
     note.end_leftover()
     assert worker.poll() is None
     note.remove()
@@ -61,17 +75,76 @@ def test_another_process_with_the_same_pid_is_left(
     assert worker.poll() is None
 
 
-@pytest.mark.parametrize("words", ["", "1:2", "1:2 3", "no process", "1:2 3:4 5:6"])
-def test_a_note_that_says_nothing_ends_nothing(tmp_path: Path, words: str) -> None:
-    (tmp_path / "a.journal.worker").write_text(words)
+@pytest.mark.parametrize("mark", [OTHER_MARK, "-c", sys.executable, "zmqruntime-worker-"])
+def test_process_that_was_not_started_with_the_noted_mark_is_left(
+    tmp_path: Path,
+    worker: subprocess.Popen[bytes],
+    dead: ProcessIdentity,
+    mark: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid), mark).end_leftover()
+    assert worker.poll() is None
+    assert f"process {worker.pid}, which" in caplog.text
+    assert "is not a worker of this journal" in caplog.text
+
+
+def link(note: Path) -> None:
+    note.rename(note.with_name("other"))
+    note.symlink_to(note.with_name("other"))
+
+
+def link_hard(note: Path) -> None:
+    note.with_name("other").hardlink_to(note)
+
+
+def open_to_others(note: Path) -> None:
+    note.chmod(0o666)
+
+
+@posix
+@pytest.mark.parametrize("spoil", [link, link_hard, open_to_others])
+def test_note_that_another_user_may_have_written_is_ignored(
+    tmp_path: Path,
+    worker: subprocess.Popen[bytes],
+    dead: ProcessIdentity,
+    spoil: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
+    spoil(tmp_path / "a.journal.worker")
+    before = (tmp_path / "a.journal.worker").read_text()
+    note.end_leftover()
+    assert worker.poll() is None
+    assert "worker note ignored" in caplog.text
+    note.write(ProcessIdentity.of(worker.pid), MARK)
+    assert "will not be found" in caplog.text
+    assert (tmp_path / "a.journal.worker").read_text() == before
+
+
+@root
+def test_note_of_another_user_is_ignored(
+    tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
+) -> None:
+    note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
+    os.chown(tmp_path / "a.journal.worker", STRANGER, STRANGER)
+    note.end_leftover()
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize(
+    "words", ["", "1:2", "1:2 3:4", "1:2 3 x", "no process at", "1:2 3:4 x 5:6", "é", "1:2 " * 999]
+)
+def test_note_without_a_process_kills_nothing(tmp_path: Path, words: str) -> None:
+    (tmp_path / "a.journal.worker").write_text(words, "utf-8")
     WorkerNote(tmp_path / "a.journal").end_leftover()
 
 
-def test_a_note_that_cannot_be_written_is_told(
+def test_note_that_cannot_be_written_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     note = WorkerNote(tmp_path / "nowhere" / "a.journal")
-    note.write(ProcessIdentity.current())
+    note.write(ProcessIdentity.current(), MARK)
     assert "will not be found" in caplog.text
     note.remove()
     note.end_leftover()

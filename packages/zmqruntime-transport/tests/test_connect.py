@@ -207,10 +207,10 @@ def test_a_client_trusts_no_directory_into_which_others_could_put_a_server(
 
 
 @ipc
-def test_a_directory_that_cannot_be_looked_at_is_told(runtime_dir: Path) -> None:
+def test_directory_that_cannot_be_examined_is_an_error(runtime_dir: Path) -> None:
     (runtime_dir / "file").write_text("")
     client = ZMQClient(config=ZMQConfig(runtime_dir=runtime_dir / "file" / "x"))
-    with pytest.raises(EndpointError, match="cannot be looked at"):
+    with pytest.raises(EndpointError, match="cannot be examined"):
         client.connect()
 
 

@@ -152,6 +152,10 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.session import ExecutionSession
 
+        if self.journal is not None:
+            from zmqruntime.execution.lifecycle.journal_file import check_journal_dir
+
+            check_journal_dir(self.journal)
         runner = self.make_runner()  # First: an engine has to be closed again.
         drop_begun()  # A runner of another kind has no use for it.
         return ExecutionSession(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RequestTimeout,
         ServerLost,
         TransportError,
+        UnsafePath,
     )
     from zmqruntime.transport.frames import drain
     from zmqruntime.transport.launcher import (
@@ -95,6 +96,7 @@ __all__ = [
     "Timer",
     "TransportError",
     "TransportMode",
+    "UnsafePath",
     "WorkSummary",
     "ZMQClient",
     "ZMQConfig",
@@ -134,6 +136,7 @@ _HOMES = {
     "Timer": "loop",
     "TransportError": "errors",
     "TransportMode": "config",
+    "UnsafePath": "errors",
     "WorkSummary": "pongs",
     "ZMQClient": "client",
     "ZMQConfig": "config",

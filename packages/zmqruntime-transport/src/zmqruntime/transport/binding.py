@@ -16,6 +16,7 @@ import zmq
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
+from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.runtime_dir import make_private_dir
 
 __all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
@@ -86,12 +87,10 @@ class BoundSockets:
             (endpoint.port, endpoint.control_port),
             strict=True,
         ):
-            lock = filelock.FileLock(lock_path, thread_local=False)
             try:
-                lock.acquire(blocking=False)
+                self._locks.append(take_lock(lock_path, timeout=0))
             except filelock.Timeout:
                 raise _in_use(endpoint, port) from None
-            self._locks.append(lock)
             if has_listener(path):
                 raise _in_use(endpoint, port)
             self._paths.append(path)
@@ -103,6 +102,11 @@ class BoundSockets:
             if error.errno == zmq.EADDRINUSE:
                 raise _in_use(self.endpoint, port) from None
             raise EndpointError(f"{address} cannot be bound: {error}") from error
+        if self.endpoint.transport_mode is TransportMode.IPC:
+            try:  # libzmq has made its file with the mode that the umask left.
+                Path(address.removeprefix("ipc://")).chmod(0o600)
+            except OSError as error:
+                raise EndpointError(f"{address} cannot be made private: {error}") from error
 
 
 def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> None:

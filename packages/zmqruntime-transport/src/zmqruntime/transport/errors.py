@@ -4,6 +4,7 @@ ZMQRuntimeError
     TransportError
         EndpointError          an address that cannot be used: too long, not private, no port
             AddressInUse       something else holds it
+            UnsafePath         another user could write there (also a PermissionError)
         ConnectionFailed       no server could be reached
             LaunchFailed       one was started and did not come up
         RequestTimeout         the server did not answer in time (also a TimeoutError)
@@ -26,6 +27,7 @@ __all__ = [
     "RequestTimeout",
     "ServerLost",
     "TransportError",
+    "UnsafePath",
 ]
 
 
@@ -39,6 +41,13 @@ class EndpointError(TransportError):
 
 class AddressInUse(EndpointError):
     """The port or path is held by something else, which is left alone."""
+
+
+class UnsafePath(EndpointError, PermissionError):
+    """A file or directory that another user has put there, or could; it was left as it is.
+
+    The message names the path, what is wrong with it and the remedy.
+    """
 
 
 class ConnectionFailed(TransportError):

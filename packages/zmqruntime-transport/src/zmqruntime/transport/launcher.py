@@ -11,7 +11,6 @@ import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import psutil
 
@@ -19,6 +18,7 @@ from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
+from zmqruntime.transport.private_files import open_log, open_private
 from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
 from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
 
@@ -98,7 +98,7 @@ class SubprocessLauncher(ServerLauncher):
         )
         command = [*self._command, *arguments.to_command_line()]
         try:
-            with _open_private(log_path) as log:
+            with os.fdopen(open_log(log_path), "ab") as log:
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
                     command,
@@ -124,8 +124,8 @@ class SubprocessLauncher(ServerLauncher):
         return {"PYTHONPATH": os.pathsep.join(added)}
 
     def _default_log_path(self, endpoint: Endpoint, config: ZMQConfig) -> Path:
-        directory = config.log_dir or default_log_dir(config.app_name)
         try:
+            directory = config.log_dir or default_log_dir(config.app_name)
             make_private_dir(directory, "log_dir")
         except EndpointError as error:
             raise LaunchFailed(f"no log can be written: {error}") from error
@@ -168,7 +168,7 @@ class _LaunchedSubprocess(LaunchedServer):
 
     def log_tail(self) -> str:
         try:
-            with self._log_path.open("rb") as log:
+            with os.fdopen(open_private(self._log_path), "rb") as log:
                 end = log.seek(0, os.SEEK_END)
                 log.seek(max(self._started_at_byte, end - _TAIL_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
@@ -195,7 +195,3 @@ def _creation_flags() -> int:
     if sys.platform == "win32":
         return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     return 0
-
-
-def _open_private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

@@ -1,4 +1,4 @@
-"""Directories that only their owner can enter, where the platform wants them."""
+"""The directories for sockets, locks and logs, which only their owner can enter."""
 
 from __future__ import annotations
 
@@ -7,90 +7,160 @@ import stat
 import warnings
 from pathlib import Path
 
-from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.errors import EndpointError, UnsafePath
+from zmqruntime.transport.file_owners import user_id
+from zmqruntime.transport.private_files import check_ancestors
 
-__all__ = ["check_private_dir", "default_log_dir", "default_runtime_dir", "make_private_dir"]
+__all__ = [
+    "check_private_dir",
+    "default_data_dir",
+    "default_log_dir",
+    "default_runtime_dir",
+    "make_dirs",
+    "make_private_dir",
+]
 
 
 def default_runtime_dir(app_name: str) -> Path:
-    """Return where the platform keeps the sockets of this user's programs."""
-    import platformdirs  # Not above: a worker does not ask, nor who is told a directory.
+    """Return where the platform keeps the sockets of this user's programs.
 
+    Raises:
+        EndpointError: the platform has no such place, or another user has taken it.
+    """
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR platformdirs warns and falls back to a directory per user
-        # below the temporary one, whose owner and mode `make_private_dir` checks.
+        # below the temporary one, whose owner, mode and ancestors `make_private_dir` checks.
         warnings.simplefilter("ignore")
-        return platformdirs.user_runtime_path(app_name)
+        return _ask_platform("user_runtime_path", "runtime_dir", app_name)
 
 
 def default_log_dir(app_name: str) -> Path:
-    """Return where the platform keeps the logs of this user's programs."""
-    import platformdirs
+    """Return where the platform keeps the logs of this user's programs.
 
-    return platformdirs.user_log_path(app_name)
+    Raises:
+        EndpointError: the platform has no such place, as for a user without a home directory.
+    """
+    return _ask_platform("user_log_path", "log_dir", app_name)
+
+
+def default_data_dir(app_name: str) -> Path:
+    """Return where the platform keeps the data of this user's programs.
+
+    Raises:
+        EndpointError: the platform has no such place, as for a user without a home directory.
+    """
+    return _ask_platform("user_data_path", "journal", app_name, appauthor=False)
+
+
+def _ask_platform(function: str, setting: str, app_name: str, **options: bool) -> Path:
+    import platformdirs  # Not above: a worker is given its directories.
+
+    try:
+        found = getattr(platformdirs, function)(app_name, **options)
+    except (OSError, RuntimeError) as error:
+        raise EndpointError(
+            f"no default directory for {setting}: {error}. Set {setting} to a directory of your own"
+        ) from error
+    assert isinstance(found, Path)
+    return found
 
 
 def make_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
-    """Make ``directory`` if it is not there, for its owner alone (mode 0700).
+    """Make ``directory`` if it is missing, for its owner alone (mode 0700), and check it.
 
     Args:
         directory: what to make.
-        setting: what names another one, for who reads the error.
+        setting: names the configuration of another one, for the error.
 
     Raises:
-        EndpointError: it is there and somebody else could put files into it.
+        EndpointError: it cannot be made; `UnsafePath` when another user could put files into it,
+            or another directory in its place.
     """
     try:
-        _make(directory)
-    except FileExistsError:
-        pass  # Something is there, and no directory: told below.
+        make_dirs(directory)
+    except UnsafePath as error:
+        raise UnsafePath(f"{error}; {_option(setting)} names another") from error
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+        if not isinstance(error, FileExistsError) or not os.path.lexists(directory):
+            raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+        # Something is there that is no directory: the check names it.
     check_private_dir(directory, setting)
 
 
-def _make(directory: Path) -> None:
-    """Make a directory, and with the same mode those above it that are not there.
+def make_dirs(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, with mode 0700 whatever the umask.
 
-    One of them may be the platform's own for such files, which is none when others can enter it
+    One of them may be the platform's own for such files, which is refused when others can enter it
     (XDG Base Directory Specification, ``XDG_RUNTIME_DIR``).
+
+    Raises:
+        UnsafePath: another user could put another one in its place; nothing is made.
+        OSError: one of them cannot be made.
     """
+    check_ancestors(directory)
     missing = [above for above in directory.parents if not above.exists()]
     for path in (*reversed(missing), directory):
-        path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        else:
+            path.chmod(0o700)
 
 
 def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
-    """Make sure that nobody else put what is in ``directory``; one that is not there is fine.
+    """Refuse a directory that other users can enter, or could replace; a missing one is fine.
 
     Args:
-        directory: what to look at.
-        setting: what names another one, for who reads the error.
+        directory: what to check.
+        setting: names the configuration of another one, for the error.
 
     Raises:
-        EndpointError: it is there and somebody else could put files into it.
+        EndpointError: it cannot be examined; `UnsafePath` when another user could put files into
+            it, or another directory in its place.
     """
     try:
         found = directory.lstat()
     except FileNotFoundError:
-        return
+        found = None
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be looked at: {error}") from error
-    if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
-        return
+        raise EndpointError(f"the directory {directory} cannot be examined: {error}") from error
+    if found is not None:
+        _check_found(directory, found, setting)
+    try:
+        check_ancestors(directory)
+    except UnsafePath as error:
+        raise UnsafePath(f"{error}; {_option(setting)} names another") from error
+
+
+def _check_found(directory: Path, found: os.stat_result, setting: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise EndpointError(f"{directory} is not a directory: remove it, or set {setting}")
-    if found.st_uid != os.geteuid():
-        raise EndpointError(
+        raise UnsafePath(f"{directory} is not a directory: remove it, or set {setting}")
+    user = user_id()
+    if user is None:  # Windows: a profile's directories are its user's own.
+        return
+    if found.st_uid != user:
+        raise UnsafePath(
             f"the directory {directory} belongs to user {found.st_uid}: set {setting} to your own"
         )
     if found.st_mode & 0o077:
-        # A command only for what is made for this: another one, such as /tmp, others may need.
-        is_ours = directory == default_runtime_dir(directory.name)
+        # A command only for a directory made for this: others may need another one, such as /tmp.
         remedy = (
             f"run 'chmod 700 {directory}'"
-            if is_ours
-            else f"set {setting} (--{setting.replace('_', '-')}) to a directory of your own, "
-            "or make this one private if nobody else uses it"
+            if _is_default(directory)
+            else f"set {_option(setting)} to a directory of your own, or make this one private if "
+            "no other user needs it"
         )
-        raise EndpointError(f"others can enter the directory {directory}: {remedy}")
+        raise UnsafePath(f"others can enter the directory {directory}: {remedy}")
+
+
+def _is_default(directory: Path) -> bool:
+    try:
+        return directory == default_runtime_dir(directory.name)
+    except EndpointError:
+        return False
+
+
+def _option(setting: str) -> str:
+    return f"{setting} (--{setting.replace('_', '-')})"

@@ -22,6 +22,7 @@ from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
+from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.lookup import look_up
 from zmqruntime.transport.process import describe_exit
 from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
@@ -97,10 +98,9 @@ def attach_again(control: ControlClient, deadline: Deadline) -> PongReply:
 @contextlib.contextmanager
 def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
     make_private_dir(endpoint.directory)
-    lock = filelock.FileLock(endpoint.launch_lock_path, thread_local=False)
     timeout = -1 if deadline.remaining == float("inf") else deadline.remaining
     try:
-        lock.acquire(timeout=timeout)
+        lock = take_lock(endpoint.launch_lock_path, timeout)
     except filelock.Timeout:
         raise ConnectionFailed(
             f"no server on {endpoint} yet: another client is still launching one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import platformdirs
+from zmqruntime.transport.runtime_dir import default_data_dir, make_dirs
 
 __all__ = ["make_journal_path"]
 
@@ -13,9 +13,12 @@ def make_journal_path(app_name: str, target: str, port: int) -> Path:
     """Return the journal of the server ``target`` on ``port``, in a directory made for it.
 
     The target is a part of its name, so that no server finds the tasks of another one.
+
+    Raises:
+        EndpointError: the platform has no directory for data; `UnsafePath` when another user could
+            put another one in its place.
+        OSError: it cannot be made.
     """
-    home = platformdirs.user_data_path(app_name, appauthor=False)
-    directory = home / "journals"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory = default_data_dir(app_name) / "journals"
+    make_dirs(directory)
     return directory / f"{target.replace(':', '.')}-{port}.journal"

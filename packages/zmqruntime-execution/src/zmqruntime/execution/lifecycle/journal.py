@@ -34,7 +34,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     progress. What lags is written along with anything else, or a second later.
 
     Args:
-        path: the journal's file; made when there is none. Its directory has to exist.
+        path: the journal's file; made when there is none. Its directory has to exist, and be one
+            in which no other user can write: a server refuses another one before it opens it.
         history_limit: how many finished executions to keep; the oldest are dropped.
         history_seconds: how long to keep them; they are dropped as others end. None: any time.
         queue_policy: whose turn is next. Turns begin anew when a journal is opened.

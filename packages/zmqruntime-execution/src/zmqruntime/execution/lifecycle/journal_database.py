@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from zmqruntime.execution.errors import JournalUnusable
+from zmqruntime.transport.private_files import check_private_file, open_private
 
 __all__ = ["check_place", "damaged", "open_database", "transaction"]
 
@@ -54,6 +56,9 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+# The files that SQLite opens by their names: https://www.sqlite.org/tempfiles.html
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+
 # How long to wait for somebody who writes there in spite of the lock: the server waits, too.
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
@@ -74,15 +79,22 @@ def check_place(path: Path) -> None:
     """Refuse a path where something else is than a journal, or a file with nothing in it.
 
     Raises:
-        JournalUnusable: it is somebody else's. It is not even opened for writing.
-        OSError: it cannot be looked at.
+        JournalUnusable: it is something else. It is not even opened for writing.
+        UnsafePath: it, or a file that SQLite keeps beside it, may be another user's.
+        OSError: it cannot be examined.
     """
-    if not path.exists():
+    for suffix in _BESIDE:
+        check_private_file(path.with_name(path.name + suffix))
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
         return
-    if not path.is_file():  # A journal would take the place of a device, or wait for a pipe.
-        what = "a directory" if path.is_dir() else "no ordinary file"
+    if stat.S_ISLNK(mode):
+        raise JournalUnusable(f"{path} is a symbolic link: name the journal's own file")
+    if not stat.S_ISREG(mode):  # A journal would take the place of a device, or wait for a pipe.
+        what = "a directory" if stat.S_ISDIR(mode) else "no ordinary file"
         raise JournalUnusable(f"{path} is {what}: name a file for the journal")
-    with path.open("rb") as file:
+    with os.fdopen(open_private(path), "rb") as file:
         header = file.read(_HEADER_BYTES)
     application = int.from_bytes(header[_APPLICATION_ID_AT], "big")  # Ours was born with its mark.
     if header and not (header.startswith(_MAGIC) and application == _APPLICATION_ID):
@@ -155,8 +167,8 @@ def _refuse_if_lost(path: Path) -> None:
 def _create(path: Path) -> None:
     """Make a journal with nothing in it. A kill leaves it whole, or not there at all."""
     new = path.with_name(f"{path.name}.new")
-    # Tasks and results are nobody else's business.
-    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+    # SQLite gives the files beside it the mode of this one.
+    os.close(open_private(new, write=True, create=True, truncate=True))
     with contextlib.closing(_connect(new)) as database:
         database.execute("PRAGMA journal_mode = MEMORY")  # No other file beside it.
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")

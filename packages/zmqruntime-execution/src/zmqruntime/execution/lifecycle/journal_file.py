@@ -19,8 +19,10 @@ from zmqruntime.execution.lifecycle.journal_database import (
 from zmqruntime.execution.lifecycle.journal_lock import JournalLock
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 from zmqruntime.execution.lifecycle.journal_rows import Origin, State
+from zmqruntime.transport.errors import UnsafePath
+from zmqruntime.transport.private_files import check_safe_dir
 
-__all__ = ["Changes", "JournalFile"]
+__all__ = ["Changes", "JournalFile", "check_journal_dir"]
 
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
@@ -55,20 +57,41 @@ _STATEMENTS: Final = (
 _ORIGIN: Final = len(Origin._fields)
 
 
+def check_journal_dir(journal: Path) -> None:
+    """Refuse a journal in a directory where another user could put, replace or remove files.
+
+    A server runs the tasks in its journal as its own user. So a journal in a shared directory
+    would let the others there run tasks as that user. A missing directory is left to `JournalFile`.
+
+    Args:
+        journal: as it was given: the links on the way to it are checked, too.
+
+    Raises:
+        JournalUnusable: another user could.
+    """
+    try:
+        check_safe_dir(journal.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise JournalUnusable(f"the journal {journal} cannot be used: {error}") from error
+
+
 class JournalFile:
     """One journal, held by this process alone from here to `close`.
 
     Args:
-        path: the file; made when there is none, in a directory that exists.
+        path: the file; made if it is missing, in a directory that exists and that
+            `check_journal_dir` accepts.
 
     Raises:
         JournalInUse: another process, or another server of this one, holds it.
-        JournalUnusable: it cannot be opened, is damaged, or is something else. It is left as
-            it is.
+        JournalUnusable: it cannot be opened, is damaged, is something else, or may be another
+            user's. It is left as it is.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        self.path = path.parent.resolve() / path.name  # A link there is refused, not followed.
         self._drops = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
@@ -85,6 +108,8 @@ class JournalFile:
                 notes = self.path.with_name(f"{self.path.name}.started")
                 self.notes = NoteFile(notes, self._read_mark())
                 undo.pop_all()
+        except UnsafePath as error:
+            raise JournalUnusable(f"the journal {self.path} cannot be used: {error}") from error
         except (OSError, sqlite3.Error) as error:
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "

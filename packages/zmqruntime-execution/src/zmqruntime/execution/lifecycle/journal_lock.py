@@ -8,6 +8,7 @@ from pathlib import Path
 import filelock
 
 from zmqruntime.execution.errors import JournalInUse, JournalUnusable
+from zmqruntime.transport.private_files import open_private
 
 __all__ = ["JournalLock"]
 
@@ -26,10 +27,13 @@ class JournalLock:
     def __init__(self, path: Path) -> None:
         # Beside the lock: on Windows nobody can read a file that is locked.
         self._owner_path = path.with_name(f"{path.name}.owner")
-        self._lock = filelock.FileLock(f"{path}.lock", thread_local=False)
+        self._lock = filelock.FileLock(f"{path}.lock", mode=0o600, thread_local=False)
         try:
+            os.close(open_private(Path(f"{path}.lock"), write=True, create=True))
             self._lock.acquire(timeout=0)
-            self._owner_path.write_text(f"process {os.getpid()}", encoding="ascii")
+            owner = open_private(self._owner_path, write=True, create=True, truncate=True)
+            with os.fdopen(owner, "w", encoding="ascii") as file:
+                file.write(f"process {os.getpid()}")
         except filelock.Timeout:
             raise JournalInUse(
                 f"the journal {path} is in use by {self._read_owner()}: end that server first, or "

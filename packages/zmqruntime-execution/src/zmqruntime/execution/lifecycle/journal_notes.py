@@ -15,6 +15,8 @@ import zlib
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from zmqruntime.transport.private_files import open_private
+
 __all__ = ["EndNote", "NoteFile", "StartNote"]
 
 if sys.platform == "darwin":
@@ -22,7 +24,6 @@ if sys.platform == "darwin":
 
 _log = logging.getLogger("zmqruntime.server")
 
-_BINARY: Final = getattr(os, "O_BINARY", 0)
 # For some hundred tasks between two commits. Taken from the start, so no full disk matters.
 _ROOM_BYTES: Final = 2**17
 # Of that, for what is taken back.
@@ -69,14 +70,14 @@ class NoteFile:
         mark: that of the journal now, in ASCII; no other journal has it, nor this one later.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be opened; `UnsafePath` when it may be another user's.
     """
 
     def __init__(self, path: Path, mark: str) -> None:
         self._path = path
         self._mark = mark
         self._end = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        self._file = open_private(path, write=True, create=True)
         self._may_be_synced = True
         try:
             size = os.lseek(self._file, 0, os.SEEK_END)

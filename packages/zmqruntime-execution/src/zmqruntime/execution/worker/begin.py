@@ -52,11 +52,15 @@ class BegunWorker:
         self.has_work = False
         """Whether it was told what to be."""
         main = {} if module else _find_main()
+        self.mark = f"zmqruntime-worker-{os.urandom(16).hex()}"
+        """Stands in the command line of this process, and of no other one."""
         python, environment = python_of(_executable(), windows=os.name == "nt")
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         with _without_interrupts():
             self.process = subprocess.Popen(
-                [python, *flags, "-c", _PROGRAM], stdin=subprocess.PIPE, env=environment
+                [python, *flags, "-c", _PROGRAM, self.mark],
+                stdin=subprocess.PIPE,
+                env=environment,
             )
         self._tell(sys.path)
         self._tell((sys.argv, main, module))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zmqruntime.transport import Endpoint
+from zmqruntime.transport.private_files import open_private
 
 __all__ = ["TaskLogs", "log_directory", "trim"]
 
@@ -79,7 +80,7 @@ class TaskLogs:
         """
         path = self.path_of(execution_id) if worker is None else self.live_path(worker)
         try:
-            with path.open("rb") as log:
+            with os.fdopen(open_private(path), "rb") as log:
                 size = log.seek(0, os.SEEK_END)
                 log.seek(max(0, size - max_bytes))
                 return log.read(max_bytes), size
@@ -115,14 +116,14 @@ def trim(path: Path, max_bytes: int) -> None:
         size = path.stat().st_size
         if size <= max_bytes:
             return
-        with path.open("r+b") as log:
+        with os.fdopen(open_private(path, write=True), "r+b") as log:
             log.seek(size - max_bytes // 2)
             newest = log.read(max_bytes)
             newest = newest[newest.find(b"\n") + 1 :]  # Whole lines, if there are any.
             log.truncate(0)
     except FileNotFoundError:
         return
-    with path.open("ab") as log:
+    with os.fdopen(open_private(path, append=True, create=True), "ab") as log:
         log.write(b"... (%d bytes before this are not kept)\n" % (size - len(newest)))
         log.write(newest)
 

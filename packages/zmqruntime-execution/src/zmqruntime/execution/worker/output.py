@@ -13,6 +13,7 @@ import sys
 from io import TextIOWrapper
 
 from zmqruntime.execution.worker.logs import TaskLogs
+from zmqruntime.transport.private_files import open_private
 
 __all__ = ["TaskOutput"]
 
@@ -46,8 +47,8 @@ class TaskOutput:
         try:
             if self._file is None:
                 # Appending, so that it goes on at the new end when the file was cut meanwhile.
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-                self._file = os.open(self._logs.live_path(self._worker), flags, 0o600)
+                path = self._logs.live_path(self._worker)
+                self._file = open_private(path, append=True, create=True)
             self._is_away = True
             for stream in _STREAMS:
                 os.dup2(self._file, stream)

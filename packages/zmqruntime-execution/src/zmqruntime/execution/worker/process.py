@@ -101,7 +101,7 @@ class WorkerProcess:
         try:
             self._note.end_leftover()
             begun = begun or BegunWorker()
-            self._note_start(begun.process)
+            self._note_start(begun)
             begun.give(self._setup)
             exit_code = self._await_end(begun.process)
             self._note.remove()
@@ -113,10 +113,11 @@ class WorkerProcess:
             self._started.set()
             self._on_exit(exit_code)
 
-    def _note_start(self, process: subprocess.Popen[bytes]) -> None:
+    def _note_start(self, begun: BegunWorker) -> None:
         try:
-            self._handle = psutil.Process(process.pid)
-            self._note.write(ProcessIdentity(self._handle.pid, self._handle.create_time()))
+            self._handle = psutil.Process(begun.process.pid)
+            worker = ProcessIdentity(self._handle.pid, self._handle.create_time())
+            self._note.write(worker, begun.mark)
         except psutil.NoSuchProcess:
             return  # It has ended at once; its exit code tells why.
         finally:

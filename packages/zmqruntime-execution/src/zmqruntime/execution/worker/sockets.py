@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 
@@ -24,6 +25,8 @@ def listen(address: LinkAddress) -> socket.socket:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows lets others bind a port as well.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         listener.bind(address)
+        if isinstance(address, str):  # The file has the mode that the umask left.
+            os.chmod(address, 0o600)  # noqa: PTH101 - an address is text
         listener.listen()
         listener.setblocking(False)
     except BaseException:

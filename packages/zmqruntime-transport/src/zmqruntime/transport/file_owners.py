@@ -1,0 +1,155 @@
+"""The rules for an owner, a mode and a link count that keep other users' hands off a path.
+
+Pure: a rule takes the result of a stat and returns what is wrong with it, or None. Windows has
+neither owners as numbers nor modes: there `user_id` is None, and only the kind of a file and its
+links are checked; a profile's directories are its user's own.
+
+The rules for the directories are those of OpenSSH's ``StrictModes`` (``auth_secure_path``): every
+directory that leads to a path belongs to this user or to root, and no other user can rename what
+is in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+
+__all__ = [
+    "describe_kind",
+    "directory_fault",
+    "file_fault",
+    "is_private_group",
+    "link_fault",
+    "user_id",
+]
+
+_ROOT: Final = 0
+# Every id is mapped to itself: user_namespaces(7).
+_NO_NAMESPACE: Final = ["0", "0", "4294967295"]
+
+
+def user_id() -> int | None:
+    """Return the effective user id of this process; None: the platform has none (Windows)."""
+    return os.geteuid() if hasattr(os, "geteuid") else None
+
+
+def file_fault(found: os.stat_result, user: int | None) -> str | None:
+    """Return why a file is not this user's alone to write, or None."""
+    if not stat.S_ISREG(found.st_mode):
+        return f"is {describe_kind(found.st_mode)}, not a regular file: remove it"
+    if found.st_nlink != 1:
+        return (
+            f"has {found.st_nlink} hard links, so that it may be another file as well: remove the "
+            "other names, or this one"
+        )
+    if user is None:
+        return None
+    if found.st_uid != user:
+        return f"belongs to user {found.st_uid}, not to this process's user {user}: remove it"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return (
+            f"can be written by other users (mode {found.st_mode & 0o777:04o}), so its content may "
+            "be theirs: remove it, or run chmod 600 on it if you trust its content"
+        )
+    return None
+
+
+def link_fault(found: os.stat_result, user: int | None) -> str | None:
+    """Return why a symbolic link on the way to a path may be another user's, or None."""
+    return _owner_fault(found, user)
+
+
+def directory_fault(
+    found: os.stat_result, user: int | None, *, is_ancestor: bool = False, has_acl: bool = False
+) -> str | None:
+    """Return why another user can replace what is in a directory, or None.
+
+    Args:
+        found: its stat.
+        user: the user of this process; None: the platform has no numbers for users.
+        is_ancestor: only one entry of it matters, which belongs to this user or to root; then the
+            sticky bit keeps that entry from the others, as in ``/tmp``.
+        has_acl: it has an access control list, whose mask the mode of its group is (acl(5)); then
+            more users than those of its group may write.
+    """
+    if not stat.S_ISDIR(found.st_mode):
+        return f"is {describe_kind(found.st_mode)}, not a directory: remove it"
+    if user is None:
+        return None
+    if fault := _owner_fault(found, user):
+        return fault
+    if is_ancestor and found.st_mode & stat.S_ISVTX:
+        return None
+    if found.st_mode & stat.S_IWOTH:
+        return f"can be written by every user (mode {found.st_mode & 0o7777:04o}): {_remedy('o')}"
+    if not found.st_mode & stat.S_IWGRP:
+        return None
+    if has_acl or not is_private_group(found.st_gid, found.st_uid):
+        others = "other users by its access control list" if has_acl else f"group {found.st_gid}"
+        return f"can be written by {others} (mode {found.st_mode & 0o7777:04o}): {_remedy('g')}"
+    return None
+
+
+def describe_kind(mode: int) -> str:
+    """Return what kind of file a mode belongs to, with its article."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFREG: "a regular file",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def is_private_group(group: int, user: int) -> bool:
+    """Whether ``group`` is the one of its own that a system gives each user, with no other member.
+
+    Where users have one (Ubuntu, Fedora), their default umask is 0002, and the directories that
+    they make are writable by that group.
+    """
+    if sys.platform == "win32":
+        return True
+    import grp  # Not above: Windows has neither.
+    import pwd
+
+    try:
+        owner, found = pwd.getpwuid(user), grp.getgrgid(group)
+    except KeyError:  # A user or group without a name, as in a container: its members are unknown.
+        return False
+    is_own = owner.pw_gid == group and found.gr_name == owner.pw_name
+    return is_own and set(found.gr_mem) <= {owner.pw_name}
+
+
+def _owner_fault(found: os.stat_result, user: int | None) -> str | None:
+    if user is None or found.st_uid in (user, _ROOT, _outside_user()):
+        return None
+    return (
+        f"belongs to user {found.st_uid}, who can replace what is below it: choose a directory "
+        "below one of your own"
+    )
+
+
+def _remedy(whose: str) -> str:
+    return f"run chmod {whose}-w on it, or choose a directory of your own"
+
+
+@functools.cache
+def _outside_user() -> int | None:
+    """Return the id that stands for all users outside this user namespace, if this is in one.
+
+    In a rootless container the host's root has that id, and ``/`` often belongs to it.
+    user_namespaces(7), "Unmapped user and group IDs".
+    """
+    try:
+        if Path("/proc/self/uid_map").read_text("ascii").split() == _NO_NAMESPACE:
+            return None
+        return int(Path("/proc/sys/kernel/overflowuid").read_text("ascii"))
+    except (OSError, ValueError):  # No Linux, or no /proc.
+        return None
