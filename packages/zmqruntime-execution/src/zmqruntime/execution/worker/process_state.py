@@ -73,6 +73,12 @@ class ProcessState:
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
 
+    def set_variable(self, name: str, value: str) -> None:
+        """Set an environment variable that `restore` leaves."""
+        os.environ[name] = value
+        encode = os.fsencode if os.name == "posix" else str
+        self._environment[encode(name)] = encode(value)
+
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
             if _signal.getsignal(number) != handler and handler is not None:

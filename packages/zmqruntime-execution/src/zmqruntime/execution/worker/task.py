@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from typing import Protocol
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.forked_child import end_forked_child
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
     ErrorKind,
@@ -52,10 +54,13 @@ def run_task(
         max_message_bytes: how long a message may be, and so, about, the result.
     """
     execution_id = context.execution_id
+    process = os.getpid()
     try:
         with interrupt.armed(execution_id):
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
+        if os.getpid() != process:
+            end_forked_child(error)
         interrupt.disarm(execution_id)
         if interrupt.seen or interrupt.ordered:
             _log.info(
@@ -66,6 +71,8 @@ def run_task(
             )
             return TaskStopped(execution_id)
         return TaskRaised(execution_id, describe_exception(error))
+    if os.getpid() != process:
+        end_forked_child(None)
     if interrupt.seen or (interrupt.ordered and interrupt.is_withheld):
         return TaskStopped(execution_id)
     encoded = _encode_result(result, max_message_bytes - _RESERVED_BYTES)
