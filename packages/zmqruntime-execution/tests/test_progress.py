@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -300,7 +301,9 @@ def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
     assert subscriber.missed == 0
 
 
-@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
+@pytest.mark.parametrize(
+    "kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, asyncio.CancelledError]
+)
 def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
     kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -204,8 +204,9 @@ class ProgressStreamSubscriber:
                     return
                 try:
                     callback(event)
-                # The application's; logged, and none of ours. One that exits ends no program here.
-                except (Exception, SystemExit):  # noqa: BLE001
+                # Whatever the application raises, sys.exit included: this thread serves every
+                # other stream as well.
+                except BaseException:  # noqa: BLE001
                     _log.exception(
                         "the progress callback failed on event %d of execution %s; the stream "
                         "goes on",

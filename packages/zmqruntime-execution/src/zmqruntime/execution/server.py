@@ -108,6 +108,11 @@ class ExecutionServer(ZMQServer, ABC):
         self._events_kept = events_kept
         self._max_log_bytes = max_log_bytes
 
+    @property
+    def cancel_grace_seconds(self) -> float:
+        """How long a task that was told to stop may take to clean up."""
+        return self._cancel_grace_seconds
+
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
         """Do the work of one request and return its result.

@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from zmqruntime.transport.process import (
         ProcessIdentity,
         describe_exit,
-        kill_process_tree,
     )
+    from zmqruntime.transport.process_tree import kill_process_tree
     from zmqruntime.transport.runtime_dir import (
         default_log_dir,
         make_private_dir,
@@ -152,7 +152,7 @@ _HOMES = {
     "default_log_dir": "runtime_dir",
     "describe_exit": "process",
     "drain": "frames",
-    "kill_process_tree": "process",
+    "kill_process_tree": "process_tree",
     "make_private_dir": "runtime_dir",
 }
 

@@ -20,7 +20,12 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
 from zmqruntime.transport.log_rotation import rotate_log_file
 from zmqruntime.transport.private_files import open_log, open_private
-from zmqruntime.transport.process import ProcessIdentity, kill_process_tree
+from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.process_tree import (
+    RUN_VARIABLE,
+    WORKER_VARIABLE,
+    kill_process_tree,
+)
 from zmqruntime.transport.runtime_dir import default_log_dir, make_private_dir
 
 __all__ = ["LaunchedServer", "ServerLauncher", "SubprocessLauncher"]
@@ -107,7 +112,9 @@ class SubprocessLauncher(ServerLauncher):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=os.environ | self._import_path() | self._environment,
+                    env=_own_environment(persistent=persistent)
+                    | self._import_path()
+                    | self._environment,
                     # Neither a Ctrl-C nor the end of this terminal reaches the server: on
                     # POSIX by a session, on Windows by a process group of its own.
                     start_new_session=True,
@@ -193,6 +200,15 @@ def _added_import_path() -> list[str]:
         for path in map(Path.absolute, map(Path, sys.path))
         if path.name != archive and fresh.isdisjoint((path, *path.parents))
     ]
+
+
+def _own_environment(*, persistent: bool) -> dict[str, str]:
+    """Return the environment of this process for a server.
+
+    One that is to outlive a task which launches it is not one of the processes of that run.
+    """
+    own = {WORKER_VARIABLE, RUN_VARIABLE} if persistent else set()
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def _creation_flags() -> int:

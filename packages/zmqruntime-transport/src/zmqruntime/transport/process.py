@@ -1,4 +1,4 @@
-"""Processes by their exact identity, and the end of those that are ours."""
+"""Processes by their exact identity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["ProcessIdentity", "describe_exit", "kill_process_tree"]
+__all__ = ["ProcessIdentity", "describe_exit"]
 
 # Two readings of one process's start differ by less than a clock tick or two.
 _SAME_START_SECONDS = 1.0
@@ -98,27 +98,6 @@ class ProcessIdentity:
                     poller.poll()
             finally:
                 os.close(fd)
-
-
-def kill_process_tree(process: psutil.Process) -> None:
-    """End a process of ours and all that it started, at once and for good.
-
-    Descendants are found by parentage; on POSIX also by the process group that the process
-    leads, which holds those whose own parent has ended. One that this user may not end, such
-    as one that runs as root, is left.
-    """
-    family = [process]
-    leads_group = False
-    with contextlib.suppress(psutil.Error, ProcessLookupError):
-        # First what fails when the pid is another process's by now: its group is not ours.
-        family += process.children(recursive=True)
-        leads_group = sys.platform != "win32" and os.getpgid(process.pid) == process.pid
-    for member in family:
-        with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
-            member.kill()
-    if sys.platform != "win32" and leads_group:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody is left in it.
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def describe_exit(exit_code: int) -> str:

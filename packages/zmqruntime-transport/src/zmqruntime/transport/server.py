@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 import threading
 import time
@@ -100,7 +101,8 @@ class ZMQServer:
     @property
     def running(self) -> bool:
         """Whether it serves now."""
-        return self._run is not None and not self._run.session.finished.is_set()
+        run = self._run
+        return run is not None and run.is_here and not run.session.finished.is_set()
 
     def describe(self) -> JsonObject:
         """Return what a pong tells as ``details``. To be overridden; called for every ping."""
@@ -181,6 +183,9 @@ class ZMQServer:
         run = self._run
         if run is None:
             return
+        if not run.is_here:  # In a fork, the sockets, locks and files are those of the parent.
+            self._run = None
+            return
         run.ask_to_end()
         if run.runs_here:
             return
@@ -223,6 +228,7 @@ class _Run:
 
     def __init__(self, session: ServerSession, log_file: LogFile | None) -> None:
         self.session = session
+        self._pid = os.getpid()
         self._log_file = log_file
         self._to_wake: list[Callable[[], None]] = []
         if log_file is not None and log_file.takes_output:
@@ -231,6 +237,11 @@ class _Run:
             target=self._serve, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
         )
         self._thread.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was started in this process, and not in one of which this is a fork."""
+        return self._pid == os.getpid()
 
     @property
     def runs_here(self) -> bool:

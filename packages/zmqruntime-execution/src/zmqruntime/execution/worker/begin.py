@@ -53,14 +53,15 @@ class BegunWorker:
         """Whether it was told what to be."""
         main = {} if module else _find_main()
         self.mark = f"zmqruntime-worker-{os.urandom(16).hex()}"
-        """Stands in the command line of this process, and of no other one."""
+        """In the command line of this process and of no other; in its environment and in that of
+        all that it starts (`transport.process_tree`, which is not imported here: it takes long)."""
         python, environment = python_of(_executable(), windows=os.name == "nt")
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         with _without_interrupts():
             self.process = subprocess.Popen(
                 [python, *flags, "-c", _PROGRAM, self.mark],
                 stdin=subprocess.PIPE,
-                env=environment,
+                env={**(environment or os.environ), "ZMQRUNTIME_WORKER": self.mark},
             )
         self._tell(sys.path)
         self._tell((sys.argv, main, module))

@@ -2,6 +2,10 @@
 
 `signal.pthread_kill` wakes the main thread out of blocking calls (POSIX);
 `_thread.interrupt_main` is the portable form, which waits for the next bytecode.
+
+An interrupt that falls into an import is held back until the import has ended: a module whose
+first import was interrupted cannot be imported again in the same process where its C part allows
+one import only, as numpy's does.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from contextlib import AbstractContextManager
 from types import FrameType
 
 from zmqruntime.execution.errors import TaskCancelled
+from zmqruntime.execution.worker.import_lock import find_import, wait_for_import
 
 __all__ = ["Interrupt"]
 
@@ -38,12 +43,17 @@ class Interrupt:
         self._shield = _Shield(self)
         self._raised = False
         self._noticed = False
+        self._importing: str | None = None
+        """The module whose import holds the interrupt back."""
+        self._was_held = False
         # Let go whenever there is news for `request`. Nothing but a bare lock may be used in a
         # signal handler, which interrupts every other lock's own code as well.
         self._news = threading.Lock()
         self._news.acquire()
         self.seen = False
         """Whether the running task was told, and had a chance to act on it."""
+        self.ordered = False
+        """Whether the last task was ordered to stop before its end, heard or not."""
 
     def install(self) -> signal._HANDLER:
         """Take the signal over, in the main thread; return who had it before."""
@@ -72,13 +82,32 @@ class Interrupt:
         if self._running != execution_id:
             return False
         # A signal that arrives just before a call that blocks is seen only after that call,
-        # so it is sent until it has been seen.
+        # so it is sent until it has been seen. A handler of the task's own gets one signal: each
+        # further one would interrupt its cleaning up.
         patience = _FIRST_PATIENCE
         while self._running == execution_id and not self._noticed and patience < _MAX_PATIENCE:
             self._signal_main_thread()
+            if not self._has_handler():
+                break
             self._news.acquire(timeout=patience)
             patience *= 2
+            if (module := self._importing) is not None:
+                wait_for_import(module)
+                self._importing = None
+                patience = _FIRST_PATIENCE
         return True
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the interrupt could not be raised where it arrived.
+
+        An import held it back, or the task has replaced or blocked its signal.
+        """
+        if self._was_held or not self._has_handler():
+            return True
+        if not hasattr(signal, "pthread_sigmask"):
+            return False
+        return self.signum in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     @property
     def requested(self) -> bool:
@@ -99,13 +128,20 @@ class Interrupt:
         else:
             _thread.interrupt_main(self.signum)
 
+    def _has_handler(self) -> bool:
+        return signal.getsignal(self.signum) == self._on_signal
+
     def _is_requested(self) -> bool:
         return self._requested is not None and self._requested == self._running
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._is_requested():
-            self._noticed = True
+            self._importing = find_import(frame)
+            self._noticed = self._importing is None
             self._tell_news()
+            if self._importing is not None:
+                self._was_held = True
+                return  # It is sent again when the import has ended.
         self._raise_if_due()
 
     def _tell_news(self) -> None:
@@ -130,7 +166,8 @@ class _Armed(AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         interrupt = self._interrupt
-        interrupt._raised = interrupt._noticed = interrupt.seen = False
+        interrupt._raised = interrupt._noticed = interrupt.seen = interrupt.ordered = False
+        interrupt._importing, interrupt._was_held = None, False
         interrupt._shields = 0
         interrupt._ended = None
         interrupt._running = self._execution_id
@@ -141,6 +178,7 @@ class _Armed(AbstractContextManager[None]):
             raise
 
     def __exit__(self, *_: object) -> None:
+        self._interrupt.ordered = self._interrupt._is_requested()
         self._interrupt.disarm(self._execution_id)
 
 

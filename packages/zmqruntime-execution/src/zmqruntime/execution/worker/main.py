@@ -20,17 +20,25 @@ import psutil
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.children import RunProcesses
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.logs import TaskLogs
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
+from zmqruntime.execution.worker.process_state import ProcessState
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.task import run_task
 from zmqruntime.execution.worker.task_logging import set_up_logging
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.process_tree import (
+    RUN_VARIABLE,
+    WORKER_VARIABLE,
+    kill_all,
+    kill_process_group,
+)
 
 if TYPE_CHECKING:
     from zmqruntime.execution.server import ExecutionServer
@@ -55,7 +63,6 @@ class _Worker:
     def __init__(self, setup: wire.WorkerSetup, interrupt: Interrupt) -> None:
         self._setup = setup
         self._interrupt = interrupt
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         """Hands the link from thread to thread."""
         self._output = _make_output(setup)
@@ -85,13 +92,18 @@ class _Worker:
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
+        mark = os.environ.get(WORKER_VARIABLE, "")
+        self._processes = RunProcesses(mark, server.cancel_grace_seconds)
+        state = ProcessState()
         while (said := self._tasks.receive()).kind != wire.STOP:
             # The server has checked it.
             request = ExecuteRequest.read_again(said.body)
+            state.restore()
+            state.set_variable(RUN_VARIABLE, self._processes.begin())
             outbox = ProgressOutbox(self._tasks, said.execution_id)
             outcome = self._run(server, request, outbox)
-            if os.getpid() != self._pid:
-                os._exit(0)  # A child that the task has forked came back instead of ending.
+            if not isinstance(outcome, TaskReturned):
+                self._processes.end()
             with self._lock:
                 outbox.flush()
                 self._tasks.send(*_tell(outcome))
@@ -110,7 +122,7 @@ class _Worker:
         reporter = ProgressReporter(
             ServerReportLink(execution_id, setup.address, setup.token), send
         )
-        context = ExecutionContext(request, reporter, self._interrupt)
+        context = ExecutionContext(request, reporter, self._interrupt, self._processes.keep)
         if self._output is not None:
             self._output.lead_away(execution_id)
         try:
@@ -146,6 +158,10 @@ def _leave_the_terminal(interrupt: Interrupt) -> None:
     interrupt.install()
     if hasattr(os, "setsid"):
         os.setsid()
+        # A forked child of a task is a plain Python program: Ctrl-C raises in it.
+        os.register_at_fork(
+            after_in_child=lambda: signal.signal(interrupt.signum, signal.default_int_handler)
+        )
         # The parent started this process with SIGINT blocked, so that none came too early.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -157,8 +173,8 @@ def _end_with(server: ProcessIdentity) -> None:
         server.wait()
         try:
             _end_children()
-            if hasattr(os, "killpg"):
-                os.killpg(0, signal.SIGKILL)  # Those too whose own parent has ended, and this one.
+            if hasattr(os, "getpgrp"):
+                kill_process_group(os.getpgrp())  # Those too whose own parent has ended.
         finally:
             os._exit(1)
 
@@ -166,6 +182,4 @@ def _end_with(server: ProcessIdentity) -> None:
 
 
 def _end_children() -> None:
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
-            child.kill()
+    kill_all(psutil.Process().children(recursive=True))

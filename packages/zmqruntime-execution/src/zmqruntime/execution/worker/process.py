@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -16,7 +14,8 @@ from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.begin import BegunWorker
 from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.messages import WorkerInfo
-from zmqruntime.transport import ProcessIdentity, kill_process_tree
+from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.process_tree import kill_marked, kill_process_group, kill_process_tree
 
 __all__ = ["WorkerProcess"]
 
@@ -61,7 +60,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it at once, with all that it started. One that has not begun yet is not there."""
         if self._handle is not None:
-            kill_process_tree(self._handle)
+            # In the loop's thread: the rest of its group is ended when its end is seen.
+            kill_process_tree(self._handle, with_group=False)
 
     def join(self, seconds: float) -> None:
         """Wait until it has ended by itself, but not for longer."""
@@ -104,6 +104,8 @@ class WorkerProcess:
             self._note_start(begun)
             begun.give(self._setup)
             exit_code = self._await_end(begun.process)
+            if exit_code != 0:  # In the middle of a run: what that has started ends with it.
+                kill_marked(begun.mark)
             self._note.remove()
         except OSError as error:
             self.last_words = f"the process could not be started: {error}"
@@ -139,8 +141,7 @@ class WorkerProcess:
                     process.wait()
             except ChildProcessError:
                 is_ours = False
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._handle.pid, signal.SIGKILL)
+            kill_process_group(self._handle.pid)
         exit_code = process.wait()
         return exit_code if is_ours else None
 

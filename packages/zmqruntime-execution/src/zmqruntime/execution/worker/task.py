@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from types import TracebackType
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.serialization import encode_value
 from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.forked_child import end_forked_child
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
     MAX_RESULT_REPR,
@@ -48,8 +50,9 @@ def run_task(
 ) -> TaskReturned | TaskRaised | TaskStopped:
     """Run ``execute_task`` and return what became of it. Raises nothing that the task raised.
 
-    A task that was told to stop counts as stopped however it ends; one that returns before it
-    was told has completed, and its result stands.
+    A task that was ordered to stop and raises counts as stopped, whatever it raises. One that
+    returns has completed, and its result stands, unless the order had reached it, or was withheld
+    by an import or by the task itself.
 
     Args:
         server: the application's side of it.
@@ -59,12 +62,15 @@ def run_task(
         max_message_bytes: how long a message may be, and so, about, the result.
     """
     execution_id = context.execution_id
+    process = os.getpid()
     try:
         with interrupt.armed(execution_id):
             result = server.execute_task(request, context)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
+        if os.getpid() != process:
+            end_forked_child(error)
         interrupt.disarm(execution_id)
-        if interrupt.seen:
+        if interrupt.seen or interrupt.ordered:
             _log.info(
                 "execution %s was stopped (%r)",
                 execution_id,
@@ -73,7 +79,9 @@ def run_task(
             )
             return TaskStopped(execution_id)
         return TaskRaised(execution_id, describe_exception(error))
-    if interrupt.seen:
+    if os.getpid() != process:
+        end_forked_child(None)
+    if interrupt.seen or (interrupt.ordered and interrupt.is_withheld):
         return TaskStopped(execution_id)
     encoded = _encode_result(server, result, max_message_bytes - _RESERVED_BYTES)
     if isinstance(encoded, ExecutionErrorInfo):

@@ -1,0 +1,63 @@
+"""Programs that a task runs: as `subprocess` runs them, and ended with all that they started."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from typing import Any, Final
+
+import psutil
+
+from zmqruntime.transport.process_tree import kill_all
+
+__all__ = ["Program", "run_program"]
+
+_TERMINATE_SECONDS: Final = 1.0
+
+
+class Program(subprocess.Popen[Any]):
+    """A `subprocess.Popen` whose block, when it is left by an exception, ends the program.
+
+    The program and its descendants are terminated, and killed a second later. Its output goes
+    where the task's own goes, unless ``stdout`` and ``stderr`` say otherwise.
+    """
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            end_program(self)
+        super().__exit__(kind, error, traceback)
+
+
+def run_program(
+    program: Program, data: Any, timeout: float | None, *, check: bool
+) -> subprocess.CompletedProcess[Any]:
+    """Wait for a program and return how it ended, as `subprocess.run` does.
+
+    Raises:
+        subprocess.TimeoutExpired: it ran longer than ``timeout`` seconds; it was ended.
+        subprocess.CalledProcessError: its exit code is not 0, and ``check`` is true.
+    """
+    with program:
+        stdout, stderr = program.communicate(data, timeout=timeout)
+    code = program.returncode
+    if check and code:
+        raise subprocess.CalledProcessError(code, program.args, stdout, stderr)
+    return subprocess.CompletedProcess(program.args, code, stdout, stderr)
+
+
+def end_program(program: subprocess.Popen[Any]) -> None:
+    """Terminate a program and its descendants, and kill what is left a second later."""
+    if program.poll() is not None:
+        return
+    descendants: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        descendants = psutil.Process(program.pid).children(recursive=True)
+    program.terminate()
+    for process in descendants:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(_TERMINATE_SECONDS)
+    _, alive = psutil.wait_procs(descendants, timeout=_TERMINATE_SECONDS)
+    program.kill()
+    kill_all(alive)

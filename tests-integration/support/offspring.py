@@ -1,0 +1,127 @@
+"""Tasks that start processes, and end or leave them in every way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+from applications import BEGUN, Workshop
+
+from zmqruntime.execution import ExecutionContext
+from zmqruntime.messages import JsonValue
+
+__all__ = ["Offspring"]
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True);"
+    "time.sleep(3600)",
+]
+# Starts another process in a session of its own, prints its pid, and ends.
+DAEMON = (
+    "import subprocess, sys; "
+    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'],"
+    " start_new_session=True, stdout=subprocess.DEVNULL).pid)"
+)
+
+
+class Offspring(Workshop):
+    """A workshop whose tasks start processes; a task that is to be stopped says their pids."""
+
+    def do_leave_child(self, context: ExecutionContext, keep: bool = False) -> JsonValue:
+        """End well, and leave a process."""
+        child = subprocess.Popen(SLEEPER)
+        if keep:
+            context.keep(child)
+        return child.pid
+
+    def do_children(self, context: ExecutionContext, kind: str, end: str = "wait") -> JsonValue:
+        """Start processes, say their pids, and wait, fail or crash."""
+        pids = getattr(self, f"_start_{kind}")(context)
+        context.report_progress(phase=BEGUN, data={"pids": pids})
+        if end == "fail":
+            raise ValueError("this task fails")
+        if end == "crash":
+            os._exit(3)
+        time.sleep(3600)
+        return None
+
+    def _start_plain(self, context: ExecutionContext) -> list[int]:
+        return [subprocess.Popen(SLEEPER).pid]
+
+    def _start_kept(self, context: ExecutionContext) -> list[int]:
+        child = subprocess.Popen(SLEEPER)
+        context.keep(child)
+        return [child.pid]
+
+    def _start_deaf(self, context: ExecutionContext) -> list[int]:
+        child = subprocess.Popen(DEAF, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        return [child.pid]
+
+    def _start_shell(self, context: ExecutionContext) -> list[int]:
+        command = f"'{sys.executable}' -c 'import time; time.sleep(3600)' & echo $!; wait"
+        shell = subprocess.Popen(command, shell=True, stdout=subprocess.PIPE)
+        assert shell.stdout is not None
+        return [shell.pid, int(shell.stdout.readline())]
+
+    def _start_daemon(self, context: ExecutionContext) -> list[int]:
+        return [int(subprocess.check_output([sys.executable, "-c", DAEMON]))]
+
+    def _start_forked(self, context: ExecutionContext) -> list[int]:
+        fork = multiprocessing.get_context("fork")
+        child = fork.Process(target=time.sleep, args=(3600,))
+        child.start()
+        assert child.pid is not None
+        return [child.pid]
+
+    def do_program(self, context: ExecutionContext, path: str) -> JsonValue:
+        """Run a program until the task is stopped; it writes its pid to a file."""
+        context.report_progress(phase=BEGUN)
+        code = f"import os, pathlib, time; pathlib.Path({path!r}).write_text(str(os.getpid())); "
+        context.run([sys.executable, "-c", code + "time.sleep(3600)"])
+        return None
+
+    def do_print_by_program(self, context: ExecutionContext, text: str) -> JsonValue:
+        done = context.run([sys.executable, "-c", f"print({text!r})"], check=True)
+        return done.returncode
+
+    def do_fork(self, context: ExecutionContext, way: str) -> JsonValue:
+        """Fork a child that comes back from here in some way; return its exit code."""
+        print("before", flush=True)
+        child = os.fork()
+        if child == 0:
+            print(f"child {way}")
+            if way == "exits":
+                sys.exit(7)
+            if way == "raises":
+                raise KeyError("in the child")
+            return "from the child"
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def do_shared_memory(self, context: ExecutionContext, end: str) -> JsonValue:
+        memory = SharedMemory(create=True, size=1024)
+        context.report_progress(phase=BEGUN, data={"name": memory.name.lstrip("/")})
+        if end == "return":
+            return memory.name.lstrip("/")
+        if end == "crash":
+            os._exit(3)
+        while True:  # Until the worker is killed.
+            try:
+                time.sleep(3600)
+            except KeyboardInterrupt:
+                continue
+
+
+def is_in_shared_memory(name: str) -> bool:
+    """Whether a block of shared memory is there (Linux)."""
+    return Path("/dev/shm", name).exists()

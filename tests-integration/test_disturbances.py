@@ -1,0 +1,97 @@
+"""What one task does to its worker process changes neither the next task nor its cancel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from places import Place, await_phase
+from waiting import PATIENCE, eventually
+
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.messages import ErrorKind, ExecutionStatus
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+
+
+@pytest.fixture
+def client(place: Place) -> ExecutionClient:
+    launcher = ExecutionServerLauncher("disturbances:Disturbed", environment=place.environment)
+    return place.client(launcher=launcher, persistent=False)
+
+
+def worker_of(client: ExecutionClient) -> int:
+    (worker,) = client.ping().workers
+    return worker.pid
+
+
+INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_interrupts", "block_interrupts"]
+
+
+@pytest.mark.parametrize("before", INTERRUPTS)
+def test_a_cancel_is_soft_whatever_the_task_before_did_to_the_signal(
+    client: ExecutionClient, tmp_path: Path, before: str
+) -> None:
+    client.execute({"do": before}, timeout=PATIENCE)
+    worker = worker_of(client)
+    cleaned = tmp_path / "cleaned"
+    handle = client.submit_execution({"do": "clean_up", "path": str(cleaned)})
+    await_phase(handle)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert cleaned.exists()  # Its `finally` ran to its end.
+    assert worker_of(client) == worker
+
+
+@pytest.mark.parametrize("before", INTERRUPTS)
+def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
+    client: ExecutionClient, before: str
+) -> None:
+    client.execute({"do": before}, timeout=PATIENCE)
+    record = client.submit_execution({"do": "sleep"}, timeout_seconds=0.2).wait(PATIENCE)
+    assert record.error is not None
+    assert record.error.kind is ErrorKind.TIMEOUT
+
+
+def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cancelled(
+    client: ExecutionClient,
+) -> None:
+    handle = client.submit_execution({"do": "swallow_by_a_handler"})
+    await_phase(handle)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+
+
+@pytest.mark.parametrize("before", ["close_its_output", "leave_a_removed_directory"])
+def test_the_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
+    first = client.execute({"do": "look_around"}, timeout=PATIENCE)
+    client.execute({"do": before}, timeout=PATIENCE)
+    client.execute({"do": "change_the_environment"}, timeout=PATIENCE)
+    handle = client.submit_execution({"do": "look_around"})
+    assert handle.result(PATIENCE) == first
+    assert handle.log_tail() == "printed\n"
+
+
+def test_a_cancel_during_an_import_leaves_a_module_that_can_be_used(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    """As numpy's core, the module cannot be imported a second time in one process."""
+    go = tmp_path / "go"
+    (tmp_path / "once_only.py").write_text(
+        "import sys, time, pathlib\n"
+        "if hasattr(sys, 'once_only_was_here'):\n"
+        "    raise ImportError('cannot load module more than once per process')\n"
+        "sys.once_only_was_here = True\n"
+        f"pathlib.Path({str(tmp_path / 'inside')!r}).touch()\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+    )
+    task = {"do": "import", "directory": str(tmp_path), "name": "once_only"}
+    handle = client.submit_execution(task)
+    eventually((tmp_path / "inside").exists, "the import has begun")
+    worker = worker_of(client)
+    handle.cancel()
+    go.touch()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert client.execute(task, timeout=PATIENCE) == "imported"
+    assert worker_of(client) == worker

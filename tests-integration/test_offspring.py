@@ -1,0 +1,162 @@
+"""What a run has started ends with it, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from offspring import is_in_shared_memory
+from places import Place, await_phase
+from waiting import PATIENCE, eventually
+
+from zmqruntime.execution import ExecutionClient, ExecutionHandle, ExecutionServerLauncher
+from zmqruntime.messages import ExecutionStatus
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
+
+
+@pytest.fixture
+def client(place: Place) -> ExecutionClient:
+    launcher = ExecutionServerLauncher("offspring:Offspring", environment=place.environment)
+    return place.client(launcher=launcher, persistent=False)
+
+
+def worker_of(client: ExecutionClient) -> int:
+    (worker,) = client.ping().workers
+    return worker.pid
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def pids_of(handle: ExecutionHandle) -> list[int]:
+    data = await_phase(handle).data
+    assert isinstance(data, dict)
+    return list(data["pids"])  # type: ignore[arg-type]
+
+
+KINDS = ["plain", "deaf", "shell", "daemon", "forked"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(
+    client: ExecutionClient, kind: str
+) -> None:
+    worker = worker_of(client)
+    handle = client.submit_execution({"do": "children", "kind": kind})
+    pids = pids_of(handle)
+    assert all(map(runs, pids))
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert not any(map(runs, pids))
+    assert worker_of(client) == worker
+
+
+def test_the_processes_of_a_run_end_with_its_time_limit(client: ExecutionClient) -> None:
+    handle = client.submit_execution({"do": "children", "kind": "shell"}, timeout_seconds=1)
+    pids = pids_of(handle)
+    assert handle.wait(PATIENCE).status is ExecutionStatus.FAILED
+    assert not any(map(runs, pids))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_processes_of_a_run_that_fails_end_with_it(client: ExecutionClient, kind: str) -> None:
+    handle = client.submit_execution({"do": "children", "kind": kind, "end": "fail"})
+    record = handle.wait(PATIENCE)
+    assert record.progress is not None
+    assert isinstance(record.progress.data, dict)
+    assert not any(map(runs, record.progress.data["pids"]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_processes_of_a_worker_that_crashed_end_with_it(
+    client: ExecutionClient, kind: str
+) -> None:
+    handle = client.submit_execution({"do": "children", "kind": kind, "end": "crash"})
+    record = handle.wait(PATIENCE)
+    assert record.progress is not None
+    data = record.progress.data
+    assert isinstance(data, dict)
+    eventually(lambda: not any(map(runs, data["pids"])), "its processes have ended")  # type: ignore[arg-type]
+
+
+def test_a_process_of_an_earlier_run_is_spared(client: ExecutionClient) -> None:
+    earlier = client.execute({"do": "leave_child"}, timeout=PATIENCE)
+    handle = client.submit_execution({"do": "children", "kind": "plain"})
+    pids = pids_of(handle)
+    handle.cancel()
+    handle.wait(PATIENCE)
+    assert not any(map(runs, pids))
+    assert isinstance(earlier, int)
+    assert runs(earlier)
+
+
+def test_a_process_that_was_kept_is_spared(client: ExecutionClient) -> None:
+    handle = client.submit_execution({"do": "children", "kind": "kept"})
+    (pid,) = pids_of(handle)
+    handle.cancel()
+    handle.wait(PATIENCE)
+    assert runs(pid)
+    client.disconnect()
+    eventually(lambda: not runs(pid), "it ends with its worker")
+
+
+def test_a_program_ends_with_the_cancel_of_its_run(client: ExecutionClient, tmp_path: Path) -> None:
+    written = tmp_path / "pid"
+    handle = client.submit_execution({"do": "program", "path": str(written)})
+    eventually(lambda: written.exists() and written.read_text(), "the program runs")
+    pid = int(written.read_text())
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert not runs(pid)
+
+
+def test_the_output_of_a_program_goes_into_the_log(client: ExecutionClient) -> None:
+    handle = client.submit_execution({"do": "print_by_program", "text": "from the program"})
+    assert handle.result(PATIENCE) == 0
+    assert handle.log_tail() == "from the program\n"
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "printed"),
+    [("returns", 0, ""), ("exits", 7, ""), ("raises", 1, "KeyError: 'in the child'\n")],
+)
+def test_a_forked_child_ends_as_a_plain_python_program(
+    client: ExecutionClient, way: str, code: int, printed: str
+) -> None:
+    worker = worker_of(client)
+    handle = client.submit_execution({"do": "fork", "way": way})
+    assert handle.result(PATIENCE) == code
+    log = handle.log_tail()
+    assert log.startswith(f"before\nchild {way}\n")
+    assert log.endswith(printed)
+    assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+    assert worker_of(client) == worker
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm")
+@pytest.mark.parametrize("end", ["return", "crash", "kill"])
+def test_shared_memory_is_removed_when_the_worker_has_ended(
+    client: ExecutionClient, end: str
+) -> None:
+    handle = client.submit_execution({"do": "shared_memory", "end": end})
+    if end == "return":
+        name = handle.result(PATIENCE)
+        client.disconnect()  # The server ends, and its worker in order.
+    else:
+        if end == "kill":
+            await_phase(handle)
+            handle.cancel()
+        record = handle.wait(PATIENCE)
+        assert record.progress is not None
+        assert isinstance(record.progress.data, dict)
+        name = record.progress.data["name"]
+    assert isinstance(name, str)
+    eventually(lambda: not is_in_shared_memory(name), "the tracker has removed it")
