@@ -12,7 +12,7 @@ import pytest
 import zmq
 from transport_peers import Json, OpenServer, RawPeer, eventually
 
-from zmqruntime.messages import DecodeError, ErrorCode, JsonObject, PingRequest, Request
+from zmqruntime.messages import DecodeError, ErrorCode, Incoming, JsonObject, PingRequest
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
@@ -327,7 +327,7 @@ def test_a_derived_session_answers_more_and_may_answer_later(
     callers: list[Caller] = []
 
     class Collecting(ServerSession):
-        def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
             if isinstance(request, PingRequest):
                 super().handle_request(request, caller, frame)
             else:
@@ -356,7 +356,7 @@ def test_a_derived_session_may_find_more_wrong_with_a_request(
     config: ZMQConfig, context: BareContext
 ) -> None:
     class Strict(ServerSession):
-        def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
             raise DecodeError(ErrorCode.INVALID_REQUEST, "not on Sundays")
 
     class Server(OpenServer):

@@ -40,8 +40,9 @@ from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
     EventsRequest,
-    ExecuteRequest,
+    ExecuteHead,
     ExecutionStatus,
+    Incoming,
     LogTailRequest,
     Request,
     ShutdownMode,
@@ -181,13 +182,13 @@ class Dispatcher:
             committer.end_event()
         self._outlet.handled(event)
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> bool:
         """Take a request about executions; return False for any other one.
 
         ``frame`` is what ``request`` was read from, and what the worker gets; empty for a request
         that came in none, or was changed since.
         """
-        if isinstance(request, ExecuteRequest):
+        if isinstance(request, ExecuteHead):
             self.handle(Submitted(request, caller, frame))
         elif (make_event := _EVENTS.get(type(request))) is not None:
             self.handle(make_event(request, caller))

@@ -17,6 +17,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import psutil
+from pydantic import ValidationError
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
@@ -27,7 +28,7 @@ from zmqruntime.execution.worker.logs import TaskLogs
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
-from zmqruntime.execution.worker.task import run_task
+from zmqruntime.execution.worker.task import describe_invalid_request, run_task
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
 
@@ -83,11 +84,17 @@ class _Worker:
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
+        outcome: TaskReturned | TaskRaised | TaskStopped
         while (said := self._tasks.receive()).kind != wire.STOP:
-            # The server has checked it.
-            request = ExecuteRequest.read_again(said.body)
             outbox = ProgressOutbox(self._tasks, said.execution_id)
-            outcome = self._run(server, request, outbox)
+            try:
+                # The server has checked it, but for the task and the config of a long one.
+                request = ExecuteRequest.read_again(said.body)
+            except ValidationError as error:
+                described = describe_invalid_request(said.body, error)
+                outcome = TaskRaised(said.execution_id, described)
+            else:
+                outcome = self._run(server, request, outbox)
             if os.getpid() != self._pid:
                 os._exit(0)  # A child that the task has forked came back instead of ending.
             with self._lock:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
+    DecodeError,
     ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
@@ -17,7 +18,10 @@ from zmqruntime.messages import (
     encode_json,
 )
 
-__all__ = ["run_task"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["describe_invalid_request", "run_task"]
 
 _log = logging.getLogger("zmqruntime.worker")
 
@@ -81,6 +85,22 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
         type=type(error).__qualname__,
         message=_writable(_words_of(error)) or type(error).__qualname__,
         traceback=_writable("".join(traceback.format_exception(type(error), error, frames))),
+    )
+
+
+def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
+    """Return what is wrong with the task or the config of a request that no server has parsed."""
+    from zmqruntime.messages import explaining, find_body_fault  # Not above: a task needs neither.
+
+    fault = find_body_fault(frame)
+    if fault is None:
+        try:
+            with explaining("execute request"):
+                raise error
+        except DecodeError as explained:
+            fault = explained
+    return ExecutionErrorInfo(
+        kind=ErrorKind.EXCEPTION, type=type(fault).__name__, message=_writable(str(fault))
     )
 
 
