@@ -74,10 +74,10 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(DecodeError) as caught:
         make_request({"a": nan}, {"b": nan}, "no client", wait_seconds=61.0)
     assert [fault.field for fault in caught.value.faults] == [
-        "task.a",
-        "config.b",
         "client_id",
         "wait_seconds",
+        "task.a",
+        "config.b",
     ]
 
 

@@ -58,7 +58,7 @@ def decode_request(frame: bytes) -> Request:
         from zmqruntime.messages.splitting import split_request  # Most frames are short.
 
         split_request(frame)
-    return parse_request(frame)
+    return _decode(_requests(), frame, "request")
 
 
 def parse_request(frame: bytes) -> Request:

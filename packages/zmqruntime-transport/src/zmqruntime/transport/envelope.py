@@ -9,8 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zmqruntime.messages import DecodeError, ErrorCode
+from zmqruntime.transport.frames import MAX_FRAMES
 
 __all__ = ["Caller", "split_envelope"]
+
+# A server keeps the envelope of a request as long as it holds the reply. Each proxy adds one frame,
+# a routing id, which has at most 255 bytes (ZMQ_ROUTING_ID).
+_MAX_ENVELOPE_FRAMES = 16
+_MAX_ENVELOPE_BYTES = 4096
 
 
 class Caller(NamedTuple):
@@ -33,9 +39,16 @@ def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | Deco
             ErrorCode.MALFORMED,
             "the empty delimiter frame is missing: use a REQ socket, or send an empty frame first",
         )
+    if end > _MAX_ENVELOPE_FRAMES or sum(map(len, frames[:end])) > _MAX_ENVELOPE_BYTES:
+        return (frames[0], b""), DecodeError(
+            ErrorCode.MALFORMED,
+            f"the envelope is too long: at most {_MAX_ENVELOPE_FRAMES} frames of together "
+            f"{_MAX_ENVELOPE_BYTES:,} bytes, the delimiter included",
+        )
     body = frames[end:]
     if len(body) != 1:
+        count = f"{len(body)} or more" if len(frames) >= MAX_FRAMES else f"{len(body)}"
         return tuple(frames[:end]), DecodeError(
-            ErrorCode.MALFORMED, f"a request is one frame; this one has {len(body)}"
+            ErrorCode.MALFORMED, f"a request is one frame; this one has {count}"
         )
     return tuple(frames[:end]), body[0]

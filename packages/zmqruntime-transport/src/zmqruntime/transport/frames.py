@@ -5,7 +5,10 @@ from __future__ import annotations
 import zmq
 import zmq.backend
 
-__all__ = ["drain", "receive_frames", "send_frames"]
+__all__ = ["MAX_FRAMES", "drain", "receive_frames", "send_frames"]
+
+MAX_FRAMES = 20
+"""How many frames of one message are kept; further ones are dropped as they are received."""
 
 # Plain integers: an operation on pyzmq's flags costs as much as a whole frame.
 _DONTWAIT = int(zmq.DONTWAIT)
@@ -26,18 +29,20 @@ def send_frames(sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> 
 
 
 def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
-    """Receive one message, without blocking.
+    """Receive one message, or its first `MAX_FRAMES` frames, without blocking.
 
     Raises:
         zmq.Again: there is none.
     """
-    frames = []
+    frames: list[bytes] = []
     more = True
-    while more:
+    while more and len(frames) < MAX_FRAMES:
         # A frame knows whether another one follows; asking the socket costs twice as much.
         frame = sock.recv(_DONTWAIT, copy=False)
         frames.append(frame.bytes)
         more = frame.more
+    while more:
+        more = sock.recv(_DONTWAIT, copy=False).more
     return frames
 
 
