@@ -72,6 +72,7 @@ def test_whatever_a_peer_sends_is_answered_along_the_way_it_came(frames: list[by
     "envelope",
     [
         pytest.param([b"hop"] * 15 + [b""], id="too many frames"),
+        pytest.param([b"hop"] * 30, id="no end"),
         pytest.param([b"x" * 4096, b""], id="too many bytes"),
     ],
 )
@@ -80,7 +81,7 @@ def test_an_envelope_that_is_too_long_is_refused_and_not_returned(envelope: list
     assert returned == (PEER, b"")
     assert isinstance(fault, DecodeError)
     assert fault.code is ErrorCode.MALFORMED
-    assert "at most 16 frames of together 4,096 bytes" in str(fault)
+    assert "at most 16 frames of together 4,096 bytes are taken" in str(fault)
 
 
 def test_an_envelope_of_just_the_longest_length_is_taken() -> None:

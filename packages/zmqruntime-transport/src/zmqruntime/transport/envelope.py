@@ -32,18 +32,17 @@ def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | Deco
     """Return the envelope and the one body frame behind it, or why there is none."""
     if len(frames) == 3 and not frames[1]:
         return (frames[0], b""), frames[2]
-    try:
-        end = frames.index(b"", 1) + 1
-    except ValueError:
+    end = frames.index(b"", 1) + 1 if b"" in frames[1:] else 0
+    if not end and len(frames) < MAX_FRAMES:
         return (frames[0],), DecodeError(
             ErrorCode.MALFORMED,
             "the empty delimiter frame is missing: use a REQ socket, or send an empty frame first",
         )
-    if end > _MAX_ENVELOPE_FRAMES or sum(map(len, frames[:end])) > _MAX_ENVELOPE_BYTES:
+    if not 0 < end <= _MAX_ENVELOPE_FRAMES or sum(map(len, frames[:end])) > _MAX_ENVELOPE_BYTES:
         return (frames[0], b""), DecodeError(
             ErrorCode.MALFORMED,
             f"the envelope is too long: at most {_MAX_ENVELOPE_FRAMES} frames of together "
-            f"{_MAX_ENVELOPE_BYTES:,} bytes, the delimiter included",
+            f"{_MAX_ENVELOPE_BYTES:,} bytes are taken, the delimiter included",
         )
     body = frames[end:]
     if len(body) != 1:
