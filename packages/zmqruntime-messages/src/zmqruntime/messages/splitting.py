@@ -34,7 +34,7 @@ _FIELDS: Final = tuple(ExecuteRequest.model_fields)
 _HEAD_FIELDS: Final = tuple(ExecuteHead.model_fields)
 _BODY_FIELDS: Final = ("task", "config")
 _MEMBERS: Final[Any] = [(name, msgspec.Raw, msgspec.Raw()) for name in _FIELDS]
-# The last one of several members with one name counts, as for pydantic.
+# Of several members with one name the last one counts.
 _known_alone: Final = msgspec.json.Decoder(
     msgspec.defstruct("_KnownAlone", _MEMBERS, forbid_unknown_fields=True)
 )
