@@ -12,6 +12,7 @@ from zmqruntime.messages import (
     MAX_REQUEST_BYTES,
     DecodeError,
     ErrorCode,
+    ExecuteHead,
     ExecuteRequest,
     MessageError,
     UnparsedExecute,
@@ -66,7 +67,7 @@ def test_a_split_request_has_its_head_and_the_bytes_of_its_task_and_config() -> 
     assert json.loads(bytes(request.task_json)) == parsed.task == TASK
     assert request.config_json is not None
     assert json.loads(bytes(request.config_json)) == parsed.config == config
-    head = type(request).__mro__[1].model_fields
+    head = ExecuteHead.model_fields
     assert {name: getattr(request, name) for name in head} == {
         name: getattr(parsed, name) for name in head
     }

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zmqruntime.messages import DecodeError, ErrorCode
-from zmqruntime.transport.frames import MAX_FRAMES
 
-__all__ = ["Caller", "split_envelope"]
+__all__ = ["MAX_FRAMES", "Caller", "split_envelope"]
+
+MAX_FRAMES = 20
+"""How many frames of one message are kept; further ones are dropped as they are received."""
 
 # A server keeps the envelope of a request as long as it holds the reply. Each proxy adds one frame,
 # a routing id, which has at most 255 bytes (ZMQ_ROUTING_ID).

@@ -5,10 +5,9 @@ from __future__ import annotations
 import zmq
 import zmq.backend
 
-__all__ = ["MAX_FRAMES", "drain", "receive_frames", "send_frames"]
+from zmqruntime.transport.envelope import MAX_FRAMES
 
-MAX_FRAMES = 20
-"""How many frames of one message are kept; further ones are dropped as they are received."""
+__all__ = ["drain", "receive_frames", "send_frames"]
 
 # Plain integers: an operation on pyzmq's flags costs as much as a whole frame.
 _DONTWAIT = int(zmq.DONTWAIT)
