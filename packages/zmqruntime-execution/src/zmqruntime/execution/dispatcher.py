@@ -40,13 +40,14 @@ from zmqruntime.execution.runner import TaskRunner
 from zmqruntime.messages import (
     CancelRequest,
     EventsRequest,
-    ExecuteHead,
+    ExecuteRequest,
     ExecutionStatus,
     Incoming,
     LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
+    UnparsedExecute,
     encode_with_id,
 )
 from zmqruntime.transport import Caller, WorkSummary
@@ -188,7 +189,7 @@ class Dispatcher:
         ``frame`` is what ``request`` was read from, and what the worker gets; empty for a request
         that came in none, or was changed since.
         """
-        if isinstance(request, ExecuteHead):
+        if isinstance(request, (ExecuteRequest, UnparsedExecute)):
             self.handle(Submitted(request, caller, frame))
         elif (make_event := _EVENTS.get(type(request))) is not None:
             self.handle(make_event(request, caller))

@@ -73,7 +73,7 @@ class Reception:
             speaker.reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self._engine.queued_count >= self._max_queued:
             speaker.reply(caller, answers.queue_full(self._engine.queued_count, self._max_queued))
-        elif self._is_too_much(len(event.frame)):
+        elif self._max_queued_bytes is not None and self._is_too_much(len(event.frame)):
             speaker.reply(
                 caller,
                 answers.queue_too_large(

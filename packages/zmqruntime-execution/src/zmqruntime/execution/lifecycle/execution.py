@@ -128,9 +128,13 @@ class Execution:
         return cls(
             execution_id=request.execution_id,
             client_id=request.client_id,
-            request=frame if _may_be_kept(frame) else _encode(request),
+            # One with line breaks has no place in the notes beside a journal.
+            # A longer one than `MAX_REQUEST_BYTES` has none anyway.
+            request=frame
+            if frame and (len(frame) > MAX_REQUEST_BYTES or b"\n" not in frame)
+            else _encode(request),
             # It can be made now without parsing the frame once more, and is needed at the end.
-            fingerprint=fingerprint(request) if isinstance(request, UnparsedExecute) else b"",
+            fingerprint=fingerprint(request) if type(request) is UnparsedExecute else b"",
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
@@ -203,13 +207,6 @@ class Execution:
         event = decode_event(compose_event(self.execution_id, self.progress))
         assert isinstance(event, ProgressEvent)
         return event
-
-
-def _may_be_kept(frame: bytes) -> bool:
-    """Whether a frame can be kept as it came."""
-    # A short one with line breaks has no place in the notes beside a journal; a long one has none
-    # anyway.
-    return len(frame) > MAX_REQUEST_BYTES or (bool(frame) and b"\n" not in frame)
 
 
 def _encode(request: ExecuteHead) -> bytes:

@@ -67,7 +67,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution = Execution.from_request(request, next(self._tickets), now, frame)
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
-        self._wait(execution)
+        self._queue.add(execution)
+        self._queued_bytes += len(execution.request)
         self._counts[_QUEUED] += 1
         return execution
 
