@@ -84,25 +84,13 @@ export interface ExecuteRequest {
    */
   request_id?: string | null;
   type: "execute";
-  /**
-   * The application's own.
-   */
-  task: {
-    [k: string]: unknown;
-  };
-  /**
-   * The application's own.
-   */
-  config?: {
-    [k: string]: unknown;
-  } | null;
   client_id: string;
   /**
    * Named by the client, so that a retry enqueues nothing twice; else the server names it.
    */
   execution_id?: string | null;
   /**
-   * At most 32: keys of up to 64 characters, values of up to 1,000.
+   * At most 32: keys of up to 64 characters, values of up to 1,000; 60 KiB of JSON in all.
    */
   labels?: {
     [k: string]: string;
@@ -131,6 +119,18 @@ export interface ExecuteRequest {
    * How long to hold the reply while the execution has not ended; it then has the record.
    */
   wait_seconds?: number;
+  /**
+   * The application's own.
+   */
+  task: {
+    [k: string]: unknown;
+  };
+  /**
+   * The application's own.
+   */
+  config?: {
+    [k: string]: unknown;
+  } | null;
 }
 /**
  * How is one execution, or the whole queue? Answered by ``snapshot``.

@@ -19,7 +19,7 @@ WORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "type", "const", "enum"),
     *("anyOf", "oneOf", "items", "required", "properties", "additionalProperties"),
     *("propertyNames", "pattern", "minimum", "maximum", "exclusiveMinimum"),
-    *("maxLength", "maxProperties"),
+    *("maxItems", "maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
     "ExecutionErrorInfo": {"result_repr"},

@@ -42,10 +42,12 @@ from zmqruntime.messages import (
     EventsRequest,
     ExecuteRequest,
     ExecutionStatus,
+    Incoming,
     LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
+    UnparsedExecute,
     encode_with_id,
     printable,
 )
@@ -182,13 +184,13 @@ class Dispatcher:
             committer.end_event()
         self._outlet.handled(event)
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> bool:
         """Take a request about executions; return False for any other one.
 
         ``frame`` is what ``request`` was read from, and what the worker gets; empty for a request
         that came in none, or was changed since.
         """
-        if isinstance(request, ExecuteRequest):
+        if isinstance(request, (ExecuteRequest, UnparsedExecute)):
             self.handle(Submitted(request, caller, frame))
         elif (make_event := _EVENTS.get(type(request))) is not None:
             self.handle(make_event(request, caller))

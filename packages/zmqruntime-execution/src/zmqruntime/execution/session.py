@@ -12,7 +12,7 @@ from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
 from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.messages import Request, ShutdownMode, make_topic
+from zmqruntime.messages import Incoming, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
 
 __all__ = ["ExecutionSession"]
@@ -68,7 +68,7 @@ class ExecutionSession(ServerSession, Outlet):
         finally:
             self._dispatcher.close()
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
         if not self._dispatcher.handle_request(request, caller, frame):
             super().handle_request(request, caller, frame)
 

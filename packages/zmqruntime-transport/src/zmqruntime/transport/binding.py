@@ -20,11 +20,23 @@ from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.runtime_dir import make_private_dir
 from zmqruntime.transport.zap import ZAP_DOMAIN
 
-__all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
+__all__ = [
+    "BoundSockets",
+    "configure_tcp",
+    "count_read_ahead",
+    "has_listener",
+    "read_event",
+    "watch",
+]
 
 _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
 _MAX_UNREAD_REPLIES = 100_000
+# How many bytes of requests libzmq may read ahead for one peer while the loop is busy. It counts
+# messages (ZMQ_RCVHWM), so each of them is taken to be as long as it may be; with too few of them
+# a peer that sends many small ones has to wait for each of its turns.
+_MAX_READ_AHEAD_BYTES = 256 * 1024 * 1024
+_READ_AHEAD_MESSAGES = (16, 1000)
 _HEARTBEAT_MS = 5000
 _MAX_SUBSCRIPTION_BYTES = 1024
 # So few that libzmq receives subscriptions no faster than the loop reads them: its queue behind
@@ -56,6 +68,7 @@ class BoundSockets:
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
         self.control.maxmsgsize = config.max_message_bytes
+        self.control.rcvhwm = count_read_ahead(config.max_message_bytes)
         self.control.sndhwm = _MAX_UNREAD_REPLIES
         self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
         self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
@@ -144,6 +157,12 @@ class BoundSockets:
                 Path(address.removeprefix("ipc://")).chmod(0o600)
             except OSError as error:
                 raise EndpointError(f"{address} cannot be made private: {error}") from error
+
+
+def count_read_ahead(max_message_bytes: int) -> int:
+    """Return how many requests of one peer may wait in libzmq, unread."""
+    fewest, most = _READ_AHEAD_MESSAGES
+    return max(fewest, min(most, _MAX_READ_AHEAD_BYTES // max_message_bytes))
 
 
 def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> None:

@@ -48,7 +48,9 @@ class ZMQConfig:
     """Where socket and lock files live; None: the platform's, per user. A string will do."""
     log_dir: Path | None = None
     """Where launched servers write their logs; None: the platform's. A string will do."""
-    max_message_bytes: int = 64 * 1024 * 1024
+    max_message_bytes: int = 16 * 1024 * 1024
+    """How long one message may be, so a request with its task, or a reply with a result. The
+    server drops the connection of a peer that sends a longer one."""
     connect_timeout: float = 30.0
     """How long to wait for a server to answer, or to start and get ready."""
     request_timeout: float = 10.0

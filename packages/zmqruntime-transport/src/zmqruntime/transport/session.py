@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 import zmq
 
 from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
     DecodeError,
     ErrorCode,
     ErrorReply,
+    Incoming,
     JsonObject,
     MessageError,
     PingRequest,
     ProcessInfo,
     RegisterProgressRequest,
-    Request,
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
@@ -178,7 +179,7 @@ class ServerSession:
         """Return what a pong tells of executions, up to ``limit`` of each kind, and workers."""
         return WorkSummary()
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
         """Answer a request, now or later; exactly one `reply` is owed.
 
         Args:
@@ -271,7 +272,8 @@ class ServerSession:
         try:
             if isinstance(body, DecodeError):
                 raise body
-            request = decode_request(body)
+            request: Incoming
+            request = decode_request(body) if len(body) <= MAX_REQUEST_BYTES else _split(body)
         except MessageError as error:
             self.reply(Caller(envelope, error.request_id), make_error_reply(error))
             return
@@ -357,3 +359,9 @@ def _read_origin(message: zmq.Frame) -> Origin | None:
         return Origin(int(message.get(zmq.SRCFD)), str(message.get("User-Id")))
     except zmq.ZMQError:
         return None
+
+
+def _split(frame: bytes) -> Incoming:
+    from zmqruntime.messages import split_request  # Not above: a start needs none.
+
+    return split_request(frame)

@@ -28,6 +28,7 @@ __all__ = [
     "not_written",
     "place_of",
     "queue_full",
+    "queue_too_large",
     "shut_down_before",
     "shut_down_during",
     "shutting_down",
@@ -97,6 +98,15 @@ def queue_full(waiting: int, limit: int) -> ErrorReply:
         code=ErrorCode.QUEUE_FULL,
         message=f"{waiting} executions wait and the server takes no more than {limit}: "
         "try again when some have ended",
+    )
+
+
+def queue_too_large(queued: int, size: int, limit: int) -> ErrorReply:
+    """Refuse new work for now, for its size."""
+    return ErrorReply(
+        code=ErrorCode.QUEUE_FULL,
+        message=f"the queued requests have {queued:,} bytes, this one has {size:,}, and the server "
+        f"keeps no more than {limit:,} (max_queued_bytes): try again when some have ended",
     )
 
 

@@ -52,6 +52,7 @@ class Scheduler:
     Args:
         engine: keeps the executions.
         max_queued: how many may wait; further ones are refused. None: any number.
+        max_queued_bytes: how many bytes their requests may have together; None: any number.
         cancel_grace_seconds: how long a task that was told to stop may take before its worker
             is ended.
         retry: for executions that do not say it themselves.
@@ -66,6 +67,7 @@ class Scheduler:
         engine: LifecycleEngine,
         *,
         max_queued: int | None = None,
+        max_queued_bytes: int | None = None,
         cancel_grace_seconds: float = 5.0,
         retry: RetryPolicy | None = None,
         on_restart: RestartPolicy = RestartPolicy.FAIL,
@@ -80,7 +82,9 @@ class Scheduler:
         self._speaker = Speaker(engine, self._timers, log, name_log)
         chances = Chances(retry or RetryPolicy(), on_restart)
         self._course = Course(engine, self._timers, self._speaker, chances, cancel_grace_seconds)
-        self._reception = Reception(engine, self._course, self._speaker, max_queued, make_id)
+        self._reception = Reception(
+            engine, self._course, self._speaker, max_queued, max_queued_bytes, make_id
+        )
         self._failure: str | None = None
         self._left = False
 

@@ -16,7 +16,7 @@ from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
     AttemptInfo,
-    ExecuteRequest,
+    ExecuteHead,
     ExecutionErrorInfo,
     ExecutionStatus,
 )
@@ -66,7 +66,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     # -- what happens ---------------------------------------------------------------------------
 
-    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+    def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         execution = super().submit(request, now, frame)
         self._changes.submit(execution)
         return execution

@@ -17,7 +17,7 @@ from zmqruntime.execution.lifecycle.transitions import check_transition
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AttemptInfo,
-    ExecuteRequest,
+    ExecuteHead,
     ExecutionErrorInfo,
     ExecutionStatus,
 )
@@ -60,13 +60,15 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._finished: deque[Execution] = deque()
         self._forgotten: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
+        self._queued_bytes = 0
         self._tickets = count()
 
-    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+    def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         execution = Execution.from_request(request, next(self._tickets), now, frame)
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
         self._queue.add(execution)
+        self._queued_bytes += len(execution.request)
         self._counts[_QUEUED] += 1
         return execution
 
@@ -181,8 +183,13 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     def counts(self) -> Mapping[ExecutionStatus, int]:
         return self._counts
 
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued_bytes
+
     def _wait(self, execution: Execution) -> None:
         """Put a queued execution where it waits."""
+        self._queued_bytes += len(execution.request)
         if execution.retry_at is None:
             self._queue.add(execution)
         else:
@@ -202,7 +209,9 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._counts[execution.status] -= 1
         if execution.status is _RUNNING:
             del self._running[execution.execution_id]
-        elif execution.retry_at is not None:
+            return
+        self._queued_bytes -= len(execution.request)
+        if execution.retry_at is not None:
             del self._delayed[_when(execution)]
         elif runs:
             self._queue.take(execution)

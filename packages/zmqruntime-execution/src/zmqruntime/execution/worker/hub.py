@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
+from zmqruntime.execution.worker.framing import Message, MessageReader, encode_head, encode_message
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.execution.worker.wire import TOKEN_BYTES
 from zmqruntime.transport import Loop
@@ -87,8 +87,13 @@ class LinkHub:
     def send(self, purpose: bytes, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
         """Send by the link for this. A worker that has none has ended, or is about to."""
         for link in self._links:
-            if link.purpose == purpose:
+            if link.purpose != purpose:
+                continue
+            if len(body) < _LONG_CHUNK_BYTES:
                 link.send(encode_message(kind, execution_id, body))
+            else:  # It is not copied.
+                link.send(encode_head(kind, execution_id, body))
+                link.send(body)
 
     def drain(self) -> list[tuple[bytes, list[Message]]]:
         """Return all that a worker, which has ended, has said and nobody has read yet."""

@@ -6,7 +6,7 @@ import logging
 import os
 import traceback
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.serialization import encode_value
@@ -21,7 +21,10 @@ from zmqruntime.messages import (
     ExecutionErrorInfo,
 )
 
-__all__ = ["run_task"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["describe_invalid_request", "run_task"]
 
 _log = logging.getLogger("zmqruntime.worker")
 
@@ -97,6 +100,22 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
         type=type(error).__qualname__,
         message=_shorten(_describe(error)),
         traceback=_shorten(_format_traceback(error, frames)),
+    )
+
+
+def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
+    """Return what is wrong with the task or the config of a request that no server has parsed."""
+    from zmqruntime.messages import explaining, find_body_fault  # Not above: a task needs neither.
+
+    fault = find_body_fault(frame)
+    if fault is None:
+        try:
+            with explaining("execute request"):
+                raise error
+        except DecodeError as explained:
+            fault = explained
+    return ExecutionErrorInfo(
+        kind=ErrorKind.EXCEPTION, type=type(fault).__name__, message=_shorten(str(fault))
     )
 
 
