@@ -40,9 +40,13 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
 from zmqruntime.transport.handshake import RegistrationHandshake
+from zmqruntime.transport.held import HeldReplies
+from zmqruntime.transport.log_limit import LimitedLog
 from zmqruntime.transport.loop import Loop, Timer
 from zmqruntime.transport.pongs import Pongs, WorkSummary
 from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.publishing import EventPublisher
+from zmqruntime.transport.replying import ReplySender
 
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply
@@ -89,8 +93,12 @@ class ServerSession:
         )
         self._requests = 0
         self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
+        self._held = HeldReplies()
+        self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
+        self._sender: ReplySender
+        self.publisher: EventPublisher
 
     # -- life ---------------------------------------------------------------------------
 
@@ -103,6 +111,9 @@ class ServerSession:
             self.loop.close()
             raise
         self._sockets = sockets
+        most = self.config.max_unread_bytes
+        self._sender = ReplySender(self.loop, sockets.control, most, self._limited_log)
+        self.publisher = EventPublisher(self.loop, sockets.data, most, self._limited_log)
         self.loop.add_reader(sockets.control, self._read_control)
         self.loop.add_reader(sockets.data, self._read_subscriptions)
 
@@ -139,6 +150,7 @@ class ServerSession:
         assert self._sockets is not None
         self.stopping = True
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
+            ends.callback(self._limited_log.close)
             ends.callback(self._context.destroy)
             ends.callback(self._sockets.close)
             ends.callback(self.loop.close)
@@ -182,7 +194,9 @@ class ServerSession:
                 self._handshake.unregister(request, caller)
             case ShutdownRequest():
                 self.reply(caller, ShutdownAckReply(mode=request.mode))
-                _log.info("shutdown (%s) was requested", request.mode)
+                self._limited_log.log(
+                    logging.INFO, "shutdown requests", "shutdown (%s) was requested", request.mode
+                )
                 self.shut_down(request.mode)
             case _:
                 self.refuse(
@@ -206,44 +220,46 @@ class ServerSession:
 
         As one array where everybody takes arrays, else one by one.
         """
-        assert self._sockets is not None
-        data, rest = self._sockets.data, events
+        publisher, rest = self.publisher, events
         if len(events) > 1 and self.registrations.all_take_arrays:
             # With this frame it is settled who gets the message, and who they are can be read.
-            self.loop.send(data, topic, more=True)
+            publisher.begin(topic)
             self._read_subscriptions()
             if self.registrations.all_take_arrays:
-                self.loop.send(data, b"[%b]" % b",".join(events))
+                publisher.send(b"[%b]" % b",".join(events))
                 return
-            self.loop.send(data, events[0])
+            publisher.send(events[0])
             rest = events[1:]
         for event in rest:
-            self.loop.send(data, topic, event)
+            publisher.send(topic, event)
 
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""
         held, self._held_pings = self._held_pings, {}
         for caller, (request, timer) in held.items():
             timer.cancel()
+            self._held.release(caller)
             self._answer(caller, partial(self._pong, request, caller))
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded, with its ``request_id`` in it."""
-        assert self._sockets is not None
-        try:
-            self.loop.send(self._sockets.control, *caller.envelope, frame)
-        except zmq.Again:
-            _log.warning("a reply was dropped: its client asks, and takes no replies")
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:  # Who asked is gone.
-                raise
+        self._sender.send(caller, frame)
+
+    def send_composed_reply(self, caller: Caller, compose: Callable[[], bytes]) -> None:
+        """Send the one reply that ``caller`` is owed, composed when there is room for it.
+
+        For long ones: to a peer that does not read its replies, none is composed.
+        """
+        self._sender.send_composed(caller, compose)
 
     # -- what it receives ---------------------------------------------------------------------
 
     def _read_control(self) -> None:
         assert self._sockets is not None
         for frames in drain(self._sockets.control, 1):  # A look for a second one takes time.
-            self._take_request(frames)
+            size = len(frames[-1])
+            if not self._sender.holds_back(frames[0], partial(self._take_request, frames), size):
+                self._take_request(frames)
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
@@ -263,12 +279,13 @@ class ServerSession:
             answer()
         except MessageError as error:
             self.reply(caller, make_error_reply(error))
-        except Exception as error:  # noqa: BLE001 - one request must not end the server
-            _log.exception("a request could not be answered")
+        except Exception:  # noqa: BLE001 - one request must not end the server
+            # What an application raises may be secret; the log is its owner's.
+            reference = self._limited_log.failure("a request could not be answered")
             self.refuse(
                 caller,
                 ErrorCode.INTERNAL,
-                f"the server failed to answer this request ({error!r}); its log has more",
+                f"the server failed to answer this request; its log has more, at {reference}",
             )
 
     def _read_subscriptions(self) -> None:
@@ -288,8 +305,18 @@ class ServerSession:
             self._pong(request, caller)
             return
 
+        if not self._held.take(caller):
+            self.refuse(
+                caller,
+                ErrorCode.BUSY,
+                "the server holds as many pings as it may: send this one again without "
+                "wait_seconds, or when others have been answered",
+            )
+            return
+
         def stop_waiting() -> None:
             del self._held_pings[caller]
+            self._held.release(caller)
             self._answer(caller, partial(self._pong, request, caller))
 
         timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)

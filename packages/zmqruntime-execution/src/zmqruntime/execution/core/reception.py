@@ -70,6 +70,8 @@ class Reception:
             speaker.reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self._engine.queued_count >= self._max_queued:
             speaker.reply(caller, answers.queue_full(self._engine.queued_count, self._max_queued))
+        elif request.wait_seconds and not speaker.may_hold(caller):
+            speaker.reply(caller, answers.too_many_held())
         else:
             execution = self._engine.submit(request, now.wall, frame)
             speaker.publish_state(execution, now)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zmqruntime.transport.held import HeldReplies
+
 if TYPE_CHECKING:
     from zmqruntime.execution.core.frames import Compose
     from zmqruntime.transport import Caller
@@ -22,27 +24,39 @@ class WaitingCaller:
 
 
 class WaitingCallers:
-    """Who waits, by execution."""
+    """Who waits, by execution; no more than `HeldReplies` allows."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[WaitingCaller]] = {}
+        # Dicts as ordered sets: any one of many who wait for the same may be removed.
+        self._waiting: dict[str, dict[WaitingCaller, None]] = {}
+        self._held = HeldReplies()
 
-    def add(self, waiting: WaitingCaller) -> None:
-        """Let a caller wait."""
-        self._waiting.setdefault(waiting.execution_id, []).append(waiting)
+    def may_add(self, caller: Caller) -> bool:
+        """Whether one more reply to a caller may be held."""
+        return self._held.has_room(caller)
+
+    def add(self, waiting: WaitingCaller) -> bool:
+        """Let a caller wait; return False for no room."""
+        if not self._held.take(waiting.caller):
+            return False
+        self._waiting.setdefault(waiting.execution_id, {})[waiting] = None
+        return True
 
     def take(self, execution_id: str) -> list[WaitingCaller]:
         """Return all who wait for an execution; they wait no longer."""
-        return self._waiting.pop(execution_id, [])
+        waiting = list(self._waiting.pop(execution_id, ()))
+        for one in waiting:
+            self._held.release(one.caller)
+        return waiting
 
     def take_all(self) -> list[WaitingCaller]:
         """Return all who wait; they wait no longer."""
-        waiting, self._waiting = self._waiting, {}
-        return [caller for callers in waiting.values() for caller in callers]
+        return [caller for name in tuple(self._waiting) for caller in self.take(name)]
 
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""
         others = self._waiting[waiting.execution_id]
-        others.remove(waiting)
+        del others[waiting]
+        self._held.release(waiting.caller)
         if not others:
             del self._waiting[waiting.execution_id]
