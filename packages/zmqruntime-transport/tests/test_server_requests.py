@@ -410,6 +410,6 @@ def test_replies_that_a_peer_never_reads_are_dropped_at_last_with_a_word(
             for _ in range(20):
                 deaf.send(frame)
             assert other.ask(PING)["type"] == "pong"
-            return "a reply was dropped" in caplog.text
+            return "reply dropped: the peer's queue of 10 messages is full" in caplog.text
 
         eventually(was_told)

@@ -41,12 +41,14 @@ class ReplySender:
         self._sock = sock
         self._log = log
         self.unread = UnreadReplies(max_unread_bytes // _SHARE, max_unread_bytes)
+        self._turn: bytes | None = None
+        """The peer for which something that waited is done now: its reply goes before the rest."""
 
     def send(self, caller: Caller, frame: bytes) -> None:
         """Send an encoded reply, or its refusal, now or later."""
         peer, size = caller.envelope[0], len(frame)
         if size >= LARGE_BYTES:
-            if self.unread.must_wait(peer):
+            if self._must_wait(peer):
                 self._wait(peer, partial(self._send_large, caller, frame), size)
             else:
                 self._send_large(caller, frame)
@@ -57,7 +59,7 @@ class ReplySender:
     def send_composed(self, caller: Caller, compose: Callable[[], bytes]) -> None:
         """Send a large reply that is composed when there is room for it."""
         peer = caller.envelope[0]
-        if self.unread.must_wait(peer):
+        if self._must_wait(peer):
             self._wait(peer, partial(self._compose, caller, compose), 0)
         else:
             self._compose(caller, compose)
@@ -68,6 +70,11 @@ class ReplySender:
             return False
         self._wait(peer, take, size)
         return True
+
+    def _must_wait(self, peer: bytes) -> bool:
+        if peer == self._turn:
+            return self.unread.is_blocked(peer)
+        return self.unread.must_wait(peer)
 
     def _wait(self, peer: bytes, action: Callable[[], None], size: int) -> None:
         if not self.unread.wait(peer, action, size):
@@ -129,5 +136,9 @@ class ReplySender:
         """Do the next thing that waits for a peer; one in each round of the loop."""
         action = self.unread.next_action(peer)
         if action is not None:
-            action()
+            self._turn = peer
+            try:
+                action()
+            finally:
+                self._turn = None
             self._loop.post(partial(self._go_on, peer))
