@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import zmq
-from transport_peers import RawPeer, eventually
+from transport_peers import OpenServer, RawPeer, eventually
 
 from zmqruntime.messages import ErrorCode, ErrorReply, Request, StatusRequest, encode_with_id
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
@@ -205,3 +205,39 @@ def test_a_held_ping_too_many_is_refused_as_busy(
         assert {reply["code"] for reply in refused} == {"busy"}
         assert [reply["request_id"] for reply in refused] == [str(n) for n in range(9, 20)]
         assert ask(context, server, PING)["ready"] is False
+
+
+def test_long_events_that_a_subscriber_does_not_read_are_known_until_it_is_gone(
+    config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    bounded = dataclasses.replace(config, max_unread_bytes=IN_ALL)
+    event = b"x" * 32_000
+    with OpenServer(config=bounded) as server:
+        publisher = server.session.publisher
+        deaf, other = context.socket(zmq.SUB), context.socket(zmq.SUB)
+        deaf.rcvhwm = 1
+        for subscriber in (deaf, other):
+            subscriber.rcvtimeo = 30_000
+            subscriber.connect(server.endpoint.data_address)
+            subscriber.subscribe(b"a/")
+        registrations = server.session.registrations
+        eventually(lambda: registrations._seen[b"a/"] == 2)
+
+        def publish() -> None:
+            server.session.publish(b"a/x", event)
+
+        count = 0
+        while not publisher.is_full:
+            server.in_loop(publish)
+            count += 1
+            assert other.recv_multipart() == [b"a/x", event]
+        assert publisher.unread_bytes <= PER_PEER + len(event)
+        assert count >= PER_PEER // len(event)
+        server.in_loop(lambda: publisher.note_left_out(3))
+        server.in_loop(lambda: publisher.note_left_out(0))
+        assert "large events not published: 3" in caplog.text
+        server.in_loop(lambda: server.session.publish(b"a/x", b"short"))
+        assert other.recv_multipart() == [b"a/x", b"short"]
+        deaf.close(linger=0)
+        eventually(lambda: publisher.unread_bytes == 0)
+        assert not publisher.is_full
