@@ -140,14 +140,14 @@ def test_held_replies_are_bounded_for_a_peer_and_in_all_and_their_room_comes_bac
         for peer in range(8)
         for number in range(20_000)
     ]
-    taken = [caller for caller in callers if held.take(caller)]
-    by_peer = Counter(caller.envelope[0] for caller in taken)
+    taken = [(caller, cost) for caller in callers if (cost := held.take(caller))]
+    by_peer = Counter(caller.envelope[0] for caller, _ in taken)
     cost = 1024 + length
     assert max(by_peer.values()) * cost <= 16 * 2**20
     assert by_peer[b"\0"] * cost >= 0.9 * 16 * 2**20
     assert by_peer.total() * cost <= 64 * 2**20
     assert len(by_peer) == 8, "a newcomer found no room"
-    for caller in taken:
-        held.release(caller)
+    for caller, cost in taken:
+        held.release(caller.envelope[0], cost)
     assert held._share.total == 0
     assert held._share.used(b"\0") == 0

@@ -22,22 +22,21 @@ class HeldReplies:
     """
 
     def __init__(self) -> None:
-        self._share = FairShare(_PER_PEER_BYTES, _IN_ALL_BYTES)
+        share = self._share = FairShare(_PER_PEER_BYTES, _IN_ALL_BYTES)
+        self.release = share.release
+        """Counts back what a reply of a peer took up, by `take`."""
 
     def has_room(self, caller: Caller) -> bool:
         """Whether one more reply may be held for this caller."""
         return self._share.room(caller.envelope[0]) >= _cost(caller)
 
-    def take(self, caller: Caller) -> bool:
-        """Count one more held reply; return False, and count nothing, for no room."""
-        if not self.has_room(caller):
-            return False
-        self._share.take(caller.envelope[0], _cost(caller))
-        return True
-
-    def release(self, caller: Caller) -> None:
-        """Count back a reply that is held no more."""
-        self._share.release(caller.envelope[0], _cost(caller))
+    def take(self, caller: Caller) -> int:
+        """Count one more held reply, and return what it takes up; 0: there is no room."""
+        cost = _cost(caller)
+        if self._share.room(caller.envelope[0]) < cost:
+            return 0
+        self._share.take(caller.envelope[0], cost)
+        return cost
 
 
 def _cost(caller: Caller) -> int:

@@ -92,7 +92,7 @@ class ServerSession:
             log_file_path=log_file_path,
         )
         self._requests = 0
-        self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
+        self._held_pings: dict[Caller, tuple[PingRequest, Timer, int]] = {}
         self._held = HeldReplies()
         self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -236,9 +236,9 @@ class ServerSession:
     def became_ready(self) -> None:
         """Answer the pings that waited for it; or for the end, if that comes first."""
         held, self._held_pings = self._held_pings, {}
-        for caller, (request, timer) in held.items():
+        for caller, (request, timer, cost) in held.items():
             timer.cancel()
-            self._held.release(caller)
+            self._held.release(caller.envelope[0], cost)
             self._answer(caller, partial(self._pong, request, caller))
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
@@ -305,7 +305,8 @@ class ServerSession:
             self._pong(request, caller)
             return
 
-        if not self._held.take(caller):
+        cost = self._held.take(caller)
+        if not cost:
             self.refuse(
                 caller,
                 ErrorCode.BUSY,
@@ -316,11 +317,11 @@ class ServerSession:
 
         def stop_waiting() -> None:
             del self._held_pings[caller]
-            self._held.release(caller)
+            self._held.release(caller.envelope[0], cost)
             self._answer(caller, partial(self._pong, request, caller))
 
         timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
-        self._held_pings[caller] = (request, timer)
+        self._held_pings[caller] = (request, timer, cost)
 
     def _pong(self, request: PingRequest, caller: Caller) -> None:
         frame = self._pongs.compose(

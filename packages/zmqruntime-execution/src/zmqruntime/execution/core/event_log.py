@@ -60,12 +60,11 @@ class EventLog:
         events += next_ones
         cost = _cost(next_ones)
         self._bytes += cost
-        if execution_id in self._sizes:
-            self._sizes[execution_id] += cost
-        elif len(events) > _FEW:
-            self._sizes[execution_id] = _cost(events)
-        while self._sizes.get(execution_id, 0) > self._max_execution_bytes:
-            self._drop(execution_id, events, (len(events) + 1) // 2)
+        if len(events) > _FEW:
+            known = self._sizes.get(execution_id)
+            size = self._sizes[execution_id] = _cost(events) if known is None else known + cost
+            if size > self._max_execution_bytes:
+                self._drop(execution_id, events, (len(events) + 1) // 2)
         if len(events) > self._kept + self._slack:
             self._drop(execution_id, events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
@@ -89,7 +88,6 @@ class EventLog:
         events = self._events.pop(execution_id, None)
         if events:
             self._drop(execution_id, events, len(events))
-        self._sizes.pop(execution_id, None)
 
     def _shrink(self) -> None:
         while self._bytes > self._max_bytes:
@@ -102,9 +100,11 @@ class EventLog:
     def _drop(self, execution_id: str, events: list[ExecutionEvent], count: int) -> None:
         cost = _cost(events[:count])
         self._bytes -= cost
-        if execution_id in self._sizes:
-            self._sizes[execution_id] -= cost
         del events[:count]
+        if len(events) <= _FEW:
+            self._sizes.pop(execution_id, None)
+        elif execution_id in self._sizes:
+            self._sizes[execution_id] -= cost
 
 
 def _cost(events: Sequence[ExecutionEvent]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ class WaitingCallers:
     """Who waits, by execution; no more than `HeldReplies` allows."""
 
     def __init__(self) -> None:
-        # Dicts as ordered sets: any one of many who wait for the same may be removed.
-        self._waiting: dict[str, dict[WaitingCaller, None]] = {}
+        self._waiting: dict[str, dict[WaitingCaller, int]] = {}
+        """In the order of arrival, each with what it takes up."""
         self._held = HeldReplies()
 
     def may_add(self, caller: Caller) -> bool:
@@ -37,16 +38,19 @@ class WaitingCallers:
 
     def add(self, waiting: WaitingCaller) -> bool:
         """Let a caller wait; return False for no room."""
-        if not self._held.take(waiting.caller):
+        cost = self._held.take(waiting.caller)
+        if not cost:
             return False
-        self._waiting.setdefault(waiting.execution_id, {})[waiting] = None
+        self._waiting.setdefault(waiting.execution_id, {})[waiting] = cost
         return True
 
-    def take(self, execution_id: str) -> list[WaitingCaller]:
+    def take(self, execution_id: str) -> Collection[WaitingCaller]:
         """Return all who wait for an execution; they wait no longer."""
-        waiting = list(self._waiting.pop(execution_id, ()))
-        for one in waiting:
-            self._held.release(one.caller)
+        waiting = self._waiting.pop(execution_id, None)
+        if waiting is None:
+            return ()
+        for one, cost in waiting.items():
+            self._held.release(one.caller.envelope[0], cost)
         return waiting
 
     def take_all(self) -> list[WaitingCaller]:
@@ -56,7 +60,6 @@ class WaitingCallers:
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""
         others = self._waiting[waiting.execution_id]
-        del others[waiting]
-        self._held.release(waiting.caller)
+        self._held.release(waiting.caller.envelope[0], others.pop(waiting))
         if not others:
             del self._waiting[waiting.execution_id]
