@@ -40,9 +40,9 @@ class FairShare:
 
     def release(self, peer: bytes, amount: int) -> None:
         """Count back what was taken."""
-        rest = self._used[peer] - amount
         self.total -= amount
-        if rest:
-            self._used[peer] = rest
+        used = self._used
+        if (taken := used[peer]) == amount:
+            del used[peer]
         else:
-            del self._used[peer]
+            used[peer] = taken - amount
