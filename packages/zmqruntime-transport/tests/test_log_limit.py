@@ -53,9 +53,13 @@ def test_a_flood_of_one_kind_is_a_line_a_minute_and_another_kind_is_written() ->
     assert repeats.take("other", 3600.0) is not None
     assert repeats.take("flood", 3800.0) is not None
     assert repeats.take("flood", 3800.5) is None
-    assert repeats.take("flood", 3870.0) is not None
-    assert repeats.take("flood", 3940.0) is not None
-    assert repeats.take("flood", 3942.0) is not None, "the pause is long after a quiet one"
+    assert repeats.take("flood", 3801.0) is not None, "the pause is long after a quiet minute"
+
+
+def test_a_line_every_two_seconds_is_written_once_a_minute_in_the_end() -> None:
+    repeats = Repeats()
+    written = [now for now in range(0, 3600, 2) if repeats.take("slow", now) is not None]
+    assert len(written) <= 6 + 60
 
 
 def test_kinds_are_bounded() -> None:

@@ -28,14 +28,14 @@ class HeldReplies:
 
     def has_room(self, caller: Caller) -> bool:
         """Whether one more reply may be held for this caller."""
-        return self._share.room(caller.envelope[0]) >= _cost(caller)
+        return self._share.room(caller.peer) >= _cost(caller)
 
     def take(self, caller: Caller) -> int:
         """Count one more held reply, and return what it takes up; 0: there is no room."""
         cost = _cost(caller)
-        if self._share.room(caller.envelope[0]) < cost:
+        if self._share.room(caller.peer) < cost:
             return 0
-        self._share.take(caller.envelope[0], cost)
+        self._share.take(caller.peer, cost)
         return cost
 
 

@@ -1,8 +1,8 @@
 """Log lines that a peer can cause: one of each kind, and then a count.
 
 A line is written when it is the first of its kind, and again when a second has passed, then two,
-four, up to a minute; it states how many of its kind were left out since. After a quiet time of that
-length the next one is written at once.
+four, up to a minute; it states how many of its kind were left out since. After a minute without any
+of its kind the pauses begin anew.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Omitted(NamedTuple):
 @dataclass(slots=True)
 class _Kind:
     written_at: float
+    seen_at: float
     pause: float = _FIRST_SECONDS
     count: int = 0
 
@@ -49,13 +50,15 @@ class Repeats:
         if known is None:
             if len(self._kinds) >= _MAX_KINDS:
                 del self._kinds[next(iter(self._kinds))]
-            self._kinds[kind] = _Kind(now)
+            self._kinds[kind] = _Kind(now, now)
             return Omitted(0, now)
+        was_quiet = now >= known.seen_at + _LONGEST_SECONDS
+        known.seen_at = now
         if now < known.written_at + known.pause:
             known.count += 1
             return None
         omitted = Omitted(known.count, known.written_at)
-        known.pause = min(2 * known.pause, _LONGEST_SECONDS) if known.count else _FIRST_SECONDS
+        known.pause = _FIRST_SECONDS if was_quiet else min(2 * known.pause, _LONGEST_SECONDS)
         known.written_at, known.count = now, 0
         return omitted
 

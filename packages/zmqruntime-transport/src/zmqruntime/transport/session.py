@@ -238,7 +238,7 @@ class ServerSession:
         held, self._held_pings = self._held_pings, {}
         for caller, (request, timer, cost) in held.items():
             timer.cancel()
-            self._held.release(caller.envelope[0], cost)
+            self._held.release(caller.peer, cost)
             self._answer(caller, partial(self._pong, request, caller))
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
@@ -317,7 +317,7 @@ class ServerSession:
 
         def stop_waiting() -> None:
             del self._held_pings[caller]
-            self._held.release(caller.envelope[0], cost)
+            self._held.release(caller.peer, cost)
             self._answer(caller, partial(self._pong, request, caller))
 
         timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
