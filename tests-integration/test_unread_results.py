@@ -105,9 +105,12 @@ def test_a_flood_of_requests_whose_replies_are_not_read_is_a_few_lines_of_log(
         flood.sendall(greeting)
         flood.recv(64)
         flood.sendall(bytes([4, len(ready)]) + ready)
-        for _ in range(40):
-            flood.sendall(message * 1000)
-        eventually(lambda: "request dropped" in read_log(place), "the server drops requests")
+
+        def drops_requests() -> bool:
+            flood.sendall(message * 2000)
+            return "request dropped" in read_log(place)
+
+        eventually(drops_requests, "the server drops requests")
         client.ping()
     lines = [line for line in read_log(place).splitlines() if " dropped" in line]
     assert len(lines) < 10, lines[:10]
