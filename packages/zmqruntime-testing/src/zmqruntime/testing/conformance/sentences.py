@@ -34,9 +34,9 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-175": "Which policy a server has is not told.",
     "C-179": _JOURNAL,
     "C-180": _JOURNAL,
-    "C-231": "How much a peer may leave unread is not told, and may be any amount.",
-    "C-232": "How much it takes until a server holds replies back is not told.",
-    "C-233": "It takes peers that leave as much unread as a server keeps.",
+    "C-234": "How much a peer may leave unread is not told, and may be any amount.",
+    "C-235": "How much it takes until a server holds replies back is not told.",
+    "C-236": "It takes peers that leave as much unread as a server keeps.",
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""
