@@ -51,6 +51,7 @@ export type ErrorCode =
   | "not_subscribed"
   | "shutting_down"
   | "too_large"
+  | "busy"
   | "journal_unavailable"
   | "internal";
 export type Event = ProgressEvent | StateEvent;

@@ -369,7 +369,7 @@ def test_a_refused_request_is_told_in_the_servers_words(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_sentence(command("ping"), "does not answer a ping", "no description today")
+        assert_one_sentence(command("ping"), "does not answer a ping", "its log has more, at ")
 
 
 # -- wording --------------------------------------------------------------------------------

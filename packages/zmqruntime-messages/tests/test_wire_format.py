@@ -351,8 +351,8 @@ def test_every_public_model_is_in_the_table_of_fields() -> None:
         pytest.param(
             ErrorCode,
             "malformed invalid_request unknown_type unsupported_protocol unknown_execution"
-            " conflict queue_full not_subscribed shutting_down too_large journal_unavailable"
-            " internal",
+            " conflict queue_full not_subscribed shutting_down too_large busy"
+            " journal_unavailable internal",
             id="error code",
         ),
     ],

@@ -383,7 +383,7 @@ _ERROR: Json = {
 _CODES = (
     *("malformed", "invalid_request", "unknown_type", "unsupported_protocol"),
     *("unknown_execution", "conflict", "queue_full", "not_subscribed", "shutting_down"),
-    *("too_large", "journal_unavailable", "internal"),
+    *("too_large", "busy", "journal_unavailable", "internal"),
 )
 _ERROR_REPLY = Subject(
     "reply",

@@ -16,6 +16,7 @@ from zmqruntime.execution.core.effects import (
     ForgetLog,
     InterruptTask,
     KillWorker,
+    LargeReply,
     Publish,
     Reply,
     StartWorker,
@@ -76,6 +77,10 @@ class Outlet(Protocol):
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded."""
 
+    def send_composed_reply(self, caller: Caller, compose: Callable[[], bytes]) -> None:
+        """Send a long reply, composed when there is room for it; at once, unless overridden."""
+        self.send_reply(caller, compose())
+
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
@@ -120,6 +125,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
+            LargeReply: lambda effect: outlet.send_composed_reply(effect.caller, effect.compose),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
@@ -228,8 +234,8 @@ class Dispatcher:
     def _now(self) -> Now:
         return Now(self._wall(), self._monotonic())
 
-    def _on_commit_failed(self, held: list[Effect], reason: str) -> None:
-        self._scheduler.commit_failed(held, reason, self._now())
+    def _on_commit_failed(self, held: list[Effect]) -> None:
+        self._scheduler.commit_failed(held, self._now())
         self._outlet.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:

@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     NOT_SUBSCRIBED = "not_subscribed"
     SHUTTING_DOWN = "shutting_down"
     TOO_LARGE = "too_large"
+    BUSY = "busy"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     INTERNAL = "internal"
 

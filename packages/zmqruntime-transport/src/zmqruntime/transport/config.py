@@ -66,6 +66,9 @@ class ZMQConfig:
     ones are dropped; on the subscriber's own side five times as many. A message has one event, or
     up to 8 of a task that reports fast, when all subscribers take that. 0: however many, as long
     as there is memory."""
+    max_unread_bytes: int = 256 * 1024 * 1024
+    """How much of its replies a server keeps for peers that have not read them, of all peers. One
+    peer may leave a quarter of it unread, and one message; events of 16 KiB and more a quarter."""
 
     def __post_init__(self) -> None:
         most = MAX_PORT - 1
@@ -98,3 +101,4 @@ class ZMQConfig:
             most=_MAX_HIGH_WATER_MARK,
             whole=True,
         )
+        check_number("max_unread_bytes", self.max_unread_bytes, least=MIN_MESSAGE_BYTES, whole=True)

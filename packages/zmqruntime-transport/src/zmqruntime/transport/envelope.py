@@ -29,6 +29,11 @@ class Caller(NamedTuple):
     number: int = 0
     """Tells apart requests of one peer that gives them no ids."""
 
+    @property
+    def peer(self) -> bytes:
+        """The connection by which the request came; empty for one that came by no socket."""
+        return self.envelope[0] if self.envelope else b""
+
 
 def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | DecodeError]:
     """Return the envelope and the one body frame behind it, or why there is none."""

@@ -7,10 +7,8 @@ a package above derives from it to answer more.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,9 +40,13 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
 from zmqruntime.transport.handshake import MAX_LISTED, RegistrationHandshake
-from zmqruntime.transport.loop import Loop, Timer
+from zmqruntime.transport.held_pings import HeldPings
+from zmqruntime.transport.log_limit import LimitedLog
+from zmqruntime.transport.loop import Loop
 from zmqruntime.transport.pongs import Pongs, WorkSummary
 from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.publishing import EventPublisher
+from zmqruntime.transport.replying import ReplySender
 from zmqruntime.transport.subscription_ledger import Excess, Origin, SubscriptionLedger
 from zmqruntime.transport.zap import NullAccess
 from zmqruntime.transport.zap_handler import ZapHandler
@@ -58,11 +60,6 @@ _log = logging.getLogger("zmqruntime.server")
 
 # Subscriptions that are read in one round of the loop: about a millisecond.
 _MAX_SUBSCRIPTIONS_AT_ONCE = 64
-_MAX_HELD_PINGS = 1000
-# Held pings that are answered in one round of the loop.
-_MAX_PONGS_AT_ONCE = 100
-# An excess of subscriptions is logged once in this time: who causes it connects again at once.
-_EXCESS_LOG_SECONDS = 60.0
 
 
 class ServerSession:
@@ -86,8 +83,6 @@ class ServerSession:
         )
         self.registrations = self._handshake.registrations
         self._subscriptions = SubscriptionLedger()
-        self._ended_connections = 0
-        self._next_excess_log = 0.0
         self.finished = threading.Event()
         self.failure: BaseException | None = None
         self.stopping = False
@@ -104,9 +99,12 @@ class ServerSession:
             log_file_path=log_file_path,
         )
         self._requests = 0
-        self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
+        self._held_pings = HeldPings(self.loop, self._answer_ping)
+        self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
+        self._sender: ReplySender
+        self.publisher: EventPublisher
 
     # -- life ---------------------------------------------------------------------------
 
@@ -120,6 +118,9 @@ class ServerSession:
             self.loop.close()
             raise
         self._sockets = sockets
+        most = self.config.max_unread_bytes
+        self._sender = ReplySender(self.loop, sockets.control, most, self._limited_log)
+        self.publisher = EventPublisher(self.loop, sockets.data, most, self._limited_log)
         self.loop.add_reader(sockets.control, self._read_control)
         self.loop.add_reader(sockets.data, self._read_data)
 
@@ -156,11 +157,12 @@ class ServerSession:
         assert self._sockets is not None
         self.stopping = True
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
+            ends.callback(self._limited_log.close)
             ends.callback(self._context.destroy)
             ends.callback(self._sockets.close)
             ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
-            ends.callback(self._answer_held_pings, _MAX_HELD_PINGS)
+            ends.callback(self._held_pings.answer_now)
             ends.callback(self.on_close)
 
     # -- what a derived session says ------------------------------------------------------
@@ -199,7 +201,9 @@ class ServerSession:
                 self._handshake.unregister(request, caller)
             case ShutdownRequest():
                 self.reply(caller, ShutdownAckReply(mode=request.mode))
-                _log.info("shutdown (%s) was requested", request.mode)
+                self._limited_log.log(
+                    logging.INFO, "shutdown requests", "shutdown (%s) was requested", request.mode
+                )
                 self.shut_down(request.mode)
             case _:
                 self.refuse(
@@ -223,48 +227,41 @@ class ServerSession:
 
         As one array where everybody takes arrays, else one by one.
         """
-        assert self._sockets is not None
-        data, rest = self._sockets.data, events
+        publisher, rest = self.publisher, events
         if len(events) > 1 and self.registrations.all_take_arrays:
             # With this frame it is settled who gets the message, and who they are can be read.
-            self.loop.send(data, topic, more=True)
+            publisher.begin(topic)
             if self._read_subscriptions() and self.registrations.all_take_arrays:
-                self.loop.send(data, b"[%b]" % b",".join(events))
+                publisher.send(b"[%b]" % b",".join(events))
                 return
-            self.loop.send(data, events[0])
+            publisher.send(events[0])
             rest = events[1:]
         for event in rest:
-            self.loop.send(data, topic, event)
+            publisher.send(topic, event)
 
     def became_ready(self) -> None:
-        """Answer the pings that waited for it, a number of them in each round of the loop."""
-        self._answer_held_pings(_MAX_PONGS_AT_ONCE)
-        if self._held_pings:
-            self.loop.post(self.became_ready)
-
-    def _answer_held_pings(self, most: int) -> None:
-        for caller, (request, timer) in tuple(itertools.islice(self._held_pings.items(), most)):
-            timer.cancel()
-            del self._held_pings[caller]
-            self._answer(caller, partial(self._pong, request, caller))
+        """Answer the pings that waited for it."""
+        self._held_pings.answer()
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded, with its ``request_id`` in it."""
-        assert self._sockets is not None
-        try:
-            self.loop.send(self._sockets.control, *caller.envelope, frame)
-        except zmq.Again:
-            _log.warning("a reply was dropped: its client asks, and takes no replies")
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:  # Who asked is gone.
-                raise
+        self._sender.send(caller, frame)
+
+    def send_composed_reply(self, caller: Caller, compose: Callable[[], bytes]) -> None:
+        """Send the one reply that ``caller`` is owed, composed when there is room for it.
+
+        For long ones: to a peer that does not read its replies, none is composed.
+        """
+        self._sender.send_composed(caller, compose)
 
     # -- what it receives ---------------------------------------------------------------------
 
     def _read_control(self) -> None:
         assert self._sockets is not None
         for frames in drain(self._sockets.control, 1):  # A look for a second one takes time.
-            self._take_request(frames)
+            size = len(frames[-1])
+            if not self._sender.holds_back(frames[0], partial(self._take_request, frames), size):
+                self._take_request(frames)
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
@@ -285,12 +282,13 @@ class ServerSession:
             answer()
         except MessageError as error:
             self.reply(caller, make_error_reply(error))
-        except Exception as error:  # noqa: BLE001 - one request must not end the server
-            _log.exception("a request could not be answered")
+        except Exception:  # noqa: BLE001 - one request must not end the server
+            # What an application raises may be secret; the log is its owner's.
+            reference = self._limited_log.failure("a request could not be answered")
             self.refuse(
                 caller,
                 ErrorCode.INTERNAL,
-                f"the server failed to answer this request ({error!r}); its log has more",
+                f"the server failed to answer this request; its log has more, at {reference}",
             )
 
     def _read_data(self) -> None:
@@ -316,30 +314,26 @@ class ServerSession:
 
     def _end_connection(self, excess: Excess) -> None:
         assert self._sockets is not None
-        self._ended_connections += self._sockets.end_data_connection(excess.descriptor)
-        if self._ended_connections and time.monotonic() >= self._next_excess_log:
-            self._next_excess_log = time.monotonic() + _EXCESS_LOG_SECONDS
-            _log.warning(
-                "data connections ended for too many subscriptions: %d; the latest had %s",
-                self._ended_connections,
-                excess.reason,
+        if self._sockets.end_data_connection(excess.descriptor):
+            self._limited_log.warning(
+                "subscriptions", "data connection ended: it had %s", excess.reason
             )
-            self._ended_connections = 0
 
     # -- ping ---------------------------------------------------------------------------------
 
     def _ping(self, request: PingRequest, caller: Caller) -> None:
-        room = len(self._held_pings) < _MAX_HELD_PINGS
-        if not request.wait_seconds or self.ready or not room:
+        if not request.wait_seconds or self.ready:
             self._pong(request, caller)
-            return
+        elif not self._held_pings.hold(request, caller):
+            self.refuse(
+                caller,
+                ErrorCode.BUSY,
+                "the server holds as many pings as it may: send this one again without "
+                "wait_seconds, or when others have been answered",
+            )
 
-        def stop_waiting() -> None:
-            del self._held_pings[caller]
-            self._answer(caller, partial(self._pong, request, caller))
-
-        timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
-        self._held_pings[caller] = (request, timer)
+    def _answer_ping(self, request: PingRequest, caller: Caller) -> None:
+        self._answer(caller, partial(self._pong, request, caller))
 
     def _pong(self, request: PingRequest, caller: Caller) -> None:
         frame = self._pongs.compose(

@@ -117,6 +117,7 @@ def serve(
         float, typer.Option(hidden=True)
     ] = _DEFAULT.registration_timeout,
     data_high_water_mark: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.data_high_water_mark,
+    max_unread_bytes: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.max_unread_bytes,
     owner: Annotated[
         ProcessIdentity | None,
         typer.Option(hidden=True, parser=ProcessIdentity.parse, metavar="PID:CREATE_TIME"),
@@ -135,6 +136,7 @@ def serve(
         max_message_bytes=max_message_bytes,
         registration_timeout=registration_timeout,
         data_high_water_mark=data_high_water_mark,
+        max_unread_bytes=max_unread_bytes,
     )
     server_class = serving.load_target(target)
 

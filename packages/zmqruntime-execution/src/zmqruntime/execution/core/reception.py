@@ -80,6 +80,8 @@ class Reception:
                     self._engine.queued_bytes, len(event.frame), self._max_queued_bytes or 0
                 ),
             )
+        elif request.wait_seconds and not speaker.may_hold(caller):
+            speaker.reply(caller, answers.too_many_held())
         else:
             execution = self._engine.submit(request, now.wall, frame)
             speaker.publish_state(execution, now)

@@ -126,7 +126,7 @@ class Scheduler:
         self._go_on(now)
         self._speaker.flush()
 
-    def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> None:
+    def commit_failed(self, effects: list[Effect], now: Now) -> None:
         """Take back what the engine could not commit, and have done what is still to be done.
 
         What was submitted meanwhile is refused, also when it has just begun, and no further task
@@ -134,13 +134,12 @@ class Scheduler:
 
         Args:
             effects: what was to be done after the commit.
-            reason: why it failed.
             now: the present.
         """
         refused = self.engine.withdraw()
         withdrawn = {execution.execution_id for execution in refused}
         unassigned = assigned_in(effects)
-        refusal = answers.not_written(reason)
+        refusal = answers.not_written()
         self._left = False  # An exit comes again, behind what is told here.
         for effect in what_is_left(effects, withdrawn, unassigned, refusal):
             self._perform(effect)

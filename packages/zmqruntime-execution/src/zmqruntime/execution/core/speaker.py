@@ -7,7 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zmqruntime.execution.core import answers
-from zmqruntime.execution.core.effects import Effect, ForgetLog, Publish, Reply
+from zmqruntime.execution.core.effects import (
+    Effect,
+    ForgetLog,
+    LargeReply,
+    Publish,
+    Reply,
+)
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.frames import (
     NameLog,
@@ -20,6 +26,7 @@ from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import ExecutionEvent
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import encode_with_id
+from zmqruntime.transport.unread import LARGE_BYTES
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.events import (
@@ -70,6 +77,10 @@ class Speaker:
     def reply(self, caller: Caller, message: ReplyMessage, execution_id: str | None = None) -> None:
         """Answer a caller."""
         self.perform(Reply(caller, encode_with_id(message, caller.request_id), execution_id))
+
+    def may_hold(self, caller: Caller) -> bool:
+        """Whether one more reply to this caller may be held until an execution has ended."""
+        return self._waiting.may_add(caller)
 
     def accept(
         self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool = False
@@ -161,8 +172,9 @@ class Speaker:
     ) -> None:
         if not wait_seconds or execution.status.is_terminal:
             self._reply_on(waiting, execution)
+        elif not self._waiting.add(waiting):
+            self.reply(waiting.caller, answers.too_many_held(), execution.execution_id)
         else:
-            self._waiting.add(waiting)
             self._timers.set(waiting, now.monotonic + wait_seconds)
 
     def _reply_on_kept(self, waiting: WaitingCaller) -> None:
@@ -171,7 +183,21 @@ class Speaker:
         self._reply_on(waiting, execution)
 
     def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
-        caller = waiting.caller
+        caller, result = waiting.caller, execution.result
+        if result is not None and len(result) >= LARGE_BYTES and self._has_record(waiting):
+            compose = partial(self._compose_late, waiting)
+            self.perform(LargeReply(caller, compose, execution.execution_id))
+            return
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+
+    def _has_record(self, waiting: WaitingCaller) -> bool:
+        return waiting.compose is not self._accepted and waiting.compose is not self._duplicate
+
+    def _compose_late(self, waiting: WaitingCaller) -> bytes:
+        """Return the reply on an execution that had ended, when its turn has come."""
+        execution, request_id = self._engine.get(waiting.execution_id), waiting.caller.request_id
+        if execution is None or not execution.status.is_terminal:
+            return encode_with_id(answers.left_meanwhile(waiting.execution_id), request_id)
+        return waiting.compose(execution, None, request_id)

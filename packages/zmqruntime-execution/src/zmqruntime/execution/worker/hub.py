@@ -17,6 +17,7 @@ from zmqruntime.execution.worker.framing import Message, MessageReader, encode_h
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.execution.worker.wire import TOKEN_BYTES
 from zmqruntime.transport import Loop
+from zmqruntime.transport.log_limit import LimitedLog
 
 __all__ = ["LinkHub"]
 
@@ -62,6 +63,7 @@ class LinkHub:
         self._max_bytes = max_bytes
         self._token = b""
         self._links: list[_Link] = []
+        self._limited_log = LimitedLog(_log)
         if path is not None:
             path.unlink(missing_ok=True)  # The server's lock says that it is stale.
         self._listener = listen(("127.0.0.1", 0) if path is None else str(path))
@@ -142,7 +144,12 @@ class LinkHub:
 
     def _rest(self, error: OSError) -> None:
         """Let nobody in for a moment: there is no room, and the next try would fail as well."""
-        _log.error("a worker cannot be let in: %s; it is tried again every second", error)
+        self._limited_log.log(
+            logging.ERROR,
+            "worker connections",
+            "cannot accept worker connection: %s; retrying every second",
+            error,
+        )
         self._listens = False
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_at(time.monotonic() + _REST_SECONDS, self._listen_again)
