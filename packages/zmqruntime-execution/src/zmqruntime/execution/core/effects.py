@@ -16,6 +16,7 @@ __all__ = [
     "ForgetLog",
     "InterruptTask",
     "KillWorker",
+    "LogCancelled",
     "Publish",
     "Reply",
     "StartWorker",
@@ -75,10 +76,28 @@ class StartWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class LogCancelled:
+    """Log once that so many queued executions are cancelled, instead of each of them."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """End the server; ``failure`` says why, when nobody asked for it."""
 
     failure: str | None = None
 
 
-Effect = Reply | Publish | AssignTask | InterruptTask | KillWorker | StartWorker | ForgetLog | Exit
+Effect = (
+    Reply
+    | Publish
+    | AssignTask
+    | InterruptTask
+    | KillWorker
+    | StartWorker
+    | ForgetLog
+    | LogCancelled
+    | Exit
+)

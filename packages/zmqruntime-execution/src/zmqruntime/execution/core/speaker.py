@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.effects import Effect, ForgetLog, Publish, Reply
@@ -32,7 +33,14 @@ if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
     from zmqruntime.transport import Caller
 
-__all__ = ["Speaker"]
+__all__ = ["SLICE", "Speaker"]
+
+SLICE: Final = 50
+"""How many executions or held replies one round of the loop works off: 1 to 5 ms of work."""
+
+_SLICE_BYTES: Final = 2**20
+# So many held replies on one execution are part of its end; more of them follow in slices.
+_FEW: Final = 4
 
 
 class Speaker:
@@ -58,6 +66,8 @@ class Speaker:
         self._timers = timers
         self._events = events
         self._waiting = WaitingCallers()
+        self._backlog: deque[tuple[WaitingCaller, Execution]] = deque()
+        """Held replies that are due, beyond what one round may send."""
         self._unpublished: list[tuple[Execution, list[ExecutionEvent]]] = []
         self._snapshot = partial(compose_snapshot, name_log=name_log)
         self._accepted = partial(compose_accepted, name_log=name_log)
@@ -100,19 +110,45 @@ class Speaker:
     def time_is_up(self, waiting: WaitingCaller) -> None:
         """Tell a caller how it stands: it has waited long enough."""
         self._waiting.remove(waiting)
-        self._reply_on_kept(waiting)
+        self._reply_on(waiting, self._get_kept(waiting))
 
-    def answer_waiting(self, execution: Execution) -> None:
-        """Tell all who wait for an execution; it has ended."""
-        for waiting in self._waiting.take(execution.execution_id):
-            self._timers.cancel(waiting)
-            self._reply_on(waiting, execution)
+    @property
+    def has_backlog(self) -> bool:
+        """Whether held replies are due that no round has sent yet."""
+        return bool(self._backlog)
 
-    def answer_all_waiting(self) -> None:
-        """Tell everybody who waits for anything how it stands: the server ends."""
+    def list_awaited(self, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of executions on which replies are held."""
+        return self._waiting.list_ids(limit)
+
+    def answer_waiting(self, execution: Execution) -> bool:
+        """Send the held replies on an execution, which has ended.
+
+        Returns:
+            Whether there are too many for one round: `answer_backlog` sends the others.
+        """
+        waiting = self._waiting.take(execution.execution_id)
+        for caller in waiting[:_FEW]:
+            self._timers.cancel(caller)
+            self._reply_on(caller, execution)
+        for caller in waiting[_FEW:]:
+            self._timers.cancel(caller)
+            self._backlog.append((caller, execution))
+        return len(waiting) > _FEW
+
+    def queue_all_waiting(self) -> None:
+        """Make all held replies due, as the executions are now: the server ends."""
         for waiting in self._waiting.take_all():
             self._timers.cancel(waiting)
-            self._reply_on_kept(waiting)
+            self._backlog.append((waiting, self._get_kept(waiting)))
+
+    def answer_backlog(self) -> None:
+        """Send as many of the due replies as one round may send."""
+        room = _SLICE_BYTES
+        for _ in range(min(SLICE, len(self._backlog))):
+            if room <= 0:
+                break
+            room -= self._reply_on(*self._backlog.popleft())
 
     def refuse_waiting(self, execution: Execution, message: ReplyMessage) -> None:
         """Refuse all who wait for an execution, which is not kept after all."""
@@ -123,6 +159,13 @@ class Speaker:
         for waiting in self._waiting.take(name):
             self._timers.cancel(waiting)
             self.reply(waiting.caller, message)
+        if any(due is execution for _, due in self._backlog):
+            backlog, self._backlog = self._backlog, deque()
+            for waiting, due in backlog:
+                if due is execution:
+                    self.reply(waiting.caller, message)
+                else:
+                    self._backlog.append((waiting, due))
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -165,13 +208,15 @@ class Speaker:
             self._waiting.add(waiting)
             self._timers.set(waiting, now.monotonic + wait_seconds)
 
-    def _reply_on_kept(self, waiting: WaitingCaller) -> None:
+    def _get_kept(self, waiting: WaitingCaller) -> Execution:
         execution = self._engine.get(waiting.execution_id)
-        assert execution is not None  # Nobody waits for one that has ended.
-        self._reply_on(waiting, execution)
+        assert execution is not None  # Only replies on what has not ended are held.
+        return execution
 
-    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
+    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> int:
+        """Send a reply on an execution as it is now; return the length in bytes."""
         caller = waiting.caller
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+        return len(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,24 +26,28 @@ class WaitingCallers:
     """Who waits, by execution."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[WaitingCaller]] = {}
+        self._waiting: dict[str, dict[WaitingCaller, None]] = {}
 
     def add(self, waiting: WaitingCaller) -> None:
         """Let a caller wait."""
-        self._waiting.setdefault(waiting.execution_id, []).append(waiting)
+        self._waiting.setdefault(waiting.execution_id, {})[waiting] = None
 
     def take(self, execution_id: str) -> list[WaitingCaller]:
         """Return all who wait for an execution; they wait no longer."""
-        return self._waiting.pop(execution_id, [])
+        return list(self._waiting.pop(execution_id, ()))
 
     def take_all(self) -> list[WaitingCaller]:
         """Return all who wait; they wait no longer."""
         waiting, self._waiting = self._waiting, {}
         return [caller for callers in waiting.values() for caller in callers]
 
+    def list_ids(self, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of executions that somebody waits for."""
+        return list(islice(self._waiting, limit))
+
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""
         others = self._waiting[waiting.execution_id]
-        others.remove(waiting)
+        del others[waiting]
         if not others:
             del self._waiting[waiting.execution_id]
