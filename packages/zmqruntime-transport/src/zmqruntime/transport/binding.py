@@ -24,6 +24,9 @@ _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
 _MAX_UNREAD_REPLIES = 100_000
 _HEARTBEAT_MS = 5000
+# How many connections may wait to be accepted; libzmq's default is 100 (ZMQ_BACKLOG). The system
+# takes less where it allows less: net.core.somaxconn (Linux), kern.ipc.somaxconn (macOS).
+_BACKLOG = 4096
 _MAX_SUBSCRIPTION_BYTES = 1024
 
 # The event, and a value that belongs to it (zmq_socket_monitor(3)).
@@ -48,6 +51,7 @@ class BoundSockets:
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
+        self.control.backlog = self.data.backlog = _BACKLOG
         self.control.maxmsgsize = config.max_message_bytes
         self.control.sndhwm = _MAX_UNREAD_REPLIES
         self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
