@@ -18,7 +18,14 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
 from zmqruntime.transport.runtime_dir import make_private_dir
 
-__all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
+__all__ = [
+    "BoundSockets",
+    "configure_tcp",
+    "has_listener",
+    "read_event",
+    "read_event_value",
+    "watch",
+]
 
 _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
@@ -118,12 +125,18 @@ def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> N
 
 def read_event(monitor: zmq.Socket[bytes]) -> int | None:
     """Return the next event that a monitor has heard of, if there is one."""
+    event = read_event_value(monitor)
+    return None if event is None else event[0]
+
+
+def read_event_value(monitor: zmq.Socket[bytes]) -> tuple[int, int] | None:
+    """Return the next event of a monitor with its value, if there is one."""
     # What `zmq.utils.monitor` does, which imports all of asyncio.
     try:
-        number: int = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+        number, value = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])
     except zmq.Again:
         return None
-    return number
+    return number, value
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

@@ -111,10 +111,16 @@ def kill_process_tree(process: psutil.Process) -> None:
     leads_group = False
     with contextlib.suppress(psutil.Error, ProcessLookupError):
         # First what fails when the pid is another process's by now: its group is not ours.
-        family += process.children(recursive=True)
+        try:
+            family += process.children(recursive=True)
+        except ProcessLookupError:
+            raise
+        except OSError:  # No file is left to look with (EMFILE): its group is ended all the same.
+            family = []
         leads_group = sys.platform != "win32" and os.getpgid(process.pid) == process.pid
     for member in family:
-        with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours to end.
+        # It has ended meanwhile, is not ours to end, or cannot be looked at.
+        with contextlib.suppress(psutil.Error, OSError):
             member.kill()
     if sys.platform != "win32" and leads_group:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody is left in it.

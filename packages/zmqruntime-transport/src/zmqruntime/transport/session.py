@@ -35,7 +35,8 @@ from zmqruntime.messages import (
     make_error_reply,
 )
 from zmqruntime.transport.binding import BoundSockets
-from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.config import TransportMode, ZMQConfig
+from zmqruntime.transport.connection_limiter import ConnectionLimiter
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
@@ -91,6 +92,7 @@ class ServerSession:
         self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
+        self._limiter = ConnectionLimiter(self._context, self.loop)
 
     # -- life ---------------------------------------------------------------------------
 
@@ -103,6 +105,13 @@ class ServerSession:
             self.loop.close()
             raise
         self._sockets = sockets
+        endpoint = self.endpoint
+        is_ipc = endpoint.transport_mode is TransportMode.IPC
+        for sock, path, port in (
+            (sockets.control, endpoint.control_path, endpoint.control_port),
+            (sockets.data, endpoint.data_path, endpoint.port),
+        ):
+            self._limiter.watch(sock, str(path) if is_ipc else port)
         self.loop.add_reader(sockets.control, self._read_control)
         self.loop.add_reader(sockets.data, self._read_subscriptions)
 
@@ -141,6 +150,7 @@ class ServerSession:
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
             ends.callback(self._context.destroy)
             ends.callback(self._sockets.close)
+            ends.callback(self._limiter.close)
             ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
             ends.callback(self.became_ready)

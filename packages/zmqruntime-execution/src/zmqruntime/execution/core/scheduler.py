@@ -2,8 +2,8 @@
 
 Events go in, effects come out: each as soon as it is decided, what somebody waits for before
 what others may read. One event costs a logarithm of what is kept, whatever that is: work on more
-executions than `SLICE` goes on in later rounds of the loop, each as a `TimerDue`. There is no socket, no thread and no clock in here, so each rule can be
-tested by calling `Scheduler.handle`.
+executions than `SLICE` goes on in later rounds of the loop, each as a `TimerDue`. There is no
+socket, no thread and no clock in here, so each rule can be tested by calling `Scheduler.handle`.
 """
 
 from __future__ import annotations
