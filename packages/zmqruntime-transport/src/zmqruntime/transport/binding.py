@@ -16,6 +16,7 @@ import zmq
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
+from zmqruntime.transport.file_limit import count_reserved, read_file_limit
 from zmqruntime.transport.runtime_dir import make_private_dir
 
 __all__ = [
@@ -34,6 +35,8 @@ _HEARTBEAT_MS = 5000
 # How many connections may wait to be accepted; libzmq's default is 100 (ZMQ_BACKLOG). The system
 # takes less where it allows less: net.core.somaxconn (Linux), kern.ipc.somaxconn (macOS).
 _BACKLOG = 4096
+# What waits may be accepted at once, before the newest connections are ended again.
+_BACKLOG_PART = 4
 _MAX_SUBSCRIPTION_BYTES = 1024
 
 # The event, and a value that belongs to it (zmq_socket_monitor(3)).
@@ -58,7 +61,7 @@ class BoundSockets:
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
-        self.control.backlog = self.data.backlog = _BACKLOG
+        self.control.backlog = self.data.backlog = _choose_backlog()
         self.control.maxmsgsize = config.max_message_bytes
         self.control.sndhwm = _MAX_UNREAD_REPLIES
         self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
@@ -137,6 +140,11 @@ def read_event_value(monitor: zmq.Socket[bytes]) -> tuple[int, int] | None:
     except zmq.Again:
         return None
     return number, value
+
+
+def _choose_backlog() -> int:
+    limit = read_file_limit()
+    return _BACKLOG if limit is None else min(_BACKLOG, count_reserved(limit) // _BACKLOG_PART)
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

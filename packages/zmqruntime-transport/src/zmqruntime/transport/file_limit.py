@@ -41,5 +41,5 @@ def raise_file_limit() -> None:
 
 
 def count_reserved(limit: int) -> int:
-    """Return how many of the files are not for connections: a quarter, but 16 at least."""
-    return max(16, limit // 4)
+    """Return how many of the files are not for connections: half of up to 1,024, else a quarter."""
+    return max(limit // 4, min(limit // 2, 512))
