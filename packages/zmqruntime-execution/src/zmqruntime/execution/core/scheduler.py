@@ -253,6 +253,7 @@ class Scheduler:
         if self.engine.durable or self._cancels_queue is not None:
             return
         self._cancels_queue = error
+        self._speaker.leaves_logs = True
         if count := self.engine.queued_count:
             self._perform(LogCancelled(count, error.message))
         self._cancel_some(now)

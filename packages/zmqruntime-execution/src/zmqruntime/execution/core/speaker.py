@@ -62,6 +62,8 @@ class Speaker:
     ) -> None:
         self.perform: Callable[[Effect], None]
         """Does one effect."""
+        self.leaves_logs = False
+        """Whether logs of dropped records are left to the end of the server, which removes all."""
         self._engine = engine
         self._timers = timers
         self._events = events
@@ -127,14 +129,15 @@ class Speaker:
         Returns:
             Whether there are too many for one round: `answer_backlog` sends the others.
         """
-        waiting = self._waiting.take(execution.execution_id)
-        for caller in waiting[:_FEW]:
-            self._timers.cancel(caller)
-            self._reply_on(caller, execution)
-        for caller in waiting[_FEW:]:
-            self._timers.cancel(caller)
-            self._backlog.append((caller, execution))
-        return len(waiting) > _FEW
+        count = 0
+        for waiting in self._waiting.take(execution.execution_id):
+            self._timers.cancel(waiting)
+            count += 1
+            if count <= _FEW:
+                self._reply_on(waiting, execution)
+            else:
+                self._backlog.append((waiting, execution))
+        return count > _FEW
 
     def queue_all_waiting(self) -> None:
         """Make all held replies due, as the executions are now: the server ends."""
@@ -148,7 +151,9 @@ class Speaker:
         for _ in range(min(SLICE, len(self._backlog))):
             if room <= 0:
                 break
-            room -= self._reply_on(*self._backlog.popleft())
+            waiting, execution = self._backlog.popleft()
+            self._reply_on(waiting, execution)
+            room -= len(execution.result or b"")
 
     def refuse_waiting(self, execution: Execution, message: ReplyMessage) -> None:
         """Refuse all who wait for an execution, which is not kept after all."""
@@ -197,7 +202,8 @@ class Speaker:
             self.perform(Publish(execution.client_id, name, tuple(events)))
         for name in self._engine.take_dropped():
             self._events.forget(name)
-            self.perform(ForgetLog(name))
+            if not self.leaves_logs:
+                self.perform(ForgetLog(name))
 
     def _tell(
         self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
@@ -213,10 +219,8 @@ class Speaker:
         assert execution is not None  # Only replies on what has not ended are held.
         return execution
 
-    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> int:
-        """Send a reply on an execution as it is now; return the length in bytes."""
+    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
         caller = waiting.caller
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
-        return len(frame)
