@@ -26,6 +26,7 @@ from zmqruntime.transport import (
     ServerLauncher,
     ZMQClient,
     ZMQConfig,
+    binding,
 )
 from zmqruntime.transport.binding import BoundSockets
 from zmqruntime.transport.channel import Channel, Outcome
@@ -154,12 +155,21 @@ def test_path_that_is_no_socket_is_named(config: ZMQConfig, endpoint: Endpoint) 
         ZMQClient(config=config, launcher=NoLauncher()).connect()
 
 
-def test_queue_of_connections_is_longer_than_the_default_of_libzmq(
-    config: ZMQConfig, endpoint: Endpoint, context: BareContext
+@pytest.mark.parametrize(
+    ("files", "backlog"), [(None, 4096), (2**20, 4096), (20_000, 1250), (256, 32)]
+)
+def test_queue_of_connections_is_as_long_as_the_open_files_allow(
+    config: ZMQConfig,
+    endpoint: Endpoint,
+    context: BareContext,
+    monkeypatch: pytest.MonkeyPatch,
+    files: int | None,
+    backlog: int,
 ) -> None:
+    monkeypatch.setattr(binding, "read_file_limit", lambda: files)
     sockets = BoundSockets(context, endpoint, config)
     try:
-        assert {sockets.control.backlog, sockets.data.backlog} == {4096}
+        assert {sockets.control.backlog, sockets.data.backlog} == {backlog}
     finally:
         sockets.close()
 
