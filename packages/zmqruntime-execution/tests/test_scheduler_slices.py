@@ -25,8 +25,8 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 NOW = ShutdownMode.NOW
 MANY = 1000
 
-# A slice of executions with a reply and an event each, and a few effects beside them.
-MOST_EFFECTS = 3 * SLICE
+# A slice of 50 executions with a reply and an event each, and a few effects beside them.
+MOST_EFFECTS = 150
 
 
 class DurableInName(InMemoryLifecycleEngine):
