@@ -17,6 +17,7 @@ from zmqruntime.execution.core.effects import (
     InterruptTask,
     KillWorker,
     LargeReply,
+    LogCancelled,
     Publish,
     Reply,
     StartWorker,
@@ -66,7 +67,8 @@ _EVENTS: dict[type[Request], Callable[[Any, Caller], Event]] = {
     CancelRequest: CancelRequested,
     EventsRequest: EventsRequested,
 }
-_RUNNING = ExecutionStatus.RUNNING  # Python 3.11 looks members of an enum up slowly.
+# By name once: Python 3.11 looks members of an enum up slowly.
+_RUNNING, _CANCELLED = ExecutionStatus.RUNNING, ExecutionStatus.CANCELLED
 _ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
@@ -132,6 +134,7 @@ class Dispatcher:
             KillWorker: lambda effect: runner.kill_worker(),
             StartWorker: lambda effect: runner.start_worker(),
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
+            LogCancelled: _log_cancelled,
             Exit: lambda effect: outlet.exit(effect.failure),
         }
         self._committer: Committer | None = None
@@ -242,7 +245,10 @@ class Dispatcher:
         self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
         tells_all = _log.isEnabledFor(logging.DEBUG)
         for event in effect.events:
-            if isinstance(event, StateChange) and (event.error or tells_all):
+            if not isinstance(event, StateChange):
+                continue
+            # Cancelled with an error are those of a whole queue, which is logged as one.
+            if tells_all or (event.error and event.status is not _CANCELLED):
                 _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
@@ -268,9 +274,14 @@ def _began(execution: Execution) -> float:
     return execution.started_at or 0.0
 
 
+def _log_cancelled(effect: LogCancelled) -> None:
+    _log.info("cancelling %d queued executions: %s", effect.count, effect.reason)
+
+
 def _tell_state(execution_id: str, change: StateChange) -> None:
     """Log the move of an execution: what does not go well, and on demand the rest."""
-    level = logging.DEBUG if change.error is None else logging.INFO
+    is_usual = change.error is None or change.status is _CANCELLED
+    level = logging.DEBUG if is_usual else logging.INFO
     # The task's own words, escaped also for handlers of an application, which may not do that.
     reason = printable(f" ({change.error.kind}: {change.error.message})") if change.error else ""
     extra = {"execution_id": execution_id, "status": str(change.status)}

@@ -16,6 +16,7 @@ import zmq
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
+from zmqruntime.transport.file_limit import count_reserved, read_file_limit
 from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.runtime_dir import make_private_dir
 from zmqruntime.transport.zap import ZAP_DOMAIN
@@ -26,6 +27,7 @@ __all__ = [
     "count_read_ahead",
     "has_listener",
     "read_event",
+    "read_event_value",
     "watch",
 ]
 
@@ -38,6 +40,11 @@ _MAX_UNREAD_REPLIES = 100_000
 _MAX_READ_AHEAD_BYTES = 256 * 1024 * 1024
 _READ_AHEAD_MESSAGES = (16, 1000)
 _HEARTBEAT_MS = 5000
+# How many connections may wait to be accepted; libzmq's default is 100 (ZMQ_BACKLOG). The system
+# takes less where it allows less: net.core.somaxconn (Linux), kern.ipc.somaxconn (macOS).
+_BACKLOG = 4096
+# What waits may be accepted at once, before the newest connections are ended again.
+_BACKLOG_PART = 4
 _MAX_SUBSCRIPTION_BYTES = 1024
 # So few that libzmq receives subscriptions no faster than the loop reads them: its queue behind
 # this has no bound, and 100,000 of one peer were in it before the peer could be disconnected.
@@ -67,6 +74,7 @@ class BoundSockets:
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
+        self.control.backlog = self.data.backlog = _choose_backlog()
         self.control.maxmsgsize = config.max_message_bytes
         self.control.rcvhwm = count_read_ahead(config.max_message_bytes)
         self.control.sndhwm = _MAX_UNREAD_REPLIES
@@ -174,12 +182,23 @@ def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> N
 
 def read_event(monitor: zmq.Socket[bytes]) -> int | None:
     """Return the next event that a monitor has heard of, if there is one."""
+    event = read_event_value(monitor)
+    return None if event is None else event[0]
+
+
+def read_event_value(monitor: zmq.Socket[bytes]) -> tuple[int, int] | None:
+    """Return the next event of a monitor with its value, if there is one."""
     # What `zmq.utils.monitor` does, which imports all of asyncio.
     try:
-        number: int = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+        number, value = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])
     except zmq.Again:
         return None
-    return number
+    return number, value
+
+
+def _choose_backlog() -> int:
+    limit = read_file_limit()
+    return _BACKLOG if limit is None else min(_BACKLOG, count_reserved(limit) // _BACKLOG_PART)
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

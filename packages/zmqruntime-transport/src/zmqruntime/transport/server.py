@@ -18,6 +18,7 @@ from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.file_limit import raise_file_limit
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
@@ -151,6 +152,8 @@ class ZMQServer:
         Raises:
             Exception: whatever ended the server, when it was not asked to end.
         """
+        # Here and not in `start`: this process is the server's own, not an application's.
+        raise_file_limit()
         signals = 0
 
         def on_signal() -> None:

@@ -35,7 +35,8 @@ from zmqruntime.messages import (
     make_error_reply,
 )
 from zmqruntime.transport.binding import BoundSockets
-from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.config import TransportMode, ZMQConfig
+from zmqruntime.transport.connection_limiter import ConnectionLimiter
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
@@ -103,6 +104,7 @@ class ServerSession:
         self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
+        self._limiter = ConnectionLimiter(self._context, self.loop)
         self._sender: ReplySender
         self.publisher: EventPublisher
 
@@ -121,6 +123,13 @@ class ServerSession:
         most = self.config.max_unread_bytes
         self._sender = ReplySender(self.loop, sockets.control, most, self._limited_log)
         self.publisher = EventPublisher(self.loop, sockets.data, most, self._limited_log)
+        endpoint = self.endpoint
+        is_ipc = endpoint.transport_mode is TransportMode.IPC
+        for sock, path, port in (
+            (sockets.control, endpoint.control_path, endpoint.control_port),
+            (sockets.data, endpoint.data_path, endpoint.port),
+        ):
+            self._limiter.watch(sock, str(path) if is_ipc else port)
         self.loop.add_reader(sockets.control, self._read_control)
         self.loop.add_reader(sockets.data, self._read_data)
 
@@ -160,6 +169,7 @@ class ServerSession:
             ends.callback(self._limited_log.close)
             ends.callback(self._context.destroy)
             ends.callback(self._sockets.close)
+            ends.callback(self._limiter.close)
             ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
             ends.callback(self._held_pings.answer_now)

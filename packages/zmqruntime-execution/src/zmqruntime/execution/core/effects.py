@@ -18,6 +18,7 @@ __all__ = [
     "InterruptTask",
     "KillWorker",
     "LargeReply",
+    "LogCancelled",
     "Publish",
     "Reply",
     "StartWorker",
@@ -86,6 +87,14 @@ class StartWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class LogCancelled:
+    """Log once that so many queued executions are cancelled, instead of each of them."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """End the server; ``failure`` says why, when nobody asked for it."""
 
@@ -101,5 +110,6 @@ Effect = (
     | KillWorker
     | StartWorker
     | ForgetLog
+    | LogCancelled
     | Exit
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from zmqruntime.transport.held import HeldReplies
@@ -62,6 +63,10 @@ class WaitingCallers:
     def take_all(self) -> list[WaitingCaller]:
         """Return all who wait; they wait no longer."""
         return [caller for name in tuple(self._waiting) for caller in self.take(name)]
+
+    def list_ids(self, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of executions that somebody waits for."""
+        return list(islice(self._waiting, limit))
 
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""

@@ -225,7 +225,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._ends = count(ended[-1][0] + 1 if ended else 0)
         self._tickets = count(ticket + 1)
         if ended:
-            self._prune(max(execution.finished_at or 0.0 for _, execution in ended))
+            latest = max(execution.finished_at or 0.0 for _, execution in ended)
+            self._prune(latest, float("inf"))
         self._changes.settle()  # It was read from there.
         self.catch_up()
 

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
+from typing import Final
 
 from sortedcontainers import SortedDict
 
@@ -27,6 +28,9 @@ __all__ = ["InMemoryLifecycleEngine"]
 
 _QUEUED, _RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
 
+_MOST_DROPPED: Final = 10
+"""How many records one end drops from history: each may have a log to remove, too."""
+
 # Which part of the queue, and the place in it.
 _CURSOR = re.compile(
     r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[-+][0-9]{1,3})?):([0-9]{1,20})", re.ASCII
@@ -38,7 +42,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     Args:
         history_limit: how many finished executions to keep; the oldest are dropped.
-        history_seconds: how long to keep them; they are dropped as others end. None: any time.
+        history_seconds: how long to keep them; up to 10 are dropped when another one ends. None:
+            any time.
         queue_policy: whose turn is next.
     """
 
@@ -218,15 +223,20 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         else:
             self._queue.drop(execution)
 
-    def _prune(self, now: float) -> None:
-        """Drop what has ended too long ago, or before too many others."""
+    def _prune(self, now: float, limit: float = _MOST_DROPPED) -> None:
+        """Drop up to ``limit`` that have ended too long ago, or before too many others."""
         kept = self._history_seconds
         oldest = float("-inf") if kept is None else now - kept
-        while self._finished and (
-            len(self._finished) > self._history_limit
-            or (self._finished[0].finished_at or now) < oldest
+        while (
+            limit > 0
+            and self._finished
+            and (
+                len(self._finished) > self._history_limit
+                or (self._finished[0].finished_at or now) < oldest
+            )
         ):
             self._forget(self._finished.popleft())
+            limit -= 1
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]
