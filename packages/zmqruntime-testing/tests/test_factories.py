@@ -125,7 +125,7 @@ def test_a_task_that_ignores_its_end_ends_within_the_bound(zmq_config: ZMQConfig
         worker = worker_of(client)
     started = time.monotonic()
     servers.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30  # Its own grace is a thousand seconds.
     assert not worker.is_running()
 
 
