@@ -107,6 +107,16 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def busy(session: nox.Session) -> None:
+    """Run the tests beside two busy loops, three times, and list what failed: `-- --times N PATHS`.
+
+    What else is given goes to pytest: `-- packages/zmqruntime-transport/tests -k loop`.
+    """
+    install(session, ALL, *TEST_TOOLS, *PLUGINS, "sybil")
+    session.run("python", ".ci/busy.py", *session.posargs, interrupt_timeout=30)
+
+
+@nox.session
 def storm(session: nox.Session) -> None:
     """Kill, stop and cut off at random; nothing may be lost: `-- --seed N --kills 300`."""
     endure(session, "storm")

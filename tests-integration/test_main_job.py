@@ -394,7 +394,7 @@ def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, 
     assert_cancelled(handle)
 
 
-def reports_of(handle: ExecutionHandle) -> int:
+def reports_of(handle: ExecutionHandle) -> float:
     """Return how many reports the server has taken of a task that runs."""
     record = handle.status()
     assert record.status is ExecutionStatus.RUNNING
