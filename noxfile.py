@@ -134,6 +134,12 @@ def soak(session: nox.Session) -> None:
     endure(session, "soak")
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Attack a server beside a good client, which must not notice: `-- --seed N --only KIND`."""
+    endure(session, "fuzz")
+
+
 def endure(session: nox.Session, program: str) -> None:
     """Run one of the programs behind docs/explanation/reliability.md."""
     install(session, ALL)
