@@ -34,7 +34,7 @@ from rich.progress import (
 from zmqruntime.messages import ShutdownMode
 from zmqruntime.transport import TransportMode
 
-__all__ = ["Outcome", "attack", "plan_attacks"]
+__all__ = ["Assault", "Outcome", "attack", "plan_attacks"]
 
 FRAMES = 300_000
 FILE_LIMIT = 256
@@ -123,6 +123,10 @@ def _attack(place: Place, assault: Assault, seed: int, limits: Limits, show: Sho
         outcome.faults += [*tally.faults, *work.failures]
     if watch.runs:
         client.shutdown_server(ShutdownMode.NOW)
+    else:
+        server.kill()
+        said = server.output()[-500:].strip()
+        outcome.faults.append(f"the server ended with exit code {server.returncode}: {said}")
     return outcome
 
 

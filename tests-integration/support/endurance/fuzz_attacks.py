@@ -100,7 +100,11 @@ Attack = Callable[[Target, Plan, Tally], None]
 
 def requests(target: Target, plan: Plan, tally: Tally) -> None:
     """Mutated requests: each gets one reply that is well-formed."""
-    _ask(target, plan, tally, lambda dice: [b"", fuzz_frames.mutated_request(dice)], WINDOW)
+
+    def make(dice: random.Random) -> list[bytes]:
+        return _address(dice, fuzz_frames.mutated_request(dice))
+
+    _ask(target, plan, tally, make, WINDOW)
 
 
 def envelopes(target: Target, plan: Plan, tally: Tally) -> None:
@@ -110,7 +114,16 @@ def envelopes(target: Target, plan: Plan, tally: Tally) -> None:
 
 def large(target: Target, plan: Plan, tally: Tally) -> None:
     """Requests of up to 2 MB of what is short otherwise: each gets one reply."""
-    _ask(target, plan, tally, lambda dice: [b"", fuzz_frames.large_request(dice)], LARGE_WINDOW)
+
+    def make(dice: random.Random) -> list[bytes]:
+        return _address(dice, fuzz_frames.large_request(dice))
+
+    _ask(target, plan, tally, make, LARGE_WINDOW)
+
+
+def _address(dice: random.Random, body: bytes) -> list[bytes]:
+    """Return a message as most are, or one with a hop of its own, which shows whose a reply is."""
+    return [*([dice.randbytes(8)] if dice.randrange(2) else []), b"", body]
 
 
 def _ask(

@@ -64,11 +64,14 @@ class Watch:
     @property
     def runs(self) -> bool:
         """Whether the server is still there."""
-        return not self.is_killed and self._process.is_running()
+        try:
+            return not self.is_killed and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def settle(self, seconds: float) -> None:
         """Wait until the server has closed what it opened; note what it holds then."""
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             with contextlib.suppress(AssertionError):
                 eventually(self._has_closed_all, "it closes its files", seconds)
             self.files_after = count_files(self._process)
