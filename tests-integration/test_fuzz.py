@@ -75,10 +75,8 @@ def ask() -> Iterator[Callable[[Answer], list[str]]]:
 
         def ask(answer: Answer) -> list[str]:
             def serve() -> None:
-                for _ in range(4):  # Three requests, and the last ping.
-                    if not router.poll(5000):
-                        return
-                    for reply in answer(router.recv_multipart()):
+                while (frames := router.recv_multipart())[-1] != b"end":
+                    for reply in answer(frames):
                         router.send_multipart(reply)
 
             serving = threading.Thread(target=serve)
@@ -87,7 +85,8 @@ def ask() -> Iterator[Callable[[Answer], list[str]]]:
                 for unit in range(3):
                     asker.ask(unit, [b"hop %d" % unit, b"", b"%d" % unit])
                 asker.finish(1.0)
-            serving.join()
+                asker.ask(-1, [b"end"])
+                serving.join()
             return asker.faults
 
         yield ask
