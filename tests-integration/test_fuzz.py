@@ -35,7 +35,7 @@ def plan(seed: int, name: str) -> Plan:
 
 @pytest.mark.parametrize("assault", plan_attacks(FRAMES, together=True), ids=lambda a: a.title)
 def test_a_good_client_notices_nothing_of_an_attack(assault: Assault) -> None:
-    outcome = attack(assault, 13, LIMITS)
+    outcome = attack(assault, 13, LIMITS, hold_seconds=0.5)
     broken = [figure for figure in outcome.figures if not figure.is_kept]
     assert not outcome.faults + broken
 

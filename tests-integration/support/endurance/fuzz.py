@@ -88,17 +88,36 @@ def plan_attacks(frames: int, only: Sequence[str] = (), *, together: bool = Fals
     return assaults
 
 
-def attack(assault: Assault, seed: int, limits: Limits, show: Show = lambda _: None) -> Outcome:
-    """Attack a server that is started for it, and judge what happened."""
+def attack(
+    assault: Assault,
+    seed: int,
+    limits: Limits,
+    show: Show = lambda _: None,
+    *,
+    hold_seconds: float = 5.0,
+) -> Outcome:
+    """Attack a server that is started for it, and judge what happened.
+
+    Args:
+        assault: what to send.
+        seed: what it is made from.
+        limits: what is promised.
+        show: called with how many units were sent more.
+        hold_seconds: how long connections stay open at the end of each attack.
+    """
     place = Place(assault.transport, registration_timeout=0.5)
     place.leaves_socket_files = True  # It may be killed.
     try:
-        return _attack(place, assault, seed, limits, show)
+        plans = [
+            Plan(seed, name, units, show, hold_seconds=hold_seconds)
+            for name, units in zip(assault.names, assault.units, strict=True)
+        ]
+        return _attack(place, assault, plans, limits)
     finally:
         place.close()
 
 
-def _attack(place: Place, assault: Assault, seed: int, limits: Limits, show: Show) -> Outcome:
+def _attack(place: Place, assault: Assault, plans: Sequence[Plan], limits: Limits) -> Outcome:
     log = place.directory / "log.txt"
     options = [*place.options, f"--log-file={log}", "--registration-timeout=0.5"]
     server = place.start("-m", "zmqruntime.execution", "endurance.fuzz_server:Attacked", *options)
@@ -114,9 +133,10 @@ def _attack(place: Place, assault: Assault, seed: int, limits: Limits, show: Sho
             _limit_files(process)
         watch = last.enter_context(Watch(process))
         tally = Tally()
-        for name, units in zip(assault.names, assault.units, strict=True):
-            run = idle if name == FILES else ATTACKS[name][0]
-            _run_until_killed(partial(run, target, Plan(seed, name, units, show), tally), watch)
+        for plan in plans:
+            if watch.runs:
+                run = idle if plan.name == FILES else ATTACKS[plan.name][0]
+                run(target, plan, tally)
         watch.settle(_SETTLE_SECONDS)
         work = _finish(good)
         outcome.figures += judge(assault.title, tally, work, watch, log, target.planted, limits)
@@ -128,11 +148,6 @@ def _attack(place: Place, assault: Assault, seed: int, limits: Limits, show: Sho
         said = server.output()[-500:].strip()
         outcome.faults.append(f"the server ended with exit code {server.returncode}: {said}")
     return outcome
-
-
-def _run_until_killed(run: Callable[[], None], watch: Watch) -> None:
-    if not watch.is_killed:
-        run()
 
 
 def _limit_files(process: psutil.Process) -> None:

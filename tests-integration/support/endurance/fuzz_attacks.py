@@ -6,8 +6,10 @@ A unit is a message or a connection. Unit ``n`` of an attack depends on the seed
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -37,8 +39,9 @@ PEERS, WINDOW = 8, 200
 LARGE_WINDOW = 4
 HELD_OPEN = 64
 IDLE = 400
-MESSAGES_EACH = 50
-UNREAD_EACH = 1000
+MESSAGES_EACH = 500
+UNREAD_EACH = 100
+UNREAD_BYTES = 500_000
 _TIMEOUT_SECONDS = 90.0
 
 
@@ -73,6 +76,12 @@ class Plan:
     """Takes how many units were sent more."""
     seconds: float = 600.0
     """After so long it is a fault that the server has not taken all of it."""
+    hold_seconds: float = 5.0
+    """How long the last connections stay open, and the good client works beside them."""
+
+    def hold(self) -> None:
+        """Let what is open stay so for a while."""
+        threading.Event().wait(self.hold_seconds)
 
     def dice(self, unit: int) -> random.Random:
         """Return what a unit is made from."""
@@ -204,6 +213,7 @@ def _intrude(
                 there.append(intruder)
             if len(there) > held_open:
                 there.popleft().close()
+        plan.hold()
 
 
 def _close_all(intruders: Iterable[Intruder]) -> None:
@@ -227,23 +237,33 @@ def subscriptions(target: Target, plan: Plan, tally: Tally) -> None:
                 intruder.play(fuzz_bytes.subscriber(plan.dice(first), messages))
             if first // MESSAGES_EACH % HELD_OPEN == HELD_OPEN - 1:
                 opened.close()
+        plan.hold()
 
 
 def unread(target: Target, plan: Plan, tally: Tally) -> None:
-    """Requests whose replies are not read."""
-    with contextlib.ExitStack() as opened:
+    """Requests of half a megabyte of replies each, which are not read."""
+    with zmq.Context() as context, contextlib.ExitStack() as opened:
+        name = _keep_large_result(context, target)
         for first in plan.numbers(tally, UNREAD_EACH):
-            context = opened.enter_context(zmq.Context())
             sock = opened.enter_context(context.socket(zmq.DEALER))
             sock.linger, sock.rcvhwm, sock.sndhwm = 0, 1, 0
             sock.connect(target.endpoint.control_address)
-            units = range(first, min(first + UNREAD_EACH, plan.units))
-            for unit in units:
-                name = b"x" * plan.dice(unit).randrange(200)
-                body = b'{"type":"ping","limit":100,"request_id":"%s"}' % name
-                sock.send_multipart([b"", body])
-            if first // UNREAD_EACH % 8 == 7:
-                opened.close()
+            for unit in range(first, min(first + UNREAD_EACH, plan.units)):
+                request_id = "x" * plan.dice(unit).randrange(200)
+                request = {"type": "status", "execution_id": name, "request_id": request_id}
+                sock.send_multipart([b"", json.dumps(request).encode()])
+        plan.hold()
+
+
+def _keep_large_result(context: zmq.Context[zmq.Socket[bytes]], target: Target) -> str:
+    """Have the server keep a result of half a megabyte; return its execution's name."""
+    task = {"do": "letters", "count": UNREAD_BYTES}
+    request = {"type": "execute", "client_id": "fuzz", "task": task, "wait_seconds": 60}
+    with context.socket(zmq.REQ) as sock:
+        sock.linger, sock.rcvtimeo = 0, int(1000 * _TIMEOUT_SECONDS)
+        sock.connect(target.endpoint.control_address)
+        sock.send(json.dumps(request).encode())
+        return str(json.loads(sock.recv())["execution_id"])
 
 
 def _doors(endpoint: Endpoint) -> tuple[str | tuple[str, int], str | tuple[str, int]]:
@@ -257,8 +277,8 @@ ATTACKS: dict[str, tuple[Attack, float]] = {
     "requests": (requests, 0.6),
     "envelopes": (envelopes, 0.15),
     "greetings": (greetings, 0.1),
-    "subscriptions": (subscriptions, 0.08),
-    "unread": (unread, 0.04),
+    "subscriptions": (subscriptions, 0.1),
+    "unread": (unread, 0.02),
     "idle": (idle, 0.02),
     "giants": (giants, 0.008),
     "large": (large, 0.002),
