@@ -109,6 +109,16 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def busy(session: nox.Session) -> None:
+    """Run the tests beside two busy loops, three times, and list what failed: `-- --times N PATHS`.
+
+    What else is given goes to pytest: `-- packages/zmqruntime-transport/tests -k loop`.
+    """
+    install(session, ALL, *TEST_TOOLS, *PLUGINS, "sybil")
+    session.run("python", ".ci/busy.py", *session.posargs, interrupt_timeout=30)
+
+
+@nox.session
 def storm(session: nox.Session) -> None:
     """Kill, stop and cut off at random; nothing may be lost: `-- --seed N --kills 300`."""
     endure(session, "storm")
@@ -124,6 +134,12 @@ def load(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Work steadily for a while; memory, files and threads stay: `-- --minutes 10`."""
     endure(session, "soak")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Attack a server beside a good client, which must not notice: `-- --seed N --only KIND`."""
+    endure(session, "fuzz")
 
 
 def endure(session: nox.Session, program: str) -> None:

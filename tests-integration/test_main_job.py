@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -378,26 +379,28 @@ def test_each_client_hears_of_its_own_executions_and_an_observer_of_all(connect:
 # -- a server that is never blocked ---------------------------------------------------------
 
 
-def ping_times(client: ExecutionClient, handle: ExecutionHandle) -> list[float]:
-    times = []
-    for _ in range(50):
-        began = time.monotonic()
-        client.ping()
-        times.append(time.monotonic() - began)
-    assert handle.status().status is ExecutionStatus.RUNNING
-    return times
-
-
 @pytest.mark.parametrize("do", ["spin", "hold_the_lock"])
 def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, do: str) -> None:
     client = place.client("Hasty")
     handle = submit(client, do)
     await_phase(handle)
-    assert statistics.median(ping_times(client, handle)) < 0.5
+    # The task goes on for ever: a ping that waited for it would not come back.
+    for _ in range(50):
+        client.ping()
+    assert handle.status().status is ExecutionStatus.RUNNING
     (running,) = client.ping(limit=1).running_executions
     assert running.execution_id == handle.execution_id
     handle.cancel()
     assert_cancelled(handle)
+
+
+def reports_of(handle: ExecutionHandle) -> float:
+    """Return how many reports the server has taken of a task that runs."""
+    record = handle.status()
+    assert record.status is ExecutionStatus.RUNNING
+    assert record.progress is not None
+    assert record.progress.completed is not None
+    return record.progress.completed
 
 
 def test_ping_does_not_wait_for_a_flood_of_progress(connect: Connect) -> None:
@@ -405,7 +408,13 @@ def test_ping_does_not_wait_for_a_flood_of_progress(connect: Connect) -> None:
     listener = connect(progress_callback=heard)
     handle = submit(listener, "count", steps=10**9)
     eventually(lambda: len(heard.events) > 1000, "it floods")
-    assert statistics.median(ping_times(listener, handle)) < 0.5
+    seen = [reports_of(handle)]
+    for _ in range(50):
+        listener.ping()
+        seen.append(reports_of(handle))
+    # How many reports went by in the time of two requests, as a rule: some hundreds. Seconds
+    # would show how busy the machine is. A ping behind the flood would see the end of it.
+    assert statistics.median(after - before for before, after in pairwise(seen)) < 50_000
     handle.cancel()
     assert_cancelled(handle)
 
@@ -644,11 +653,9 @@ def test_a_held_status_is_answered_when_the_execution_ends(
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
         with busy(client, tmp_path / "gate") as handle:
-            began = time.monotonic()
             held = [pool.submit(client.get_record, handle.execution_id, 60.0) for _ in range(10)]
-            assert not any(waiter.done() for waiter in held)
         records = [waiter.result(PATIENCE) for waiter in held]
-    assert time.monotonic() - began < 50
+    # A reply before the end, or at the end of the hold, would show that the task runs.
     assert {record.status for record in records} == {ExecutionStatus.COMPLETE}
 
 

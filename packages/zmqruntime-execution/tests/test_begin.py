@@ -20,7 +20,7 @@ from zmqruntime.execution.worker.begin import (
     take_begun,
 )
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def test_one_that_was_begun_ahead_is_taken_once_and_ends_with_the_block() -> None:

@@ -77,6 +77,22 @@ def connect(config: ZMQConfig) -> Iterator[Callable[..., ExecutionClient]]:
 Connect = Callable[..., ExecutionClient]
 
 
+class Impatient(ExecutionClient):
+    """Shows when it begins to wait for its server."""
+
+    def __init__(self, config: ZMQConfig, **options: Any) -> None:
+        super().__init__(config=config, **options)
+        self.waits = threading.Event()
+
+    def request_within(self, seconds: float) -> None:
+        """Have later requests time out after so long: short only while the server is silent."""
+        self._config = replace(self._config, request_timeout=seconds)
+
+    def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
+        self.waits.set()
+        super().outlast(error, deadline)
+
+
 def await_gate(handle: ExecutionHandle) -> None:
     """Return when its task waits for its gate."""
     deadline = time.monotonic() + PATIENCE
@@ -276,17 +292,11 @@ def test_without_a_deadline_it_is_lost_after_the_configured_time(
     start: Start, config: ZMQConfig, tmp_path: Path
 ) -> None:
     first = start(OnDisk(history_limit=0))
-    brief = ZMQConfig(
-        default_port=PORT,
-        runtime_dir=config.runtime_dir,
-        log_dir=config.log_dir,
-        reconnect_timeout=0.5,
-        request_timeout=1.0,
-    )
-    with ExecutionClient(config=brief) as client:
+    with Impatient(replace(config, reconnect_timeout=0.5)) as client:
         handle = client.submit_execution({"gate": str(tmp_path / "never")})
         await_gate(handle)
         first.stop()
+        client.request_within(0.3)
         with pytest.raises(ServerLost):
             handle.wait(policy=WaitPolicy(poll_interval=0.5))
 
@@ -296,19 +306,21 @@ def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_strea
 ) -> None:
     engine = OnDisk()
     first = start(engine)
-    brief = replace(config, request_timeout=0.3, data_high_water_mark=100)
+    brief = replace(config, data_high_water_mark=100)
     go_on = threading.Event()
 
     def callback(_: ProgressEvent | StateEvent) -> None:
         go_on.wait(PATIENCE)
 
-    with ExecutionClient(config=brief, progress_callback=callback) as client:
+    with Impatient(brief, progress_callback=callback) as client:
         assert client.submit_execution({"report": 300}).wait(PATIENCE).status.is_terminal
         await_gate(client.submit_execution({"gate": str(tmp_path / "never")}))
         client.submit_execution({})  # It is queued still when the server has ended.
         first.stop()
+        client.request_within(0.3)
         go_on.set()
         await_that(lambda: "not asked for what was missed" in caplog.text)
+        client.request_within(PATIENCE)
         start(engine)
         client.reconnect(PATIENCE)
         handle = client.submit_execution({"report": 3})
@@ -316,18 +328,6 @@ def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_strea
 
 
 # -- a server that is silent for a while ---------------------------------------------------------
-
-
-class Impatient(ExecutionClient):
-    """Tells when it begins to wait for its server."""
-
-    def __init__(self, config: ZMQConfig) -> None:
-        super().__init__(config=replace(config, request_timeout=0.3))
-        self.waits = threading.Event()
-
-    def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
-        self.waits.set()
-        super().outlast(error, deadline)
 
 
 @contextlib.contextmanager
@@ -356,6 +356,7 @@ def test_who_reads_progress_lives_through_a_silence(
         handle = client.submit_execution({"gate": str(gate)})
         await_gate(handle)
         with silence(server):
+            client.request_within(0.3)
             last = pool.submit(lambda: list(handle.progress())[-1])
             assert client.waits.wait(PATIENCE)
         gate.touch()
@@ -371,6 +372,7 @@ def test_who_executes_lives_through_a_silence(
     monkeypatch.setattr("zmqruntime.execution.client.HOLD_SECONDS", 0.2)
     with Impatient(config) as client, ThreadPoolExecutor() as pool:
         with silence(server):
+            client.request_within(0.3)
             result = pool.submit(client.execute, {"result": 7}, timeout=PATIENCE)
             assert client.waits.wait(PATIENCE)
         assert result.result(PATIENCE) == 7
@@ -380,6 +382,7 @@ def test_a_silence_ends_with_the_configured_time(start: Start, config: ZMQConfig
     server = start()
     with Impatient(replace(config, reconnect_timeout=0.5)) as client:
         handle = client.submit_execution({})
+        client.request_within(0.3)
         with silence(server), pytest.raises(ServerLost, match="did not answer in time"):
             list(handle.progress())
 
@@ -387,6 +390,7 @@ def test_a_silence_ends_with_the_configured_time(start: Start, config: ZMQConfig
 def test_a_silence_ends_with_the_deadline_of_who_waits(start: Start, config: ZMQConfig) -> None:
     server = start()
     with Impatient(config) as client, silence(server):
+        client.request_within(0.3)
         with pytest.raises((ServerLost, RequestTimeout)):
             client.execute({}, timeout=0.2)
         with pytest.raises(RequestTimeout):

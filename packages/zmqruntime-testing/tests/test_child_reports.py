@@ -6,7 +6,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
@@ -28,13 +27,14 @@ def test_half_a_message_does_not_hold_up_the_end(
         return receive(link, size)
 
     monkeypatch.setattr(child_reports, "_receive", tell_and_receive)
+    # What is waited for at the end is that thread's own end, and neither of these times.
+    monkeypatch.setattr(child_reports, "_END_SECONDS", 30.0)
+    monkeypatch.setattr(child_reports, "_GREETING_SECONDS", 600.0)
     with ChildReports(lambda report: None) as reports:
         process = socket.create_connection(reports.link.address)
         process.sendall(reports.link.key + struct.pack("!I", 1000) if greeted else b"half")
         assert waits.wait(30)
-        started = time.monotonic()
     process.close()
-    assert time.monotonic() - started < 1.0
 
 
 def test_who_takes_a_report_and_does_not_come_back_is_told(

@@ -33,6 +33,14 @@ def worker_of(client: ExecutionClient) -> ProcessIdentity:
     return ProcessIdentity.of(worker.pid)
 
 
+def has_ended(process: ProcessIdentity) -> bool:
+    """Return whether a process that was killed has ended, which may take a moment."""
+    waiter = threading.Thread(target=process.wait, daemon=True)
+    waiter.start()
+    waiter.join(30)
+    return not waiter.is_alive()
+
+
 def test_a_server_runs_tasks_in_its_real_worker(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
@@ -125,8 +133,8 @@ def test_a_task_that_ignores_its_end_ends_within_the_bound(zmq_config: ZMQConfig
         worker = worker_of(client)
     started = time.monotonic()
     servers.close()
-    assert time.monotonic() - started < 2
-    assert not worker.is_running()
+    assert time.monotonic() - started < 30  # Its own grace is a thousand seconds.
+    assert has_ended(worker)
 
 
 def test_a_server_that_was_stopped_by_the_test_is_no_matter(zmq_config: ZMQConfig) -> None:
@@ -175,7 +183,7 @@ def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQCo
     try:
         with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not end; .*in describe"):
             servers.close()
-        assert not worker.is_running()
+        assert has_ended(worker)
     finally:
         Mute.let_go.set()
         server.stop()

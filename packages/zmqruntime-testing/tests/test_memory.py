@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ import zmq
 
 from zmqruntime.execution import ExecutionClient, WaitTimeout
 from zmqruntime.messages import ErrorKind, Event, ExecutionStatus, JsonObject, StateEvent
-from zmqruntime.testing import InMemoryExecutionServer, Script, connect_in_memory
+from zmqruntime.testing import (
+    ClientFactory,
+    FakeServerFactory,
+    InMemoryExecutionServer,
+    Script,
+    connect_in_memory,
+)
+from zmqruntime.testing.fake.controls import ScriptedServer
 from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQConfig
 
 
@@ -23,15 +31,19 @@ class StitchClient(ExecutionClient):
         return {"tiles": list(task)}, None
 
 
+def use(fake: ScriptedServer, make_client: Callable[..., ExecutionClient]) -> None:
+    """What a test of an application does, from its first line to its last."""
+    fake.plan(Script().progress(1, 2).progress(2, 2).complete({"stitched": 2}))
+    client = make_client(fake, progress_callback=lambda _: None)
+    handle = client.submit_execution({"tiles": ["a", "b"]})
+    assert handle.result() == {"stitched": 2}
+    assert len(list(handle.progress())) == 5
+    client.disconnect()
+
+
 def use_it() -> None:
-    events: list[Event] = []
     with InMemoryExecutionServer() as fake:
-        fake.plan(Script().progress(1, 2).progress(2, 2).complete({"stitched": 2}))
-        client = connect_in_memory(fake, ExecutionClient, progress_callback=events.append)
-        handle = client.submit_execution({"tiles": ["a", "b"]})
-        assert handle.result() == {"stitched": 2}
-        assert len(list(handle.progress())) == len(events) == 5
-        client.disconnect()
+        use(fake, lambda fake, **options: connect_in_memory(fake, ExecutionClient, **options))
 
 
 def test_it_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,14 +57,31 @@ def test_it_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> No
     use_it()
 
 
-def test_a_whole_test_takes_under_five_milliseconds() -> None:
-    # The fastest of a few: on a busy machine each of them may be held up.
-    def seconds() -> float:
+def test_a_fake_in_memory_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was waited for")
+
+    monkeypatch.setattr(time, "sleep", refuse)
+    monkeypatch.setattr(threading.Condition, "wait", refuse)
+    monkeypatch.setattr(threading.Thread, "join", refuse)
+    use_it()
+
+
+def test_a_fake_in_memory_is_faster_than_one_with_sockets(
+    fake_execution_server: FakeServerFactory, execution_client: ClientFactory
+) -> None:
+    def seconds(act: Callable[[], None]) -> float:
         started = time.perf_counter()
-        use_it()
+        act()
         return time.perf_counter() - started
 
-    assert min(seconds() for _ in range(100)) < 0.005
+    def use_sockets() -> None:
+        use(fake_execution_server(), execution_client)
+
+    # A fifth, as a rule. In turns, and the fastest of each: a busy machine may hold up any.
+    pairs = [(seconds(use_it), seconds(use_sockets)) for _ in range(20)]
+    in_memory, with_sockets = map(min, zip(*pairs, strict=True))
+    assert in_memory < with_sockets
 
 
 def test_the_client_is_of_the_applications_own_class() -> None:

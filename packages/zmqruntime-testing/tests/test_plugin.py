@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import psutil
@@ -90,9 +89,7 @@ def test_a_task_that_would_run_for_ever_does_not_hold_up_the_run(project: pytest
             next(handle.progress())
         """
     )
-    started = time.monotonic()
-    run(project).assert_outcomes(passed=1)
-    assert time.monotonic() - started < 20
+    run(project).assert_outcomes(passed=1)  # Within two minutes, and not within the grace.
 
 
 def test_what_a_task_leaves_behind_ends_with_the_test(project: pytest.Pytester) -> None:
@@ -416,7 +413,7 @@ STATES = """
 """
 
 
-def test_whatever_state_things_are_in_a_test_is_over_within_two_seconds(
+def test_many_things_that_are_stuck_end_with_a_test_together_as_soon_as_one_does(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile(test_states=STATES)
@@ -428,5 +425,6 @@ def test_whatever_state_things_are_in_a_test_is_over_within_two_seconds(
     assert shown.count(" does not disconnect") == 1
     seconds = {name: float(s) for s, name in re.findall(r"([\d.]+)s teardown +.*::(\w+)", shown)}
     assert len(seconds) == 9
-    # What it is held up by on a busy machine comes on top.
-    assert max(seconds.values()) < 2.0 + 1.0, seconds
+    # One after the other, what is stuck in the last test would take six times as long as one. The
+    # time that a busy machine takes comes on top of either.
+    assert seconds["test_many_things_are_stuck"] < 3 * seconds["test_stuck_server"], seconds

