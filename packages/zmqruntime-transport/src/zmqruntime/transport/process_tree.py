@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -101,7 +103,7 @@ def kill_process_group(group: int) -> None:
             if not members:
                 return
             kill_all(members)
-            psutil.wait_procs(members, timeout=_ROUND_SECONDS)
+            _wait_for_ends(members)
     _kill_group_at_once(group)
 
 
@@ -127,6 +129,35 @@ def environment_of(process: psutil.Process) -> dict[str, str]:
         return process.environ()
     except (psutil.Error, OSError):  # It has ended, or is another user's.
         return {}
+
+
+def _wait_for_ends(processes: Iterable[psutil.Process]) -> None:
+    """Block until all have ended, but not for long, and reap none: that is their parent's."""
+    if sys.platform != "linux":
+        foreign = [p for p in processes if _parent_of(p) != os.getpid()]
+        psutil.wait_procs(foreign, timeout=_ROUND_SECONDS)
+        return
+    poller = select.poll()
+    with contextlib.ExitStack() as descriptors:
+        waiting = 0
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                fd = os.pidfd_open(process.pid)
+                descriptors.callback(os.close, fd)
+                poller.register(fd, select.POLLIN)
+                waiting += 1
+        deadline = time.monotonic() + _ROUND_SECONDS
+        while waiting and (seconds := deadline - time.monotonic()) > 0:
+            for fd, _ in poller.poll(seconds * 1000):
+                poller.unregister(fd)
+                waiting -= 1
+
+
+def _parent_of(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 if sys.platform != "win32":
