@@ -579,24 +579,28 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(path: Path) -> None:
         assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("how", ["empty", "gone"])
-def test_what_is_left_of_a_journal_that_is_empty_or_gone_is_not_thrown_away(
-    path: Path, how: str
-) -> None:
+def test_a_part_of_a_journal_that_is_gone_is_not_thrown_away(path: Path) -> None:
     log = path.with_name(f"{path.name}-wal")
     with opened(path) as engine:
         submit(engine, "a")
         engine.commit()
         content = log.read_bytes()
     log.write_bytes(content)
-    path.write_bytes(b"") if how == "empty" else path.unlink()
-    with pytest.raises(JournalUnusable, match=r"is gone or empty, and a part .* a.journal-wal, is"):
+    path.unlink()
+    with pytest.raises(JournalUnusable, match=r"is gone, and a part of it, a.journal-wal, is not"):
         JournalLifecycleEngine(path)
     assert log.read_bytes() == content
-    assert path.exists() == (how == "empty")
+    assert not path.exists()
     log.unlink()
     with opened(path) as engine:
         assert engine.queued_count == 0
+
+
+def test_an_empty_file_is_not_taken_for_a_new_journal(path: Path) -> None:
+    path.touch()
+    with pytest.raises(JournalUnusable, match="is empty: if it was a journal, restore it"):
+        JournalLifecycleEngine(path)
+    assert path.read_bytes() == b""
 
 
 def test_a_journal_with_nonsense_in_it_is_refused(path: Path) -> None:

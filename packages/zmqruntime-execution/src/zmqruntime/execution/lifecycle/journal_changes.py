@@ -16,6 +16,7 @@ from zmqruntime.execution.lifecycle.journal_rows import (
     checksum,
     content_checksum,
     origin_of,
+    state_checksum,
     state_of,
 )
 from zmqruntime.messages import ExecutionStatus
@@ -202,13 +203,13 @@ class UnwrittenChanges:
 
 
 def _whole_row(execution: Execution, ended: int | None) -> tuple[object, ...]:
-    values = (*origin_of(execution), *state_of(execution, ended))
-    return (*values, checksum(values))
+    origin, state = origin_of(execution), state_of(execution, ended)
+    return (*origin, checksum(origin), *state, state_checksum(execution.ticket, state))
 
 
 def _state_row(execution: Execution, ended: int | None) -> tuple[object, ...]:
-    origin, state = origin_of(execution), state_of(execution, ended)
-    return (*state, checksum((*origin, *state)), execution.ticket)
+    state = state_of(execution, ended)
+    return (*state, state_checksum(execution.ticket, state), execution.ticket)
 
 
 def _content(execution: Execution, result: bytes | None) -> tuple[int, bytes, bytes | None, int]:

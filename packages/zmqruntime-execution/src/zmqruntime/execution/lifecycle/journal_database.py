@@ -29,7 +29,6 @@ __all__ = [
     "checkpoint",
     "create_journal",
     "damaged",
-    "is_missing",
     "latest_version",
     "open_database",
     "open_reader",
@@ -54,6 +53,7 @@ _MIGRATIONS: tuple[str, ...] = (
         labels BLOB NOT NULL,
         options BLOB NOT NULL,
         submitted_at REAL NOT NULL,
+        origin_checksum INTEGER NOT NULL,
         status TEXT NOT NULL,
         attempt INTEGER NOT NULL,
         started_at REAL,
@@ -65,7 +65,7 @@ _MIGRATIONS: tuple[str, ...] = (
         error BLOB,
         attempts BLOB NOT NULL,
         retry_at REAL,
-        checksum INTEGER NOT NULL
+        state_checksum INTEGER NOT NULL
     );
     -- Apart, so that a change of state does not write a large task or result again.
     CREATE TABLE contents (
@@ -148,7 +148,7 @@ def damaged(path: Path, reason: str) -> JournalUnusable:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a path where something else is than a journal, or a file with nothing in it.
+    """Refuse a path where something else is than a journal.
 
     Raises:
         JournalUnusable: it is somebody else's. It is not even opened for writing.
@@ -161,8 +161,12 @@ def check_place(path: Path) -> None:
         raise JournalUnusable(f"{path} is {what}: name a file for the journal")
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
+    if not header:  # It is not made so: `create_journal` has it whole from the start.
+        raise JournalUnusable(
+            f"{path} is empty: if it was a journal, restore it from a copy; else remove it"
+        )
     application = int.from_bytes(header[_APPLICATION_ID_AT], "big")  # Ours was born with its mark.
-    if header and not (header.startswith(_MAGIC) and application == _APPLICATION_ID):
+    if not (header.startswith(_MAGIC) and application == _APPLICATION_ID):
         raise JournalUnusable(
             f"{path} is no journal of zmqruntime: name another file, and this one is left as it is"
         )
@@ -214,11 +218,9 @@ def open_database(path: Path, version: int) -> sqlite3.Connection:
         JournalInUse: another process, or another server of this one, has it.
         sqlite3.Error: it cannot be opened.
     """
-    database = _connect(path)
     with contextlib.ExitStack() as undo:
-        undo.callback(database.close)
         try:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+            database = undo.enter_context(contextlib.closing(_connect(path)))
             database.execute("PRAGMA journal_mode = WAL").fetchone()
             database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError as error:
@@ -258,7 +260,7 @@ def create_journal(path: Path) -> None:
     for name in (f"{path.name}-wal", f"{path.name}.started"):
         if _size(path.with_name(name)):
             raise JournalUnusable(
-                f"the journal {path} is gone or empty, and a part of it, {name}, is not: "
+                f"the journal {path} is gone, and a part of it, {name}, is not: "
                 "restore it from a copy, or move that away, too, to begin a new one"
             )
     new = path.with_name(f"{path.name}.new")
@@ -273,11 +275,6 @@ def create_journal(path: Path) -> None:
             latest = Latest(Mark.new(), 0, None)
             database.execute("INSERT INTO latest VALUES (?, ?, ?, ?)", latest.to_row())
     new.replace(path)
-
-
-def is_missing(path: Path) -> bool:
-    """Whether there is nothing in the file, so that a journal can be made there."""
-    return not _size(path)
 
 
 def check_database(path: Path, database: sqlite3.Connection) -> int:
@@ -321,6 +318,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 def _connect(path: Path) -> sqlite3.Connection:
     # Opened in the thread that starts a server, used in that of its loop.
     database = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()  # Before it is looked at.
     database.execute("PRAGMA synchronous = FULL")
     # On macOS a plain sync leaves data in the disk's own cache. Elsewhere these change nothing.
     database.execute("PRAGMA fullfsync = ON")

@@ -19,7 +19,6 @@ from zmqruntime.execution.lifecycle.journal_database import (
     checkpoint,
     create_journal,
     damaged,
-    is_missing,
     latest_version,
     open_database,
     open_reader,
@@ -37,6 +36,7 @@ from zmqruntime.execution.lifecycle.journal_rows import (
     State,
     checksum,
     content_checksum,
+    state_checksum,
 )
 
 __all__ = ["Changes", "JournalFile"]
@@ -58,7 +58,7 @@ class Changes(NamedTuple):
     dropped: Sequence[tuple[int]]
     """Their tickets."""
     added: Sequence[tuple[object, ...]]
-    """The parts of an `Origin` and a `State`, and their checksum."""
+    """The parts of an `Origin` and of a `State`, each with their checksum."""
     requests: Sequence[tuple[int, bytes, bytes | None, int]]
     """Of those that were added and have not ended, by ticket: no result, and a checksum."""
     changed: Sequence[tuple[object, ...]]
@@ -67,8 +67,8 @@ class Changes(NamedTuple):
     """Of all that have ended, by ticket, behind what is kept of their requests."""
 
 
-_COLUMNS: Final = (*Origin._fields, *State._fields, "checksum")
-_CHANGED: Final = (*State._fields, "checksum")
+_CHANGED: Final = (*State._fields, "state_checksum")
+_COLUMNS: Final = (*Origin._fields, "origin_checksum", *_CHANGED)
 _CONTENT: Final = "contents (ticket, request, result, checksum) VALUES (?, ?, ?, ?)"
 # In the order of the parts of `Changes`, but that what is dropped is in two tables.
 _STATEMENTS: Final = (
@@ -81,7 +81,7 @@ _STATEMENTS: Final = (
 )
 _LATEST: Final = "UPDATE latest SET mark = ?, base = ?, opened = ?, checksum = ?"
 _ORIGIN: Final = len(Origin._fields)
-_ROW: Final = _ORIGIN + len(State._fields)
+_STATE: Final = slice(_ORIGIN + 1, _ORIGIN + 1 + len(State._fields))
 
 
 class JournalFile:
@@ -121,8 +121,9 @@ class JournalFile:
             check_place(self.path)  # Nothing is put beside what is somebody else's.
             files = self.path, self._beside("wal", "-"), self._notes_path
             check_writable(files, self.path.parent)
-            if is_missing(self.path):
+            if not self.path.exists():
                 create_journal(self.path)
+                _log.info("the journal %s is new", self.path)
             self._database, self._version = self._open_to_read()
             try:
                 self._read_marks()
@@ -146,15 +147,17 @@ class JournalFile:
         try:
             for values in self._database.execute(query):
                 count += 1
-                row, (ticket, request, result, its_checksum) = values[:_ROW], values[_ROW + 1 :]
+                origin, state = Origin(*values[:_ORIGIN]), State(*values[_STATE])
+                content, request, result, content_sum = values[-4:]
                 if (
-                    checksum(row) != values[_ROW]
-                    or ticket is None
-                    or content_checksum(row[0], request, result) != its_checksum
+                    checksum(origin) != values[_ORIGIN]
+                    or state_checksum(origin.ticket, state) != values[_STATE.stop]
+                    or content is None
+                    or content_checksum(origin.ticket, request, result) != content_sum
                 ):
-                    wrong.append(str(row[1]))
+                    wrong.append(str(origin.execution_id))
                 elif not wrong:
-                    yield Origin(*row[:_ORIGIN]), State(*row[_ORIGIN:]), request, result
+                    yield origin, state, request, result
             (contents,) = self._database.execute("SELECT count(*) FROM contents").fetchone()
         except sqlite3.Error as error:
             raise damaged(self.path, str(error)) from error
@@ -215,8 +218,9 @@ class JournalFile:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
         self._latest = latest
         self.notes.begin_anew(latest.mark)
-        self._begin()
         self._confirm()
+        if not self._is_begun:
+            self._begin()
         self._tidy(changes)
         self._held_journal.update()
 
@@ -277,9 +281,10 @@ class JournalFile:
         self.notes = NoteFile(self._notes_path, self._latest.mark, end)
 
     def _begin(self) -> None:
-        if not self._is_begun:
-            self._is_begun = True
-            self._held_journal.watch(self._notes_path)
+        self._is_begun = True
+        self._held_journal.watch(self._notes_path)
+        # The database file alone says from now on that it needs the others: it may be moved.
+        self._pages = _PAGES_PER_CHECKPOINT
 
     def _confirm(self) -> None:
         """Compare once more: what was removed meanwhile has taken this commit with it."""
@@ -320,7 +325,7 @@ class JournalFile:
     def _explaining(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeError) as error:
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
                 "begin a new one"

@@ -26,6 +26,7 @@ __all__ = [
     "checksum",
     "content_checksum",
     "origin_of",
+    "state_checksum",
     "state_of",
     "to_execution",
 ]
@@ -64,7 +65,12 @@ class State(NamedTuple):
 
 def checksum(values: tuple[object, ...]) -> int:
     """Return what finds a changed value of a row: SQLite keeps no checksum of its own."""
-    return zlib.crc32(repr(values).encode())
+    return zlib.crc32(repr(tuple(values)).encode())
+
+
+def state_checksum(ticket: int, state: State) -> int:
+    """Return what finds a change in a state, or a state of another execution."""
+    return checksum((ticket, *state))
 
 
 def content_checksum(ticket: int, request: bytes | None, result: bytes | None) -> int:
