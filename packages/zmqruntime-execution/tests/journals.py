@@ -14,7 +14,7 @@ import pytest
 from driving import record_of
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
-from zmqruntime.execution.lifecycle import journal_file
+from zmqruntime.execution.lifecycle import journal_database, journal_file, journal_notes
 from zmqruntime.execution.lifecycle.journal_mark import Mark
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 
@@ -38,8 +38,11 @@ MARK = Mark("0123456789abcdef", 7, "01234567")
 
 def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:
     """Return an engine that does not wait for the disk: no test pulls the plug."""
-    engine = JournalLifecycleEngine(path, history_limit, **options)
-    connection_of(engine).execute("PRAGMA synchronous = OFF")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
+        patched.setattr(journal_notes, "_sync", lambda file: None)
+        patched.setattr(journal_notes, "_sync_directory", lambda path: None)
+        engine = JournalLifecycleEngine(path, history_limit, **options)
     let_sync(engine, works=True)
     return engine
 

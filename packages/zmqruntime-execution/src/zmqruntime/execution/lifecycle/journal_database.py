@@ -86,6 +86,8 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+# Until a commit is on the disk itself.
+_SYNCHRONOUS = "FULL"
 # How long to wait for somebody who writes there in spite of the lock: the server waits, too.
 _BUSY_SECONDS: Final = 0.1
 # The write-ahead log is cut to this length when it has been taken over.
@@ -319,7 +321,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # Opened in the thread that starts a server, used in that of its loop.
     database = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()  # Before it is looked at.
-    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA synchronous = {_SYNCHRONOUS}")
     # On macOS a plain sync leaves data in the disk's own cache. Elsewhere these change nothing.
     database.execute("PRAGMA fullfsync = ON")
     database.execute("PRAGMA checkpoint_fullfsync = ON")

@@ -115,15 +115,10 @@ class NoteFile:
             missing = self._room - size
             if os.write(file, bytes(missing)) != missing:
                 raise OSError(f"no room for {self._room} bytes in {self.path}")
-            os.fsync(file)
         except OSError:
             os.close(file)
             raise
         self._file = file
-        try:
-            _sync_directory(self.path.parent)
-        except OSError:  # Some file systems know no sync of a directory.
-            self._may_be_synced = False
 
     def add(self, note: StartNote | EndNote) -> bool:
         """Note something; False: what it tells has to be in the journal before it is acted on."""
@@ -177,14 +172,17 @@ class NoteFile:
             self._write_header()
 
     def sync_header(self) -> None:
-        """Have the mark and the directory's entry of this file outlive a power cut.
+        """Have the mark and the file itself, with all its room, outlive a power cut.
 
         Raises:
             OSError: they may not.
         """
-        self.open()
         assert self._file is not None
-        os.fsync(self._file)
+        _sync(self._file)
+        try:
+            _sync_directory(self.path.parent)
+        except OSError:  # Some file systems know no sync of a directory.
+            self._may_be_synced = False
 
     def close(self, *, forget: bool) -> None:
         """Give the file back; ``forget``: the journal has all that is noted."""
