@@ -24,6 +24,7 @@ from zmqruntime.execution.lifecycle.journal_database import (
     open_reader,
     transaction,
 )
+from zmqruntime.execution.lifecycle.journal_mark import Mark
 from zmqruntime.execution.lifecycle.journal_note_reader import read_notes
 from zmqruntime.execution.lifecycle.journal_notes import EndNote, NoteFile, StartNote
 from zmqruntime.execution.lifecycle.journal_place import (
@@ -104,6 +105,7 @@ class JournalFile:
         self._boot = boot_id()
         self.notes: NoteFile
         self._latest: Latest
+        self._mark: Mark
         self._base: int
         self._held: HeldJournal | None = None
         self._is_begun = False
@@ -204,7 +206,8 @@ class JournalFile:
         if self._lost is not None:
             raise self._lost
         self.check()
-        latest = Latest(self._latest.mark.next(), self._base, None if closing else self._boot)
+        self._mark = self._mark.next()  # Also where the last commit failed: it may be on disk.
+        latest = Latest(self._mark, self._base, None if closing else self._boot)
         try:
             self.notes.prepare(latest.mark)
             if not self._is_begun:  # From here on, the database says that there are notes.
@@ -221,8 +224,9 @@ class JournalFile:
         self._confirm()
         if not self._is_begun:
             self._begin()
-        self._tidy(changes)
-        self._held_journal.update()
+        if self._tidy(changes):
+            with contextlib.suppress(CommitFailed):  # This commit is safe; the next one finds it.
+                self._held_journal.confirm()
 
     def check(self) -> None:
         """Find out whether what is written gets to where the next server finds it.
@@ -274,6 +278,7 @@ class JournalFile:
         if warning is not None:
             _log.warning("%s", warning)
         self._base = self._latest.base
+        self._mark = self._latest.mark.reopened()
         end = None
         if found is not None and found.mark == self._latest.mark:
             self.noted = found.notes
@@ -289,24 +294,26 @@ class JournalFile:
     def _confirm(self) -> None:
         """Compare once more: what was removed meanwhile has taken this commit with it."""
         try:
-            self.check()
+            self._held_journal.confirm()
         except CommitFailed as error:
             self._lost = CommitFailed(f"{error} (a commit was lost with it)")
             raise self._lost from error
 
-    def _tidy(self, changes: Changes) -> None:
-        """Take over the write-ahead log when it is long; give back pages that are free."""
+    def _tidy(self, changes: Changes) -> bool:
+        """Take over a long write-ahead log, give back free pages; return whether files changed."""
         self._pages += _count_pages(changes)
-        if self._pages >= _PAGES_PER_CHECKPOINT:
+        self._drops += len(changes.dropped)
+        is_long, is_free = self._pages >= _PAGES_PER_CHECKPOINT, self._drops >= _DROPS_PER_VACUUM
+        if is_long:
             # Where it fails, all is in the log, which grows until it works.
             with contextlib.suppress(sqlite3.Error):
                 if checkpoint(self._database):
                     self._base = self._latest.mark.commit
                     self._pages = 0
-        self._drops += len(changes.dropped)
-        if self._drops >= _DROPS_PER_VACUUM:
+        if is_free:
             self._drops = 0
             self._shrink()
+        return is_long or is_free
 
     def _shrink(self) -> None:
         """Give pages back to the system when many are free: a part of them, so it is not long."""

@@ -20,7 +20,7 @@ class Mark(NamedTuple):
     commit: int
     """How many commits there were before."""
     nonce: str
-    """Random: a journal that was restored from a copy commits the same numbers again."""
+    """Random, new for each opening: one that was restored from a copy commits the same numbers."""
 
     def __str__(self) -> str:
         return f"{self.journal}-{self.commit}-{self.nonce}"
@@ -41,5 +41,9 @@ class Mark(NamedTuple):
         return cls(journal, int(commit), nonce)
 
     def next(self) -> Mark:
-        """Return the mark of the next commit."""
-        return Mark(self.journal, self.commit + 1, secrets.token_hex(4))
+        """Return the mark of the next commit of this opening."""
+        return Mark(self.journal, self.commit + 1, self.nonce)
+
+    def reopened(self) -> Mark:
+        """Return a mark whose `next` ones are of a new opening."""
+        return Mark(self.journal, self.commit, secrets.token_hex(4))

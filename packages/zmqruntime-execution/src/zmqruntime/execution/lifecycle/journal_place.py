@@ -109,12 +109,17 @@ class HeldJournal:
             CommitFailed: one is not, so what is written there is lost.
         """
         for file in self._files:
-            file.check()
+            if (size := file.look()) < file.size:
+                raise file.lost(f"was cut from {file.size} to {size} bytes")
 
-    def update(self) -> None:
-        """Take the sizes as they are: this process has just written there."""
+    def confirm(self) -> None:
+        """Find out whether each file is the one that was opened, behind a write to it.
+
+        Raises:
+            CommitFailed: one is not, so what was written there is lost.
+        """
         for file in self._files:
-            file.update()
+            file.size = file.look()
 
     def release(self) -> None:
         """Let the next server have it. Its database is closed."""
@@ -124,29 +129,25 @@ class HeldJournal:
 
 
 class _Watched:
-    __slots__ = ("_inode", "_size", "path")
+    __slots__ = ("_inode", "path", "size")
 
     def __init__(self, path: Path) -> None:
         self.path = os.fspath(path)
         found = os.lstat(path)
         self._inode = _inode(found)
-        self._size = found.st_size
+        self.size = found.st_size
 
-    def check(self) -> None:
+    def look(self) -> int:
+        """Return the size of the file, which is the one that it was."""
         try:
             found = os.lstat(self.path)
         except OSError as error:
-            raise self._lost(f"is gone ({error.strerror or error})") from error
+            raise self.lost(f"is gone ({error.strerror or error})") from error
         if (found.st_dev, found.st_ino) != self._inode:
-            raise self._lost("was replaced by another file")
-        if found.st_size < self._size:
-            raise self._lost(f"was cut from {self._size} to {found.st_size} bytes")
+            raise self.lost("was replaced by another file")
+        return found.st_size
 
-    def update(self) -> None:
-        with contextlib.suppress(OSError):  # The next check finds that.
-            self._size = os.lstat(self.path).st_size
-
-    def _lost(self, what: str) -> CommitFailed:
+    def lost(self, what: str) -> CommitFailed:
         return CommitFailed(
             f"the journal's file {self.path} {what} while the server runs: put it back as it "
             "was; where that is not possible, fetch the results and restart the server"
