@@ -191,7 +191,7 @@ class Lives:
 
     def die(self) -> None:
         self.engine._file._database.close()
-        self.engine._file._held.release()
+        self.engine._file._held_journal.release()
         self.engine._file.notes.close(forget=False)
         if self.choices.random() < 0.3:  # The power has gone.
             self.notes_path.write_bytes(self.synced)

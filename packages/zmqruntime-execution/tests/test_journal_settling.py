@@ -56,7 +56,7 @@ class Disk:
     def die(self) -> None:
         """As by a kill."""
         self.engine._file._database.close()
-        self.engine._file._held.release()
+        self.engine._file._held_journal.release()
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ class Hall:
     def die(self) -> None:
         """Die as by a kill: nothing more is written."""
         self.engine._file._database.close()
-        self.engine._file._held.release()
+        self.engine._file._held_journal.release()
 
     def kept(self, name: str) -> Execution:
         execution = self.engine.get(name)

@@ -8,7 +8,14 @@ from random import Random
 from typing import NamedTuple
 
 from zmqruntime.execution import CommitFailed, Execution, JournalLifecycleEngine
-from zmqruntime.messages import ErrorKind, ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
+from zmqruntime.execution.lifecycle.retry import make_attempt
+from zmqruntime.messages import (
+    ErrorKind,
+    ExecuteRequest,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    JsonValue,
+)
 
 __all__ = ["JournalLife", "Seen"]
 
@@ -80,15 +87,18 @@ class JournalLife:
                 self.begun.pop(execution.execution_id, None)
             self._waits = None
             return False
-        if self._waits is not None and (execution := self.engine.get(self._waits)) is not None:
-            self.begun[self._waits] = execution.attempt
+        if self._waits is not None and (waited := self.engine.get(self._waits)) is not None:
+            self.begun[self._waits] = waited.attempt
         self._waits = None
         self._hear()
         return True
 
     def submit(self, name: str) -> None:
         """Submit one more."""
-        task = {"t": "x" * self.choices.choice(_SIZES), "n": self.choices.randrange(10**9)}
+        task: dict[str, JsonValue] = {
+            "t": "x" * self.choices.choice(_SIZES),
+            "n": self.choices.randrange(10**9),
+        }
         priority, client_id = self.choices.choice([0, 0, 3]), self.choices.choice("xy")
         request = ExecuteRequest(
             execution_id=name, client_id=client_id, task=task, priority=priority
@@ -163,8 +173,6 @@ class JournalLife:
 
     def _retry(self) -> None:
         if (execution := self._running()) is not None:
-            from zmqruntime.execution.lifecycle.retry import make_attempt
-
             failed = make_attempt(execution, _ERROR, self._now())
             self.engine.requeue(execution.execution_id, failed=failed)
 
