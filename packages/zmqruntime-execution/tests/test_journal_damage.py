@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -309,3 +310,45 @@ def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
     assert "nothing is accepted or started until it can be" in caplog.text
     with opened(left) as engine:
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system, which takes root"
+)
+@pytest.mark.parametrize("left_bytes", [0, 4096, 65536])
+def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
+    path: Path, left_bytes: int
+) -> None:
+    left = killed(path, "a", "b")
+    (disk := path.parent.with_name("disk")).mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        for file in left.parent.iterdir():
+            shutil.copyfile(file, disk / file.name)
+        fill(disk / "filler", left_bytes)
+        engine = quick_engine(disk / left.name)
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["a", "b"]
+        engine.submit(request("c", task={"x": "x" * 200_000}), 1.0)
+        with pytest.raises(CommitFailed):
+            engine.commit()
+        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
+        (disk / "filler").unlink()
+        engine.commit()
+        engine.close()
+        with opened(disk / left.name) as engine:
+            assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(filler: Path, left_bytes: int) -> None:
+    """Take all room of a small file system but some."""
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            file.truncate(max(0, file.tell() - left_bytes))

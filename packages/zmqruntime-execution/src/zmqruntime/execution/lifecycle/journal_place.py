@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,9 @@ def _why_unwritable(path: Path, access: int) -> str | None:
     if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
         return "is on a file system that is mounted read-only"
     mode = path.stat().st_mode
-    if not mode & 0o200 or not os.access(path, access):
+    # On Windows the attribute of a directory says something else.
+    is_meant = sys.platform != "win32" or path.is_file()
+    if (is_meant and not mode & 0o200) or not os.access(path, access):
         return f"is read-only (mode {mode & 0o7777:04o})"
     return None
 
