@@ -154,6 +154,22 @@ def test_a_hard_link_to_a_journal_that_is_open_is_in_use(path: Path) -> None:
         submit(engine, "a")
 
 
+def test_a_refused_opening_in_the_same_process_leaves_the_lock_to_its_owner(path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from zmqruntime.execution import JournalInUse, JournalLifecycleEngine\n"
+        "try: JournalLifecycleEngine(sys.argv[1])\n"
+        "except JournalInUse: print('in use')\n"
+    )
+    with opened(path) as engine:
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(path)
+        command = [sys.executable, "-c", script, str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert result.stdout == "in use\n"
+        submit(engine, "a")
+
+
 @posix_only
 def test_a_journal_under_another_name_is_not_opened_without_its_parts(path: Path) -> None:
     left = killed(path, "a", "b")
