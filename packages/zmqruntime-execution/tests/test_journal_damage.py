@@ -357,7 +357,7 @@ def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
         with opened(disk / left.name) as engine:
             assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(filler: Path, left_bytes: int) -> None:
