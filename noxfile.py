@@ -142,6 +142,12 @@ def fuzz(session: nox.Session) -> None:
     endure(session, "fuzz")
 
 
+@nox.session(name="journal-fuzz")
+def journal_fuzz(session: nox.Session) -> None:
+    """Damage journals and open them; no loss is silent: `-- --trials 5000 --seed 1 --only 7`."""
+    endure(session, "journal_fuzz")
+
+
 def endure(session: nox.Session, program: str) -> None:
     """Run one of the programs behind docs/explanation/reliability.md."""
     install(session, ALL)

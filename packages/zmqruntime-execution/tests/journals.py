@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -11,27 +10,39 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from driving import record_of
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
+from zmqruntime.execution.lifecycle import journal_database, journal_file, journal_notes
+from zmqruntime.execution.lifecycle.journal_mark import Mark
+from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 
 __all__ = [
+    "MARK",
     "connection_of",
     "empty_journal",
     "fill_disk",
     "free_disk",
     "let_sync",
+    "note_file",
     "opened",
     "picture_of",
     "quick_engine",
+    "reboot",
     "spoil_notes",
 ]
+
+MARK = Mark("0123456789abcdef", 7, "01234567")
 
 
 def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:
     """Return an engine that does not wait for the disk: no test pulls the plug."""
-    engine = JournalLifecycleEngine(path, history_limit, **options)
-    connection_of(engine).execute("PRAGMA synchronous = OFF")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
+        patched.setattr(journal_notes, "_sync", lambda file: None)
+        patched.setattr(journal_notes, "_sync_directory", lambda path: None)
+        engine = JournalLifecycleEngine(path, history_limit, **options)
     let_sync(engine, works=True)
     return engine
 
@@ -80,9 +91,20 @@ def let_sync(engine: JournalLifecycleEngine, *, works: bool) -> None:
 
 def spoil_notes(engine: JournalLifecycleEngine) -> None:
     """Let no start be noted any more."""
-    only_read = os.open(f"{engine._file.path}.started", os.O_RDONLY)
-    os.dup2(only_read, engine._file.notes._file)
-    os.close(only_read)
+    engine._file.notes._room = 0
+
+
+def note_file(path: Path, mark: Mark = MARK) -> NoteFile:
+    """Return a file of notes that can be written."""
+    file = NoteFile(path, mark)
+    file.open()
+    file.begin_anew(mark)
+    return file
+
+
+def reboot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine have been started anew, as after a power cut."""
+    monkeypatch.setattr(journal_file, "boot_id", lambda: "another boot")
 
 
 def picture_of(engine: LifecycleEngine, names: list[str]) -> object:

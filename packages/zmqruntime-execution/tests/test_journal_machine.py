@@ -8,14 +8,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import pytest
 from driving import error, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import quick_engine
 
 from zmqruntime.execution import CommitFailed, QueuePolicy
-from zmqruntime.execution.lifecycle import journal_notes
+from zmqruntime.execution.lifecycle import journal_file, journal_notes
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges, _Told
 from zmqruntime.execution.lifecycle.retry import make_attempt
@@ -35,6 +37,7 @@ class Lives:
         self.limit = choices.choice([0, 1, 3, 1000])
         self.policy = choices.choice(list(QueuePolicy))
         self.time = 1.0
+        self.boots = 0
         self.made = 0
         self.works = True
         self.told: dict[str, tuple[ExecutionStatus, bytes | None, int]] = {}
@@ -50,16 +53,18 @@ class Lives:
     def open(self) -> None:
         room, journal_notes._ROOM_BYTES = journal_notes._ROOM_BYTES, ROOM  # type: ignore[misc]
         try:
-            self.engine = quick_engine(self.path, self.limit, queue_policy=self.policy)
+            with pytest.MonkeyPatch.context() as patched:  # After a power cut, another boot.
+                patched.setattr(journal_file, "boot_id", lambda boot=self.boots: str(boot))
+                self.engine = quick_engine(self.path, self.limit, queue_policy=self.policy)
         finally:
             journal_notes._ROOM_BYTES = room  # type: ignore[misc]
         self.synced = self.notes_path.read_bytes()
         write = self.engine._file.write
 
-        def write_if_it_works(changes: object) -> None:
+        def write_if_it_works(changes: Any, **options: Any) -> None:
             if not self.works:
                 raise CommitFailed("no room")
-            write(changes)  # type: ignore[arg-type]
+            write(changes, **options)
 
         def sync() -> bool:
             if self.works:
@@ -186,11 +191,12 @@ class Lives:
 
     def die(self) -> None:
         self.engine._file._database.close()
-        self.engine._file._lock.release()
+        self.engine._file._held_journal.release()
         self.engine._file.notes.close(forget=False)
         if self.choices.random() < 0.3:  # The power has gone.
             self.notes_path.write_bytes(self.synced)
             self.begun = {}
+            self.boots += 1
         self.waits_for_commit = None
         self.works = True
         self.open()

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from driving import request
-from journals import let_sync, opened, picture_of, quick_engine
+from journals import let_sync, note_file, opened, picture_of, quick_engine
 
 from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
 from zmqruntime.execution.lifecycle import journal_notes
+from zmqruntime.execution.lifecycle.journal_file import JournalFile
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import ExecutionStatus
@@ -28,8 +29,8 @@ class Disk:
         self.written = self.synced = 0
         write = self.engine._file.write
 
-        def count(changes: Any) -> None:
-            write(changes)
+        def count(changes: Any, **options: Any) -> None:
+            write(changes, **options)
             self.written += 1
 
         def sync() -> bool:
@@ -55,7 +56,7 @@ class Disk:
     def die(self) -> None:
         """As by a kill."""
         self.engine._file._database.close()
-        self.engine._file._lock.release()
+        self.engine._file._held_journal.release()
 
 
 @pytest.fixture
@@ -140,24 +141,24 @@ def test_what_runs_and_was_accepted_goes_on_in_the_next_server(disk: Disk, path:
 
 
 def test_what_was_accepted_is_not_taken_back_where_the_next_server_cannot_write(
-    disk: Disk, path: Path
+    disk: Disk, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk.submit("a")
     disk.engine.start("a", 2.0)
     disk.engine.commit()
     disk.die()
-    engine = quick_engine(path)
-    write = engine._file.write
 
-    def fail(changes: object) -> None:
+    def fail(file: object, changes: object, **options: Any) -> None:
         raise CommitFailed("no room")
 
-    engine._file.write = fail  # type: ignore[method-assign]
-    with pytest.raises(CommitFailed):
-        engine.commit()
+    with monkeypatch.context() as full:
+        full.setattr(JournalFile, "write", fail)
+        engine = quick_engine(path)
+        with pytest.raises(CommitFailed):
+            engine.commit()
+        assert not engine.available
     assert engine.withdraw() == []
     assert engine.get("a") is not None
-    engine._file.write = write  # type: ignore[method-assign]
     engine.close()
 
 
@@ -346,7 +347,7 @@ def test_an_idle_journal_lags_behind_nothing(path: Path) -> None:
 
 @pytest.fixture
 def notes(path: Path) -> Iterator[NoteFile]:
-    file = NoteFile(path, "mark")
+    file = note_file(path)
     yield file
     file.close(forget=True)
 

@@ -184,8 +184,8 @@ class Hall:
         self.time = 100.0
         write, sync = engine._file.write, engine._file.notes.sync
 
-        def count(changes: Any) -> None:
-            write(changes)
+        def count(changes: Any, **options: Any) -> None:
+            write(changes, **options)
             self.commits += 1
             self.writes += 1
 
@@ -220,7 +220,7 @@ class Hall:
     def die(self) -> None:
         """Die as by a kill: nothing more is written."""
         self.engine._file._database.close()
-        self.engine._file._lock.release()
+        self.engine._file._held_journal.release()
 
     def kept(self, name: str) -> Execution:
         execution = self.engine.get(name)

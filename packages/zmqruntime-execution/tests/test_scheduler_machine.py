@@ -340,7 +340,7 @@ class Clients(RuleBasedStateMachine):
         if really and not self.full:
             self.full = True
 
-            def write(changes: object) -> None:
+            def write(changes: object, **options: Any) -> None:
                 raise CommitFailed("no room")
 
             self.journal._file.write = write  # type: ignore[method-assign]

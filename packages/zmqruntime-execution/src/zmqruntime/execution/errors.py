@@ -91,7 +91,7 @@ class ShuttingDown(RequestRejected):
 
 
 class JournalUnavailable(RequestRejected):
-    """The server's disk is full or fails, so it cannot promise anything; try again later."""
+    """The server's disk is full or fails, or a file of its journal is gone; try again later."""
 
 
 class ExecutionFailed(ExecutionError):
@@ -142,11 +142,11 @@ class JournalInUse(JournalError):
 
 
 class JournalUnusable(JournalError):
-    """The file is damaged, no journal, or cannot be opened. It was left as it was."""
+    """The files are damaged, read-only, no journal, or cannot be opened. They were left as is."""
 
 
 class CommitFailed(JournalError):
-    """The journal cannot be written: the disk is full, or fails."""
+    """The journal cannot be written: the disk is full or fails, or a file of it is gone."""
 
 
 class IllegalTransition(ExecutionError):

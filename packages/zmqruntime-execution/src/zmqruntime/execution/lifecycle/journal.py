@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,8 @@ from zmqruntime.messages import (
 )
 
 __all__ = ["JournalLifecycleEngine"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 
 class JournalLifecycleEngine(InMemoryLifecycleEngine):
@@ -60,6 +63,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._file = JournalFile(Path(path))
         try:
             self._load()
+            self._file.hold()
+            self._begin()
         except BaseException:
             self._file.close()
             raise
@@ -173,8 +178,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def close(self) -> None:
         is_whole = False
         try:
-            self.catch_up()
-            self.commit()
+            self._write(closing=True)
             is_whole = True
         finally:
             self._file.close(forget_notes=is_whole)
@@ -186,12 +190,24 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             return False
         if not (all(map(notes.add, changes.end_notes())) and notes.sync()):
             return False
+        try:
+            self._file.check()
+        except CommitFailed:
+            self._available = False
+            raise
         changes.settle()
         return True
 
-    def _write(self) -> None:
+    def _begin(self) -> None:
+        """Write what was found, and that a server has the journal now."""
         try:
-            self._file.write(self._changes.to_changes())
+            self._write()
+        except CommitFailed as error:
+            _log.error("%s; nothing is accepted or started until it can be", error)
+
+    def _write(self, *, closing: bool = False) -> None:
+        try:
+            self._file.write(self._changes.to_changes(), closing=closing)
         except CommitFailed:
             self._available = False
             raise
@@ -228,7 +244,6 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             latest = max(execution.finished_at or 0.0 for _, execution in ended)
             self._prune(latest, float("inf"))
         self._changes.settle()  # It was read from there.
-        self.catch_up()
 
 
 def _has_run(execution: Execution) -> bool:

@@ -12,7 +12,13 @@ from enum import Enum, auto
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.journal_file import Changes
 from zmqruntime.execution.lifecycle.journal_notes import EndNote, StartNote
-from zmqruntime.execution.lifecycle.journal_rows import origin_of, state_of
+from zmqruntime.execution.lifecycle.journal_rows import (
+    checksum,
+    content_checksum,
+    origin_of,
+    state_checksum,
+    state_of,
+)
 from zmqruntime.messages import ExecutionStatus
 
 __all__ = ["UnwrittenChanges"]
@@ -170,15 +176,13 @@ class UnwrittenChanges:
     def to_changes(self) -> Changes:
         """Return all of it, to be written."""
         every = self._unwritten.values()
-        new = [(u.execution, u.ended) for u in every if u.is_new]
-        known = [(u.execution, u.ended) for u in every if not u.is_new]
         return Changes(
             dropped=[(ticket,) for ticket in self._dropped],
-            added=[(*origin_of(e), *state_of(e, ended)) for e, ended in new],
-            requests=[(e.ticket, e.request) for e, ended in new if ended is None],
-            changed=[(*state_of(e, ended), e.ticket) for e, ended in known],
+            added=[_whole_row(u.execution, u.ended) for u in every if u.is_new],
+            requests=[_content(u.execution, None) for u in every if u.is_new and u.ended is None],
+            changed=[_state_row(u.execution, u.ended) for u in every if not u.is_new],
             results=[
-                (e.ticket, e.request, e.result) for e, ended in new + known if ended is not None
+                _content(u.execution, u.execution.result) for u in every if u.ended is not None
             ],
         )
 
@@ -196,3 +200,18 @@ class UnwrittenChanges:
             self._untold.add(ticket)
             self._noted.pop(ticket, None)
         return unwritten
+
+
+def _whole_row(execution: Execution, ended: int | None) -> tuple[object, ...]:
+    origin, state = origin_of(execution), state_of(execution, ended)
+    return (*origin, checksum(origin), *state, state_checksum(execution.ticket, state))
+
+
+def _state_row(execution: Execution, ended: int | None) -> tuple[object, ...]:
+    state = state_of(execution, ended)
+    return (*state, state_checksum(execution.ticket, state), execution.ticket)
+
+
+def _content(execution: Execution, result: bytes | None) -> tuple[int, bytes, bytes | None, int]:
+    ticket, request = execution.ticket, execution.request
+    return ticket, request, result, content_checksum(ticket, request, result)

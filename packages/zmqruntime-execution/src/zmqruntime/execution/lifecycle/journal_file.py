@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from zmqruntime.execution.errors import CommitFailed, JournalUnusable
+from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
+from zmqruntime.execution.lifecycle.boot import boot_id
+from zmqruntime.execution.lifecycle.journal_agreement import check_agreement
 from zmqruntime.execution.lifecycle.journal_database import (
+    Latest,
+    check_database,
     check_place,
+    checkpoint,
+    create_journal,
     damaged,
+    latest_version,
     open_database,
+    open_reader,
     transaction,
 )
-from zmqruntime.execution.lifecycle.journal_lock import JournalLock
-from zmqruntime.execution.lifecycle.journal_notes import NoteFile
-from zmqruntime.execution.lifecycle.journal_rows import Origin, State
+from zmqruntime.execution.lifecycle.journal_mark import Mark
+from zmqruntime.execution.lifecycle.journal_note_reader import read_notes
+from zmqruntime.execution.lifecycle.journal_notes import EndNote, NoteFile, StartNote
+from zmqruntime.execution.lifecycle.journal_place import (
+    HeldJournal,
+    check_not_held,
+    check_writable,
+)
+from zmqruntime.execution.lifecycle.journal_rows import (
+    Origin,
+    State,
+    checksum,
+    content_checksum,
+    state_checksum,
+)
 from zmqruntime.transport.errors import UnsafePath
 from zmqruntime.transport.private_files import check_safe_dir
 
 __all__ = ["Changes", "JournalFile", "check_journal_dir"]
 
+_log = logging.getLogger("zmqruntime.server")
+
 # How often to look for pages that are free, and how many make it worth to give them back.
 _DROPS_PER_VACUUM = 128
 _FREE_PAGES = 64
+# After how many pages of the write-ahead log, roughly, they are taken over.
+_PAGES_PER_CHECKPOINT = 1000
+_PAGE_BYTES: Final = 4096
+_ROW_BYTES: Final = 256
 
 
 class Changes(NamedTuple):
@@ -35,26 +61,30 @@ class Changes(NamedTuple):
     dropped: Sequence[tuple[int]]
     """Their tickets."""
     added: Sequence[tuple[object, ...]]
-    """The parts of an `Origin` and a `State`."""
-    requests: Sequence[tuple[int, bytes]]
-    """Of those that were added and have not ended, by ticket."""
+    """The parts of an `Origin` and of a `State`, each with their checksum."""
+    requests: Sequence[tuple[int, bytes, bytes | None, int]]
+    """Of those that were added and have not ended, by ticket: no result, and a checksum."""
     changed: Sequence[tuple[object, ...]]
-    """The parts of a `State`, and a ticket."""
-    results: Sequence[tuple[int, bytes, bytes | None]]
+    """The parts of a `State`, the checksum of the row, and a ticket."""
+    results: Sequence[tuple[int, bytes, bytes | None, int]]
     """Of all that have ended, by ticket, behind what is kept of their requests."""
 
 
-_COLUMNS: Final = Origin._fields + State._fields
+_CHANGED: Final = (*State._fields, "state_checksum")
+_COLUMNS: Final = (*Origin._fields, "origin_checksum", *_CHANGED)
+_CONTENT: Final = "contents (ticket, request, result, checksum) VALUES (?, ?, ?, ?)"
 # In the order of the parts of `Changes`, but that what is dropped is in two tables.
 _STATEMENTS: Final = (
     "DELETE FROM executions WHERE ticket = ?",
     "DELETE FROM contents WHERE ticket = ?",
     f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
-    "INSERT INTO contents (ticket, request) VALUES (?, ?)",
-    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in State._fields)} WHERE ticket = ?",
-    "INSERT OR REPLACE INTO contents (ticket, request, result) VALUES (?, ?, ?)",
+    f"INSERT INTO {_CONTENT}",
+    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in _CHANGED)} WHERE ticket = ?",
+    f"INSERT OR REPLACE INTO {_CONTENT}",
 )
+_LATEST: Final = "UPDATE latest SET mark = ?, base = ?, opened = ?, checksum = ?"
 _ORIGIN: Final = len(Origin._fields)
+_STATE: Final = slice(_ORIGIN + 1, _ORIGIN + 1 + len(State._fields))
 
 
 def check_journal_dir(journal: Path) -> None:
@@ -78,7 +108,7 @@ def check_journal_dir(journal: Path) -> None:
 
 
 class JournalFile:
-    """One journal, held by this process alone from here to `close`.
+    """One journal: read first, and then, from `hold` to `close`, written by this process alone.
 
     Args:
         path: the file; made if it is missing, in a directory that exists and that
@@ -86,73 +116,148 @@ class JournalFile:
 
     Raises:
         JournalInUse: another process, or another server of this one, holds it.
-        JournalUnusable: it cannot be opened, is damaged, is something else, or may be another
-            user's. It is left as it is.
+        JournalUnusable: it cannot be opened or written, is damaged, or is something else. It is
+            left as it is.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.parent.resolve() / path.name  # A link there is refused, not followed.
+        self._notes_path = self._beside("started")
+        self.noted: Sequence[StartNote | EndNote] = ()
+        """What was noted behind the latest commit, when this was opened."""
+        self._boot = boot_id()
+        self.notes: NoteFile
+        self._latest: Latest
+        self._mark: Mark
+        self._base: int
+        self._held: HeldJournal | None = None
+        self._is_begun = False
+        """Whether there are notes of this process."""
+        self._lost: CommitFailed | None = None
         self._drops = 0
+        self._pages = 0
         if not self.path.parent.is_dir():
             raise JournalUnusable(
                 f"there is no directory {self.path.parent} for the journal: make it, or name "
                 "another place"
             )
-        try:
-            with contextlib.ExitStack() as undo:
-                check_place(self.path)  # Nothing is put beside what is somebody else's.
-                self._lock = JournalLock(self.path)
-                undo.callback(self._lock.release)
-                self._database = open_database(self.path)
-                undo.callback(self._database.close)
-                notes = self.path.with_name(f"{self.path.name}.started")
-                self.notes = NoteFile(notes, self._read_mark())
-                undo.pop_all()
-        except UnsafePath as error:
-            raise JournalUnusable(f"the journal {self.path} cannot be used: {error}") from error
-        except (OSError, sqlite3.Error) as error:
-            raise JournalUnusable(
-                f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
-                "begin a new one"
-            ) from error
+        with self._explaining():
+            check_not_held(self.path)
+            check_place(self.path)  # Nothing is put beside what is somebody else's.
+            files = self.path, self._beside("wal", "-"), self._notes_path
+            check_writable(files, self.path.parent)
+            if not self.path.exists():
+                create_journal(self.path)
+                _log.info("the journal %s is new", self.path)
+            self._database, self._version = self._open_to_read()
+            try:
+                self._read_marks()
+            except BaseException:
+                self._database.close()
+                raise
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
         """Return every execution, each with its request and its result, in order of arrival.
 
         Raises:
-            JournalUnusable: it cannot be read.
+            JournalUnusable: it cannot be read, or some rows are not as they were written.
         """
         query = (
-            f"SELECT {', '.join(_COLUMNS)}, request, result"
-            " FROM executions LEFT JOIN contents USING (ticket) ORDER BY ticket"
+            f"SELECT {', '.join(f'executions.{name}' for name in _COLUMNS)},"
+            " contents.ticket, request, result, contents.checksum"
+            " FROM executions LEFT JOIN contents USING (ticket) ORDER BY executions.ticket"
         )
+        wrong: list[str] = []
+        count = 0
         try:
             for values in self._database.execute(query):
-                origin, state = values[:_ORIGIN], values[_ORIGIN:-2]
-                yield Origin(*origin), State(*state), values[-2], values[-1]
+                count += 1
+                origin, state = Origin(*values[:_ORIGIN]), State(*values[_STATE])
+                content, request, result, content_sum = values[-4:]
+                if (
+                    checksum(origin) != values[_ORIGIN]
+                    or state_checksum(origin.ticket, state) != values[_STATE.stop]
+                    or content is None
+                    or content_checksum(origin.ticket, request, result) != content_sum
+                ):
+                    wrong.append(str(origin.execution_id))
+                elif not wrong:
+                    yield origin, state, request, result
+            (contents,) = self._database.execute("SELECT count(*) FROM contents").fetchone()
         except sqlite3.Error as error:
             raise damaged(self.path, str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise damaged(self.path, f"a row of another kind: {error}") from error
+        if wrong:
+            named = ", ".join(map(repr, wrong[:10])) + (", ..." if len(wrong) > 10 else "")
+            raise damaged(
+                self.path, f"{len(wrong)} of {count} executions are not as written: {named}"
+            )
+        if contents != count:
+            raise damaged(self.path, f"{count} executions have {contents} requests and results")
 
-    def write(self, changes: Changes) -> None:
-        """Write all of it, or nothing; when it returns, a power cut takes nothing back.
+    def hold(self) -> None:
+        """Lock the journal, to write there; it has been read.
 
         Raises:
-            CommitFailed: nothing was written.
+            JournalInUse: another server has opened it meanwhile.
+            JournalUnusable: it cannot be opened.
         """
-        mark = secrets.token_hex(8)
+        with self._explaining():
+            if self._version is not None:
+                self._database.close()
+                self._database = open_database(self.path, self._version)
+                if Latest.read(self._database) != self._latest:
+                    raise JournalInUse(
+                        f"the journal {self.path} was changed by another server while this one "
+                        "read it: end that server, or give this one a journal of its own"
+                    )
+            with contextlib.suppress(FileNotFoundError):
+                self._beside("shm", "-").unlink()  # Of the reader. None is needed any more.
+            self._held = HeldJournal(self.path, self._beside("wal", "-"))
+
+    def write(self, changes: Changes, *, closing: bool = False) -> None:
+        """Write all of it, or nothing; when it returns, a power cut takes nothing back.
+
+        Args:
+            changes: what to write.
+            closing: this is the last commit; nothing will be noted behind it.
+
+        Raises:
+            CommitFailed: nothing was written, or its files are not where they were.
+        """
+        if self._lost is not None:
+            raise self._lost
+        self.check()
+        self._mark = self._mark.next()  # Also where the last commit failed: it may be on disk.
+        latest = Latest(self._mark, self._base, None if closing else self._boot)
         try:
+            self.notes.prepare(latest.mark)
+            if not self._is_begun:  # From here on, the database says that there are notes.
+                self.notes.sync_header()
             with transaction(self._database):
-                self._database.execute("UPDATE latest SET mark = ?", (mark,))
+                self._database.execute(_LATEST, latest.to_row())
                 for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
                     if rows:
                         self._database.executemany(statement, rows)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise CommitFailed(f"the journal {self.path} cannot be written: {error}") from error
-        self.notes.begin_anew(mark)
-        self._drops += len(changes.dropped)
-        if self._drops >= _DROPS_PER_VACUUM:
-            self._drops = 0
-            self._shrink()
+        self._latest = latest
+        self.notes.begin_anew(latest.mark)
+        self._confirm()
+        if not self._is_begun:
+            self._begin()
+        if self._tidy(changes):
+            with contextlib.suppress(CommitFailed):  # This commit is safe; the next one finds it.
+                self._held_journal.confirm()
+
+    def check(self) -> None:
+        """Find out whether what is written gets to where the next server finds it.
+
+        Raises:
+            CommitFailed: it does not.
+        """
+        self._held_journal.check()
 
     def close(self, *, forget_notes: bool = False) -> None:
         """Give the file back, for the next process to open.
@@ -160,18 +265,78 @@ class JournalFile:
         ``forget_notes``: all that was noted is in the journal.
         """
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
-            ends.callback(self._lock.release)
+            if self._held is not None:
+                ends.callback(self._held.release)
             ends.callback(self.notes.close, forget=forget_notes)
             ends.callback(self._database.close)
 
-    def _read_mark(self) -> str:
+    @property
+    def _held_journal(self) -> HeldJournal:
+        assert self._held is not None, "the journal is not held"
+        return self._held
+
+    def _open_to_read(self) -> tuple[sqlite3.Connection, int | None]:
+        """Return a connection, and the version if another one is wanted to write."""
+        database, version = open_reader(self.path)
+        if database is not None and version == latest_version():
+            return database, version
+        if database is not None:  # It has to be brought up to date before it can be read.
+            database.close()
+        database = open_database(self.path, version)
         try:
-            found = self._database.execute("SELECT mark FROM latest").fetchone()
-        except sqlite3.Error as error:
+            check_database(self.path, database)
+        except BaseException:
+            database.close()
+            raise
+        return database, None
+
+    def _read_marks(self) -> None:
+        """Read what the database and the notes know of the latest commit, and compare."""
+        try:
+            self._latest = Latest.read(self._database)
+            found = read_notes(self._notes_path)
+            warning = check_agreement(self.path, self._latest, found, self._boot)
+        except (sqlite3.Error, ValueError) as error:
             raise damaged(self.path, str(error)) from error
-        if found is None:
-            raise damaged(self.path, "its mark is gone")
-        return str(found[0])
+        if warning is not None:
+            _log.warning("%s", warning)
+        self._base = self._latest.base
+        self._mark = self._latest.mark.reopened()
+        end = None
+        if found is not None and found.mark == self._latest.mark:
+            self.noted = found.notes
+            end = found.end
+        self.notes = NoteFile(self._notes_path, self._latest.mark, end)
+
+    def _begin(self) -> None:
+        self._is_begun = True
+        self._held_journal.watch(self._notes_path)
+        # The database file alone says from now on that it needs the others: it may be moved.
+        self._pages = _PAGES_PER_CHECKPOINT
+
+    def _confirm(self) -> None:
+        """Compare once more: what was removed meanwhile has taken this commit with it."""
+        try:
+            self._held_journal.confirm()
+        except CommitFailed as error:
+            self._lost = CommitFailed(f"{error} (a commit was lost with it)")
+            raise self._lost from error
+
+    def _tidy(self, changes: Changes) -> bool:
+        """Take over a long write-ahead log, give back free pages; return whether files changed."""
+        self._pages += _count_pages(changes)
+        self._drops += len(changes.dropped)
+        is_long, is_free = self._pages >= _PAGES_PER_CHECKPOINT, self._drops >= _DROPS_PER_VACUUM
+        if is_long:
+            # Where it fails, all is in the log, which grows until it works.
+            with contextlib.suppress(sqlite3.Error):
+                if checkpoint(self._database):
+                    self._base = self._latest.mark.commit
+                    self._pages = 0
+        if is_free:
+            self._drops = 0
+            self._shrink()
+        return is_long or is_free
 
     def _shrink(self) -> None:
         """Give pages back to the system when many are free: a part of them, so it is not long."""
@@ -182,3 +347,26 @@ class JournalFile:
             with contextlib.suppress(sqlite3.OperationalError):
                 # As a script: `execute` steps once, and each step is one page.
                 self._database.executescript(f"PRAGMA incremental_vacuum({free // 2})")
+
+    def _beside(self, suffix: str, mark: str = ".") -> Path:
+        return self.path.with_name(f"{self.path.name}{mark}{suffix}")
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except UnsafePath as error:
+            raise JournalUnusable(f"the journal {self.path} cannot be used: {error}") from error
+        except (OSError, sqlite3.Error, UnicodeError) as error:
+            raise JournalUnusable(
+                f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
+                "begin a new one"
+            ) from error
+
+
+def _count_pages(changes: Changes) -> int:
+    """Return about how many pages a transaction writes."""
+    contents = (*changes.requests, *changes.results)
+    size = sum(len(request) + len(result or b"") for _, request, result, _ in contents)
+    size += _ROW_BYTES * (len(changes.added) + len(contents))
+    return 4 + len(changes.changed) + 2 * len(changes.dropped) + size // _PAGE_BYTES

@@ -36,7 +36,7 @@ def recover(file: JournalFile) -> Iterator[Recovered]:
     Raises:
         JournalUnusable: something is not as it was written.
     """
-    noted = file.notes.read()
+    noted = file.noted
     # The latest attempt of each.
     starts = {note.ticket: note for note in noted if isinstance(note, StartNote)}
     ends = {note.ticket: note for note in noted if isinstance(note, EndNote)}

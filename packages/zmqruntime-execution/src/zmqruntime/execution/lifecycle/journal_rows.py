@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -19,7 +20,16 @@ from zmqruntime.messages import (
     encode_json,
 )
 
-__all__ = ["Origin", "State", "origin_of", "state_of", "to_execution"]
+__all__ = [
+    "Origin",
+    "State",
+    "checksum",
+    "content_checksum",
+    "origin_of",
+    "state_checksum",
+    "state_of",
+    "to_execution",
+]
 
 _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
@@ -53,6 +63,23 @@ class State(NamedTuple):
     retry_at: float | None
 
 
+def checksum(values: tuple[object, ...]) -> int:
+    """Return what finds a changed value of a row: SQLite keeps no checksum of its own."""
+    return zlib.crc32(repr(tuple(values)).encode())
+
+
+def state_checksum(ticket: int, state: State) -> int:
+    """Return what finds a change in a state, or a state of another execution."""
+    return checksum((ticket, *state))
+
+
+def content_checksum(ticket: int, request: bytes | None, result: bytes | None) -> int:
+    """Return what finds a change in a request or a result, which may be long."""
+    sizes = None if request is None else len(request), None if result is None else len(result)
+    start = zlib.crc32(b"%d %a" % (ticket, sizes))
+    return zlib.crc32(result or b"", zlib.crc32(request or b"", start))
+
+
 def origin_of(execution: Execution) -> Origin:
     """Return what is written once of an execution."""
     return Origin(
@@ -75,7 +102,7 @@ def state_of(execution: Execution, ended: int | None) -> State:
         execution.started_at,
         execution.finished_at,
         ended,
-        execution.cancel_requested,
+        int(execution.cancel_requested),  # As SQLite returns it, for its checksum.
         execution.sequence,
         None if progress is None else _write_progress(progress),
         None if error is None else encode(error),

@@ -1,0 +1,370 @@
+"""A journal that is not as it was: what is lost is named, and nothing is accepted behind it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driving import request
+from journals import opened, quick_engine, reboot
+
+from zmqruntime.execution import (
+    CommitFailed,
+    JournalInUse,
+    JournalLifecycleEngine,
+    JournalUnusable,
+)
+from zmqruntime.execution.lifecycle.boot import boot_id
+from zmqruntime.execution.lifecycle.journal_mark import Mark
+from zmqruntime.messages import ExecutionStatus
+
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="an open file cannot be moved there"
+)
+
+FRAME = 4096 + 24
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home" / "a.journal"
+
+
+def submit(engine: JournalLifecycleEngine, *names: str) -> None:
+    for name in names:
+        engine.submit(request(name), 1.0)
+        engine.commit()
+
+
+def killed(path: Path, *names: str) -> Path:
+    """Return the journal of a server that was killed behind a commit for each name."""
+    engine = quick_engine(path)
+    submit(engine, *names)
+    shutil.copytree(path.parent, left := path.parent.with_name("left"))
+    engine.close()
+    return left / path.name
+
+
+def part(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}{suffix}")
+
+
+# -- under a running server -----------------------------------------------------------------------
+
+
+def remove(file: Path) -> None:
+    file.rename(file.with_name("moved"))
+
+
+def replace(file: Path) -> None:
+    shutil.copyfile(file, copy := file.with_name("copy"))
+    remove(file)
+    copy.rename(file)
+
+
+def put_back(file: Path) -> None:
+    file.with_name("moved").replace(file)
+
+
+@posix_only
+@pytest.mark.parametrize("suffix", ["", "-wal", ".started"])
+@pytest.mark.parametrize("how", [remove, replace])
+def test_a_commit_into_a_file_that_was_moved_away_fails_until_it_is_back(
+    path: Path, suffix: str, how: Callable[[Path], None]
+) -> None:
+    engine = quick_engine(path)
+    submit(engine, "kept")
+    how(part(path, suffix))
+    for name in ("lost", "lost-too"):
+        engine.submit(request(name), 1.0)
+        with pytest.raises(CommitFailed, match=r"is gone|was replaced by another file"):
+            engine.commit()
+        assert not engine.available
+        assert [e.execution_id for e in engine.withdraw()] == [name]
+    put_back(part(path, suffix))
+    submit(engine, "new")
+    assert engine.available
+    engine.close()
+    with opened(path) as engine:
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["kept", "new"]
+
+
+@posix_only
+@pytest.mark.parametrize("suffix", ["", "-wal", ".started"])
+def test_a_commit_into_a_file_that_was_cut_fails(path: Path, suffix: str) -> None:
+    engine = quick_engine(path)
+    submit(engine, "kept")
+    os.truncate(part(path, suffix), 100)
+    engine.submit(request("lost"), 1.0)
+    with pytest.raises(CommitFailed, match=r"was cut from \d+ to 100 bytes while the server runs"):
+        engine.commit()
+    engine.withdraw()
+    with pytest.raises(CommitFailed):
+        engine.close()
+
+
+@posix_only
+def test_a_journal_whose_directory_was_renamed_takes_nothing(path: Path) -> None:
+    engine = quick_engine(path)
+    submit(engine, "kept")
+    path.parent.rename(path.parent.with_name("renamed"))
+    engine.submit(request("lost"), 1.0)
+    with pytest.raises(CommitFailed, match="is gone"):
+        engine.commit()
+    engine.withdraw()
+    path.parent.with_name("renamed").rename(path.parent)
+    engine.commit()
+    engine.close()
+
+
+@posix_only
+def test_the_end_of_a_short_task_is_not_acknowledged_in_notes_that_are_gone(path: Path) -> None:
+    engine = quick_engine(path)
+    engine.submit(request("a"), 1.0)
+    engine.start("a", 2.0)
+    engine.finish("a", ExecutionStatus.COMPLETE, 3.0, result=b"1")
+    remove(part(path, ".started"))
+    with pytest.raises(CommitFailed, match=r"a\.journal\.started is gone"):
+        engine.commit()
+    put_back(part(path, ".started"))
+    engine.close()
+
+
+# -- one server at a time -------------------------------------------------------------------------
+
+
+@posix_only
+def test_a_hard_link_to_a_journal_that_is_open_is_in_use(path: Path) -> None:
+    link = path.with_name("link")
+    with opened(path) as engine:
+        os.link(path, link)
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(link)
+        part(path, ".owner").unlink()  # It is no lock.
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(path)
+        submit(engine, "a")
+
+
+def test_a_refused_opening_in_the_same_process_leaves_the_lock_to_its_owner(path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from zmqruntime.execution import JournalInUse, JournalLifecycleEngine\n"
+        "try: JournalLifecycleEngine(sys.argv[1])\n"
+        "except JournalInUse: print('in use')\n"
+    )
+    with opened(path) as engine:
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(path)
+        command = [sys.executable, "-c", script, str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert result.stdout == "in use\n"
+        submit(engine, "a")
+
+
+@posix_only
+def test_a_journal_under_another_name_is_not_opened_without_its_parts(path: Path) -> None:
+    left = killed(path, "a", "b")
+    left.rename(left.with_name("other.journal"))
+    with pytest.raises(JournalUnusable, match=r"other\.journal\.started is gone"):
+        JournalLifecycleEngine(left.with_name("other.journal"))
+
+
+# -- between two servers --------------------------------------------------------------------------
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("frame", [0, 3])
+def test_a_flipped_bit_in_the_log_is_named_with_the_commits_that_are_lost(
+    path: Path, frame: int
+) -> None:
+    left = killed(path, *"abcdef")
+    log = part(left, "-wal")
+    flip(log, 32 + frame * FRAME + 24 + 100)
+    content = log.read_bytes()
+    for _ in range(2):
+        with pytest.raises(JournalUnusable, match=r"ends with commit \d, and commit 7 was made"):
+            JournalLifecycleEngine(left)
+        assert log.read_bytes() == content  # Left as it was.
+
+
+def test_a_flipped_bit_in_a_request_is_named_with_its_execution(path: Path) -> None:
+    with opened(path) as engine:
+        engine.submit(request("a", task={"needle": 1}), 1.0)
+        engine.submit(request("b"), 1.0)
+    flip(path, path.read_bytes().rindex(b"needle"))
+    with pytest.raises(JournalUnusable, match=r"1 of 2 executions are not as written: 'a'"):
+        JournalLifecycleEngine(path)
+
+
+@pytest.mark.parametrize("column", ["attempt", "sequence", "submitted_at", "client_id", "ended"])
+def test_a_changed_column_is_found(path: Path, column: str) -> None:
+    with opened(path) as engine:
+        engine.submit(request("a"), 1.0)
+    database = sqlite3.connect(path)
+    database.execute(f"UPDATE executions SET {column} = 77")
+    database.commit()
+    database.close()
+    with pytest.raises(JournalUnusable, match="1 of 1 executions are not as written: 'a'"):
+        JournalLifecycleEngine(path)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", ".started", ""])
+def test_a_part_that_is_gone_is_named(path: Path, suffix: str) -> None:
+    left = killed(path, "a", "b")
+    part(left, suffix).unlink()
+    with pytest.raises(JournalUnusable, match=r"was made|is gone"):
+        JournalLifecycleEngine(left)
+
+
+def test_notes_of_an_earlier_commit_are_refused_in_the_same_boot_and_named_in_another_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    older = part(path, ".started").read_bytes()
+    submit(engine, "b")
+    shutil.copytree(path.parent, left := path.parent.with_name("left"))
+    engine.close()
+    part(left / path.name, ".started").write_bytes(older)
+    if boot_id() == boot_id.__wrapped__():
+        with pytest.raises(JournalUnusable, match=r"a\.journal\.started is an older copy"):
+            JournalLifecycleEngine(left / path.name)
+    reboot(monkeypatch)
+    with caplog.at_level(logging.WARNING), opened(left / path.name) as engine:
+        assert engine.get("b") is not None
+    assert "as a power cut leaves it; otherwise it is an older copy" in caplog.text
+
+
+def test_a_kill_between_a_commit_and_its_note_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    monkeypatch.setattr(engine._file.notes, "begin_anew", lambda mark: None)
+    submit(engine, "b")
+    shutil.copytree(path.parent, left := path.parent.with_name("left"))
+    monkeypatch.undo()
+    with caplog.at_level(logging.WARNING), opened(left / path.name) as engine:
+        assert engine.get("b") is not None
+    assert caplog.text == ""
+
+
+def test_an_older_database_file_under_a_newer_log_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.lifecycle.journal_file._PAGES_PER_CHECKPOINT", 1)
+    engine = quick_engine(path)
+    submit(engine, *(f"x{n}" for n in range(40)))
+    older = path.read_bytes()
+    submit(engine, *"ab")
+    shutil.copytree(path.parent, left := path.parent.with_name("left"))
+    engine.close()
+    (left / path.name).write_bytes(older)
+    with pytest.raises(JournalUnusable, match=r"its database file is an older copy, of commit \d+"):
+        JournalLifecycleEngine(left / path.name)
+
+
+def test_a_mark_is_read_as_it_was_written() -> None:
+    mark = Mark.new().next()
+    assert Mark.parse(str(mark)) == mark
+    assert mark.next().commit == 2
+    assert mark.reopened().next() != mark.next()
+
+
+# -- a disk that takes nothing --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes of POSIX")
+@pytest.mark.parametrize("suffix", ["", "-wal", ".started", "directory"])
+def test_a_journal_that_is_read_only_is_refused_for_root_as_well(path: Path, suffix: str) -> None:
+    left = killed(path, "a")
+    file = left.parent if suffix == "directory" else part(left, suffix)
+    mode = file.stat().st_mode
+    file.chmod(mode & 0o555)
+    with pytest.raises(JournalUnusable, match=rf"{file.name}, which is read-only \(mode 0"):
+        JournalLifecycleEngine(left)
+    file.chmod(mode)
+    with opened(left) as engine:
+        assert engine.get("a") is not None
+
+
+def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+    left = killed(path, "a", "b")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # No file gets longer.
+    try:
+        engine = quick_engine(left)
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["a", "b"]
+        assert not engine.available
+        engine.submit(request("c"), 1.0)
+        with pytest.raises(CommitFailed):
+            engine.commit()
+        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    engine.commit()  # There is room again.
+    assert engine.available
+    engine.close()
+    assert "nothing is accepted or started until it can be" in caplog.text
+    with opened(left) as engine:
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system, which takes root"
+)
+@pytest.mark.parametrize("left_bytes", [0, 4096, 65536])
+def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
+    path: Path, left_bytes: int
+) -> None:
+    left = killed(path, "a", "b")
+    (disk := path.parent.with_name("disk")).mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        for file in left.parent.iterdir():
+            shutil.copyfile(file, disk / file.name)
+        fill(disk / "filler", left_bytes)
+        engine = quick_engine(disk / left.name)
+        assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["a", "b"]
+        engine.submit(request("c", task={"x": "x" * 200_000}), 1.0)
+        with pytest.raises(CommitFailed):
+            engine.commit()
+        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
+        (disk / "filler").unlink()
+        engine.commit()
+        engine.close()
+        with opened(disk / left.name) as engine:
+            assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(filler: Path, left_bytes: int) -> None:
+    """Take all room of a small file system but some."""
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            file.truncate(max(0, file.tell() - left_bytes))
