@@ -41,7 +41,9 @@ GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_e
 # A name of this project must lead somewhere; other projects are not linked to.
 nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
 # What public signatures name without being public.
-_PRIVATE = r"(EventStream|HasEndpoint|Model|Now|RetryWish|Subscription|Teardown|Timer|_Task)"
+_PRIVATE = (
+    r"(EventStream|HasEndpoint|Model|_HasPid|Now|RetryWish|Subscription|Teardown|Timer|_Task)"
+)
 nitpick_ignore_regex += [("py:class", rf"zmqruntime\..*\.{_PRIVATE}")]
 nitpick_ignore_regex += [
     ("py:class", pattern)
