@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from zmqruntime.execution.core.effects import (
     Exit,
     InterruptTask,
     KillWorker,
+    LargeReply,
     Publish,
     Reply,
     StartWorker,
@@ -108,7 +110,7 @@ class Done:
 
     @property
     def answered(self) -> list[Caller]:
-        return [effect.caller for effect in self.of(Reply)]
+        return [e.caller for e in self.effects if isinstance(e, Reply | LargeReply)]
 
     @property
     def events(self) -> list[ProgressEvent | StateEvent]:
@@ -152,6 +154,16 @@ class Done:
         (message,) = self.replies
         assert isinstance(message, kind), message
         return message
+
+
+def rounds(driver: Driver, first: Done) -> Iterator[Done]:
+    """Yield what each round does, as long as the scheduler has more to do at once."""
+    yield first
+    while True:
+        deadline = driver.scheduler.next_deadline
+        if deadline is None or deadline > driver.now.monotonic:
+            return
+        yield driver.do(TimerDue())
 
 
 class Driver:

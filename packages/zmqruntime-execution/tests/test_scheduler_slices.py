@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from driving import Done, Driver, error
+from driving import Driver, error, rounds
 
-from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish, Reply
+from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish
 from zmqruntime.execution.core.events import TimerDue, WorkerExited
 from zmqruntime.execution.core.speaker import SLICE
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
@@ -35,16 +33,6 @@ class DurableInName(InMemoryLifecycleEngine):
     @property
     def durable(self) -> bool:
         return True
-
-
-def rounds(driver: Driver, first: Done) -> Iterator[Done]:
-    """Yield what each round does, as long as the scheduler has more to do at once."""
-    yield first
-    while True:
-        deadline = driver.scheduler.next_deadline
-        if deadline is None or deadline > driver.now.monotonic:
-            return
-        yield driver.do(TimerDue())
 
 
 def fill(driver: Driver, count: int = MANY, start: int = 0) -> list[str]:
@@ -135,7 +123,7 @@ def test_held_replies_with_long_results_are_sent_a_megabyte_at_a_time() -> None:
     driver.accept("a")
     callers = [driver.hold("a", 60) for _ in range(40)]
     done = list(rounds(driver, driver.returns("a", b'"%b"' % (b"x" * 500_000))))
-    assert max(len(each.of(Reply)) for each in done) <= 4
+    assert max(len(each.answered) for each in done) <= 4
     assert [caller for each in done for caller in each.answered] == callers
 
 

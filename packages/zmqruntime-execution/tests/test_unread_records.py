@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from driving import Driver
+from driving import Driver, rounds
 
 from zmqruntime.execution.core.effects import LargeReply, Reply
 from zmqruntime.messages import (
@@ -23,7 +23,7 @@ def test_a_long_record_is_composed_only_when_its_reply_is_sent() -> None:
     driver.accept("a")
     held = [driver.hold("a", 10) for _ in range(3)]
     done = driver.returns("a", LONG)
-    assert done.answered == []
+    assert done.of(Reply) == []
     replies = done.of(LargeReply)
     assert [reply.caller for reply in replies] == held
     for reply in replies:
@@ -84,6 +84,6 @@ def test_many_held_replies_whose_time_is_up_are_removed_one_by_one() -> None:
     driver = Driver()
     driver.accept("a")
     held = [driver.hold("a", 1 + number / 1000) for number in range(10_000)]
-    done = driver.advance(60)
-    assert [effect.caller for effect in done.of(Reply)] == held
+    done = list(rounds(driver, driver.advance(60)))
+    assert [caller for each in done for caller in each.answered] == held
     assert driver.scheduler.next_deadline is None
