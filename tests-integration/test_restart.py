@@ -214,10 +214,10 @@ def test_a_foreign_client_reads_attempts_and_names_priorities(
 def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path, part: str
 ) -> None:
-    _, client = serve()
+    server, client = serve()
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
     (tmp_path / part).rename(tmp_path / "moved")
-    with pytest.raises(JournalUnavailable, match=f"{part} is gone"):
+    with pytest.raises(JournalUnavailable, match="cannot be written, and its log has the reason"):
         client.submit_execution({"do": "echo"}, execution_id="refused")
     assert not client.ping().ready
     with ThreadPoolExecutor() as pool:
@@ -228,6 +228,9 @@ def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
         assert pong.ready
     handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
     assert handle.result(PATIENCE) == 2
+    client.shutdown_server()
+    assert server.wait(PATIENCE) == 0
+    assert f"{part} is gone" in server.output()
 
 
 def test_the_command_line_keeps_a_journal_for_each_server(place: Place, tmp_path: Path) -> None:

@@ -328,11 +328,11 @@ def _circle() -> list[Any]:
 
 
 _RETURNED: dict[str, Any] = {
-    "set": lambda: {1, 2},
-    "bytes": lambda: b"bytes",
+    "generator": lambda: (n for n in range(2)),
+    "bytes": lambda: b"\xff",
     "nan": lambda: {"a": [1.0, math.nan]},
     "infinity": lambda: math.inf,
-    "number key": lambda: {1: "one"},
+    "tuple key": lambda: {(1, 2): "one"},
     "circle": _circle,
     "surrogate": lambda: "\udcff",
     "object": lambda: {"a": {"b": object()}},

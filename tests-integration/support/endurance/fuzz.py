@@ -17,7 +17,16 @@ from functools import partial
 
 import psutil
 from endurance.figures import Figure, tell
-from endurance.fuzz_attacks import ATTACKS, FILES, IDLE, Plan, Tally, Target, has_unix_sockets, idle
+from endurance.fuzz_attacks import (
+    ATTACKS,
+    FILES,
+    IDLE,
+    Plan,
+    Tally,
+    Target,
+    has_unix_sockets,
+    idle_one_by_one,
+)
 from endurance.fuzz_client import Work
 from endurance.fuzz_verdict import Limits, Watch, judge
 from places import Place
@@ -135,7 +144,7 @@ def _attack(place: Place, assault: Assault, plans: Sequence[Plan], limits: Limit
         tally = Tally()
         for plan in plans:
             if watch.runs:
-                run = idle if plan.name == FILES else ATTACKS[plan.name][0]
+                run = idle_one_by_one if plan.name == FILES else ATTACKS[plan.name][0]
                 run(target, plan, tally)
         watch.settle(_SETTLE_SECONDS)
         work = _finish(good)

@@ -31,7 +31,7 @@ __all__ = [
     "Tally",
     "Target",
     "has_unix_sockets",
-    "idle",
+    "idle_one_by_one",
 ]
 
 PEERS, WINDOW = 8, 200
@@ -189,6 +189,20 @@ def idle(target: Target, plan: Plan, tally: Tally) -> None:
         return fuzz_bytes.Script((whole[: dice.choice([0, 1, 10, 11, 64, len(whole)])],))
 
     _intrude(target, plan, tally, make, IDLE)
+
+
+def idle_one_by_one(target: Target, plan: Plan, tally: Tally) -> None:
+    """Connections that do nothing, each opened when the one before was greeted or ended.
+
+    What libzmq does over ipc at the file limit, when hundreds come within milliseconds, is its own:
+    it ends the process (configuration.md#bounds).
+    """
+
+    def make(dice: random.Random) -> fuzz_bytes.Script:
+        whole = fuzz_bytes.handshake(b"DEALER")
+        return fuzz_bytes.Script((), agreement=whole)
+
+    _intrude(target, plan, tally, make, 2 * IDLE)
 
 
 def _intrude(

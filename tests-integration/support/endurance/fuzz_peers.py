@@ -22,6 +22,11 @@ _CONNECT_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
 _SEND_SECONDS = 0.05
 _SHOWN_FAULTS = 5
+# What a server keeps of one message, and accepts as an envelope, beside the identity that its
+# ROUTER puts in front.
+_MAX_FRAMES = 19
+_MAX_ENVELOPE_FRAMES = 15
+_MAX_ENVELOPE_BYTES = 4096 - 5
 # RST instead of FIN: tens of thousands of connections would else use up the ports (TIME_WAIT).
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -114,8 +119,17 @@ class Asker:
 
 
 def _envelope(frames: list[bytes]) -> tuple[bytes, ...]:
-    """Return what comes back before a reply's body: all to the first empty frame, or nothing."""
-    return tuple(frames[: frames.index(b"") + 1]) if b"" in frames else ()
+    """Return what comes back before a reply's body: all to the first empty frame, or nothing.
+
+    Of an envelope that is too long (C-231), the delimiter alone.
+    """
+    kept = frames[:_MAX_FRAMES]
+    if b"" not in kept:
+        return (b"",) if len(kept) == _MAX_FRAMES else ()
+    envelope = tuple(kept[: kept.index(b"") + 1])
+    size = sum(map(len, envelope))
+    is_long = len(envelope) > _MAX_ENVELOPE_FRAMES or size > _MAX_ENVELOPE_BYTES
+    return (b"",) if is_long else envelope
 
 
 class Intruder:
