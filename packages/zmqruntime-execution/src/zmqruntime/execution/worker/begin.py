@@ -61,6 +61,7 @@ class BegunWorker:
             self.process = subprocess.Popen(
                 [python, *flags, "-c", _PROGRAM, self.mark],
                 stdin=subprocess.PIPE,
+                **_standard_outputs(),
                 env={**(environment or os.environ), "ZMQRUNTIME_WORKER": self.mark},
             )
         self._tell(sys.path)
@@ -141,6 +142,17 @@ def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str]
     if not windows or executable != sys.executable or base == executable:
         return executable, None
     return base, {**os.environ, "__PYVENV_LAUNCHER__": executable}
+
+
+def _standard_outputs() -> dict[str, int]:
+    """Return what stands for each standard output that this process does not have."""
+    missing: dict[str, int] = {}
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        try:
+            os.fstat(number)
+        except OSError:
+            missing[name] = subprocess.DEVNULL
+    return missing
 
 
 def _executable() -> str:
