@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from bench.figures import FIGURES, TABLES
 from bench.promises import Verdict
 from bench.results import Results
+from zmqruntime.messages import printable
 
 __all__ = ["print_report"]
 
@@ -24,8 +26,9 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
     for table in [_make_long_table(results)] if few else _make_wide_tables(results):
         console.print(table)
     for (contender, workload, reason), failed in _reasons(results).items():
-        style = "red" if failed else ""
-        console.print(f"n/a: {contender}, {workload}: {reason}", markup=False, style=style)
+        # The reason is a contender's own text: no markup, and no instruction to the terminal.
+        text = printable(f"n/a: {contender}, {workload}: {reason}", newline="\n    ")
+        console.print(Text(text, style="red" if failed else ""))
     if verdicts:
         console.print(_make_verdict_table(verdicts))
 

@@ -99,6 +99,17 @@ static int is(Value value, const char *written)
 
 /* ---- ZeroMQ: one frame is one message ------------------------------------------------------ */
 
+/* What a terminal would act on (control characters of C0 and C1, DEL) becomes space. */
+static void make_harmless(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) /* C1, in UTF-8 */
+            at[0] = at[1] = ' ';
+        else if (*at < ' ' || *at == 0x7F)
+            *at = ' ';
+    }
+}
+
 /* The next frame as text, which is good until the next call with this buffer; or nothing in time. */
 static Value receive(void *socket, char **buffer)
 {
@@ -115,6 +126,7 @@ static Value receive(void *socket, char **buffer)
         fail("out of memory");
     memcpy(text, zmq_msg_data(&frame), size);
     text[size] = '\0';
+    make_harmless(text);
     zmq_msg_close(&frame);
     *buffer = text;
     return (Value){text, size};

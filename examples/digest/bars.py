@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent
+from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent, printable
 
 STYLES = {
     ExecutionStatus.COMPLETE: "green",
@@ -33,7 +33,7 @@ class Note(ProgressColumn):
         super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["note"], task.fields["style"])
+        return Text(printable(task.fields["note"] or ""), task.fields["style"])
 
 
 class Bars:

@@ -17,10 +17,11 @@ from bars import Bars
 from digest_app import Digest, DigestServer, DigestTask, digest_files, find_files
 from rich.console import Console
 from rich.filesize import decimal
+from rich.text import Text
 from signals import INTERRUPTED, ignore_signals, interrupt_on_signal
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
-from zmqruntime.messages import ExecutionStatus, ProgressEvent, ZMQRuntimeError
+from zmqruntime.messages import ExecutionStatus, ProgressEvent, ZMQRuntimeError, printable
 from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 
@@ -114,7 +115,8 @@ class Demo:
         self._say(text)
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        # What the server or a file's name says is no markup, and no instruction to the terminal.
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -173,6 +175,7 @@ def main() -> int:
         console.print("\nInterrupted. The server has ended too.")
         return INTERRUPTED
     except (NotAsPromised, ZMQRuntimeError) as error:
-        console.print(f"\nNot as promised: {error}", style="bold red", markup=False)
+        text = printable(f"\nNot as promised: {error}", newline="\n")
+        console.print(Text(text, style="bold red"))
         return 1
     return 0

@@ -2,6 +2,8 @@
 import type { Event, ProgressEvent, StateEvent } from "./messages.js";
 
 const CELLS = 24;
+// Control and format characters, surrogates, line and paragraph separators.
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /** What one line shows of an execution. */
 export function drawLine(event: Event, columns: number): string {
@@ -29,5 +31,16 @@ export function drawBar(percent: number | null): string {
 
 /** What a task reports must not move the cursor, nor do anything else to the terminal. */
 export function printable(text: string): string {
-  return text.replace(/\p{C}/gu, " ");
+  return text.replace(UNPRINTABLE, " ");
+}
+
+/** The same for JSON, whose value stays: there such characters are within strings only. */
+export function printableJson(value: unknown): string {
+  return String(JSON.stringify(value)).replace(UNPRINTABLE, (character) =>
+    Array.from({ length: character.length }, (_, at) => escapeUnit(character.charCodeAt(at))).join(""),
+  );
+}
+
+function escapeUnit(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, "0")}`;
 }

@@ -2,7 +2,7 @@
 // The command line: node dist/src/main.js COMMAND [OPTIONS]. Results go to stdout, the rest to stderr.
 import { parseArgs } from "node:util";
 
-import { drawLine, printable } from "./bar.js";
+import { drawLine, printable, printableJson } from "./bar.js";
 import { Client, type ClientOptions, type Task } from "./client.js";
 import { PeerError } from "./errors.js";
 import { checkBySchemas } from "./schema-check.js";
@@ -75,7 +75,7 @@ function parseTask(text: string): Task {
 }
 
 function print(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${printableJson(value)}\n`);
 }
 
 /** On a terminal one line that changes; elsewhere one line after the other. */
@@ -88,7 +88,7 @@ async function submit(client: Client, task: Task, values: Values): Promise<void>
   const execution = await client.submit(task, id === undefined ? {} : { execution_id: id });
   process.once("SIGINT", () => {
     show("told to stop ...");
-    execution.cancel().catch((error: unknown) => show(String(error)));
+    execution.cancel().catch((error: unknown) => show(printable(String(error))));
   });
   for await (const event of execution.events()) show(drawLine(event, process.stderr.columns || 120));
   if (process.stderr.isTTY) process.stderr.write("\n");

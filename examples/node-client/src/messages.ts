@@ -51,6 +51,7 @@ export type ErrorCode =
   | "not_subscribed"
   | "shutting_down"
   | "too_large"
+  | "busy"
   | "journal_unavailable"
   | "internal";
 export type Event = ProgressEvent | StateEvent;
@@ -84,25 +85,13 @@ export interface ExecuteRequest {
    */
   request_id?: string | null;
   type: "execute";
-  /**
-   * The application's own.
-   */
-  task: {
-    [k: string]: unknown;
-  };
-  /**
-   * The application's own.
-   */
-  config?: {
-    [k: string]: unknown;
-  } | null;
   client_id: string;
   /**
    * Named by the client, so that a retry enqueues nothing twice; else the server names it.
    */
   execution_id?: string | null;
   /**
-   * At most 32: keys of up to 64 characters, values of up to 1,000.
+   * At most 32: keys of up to 64 characters, values of up to 1,000; 60 KiB of JSON in all.
    */
   labels?: {
     [k: string]: string;
@@ -131,6 +120,18 @@ export interface ExecuteRequest {
    * How long to hold the reply while the execution has not ended; it then has the record.
    */
   wait_seconds?: number;
+  /**
+   * The application's own.
+   */
+  task: {
+    [k: string]: unknown;
+  };
+  /**
+   * The application's own.
+   */
+  config?: {
+    [k: string]: unknown;
+  } | null;
 }
 /**
  * How is one execution, or the whole queue? Answered by ``snapshot``.
@@ -271,7 +272,14 @@ export interface PongReply {
   running_count: number;
   queued_count: number;
   workers: WorkerInfo[];
+  /**
+   * Registered clients, up to 100 of them.
+   */
   progress_subscribers: string[];
+  /**
+   * How many clients are registered, listed or not.
+   */
+  progress_subscriber_count?: number;
   max_message_bytes: number;
   /**
    * Whether what it has accepted outlives its process: a server started again has it.
@@ -451,6 +459,11 @@ export interface ExecutionErrorInfo {
    * The signal that ended the worker, such as ``SIGSEGV`` (POSIX).
    */
   signal: string | null;
+  /**
+   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
+   * too long for a message; of a long one the beginning and the end.
+   */
+  result_repr?: string | null;
 }
 /**
  * One run of an execution that failed and was followed by another.
@@ -486,6 +499,11 @@ export interface ExecutionErrorInfo1 {
    * The signal that ended the worker, such as ``SIGSEGV`` (POSIX).
    */
   signal: string | null;
+  /**
+   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
+   * too long for a message; of a long one the beginning and the end.
+   */
+  result_repr?: string | null;
 }
 /**
  * One execution, when the request named it; else the server's queue, page by page.
@@ -521,7 +539,14 @@ export interface OkReply {
   type: "ok";
   status: "ok";
   client_id: string | null;
+  /**
+   * Registered clients, up to 100 of them.
+   */
   progress_subscribers: string[] | null;
+  /**
+   * How many clients are registered, listed or not.
+   */
+  progress_subscriber_count?: number | null;
   execution_id: string | null;
   /**
    * The cancelled execution's status now: a running one ends a moment later.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { drawBar, drawLine } from "../src/bar.js";
+import { drawBar, drawLine, printable, printableJson } from "../src/bar.js";
 import type { ProgressEvent, StateEvent } from "../src/index.js";
 
 const common = { execution_id: "x", sequence: 1, timestamp: 0 };
@@ -51,4 +51,13 @@ test("what a task says cannot move the cursor", () => {
   const line = drawLine({ ...progress, percent: 0, message: "a\u001b[2J\r\nb" }, 80);
   assert(line.endsWith("a [2J  b"));
   assert.equal(drawLine(failed, 80), "failed: no [31m");
+  assert.equal(printable("a\u009bb\u2028c\u202ed"), "a b c d");
+});
+
+test("a result that is printed keeps its value and moves no cursor", () => {
+  const value = { a: "\u001b\u009b\u2028\u202e\u{e0041}Grüße 🙂", b: [null, 1.5] };
+  const text = printableJson(value);
+  assert.doesNotMatch(text, /[\p{C}\p{Zl}\p{Zp}]/u);
+  assert.match(text, /Grüße 🙂/u);
+  assert.deepEqual(JSON.parse(text), value);
 });

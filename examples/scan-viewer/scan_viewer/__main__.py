@@ -10,6 +10,7 @@ from scan_viewer.scanner import Line, ScanServer, ScanTask
 from scan_viewer.view import ScanView
 from scan_viewer.view_model import ScanViewModel
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
+from zmqruntime.messages import printable
 
 SHADES = " .:-=+*#%@"
 PATIENCE = 60.0
@@ -31,12 +32,12 @@ def main() -> None:
         while view.phase.is_busy:
             try:
                 view = views.get(timeout=PATIENCE)
-                print(f"{view.percent:3.0f} %  {view.notice}", end="\r")
+                print(f"{view.percent:3.0f} %  {printable(view.notice)}", end="\r")
             except KeyboardInterrupt:
                 model.cancel()
             except queue.Empty:
                 sys.exit(f"Nothing was heard of the scan for {PATIENCE:g} s.")
-        print(view.notice)
+        print(printable(view.notice))  # It may quote the server.
         print(*map(draw, view.lines), sep="\n")
     finally:
         model.close()

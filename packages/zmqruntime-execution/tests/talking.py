@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +22,7 @@ from zmqruntime.execution import (
 )
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Kept", "OnDisk", "Talker"]
+__all__ = ["Chatty", "Configured", "Kept", "OnDisk", "Talker"]
 
 
 class Talker(ExecutionServer):
@@ -31,6 +35,19 @@ class Talker(ExecutionServer):
             os.write(2, f"native {words}\n".encode())
             command = [sys.executable, "-c", f"print('child {words}')"]
             subprocess.run(command, check=True)
+        if isinstance(message := task.get("log"), str):
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+                logging.getLogger("talking").log(level, message)
+                logging.log(level, "root %s", message)
+                logging.getLogger("zmqruntime.client").log(level, "ours %s", message)
+            try:
+                raise ValueError(message)
+            except ValueError:
+                logging.getLogger("talking").exception("failed")
+        if isinstance(message := task.get("log elsewhere"), str):
+            with contextlib.redirect_stderr(io.StringIO()) as elsewhere:
+                logging.getLogger("talking").info(message)
+            return elsewhere.getvalue()
         if isinstance(lines := task.get("lines"), int):
             for n in range(lines):
                 print(f"line {n:60}")
@@ -41,10 +58,29 @@ class Talker(ExecutionServer):
             context.report_progress(phase="waits")
             while not Path(gate).exists():
                 time.sleep(0.005)
+        if isinstance(reason := task.get("raise"), str):
+            raise ValueError(reason)
+        if isinstance(holds := task.get("hold"), str):
+            Path(holds).touch()
+            re.match(r"(a+)+$", "a" * 64 + "b")  # Holds Python's global lock for ever.
         if "crash" in task:
             os.write(1, b"last words")
             os._exit(3)
         return task.get("result")
+
+
+class Configured(Talker):
+    """Has logging configured by its application."""
+
+    def setup_worker(self) -> None:
+        logging.basicConfig(format="own %(levelname)s %(message)s", level=logging.WARNING)
+
+
+class Chatty(Talker):
+    """Logs at its start, which has `logging` add a handler of its own to the root logger."""
+
+    def setup_worker(self) -> None:
+        logging.info("loaded")
 
 
 class OnDisk(InMemoryLifecycleEngine):

@@ -92,6 +92,7 @@ def make_launcher(**options: Any) -> ExecutionServerLauncher:
 OPTIONS: dict[Callable[..., object], dict[str, tuple[Any, ...]]] = {
     Echo: {
         "max_queued": ("x", -1, NAN, 2.5),
+        "max_queued_bytes": ("x", -1, NAN, 2.5),
         "history_limit": (None, -1, NAN, 2.5),
         "history_seconds": ("x", -1, NAN),
         "cancel_grace_seconds": ("x", None, -1, NAN),

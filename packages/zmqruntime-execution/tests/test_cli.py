@@ -369,7 +369,7 @@ def test_a_refused_request_is_told_in_the_servers_words(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_sentence(command("ping"), "does not answer a ping", "no description today")
+        assert_one_sentence(command("ping"), "does not answer a ping", "its log has more, at ")
 
 
 # -- wording --------------------------------------------------------------------------------
@@ -431,6 +431,7 @@ def test_the_table_of_a_busy_server() -> None:
         queued_count=10_000,
         workers=(worker,),
         progress_subscribers=("ann", "bob"),
+        progress_subscriber_count=2,
         log_file_path="/var/log/[stitcher].log",
     )
     assert show(pong) == [

@@ -45,7 +45,7 @@ def test_a_failure_says_what_failed_of_what() -> None:
     failed = record(FAILED, execution_id="run-7", error=error("no such file"))
     with pytest.raises(ExecutionFailed) as caught:
         raise_unless_complete(failed)
-    assert str(caught.value) == "execution run-7 failed (exception: no such file)"
+    assert str(caught.value) == "execution run-7 failed (ValueError: no such file)"
     assert caught.value.record == failed
 
 

@@ -21,6 +21,11 @@ def numbers(log: EventLog, execution_id: str, after: int = 0, limit: int = 10_00
     return [event.sequence for event in log.take(execution_id, after, limit)]
 
 
+def size_of(log: EventLog, execution_id: str) -> int:
+    events = log.take(execution_id, 0, 10_000)
+    return sum(250 + len(event.body) for event in events if isinstance(event, ProgressReport))
+
+
 def test_what_is_behind_a_number_is_told_up_to_a_limit() -> None:
     log = EventLog()
     fill(log, "a", 9)
@@ -98,3 +103,31 @@ def test_what_comes_together_is_kept_as_if_it_had_come_one_by_one() -> None:
         assert abs(len(numbers(together, "a")) - len(numbers(one_by_one, "a"))) <= max(3, kept // 2)
         assert numbers(together, "silent") == numbers(one_by_one, "silent")
         assert size * len(numbers(together, "a")) <= max_bytes
+
+
+def test_one_execution_keeps_no_more_than_its_part_and_takes_nothing_from_others() -> None:
+    log = EventLog(kept=1000, max_bytes=10_000_000, max_execution_bytes=1_000_000)
+    fill(log, "other", 10, size=30_000)
+    for sequence in range(1, 2001):
+        log.extend("flood", [report(sequence, 30_000)])
+        there = numbers(log, "flood")
+        assert there == list(range(there[0], sequence + 1))
+        assert len(there) <= 64 or 30_000 * len(there) <= 1_000_000
+    assert len(there) >= 16
+    assert numbers(log, "other") == list(range(1, 11))
+
+
+def test_the_size_that_is_counted_is_the_size_of_what_is_kept() -> None:
+    log = EventLog(kept=100, max_bytes=3_000_000, max_execution_bytes=500_000)
+    for sequence in range(1, 500):
+        for name in "abc":
+            log.extend(name, [report(sequence, 40 * sequence)])
+        if sequence % 97 == 0:
+            log.forget("b")
+        sizes = {name: size_of(log, name) for name in "abc"}
+        assert log._bytes == sum(sizes.values())
+        assert all(log._sizes[name] == sizes[name] for name in log._sizes)
+    for name in "abc":
+        log.forget(name)
+    assert log._bytes == 0
+    assert not log._sizes

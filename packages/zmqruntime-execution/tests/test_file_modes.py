@@ -75,7 +75,7 @@ def test_every_file_of_a_session_has_mode_0600_whatever_the_umask(home: Path, um
     assert all((home / name).is_dir() or name.endswith(".tasks") for name in directories)
     suffixes = {Path(name).suffix for name in found}
     assert suffixes >= {".sock", ".w", ".lock", ".log", ".live", ".journal", ".started", ".worker"}
-    assert {"data/a.journal-wal", "data/a.journal-shm"} <= set(found)
+    assert "data/a.journal-wal" in found
 
 
 # -- journals ---------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ Plant = Callable[[Path, Path], None]
 
 
 @pytest.mark.parametrize(
-    "suffix", ["-wal", "-shm", "-journal", ".new", ".started", ".lock", ".owner"]
+    "suffix", ["-wal", "-shm", "-journal", ".new", ".started", ".worker", ".owner"]
 )
 @pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_copy_that_others_can_write])
 def test_planted_file_beside_a_journal_is_refused_and_left_as_it_is(
@@ -106,6 +106,7 @@ def test_planted_file_beside_a_journal_is_refused_and_left_as_it_is(
 ) -> None:
     target, journal = tmp_path / "precious", tmp_path / "a.journal"
     target.write_bytes(b"precious")
+    JournalLifecycleEngine(journal).close()
     planted = tmp_path / f"a.journal{suffix}"
     plant(planted, target)
     with pytest.raises(JournalUnusable, match=f"{planted} (is|has|can) "):

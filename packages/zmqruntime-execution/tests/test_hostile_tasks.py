@@ -70,10 +70,13 @@ def test_a_result_that_cannot_even_be_looked_at_fails_its_execution_by_name() ->
         def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> object:
             return Growing(a=1)
 
+        def serialize_result(self, result: object) -> object:
+            return result
+
     interrupt = Interrupt()
     request = ExecuteRequest(task={}, client_id="c", execution_id="x")
     context = ExecutionContext(request, ProgressReporter(None, lambda body: None), interrupt)  # type: ignore[arg-type]
-    outcome = run_task(Task(), request, context, interrupt, 1 << 20)  # type: ignore[arg-type]
+    outcome = run_task(Task(), request, context, interrupt, 1 << 20)
     assert isinstance(outcome, TaskRaised)
     assert outcome.error.kind is ErrorKind.UNSERIALIZABLE_RESULT
     assert "changed size" in outcome.error.message

@@ -242,7 +242,7 @@ def test_where_no_more_files_can_be_opened_it_tries_again_a_second_later(
     monkeypatch.setattr(hub, "_REST_SECONDS", 0.05)
     monkeypatch.setattr(socket.socket, "accept", accept_later)
     link = office.link()
-    assert "a worker cannot be let in: [Errno 24] Too many open files" in caplog.text
+    assert "cannot accept worker connection: [Errno 24] Too many open files" in caplog.text
     assert tries <= 4, "it did not rest"
     link.close()
 

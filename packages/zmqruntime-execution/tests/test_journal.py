@@ -38,7 +38,14 @@ from zmqruntime.execution import (
 from zmqruntime.execution.lifecycle import journal_database, journal_notes
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile, StartNote
 from zmqruntime.execution.sequences import SEQUENCE_GAP
-from zmqruntime.messages import AttemptInfo, ExecutionStatus
+from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
+    AttemptInfo,
+    ExecutionStatus,
+    UnparsedExecute,
+    decode_request,
+    split_request,
+)
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -747,3 +754,27 @@ def test_its_size_is_bounded_with_its_history(path: Path) -> None:
         assert path.stat().st_size < large / 4
         assert record_of(engine.get("x1499")).result == "r" * 2000
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.journal", "a.journal.lock"]
+
+
+def test_a_long_request_is_known_again_after_a_restart(path: Path) -> None:
+    frame = b'{"type":"execute","execution_id":"a","client_id":"c","task":{"x":"%b"}}'
+    frame %= b"y" * MAX_REQUEST_BYTES
+    asked = split_request(frame)
+    assert isinstance(asked, UnparsedExecute)
+    unnamed = asked.model_copy(update={"execution_id": "b"})
+    with opened(path) as engine:
+        engine.submit(asked, 1.0, frame)
+        engine.submit(unnamed, 1.0)
+        engine.commit()
+    with opened(path) as engine:
+        assert engine.get("a").request == frame
+        assert engine.get("a").is_same_work(asked)
+        assert decode_request(engine.get("b").request) == decode_request(
+            frame.replace(b'"a"', b'"b"', 1)
+        )
+        assert engine.queued_bytes == len(frame) + len(engine.get("b").request)
+        engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
+        engine.commit()
+    with opened(path) as engine:
+        assert engine.get("a").request == b""
+        assert engine.get("a").is_same_work(asked)

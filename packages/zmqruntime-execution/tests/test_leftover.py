@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from talking import Talker
 
+from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.execution.worker.leftover import WorkerNote
-from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 MARK = f"zmqruntime-worker-{'5' * 32}"
 OTHER_MARK = f"zmqruntime-worker-{'6' * 32}"
 STRANGER = 65534
+PATIENCE = 60.0
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no owners and modes")
 root = pytest.mark.skipif(
@@ -149,3 +154,25 @@ def test_note_that_cannot_be_written_is_logged(
     note.remove()
     note.end_leftover()
     WorkerNote(None).end_leftover()
+
+
+@posix
+def test_orphan_of_a_killed_server_is_killed_by_the_next_server_of_its_journal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="zo-", dir="/tmp") as name:
+        home = Path(name)
+        config = ZMQConfig(runtime_dir=home / "run", log_dir=home / "logs")
+        launcher = ExecutionServerLauncher(Talker, journal=home / "a.journal")
+        with ExecutionClient(21_500, config=config, launcher=launcher) as client:
+            client.submit_execution({"hold": str(home / "holds")})
+            pong = client.ping()
+            (orphan,) = (psutil.Process(worker.pid) for worker in pong.workers)
+            while not (home / "holds").exists():
+                assert orphan.is_running()
+            server = psutil.Process(pong.process.pid)
+            server.kill()
+            server.wait(PATIENCE)
+        with Talker(21_501, config=config, journal=home / "a.journal"):
+            orphan.wait(PATIENCE)
+        assert f"killing orphan worker process {orphan.pid}" in caplog.text

@@ -80,6 +80,7 @@ _NAMES = [
     "compose_event",
     "compose_messages",
     "run_task",
+    "to_json_value",
 ]
 
 _ALIASES = {"ExecutionEvent", "ProgressCallback", "RunnerEvent", "__version__"}

@@ -24,6 +24,7 @@ from zmqruntime.execution import (
     run_task,
 )
 from zmqruntime.messages import (
+    MAX_RESULT_REPR,
     ErrorKind,
     ExecutionErrorInfo,
     JsonValue,
@@ -43,6 +44,9 @@ class Application:
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         result: JsonValue = self._body(context)
+        return result
+
+    def serialize_result(self, result: Any) -> Any:
         return result
 
 
@@ -92,13 +96,12 @@ def test_any_json_value_is_a_result(run: Run, result: JsonValue) -> None:
 @pytest.mark.parametrize(
     ("result", "path"),
     [
-        ({1, 2}, "result"),
-        (b"bytes", "result"),
+        (b"\xff", "result"),
         (float("nan"), "result"),
         ({"a": [1, object()]}, r"result.a\[1\]"),
-        ({1: "x"}, "result"),
+        ({(1, 2): "x"}, "result"),
         ("\ud800", "result"),
-        ((1, 2), "result"),
+        ((1, object()), r"result\[1\]"),
     ],
 )
 def test_what_json_cannot_carry_is_told_with_its_place(run: Run, result: Any, path: str) -> None:
@@ -123,6 +126,66 @@ def test_a_result_has_to_fit_into_a_message_with_what_surrounds_it(run: Run) -> 
     assert "write it to a file and return its path" in error.message
 
 
+def test_a_result_that_cannot_be_carried_keeps_its_repr(run: Run) -> None:
+    error = failure(run(lambda _: {"dose": 0.25, "curve": object}))
+    assert error.result_repr == "{'dose': 0.25, 'curve': <class 'object'>}"
+
+
+def test_a_result_that_is_too_long_keeps_its_beginning_and_its_end(run: Run) -> None:
+    error = failure(run(lambda _: ["first", "x" * 2_000_000, "last"], 1_000_000))
+    assert error.kind is ErrorKind.RESULT_TOO_LARGE
+    assert error.result_repr is not None
+    assert len(error.result_repr) <= MAX_RESULT_REPR
+    assert error.result_repr.startswith('["first",')
+    assert error.result_repr.endswith('"last"]')
+
+
+class Unspeakable:
+    """Raises wherever it is looked at."""
+
+    def __repr__(self) -> str:
+        raise KeyboardInterrupt
+
+    __str__ = __repr__
+
+
+def test_a_result_whose_repr_raises_fails_its_execution_alone(run: Run) -> None:
+    error = failure(run(lambda _: Unspeakable()))
+    assert error.kind is ErrorKind.UNSERIALIZABLE_RESULT
+    assert error.result_repr == "<Unspeakable: its __repr__ raised KeyboardInterrupt>"
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(2)
+
+
+READABLE = [
+    (KeyError("well_A1"), "KeyError: 'well_A1'"),
+    (ValueError("bad dose"), "bad dose"),
+    (ValueError(), "ValueError (no text)"),
+    (SystemExit(3), "SystemExit: 3 (the task called sys.exit)"),
+    (SystemExit(), "SystemExit: 0 (the task called sys.exit)"),
+    (
+        ExceptionGroup("two wells", [KeyError("A1"), ValueError("x")]),
+        "two wells (2 sub-exceptions); KeyError: 'A1'; ValueError: x",
+    ),
+    (SpeechlessError(), "SpeechlessError (no text: its __str__ raised SystemExit)"),
+]
+
+
+@pytest.mark.parametrize(("raised", "message"), READABLE, ids=[words for _, words in READABLE])
+def test_a_message_of_an_exception_is_readable_by_itself(
+    run: Run, raised: BaseException, message: str
+) -> None:
+    def body(_: ExecutionContext) -> None:
+        raise raised
+
+    error = failure(run(body))
+    assert error.message == message
+    assert error.traceback
+
+
 class MyError(Exception):
     pass
 
@@ -139,7 +202,11 @@ def test_whatever_a_task_raises_is_told_and_goes_no_further(run: Run, raised: An
     error = failure(run(body))
     assert error.kind is ErrorKind.EXCEPTION
     assert error.type == (raised if isinstance(raised, type) else type(raised)).__qualname__
-    assert error.message in ("no tiles", "GeneratorExit")
+    assert error.message in (
+        "no tiles",
+        "SystemExit: no tiles (the task called sys.exit)",
+        "GeneratorExit (no text)",
+    )
 
 
 def test_a_traceback_begins_where_the_application_does(run: Run) -> None:
@@ -158,7 +225,7 @@ def test_an_exception_without_words_is_told_by_its_name(run: Run) -> None:
     def body(_: ExecutionContext) -> None:
         raise MyError
 
-    assert failure(run(body)).message == "MyError"
+    assert failure(run(body)).message == "MyError (no text)"
 
 
 def test_words_that_cannot_be_written_are_told_as_well_as_they_can(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,9 @@ class Hall:
 
     def send_reply(self, who: Caller, frame: bytes) -> None:
         self.told.append(decode_reply(frame))
+
+    def send_composed_reply(self, who: Caller, compose: Callable[[], bytes]) -> None:
+        self.send_reply(who, compose())
 
     def publish_events(self, client_id: str, execution_id: str, events: Any) -> None:
         self.events += [(execution_id, e.status) for e in events if isinstance(e, StateChange)]

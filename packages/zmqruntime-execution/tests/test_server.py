@@ -122,7 +122,7 @@ def test_submitting_and_waiting_in_one(client: ExecutionClient) -> None:
 
 
 def test_what_a_task_raises_fails_it_alone(client: ExecutionClient) -> None:
-    with pytest.raises(ExecutionFailed, match="exception: no tiles") as caught:
+    with pytest.raises(ExecutionFailed, match="ValueError: no tiles") as caught:
         client.execute({"raise": "no tiles"}, timeout=PATIENCE)
     error = caught.value.record.error
     assert error is not None

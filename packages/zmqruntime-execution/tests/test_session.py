@@ -15,7 +15,17 @@ from zmqruntime.execution import (
     TaskRunner,
     WorkerReady,
 )
-from zmqruntime.messages import AcceptedReply, decode_reply, decode_request, encode
+from zmqruntime.execution.lifecycle.events import ExecutionEvent, ProgressReport, StateChange
+from zmqruntime.messages import (
+    AcceptedReply,
+    ErrorKind,
+    ExecutionErrorInfo,
+    ExecutionStatus,
+    decode_event,
+    decode_reply,
+    decode_request,
+    encode,
+)
 from zmqruntime.transport import Caller, ZMQClient, ZMQConfig
 
 
@@ -100,3 +110,37 @@ def test_a_task_without_a_name_gets_to_the_worker_with_one(
     name = submit(session, b'{"type": "execute", "client_id": "lab", "task": {}}').execution_id
     (assigned,) = worker.assigned
     assert b'"%b"' % name.encode() in encode(decode_request(assigned))
+
+
+class FullPublisher:
+    """Subscribers have left as much unread as they may."""
+
+    is_full = True
+
+    def __init__(self) -> None:
+        self.left_out = 0
+
+    def note_left_out(self, count: int) -> None:
+        self.left_out += count
+
+
+def test_long_reports_are_left_out_while_subscribers_do_not_read_and_states_are_not(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[bytes] = []
+    publisher = FullPublisher()
+    monkeypatch.setattr(session, "publisher", publisher, raising=False)
+    monkeypatch.setattr(session, "publish", lambda topic, *events: published.extend(events))
+    session.registrations.saw(b"\1lab/")
+    long_error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="x" * 20_000)
+    events: list[ExecutionEvent] = [
+        ProgressReport(1, 5.0, b'{"completed":1}'),
+        ProgressReport(2, 5.0, b'{"message":"%b"}' % (b"x" * 20_000)),
+        StateChange(3, 6.0, ExecutionStatus.FAILED, 1.0, 2.0, long_error),
+    ]
+    session.publish_events("lab", "a", events)
+    assert [decode_event(event).sequence for event in published] == [1, 3]
+    assert publisher.left_out == 1
+    publisher.is_full = False
+    session.publish_events("lab", "a", events)
+    assert [decode_event(event).sequence for event in published[2:]] == [1, 2, 3]

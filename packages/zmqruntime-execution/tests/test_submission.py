@@ -74,10 +74,10 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(DecodeError) as caught:
         make_request({"a": nan}, {"b": nan}, "no client", wait_seconds=61.0)
     assert [fault.field for fault in caught.value.faults] == [
-        "task.a",
-        "config.b",
         "client_id",
         "wait_seconds",
+        "task.a",
+        "config.b",
     ]
 
 
@@ -117,3 +117,10 @@ def test_what_is_wrong_with_it_is_told_by_its_path(fields: dict[str, Any], path:
     arguments = {"task": {}, "config": None, "client_id": "lab"} | fields
     with pytest.raises(DecodeError, match=path):
         make_request(**arguments)
+
+
+def test_labels_that_a_server_would_refuse_are_refused_before_they_are_sent() -> None:
+    labels = {str(number): "\u20ac" * 1000 for number in range(32)}
+    with pytest.raises(DecodeError, match=r"invalid submission: labels: 96,?\d{3} bytes") as caught:
+        make_request({}, None, "lab", labels=labels)
+    assert [fault.field for fault in caught.value.faults] == ["labels"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talking import Talker
+from talking import Chatty, Configured, Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
 from zmqruntime.execution.worker.log_keeper import LogKeeper
@@ -37,8 +38,8 @@ def serve(config: ZMQConfig) -> Iterator[Serve]:
     """Starts a server and returns a client of it."""
     open_ones: list[Any] = []
 
-    def start(**options: Any) -> ExecutionClient:
-        server = Talker(21_300, config=config, **options)
+    def start(server_class: type[Talker] = Talker, **options: Any) -> ExecutionClient:
+        server = server_class(21_300, config=config, **options)
         server.start()
         open_ones.append(server.stop)
         client = ExecutionClient(21_300, config=config)
@@ -73,6 +74,54 @@ def test_python_native_code_and_child_processes_write_to_the_log(serve: Serve) -
     if os.name != "nt":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("server_class", [Talker, Chatty])
+def test_records_that_a_task_logs_are_in_its_log(serve: Serve, server_class: type[Talker]) -> None:
+    client = serve(server_class)
+    first = client.submit_execution({"log": "one\nline two\x1b[2J"})
+    second = client.submit_execution({"log": "next"})
+    second.wait(PATIENCE)
+    time_of = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    one = r"one\n    line two\\x1b\[2J\n"
+    assert re.fullmatch(
+        rf"{time_of} INFO talking: {one}"
+        rf"{time_of} INFO root: root {one}"
+        rf"{time_of} WARNING talking: {one}"
+        rf"{time_of} WARNING root: root {one}"
+        rf"{time_of} WARNING zmqruntime.client: ours {one}"
+        rf"{time_of} ERROR talking: failed\n(    .*\n)+    ValueError: {one}",
+        first.log_tail(),
+    )
+    assert "INFO talking: next\n" in second.log_tail()
+    assert "one" not in second.log_tail()
+
+
+def test_logging_that_an_application_has_configured_is_left_alone(serve: Serve) -> None:
+    client = serve(Configured)
+    handle = client.submit_execution({"log": "words"})
+    handle.wait(PATIENCE)
+    lines = handle.log_tail().splitlines()
+    assert lines[:3] == ["own WARNING words", "own WARNING root words", "own WARNING ours words"]
+    assert lines[3] == "own ERROR failed"
+
+
+def test_records_follow_a_standard_error_that_a_task_redirects(serve: Serve) -> None:
+    client = serve()
+    handle = client.submit_execution({"log elsewhere": "words"})
+    result = handle.result(PATIENCE)
+    assert isinstance(result, str)
+    assert result.endswith(" INFO talking: words\n")
+    assert handle.log_tail() == ""
+
+
+def test_a_cancelled_task_that_writes_nothing_has_no_log(serve: Serve, tmp_path: Path) -> None:
+    client = serve()
+    handle = client.submit_execution({"gate": str(tmp_path / "never")})
+    next(event for event in handle.progress() if getattr(event, "phase", None) == "waits")
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert handle.log_tail() == ""
 
 
 def test_each_execution_has_its_own_and_who_is_silent_has_none(
@@ -277,3 +326,19 @@ def test_one_endless_line_is_cut_as_well(tmp_path: Path) -> None:
     trim(path, 1000)
     assert path.read_bytes().endswith(b"x" * 500)
     assert path.stat().st_size < 600
+
+
+def test_what_a_task_raises_forges_no_record_of_the_server(
+    serve: Serve, caplog: pytest.LogCaptureFixture, config: ZMQConfig
+) -> None:
+    assert config.runtime_dir is not None
+    path = config.runtime_dir.parent / "server.log"
+    client = serve(log_file_path=path)
+    handle = client.submit_execution({"raise": "no\n2026-01-01 INFO forged\x1b[2J"})
+    handle.wait(PATIENCE)
+    client.ping()  # Behind it, the record is written.
+    (line,) = [line for line in path.read_text().splitlines() if "forged" in line]
+    assert line.endswith(r" is failed (exception: no\n2026-01-01 INFO forged\x1b[2J)")
+    # The same for a handler of an application, whose format does not escape.
+    (message,) = [message for message in caplog.messages if "forged" in message]
+    assert message.isprintable()

@@ -19,6 +19,20 @@ Change = Callable[[dict[str, Schema]], None]
 
 KINDS = ("request", "reply", "event")
 
+# Bounds that protect a server, and that no client of ours has come near. To be emptied when a
+# release has them.
+DELIBERATE = {
+    *(
+        f"request {word}.request_id: a server took string before"
+        for word in (
+            *("ping", "execute", "status", "cancel", "events", "log_tail", "shutdown"),
+            *("register_progress", "unregister_progress"),
+        )
+    ),
+    "request status.cursor: a server took string before",
+    "request execute.retry_on: a server took array before",
+}
+
 
 def changed(change: Change) -> dict[str, Schema]:
     """Return the schemas of now, with each definition's fields open to ``change``."""
@@ -32,7 +46,9 @@ def test_the_contract_has_not_broken_since_the_last_release() -> None:
         kind: json.loads((RELEASED / "schema" / f"{kind}.json").read_text("utf-8"))
         for kind in KINDS
     }
-    breaks = find_breaks(released, make_schemas())
+    found = find_breaks(released, make_schemas())
+    assert set(found) >= DELIBERATE
+    breaks = [each for each in found if each not in DELIBERATE]
     assert not breaks, (
         f"peers of {read_version()} would break: {'; '.join(breaks)}. Within protocol "
         f"{PROTOCOL_VERSION} a request may get fields that are optional, a reply or an event "

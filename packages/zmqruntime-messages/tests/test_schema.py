@@ -19,11 +19,14 @@ WORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "type", "const", "enum"),
     *("anyOf", "oneOf", "items", "required", "properties", "additionalProperties"),
     *("propertyNames", "pattern", "minimum", "maximum", "exclusiveMinimum"),
-    *("maxLength", "maxProperties"),
+    *("maxItems", "maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
+    "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "OkReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}

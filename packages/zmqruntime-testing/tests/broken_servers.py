@@ -323,7 +323,9 @@ def remember_who_left(session: ExecutionSession) -> None:
     """Take no notice of the end of a subscription."""
     saw = session.registrations.saw
     setattr(  # noqa: B010
-        session.registrations, "saw", lambda frame: saw(frame) if frame[:1] == b"\1" else []
+        session.registrations,
+        "saw",
+        lambda frame, times: saw(frame, times) if frame[:1] == b"\1" else [],
     )
 
 

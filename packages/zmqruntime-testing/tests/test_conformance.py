@@ -19,7 +19,7 @@ from instant_server import InstantRunner, InstantServer
 from zmqruntime.execution import ExecuteRequest, TaskRunner
 from zmqruntime.testing import Script, TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
-from zmqruntime.testing.conformance.cli import main
+from zmqruntime.testing.conformance.cli import main, render_verdict
 from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
 from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.running import collect_checks
@@ -29,6 +29,7 @@ from zmqruntime.testing.conformance.sentences import (
     read_sentences,
 )
 from zmqruntime.testing.conformance.shapes import FIELDS
+from zmqruntime.testing.conformance.verdict import Finding, Verdict
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 COMMAND = "zmqruntime.testing.conformance.cli"
@@ -128,6 +129,21 @@ def test_a_failure_names_the_number_quotes_the_sentence_and_shows_what_was_said(
     assert 'sent      {"type": "cancel"' in told
     assert 'received  {"request_id": "' in told
     assert "check_cancel.py::check_what_has_come_to_its_own_end" in told
+
+
+def test_the_report_shows_what_a_hostile_server_sent_harmlessly() -> None:
+    hostile = "\x1b[2J\x9b\u202e\nC-001  forged"
+    report = render_verdict(
+        Verdict(
+            findings=(Finding(("C-001",), "check", hostile, shown=(hostile,)),),
+            passed=frozenset(),
+            skipped={"C-002": hostile},
+            trouble=hostile,
+        )
+    )
+    assert report.replace("\n", "").isprintable()
+    assert not any(line.startswith("C-001  forged") for line in report.splitlines())
+    assert report.count("\\x1b[2J\\x9b\\u202e") == 4
 
 
 def test_nobody_there_is_one_clear_sentence_and_no_verdict(

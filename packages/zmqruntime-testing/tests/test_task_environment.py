@@ -124,7 +124,7 @@ def test_what_the_task_raises_is_raised_as_it_is() -> None:
     assert caught.traceback[-1].name == "body"
 
 
-@pytest.mark.parametrize("result", [{1, 2}, {"a": object()}, float("inf"), {1: 2}, b"bytes"])
+@pytest.mark.parametrize("result", [{"a": object()}, float("inf"), {(1, 2): 2}, b"\xff"])
 def test_a_result_that_is_no_json_fails(result: object) -> None:
     with pytest.raises(ExecutionFailed, match="result") as caught:
         run(lambda *_: result)

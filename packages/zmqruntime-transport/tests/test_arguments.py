@@ -35,6 +35,7 @@ configs = st.builds(
     max_message_bytes=st.integers(2**17, 2**40),
     registration_timeout=seconds.filter(bool),
     data_high_water_mark=st.integers(0, 2**28),
+    max_unread_bytes=st.integers(2**17, 2**40),
 )
 arguments = st.builds(
     ServerArguments,

@@ -53,6 +53,7 @@ def test_what_is_of_another_kind_is_refused(field: str) -> None:
         ("reconnect_timeout", math.nan, "is nan: it has to be more than 0"),
         ("registration_timeout", 0, "is 0: it has to be more than 0"),
         ("retry_interval", 0.0001, "is 0.0001: it has to be at least 0.001"),
+        ("max_unread_bytes", 2**17 - 1, "is 131,071: it has to be at least 131,072"),
         ("data_high_water_mark", -1, "is -1: it has to be at least 0 and .*"),
         ("data_high_water_mark", 2**31 // 4, "is .*: it has to be .* at most 429,496,729"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +66,24 @@ def test_whatever_a_peer_sends_is_answered_along_the_way_it_came(frames: list[by
         assert body == rest[0]
     else:
         assert isinstance(body, DecodeError)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        pytest.param([b"hop"] * 15 + [b""], id="too many frames"),
+        pytest.param([b"hop"] * 30, id="no end"),
+        pytest.param([b"x" * 4096, b""], id="too many bytes"),
+    ],
+)
+def test_an_envelope_that_is_too_long_is_refused_and_not_returned(envelope: list[bytes]) -> None:
+    returned, fault = split_envelope([PEER, *envelope, BODY])
+    assert returned == (PEER, b"")
+    assert isinstance(fault, DecodeError)
+    assert fault.code is ErrorCode.MALFORMED
+    assert "at most 16 frames of together 4,096 bytes are taken" in str(fault)
+
+
+def test_an_envelope_of_just_the_longest_length_is_taken() -> None:
+    envelope = (PEER, *[b"h" * 255] * 14, b"")
+    assert split_envelope([*envelope, BODY]) == (envelope, BODY)

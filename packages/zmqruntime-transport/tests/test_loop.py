@@ -233,6 +233,72 @@ def test_timers_of_one_moment_run_in_the_order_in_which_they_were_set(
     assert ran == list(range(100))
 
 
+def test_timers_that_set_others_at_once_do_not_keep_sockets_waiting(running: LoopThread) -> None:
+    receiver, sender = socket.socketpair()
+    read = threading.Event()
+
+    def again() -> None:
+        if not read.is_set():
+            # Also before the present, as a deadline is that has passed long ago.
+            running.loop.call_at(time.monotonic() - 1, again)
+
+    def take() -> None:
+        receiver.recv(1)
+        read.set()
+
+    with receiver, sender:
+        running.call(lambda: running.loop.add_reader(receiver.fileno(), take))
+        running.call(again)
+        sender.send(b"x")
+        assert read.wait(PATIENCE_SECONDS)
+        running.call(lambda: running.loop.remove_reader(receiver.fileno()))
+
+
+@pytest.mark.parametrize("kind", ["timers", "posts"])
+def test_many_callbacks_that_take_long_share_the_time_with_sockets(
+    running: LoopThread, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    receiver, sender = socket.socketpair()
+    order: list[str] = []
+    done = threading.Event()
+    now = 0.0
+
+    class Clock:
+        """Each callback takes a second of this time."""
+
+        @staticmethod
+        def monotonic() -> float:
+            return now
+
+    def work() -> None:
+        nonlocal now
+        now += 1.0
+        order.append("work")
+        if len(order) == 6:
+            done.set()
+
+    def take() -> None:
+        receiver.recv(1)
+        order.append("read")
+
+    def begin() -> None:
+        running.loop.add_reader(receiver.fileno(), take)
+        sender.send(b"x")
+        for _ in range(5):
+            if kind == "timers":
+                running.loop.call_at(0.0, work)
+            else:
+                running.loop.post(work)
+
+    with receiver, sender:
+        monkeypatch.setattr(loop, "time", Clock)
+        running.loop.post(begin)
+        assert done.wait(PATIENCE_SECONDS)
+        monkeypatch.undo()
+        running.call(lambda: running.loop.remove_reader(receiver.fileno()))
+    assert order.index("read") <= 2
+
+
 def test_a_cancelled_timer_does_not_run(running: LoopThread) -> None:
     ran: list[str] = []
     done = threading.Event()

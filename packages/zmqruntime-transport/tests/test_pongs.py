@@ -28,6 +28,7 @@ def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
         "ready": True,
         "details": {},
         "progress_subscribers": (),
+        "progress_subscriber_count": 0,
         "work": WorkSummary(),
     }
     reply = decode_reply(pongs.compose(request_id, **(usual | told)))
@@ -52,6 +53,7 @@ def test_every_change_is_told(pongs: Pongs) -> None:
     assert ask(pongs, work=WorkSummary(queued_count=1)).queued_count == 1
     assert ask(pongs, work=WorkSummary(queued_count=2)).queued_count == 2
     assert ask(pongs, progress_subscribers=("lab",)).progress_subscribers == ("lab",)
+    assert ask(pongs, progress_subscriber_count=2).progress_subscriber_count == 2
     assert not ask(pongs, ready=False).ready
     assert ask(pongs).ready
 

@@ -318,6 +318,19 @@ def test_link_to_nothing_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "target").exists()
 
 
+@posix
+def test_link_that_is_planted_just_before_the_open_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    (tmp_path / "link").symlink_to(target)
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)  # As it was found a moment before.
+    with pytest.raises(UnsafePath, match="symbolic link"):
+        open_private(tmp_path / "link", write=True, create=True, truncate=True)
+    assert target.read_bytes() == b"precious"
+
+
 def test_link_is_refused_where_open_would_follow_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,10 +358,13 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @posix
-def test_log_may_be_sent_to_a_device_and_to_no_link(tmp_path: Path) -> None:
-    with os.fdopen(open_log(Path(os.devnull)), "ab") as log:
-        log.write(b"nothing is kept")
-    (tmp_path / "link").symlink_to(os.devnull)
+def test_log_may_be_sent_to_a_device_and_to_no_link_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "device").symlink_to(os.devnull)
+    for device in (Path(os.devnull), tmp_path / "device"):
+        with os.fdopen(open_log(device), "ab") as log:
+            log.write(b"nothing is kept")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(UnsafePath, match="symbolic link"):
         open_log(tmp_path / "link")
     for line in (b"one ", b"two"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -194,4 +195,20 @@ def test_the_group_of_a_process_that_leads_none_is_left_alone(
 ) -> None:
     # The children of a test run share its group, of which this very process is a member.
     kill_process_tree(psutil.Process(child.pid))
+    assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+
+
+@posix
+def test_process_group_is_killed_though_no_file_is_left_to_look_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    wait = "import time; time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", wait], start_new_session=True)
+    process = psutil.Process(child.pid)
+    monkeypatch.setattr(psutil.Process, "children", fail)
+    monkeypatch.setattr(psutil.Process, "kill", fail)
+    kill_process_tree(process)
     assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import zmq
 from transport_peers import OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import TransportMode, ZMQConfig
+from zmqruntime.transport.handshake import MAX_LISTED, MAX_WAITING
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 StartProcess = Callable[..., "subprocess.Popen[str]"]
@@ -267,17 +269,19 @@ def test_who_has_just_subscribed_gets_no_array(
     server.in_loop(lambda: session.publish(b"alice/x", b"1", b"2"))
     assert alice.recv_multipart() == [b"alice/x", b"[1,2]"]
 
-    bobs = []
+    bob = subscribe(b"bob/", b"~bob/")
+    assert dealer.ask(register("bob"))["type"] == "ok"  # The loop has admitted his connection.
+    eventually(lambda: session.registrations.all_take_arrays)
 
     def publish_before_he_is_read_of() -> None:
         """In the loop, which reads no subscription meanwhile."""
         assert session._sockets is not None
-        bobs.append(subscribe(b"alice/"))
+        bob.subscribe(b"alice/")
         assert session._sockets.data.poll(30_000, zmq.POLLIN)
         session.publish(b"alice/x", b"3", b"4")
 
     server.in_loop(publish_before_he_is_read_of)
-    for sock in (alice, *bobs):
+    for sock in (alice, bob):
         assert sock.recv_multipart() == [b"alice/x", b"3"]
         assert sock.recv_multipart() == [b"alice/x", b"4"]
 
@@ -289,5 +293,77 @@ def test_the_server_knows_whether_anybody_listens(
     sock = subscribe(b"alice/")
     dealer.ask(register("alice"))
     assert server.session.registrations.anybody
+    sock.close(linger=0)
+    eventually(lambda: not server.session.registrations.anybody)
+
+
+def test_reply_lists_a_hundred_clients_and_counts_all(
+    dealer: RawPeer, subscribe: Subscribe
+) -> None:
+    names = [f"client-{number}" for number in range(MAX_LISTED + 5)]
+    subscribe(*(f"{name}/".encode() for name in names))
+    replies = [dealer.ask(register(name)) for name in names]
+    for count, reply in enumerate(replies, 1):
+        assert reply["progress_subscriber_count"] == count
+        assert reply["progress_subscribers"] == names[: min(count, MAX_LISTED)]
+    pong = dealer.ask({"type": "ping", "limit": 0})
+    assert pong["progress_subscriber_count"] == len(names)
+    assert pong["progress_subscribers"] == names[:MAX_LISTED]
+
+
+def test_registration_beyond_the_bound_of_those_that_wait_is_refused_at_once(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    patient = replace(config, registration_timeout=1000.0)
+    with OpenServer(config=patient) as server:
+        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        for number in range(MAX_WAITING):
+            peer.send(register(f"client-{number}"))
+        refused = peer.ask(register("late"))
+        assert refused["code"] == "not_subscribed"
+        assert f"while {MAX_WAITING} other registrations wait" in refused["message"]
+        sock = context.socket(zmq.SUB)
+        sock.connect(server.endpoint.data_address)
+        sock.subscribe(b"client-0/")
+        assert peer.receive()["client_id"] == "client-0"
+        peer.send({**register("late"), "request_id": "held"})  # There is room for one again.
+        assert peer.ask({"type": "ping", "request_id": "first"})["request_id"] == "first"
+
+
+def test_many_registrations_that_expire_together_are_all_refused(
+    config: ZMQConfig, context: BareContext
+) -> None:
+    with OpenServer(config=replace(config, registration_timeout=0.2)) as server:
+        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
+        for number in range(300):
+            peer.send({**register("alice"), "request_id": str(number)})
+        replies = [peer.receive() for _ in range(300)]
+        assert {reply["code"] for reply in replies} == {"not_subscribed"}
+        assert [reply["request_id"] for reply in replies] == [str(n) for n in range(300)]
+        assert server.session.registrations.waiting == ()
+
+
+def test_many_subscriptions_are_all_seen_though_each_round_reads_a_few(
+    server: OpenServer, context: BareContext
+) -> None:
+    sock = context.socket(zmq.XSUB)
+    sock.sndhwm = 0
+    sock.connect(server.endpoint.data_address)
+    for number in range(3000):
+        sock.send(b"\x01client-%d/" % number)
+    eventually(lambda: server.session._subscriptions.total == 3000)
+    sock.close(linger=0)
+    eventually(lambda: not server.session.registrations.anybody)
+
+
+def test_equal_subscriptions_of_one_connection_leave_nothing_behind(
+    server: OpenServer, context: BareContext
+) -> None:
+    sock = context.socket(zmq.XSUB)
+    sock.connect(server.endpoint.data_address)
+    for _ in range(3):
+        sock.send(b"\x01alice/")
+    sock.send(b"\x01last/")
+    eventually(lambda: server.session._subscriptions.total == 2)
     sock.close(linger=0)
     eventually(lambda: not server.session.registrations.anybody)

@@ -12,8 +12,16 @@ import pytest
 import zmq
 from transport_peers import Json, OpenServer, RawPeer, eventually
 
-from zmqruntime.messages import DecodeError, ErrorCode, JsonObject, PingRequest, Request
+from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
+    DecodeError,
+    ErrorCode,
+    Incoming,
+    JsonObject,
+    PingRequest,
+)
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
+from zmqruntime.transport.binding import count_read_ahead
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 
@@ -171,13 +179,30 @@ def test_a_message_as_long_as_the_limit_is_taken(config: ZMQConfig, context: Bar
     small = ZMQConfig(runtime_dir=config.runtime_dir, max_message_bytes=2**17)
     with ZMQServer(config=small) as server:
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
-        frame = b'{"type":"ping"}'.ljust(2**17)
-        assert peer.ask(frame)["type"] == "pong"
+        head, tail = b'{"type":"execute","client_id":"a","task":{"x":"', b'"}}'
+        frame = head + b"x" * (2**17 - len(head + tail)) + tail
+        assert peer.ask(frame)["code"] == "unknown_type"  # It was read: no task runs here.
         monitor = peer.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         peer.send(frame + b" ")
         assert monitor.poll(30_000)
         peer.socket.disable_monitor()
         monitor.close(linger=0)
+
+
+def test_a_request_without_a_task_is_bounded_below_the_limit(
+    server: OpenServer, other: RawPeer
+) -> None:
+    assert other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES))["type"] == "pong"
+    refused = other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES + 1))
+    assert (refused["code"], refused["request_id"]) == ("too_large", None)
+    assert "the ping request has 65,537 bytes; at most 65,536 are taken" in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("max_message_bytes", "count"), [(2**17, 1000), (2**24, 16), (2**26, 16), (2**20, 256)]
+)
+def test_the_read_ahead_of_a_peer_is_bounded_in_bytes(max_message_bytes: int, count: int) -> None:
+    assert count_read_ahead(max_message_bytes) == count
 
 
 def test_clients_that_send_and_die_leave_no_trace(
@@ -262,6 +287,17 @@ def slow_server(config: ZMQConfig) -> Iterator[SlowServer]:
         yield started
 
 
+def test_pings_that_wait_are_answered_in_several_rounds(
+    slow_server: SlowServer, context: BareContext
+) -> None:
+    peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
+    for _ in range(1000):
+        peer.send({"type": "ping", "wait_seconds": 60})
+    assert not peer.ask({"type": "ping", "request_id": "now"})["ready"]
+    slow_server.session.loop.post(slow_server.session.become_ready)
+    assert all(peer.receive()["ready"] for _ in range(1000))
+
+
 def test_a_ping_may_wait_until_the_server_is_ready(
     slow_server: SlowServer, context: BareContext
 ) -> None:
@@ -327,7 +363,7 @@ def test_a_derived_session_answers_more_and_may_answer_later(
     callers: list[Caller] = []
 
     class Collecting(ServerSession):
-        def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
             if isinstance(request, PingRequest):
                 super().handle_request(request, caller, frame)
             else:
@@ -356,7 +392,7 @@ def test_a_derived_session_may_find_more_wrong_with_a_request(
     config: ZMQConfig, context: BareContext
 ) -> None:
     class Strict(ServerSession):
-        def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+        def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
             raise DecodeError(ErrorCode.INVALID_REQUEST, "not on Sundays")
 
     class Server(OpenServer):
@@ -410,6 +446,6 @@ def test_replies_that_a_peer_never_reads_are_dropped_at_last_with_a_word(
             for _ in range(20):
                 deaf.send(frame)
             assert other.ask(PING)["type"] == "pong"
-            return "a reply was dropped" in caplog.text
+            return "reply dropped: the peer's queue of 10 messages is full" in caplog.text
 
         eventually(was_told)

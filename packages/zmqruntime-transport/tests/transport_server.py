@@ -9,7 +9,13 @@ import sys
 import threading
 
 from zmqruntime.messages import JsonObject, ShutdownMode
-from zmqruntime.transport import ServerArguments, ServerSession, WorkSummary, ZMQServer
+from zmqruntime.transport import (
+    ServerArguments,
+    ServerSession,
+    WorkSummary,
+    ZMQServer,
+    server,
+)
 
 
 class Server(ZMQServer):
@@ -21,6 +27,18 @@ class Server(ZMQServer):
 
     def describe(self) -> JsonObject:
         return {"path": [*sys.path]}
+
+
+class PrintingServer(Server):
+    """Prints 512 KiB whenever it is pinged; its log file is checked often."""
+
+    def start(self) -> None:
+        server._LOG_CHECK_SECONDS = 0.001
+        super().start()
+
+    def describe(self) -> JsonObject:
+        print("a line of 32 bytes, with its end\n" * 16_384, end="", flush=True)
+        return {}
 
 
 class StubbornServer(Server):
@@ -63,6 +81,7 @@ class DurableSession(ServerSession):
 SERVERS = {
     "serve": Server,
     "durable": DurableServer,
+    "print": PrintingServer,
     "stubborn": StubbornServer,
     "unready": UnreadyServer,
 }
@@ -84,8 +103,8 @@ def main() -> None:
         case "hang":
             print("never listens", file=sys.stderr, flush=True)
             threading.Event().wait()
-    server = SERVERS[options.act](arguments.port, **arguments.options)
-    server.serve_forever(owner=arguments.owner)
+    started = SERVERS[options.act](arguments.port, **arguments.options)
+    started.serve_forever(owner=arguments.owner)
     print("ended", flush=True)
 
 

@@ -14,7 +14,7 @@ __all__ = ["find_breaks"]
 
 Schema = dict[str, Any]
 
-_SIZES: Final = ("maxLength", "maxProperties")
+_SIZES: Final = ("maxItems", "maxLength", "maxProperties")
 
 _UNDERSTOOD: Final = {
     *_SIZES,

@@ -16,6 +16,7 @@ ERROR: Json = {
     "traceback": None,
     "exit_code": None,
     "signal": None,
+    "result_repr": None,
 }
 FULL_ERROR: Json = {
     "kind": "exception",
@@ -24,6 +25,7 @@ FULL_ERROR: Json = {
     "traceback": "Traceback (most recent call last):\n  ...\nKeyError: 7\n",
     "exit_code": -11,
     "signal": "SIGSEGV",
+    "result_repr": "{7: <Tile>}",
 }
 UNKNOWN_ERROR: Json = {**ERROR, "kind": "a_kind_of_a_newer_server"}
 

@@ -89,6 +89,7 @@ _PONG: Json = {
     "queued_count": 0,
     "workers": [],
     "progress_subscribers": [],
+    "progress_subscriber_count": 0,
     "max_message_bytes": 67108864,
     "durable": False,
     "log_file_path": None,
@@ -108,6 +109,7 @@ _PONG_REPLY = Subject(
         "queued_count": 7,
         "workers": [_WORKER],
         "progress_subscribers": ["lab-1", "lab-2"],
+        "progress_subscriber_count": 2,
         "durable": True,
         "log_file_path": "stitcher.log",
         "details": {"stage": {"x": 1.5, "y": None}},
@@ -270,6 +272,7 @@ _OK: Json = {
     **_head("ok"),
     "client_id": None,
     "progress_subscribers": None,
+    "progress_subscriber_count": None,
     "execution_id": None,
     "execution_status": None,
 }
@@ -282,6 +285,7 @@ _OK_REPLY = Subject(
         "request_id": "r-1",
         "client_id": "lab-1",
         "progress_subscribers": ["lab-1"],
+        "progress_subscriber_count": 1,
         "execution_id": "stitch-0001",
         "execution_status": "running",
     },
@@ -293,7 +297,12 @@ _OK_REPLY = Subject(
         ),
         (
             "to cancel",
-            {"client_id": None, "progress_subscribers": None, "execution_status": "cancelled"},
+            {
+                "client_id": None,
+                "progress_subscribers": None,
+                "progress_subscriber_count": None,
+                "execution_status": "cancelled",
+            },
             {},
         ),
     ),
@@ -374,7 +383,7 @@ _ERROR: Json = {
 _CODES = (
     *("malformed", "invalid_request", "unknown_type", "unsupported_protocol"),
     *("unknown_execution", "conflict", "queue_full", "not_subscribed", "shutting_down"),
-    *("too_large", "journal_unavailable", "internal"),
+    *("too_large", "busy", "journal_unavailable", "internal"),
 )
 _ERROR_REPLY = Subject(
     "reply",

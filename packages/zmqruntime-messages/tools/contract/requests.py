@@ -48,6 +48,7 @@ _PING = Subject(
         ("the least that is allowed", {"limit": 0, "wait_seconds": 0}, {}),
         ("the most that is allowed", {"limit": 1000, "wait_seconds": 60}, {}),
         ("an empty request_id", {"request_id": ""}, {}),
+        ("the longest request_id", {"request_id": "r" * 256}, {}),
         ("null as request_id", {"request_id": None}, {}),
     ),
     wrong=(*_WRONG_LIMITS, *_WRONG_WAITS),
@@ -140,6 +141,7 @@ _EXECUTE = Subject(
         Wrong("21 attempts", {"max_attempts": 21}, "max_attempts"),
         Wrong("attempts as text", {"max_attempts": "3"}, "max_attempts"),
         Wrong("an unknown kind of error", {"retry_on": ["bad_luck"]}, "retry_on[0]"),
+        Wrong("33 kinds of errors", {"retry_on": ["timeout"] * 33}, "retry_on"),
         Wrong("a kind of error alone", {"retry_on": "timeout"}, "retry_on"),
         Wrong("a delay below 0", {"backoff_seconds": -1}, "backoff_seconds"),
         Wrong("a delay above an hour", {"backoff_seconds": 3601}, "backoff_seconds"),
@@ -172,6 +174,7 @@ _STATUS = Subject(
         *_WRONG_WAITS,
         *_WRONG_LIMITS,
         Wrong("a number as cursor", {"cursor": 1}, "cursor"),
+        Wrong("a cursor of 257 characters", {"cursor": "c" * 257}, "cursor"),
     ),
 )
 

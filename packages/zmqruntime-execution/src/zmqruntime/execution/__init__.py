@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         RunnerHost,
         TaskRunner,
     )
+    from zmqruntime.execution.serialization import to_json_value
     from zmqruntime.execution.server import (
         ExecutionServer,
     )
@@ -168,6 +169,7 @@ __all__ = [
     "compose_event",
     "compose_messages",
     "run_task",
+    "to_json_value",
 ]
 
 _HOMES = {
@@ -235,6 +237,7 @@ _HOMES = {
     "compose_event": "lifecycle.events",
     "compose_messages": "lifecycle.events",
     "run_task": "worker.task",
+    "to_json_value": "serialization",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

@@ -30,7 +30,7 @@ class Committer:
     Args:
         engine: what is committed.
         perform: does one effect that is let out.
-        on_failed: takes what was held, and why it could not be committed.
+        on_failed: takes what was held and could not be committed.
         on_recovered: called when the engine can be written again.
         soon: calls back when what has arrived together is handled; None: at the event's end.
         later: calls back a moment later, for what will soon be followed by more of its kind, or
@@ -42,7 +42,7 @@ class Committer:
         engine: LifecycleEngine,
         *,
         perform: Callable[[Effect], None],
-        on_failed: Callable[[list[Effect], str], None],
+        on_failed: Callable[[list[Effect]], None],
         on_recovered: Callable[[], None],
         soon: Defer | None = None,
         later: Defer | None = None,
@@ -109,7 +109,7 @@ class Committer:
             if was_available:
                 _log.error("%s; no work is taken or started until it can be", error)
             self._is_worth_a_try = False
-            self._on_failed(held, str(error))
+            self._on_failed(held)
             return
         for effect in held:
             self._perform(effect)

@@ -16,6 +16,8 @@ from zmqruntime.execution.core.effects import (
     ForgetLog,
     InterruptTask,
     KillWorker,
+    LargeReply,
+    LogCancelled,
     Publish,
     Reply,
     StartWorker,
@@ -42,11 +44,14 @@ from zmqruntime.messages import (
     EventsRequest,
     ExecuteRequest,
     ExecutionStatus,
+    Incoming,
     LogTailRequest,
     Request,
     ShutdownMode,
     StatusRequest,
+    UnparsedExecute,
     encode_with_id,
+    printable,
 )
 from zmqruntime.transport import Caller, WorkSummary
 
@@ -62,7 +67,8 @@ _EVENTS: dict[type[Request], Callable[[Any, Caller], Event]] = {
     CancelRequest: CancelRequested,
     EventsRequest: EventsRequested,
 }
-_RUNNING = ExecutionStatus.RUNNING  # Python 3.11 looks members of an enum up slowly.
+# By name once: Python 3.11 looks members of an enum up slowly.
+_RUNNING, _CANCELLED = ExecutionStatus.RUNNING, ExecutionStatus.CANCELLED
 _ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
@@ -72,6 +78,10 @@ class Outlet(Protocol):
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded."""
+
+    def send_composed_reply(self, caller: Caller, compose: Callable[[], bytes]) -> None:
+        """Send a long reply, composed when there is room for it; at once, unless overridden."""
+        self.send_reply(caller, compose())
 
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
@@ -117,12 +127,14 @@ class Dispatcher:
         self._monotonic = monotonic
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
             Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
+            LargeReply: lambda effect: outlet.send_composed_reply(effect.caller, effect.compose),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
             KillWorker: lambda effect: runner.kill_worker(),
             StartWorker: lambda effect: runner.start_worker(),
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
+            LogCancelled: _log_cancelled,
             Exit: lambda effect: outlet.exit(effect.failure),
         }
         self._committer: Committer | None = None
@@ -181,13 +193,13 @@ class Dispatcher:
             committer.end_event()
         self._outlet.handled(event)
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> bool:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> bool:
         """Take a request about executions; return False for any other one.
 
         ``frame`` is what ``request`` was read from, and what the worker gets; empty for a request
         that came in none, or was changed since.
         """
-        if isinstance(request, ExecuteRequest):
+        if isinstance(request, (ExecuteRequest, UnparsedExecute)):
             self.handle(Submitted(request, caller, frame))
         elif (make_event := _EVENTS.get(type(request))) is not None:
             self.handle(make_event(request, caller))
@@ -225,15 +237,18 @@ class Dispatcher:
     def _now(self) -> Now:
         return Now(self._wall(), self._monotonic())
 
-    def _on_commit_failed(self, held: list[Effect], reason: str) -> None:
-        self._scheduler.commit_failed(held, reason, self._now())
+    def _on_commit_failed(self, held: list[Effect]) -> None:
+        self._scheduler.commit_failed(held, self._now())
         self._outlet.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
         self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
         tells_all = _log.isEnabledFor(logging.DEBUG)
         for event in effect.events:
-            if isinstance(event, StateChange) and (event.error or tells_all):
+            if not isinstance(event, StateChange):
+                continue
+            # Cancelled with an error are those of a whole queue, which is logged as one.
+            if tells_all or (event.error and event.status is not _CANCELLED):
                 _tell_state(effect.execution_id, event)
 
     def _tell_log(self, request: LogTailRequest, caller: Caller) -> None:
@@ -259,9 +274,15 @@ def _began(execution: Execution) -> float:
     return execution.started_at or 0.0
 
 
+def _log_cancelled(effect: LogCancelled) -> None:
+    _log.info("cancelling %d queued executions: %s", effect.count, effect.reason)
+
+
 def _tell_state(execution_id: str, change: StateChange) -> None:
     """Log the move of an execution: what does not go well, and on demand the rest."""
-    level = logging.DEBUG if change.error is None else logging.INFO
-    reason = f" ({change.error.kind}: {change.error.message})" if change.error else ""
+    is_usual = change.error is None or change.status is _CANCELLED
+    level = logging.DEBUG if is_usual else logging.INFO
+    # The task's own words, escaped also for handlers of an application, which may not do that.
+    reason = printable(f" ({change.error.kind}: {change.error.message})") if change.error else ""
     extra = {"execution_id": execution_id, "status": str(change.status)}
     _log.log(level, "execution %s is %s%s", execution_id, change.status, reason, extra=extra)

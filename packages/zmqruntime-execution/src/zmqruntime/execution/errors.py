@@ -27,10 +27,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError
+from zmqruntime.messages import ErrorCode, ExecutionStatus, ZMQRuntimeError, printable
 
 if TYPE_CHECKING:
-    from zmqruntime.messages import ErrorReply, ExecutionRecord
+    from zmqruntime.messages import ErrorReply, ExecutionErrorInfo, ExecutionRecord
 
 __all__ = [
     "CommitFailed",
@@ -71,7 +71,7 @@ class RequestRejected(ExecutionError):
         self._message = reply.message
 
     def __str__(self) -> str:
-        return self._message
+        return printable(self._message, newline="\n")
 
 
 class UnknownExecution(RequestRejected):
@@ -103,8 +103,8 @@ class ExecutionFailed(ExecutionError):
 
     def __str__(self) -> str:
         error = self.record.error
-        reason = f"{error.kind}: {error.message}" if error else "no reason is known"
-        return f"execution {self.record.execution_id} failed ({reason})"
+        reason = "no reason is known" if error is None else _describe(error)
+        return printable(f"execution {self.record.execution_id} failed ({reason})", newline="\n")
 
 
 class ExecutionCancelled(ExecutionError):
@@ -116,7 +116,9 @@ class ExecutionCancelled(ExecutionError):
 
     def __str__(self) -> str:
         reason = f": {self.record.error.message}" if self.record.error else ""
-        return f"execution {self.record.execution_id} was cancelled{reason}"
+        return printable(
+            f"execution {self.record.execution_id} was cancelled{reason}", newline="\n"
+        )
 
 
 class WaitTimeout(ExecutionError, TimeoutError):
@@ -167,6 +169,15 @@ _REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
 def rejection(reply: ErrorReply) -> RequestRejected:
     """Return the exception that stands for an error reply."""
     return _REJECTIONS.get(reply.code, RequestRejected)(reply)
+
+
+def _describe(error: ExecutionErrorInfo) -> str:
+    """Return what went wrong as the last line of a traceback has it, or by the kind of error."""
+    if error.type is None:
+        return f"{error.kind}: {error.message}"
+    return (
+        error.message if error.message.startswith(error.type) else f"{error.type}: {error.message}"
+    )
 
 
 def raise_unless_complete(record: ExecutionRecord) -> None:

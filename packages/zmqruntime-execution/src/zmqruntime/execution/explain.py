@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 import zmqruntime
-from zmqruntime.messages import ZMQRuntimeError
+from zmqruntime.messages import ZMQRuntimeError, printable
 
 __all__ = ["explain_error"]
 
@@ -22,7 +22,14 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def explain_error(error: BaseException) -> str:
-    """Return one sentence that says what went wrong; for an application's own error, where."""
+    """Return one sentence that says what went wrong; for an application's own error, where.
+
+    It is one line, escaped by `printable`.
+    """
+    return printable(_explain(error))
+
+
+def _explain(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and Path(error.filename or "").is_absolute():
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zmqruntime.execution.server import ExecutionServer
-from zmqruntime.messages import ZMQRuntimeError
-from zmqruntime.transport import ServerArguments
+from zmqruntime.messages import ZMQRuntimeError, printable
+from zmqruntime.transport import RecordFormatter, ServerArguments
 
 __all__ = ["TargetError", "load_target", "log_to_stderr", "main", "serve"]
 
@@ -96,7 +96,7 @@ def _place_of(server_class: type) -> str:
 def log_to_stderr() -> None:
     """Show a person what the server logs. What ends it is left to whoever catches that."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(RecordFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(lambda record: record.levelno < logging.CRITICAL)
     logger = logging.getLogger("zmqruntime")
     logger.setLevel(logging.INFO)
@@ -123,8 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             choose_journal=lambda named: options.journal or named,
         )
     except ZMQRuntimeError as error:
-        # With the traceback of a worker, if it has one: a launcher has nothing else to tell.
-        print(f"error: {error}", file=sys.stderr)
+        # With the traceback of a worker, if it has one: a launcher has nothing else to tell. Its
+        # lines are indented, since stderr may lead into the log file.
+        print(printable(f"error: {error}", newline="\n    "), file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
         from zmqruntime.execution.explain import explain_error

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
-from zmqruntime.messages import ExecuteRequest, JsonValue
+from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class ExecutionServer(ZMQServer, ABC):
         config: settings that its clients have to share.
         log_file_path: where log records of ``zmqruntime`` are also written, appended.
         max_queued: how many executions may wait; further ones are refused. None: any number.
+        max_queued_bytes: how many bytes the requests that wait may have together; further ones
+            are refused, but for one in an empty queue. None: any number.
         history_limit: how many finished executions are kept for those who ask.
         history_seconds: how long they are kept; dropped as others end. None: any time.
         cancel_grace_seconds: how long a task that was told to stop may take to clean up,
@@ -69,6 +71,7 @@ class ExecutionServer(ZMQServer, ABC):
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
         max_queued: int | None = None,
+        max_queued_bytes: int | None = 1024 * 1024 * 1024,
         history_limit: int = 1000,
         history_seconds: float | None = None,
         cancel_grace_seconds: float = 5.0,
@@ -90,6 +93,7 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.transport import check_kind, check_number, check_word
 
         check_number("max_queued", max_queued, least=0, whole=True, optional=True)
+        check_number("max_queued_bytes", max_queued_bytes, least=0, whole=True, optional=True)
         check_number("history_limit", history_limit, least=0, whole=True)
         check_number("history_seconds", history_seconds, least=0, optional=True)
         check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
@@ -98,6 +102,7 @@ class ExecutionServer(ZMQServer, ABC):
         check_number("events_kept", events_kept, least=0, whole=True)
         check_number("max_log_bytes", max_log_bytes, least=0, whole=True)
         self._max_queued = max_queued
+        self._max_queued_bytes = max_queued_bytes
         self._history_limit = history_limit
         self._history_seconds = history_seconds
         self._cancel_grace_seconds = cancel_grace_seconds
@@ -114,7 +119,7 @@ class ExecutionServer(ZMQServer, ABC):
         return self._cancel_grace_seconds
 
     @abstractmethod
-    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
         """Do the work of one request and return its result.
 
         Runs in the worker process, in its main thread. ``request.task`` and ``request.config``
@@ -122,8 +127,20 @@ class ExecutionServer(ZMQServer, ABC):
         Whatever it raises fails this execution and no other.
 
         Returns:
-            Any JSON value: None, a bool, a number, a string, a list, or a dict with string keys.
+            Anything that `serialize_result` and `to_json_value` turn into JSON: None, numbers,
+            strings, lists, dicts, dates, dataclasses, pydantic models, numpy's numbers and small
+            arrays.
         """
+
+    def serialize_result(self, result: Any) -> Any:
+        """Return what a client gets for ``result``. May be overridden.
+
+        The counterpart of a client's ``serialize_task``; runs in the worker process, behind
+        `execute_task`. What it returns, by default ``result`` itself, is converted as
+        `to_json_value` does. What it raises fails the execution as ``unserializable_result``,
+        with the ``repr()`` of the result in the record.
+        """
+        return result
 
     def setup_worker(self) -> None:
         """Prepare a new worker process, once, before its first task: open, load, warm up.
@@ -173,6 +190,7 @@ class ExecutionServer(ZMQServer, ABC):
             scheduler=Scheduler(
                 self.make_engine(),
                 max_queued=self._max_queued,
+                max_queued_bytes=self._max_queued_bytes,
                 cancel_grace_seconds=self._cancel_grace_seconds,
                 retry=self._retry,
                 on_restart=self._on_restart,

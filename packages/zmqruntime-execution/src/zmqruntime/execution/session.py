@@ -10,10 +10,15 @@ from zmqruntime.execution.core.events import Event, TimerDue, WorkerReady
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.dispatcher import Dispatcher, Outlet
 from zmqruntime.execution.errors import WorkerFailed
-from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
+from zmqruntime.execution.lifecycle.events import (
+    ExecutionEvent,
+    ProgressReport,
+    compose_messages,
+)
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.messages import Request, ShutdownMode, make_topic
+from zmqruntime.messages import Incoming, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
+from zmqruntime.transport.publishing import LARGE_EVENT_BYTES
 
 __all__ = ["ExecutionSession"]
 
@@ -68,7 +73,7 @@ class ExecutionSession(ServerSession, Outlet):
         finally:
             self._dispatcher.close()
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
         if not self._dispatcher.handle_request(request, caller, frame):
             super().handle_request(request, caller, frame)
 
@@ -88,9 +93,17 @@ class ExecutionSession(ServerSession, Outlet):
     ) -> None:
         if not self.registrations.anybody:
             return
+        if self.publisher.is_full:
+            events = self._without_large(events)
         topic = make_topic(client_id, execution_id)
         for together in compose_messages(execution_id, events):
             self.publish(topic, *together)
+
+    def _without_large(self, events: Sequence[ExecutionEvent]) -> Sequence[ExecutionEvent]:
+        """Leave out what a subscriber can do without: long reports, which the event log keeps."""
+        short = [event for event in events if not _is_large(event)]
+        self.publisher.note_left_out(len(events) - len(short))
+        return short
 
     def exit(self, failure: str | None) -> None:
         if failure is not None:
@@ -117,3 +130,7 @@ class ExecutionSession(ServerSession, Outlet):
         if deadline == self._alarm:
             self._alarm = float("inf")
         self._dispatcher.wake()
+
+
+def _is_large(event: ExecutionEvent) -> bool:
+    return isinstance(event, ProgressReport) and len(event.body) >= LARGE_EVENT_BYTES

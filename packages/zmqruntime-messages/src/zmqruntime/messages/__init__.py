@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         MAX_LIMIT,
         MAX_LOG_TAIL_BYTES,
         MAX_PRIORITY,
+        MAX_REQUEST_BYTES,
+        MAX_REQUEST_ID,
         MAX_WAIT_SECONDS,
         PROTOCOL_VERSION,
         ClientId,
@@ -66,6 +68,9 @@ if TYPE_CHECKING:
         ProtocolVersionError,
         ZMQRuntimeError,
     )
+    from zmqruntime.messages.escaping import (
+        printable,
+    )
     from zmqruntime.messages.events import (
         ARRAYS_MARK,
         Event,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
         make_topic_prefix,
     )
     from zmqruntime.messages.failures import (
+        MAX_RESULT_REPR,
         ErrorKind,
         ExecutionErrorInfo,
     )
@@ -96,6 +102,7 @@ if TYPE_CHECKING:
     from zmqruntime.messages.requests import (
         CancelRequest,
         EventsRequest,
+        Incoming,
         LogTailRequest,
         Outgoing,
         PingRequest,
@@ -115,13 +122,16 @@ if TYPE_CHECKING:
     from zmqruntime.messages.schema import (
         make_schemas,
     )
+    from zmqruntime.messages.splitting import find_body_fault, split_request
     from zmqruntime.messages.status import (
         ExecutionStatus,
         ProgressScope,
         ShutdownMode,
     )
     from zmqruntime.messages.submission import (
+        ExecuteHead,
         ExecuteRequest,
+        UnparsedExecute,
     )
 
 __all__ = [
@@ -132,6 +142,9 @@ __all__ = [
     "MAX_LOG_TAIL_BYTES",
     "MAX_NESTING",
     "MAX_PRIORITY",
+    "MAX_REQUEST_BYTES",
+    "MAX_REQUEST_ID",
+    "MAX_RESULT_REPR",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "AcceptedReply",
@@ -145,6 +158,7 @@ __all__ = [
     "ErrorReply",
     "Event",
     "EventsRequest",
+    "ExecuteHead",
     "ExecuteRequest",
     "ExecutionErrorInfo",
     "ExecutionId",
@@ -152,6 +166,7 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionStatusSnapshot",
     "FieldFault",
+    "Incoming",
     "JsonObject",
     "JsonValue",
     "KeptEventsReply",
@@ -180,6 +195,7 @@ __all__ = [
     "StateEvent",
     "StatusRequest",
     "Timestamp",
+    "UnparsedExecute",
     "UnregisterProgressRequest",
     "WorkerInfo",
     "ZMQRuntimeError",
@@ -193,11 +209,14 @@ __all__ = [
     "encode_json",
     "encode_with_id",
     "explaining",
+    "find_body_fault",
     "make_error_reply",
     "make_schemas",
     "make_topic",
     "make_topic_prefix",
     "prepare",
+    "printable",
+    "split_request",
 ]
 
 _HOMES = {
@@ -208,6 +227,9 @@ _HOMES = {
     "MAX_LOG_TAIL_BYTES": "base",
     "MAX_NESTING": "json_value",
     "MAX_PRIORITY": "base",
+    "MAX_RESULT_REPR": "failures",
+    "MAX_REQUEST_BYTES": "base",
+    "MAX_REQUEST_ID": "base",
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
     "AcceptedReply": "responses",
@@ -221,6 +243,7 @@ _HOMES = {
     "ErrorReply": "common_replies",
     "Event": "events",
     "EventsRequest": "requests",
+    "ExecuteHead": "submission",
     "ExecuteRequest": "submission",
     "ExecutionErrorInfo": "failures",
     "ExecutionId": "base",
@@ -228,6 +251,7 @@ _HOMES = {
     "ExecutionStatus": "status",
     "ExecutionStatusSnapshot": "responses",
     "FieldFault": "errors",
+    "Incoming": "requests",
     "JsonObject": "json_value",
     "JsonValue": "json_value",
     "KeptEventsReply": "responses",
@@ -256,6 +280,7 @@ _HOMES = {
     "StateEvent": "events",
     "StatusRequest": "requests",
     "Timestamp": "base",
+    "UnparsedExecute": "submission",
     "UnregisterProgressRequest": "requests",
     "WorkerInfo": "infos",
     "ZMQRuntimeError": "errors",
@@ -268,11 +293,14 @@ _HOMES = {
     "encode_json": "encoding",
     "encode_with_id": "encoding",
     "explaining": "decoding",
+    "find_body_fault": "splitting",
     "make_error_reply": "decoding",
     "make_schemas": "schema",
     "make_topic": "events",
     "make_topic_prefix": "events",
     "prepare": "encoding",
+    "printable": "escaping",
+    "split_request": "splitting",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

@@ -8,6 +8,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from zmqruntime.messages.escaping import printable
+
 __all__ = ["export", "main"]
 
 
@@ -43,11 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         where = error.filename or directory
         print(
-            f"cannot write the contract: {where}: {error.strerror}; name a directory of yours",
+            printable(
+                f"cannot write the contract: {where}: {error.strerror}; name a directory of yours"
+            ),
             file=sys.stderr,
         )
         return 1
-    print(f"wrote {count} files to {directory}")
+    print(printable(f"wrote {count} files to {directory}"))
     return 0
 
 

@@ -19,9 +19,12 @@ from pydantic_core import core_schema
 __all__ = [
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
+    "MAX_CURSOR",
     "MAX_LIMIT",
     "MAX_LOG_TAIL_BYTES",
     "MAX_PRIORITY",
+    "MAX_REQUEST_BYTES",
+    "MAX_REQUEST_ID",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "ClientId",
@@ -44,6 +47,15 @@ MAX_LIMIT: Final = 1000
 
 MAX_LOG_TAIL_BYTES: Final = 65_536
 """The most that one reply tells of a task's log."""
+
+MAX_REQUEST_BYTES: Final = 65_536
+"""The longest request, in bytes; of an ``execute``, what is beside its task and its config."""
+
+MAX_REQUEST_ID: Final = 256
+"""The longest ``request_id``, in characters."""
+
+MAX_CURSOR: Final = 256
+"""The longest cursor of a page, in characters."""
 
 MAX_ATTEMPTS: Final = 20
 """The most often that one execution may run."""

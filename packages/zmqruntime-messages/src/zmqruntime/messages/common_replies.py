@@ -67,6 +67,9 @@ class PongReply(ReplyModel):
     queued_count: Count = 0
     workers: tuple[WorkerInfo, ...] = ()
     progress_subscribers: tuple[ClientId, ...] = ()
+    """Registered clients, up to 100 of them."""
+    progress_subscriber_count: Count = 0
+    """How many clients are registered, listed or not."""
     max_message_bytes: Annotated[int, Field(gt=0)]
     durable: bool = False
     """Whether what it has accepted outlives its process: a server started again has it."""
@@ -82,6 +85,9 @@ class OkReply(ReplyModel):
     status: Literal["ok"] = "ok"
     client_id: ClientId | None = None
     progress_subscribers: tuple[ClientId, ...] | None = None
+    """Registered clients, up to 100 of them."""
+    progress_subscriber_count: Count | None = None
+    """How many clients are registered, listed or not."""
     execution_id: ExecutionId | None = None
     execution_status: ExecutionStatus | None = None
     """The cancelled execution's status now: a running one ends a moment later."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
-from zmqruntime.messages.base import PROTOCOL_VERSION
+from zmqruntime.messages.base import MAX_REQUEST_BYTES, MAX_REQUEST_ID, PROTOCOL_VERSION
 from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
 from zmqruntime.messages.errors import (
     DecodeError,
@@ -45,12 +45,24 @@ _MAX_QUOTED: Final = 80
 
 
 def decode_request(frame: bytes) -> Request:
-    """Return the request that ``frame`` holds.
+    """Return the request that ``frame`` holds, parsed to its last part.
+
+    Of a long frame only the task and the config of an ``execute`` are parsed at any length. A
+    server, which needs neither, takes such a frame by `split_request`.
 
     Raises:
         ProtocolVersionError: it is written in another protocol version.
         DecodeError: it is not a request; the error names the field at fault.
     """
+    if len(frame) > MAX_REQUEST_BYTES:
+        from zmqruntime.messages.splitting import split_request  # Most frames are short.
+
+        split_request(frame)
+    return _decode(_requests(), frame, "request")
+
+
+def parse_request(frame: bytes) -> Request:
+    """Return the request in a frame of which the length, or each part's, was checked before."""
     return _decode(_requests(), frame, "request")
 
 
@@ -162,12 +174,30 @@ def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
     """Say what is wrong, the coarsest fault first: JSON, object, version, type, fields."""
     value = _parse(frame, what)
     if not isinstance(value, dict):
-        return DecodeError(
-            ErrorCode.MALFORMED, f"the {what} is JSON, but not an object such as {{...}}"
-        )
+        return not_an_object(what)
+    # The first part of every path is the union's tag, which the sentence names already.
+    return find_coarse_fault(value, what) or _explain(
+        error, f"{value['type']} {what}", skip=1, request_id=read_request_id(value)
+    )
+
+
+def not_an_object(what: str) -> DecodeError:
+    """Return the refusal of another JSON value than an object."""
+    return DecodeError(
+        ErrorCode.MALFORMED, f"the {what} is JSON, but not an object such as {{...}}"
+    )
+
+
+def read_request_id(value: dict[str, Any]) -> str | None:
+    """Return the id to reply under; None when there is no valid one."""
     request_id = value.get("request_id")
-    if not isinstance(request_id, str):
-        request_id = None
+    is_valid = isinstance(request_id, str) and len(request_id) <= MAX_REQUEST_ID
+    return request_id if is_valid else None
+
+
+def find_coarse_fault(value: dict[str, Any], what: str) -> MessageError | None:
+    """Return what is wrong with the version or the type of a message; None: nothing."""
+    request_id = read_request_id(value)
     protocol = value.get("protocol", PROTOCOL_VERSION)
     if type(protocol) is int and protocol != PROTOCOL_VERSION:
         return ProtocolVersionError(
@@ -193,8 +223,7 @@ def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
             faults=(FieldFault("type", f"one of {known}"),),
             request_id=request_id,
         )
-    # The first part of every path is the union's tag, which the sentence names already.
-    return _explain(error, f"{tag} {what}", skip=1, request_id=request_id)
+    return None
 
 
 @cache

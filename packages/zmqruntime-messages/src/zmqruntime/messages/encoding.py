@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from zmqruntime.messages.errors import DecodeError, ErrorCode, FieldFault
-from zmqruntime.messages.json_value import find_fault, join_path
+from zmqruntime.messages.errors import DecodeError
+from zmqruntime.messages.json_value import find_fault
 
 if TYPE_CHECKING:
     from zmqruntime.messages.base import Model
@@ -66,8 +66,5 @@ def encode_json(value: object, name: str = "value") -> bytes:
     """
     if fault := find_fault(value):
         path, problem = fault
-        field = join_path(path, name)
-        raise DecodeError(
-            ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
-        )
+        raise DecodeError.of_part(path, name, problem)
     return to_json(value)

@@ -8,8 +8,11 @@ ZMQRuntimeError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
+
+from zmqruntime.messages.escaping import printable
 
 __all__ = [
     "DecodeError",
@@ -34,6 +37,7 @@ class ErrorCode(StrEnum):
     NOT_SUBSCRIBED = "not_subscribed"
     SHUTTING_DOWN = "shutting_down"
     TOO_LARGE = "too_large"
+    BUSY = "busy"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     INTERNAL = "internal"
 
@@ -46,7 +50,14 @@ class FieldFault(NamedTuple):
 
 
 class ZMQRuntimeError(Exception):
-    """The root of every error that the ``zmqruntime`` packages raise on purpose."""
+    """The root of every error that the ``zmqruntime`` packages raise on purpose.
+
+    Its ``str`` is safe to print: where it quotes a peer or a task, all but line breaks and tabs is
+    escaped by `printable`. Attributes hold the text as it came.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), newline="\n")
 
 
 class MessageError(ZMQRuntimeError):
@@ -72,7 +83,7 @@ class MessageError(ZMQRuntimeError):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return self.message
+        return printable(self.message, newline="\n")
 
 
 class DecodeError(MessageError):
@@ -85,6 +96,16 @@ class DecodeError(MessageError):
             ErrorCode.INVALID_REQUEST,
             f"invalid {what}: {field}: {reason}",
             faults=(FieldFault(field, reason),),
+        )
+
+    @classmethod
+    def of_part(cls, path: Sequence[int | str], root: str, problem: str) -> DecodeError:
+        """Return the refusal of a value for one part of it, at ``path`` from ``root``."""
+        from zmqruntime.messages.json_value import join_path  # Not above: it loads pydantic.
+
+        field = join_path(path, root)
+        return cls(
+            ErrorCode.INVALID_REQUEST, f"{field} {problem}", faults=(FieldFault(field, problem),)
         )
 
 

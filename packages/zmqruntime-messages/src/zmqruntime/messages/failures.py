@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from zmqruntime.messages.base import Model, UnknownMeans
 
-__all__ = ["ErrorKind", "ExecutionErrorInfo"]
+__all__ = ["MAX_RESULT_REPR", "ErrorKind", "ExecutionErrorInfo"]
+
+MAX_RESULT_REPR: Final = 65_536
+"""The most characters of a result that could not be carried."""
 
 
 class ErrorKind(StrEnum):
@@ -40,3 +45,6 @@ class ExecutionErrorInfo(Model):
     """The worker's exit code, when it ended by itself."""
     signal: str | None = None
     """The signal that ended the worker, such as ``SIGSEGV`` (POSIX)."""
+    result_repr: Annotated[str, Field(max_length=MAX_RESULT_REPR)] | None = None
+    """What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
+    too long for a message; of a long one the beginning and the end."""

@@ -64,6 +64,13 @@ def join_path(path: Sequence[int | str], root: str = "") -> str:
     return text if len(path) <= _MAX_PARTS_SHOWN else f"{text}..."
 
 
+def _type_name(value: object) -> str:
+    """Return the full name of a value's type: ``numpy.bool_``, ``int``."""
+    kind = type(value)
+    where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{where}{kind.__qualname__}"
+
+
 def _is_plain(value: Any) -> bool:
     """Whether it is a leaf that JSON can carry, as nearly every leaf is."""
     kind = type(value)
@@ -82,7 +89,7 @@ def _find_problem_of_container(value: dict[Any, Any] | list[Any], levels: int) -
         if type(key) is str and key.isascii():
             continue
         if not isinstance(key, str):
-            return f"has a key of type {type(key).__name__}; JSON keys are strings"
+            return f"has a key of type {_type_name(key)}; JSON keys are strings"
         if not _is_unicode(key):
             return f"has a key, {key!r}, that holds half a surrogate pair"
     return None
@@ -98,7 +105,7 @@ def _find_problem_of_leaf(value: object) -> str | None:
         return None if is_readable else f"is an integer of more than {_MAX_DIGITS} digits"
     if isinstance(value, float):
         return None if isfinite(value) else f"is {value}, which JSON cannot carry"
-    return f"is of type {type(value).__name__}, which JSON cannot carry"
+    return f"is of type {_type_name(value)}, which JSON cannot carry"
 
 
 def _is_unicode(text: str) -> bool:

@@ -6,15 +6,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zmqruntime.messages.base import MAX_LOG_TAIL_BYTES, ClientId, ExecutionId, Limit
+from zmqruntime.messages.base import (
+    MAX_CURSOR,
+    MAX_LOG_TAIL_BYTES,
+    ClientId,
+    ExecutionId,
+    Limit,
+)
 from zmqruntime.messages.encoding import PreparedRequest
 from zmqruntime.messages.status import ProgressScope, ShutdownMode
-from zmqruntime.messages.submission import ExecuteRequest, RequestModel, WaitSeconds
+from zmqruntime.messages.submission import (
+    ExecuteRequest,
+    RequestModel,
+    UnparsedExecute,
+    WaitSeconds,
+)
 
 __all__ = [
     "CancelRequest",
     "EventsRequest",
     "ExecuteRequest",
+    "Incoming",
     "LogTailRequest",
     "Outgoing",
     "PingRequest",
@@ -45,7 +57,7 @@ class StatusRequest(RequestModel):
     wait_seconds: WaitSeconds = 0.0
     """How long to hold the reply while the execution has not ended."""
     limit: Limit = 100
-    cursor: str | None = None
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = None
     """Where the last page ended."""
 
 
@@ -110,6 +122,9 @@ Request = Annotated[
     Field(discriminator="type"),
 ]
 """Any request of the control channel."""
+
+Incoming = Request | UnparsedExecute
+"""Any request as a server receives it."""
 
 Outgoing = Request | PreparedRequest
 """What a client can send."""

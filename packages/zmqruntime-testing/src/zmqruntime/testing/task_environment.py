@@ -222,12 +222,15 @@ class _Witness:
         self.raised: BaseException | None = None
         self._server = server
 
-    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
         try:
             return self._server.execute_task(request, context)
         except BaseException as error:
             self.raised = error
             raise
+
+    def serialize_result(self, result: Any) -> Any:
+        return self._server.serialize_result(result)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
         ServerLauncher,
         SubprocessLauncher,
     )
+    from zmqruntime.transport.logfile import (
+        RecordFormatter,
+    )
     from zmqruntime.transport.loop import (
         Loop,
         Timer,
@@ -85,6 +88,7 @@ __all__ = [
     "MessageTooLarge",
     "NotConnected",
     "ProcessIdentity",
+    "RecordFormatter",
     "RequestTimeout",
     "ServerArguments",
     "ServerLauncher",
@@ -125,6 +129,7 @@ _HOMES = {
     "MessageTooLarge": "errors",
     "NotConnected": "errors",
     "ProcessIdentity": "process",
+    "RecordFormatter": "logfile",
     "RequestTimeout": "errors",
     "ServerArguments": "arguments",
     "ServerLauncher": "launcher",

@@ -80,6 +80,7 @@ class ServerArguments:
             "--max-message-bytes": config.max_message_bytes,
             "--registration-timeout": config.registration_timeout,
             "--data-high-water-mark": config.data_high_water_mark,
+            "--max-unread-bytes": config.max_unread_bytes,
             "--log-file": self.log_file_path,
             "--owner": self.owner,
         }
@@ -102,6 +103,7 @@ class ServerArguments:
         add_setting("--max-message-bytes", int)
         add_setting("--registration-timeout", float)
         add_setting("--data-high-water-mark", int)
+        add_setting("--max-unread-bytes", int)
         add("--log-file", type=_read_file, help="where log records go, appended")
         add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
 
@@ -120,6 +122,7 @@ class ServerArguments:
                 max_message_bytes=options.max_message_bytes,
                 registration_timeout=options.registration_timeout,
                 data_high_water_mark=options.data_high_water_mark,
+                max_unread_bytes=options.max_unread_bytes,
             ),
             owner=options.owner,
             log_file_path=options.log_file,

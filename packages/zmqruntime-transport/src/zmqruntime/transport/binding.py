@@ -16,16 +16,39 @@ import zmq
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
+from zmqruntime.transport.file_limit import count_reserved, read_file_limit
 from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.runtime_dir import make_private_dir
+from zmqruntime.transport.zap import ZAP_DOMAIN
 
-__all__ = ["BoundSockets", "configure_tcp", "has_listener", "read_event", "watch"]
+__all__ = [
+    "BoundSockets",
+    "configure_tcp",
+    "count_read_ahead",
+    "has_listener",
+    "read_event",
+    "read_event_value",
+    "watch",
+]
 
 _LINGER_MS = 1000
 # How many replies may wait for a peer that asks and does not read, before they are dropped.
 _MAX_UNREAD_REPLIES = 100_000
+# How many bytes of requests libzmq may read ahead for one peer while the loop is busy. It counts
+# messages (ZMQ_RCVHWM), so each of them is taken to be as long as it may be; with too few of them
+# a peer that sends many small ones has to wait for each of its turns.
+_MAX_READ_AHEAD_BYTES = 256 * 1024 * 1024
+_READ_AHEAD_MESSAGES = (16, 1000)
 _HEARTBEAT_MS = 5000
+# How many connections may wait to be accepted; libzmq's default is 100 (ZMQ_BACKLOG). The system
+# takes less where it allows less: net.core.somaxconn (Linux), kern.ipc.somaxconn (macOS).
+_BACKLOG = 4096
+# What waits may be accepted at once, before the newest connections are ended again.
+_BACKLOG_PART = 4
 _MAX_SUBSCRIPTION_BYTES = 1024
+# So few that libzmq receives subscriptions no faster than the loop reads them: its queue behind
+# this has no bound, and 100,000 of one peer were in it before the peer could be disconnected.
+_UNREAD_SUBSCRIPTIONS = 4
 
 # The event, and a value that belongs to it (zmq_socket_monitor(3)).
 _EVENT = struct.Struct("=hi")
@@ -34,6 +57,8 @@ _monitor_numbers = itertools.count(1)
 
 class BoundSockets:
     """The control and data sockets of one server, bound, and the lock that makes ipc safe.
+
+    The context has a ZAP handler (`ZapHandler`) already: without one nothing can connect.
 
     Raises:
         AddressInUse: something else serves there; the message names it where that is known.
@@ -49,12 +74,20 @@ class BoundSockets:
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
+        self.control.backlog = self.data.backlog = _choose_backlog()
         self.control.maxmsgsize = config.max_message_bytes
+        self.control.rcvhwm = count_read_ahead(config.max_message_bytes)
         self.control.sndhwm = _MAX_UNREAD_REPLIES
         self.control.router_mandatory = True  # A reply that cannot be sent is told, not lost.
         self.data.maxmsgsize = _MAX_SUBSCRIPTION_BYTES
         self.data.xpub_verboser = True  # Tells of equal subscriptions, and the end of each, too.
         self.data.sndhwm = config.data_high_water_mark
+        self.data.rcvhwm = _UNREAD_SUBSCRIPTIONS
+        for sock in (self.control, self.data):
+            # Else a peer that sends no ZMTP 3 greeting is taken for one of ZMTP 1.0, and the body
+            # of an HTTP request for messages. Enforced, it holds without a handler as well.
+            sock.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+            sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         try:
             if endpoint.transport_mode is TransportMode.IPC:
                 self._take_paths()
@@ -75,6 +108,31 @@ class BoundSockets:
             path.unlink(missing_ok=True)
         for lock in self._locks:
             lock.release()
+
+    def end_data_connection(self, descriptor: int) -> bool:
+        """Shut a connection of the data socket down, by its descriptor; False: it has ended.
+
+        libzmq has no call for that. Its descriptor may have another owner meanwhile, so its own
+        address is compared: at worst, another data connection ends, and its peer connects again.
+        """
+        try:
+            connection = socket.socket(fileno=descriptor)
+        except OSError:
+            return False
+        try:
+            if not self._is_data_address(connection.getsockname()):
+                return False
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return False
+        finally:
+            connection.detach()  # libzmq closes it.
+        return True
+
+    def _is_data_address(self, name: object) -> bool:
+        if self.endpoint.transport_mode is TransportMode.IPC:
+            return name == str(self.endpoint.data_path)
+        return isinstance(name, tuple) and name[1] == self.endpoint.port
 
     def _take_paths(self) -> None:
         # libzmq removes whatever lies at an ipc path before it binds, a live server's socket
@@ -109,6 +167,12 @@ class BoundSockets:
                 raise EndpointError(f"{address} cannot be made private: {error}") from error
 
 
+def count_read_ahead(max_message_bytes: int) -> int:
+    """Return how many requests of one peer may wait in libzmq, unread."""
+    fewest, most = _READ_AHEAD_MESSAGES
+    return max(fewest, min(most, _MAX_READ_AHEAD_BYTES // max_message_bytes))
+
+
 def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> None:
     """Let ``monitor``, a PAIR that is its opener's to close, hear of ``events`` of ``sock``."""
     address = f"inproc://zmqruntime-monitor-{next(_monitor_numbers)}"
@@ -118,12 +182,23 @@ def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> N
 
 def read_event(monitor: zmq.Socket[bytes]) -> int | None:
     """Return the next event that a monitor has heard of, if there is one."""
+    event = read_event_value(monitor)
+    return None if event is None else event[0]
+
+
+def read_event_value(monitor: zmq.Socket[bytes]) -> tuple[int, int] | None:
+    """Return the next event of a monitor with its value, if there is one."""
     # What `zmq.utils.monitor` does, which imports all of asyncio.
     try:
-        number: int = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+        number, value = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])
     except zmq.Again:
         return None
-    return number
+    return number, value
+
+
+def _choose_backlog() -> int:
+    limit = read_file_limit()
+    return _BACKLOG if limit is None else min(_BACKLOG, count_reserved(limit) // _BACKLOG_PART)
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:

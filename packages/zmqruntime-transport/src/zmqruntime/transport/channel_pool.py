@@ -7,7 +7,7 @@ import weakref
 
 import zmq
 
-from zmqruntime.transport.channel import Channel
+from zmqruntime.transport.channel import Channel, Pace
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import NotConnected
@@ -42,7 +42,7 @@ class ChannelPool:
             NotConnected: the client was disconnected; `enter` and `replace` raise it, too.
         """
         with self._lock:
-            channel = self._idle.pop() if self._idle else self._open(patient=False)
+            channel = self._idle.pop() if self._idle else self._open(Pace.NEVER)
             channel.user = threading.get_ident()
             return channel
 
@@ -57,11 +57,11 @@ class ChannelPool:
                 raise self.not_connected()
             channel.user = threading.get_ident()
 
-    def replace(self, channel: Channel) -> Channel:
+    def replace(self, channel: Channel, pace: Pace) -> Channel:
         """Return a fresh connection instead of one that is of no use any more."""
         with self._lock:
             channel.close()
-            fresh = self._open(patient=True)
+            fresh = self._open(pace)
             fresh.user = channel.user
             return fresh
 
@@ -103,9 +103,9 @@ class ChannelPool:
         """Return what to raise when the context has ended."""
         return NotConnected(f"the client of {self._endpoint} is not connected")
 
-    def _open(self, *, patient: bool) -> Channel:
+    def _open(self, pace: Pace) -> Channel:
         if self._closed:
             raise self.not_connected()
-        channel = Channel(self._context, self._endpoint, self._config, patient=patient)
+        channel = Channel(self._context, self._endpoint, self._config, pace=pace)
         self._channels.add(channel)
         return channel

@@ -48,7 +48,9 @@ class ZMQConfig:
     """Where socket and lock files live; None: the platform's, per user. A string will do."""
     log_dir: Path | None = None
     """Where launched servers write their logs; None: the platform's. A string will do."""
-    max_message_bytes: int = 64 * 1024 * 1024
+    max_message_bytes: int = 16 * 1024 * 1024
+    """How long one message may be, so a request with its task, or a reply with a result. The
+    server drops the connection of a peer that sends a longer one."""
     connect_timeout: float = 30.0
     """How long to wait for a server to answer, or to start and get ready."""
     request_timeout: float = 10.0
@@ -64,6 +66,9 @@ class ZMQConfig:
     ones are dropped; on the subscriber's own side five times as many. A message has one event, or
     up to 8 of a task that reports fast, when all subscribers take that. 0: however many, as long
     as there is memory."""
+    max_unread_bytes: int = 256 * 1024 * 1024
+    """How much of its replies a server keeps for peers that have not read them, of all peers. One
+    peer may leave a quarter of it unread, and one message; events of 16 KiB and more a quarter."""
 
     def __post_init__(self) -> None:
         most = MAX_PORT - 1
@@ -96,3 +101,4 @@ class ZMQConfig:
             most=_MAX_HIGH_WATER_MARK,
             whole=True,
         )
+        check_number("max_unread_bytes", self.max_unread_bytes, least=MIN_MESSAGE_BYTES, whole=True)

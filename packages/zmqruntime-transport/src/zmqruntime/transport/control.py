@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import zmq
 
 from zmqruntime.messages import Outgoing, Reply
-from zmqruntime.transport.channel import SILENCES, Outcome
+from zmqruntime.transport.channel import STILL_THERE, Outcome, Pace
 from zmqruntime.transport.channel_pool import ChannelPool
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.conversation import Conversation
@@ -119,9 +119,14 @@ class ControlClient:
         """
         channel = self._pool.take()
         try:
-            while isinstance(outcome := channel.receive(deadline), bytes):
-                pass  # A reply that nobody has waited for.
-            return outcome not in SILENCES
+            while True:
+                outcome = channel.receive(deadline)
+                if isinstance(outcome, bytes):
+                    continue  # A late reply.
+                if outcome is not Outcome.BUSY or deadline.expired:
+                    return outcome not in STILL_THERE
+                if not channel.retries_after(outcome):
+                    channel = self._pool.replace(channel, Pace.SLOW)
         except zmq.ContextTerminated:
             raise self._pool.not_connected() from None
         finally:

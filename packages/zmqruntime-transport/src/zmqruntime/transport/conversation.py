@@ -14,7 +14,7 @@ from typing import Self
 import zmq
 
 from zmqruntime.messages import Outgoing, Reply, decode_reply
-from zmqruntime.transport.channel import SILENCES, Outcome
+from zmqruntime.transport.channel import SILENCES, STILL_THERE, Outcome, Pace
 from zmqruntime.transport.channel_pool import ChannelPool
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
@@ -159,7 +159,7 @@ class Conversation:
                 found = self._channel.receive_some(until, self.under_way)
             if not isinstance(found, Outcome):
                 return found
-            if found is Outcome.REFUSED and self._channel.patient and not until.expired:
+            if self._channel.retries_after(found) and not until.expired:
                 self._on_broken(found)  # It goes on trying to connect.
             else:
                 self._try_again(found, deadline)
@@ -176,7 +176,8 @@ class Conversation:
             self._on_broken(outcome)
         if self._drops > _MAX_DROPS or deadline.expired:
             raise self._failure(outcome, deadline)
-        self._channel = self._pool.replace(self._channel)
+        pace = Pace.SLOW if outcome is Outcome.BUSY else Pace.QUICK
+        self._channel = self._pool.replace(self._channel, pace)
         for frame in self._unanswered.frames:
             self._channel.send(frame)
 
@@ -188,4 +189,4 @@ class Conversation:
         what = f"a {asked} request to {self._endpoint} was not answered: {reason}"
         if outcome is Outcome.SILENCE:
             return RequestTimeout(f"{what}; what it asks may have been done")
-        return RequestTimeout(what) if outcome in SILENCES else ConnectionFailed(what)
+        return RequestTimeout(what) if outcome in STILL_THERE else ConnectionFailed(what)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zmq
 import zmq.backend
 
+from zmqruntime.transport.envelope import MAX_FRAMES
+
 __all__ = ["drain", "receive_frames", "send_frames"]
 
 # Plain integers: an operation on pyzmq's flags costs as much as a whole frame.
@@ -26,18 +28,20 @@ def send_frames(sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> 
 
 
 def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
-    """Receive one message, without blocking.
+    """Receive one message, or its first `MAX_FRAMES` frames, without blocking.
 
     Raises:
         zmq.Again: there is none.
     """
-    frames = []
+    frames: list[bytes] = []
     more = True
-    while more:
+    while more and len(frames) < MAX_FRAMES:
         # A frame knows whether another one follows; asking the socket costs twice as much.
         frame = sock.recv(_DONTWAIT, copy=False)
         frames.append(frame.bytes)
         more = frame.more
+    while more:
+        more = sock.recv(_DONTWAIT, copy=False).more
     return frames
 
 

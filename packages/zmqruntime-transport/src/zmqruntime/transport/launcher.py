@@ -18,6 +18,7 @@ from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
+from zmqruntime.transport.log_rotation import rotate_log_file
 from zmqruntime.transport.private_files import open_log, open_private
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.process_tree import (
@@ -103,6 +104,7 @@ class SubprocessLauncher(ServerLauncher):
         )
         command = [*self._command, *arguments.to_command_line()]
         try:
+            rotate_log_file(log_path)
             with os.fdopen(open_log(log_path), "ab") as log:
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
@@ -177,7 +179,9 @@ class _LaunchedSubprocess(LaunchedServer):
         try:
             with os.fdopen(open_private(self._log_path), "rb") as log:
                 end = log.seek(0, os.SEEK_END)
-                log.seek(max(self._started_at_byte, end - _TAIL_BYTES))
+                # Shorter than at the start: it was rotated meanwhile, and all of it is newer.
+                start = self._started_at_byte if end >= self._started_at_byte else 0
+                log.seek(max(start, end - _TAIL_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError as error:
             return f"(its log {self._log_path} cannot be read: {error})"

@@ -2,6 +2,10 @@
 
 Whatever a loop owns is touched by its thread alone; other threads, and signal handlers, post
 a callback. The loop blocks until there is something to do: it never wakes up to look.
+
+No kind of work keeps the others waiting: a round reads each socket that is ready once, and runs
+the timers that were due, and the posts that were there, when it came to them, for as long as
+`ROUND_SECONDS`. What is left over, or was added meanwhile, comes in the next round.
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import zmq
 
 from zmqruntime.transport.socket_poller import READ, WRITE, SocketPoller
 
-__all__ = ["Loop", "Timer"]
+__all__ = ["ROUND_SECONDS", "Loop", "Timer"]
+
+ROUND_SECONDS: Final = 0.005
+"""For how long one round begins callbacks of one kind, in seconds."""
 
 _Callback = Callable[[], None]
 
@@ -88,6 +96,10 @@ class Loop:
         """
         self._poller.send(sock, *frames, more=more)
 
+    def look_again(self, sock: zmq.Socket[bytes]) -> None:
+        """Call back in the next round if ``sock``, read at another time, has more to read."""
+        self._poller.look_again(sock)
+
     def add_writer(self, fd: int, callback: _Callback) -> None:
         """Call back as long as there is room to write to a plain socket that is watched already."""
         self._poller.modify(fd, READ | WRITE)
@@ -111,6 +123,9 @@ class Loop:
     def post(self, callback: _Callback) -> None:
         """Call back in the loop's thread, soon. For any thread, and for signal handlers."""
         self._inbox.append(callback)
+        self._wake()
+
+    def _wake(self) -> None:
         try:
             self._wake_sender.send(b"\0")
         except BlockingIOError:
@@ -160,13 +175,24 @@ class Loop:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else math.inf
 
     def _run_due_timers(self) -> None:
-        while self._timers and not self._stopping and self._timers[0][0] <= time.monotonic():
+        if not self._timers:
+            return
+        began = now = time.monotonic()
+        first_new = next(self._order)
+        while (
+            self._timers
+            and not self._stopping
+            and self._timers[0][0] <= began
+            and self._timers[0][1] < first_new
+            and now - began < ROUND_SECONDS
+        ):
             timer = heapq.heappop(self._timers)[2]
             callback, timer.callback = timer.callback, None
             if callback is None:
                 self._cancelled -= 1
             else:
                 callback()
+                now = time.monotonic()
 
     def _be_quiet(self) -> None:
         callbacks, self._when_quiet = self._when_quiet, []
@@ -183,6 +209,11 @@ class Loop:
 
     def _take_posts(self) -> None:
         self._wake_receiver.recv(4096)
+        until = time.monotonic() + ROUND_SECONDS
         for _ in range(len(self._inbox)):
-            if not self._stopping:
-                self._inbox.popleft()()
+            if self._stopping:
+                return
+            self._inbox.popleft()()
+            if self._inbox and time.monotonic() >= until:
+                self._wake()
+                return

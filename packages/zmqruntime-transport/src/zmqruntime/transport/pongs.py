@@ -52,6 +52,7 @@ class Pongs:
         ready: bool,
         details: JsonObject,
         progress_subscribers: tuple[ClientId, ...],
+        progress_subscriber_count: int,
         work: WorkSummary,
     ) -> bytes:
         """Return the reply to a ping that has this ``request_id``; the rest is as it is now.
@@ -60,7 +61,8 @@ class Pongs:
             TypeError: the application's ``details`` are not JSON; the error names the part.
         """
         # The application may change what it has given before: of that, what is written counts.
-        now = ready, _encode(details), progress_subscribers, work
+        subscribers = progress_subscribers, progress_subscriber_count
+        now = ready, _encode(details), subscribers, work
         if now != self._told:
             reply = PongReply(
                 started_at=self._started_at,
@@ -68,6 +70,7 @@ class Pongs:
                 ready=ready,
                 details=details,
                 progress_subscribers=progress_subscribers,
+                progress_subscriber_count=progress_subscriber_count,
                 **self._fixed,
                 **work._asdict(),
             )

@@ -86,19 +86,28 @@ def open_private(
 
 
 def open_log(path: Path) -> int:
-    """Open a log file to append to it, as `open_private` does; a device as it is.
+    """Open a log file to append to it, as `open_private` does; a device or pipe as it is.
 
-    A log may be sent to ``/dev/null`` or a terminal. Only root can make a device, so no other user
-    has planted it.
+    A log may be sent to ``/dev/null`` or ``/dev/stderr``, which is a link to a terminal or a pipe.
+    Only root can make a device.
 
     Raises:
         UnsafePath: as for `open_private`.
-        OSError: it cannot be opened (open(2)).
+        OSError: it cannot be opened (open(2)); a pipe that no process reads.
     """
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISCHR(path.lstat().st_mode):
-            return os.open(path, os.O_WRONLY | _FLAGS)
+        if _is_stream(path.stat()):
+            # A pipe without a reader is then an error, and does not wait for one.
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+            if _is_stream(os.fstat(descriptor)):
+                os.set_blocking(descriptor, True)
+                return descriptor
+            os.close(descriptor)
     return open_private(path, append=True, create=True)
+
+
+def _is_stream(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) or stat.S_ISFIFO(found.st_mode)
 
 
 def check_private_file(path: Path) -> None:

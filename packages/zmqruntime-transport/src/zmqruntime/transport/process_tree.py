@@ -47,7 +47,7 @@ def is_resource_tracker(process: psutil.Process) -> bool:
     """Whether a process only cleans up behind others; False when it has ended."""
     try:
         return any(tracker in part for part in process.cmdline() for tracker in _TRACKERS)
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return False
 
 
@@ -55,7 +55,8 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
     """Kill each but resource trackers. One that this user may not end is left."""
     for process in processes:
         if not is_resource_tracker(process):
-            with contextlib.suppress(psutil.Error):  # It has ended meanwhile, or is not ours.
+            # It has ended meanwhile, is not ours, or cannot be looked at (EMFILE).
+            with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
 
 
@@ -74,7 +75,12 @@ def kill_process_tree(process: psutil.Process, *, with_group: bool = True) -> No
     leads_group = False
     with contextlib.suppress(psutil.Error, ProcessLookupError):
         # First what fails when the pid is another process's by now: its group is not ours.
-        family += process.children(recursive=True)
+        try:
+            family += process.children(recursive=True)
+        except ProcessLookupError:
+            raise
+        except OSError:  # No file is left to look with (EMFILE): then the group, trackers included.
+            _kill_group_at_once(process.pid)
         leads_group = sys.platform != "win32" and os.getpgid(process.pid) == process.pid
     kill_all(family)
     if with_group and leads_group:
@@ -89,14 +95,21 @@ def kill_process_group(group: int) -> None:
     """
     if sys.platform == "win32":
         return
-    for _ in range(_MAX_ROUNDS):
-        members = [process for process in _members(group) if not is_resource_tracker(process)]
-        if not members:
-            return
-        kill_all(members)
-        psutil.wait_procs(members, timeout=_ROUND_SECONDS)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # No file is left to look with (EMFILE).
+        for _ in range(_MAX_ROUNDS):
+            members = [process for process in _members(group) if not is_resource_tracker(process)]
+            if not members:
+                return
+            kill_all(members)
+            psutil.wait_procs(members, timeout=_ROUND_SECONDS)
+    _kill_group_at_once(group)
+
+
+def _kill_group_at_once(group: int) -> None:
+    """Have the system kill a process group, resource trackers included (POSIX)."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def kill_marked(mark: str) -> None:

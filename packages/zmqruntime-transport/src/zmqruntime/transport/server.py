@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.file_limit import raise_file_limit
 from zmqruntime.transport.inherited import fill_standard_descriptors
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["ZMQServer"]
 
 _log = logging.getLogger("zmqruntime.server")
+
+# How often to see whether what an application prints made the log file too long: no system
+# notifies portably of a file that grows.
+_LOG_CHECK_SECONDS = 5.0
 
 
 class ZMQServer:
@@ -43,7 +49,8 @@ class ZMQServer:
         host: the TCP address to bind to (giving one means TCP); None for loopback.
         transport_mode: IPC where the platform has it, unless told otherwise.
         config: settings that its clients have to share.
-        log_file_path: where log records of ``zmqruntime`` are also written, appended.
+        log_file_path: where log records of ``zmqruntime`` are also written, appended, for its owner
+            alone; rotated at 2 MiB, five older ones are kept.
 
     Raises:
         EndpointError: the port is out of range, the host is none, or the socket path is too long.
@@ -147,6 +154,8 @@ class ZMQServer:
         Raises:
             Exception: whatever ended the server, when it was not asked to end.
         """
+        # Here and not in `start`: this process is the server's own, not an application's.
+        raise_file_limit()
         signals = 0
 
         def on_signal() -> None:
@@ -214,7 +223,9 @@ def _open_log(path: str) -> LogFile:
     try:
         return LogFile(path)
     except OSError as error:
-        raise EndpointError(f"the log file {path} cannot be written: {error.strerror}") from error
+        raise EndpointError(
+            f"the log file {path} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 class _Run:
@@ -225,6 +236,8 @@ class _Run:
         self._pid = os.getpid()
         self._log_file = log_file
         self._to_wake: list[Callable[[], None]] = []
+        if log_file is not None and log_file.takes_output:
+            self._check_later(log_file)
         self._thread = threading.Thread(
             target=self._serve, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
         )
@@ -268,6 +281,13 @@ class _Run:
         self._thread.join()
         if self._log_file is not None:
             self._log_file.close()
+
+    def _check_later(self, log_file: LogFile) -> None:
+        def check() -> None:
+            log_file.rotate_if_long()
+            self._check_later(log_file)
+
+        self.session.loop.call_at(time.monotonic() + _LOG_CHECK_SECONDS, check)
 
     def _serve(self) -> None:
         self.session.run()

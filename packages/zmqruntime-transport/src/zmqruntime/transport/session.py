@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,15 +16,16 @@ from typing import TYPE_CHECKING
 import zmq
 
 from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
     DecodeError,
     ErrorCode,
     ErrorReply,
+    Incoming,
     JsonObject,
     MessageError,
     PingRequest,
     ProcessInfo,
     RegisterProgressRequest,
-    Request,
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
@@ -35,14 +35,22 @@ from zmqruntime.messages import (
     make_error_reply,
 )
 from zmqruntime.transport.binding import BoundSockets
-from zmqruntime.transport.config import ZMQConfig
+from zmqruntime.transport.config import TransportMode, ZMQConfig
+from zmqruntime.transport.connection_limiter import ConnectionLimiter
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
 from zmqruntime.transport.frames import drain
-from zmqruntime.transport.handshake import RegistrationHandshake
-from zmqruntime.transport.loop import Loop, Timer
+from zmqruntime.transport.handshake import MAX_LISTED, RegistrationHandshake
+from zmqruntime.transport.held_pings import HeldPings
+from zmqruntime.transport.log_limit import LimitedLog
+from zmqruntime.transport.loop import Loop
 from zmqruntime.transport.pongs import Pongs, WorkSummary
 from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.publishing import EventPublisher
+from zmqruntime.transport.replying import ReplySender
+from zmqruntime.transport.subscription_ledger import Excess, Origin, SubscriptionLedger
+from zmqruntime.transport.zap import NullAccess
+from zmqruntime.transport.zap_handler import ZapHandler
 
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply
@@ -50,6 +58,9 @@ if TYPE_CHECKING:
 __all__ = ["ServerSession"]
 
 _log = logging.getLogger("zmqruntime.server")
+
+# Subscriptions that are read in one round of the loop: about a millisecond.
+_MAX_SUBSCRIPTIONS_AT_ONCE = 64
 
 
 class ServerSession:
@@ -72,6 +83,7 @@ class ServerSession:
             self.loop, config.registration_timeout, endpoint.port, self.reply
         )
         self.registrations = self._handshake.registrations
+        self._subscriptions = SubscriptionLedger()
         self.finished = threading.Event()
         self.failure: BaseException | None = None
         self.stopping = False
@@ -88,23 +100,38 @@ class ServerSession:
             log_file_path=log_file_path,
         )
         self._requests = 0
-        self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}
+        self._held_pings = HeldPings(self.loop, self._answer_ping)
+        self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: BoundSockets | None = None
+        self._limiter = ConnectionLimiter(self._context, self.loop)
+        self._sender: ReplySender
+        self.publisher: EventPublisher
 
     # -- life ---------------------------------------------------------------------------
 
     def open(self) -> None:
         """Bind the sockets, in the caller's thread, so that the caller gets the error."""
         try:
+            ZapHandler(self._context, self.loop, NullAccess().authorize)
             sockets = BoundSockets(self._context, self.endpoint, self.config)
         except BaseException:
             self._context.destroy(linger=0)
             self.loop.close()
             raise
         self._sockets = sockets
+        most = self.config.max_unread_bytes
+        self._sender = ReplySender(self.loop, sockets.control, most, self._limited_log)
+        self.publisher = EventPublisher(self.loop, sockets.data, most, self._limited_log)
+        endpoint = self.endpoint
+        is_ipc = endpoint.transport_mode is TransportMode.IPC
+        for sock, path, port in (
+            (sockets.control, endpoint.control_path, endpoint.control_port),
+            (sockets.data, endpoint.data_path, endpoint.port),
+        ):
+            self._limiter.watch(sock, str(path) if is_ipc else port)
         self.loop.add_reader(sockets.control, self._read_control)
-        self.loop.add_reader(sockets.data, self._read_subscriptions)
+        self.loop.add_reader(sockets.data, self._read_data)
 
     def run(self) -> None:
         """Serve until the session ends. Whatever ends it, everything is given back."""
@@ -139,11 +166,13 @@ class ServerSession:
         assert self._sockets is not None
         self.stopping = True
         with contextlib.ExitStack() as ends:  # Each of them, whatever happens to the others.
+            ends.callback(self._limited_log.close)
             ends.callback(self._context.destroy)
             ends.callback(self._sockets.close)
+            ends.callback(self._limiter.close)
             ends.callback(self.loop.close)
             ends.callback(self._handshake.end)
-            ends.callback(self.became_ready)
+            ends.callback(self._held_pings.answer_now)
             ends.callback(self.on_close)
 
     # -- what a derived session says ------------------------------------------------------
@@ -162,7 +191,7 @@ class ServerSession:
         """Return what a pong tells of executions, up to ``limit`` of each kind, and workers."""
         return WorkSummary()
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
         """Answer a request, now or later; exactly one `reply` is owed.
 
         Args:
@@ -175,14 +204,16 @@ class ServerSession:
             case PingRequest():
                 self._ping(request, caller)
             case RegisterProgressRequest():
-                # The subscription may lie unread on the other socket: look before anyone waits.
+                # The subscription may lie unread on the other socket: then there is no wait.
                 self._read_subscriptions()
                 self._handshake.register(request, caller)
             case UnregisterProgressRequest():
                 self._handshake.unregister(request, caller)
             case ShutdownRequest():
                 self.reply(caller, ShutdownAckReply(mode=request.mode))
-                _log.info("shutdown (%s) was requested", request.mode)
+                self._limited_log.log(
+                    logging.INFO, "shutdown requests", "shutdown (%s) was requested", request.mode
+                )
                 self.shut_down(request.mode)
             case _:
                 self.refuse(
@@ -206,44 +237,41 @@ class ServerSession:
 
         As one array where everybody takes arrays, else one by one.
         """
-        assert self._sockets is not None
-        data, rest = self._sockets.data, events
+        publisher, rest = self.publisher, events
         if len(events) > 1 and self.registrations.all_take_arrays:
             # With this frame it is settled who gets the message, and who they are can be read.
-            self.loop.send(data, topic, more=True)
-            self._read_subscriptions()
-            if self.registrations.all_take_arrays:
-                self.loop.send(data, b"[%b]" % b",".join(events))
+            publisher.begin(topic)
+            if self._read_subscriptions() and self.registrations.all_take_arrays:
+                publisher.send(b"[%b]" % b",".join(events))
                 return
-            self.loop.send(data, events[0])
+            publisher.send(events[0])
             rest = events[1:]
         for event in rest:
-            self.loop.send(data, topic, event)
+            publisher.send(topic, event)
 
     def became_ready(self) -> None:
-        """Answer the pings that waited for it; or for the end, if that comes first."""
-        held, self._held_pings = self._held_pings, {}
-        for caller, (request, timer) in held.items():
-            timer.cancel()
-            self._answer(caller, partial(self._pong, request, caller))
+        """Answer the pings that waited for it."""
+        self._held_pings.answer()
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded, with its ``request_id`` in it."""
-        assert self._sockets is not None
-        try:
-            self.loop.send(self._sockets.control, *caller.envelope, frame)
-        except zmq.Again:
-            _log.warning("a reply was dropped: its client asks, and takes no replies")
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:  # Who asked is gone.
-                raise
+        self._sender.send(caller, frame)
+
+    def send_composed_reply(self, caller: Caller, compose: Callable[[], bytes]) -> None:
+        """Send the one reply that ``caller`` is owed, composed when there is room for it.
+
+        For long ones: to a peer that does not read its replies, none is composed.
+        """
+        self._sender.send_composed(caller, compose)
 
     # -- what it receives ---------------------------------------------------------------------
 
     def _read_control(self) -> None:
         assert self._sockets is not None
         for frames in drain(self._sockets.control, 1):  # A look for a second one takes time.
-            self._take_request(frames)
+            size = len(frames[-1])
+            if not self._sender.holds_back(frames[0], partial(self._take_request, frames), size):
+                self._take_request(frames)
 
     def _take_request(self, frames: list[bytes]) -> None:
         envelope, body = split_envelope(frames)
@@ -251,7 +279,8 @@ class ServerSession:
         try:
             if isinstance(body, DecodeError):
                 raise body
-            request = decode_request(body)
+            request: Incoming
+            request = decode_request(body) if len(body) <= MAX_REQUEST_BYTES else _split(body)
         except MessageError as error:
             self.reply(Caller(envelope, error.request_id), make_error_reply(error))
             return
@@ -263,44 +292,80 @@ class ServerSession:
             answer()
         except MessageError as error:
             self.reply(caller, make_error_reply(error))
-        except Exception as error:  # noqa: BLE001 - one request must not end the server
-            _log.exception("a request could not be answered")
+        except Exception:  # noqa: BLE001 - one request must not end the server
+            # What an application raises may be secret; the log is its owner's.
+            reference = self._limited_log.failure("a request could not be answered")
             self.refuse(
                 caller,
                 ErrorCode.INTERNAL,
-                f"the server failed to answer this request ({error!r}); its log has more",
+                f"the server failed to answer this request; its log has more, at {reference}",
             )
 
-    def _read_subscriptions(self) -> None:
+    def _read_data(self) -> None:
+        self._read_subscriptions()
+
+    def _read_subscriptions(self) -> bool:
+        """Read a number of subscriptions; False when there may be more, for the next round."""
         assert self._sockets is not None
         data = self._sockets.data
-        while True:
+        for _ in range(_MAX_SUBSCRIPTIONS_AT_ONCE):
             try:
-                frame = data.recv(zmq.NOBLOCK)
+                message = data.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                return
-            self._handshake.saw(frame)
+                return True
+            frame = message.bytes
+            entry = self._subscriptions.take(frame, _read_origin(message))
+            if entry.excess is not None:
+                self._end_connection(entry.excess)
+            if entry.change:
+                self._handshake.saw(frame, abs(entry.change))
+        self.loop.look_again(data)
+        return False
+
+    def _end_connection(self, excess: Excess) -> None:
+        assert self._sockets is not None
+        if self._sockets.end_data_connection(excess.descriptor):
+            self._limited_log.warning(
+                "subscriptions", "data connection ended: it had %s", excess.reason
+            )
 
     # -- ping ---------------------------------------------------------------------------------
 
     def _ping(self, request: PingRequest, caller: Caller) -> None:
         if not request.wait_seconds or self.ready:
             self._pong(request, caller)
-            return
+        elif not self._held_pings.hold(request, caller):
+            self.refuse(
+                caller,
+                ErrorCode.BUSY,
+                "the server holds as many pings as it may: send this one again without "
+                "wait_seconds, or when others have been answered",
+            )
 
-        def stop_waiting() -> None:
-            del self._held_pings[caller]
-            self._answer(caller, partial(self._pong, request, caller))
-
-        timer = self.loop.call_at(time.monotonic() + request.wait_seconds, stop_waiting)
-        self._held_pings[caller] = (request, timer)
+    def _answer_ping(self, request: PingRequest, caller: Caller) -> None:
+        self._answer(caller, partial(self._pong, request, caller))
 
     def _pong(self, request: PingRequest, caller: Caller) -> None:
         frame = self._pongs.compose(
             caller.request_id,
             ready=self.ready,
             details=self._describe(),
-            progress_subscribers=self.registrations.clients,
+            progress_subscribers=self.registrations.list_clients(MAX_LISTED),
+            progress_subscriber_count=self.registrations.client_count,
             work=self.describe_work(request.limit),
         )
         self.send_reply(caller, frame)
+
+
+def _read_origin(message: zmq.Frame) -> Origin | None:
+    """Return the connection that has sent a message; None: libzmq itself reports its end."""
+    try:
+        return Origin(int(message.get(zmq.SRCFD)), str(message.get("User-Id")))
+    except zmq.ZMQError:
+        return None
+
+
+def _split(frame: bytes) -> Incoming:
+    from zmqruntime.messages import split_request  # Not above: a start needs none.
+
+    return split_request(frame)

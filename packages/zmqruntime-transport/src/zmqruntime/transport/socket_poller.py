@@ -29,7 +29,8 @@ class SocketPoller:
     """Watches ZeroMQ sockets and descriptors of plain sockets. For one thread at a time.
 
     A ZeroMQ socket that is watched is sent on by `send` alone. It is read when `poll` has told of
-    it; at other times until there is nothing more. Whoever closes it unregisters it before.
+    it; at other times until there is nothing more, or `look_again` is called. It is unregistered
+    before it is closed.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,10 @@ class SocketPoller:
         """
         self._used.add(sock)
         send_frames(sock, *frames, more=more)
+
+    def look_again(self, sock: zmq.Socket[bytes]) -> None:
+        """Have the next `poll` report what was left unread in a socket that is watched."""
+        self._used.add(sock)
 
     def poll(self, seconds: float) -> dict[zmq.Socket[bytes] | int, int]:
         """Wait until there is something to do, and return where, and what.

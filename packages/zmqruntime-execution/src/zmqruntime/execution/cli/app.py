@@ -12,8 +12,8 @@ from rich.console import Console
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.cli.places import make_journal_path
-from zmqruntime.execution.cli.wording import make_table
-from zmqruntime.messages import ShutdownMode, encode
+from zmqruntime.execution.cli.wording import make_json, make_table
+from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
     Deadline,
     ProcessIdentity,
@@ -117,6 +117,7 @@ def serve(
         float, typer.Option(hidden=True)
     ] = _DEFAULT.registration_timeout,
     data_high_water_mark: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.data_high_water_mark,
+    max_unread_bytes: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.max_unread_bytes,
     owner: Annotated[
         ProcessIdentity | None,
         typer.Option(hidden=True, parser=ProcessIdentity.parse, metavar="PID:CREATE_TIME"),
@@ -135,6 +136,7 @@ def serve(
         max_message_bytes=max_message_bytes,
         registration_timeout=registration_timeout,
         data_high_water_mark=data_high_water_mark,
+        max_unread_bytes=max_unread_bytes,
     )
     server_class = serving.load_target(target)
 
@@ -169,7 +171,7 @@ def ping(
     with client:
         pong = client.ping(timeout, limit=10)
     if json:
-        typer.echo(encode(pong))
+        typer.echo(make_json(pong))
     else:
         Console().print(make_table(pong, str(client.endpoint)))
 
@@ -198,7 +200,7 @@ def stop(
     with client:
         pong = client.ping(limit=0)
         client.shutdown_server(ShutdownMode.NOW if now else ShutdownMode.DRAIN)
-        name = f"{pong.server} (process {pong.process.pid})"
+        name = printable(f"{pong.server} (process {pong.process.pid})")
         left = pong.running_count + (0 if pong.durable else pong.queued_count)
         if left and not now:
             typer.echo(f"{name} still has {left} to finish; Ctrl-C ends this wait, not the server")

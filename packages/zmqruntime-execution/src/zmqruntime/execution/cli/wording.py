@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from rich.table import Table
 from rich.text import Text
 
-from zmqruntime.messages import PongReply, RunningExecutionInfo, WorkerInfo
+from zmqruntime.messages import (
+    PongReply,
+    RunningExecutionInfo,
+    WorkerInfo,
+    encode,
+    printable,
+)
 
-__all__ = ["make_table"]
+__all__ = ["make_json", "make_table"]
+
+
+def make_json(pong: PongReply) -> str:
+    """Return a pong as JSON of the same value, in which no character acts on a terminal."""
+    text = encode(pong).decode()
+    # What is not printable in JSON is within a string, where an escape stands for it.
+    return "".join([c if c.isprintable() else json.dumps(c)[1:-1] for c in text])
 
 
 def make_table(pong: PongReply, address: str) -> Table:
-    """Return what a pong tells, one line for each thing."""
+    """Return what a pong tells, one line for each thing, its text escaped by `printable`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    rows = {
+    rows: dict[str, str | list[str]] = {
         "ready": "yes" if pong.ready else "no",
         "server": f"{pong.server} {pong.version} on {address}",
         "pid": str(pong.process.pid),
@@ -25,18 +39,23 @@ def make_table(pong: PongReply, address: str) -> Table:
         "running": _list(pong.running_count, map(_running, pong.running_executions)),
         "queued": str(pong.queued_count),
         "workers": _list(len(pong.workers), map(_worker, pong.workers)),
-        "subscribers": _list(len(pong.progress_subscribers), pong.progress_subscribers),
+        "subscribers": _list(
+            # An older server sends no count, and lists them all.
+            max(pong.progress_subscriber_count, len(pong.progress_subscribers)),
+            pong.progress_subscribers,
+        ),
         "log": pong.log_file_path or "none",
     }
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        lines = [value] if isinstance(value, str) else value
+        table.add_row(name, Text("\n".join(map(printable, lines))))  # Without markup and emoji.
     return table
 
 
-def _list(count: int, items: Iterable[str]) -> str:
+def _list(count: int, items: Iterable[str]) -> list[str]:
     shown = list(items)
     more = [f"and {count - len(shown)} more"] if len(shown) < count else []
-    return "\n".join([str(count), *shown, *more])
+    return [str(count), *shown, *more]
 
 
 def _running(info: RunningExecutionInfo) -> str:

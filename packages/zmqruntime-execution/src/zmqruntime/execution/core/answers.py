@@ -23,17 +23,20 @@ __all__ = [
     "conflicting",
     "died_during",
     "ended_already",
+    "left_meanwhile",
     "never_ready",
     "never_started",
     "not_written",
     "place_of",
     "queue_full",
+    "queue_too_large",
     "shut_down_before",
     "shut_down_during",
     "shutting_down",
     "snapshot_of_all",
     "stopped_unasked",
     "timed_out",
+    "too_many_held",
     "unknown",
     "worker_died",
 ]
@@ -100,12 +103,39 @@ def queue_full(waiting: int, limit: int) -> ErrorReply:
     )
 
 
-def not_written(reason: str) -> ErrorReply:
+def queue_too_large(queued: int, size: int, limit: int) -> ErrorReply:
+    """Refuse new work for now, for its size."""
+    return ErrorReply(
+        code=ErrorCode.QUEUE_FULL,
+        message=f"the queued requests have {queued:,} bytes, this one has {size:,}, and the server "
+        f"keeps no more than {limit:,} (max_queued_bytes): try again when some have ended",
+    )
+
+
+def too_many_held() -> ErrorReply:
+    """Refuse to hold one more reply."""
+    return ErrorReply(
+        code=ErrorCode.BUSY,
+        message="the server holds as many replies for this connection as it may, and has done "
+        "nothing: wait for fewer executions at a time, or send the request without wait_seconds",
+    )
+
+
+def left_meanwhile(execution_id: str) -> ErrorReply:
+    """Refuse a record that left history while its reply waited for its peer to read."""
+    return ErrorReply(
+        code=ErrorCode.BUSY,
+        message=f"execution {execution_id} left history while the reply waited for earlier ones "
+        "to be read: send the request again, and read replies sooner",
+    )
+
+
+def not_written() -> ErrorReply:
     """Refuse new work that could not be kept."""
     return ErrorReply(
         code=ErrorCode.JOURNAL_UNAVAILABLE,
-        message=f"nothing was accepted, since it cannot be kept ({reason}): free some space or "
-        "mend the disk, and try again",
+        message="nothing was accepted, since the server's journal cannot be written, and its log "
+        "has the reason: free some space or mend the disk, and try again",
     )
 
 

@@ -9,6 +9,7 @@ from zmqruntime.execution.core.effects import (
     Effect,
     Exit,
     InterruptTask,
+    LargeReply,
     Publish,
     Reply,
 )
@@ -33,7 +34,9 @@ def what_is_left(
     left: list[Effect] = []
     for effect in effects:
         match effect:
-            case Reply(caller, _, execution_id) if execution_id in withdrawn:
+            case Reply(caller, _, execution_id) | LargeReply(caller, _, execution_id) if (
+                execution_id in withdrawn
+            ):
                 left.append(Reply(caller, encode_with_id(refusal, caller.request_id)))
             case Publish() if effect.execution_id in withdrawn:
                 pass

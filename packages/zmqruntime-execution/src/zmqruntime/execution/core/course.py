@@ -53,6 +53,7 @@ class Alarm(StrEnum):
     TASK_TIME = "a task has run as long as it may"
     COMMIT = "what could not be written is tried again"
     LAG = "what may be written later has waited to be written with something else"
+    MORE = "what was too much for one round of the loop goes on in the next one"
 
 
 class Retry(NamedTuple):
@@ -91,6 +92,8 @@ class Course:
         """What runs."""
         self.shutdown: ShutdownMode | None = None
         """How the server is to end, if it is."""
+        self.leaves_queue = False
+        """Whether the server ends at once, with executions still queued in memory."""
         self._engine = engine
         self._timers = timers
         self._speaker = speaker
@@ -117,7 +120,7 @@ class Course:
         return (
             self.shutdown is not None
             and self.current is None
-            and (self._engine.durable or not self._engine.queued_count)
+            and (self._engine.durable or self.leaves_queue or not self._engine.queued_count)
         )
 
     # -- a run ----------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class Course:
         """Give the worker the next execution, if it is idle and there is one."""
         if self.current is not None or self.worker.state is not _IDLE:
             return
-        if self.shutdown is not None and self.is_done:
+        if self.shutdown is not None and (self.shutdown is ShutdownMode.NOW or self.is_done):
             return
         execution = self._engine.peek()
         if execution is None or not self._engine.available:
@@ -239,7 +242,8 @@ class Course:
         speaker.publish_state(execution, now)
         # The worker's next task first: it works while everybody is told of the last one.
         self.start_next(now)
-        speaker.answer_waiting(execution)
+        if speaker.answer_waiting(execution):
+            self._timers.set(Alarm.MORE, now.monotonic)
 
     def let_go(self) -> Execution:
         """Let nothing run, and return what did."""

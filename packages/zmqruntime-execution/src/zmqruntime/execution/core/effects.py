@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ __all__ = [
     "ForgetLog",
     "InterruptTask",
     "KillWorker",
+    "LargeReply",
+    "LogCancelled",
     "Publish",
     "Reply",
     "StartWorker",
@@ -30,6 +33,15 @@ class Reply:
     frame: bytes
     execution_id: str | None = None
     """What it tells of, if that is one that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargeReply:
+    """Answer a caller with a reply that is composed when there is room to send it."""
+
+    caller: Caller
+    compose: Callable[[], bytes]
+    execution_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +87,29 @@ class StartWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class LogCancelled:
+    """Log once that so many queued executions are cancelled, instead of each of them."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """End the server; ``failure`` says why, when nobody asked for it."""
 
     failure: str | None = None
 
 
-Effect = Reply | Publish | AssignTask | InterruptTask | KillWorker | StartWorker | ForgetLog | Exit
+Effect = (
+    Reply
+    | LargeReply
+    | Publish
+    | AssignTask
+    | InterruptTask
+    | KillWorker
+    | StartWorker
+    | ForgetLog
+    | LogCancelled
+    | Exit
+)

@@ -16,6 +16,8 @@ __all__ = ["EventLog"]
 
 _EVENT_BYTES: Final = 250
 """About what an event costs beside what the task put into it."""
+_FEW: Final = 64
+"""Up to so many events of an execution, their size is not counted: most have a few small ones."""
 
 
 class EventLog:
@@ -27,14 +29,24 @@ class EventLog:
     Args:
         kept: how many of each execution; a few more may be there.
         max_bytes: how much all of them may take, about.
+        max_execution_bytes: how much those of one execution may take, about, once there are more
+            than a few.
     """
 
-    def __init__(self, kept: int = 1000, max_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        kept: int = 1000,
+        max_bytes: int = 32 * 1024 * 1024,
+        max_execution_bytes: int = 4 * 1024 * 1024,
+    ) -> None:
         check_number("events_kept", kept, least=0, whole=True)
         self._kept = kept
         self._slack = kept // 8  # The front of a list is cut off rarely, and then for long.
         self._max_bytes = max_bytes
+        self._max_execution_bytes = max_execution_bytes
         self._bytes = 0
+        self._sizes: dict[str, int] = {}
+        """What the events of an execution take, of those that have more than a few."""
         # A list each: most have one event, and a deque has room for 64 from the start.
         self._events: OrderedDict[str, list[ExecutionEvent]] = OrderedDict()
 
@@ -46,9 +58,15 @@ class EventLog:
         else:
             self._events.move_to_end(execution_id)
         events += next_ones
-        self._bytes += _cost(next_ones)
+        cost = _cost(next_ones)
+        self._bytes += cost
+        if len(events) > _FEW:
+            known = self._sizes.get(execution_id)
+            size = self._sizes[execution_id] = _cost(events) if known is None else known + cost
+            if size > self._max_execution_bytes:
+                self._drop(execution_id, events, (len(events) + 1) // 2)
         if len(events) > self._kept + self._slack:
-            self._drop(events, len(events) - self._kept)
+            self._drop(execution_id, events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
             self._shrink()
 
@@ -69,7 +87,7 @@ class EventLog:
         """Drop all of an execution's events, if there are any."""
         events = self._events.pop(execution_id, None)
         if events:
-            self._drop(events, len(events))
+            self._drop(execution_id, events, len(events))
 
     def _shrink(self) -> None:
         while self._bytes > self._max_bytes:
@@ -77,11 +95,16 @@ class EventLog:
             if len(self._events) > 1:
                 self.forget(longest_silent)
             else:
-                self._drop(events, (len(events) + 1) // 2)
+                self._drop(longest_silent, events, (len(events) + 1) // 2)
 
-    def _drop(self, events: list[ExecutionEvent], count: int) -> None:
-        self._bytes -= _cost(events[:count])
+    def _drop(self, execution_id: str, events: list[ExecutionEvent], count: int) -> None:
+        cost = _cost(events[:count])
+        self._bytes -= cost
         del events[:count]
+        if len(events) <= _FEW:
+            self._sizes.pop(execution_id, None)
+        elif execution_id in self._sizes:
+            self._sizes[execution_id] -= cost
 
 
 def _cost(events: Sequence[ExecutionEvent]) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zmqruntime.messages import (
         CancelRequest,
         EventsRequest,
-        ExecuteRequest,
+        ExecuteHead,
         ExecutionErrorInfo,
         ShutdownMode,
         StatusRequest,
@@ -50,7 +50,8 @@ class Now(NamedTuple):
 class Submitted(NamedTuple):
     """A client wants a task executed."""
 
-    request: ExecuteRequest
+    request: ExecuteHead
+    """Not more of it than the head may be parsed."""
     caller: Caller
     frame: bytes = b""
     """What the request was read from; empty when it came in none, or was changed since."""

@@ -36,6 +36,7 @@ class Reception:
         course: brings them to the worker.
         speaker: answers.
         max_queued: how many may wait; further ones are refused. None: any number.
+        max_queued_bytes: how many bytes their requests may have together; None: any number.
         make_id: names the executions that their clients do not name.
     """
 
@@ -45,12 +46,14 @@ class Reception:
         course: Course,
         speaker: Speaker,
         max_queued: int | None,
+        max_queued_bytes: int | None,
         make_id: Callable[[], str],
     ) -> None:
         self._engine = engine
         self._course = course
         self._speaker = speaker
         self._max_queued = max_queued
+        self._max_queued_bytes = max_queued_bytes
         self._make_id = make_id
 
     def submit(self, event: Submitted, now: Now) -> None:
@@ -70,11 +73,25 @@ class Reception:
             speaker.reply(caller, answers.shutting_down())
         elif self._max_queued is not None and self._engine.queued_count >= self._max_queued:
             speaker.reply(caller, answers.queue_full(self._engine.queued_count, self._max_queued))
+        elif self._max_queued_bytes is not None and self._is_too_much(len(event.frame)):
+            speaker.reply(
+                caller,
+                answers.queue_too_large(
+                    self._engine.queued_bytes, len(event.frame), self._max_queued_bytes or 0
+                ),
+            )
+        elif request.wait_seconds and not speaker.may_hold(caller):
+            speaker.reply(caller, answers.too_many_held())
         else:
             execution = self._engine.submit(request, now.wall, frame)
             speaker.publish_state(execution, now)
             self._course.start_next(now)
             speaker.accept(execution, event, now)
+
+    def _is_too_much(self, size: int) -> bool:
+        """Whether the queue has no room for so many bytes; an empty one takes any request."""
+        limit, queued = self._max_queued_bytes, self._engine.queued_bytes
+        return limit is not None and queued > 0 and queued + size > limit
 
     def tell_status(self, event: StatusRequested, now: Now) -> None:
         """Tell of one execution, now or when it has ended, or of all of them."""

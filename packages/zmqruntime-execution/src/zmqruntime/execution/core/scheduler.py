@@ -1,20 +1,21 @@
 """The scheduler: every rule of the queue and of an execution's life, and nothing else.
 
 Events go in, effects come out: each as soon as it is decided, what somebody waits for before
-what others may read. There is no socket, no thread and no clock in here, so each rule can be
-tested by calling `Scheduler.handle`.
+what others may read. One event costs a logarithm of what is kept, whatever that is: work on more
+executions than `SLICE` goes on in later rounds of the loop, each as a `TimerDue`. There is no
+socket, no thread and no clock in here, so each rule can be tested by calling `Scheduler.handle`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from zmqruntime.execution.core import answers
 from zmqruntime.execution.core.chances import Chances, RestartPolicy
 from zmqruntime.execution.core.commits import assigned_in, what_is_left
 from zmqruntime.execution.core.course import Alarm, Course, Deadlines, Retry
-from zmqruntime.execution.core.effects import Effect, Exit
+from zmqruntime.execution.core.effects import Effect, Exit, LogCancelled
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
     CancelRequested,
@@ -34,10 +35,11 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.core.frames import NameLog
 from zmqruntime.execution.core.reception import Reception
-from zmqruntime.execution.core.speaker import Speaker
+from zmqruntime.execution.core.speaker import SLICE, Speaker
 from zmqruntime.execution.core.timers import Timers
 from zmqruntime.execution.core.waiting import WaitingCaller
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.retry import RetryPolicy
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMode
 
@@ -52,6 +54,7 @@ class Scheduler:
     Args:
         engine: keeps the executions.
         max_queued: how many may wait; further ones are refused. None: any number.
+        max_queued_bytes: how many bytes their requests may have together; None: any number.
         cancel_grace_seconds: how long a task that was told to stop may take before its worker
             is ended.
         retry: for executions that do not say it themselves.
@@ -66,6 +69,7 @@ class Scheduler:
         engine: LifecycleEngine,
         *,
         max_queued: int | None = None,
+        max_queued_bytes: int | None = None,
         cancel_grace_seconds: float = 5.0,
         retry: RetryPolicy | None = None,
         on_restart: RestartPolicy = RestartPolicy.FAIL,
@@ -80,8 +84,13 @@ class Scheduler:
         self._speaker = Speaker(engine, self._timers, log, name_log)
         chances = Chances(retry or RetryPolicy(), on_restart)
         self._course = Course(engine, self._timers, self._speaker, chances, cancel_grace_seconds)
-        self._reception = Reception(engine, self._course, self._speaker, max_queued, make_id)
+        self._reception = Reception(
+            engine, self._course, self._speaker, max_queued, max_queued_bytes, make_id
+        )
         self._failure: str | None = None
+        self._cancels_queue: ExecutionErrorInfo | None = None
+        """Why everything queued is being cancelled, if it is."""
+        self._forced = False
         self._left = False
 
     @property
@@ -122,7 +131,7 @@ class Scheduler:
         self._go_on(now)
         self._speaker.flush()
 
-    def commit_failed(self, effects: list[Effect], reason: str, now: Now) -> None:
+    def commit_failed(self, effects: list[Effect], now: Now) -> None:
         """Take back what the engine could not commit, and have done what is still to be done.
 
         What was submitted meanwhile is refused, also when it has just begun, and no further task
@@ -130,13 +139,12 @@ class Scheduler:
 
         Args:
             effects: what was to be done after the commit.
-            reason: why it failed.
             now: the present.
         """
         refused = self.engine.withdraw()
         withdrawn = {execution.execution_id for execution in refused}
         unassigned = assigned_in(effects)
-        refusal = answers.not_written(reason)
+        refusal = answers.not_written()
         self._left = False  # An exit comes again, behind what is told here.
         for effect in what_is_left(effects, withdrawn, unassigned, refusal):
             self._perform(effect)
@@ -187,13 +195,14 @@ class Scheduler:
         if delay is None:
             self._failure = answers.never_ready(event.exit_code, event.message)
             course.shutdown = ShutdownMode.NOW
-            self._drop_queue(answers.never_started(), now)
+            self._timers.cancel(Alarm.RESTART)
+            self._cancel_queue(answers.never_started(), now)
             return
         if course.is_stopping:
             course.end_stopped(now)
         elif course.current is not None:
             course.fail_current(answers.worker_died(event.exit_code), now)
-        if course.is_done:
+        if course.is_done or course.shutdown is ShutdownMode.NOW:
             return
         if delay:
             self._timers.set(Alarm.RESTART, now.monotonic + delay)
@@ -201,7 +210,7 @@ class Scheduler:
             course.start_worker()
 
     def _on_time(self, now: Now) -> None:
-        due_now = self._timers.take_due(now.monotonic)
+        due_now = self._timers.take_due(now.monotonic, SLICE)
         # Who has waited long enough is told how it is after all else that is due.
         for due in sorted(due_now, key=lambda due: isinstance(due, WaitingCaller)):
             match due:
@@ -213,6 +222,10 @@ class Scheduler:
                     self._course.time_is_up(now)
                 case Alarm.LAG:
                     self.engine.catch_up()
+                case Alarm.MORE:
+                    self._cancel_some(now)
+                    self._speaker.answer_backlog()
+                    self._continue_later(now)
                 case Retry(execution_id):
                     self.engine.release(execution_id)
                 case WaitingCaller():
@@ -227,30 +240,66 @@ class Scheduler:
             course.shutdown = event.mode
         if event.mode is not ShutdownMode.NOW:
             return
-        self._drop_queue(answers.shut_down_before(), now)
+        self._timers.cancel(Alarm.RESTART)
         if course.current is not None and not course.is_stopping:
             course.stop(answers.shut_down_during(), now)
-        if course.current is not None and event.forced:
-            course.kill_worker()
-            course.end_stopped(now)
+        self._cancel_queue(answers.shut_down_before(), now)
+        if event.forced:
+            self._forced = True
+            if course.current is not None:
+                course.kill_worker()
+                course.end_stopped(now)
+            self._continue_later(now)
 
-    def _drop_queue(self, error: ExecutionErrorInfo, now: Now) -> None:
-        """Cancel what is queued, unless the next server will find it."""
-        if not self.engine.durable:
-            for _, execution in self.engine.list_queued(self.engine.queued_count).entries:
-                self._course.end(execution, ExecutionStatus.CANCELLED, now, error=error)
+    def _cancel_queue(self, error: ExecutionErrorInfo, now: Now) -> None:
+        """Begin to cancel what is queued, unless the next server will find it."""
+        if self.engine.durable or self._cancels_queue is not None:
+            return
+        self._cancels_queue = error
+        self._speaker.leaves_logs = True
+        if count := self.engine.queued_count:
+            self._perform(LogCancelled(count, error.message))
+        self._cancel_some(now)
+        self._continue_later(now)
+
+    def _cancel_some(self, now: Now) -> None:
+        """Cancel as many of the queued executions as one round may; a forced end: the awaited."""
+        if self._cancels_queue is None:
+            return
+        queued: Iterable[Execution | None]
+        if self._forced:
+            queued = map(self.engine.get, self._speaker.list_awaited(SLICE))
+        else:
+            queued = (execution for _, execution in self.engine.list_queued(SLICE).entries)
+        for execution in queued:
+            if execution is not None and execution.status is ExecutionStatus.QUEUED:
+                self._course.end(
+                    execution, ExecutionStatus.CANCELLED, now, error=self._cancels_queue
+                )
+
+    def _continue_later(self, now: Now) -> None:
+        """Go on in the next round with what is left over from this one."""
+        if self._forced and not self._speaker.list_awaited(1):
+            self._course.leaves_queue = True
+        is_left = self._cancels_queue is not None and not self._course.leaves_queue
+        if self._speaker.has_backlog or (is_left and self.engine.queued_count):
+            self._timers.set(Alarm.MORE, now.monotonic)
 
     def _go_on(self, now: Now) -> None:
         """Start the next execution if one can be started, or leave if all is done."""
         if self._course.shutdown is not None and self._course.is_done:
-            self._leave()
+            self._leave(now)
         else:
             self._course.start_next(now)
 
-    def _leave(self) -> None:
+    def _leave(self, now: Now) -> None:
         """End the server; who waits for what will run in the next one is told how it is now."""
-        self._speaker.answer_all_waiting()
+        self._speaker.queue_all_waiting()
+        self._speaker.answer_backlog()
         self._speaker.flush()
+        if self._speaker.has_backlog:
+            self._continue_later(now)
+            return
         if not self._left:
             self._left = True
             self._perform(Exit(self._failure))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zmqruntime.execution.core import answers
-from zmqruntime.execution.core.effects import Effect, ForgetLog, Publish, Reply
+from zmqruntime.execution.core.effects import (
+    Effect,
+    ForgetLog,
+    LargeReply,
+    Publish,
+    Reply,
+)
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.frames import (
     NameLog,
@@ -20,6 +27,7 @@ from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import ExecutionEvent
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import encode_with_id
+from zmqruntime.transport.unread import LARGE_BYTES
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.events import (
@@ -32,7 +40,14 @@ if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
     from zmqruntime.transport import Caller
 
-__all__ = ["Speaker"]
+__all__ = ["SLICE", "Speaker"]
+
+SLICE: Final = 50
+"""How many executions or held replies one round of the loop works off: 1 to 5 ms of work."""
+
+_SLICE_BYTES: Final = 2**20
+# So many held replies on one execution are part of its end; more of them follow in slices.
+_FEW: Final = 4
 
 
 class Speaker:
@@ -54,10 +69,14 @@ class Speaker:
     ) -> None:
         self.perform: Callable[[Effect], None]
         """Does one effect."""
+        self.leaves_logs = False
+        """Whether logs of dropped records are left to the end of the server, which removes all."""
         self._engine = engine
         self._timers = timers
         self._events = events
         self._waiting = WaitingCallers()
+        self._backlog: deque[tuple[WaitingCaller, Execution]] = deque()
+        """Held replies that are due, beyond what one round may send."""
         self._unpublished: list[tuple[Execution, list[ExecutionEvent]]] = []
         self._snapshot = partial(compose_snapshot, name_log=name_log)
         self._accepted = partial(compose_accepted, name_log=name_log)
@@ -70,6 +89,10 @@ class Speaker:
     def reply(self, caller: Caller, message: ReplyMessage, execution_id: str | None = None) -> None:
         """Answer a caller."""
         self.perform(Reply(caller, encode_with_id(message, caller.request_id), execution_id))
+
+    def may_hold(self, caller: Caller) -> bool:
+        """Whether one more reply to this caller may be held until an execution has ended."""
+        return self._waiting.may_add(caller)
 
     def accept(
         self, execution: Execution, event: Submitted, now: Now, *, duplicate: bool = False
@@ -100,19 +123,48 @@ class Speaker:
     def time_is_up(self, waiting: WaitingCaller) -> None:
         """Tell a caller how it stands: it has waited long enough."""
         self._waiting.remove(waiting)
-        self._reply_on_kept(waiting)
+        self._reply_on(waiting, self._get_kept(waiting))
 
-    def answer_waiting(self, execution: Execution) -> None:
-        """Tell all who wait for an execution; it has ended."""
+    @property
+    def has_backlog(self) -> bool:
+        """Whether held replies are due that no round has sent yet."""
+        return bool(self._backlog)
+
+    def list_awaited(self, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of executions on which replies are held."""
+        return self._waiting.list_ids(limit)
+
+    def answer_waiting(self, execution: Execution) -> bool:
+        """Send the held replies on an execution, which has ended.
+
+        Returns:
+            Whether there are too many for one round: `answer_backlog` sends the others.
+        """
+        count = 0
         for waiting in self._waiting.take(execution.execution_id):
             self._timers.cancel(waiting)
-            self._reply_on(waiting, execution)
+            count += 1
+            if count <= _FEW:
+                self._reply_on(waiting, execution)
+            else:
+                self._backlog.append((waiting, execution))
+        return count > _FEW
 
-    def answer_all_waiting(self) -> None:
-        """Tell everybody who waits for anything how it stands: the server ends."""
+    def queue_all_waiting(self) -> None:
+        """Make all held replies due, as the executions are now: the server ends."""
         for waiting in self._waiting.take_all():
             self._timers.cancel(waiting)
-            self._reply_on_kept(waiting)
+            self._backlog.append((waiting, self._get_kept(waiting)))
+
+    def answer_backlog(self) -> None:
+        """Send as many of the due replies as one round may send."""
+        room = _SLICE_BYTES
+        for _ in range(min(SLICE, len(self._backlog))):
+            if room <= 0:
+                break
+            waiting, execution = self._backlog.popleft()
+            self._reply_on(waiting, execution)
+            room -= len(execution.result or b"")
 
     def refuse_waiting(self, execution: Execution, message: ReplyMessage) -> None:
         """Refuse all who wait for an execution, which is not kept after all."""
@@ -123,6 +175,13 @@ class Speaker:
         for waiting in self._waiting.take(name):
             self._timers.cancel(waiting)
             self.reply(waiting.caller, message)
+        if any(due is execution for _, due in self._backlog):
+            backlog, self._backlog = self._backlog, deque()
+            for waiting, due in backlog:
+                if due is execution:
+                    self.reply(waiting.caller, message)
+                else:
+                    self._backlog.append((waiting, due))
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -154,24 +213,40 @@ class Speaker:
             self.perform(Publish(execution.client_id, name, tuple(events)))
         for name in self._engine.take_dropped():
             self._events.forget(name)
-            self.perform(ForgetLog(name))
+            if not self.leaves_logs:
+                self.perform(ForgetLog(name))
 
     def _tell(
         self, waiting: WaitingCaller, execution: Execution, wait_seconds: float, now: Now
     ) -> None:
         if not wait_seconds or execution.status.is_terminal:
             self._reply_on(waiting, execution)
+        elif not self._waiting.add(waiting):
+            self.reply(waiting.caller, answers.too_many_held(), execution.execution_id)
         else:
-            self._waiting.add(waiting)
             self._timers.set(waiting, now.monotonic + wait_seconds)
 
-    def _reply_on_kept(self, waiting: WaitingCaller) -> None:
+    def _get_kept(self, waiting: WaitingCaller) -> Execution:
         execution = self._engine.get(waiting.execution_id)
-        assert execution is not None  # Nobody waits for one that has ended.
-        self._reply_on(waiting, execution)
+        assert execution is not None  # Only replies on what has not ended are held.
+        return execution
 
     def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
-        caller = waiting.caller
+        caller, result = waiting.caller, execution.result
+        if result is not None and len(result) >= LARGE_BYTES and self._has_record(waiting):
+            compose = partial(self._compose_late, waiting)
+            self.perform(LargeReply(caller, compose, execution.execution_id))
+            return
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+
+    def _has_record(self, waiting: WaitingCaller) -> bool:
+        return waiting.compose is not self._accepted and waiting.compose is not self._duplicate
+
+    def _compose_late(self, waiting: WaitingCaller) -> bytes:
+        """Return the reply on an execution that had ended, when its turn has come."""
+        execution, request_id = self._engine.get(waiting.execution_id), waiting.caller.request_id
+        if execution is None or not execution.status.is_terminal:
+            return encode_with_id(answers.left_meanwhile(waiting.execution_id), request_id)
+        return waiting.compose(execution, None, request_id)

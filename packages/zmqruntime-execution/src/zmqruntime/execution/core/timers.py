@@ -38,17 +38,21 @@ class Timers(Generic[_K]):
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, key))
         if len(self._heap) > 2 * len(self._deadlines) + _SLACK:
-            self._heap = [entry for entry in self._heap if not self._is_stale(entry)]
+            when_of = self._deadlines.get
+            self._heap = [entry for entry in self._heap if when_of(entry[2]) == entry[0]]
             heapq.heapify(self._heap)
 
     def cancel(self, key: _K) -> None:
         """Let ``key`` never be due; nothing to do when it is not set."""
         self._deadlines.pop(key, None)
 
-    def take_due(self, now: float) -> list[_K]:
-        """Remove and return every key that is due, the earliest first."""
+    def take_due(self, now: float, limit: int) -> list[_K]:
+        """Remove and return up to ``limit`` keys that are due, the earliest first.
+
+        `next` stays in the past while more are due.
+        """
         due: list[_K] = []
-        while (when := self.next) is not None and when <= now:
+        while len(due) < limit and (when := self.next) is not None and when <= now:
             key = heapq.heappop(self._heap)[2]
             del self._deadlines[key]
             due.append(key)

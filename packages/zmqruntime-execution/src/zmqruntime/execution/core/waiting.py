@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from zmqruntime.transport.held import HeldReplies
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.frames import Compose
@@ -19,30 +23,55 @@ class WaitingCaller:
     execution_id: str
     caller: Caller
     compose: Compose
+    peer: bytes = b""
+    cost: int = 0
+    """What it takes up while it is held."""
 
 
 class WaitingCallers:
-    """Who waits, by execution."""
+    """Who waits, by execution; no more than `HeldReplies` allows."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[WaitingCaller]] = {}
+        # Dicts as ordered sets: any one of many who wait for the same may be removed.
+        self._waiting: dict[str, dict[WaitingCaller, None]] = {}
+        self._held = HeldReplies()
+        self._release = self._held.release
 
-    def add(self, waiting: WaitingCaller) -> None:
-        """Let a caller wait."""
-        self._waiting.setdefault(waiting.execution_id, []).append(waiting)
+    def may_add(self, caller: Caller) -> bool:
+        """Whether one more reply to a caller may be held."""
+        return self._held.has_room(caller)
 
-    def take(self, execution_id: str) -> list[WaitingCaller]:
+    def add(self, waiting: WaitingCaller) -> bool:
+        """Let a caller wait; return False for no room."""
+        waiting.cost = self._held.take(waiting.caller)
+        if not waiting.cost:
+            return False
+        waiting.peer = waiting.caller.peer
+        self._waiting.setdefault(waiting.execution_id, {})[waiting] = None
+        return True
+
+    def take(self, execution_id: str) -> Collection[WaitingCaller]:
         """Return all who wait for an execution; they wait no longer."""
-        return self._waiting.pop(execution_id, [])
+        waiting = self._waiting.pop(execution_id, None)
+        if waiting is None:
+            return ()
+        release = self._release
+        for one in waiting:
+            release(one.peer, one.cost)
+        return waiting
 
     def take_all(self) -> list[WaitingCaller]:
         """Return all who wait; they wait no longer."""
-        waiting, self._waiting = self._waiting, {}
-        return [caller for callers in waiting.values() for caller in callers]
+        return [caller for name in tuple(self._waiting) for caller in self.take(name)]
+
+    def list_ids(self, limit: int) -> list[str]:
+        """Return up to ``limit`` ids of executions that somebody waits for."""
+        return list(islice(self._waiting, limit))
 
     def remove(self, waiting: WaitingCaller) -> None:
         """Let one of them wait no longer."""
         others = self._waiting[waiting.execution_id]
-        others.remove(waiting)
+        del others[waiting]
+        self._release(waiting.peer, waiting.cost)
         if not others:
             del self._waiting[waiting.execution_id]

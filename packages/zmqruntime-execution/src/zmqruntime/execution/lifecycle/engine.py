@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.messages import AttemptInfo, ExecuteRequest, ExecutionErrorInfo, ExecutionStatus
+from zmqruntime.messages import AttemptInfo, ExecuteHead, ExecutionErrorInfo, ExecutionStatus
 
 __all__ = ["LifecycleEngine", "QueuePage"]
 
@@ -39,11 +39,11 @@ class LifecycleEngine(ABC):
     """
 
     @abstractmethod
-    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+    def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         """Keep a new execution in the queue; its id must be new.
 
         Args:
-            request: what to execute.
+            request: what to execute: an `ExecuteRequest`, or an `UnparsedExecute`.
             now: when.
             frame: what the request was read from; empty: it is encoded.
         """
@@ -142,6 +142,11 @@ class LifecycleEngine(ABC):
     def queued_count(self) -> int:
         """How many wait."""
         return self.counts[_QUEUED]
+
+    @property
+    @abstractmethod
+    def queued_bytes(self) -> int:
+        """How many bytes the requests of all that wait have. Costs the same for any queue."""
 
     # -- what outlives the process --------------------------------------------------------------
 

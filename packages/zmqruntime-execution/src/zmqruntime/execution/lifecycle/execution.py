@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 
 from zmqruntime.execution.lifecycle.events import ProgressReport, StateChange, compose_event
 from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
     AttemptInfo,
     ErrorKind,
+    ExecuteHead,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
@@ -20,6 +22,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     QueuedExecutionInfo,
     RunningExecutionInfo,
+    UnparsedExecute,
     decode_event,
     decode_request,
 )
@@ -32,12 +35,22 @@ _SHORT_BYTES = 512
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def fingerprint(request: ExecuteRequest) -> bytes:
-    """Return what two requests for the same work have in common, whoever wrote their JSON."""
+def fingerprint(request: ExecuteHead) -> bytes:
+    """Return what two requests for the same work have in common, whoever wrote their JSON.
+
+    A task and a config that are not parsed count as they were written, byte by byte.
+    """
+    task: object
+    config: object
+    if isinstance(request, UnparsedExecute):
+        task, config = _digest(request.task_json), _digest(request.config_json)
+    else:
+        assert isinstance(request, ExecuteRequest)
+        task, config = request.task, request.config
     content = (
         request.client_id,
-        request.task,
-        request.config,
+        task,
+        config,
         request.labels,
         request.timeout_seconds,
         request.priority,
@@ -46,6 +59,10 @@ def fingerprint(request: ExecuteRequest) -> bytes:
         request.backoff_seconds,
     )
     return hashlib.blake2b(_canonical.encode(content).encode(), digest_size=16).digest()
+
+
+def _digest(raw: memoryview | None) -> str | None:
+    return None if raw is None else hashlib.blake2b(raw, digest_size=32).hexdigest()
 
 
 class RetryWish(NamedTuple):
@@ -101,7 +118,7 @@ class Execution:
 
     @classmethod
     def from_request(
-        cls, request: ExecuteRequest, ticket: int, now: float, frame: bytes = b""
+        cls, request: ExecuteHead, ticket: int, now: float, frame: bytes = b""
     ) -> Execution:
         """Return a queued execution of ``request``, which has an ``execution_id``.
 
@@ -112,7 +129,12 @@ class Execution:
             execution_id=request.execution_id,
             client_id=request.client_id,
             # One with line breaks has no place in the notes beside a journal.
-            request=frame if frame and b"\n" not in frame else _encode(request),
+            # A longer one than `MAX_REQUEST_BYTES` has none anyway.
+            request=frame
+            if frame and (len(frame) > MAX_REQUEST_BYTES or b"\n" not in frame)
+            else _encode(request),
+            # It can be made now without parsing the frame once more, and is needed at the end.
+            fingerprint=fingerprint(request) if type(request) is UnparsedExecute else b"",
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
@@ -121,7 +143,7 @@ class Execution:
             retry=_wish_of(request),
         )
 
-    def is_same_work(self, request: ExecuteRequest) -> bool:
+    def is_same_work(self, request: ExecuteHead) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
         return fingerprint(request) == self.identify()
 
@@ -187,12 +209,14 @@ class Execution:
         return event
 
 
-def _encode(request: ExecuteRequest) -> bytes:
+def _encode(request: ExecuteHead) -> bytes:
+    if isinstance(request, UnparsedExecute):
+        return request.to_frame()
     # What it does not say would be most of it.
     return request.__pydantic_serializer__.to_json(request, exclude_none=True)
 
 
-def _wish_of(request: ExecuteRequest) -> RetryWish:
+def _wish_of(request: ExecuteHead) -> RetryWish:
     attempts, kinds, delay = request.max_attempts, request.retry_on, request.backoff_seconds
     if attempts is None and kinds is None and delay is None:
         return _NO_WISH

@@ -16,7 +16,7 @@ from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.messages import (
     AttemptInfo,
-    ExecuteRequest,
+    ExecuteHead,
     ExecutionErrorInfo,
     ExecutionStatus,
 )
@@ -66,7 +66,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     # -- what happens ---------------------------------------------------------------------------
 
-    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+    def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         execution = super().submit(request, now, frame)
         self._changes.submit(execution)
         return execution
@@ -225,7 +225,8 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         self._ends = count(ended[-1][0] + 1 if ended else 0)
         self._tickets = count(ticket + 1)
         if ended:
-            self._prune(max(execution.finished_at or 0.0 for _, execution in ended))
+            latest = max(execution.finished_at or 0.0 for _, execution in ended)
+            self._prune(latest, float("inf"))
         self._changes.settle()  # It was read from there.
         self.catch_up()
 

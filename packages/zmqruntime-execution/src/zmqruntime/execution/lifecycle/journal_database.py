@@ -56,8 +56,12 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
-# The files that SQLite opens by their names: https://www.sqlite.org/tempfiles.html
-_BESIDE: Final = ("-wal", "-shm", "-journal")
+# The files beside a journal: those of SQLite, which opens them by their names
+# (https://www.sqlite.org/tempfiles.html), and those of this package; `NoteFile` checks its own.
+_SUFFIXES: Final = (
+    *("-wal", "-shm", "-journal"),
+    *(".new", ".worker", ".owner", ".lock"),
+)
 
 # How long to wait for somebody who writes there in spite of the lock: the server waits, too.
 _BUSY_SECONDS: Final = 0.1
@@ -80,10 +84,10 @@ def check_place(path: Path) -> None:
 
     Raises:
         JournalUnusable: it is something else. It is not even opened for writing.
-        UnsafePath: it, or a file that SQLite keeps beside it, may be another user's.
+        UnsafePath: it, or a file that is kept beside it, may be another user's.
         OSError: it cannot be examined.
     """
-    for suffix in _BESIDE:
+    for suffix in _SUFFIXES:
         check_private_file(path.with_name(path.name + suffix))
     try:
         mode = path.lstat().st_mode

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
+from typing import Final
 
 from sortedcontainers import SortedDict
 
@@ -17,7 +18,7 @@ from zmqruntime.execution.lifecycle.transitions import check_transition
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AttemptInfo,
-    ExecuteRequest,
+    ExecuteHead,
     ExecutionErrorInfo,
     ExecutionStatus,
 )
@@ -26,6 +27,9 @@ from zmqruntime.transport.checks import check_number
 __all__ = ["InMemoryLifecycleEngine"]
 
 _QUEUED, _RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
+
+_MOST_DROPPED: Final = 10
+"""How many records one end drops from history: each may have a log to remove, too."""
 
 # Which part of the queue, and the place in it.
 _CURSOR = re.compile(
@@ -38,7 +42,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     Args:
         history_limit: how many finished executions to keep; the oldest are dropped.
-        history_seconds: how long to keep them; they are dropped as others end. None: any time.
+        history_seconds: how long to keep them; up to 10 are dropped when another one ends. None:
+            any time.
         queue_policy: whose turn is next.
     """
 
@@ -60,13 +65,15 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._finished: deque[Execution] = deque()
         self._forgotten: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
+        self._queued_bytes = 0
         self._tickets = count()
 
-    def submit(self, request: ExecuteRequest, now: float, frame: bytes = b"") -> Execution:
+    def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         execution = Execution.from_request(request, next(self._tickets), now, frame)
         assert execution.execution_id not in self._executions
         self._executions[execution.execution_id] = execution
         self._queue.add(execution)
+        self._queued_bytes += len(execution.request)
         self._counts[_QUEUED] += 1
         return execution
 
@@ -181,8 +188,13 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     def counts(self) -> Mapping[ExecutionStatus, int]:
         return self._counts
 
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued_bytes
+
     def _wait(self, execution: Execution) -> None:
         """Put a queued execution where it waits."""
+        self._queued_bytes += len(execution.request)
         if execution.retry_at is None:
             self._queue.add(execution)
         else:
@@ -202,22 +214,29 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._counts[execution.status] -= 1
         if execution.status is _RUNNING:
             del self._running[execution.execution_id]
-        elif execution.retry_at is not None:
+            return
+        self._queued_bytes -= len(execution.request)
+        if execution.retry_at is not None:
             del self._delayed[_when(execution)]
         elif runs:
             self._queue.take(execution)
         else:
             self._queue.drop(execution)
 
-    def _prune(self, now: float) -> None:
-        """Drop what has ended too long ago, or before too many others."""
+    def _prune(self, now: float, limit: float = _MOST_DROPPED) -> None:
+        """Drop up to ``limit`` that have ended too long ago, or before too many others."""
         kept = self._history_seconds
         oldest = float("-inf") if kept is None else now - kept
-        while self._finished and (
-            len(self._finished) > self._history_limit
-            or (self._finished[0].finished_at or now) < oldest
+        while (
+            limit > 0
+            and self._finished
+            and (
+                len(self._finished) > self._history_limit
+                or (self._finished[0].finished_at or now) < oldest
+            )
         ):
             self._forget(self._finished.popleft())
+            limit -= 1
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]

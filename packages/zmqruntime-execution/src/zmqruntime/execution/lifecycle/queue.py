@@ -80,6 +80,8 @@ class FifoQueue(ExecutionQueue):
         del self._waiting[place]
         if not self._waiting:
             self._places.clear()
+            # Else the first of few is looked for behind the empty slots of all that were there.
+            self._waiting.clear()
         elif self._places[0] == place:  # As nearly every time.
             self._places.pop(0)
         else:

@@ -67,6 +67,7 @@ def make_attempt(execution: Execution, error: ExecutionErrorInfo, now: float) ->
         update={
             "message": error.message[:_MAX_CHARACTERS],
             "traceback": trace and trace[-_MAX_CHARACTERS:],
+            "result_repr": None,
         }
     )
     return AttemptInfo(

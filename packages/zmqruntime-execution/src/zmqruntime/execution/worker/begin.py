@@ -61,7 +61,8 @@ class BegunWorker:
             self.process = subprocess.Popen(
                 [python, *flags, "-c", _PROGRAM, self.mark],
                 stdin=subprocess.PIPE,
-                **_standard_outputs(),
+                stdout=_output(1),
+                stderr=_output(2),
                 env={**(environment or os.environ), "ZMQRUNTIME_WORKER": self.mark},
             )
         self._tell(sys.path)
@@ -144,15 +145,13 @@ def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str]
     return base, {**os.environ, "__PYVENV_LAUNCHER__": executable}
 
 
-def _standard_outputs() -> dict[str, int]:
-    """Return what stands for each standard output that this process does not have."""
-    missing: dict[str, int] = {}
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        try:
-            os.fstat(number)
-        except OSError:
-            missing[name] = subprocess.DEVNULL
-    return missing
+def _output(number: int) -> int | None:
+    """Return what stands for a standard output that this process does not have; None: it has it."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return subprocess.DEVNULL
+    return None
 
 
 def _executable() -> str:

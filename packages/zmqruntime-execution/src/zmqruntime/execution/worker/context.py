@@ -66,7 +66,7 @@ class ExecutionContext:
         Raises:
             TypeError: a field has the wrong type.
             ValueError: a number is not finite.
-            DecodeError: ``data`` is not JSON.
+            DecodeError: a part of ``data`` has no JSON form, as `to_json_value` makes it.
         """
         self.reporter.report(completed, total, phase, message, data)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["Message", "MessageReader", "encode_message"]
+__all__ = ["Message", "MessageReader", "encode_head", "encode_message"]
 
 # The length of the body, the kind, the length of the name. Both ends are of one machine.
 _HEAD: Final = struct.Struct("=QcB")
@@ -28,6 +28,12 @@ def encode_message(kind: bytes, execution_id: str = "", body: bytes = b"") -> by
     """Return a message as it goes into the stream."""
     name = execution_id.encode()
     return _HEAD.pack(len(body), kind, len(name)) + name + body
+
+
+def encode_head(kind: bytes, execution_id: str, body: bytes) -> bytes:
+    """Return what goes into the stream before the body of a message."""
+    name = execution_id.encode()
+    return _HEAD.pack(len(body), kind, len(name)) + name
 
 
 class MessageReader:

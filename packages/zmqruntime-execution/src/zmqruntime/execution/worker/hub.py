@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
+from zmqruntime.execution.worker.framing import Message, MessageReader, encode_head, encode_message
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.execution.worker.wire import TOKEN_BYTES
 from zmqruntime.transport import Loop
+from zmqruntime.transport.log_limit import LimitedLog
 
 __all__ = ["LinkHub"]
 
@@ -62,6 +63,7 @@ class LinkHub:
         self._max_bytes = max_bytes
         self._token = b""
         self._links: list[_Link] = []
+        self._limited_log = LimitedLog(_log)
         if path is not None:
             path.unlink(missing_ok=True)  # The server's lock says that it is stale.
         self._listener = listen(("127.0.0.1", 0) if path is None else str(path))
@@ -87,8 +89,13 @@ class LinkHub:
     def send(self, purpose: bytes, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
         """Send by the link for this. A worker that has none has ended, or is about to."""
         for link in self._links:
-            if link.purpose == purpose:
+            if link.purpose != purpose:
+                continue
+            if len(body) < _LONG_CHUNK_BYTES:
                 link.send(encode_message(kind, execution_id, body))
+            else:  # It is not copied.
+                link.send(encode_head(kind, execution_id, body))
+                link.send(body)
 
     def drain(self) -> list[tuple[bytes, list[Message]]]:
         """Return all that a worker, which has ended, has said and nobody has read yet."""
@@ -137,7 +144,12 @@ class LinkHub:
 
     def _rest(self, error: OSError) -> None:
         """Let nobody in for a moment: there is no room, and the next try would fail as well."""
-        _log.error("a worker cannot be let in: %s; it is tried again every second", error)
+        self._limited_log.log(
+            logging.ERROR,
+            "worker connections",
+            "cannot accept worker connection: %s; retrying every second",
+            error,
+        )
         self._listens = False
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_at(time.monotonic() + _REST_SECONDS, self._listen_again)

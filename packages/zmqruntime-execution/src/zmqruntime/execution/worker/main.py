@@ -17,6 +17,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import psutil
+from pydantic import ValidationError
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
@@ -29,7 +30,8 @@ from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.process_state import ProcessState
 from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
-from zmqruntime.execution.worker.task import run_task
+from zmqruntime.execution.worker.task import describe_invalid_request, run_task
+from zmqruntime.execution.worker.task_logging import set_up_logging
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
 from zmqruntime.transport.inherited import reset_signals
@@ -88,19 +90,26 @@ class _Worker:
     def _make_server(self) -> ExecutionServer:
         server: ExecutionServer = pickle.loads(self._setup.server)
         server.setup_worker()
+        set_up_logging()
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
         mark = os.environ.get(WORKER_VARIABLE, "")
         self._processes = RunProcesses(mark, server.cancel_grace_seconds)
         state = ProcessState()
+        outcome: TaskReturned | TaskRaised | TaskStopped
         while (said := self._tasks.receive()).kind != wire.STOP:
-            # The server has checked it.
-            request = ExecuteRequest.read_again(said.body)
             state.restore()
             state.set_variable(RUN_VARIABLE, self._processes.begin())
             outbox = ProgressOutbox(self._tasks, said.execution_id)
-            outcome = self._run(server, request, outbox)
+            try:
+                # The server has checked it, but for the task and the config of a long one.
+                request = ExecuteRequest.read_again(said.body)
+            except ValidationError as error:
+                described = describe_invalid_request(said.body, error)
+                outcome = TaskRaised(said.execution_id, described)
+            else:
+                outcome = self._run(server, request, outbox)
             if not isinstance(outcome, TaskReturned):
                 self._processes.end()
             with self._lock:

@@ -149,5 +149,5 @@ def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:
     try:
         with process.oneshot():
             return process.cpu_percent(), process.memory_info().rss
-    except psutil.Error:
+    except (psutil.Error, OSError):  # It has ended; or no file is left to look with (EMFILE).
         return None, None

@@ -6,16 +6,17 @@ import math
 import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, SupportsFloat, SupportsIndex
 
 from pydantic_core import to_json
 
+from zmqruntime.execution.serialization import encode_value
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.execution.worker.sockets import LinkAddress
 from zmqruntime.execution.worker.wire import REPORTS
-from zmqruntime.messages import JsonObject, encode_json
+from zmqruntime.messages import JsonObject
 
 __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progress"]
 
@@ -111,7 +112,8 @@ def encode_progress(
     Raises:
         TypeError: a field has the wrong type.
         ValueError: a number is not finite, or all of it is longer than 32 KiB.
-        DecodeError: ``data`` is not JSON, or a number is too long; the error names the part.
+        DecodeError: a part of ``data`` has no JSON form (see `to_json_value`), or a number is too
+            long; the error has the path and the type.
     """
     done, whole = _number("completed", completed), _number("total", total)
     fields: dict[str, object] = {
@@ -122,12 +124,12 @@ def encode_progress(
         "message": None if message is None else _text("message", message),
     }
     if data is not None:
-        if not isinstance(data, dict):
+        if not isinstance(data, Mapping):
             raise TypeError(f"progress data must be a dict, not {type(data).__name__}")
         fields["data"] = data
     # What is left of it may still be no JSON: other parts have been seen to.
     is_plain = data is None and _is_short(done) and _is_short(whole)
-    encoded = to_json(fields) if is_plain else encode_json(fields, "progress")
+    encoded = to_json(fields) if is_plain else encode_value(fields, "progress")
     if len(encoded) > _MAX_BYTES:
         raise ValueError(
             f"progress is {len(encoded):,} bytes of JSON and may be {_MAX_BYTES:,}: write what is "

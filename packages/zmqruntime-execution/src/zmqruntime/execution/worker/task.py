@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from typing import Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
+from zmqruntime.execution.serialization import encode_value
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.forked_child import end_forked_child
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
+    MAX_RESULT_REPR,
+    DecodeError,
     ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
-    JsonValue,
-    encode_json,
 )
 
-__all__ = ["run_task"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["describe_invalid_request", "run_task"]
 
 _log = logging.getLogger("zmqruntime.worker")
 
@@ -27,10 +32,16 @@ _log = logging.getLogger("zmqruntime.worker")
 _RESERVED_BYTES = 64 * 1024
 # Of an error's message, and of its traceback: every subscriber gets them.
 _MAX_CHARACTERS = 16_000
+# Of the note that a text was cut.
+_MAX_NOTE = 64
+# Of an exception group: its first exceptions are named.
+_MAX_PARTS = 5
 
 
 class _Task(Protocol):
-    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue: ...
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any: ...
+
+    def serialize_result(self, result: Any) -> Any: ...
 
 
 def run_task(
@@ -75,7 +86,7 @@ def run_task(
         end_forked_child(None)
     if interrupt.seen or (interrupt.ordered and interrupt.is_withheld):
         return TaskStopped(execution_id)
-    encoded = _encode_result(result, max_message_bytes - _RESERVED_BYTES)
+    encoded = _encode_result(server, result, max_message_bytes - _RESERVED_BYTES)
     if isinstance(encoded, ExecutionErrorInfo):
         return TaskRaised(execution_id, encoded)
     return TaskReturned(execution_id, encoded)
@@ -87,37 +98,84 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
     return ExecutionErrorInfo(
         kind=ErrorKind.EXCEPTION,
         type=type(error).__qualname__,
-        message=_writable(_words_of(error)) or type(error).__qualname__,
-        traceback=_writable("".join(traceback.format_exception(type(error), error, frames))),
+        message=_shorten(_describe(error)),
+        traceback=_shorten(_format_traceback(error, frames)),
     )
 
 
-def _encode_result(result: object, limit: int) -> bytes | ExecutionErrorInfo:
+def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
+    """Return what is wrong with the task or the config of a request that no server has parsed."""
+    from zmqruntime.messages import explaining, find_body_fault  # Not above: a task needs neither.
+
+    fault = find_body_fault(frame)
+    if fault is None:
+        try:
+            with explaining("execute request"):
+                raise error
+        except DecodeError as explained:
+            fault = explained
+    return ExecutionErrorInfo(
+        kind=ErrorKind.EXCEPTION, type=type(fault).__name__, message=_shorten(str(fault))
+    )
+
+
+def _encode_result(server: _Task, result: object, limit: int) -> bytes | ExecutionErrorInfo:
     try:
-        encoded = encode_json(result, "result")
-    except Exception as error:  # noqa: BLE001 - what an application returns may do anything
+        encoded = encode_value(server.serialize_result(result), "result")
+    except Exception as error:  # noqa: BLE001 - an application's objects may raise anything
+        message = str(error) if isinstance(error, DecodeError) else _describe(error)
         return ExecutionErrorInfo(
-            kind=ErrorKind.UNSERIALIZABLE_RESULT, message=_writable(_words_of(error))
+            kind=ErrorKind.UNSERIALIZABLE_RESULT,
+            message=_shorten(message),
+            result_repr=_shorten(_repr(result), MAX_RESULT_REPR),
         )
     if len(encoded) > limit:
         return ExecutionErrorInfo(
             kind=ErrorKind.RESULT_TOO_LARGE,
             message=f"the result is {len(encoded):,} bytes of JSON and a message carries "
             f"{limit:,}: write it to a file and return its path",
+            result_repr=_shorten(encoded.decode(), MAX_RESULT_REPR),
         )
     return encoded
 
 
-def _words_of(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
+    """Return the text of an exception; behind its type where the text alone says too little."""
+    name = type(error).__qualname__
     try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - an application's exceptions may do anything
-        return f"(what it says cannot be told: {type(failure).__qualname__})"
+        text = str(error)
+        if isinstance(error, BaseExceptionGroup):
+            parts = [f"{type(p).__qualname__}: {p}" for p in error.exceptions[:_MAX_PARTS]]
+            text = "; ".join([text, *parts])
+    except BaseException as failure:  # noqa: BLE001 - so may its exceptions
+        return f"{name} (no text: its __str__ raised {type(failure).__qualname__})"
+    if isinstance(error, SystemExit):
+        return f"{name}: {text or 0} (the task called sys.exit)"
+    if not text.strip():
+        return f"{name} (no text)"
+    return f"{name}: {text}" if isinstance(error, KeyError) else text
 
 
-def _writable(text: str) -> str:
+def _format_traceback(error: BaseException, frames: TracebackType | None) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException as failure:  # noqa: BLE001 - it reads attributes of the application's
+        where = "".join(traceback.format_tb(frames))
+        reason = type(failure).__qualname__
+        return f"{where}{type(error).__qualname__} (not formatted: {reason} was raised)\n"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except BaseException as failure:  # noqa: BLE001 - an application's objects may raise anything
+        return f"<{type(value).__qualname__}: its __repr__ raised {type(failure).__qualname__}>"
+
+
+def _shorten(text: str, limit: int = _MAX_CHARACTERS) -> str:
     """Return ``text`` without lone surrogates, which UTF-8 cannot write, and not too long."""
-    if len(text) > _MAX_CHARACTERS:
-        half = _MAX_CHARACTERS // 2
-        text = f"{text[:half]}\n... ({len(text) - 2 * half:,} characters left out)\n{text[-half:]}"
-    return text.encode("utf-8", "backslashreplace").decode()
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if len(text) <= limit:
+        return text
+    half = (limit - _MAX_NOTE) // 2
+    return f"{text[:half]}\n... ({len(text) - 2 * half:,} characters left out)\n{text[-half:]}"

@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 
-from zmqruntime.messages import ShutdownMode
+from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.testing.conformance.coverage import render_list
 from zmqruntime.testing.conformance.running import run
 from zmqruntime.testing.conformance.sentences import NOT_CHECKABLE, load_sentences
@@ -52,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def render_verdict(verdict: Verdict) -> str:
-    """Return the report for a person: each broken sentence with what shows it."""
+    """Return the report for a person: each broken sentence with what shows it.
+
+    What the server sent is escaped by `printable`.
+    """
     sentences = load_sentences()
     blocks = []
     # What breaks many checks in the same way is told once.
@@ -63,8 +66,7 @@ def render_verdict(verdict: Verdict) -> str:
         first, *others = findings
         lines = [f"{number}  {sentences[number]}" for number in first.numbers]
         lines = lines or ["-----  could not be checked"]
-        lines += [f"       {line}" for line in what.splitlines()]
-        lines += [f"       {line}" for line in first.shown]
+        lines += [f"       {printable(line)}" for line in (*what.splitlines(), *first.shown)]
         more = f", and {len(others)} more" if others else ""
         lines.append(f"       found by {first.check}{more}")
         blocks.append("\n".join(lines))
@@ -73,9 +75,9 @@ def render_verdict(verdict: Verdict) -> str:
         reasons[why].append(number)
     if reasons:
         told = (f"{', '.join(numbers)} did not apply: {why}" for why, numbers in reasons.items())
-        blocks.append("\n".join(told))
+        blocks.append("\n".join(map(printable, told)))
     if verdict.trouble:
-        blocks.append(f"error: {verdict.trouble}")
+        blocks.append(printable(f"error: {verdict.trouble}"))
     skipped = f", {len(verdict.skipped)} did not apply" if verdict.skipped else ""
     blocks.append(
         f"{len(verdict.passed - verdict.broken)} sentences hold, {len(verdict.broken)} broken"

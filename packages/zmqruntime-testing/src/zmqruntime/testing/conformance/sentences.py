@@ -23,7 +23,6 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-003": "Which addresses a server was told to bind to is not seen from the one that is known.",
     "C-021": _CLIENT,
     "C-043": "What a pong costs the server is not seen; and a measured time is no proof.",
-    "C-105": "Reserved: nobody sends it.",
     "C-106": "It takes a defect of the server.",
     "C-107": _CLIENT,
     "C-152": "It says what C-139 is for, which is checked.",
@@ -34,6 +33,13 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-175": "Which policy a server has is not told.",
     "C-179": _JOURNAL,
     "C-180": _JOURNAL,
+    "C-222": "To find the bound would end the connections of other clients of that server.",
+    "C-223": "To find the bound would have the registrations of other clients refused.",
+    "C-232": "It says what a server may do; and one that looks is right as well.",
+    "C-233": "It says what a server may do; and one that compares more is right as well.",
+    "C-234": "How much a peer may leave unread is not told, and may be any amount.",
+    "C-235": "How much it takes until a server holds replies back is not told.",
+    "C-236": "It takes peers that leave as much unread as a server keeps.",
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""

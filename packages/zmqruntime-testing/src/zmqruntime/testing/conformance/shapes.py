@@ -116,6 +116,7 @@ FIELDS = (
     Field("C-037", "pong", "queued_count", "an integer", _count),
     Field("C-038", "pong", "workers", "an array of workers", _each(_worker)),
     Field("C-039", "pong", "progress_subscribers", "an array of names", _each(_name)),
+    Field("C-221", "pong", "progress_subscriber_count", "an integer", _count, True),
     Field("C-040", "pong", "max_message_bytes", "an integer", _position),
     Field("C-186", "pong", "durable", "a boolean", _boolean),
     Field("C-041", "pong", "log_file_path", "a string or null", _or_null(_string)),
@@ -133,6 +134,7 @@ FIELDS = (
     Field("C-076", "ok to cancel", "execution_status", "cancelled or running", _cancelled),
     Field("C-078", "ok to register", "client_id", "a name", _name),
     Field("C-078", "ok to register", "progress_subscribers", "an array of names", _each(_name)),
+    Field("C-078", "ok to register", "progress_subscriber_count", "an integer", _count, True),
     Field("C-093", "error", "code", "a string", _string),
     Field("C-094", "error", "message", "a sentence", lambda v: _string(v) and v.strip() != ""),
     Field("C-095", "error", "details", "an array of field and message", _each(_detail)),
@@ -168,6 +170,7 @@ FIELDS = (
     Field("C-123", "cause", "traceback", "a string or null", _or_null(_string)),
     Field("C-124", "cause", "exit_code", "an integer or null", _or_null(_integer)),
     Field("C-125", "cause", "signal", "a string or null", _or_null(_string)),
+    Field("C-240", "cause", "result_repr", "a string or null", _or_null(_string), True),
     *(
         Field("C-129", where, name, what, holds)
         for where in ("running", "queued")

@@ -9,12 +9,15 @@ import pytest
 
 from zmqruntime.execution import Execution, IllegalTransition, LifecycleEngine
 from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
     ErrorKind,
     ExecuteRequest,
     ExecutionErrorInfo,
     ExecutionStatus,
     ProgressEvent,
+    UnparsedExecute,
     decode_request,
+    split_request,
 )
 from zmqruntime.testing.contracts.engine_kit import make_request
 from zmqruntime.testing.contracts.turns import TurnsContract
@@ -110,6 +113,43 @@ class LifecycleEngineContract(TurnsContract):
         execution = engine.submit(asked, 7.5, frame)
         assert execution.request == frame
         assert execution.is_same_work(make_request("a", client_id="c", task={"x": 1}))
+
+    def test_the_bytes_of_the_queue_are_those_of_what_waits(self, engine: LifecycleEngine) -> None:
+        def waits(*names: str) -> bool:
+            kept = [engine.get(name) for name in names]
+            return engine.queued_bytes == sum(len(e.request) for e in kept if e is not None)
+
+        assert waits()
+        self.submit(engine, "a", "b", "c", task={"text": "x" * 1000})
+        assert waits("a", "b", "c")
+        engine.start("a", 2.0)
+        assert waits("b", "c")
+        engine.requeue("a", retry_at=9.0)
+        assert waits("a", "b", "c")
+        engine.release("a")
+        engine.finish("b", CANCELLED, 3.0)
+        assert waits("a", "c")
+        engine.start("a", 4.0)
+        engine.finish("a", COMPLETE, 5.0)
+        engine.start("c", 6.0)
+        assert waits()
+
+    def test_a_request_of_which_the_task_is_not_parsed_is_kept_as_it_came(
+        self, engine: LifecycleEngine
+    ) -> None:
+        frame = b'{"type":"execute","execution_id":"a","client_id":"c","task":{"x":"%b"}}'
+        frame %= b"y" * MAX_REQUEST_BYTES
+        asked = split_request(frame)
+        assert isinstance(asked, UnparsedExecute)
+        execution = engine.submit(asked, 7.5, frame)
+        assert execution.request is frame
+        engine.start("a", 8.0)
+        engine.finish("a", COMPLETE, 9.0)
+        assert execution.request == b""
+        assert execution.is_same_work(asked)
+        other = split_request(frame.replace(b"yyy", b"yyz", 1))
+        assert isinstance(other, UnparsedExecute)
+        assert not execution.is_same_work(other)
 
     def test_what_the_next_process_does_not_find_needs_no_commit(
         self, engine: LifecycleEngine

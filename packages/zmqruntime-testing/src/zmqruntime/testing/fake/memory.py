@@ -42,6 +42,8 @@ from zmqruntime.transport import (
 
 __all__ = ["InMemoryExecutionServer"]
 
+_MAX_LISTED = 100  # As the server does: see C-078 of the protocol.
+
 
 class InMemoryExecutionServer(ScriptedServer):
     """A fake that its clients call: no socket, no thread, no process, and hardly any time.
@@ -160,13 +162,18 @@ class InMemoryExecutionServer(ScriptedServer):
                 elif request.client_id in self._clients:
                     self._clients.remove(request.client_id)
                 names = tuple(dict.fromkeys(self._clients))
-                reply = OkReply(client_id=request.client_id, progress_subscribers=names)
+                reply = OkReply(
+                    client_id=request.client_id,
+                    progress_subscribers=names[:_MAX_LISTED],
+                    progress_subscriber_count=len(names),
+                )
                 self._reply(caller, reply)
             case ShutdownRequest():
                 self._reply(caller, ShutdownAckReply(mode=request.mode))
                 self._dispatcher.shut_down(request.mode)
 
     def _pong(self, limit: int) -> PongReply:
+        names = tuple(dict.fromkeys(self._clients))
         return PongReply(
             ready=self._dispatcher.ready,
             server=type(self).__name__,
@@ -176,7 +183,8 @@ class InMemoryExecutionServer(ScriptedServer):
             process=ProcessInfo(pid=self._process.pid, create_time=self._process.create_time),
             started_at=self._started_at,
             uptime_seconds=self.clock.time() - self._started_at,
-            progress_subscribers=tuple(dict.fromkeys(self._clients)),
+            progress_subscribers=names[:_MAX_LISTED],
+            progress_subscriber_count=len(names),
             max_message_bytes=self.config.max_message_bytes,
             **self._dispatcher.describe_work(limit)._asdict(),
         )

@@ -12,7 +12,7 @@ from zmqruntime.execution import (
     RunnerHost,
     Scheduler,
 )
-from zmqruntime.messages import ErrorReply, Request
+from zmqruntime.messages import ErrorReply, Incoming, UnparsedExecute, decode_request
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.fake.controls import ScriptedServer
 from zmqruntime.testing.fake.line import PlayerRunner
@@ -94,7 +94,9 @@ class _FakeSession(ExecutionSession):
         super().__init__(*args, **kwargs)
         self._script = script
 
-    def handle_request(self, request: Request, caller: Caller, frame: bytes = b"") -> None:
+    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
+        if isinstance(request, UnparsedExecute):
+            request = decode_request(frame)  # A script may look at the task.
         verdict = self._script._admit(request)
         if isinstance(verdict, ErrorReply):
             self.reply(caller, verdict)

@@ -1,0 +1,207 @@
+"""No event costs more than a slice of work, however much is kept; the rest goes on later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from driving import Done, Driver, error
+
+from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish, Reply
+from zmqruntime.execution.core.events import TimerDue, WorkerExited
+from zmqruntime.execution.core.speaker import SLICE
+from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.lifecycle.retry import RetryPolicy
+from zmqruntime.messages import (
+    AttemptInfo,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    ShutdownMode,
+)
+
+QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
+NOW = ShutdownMode.NOW
+MANY = 1000
+
+# A slice of 50 executions with a reply and an event each, and a few effects beside them.
+MOST_EFFECTS = 150
+
+
+class DurableInName(InMemoryLifecycleEngine):
+    """An engine that says that the next server finds its queue."""
+
+    @property
+    def durable(self) -> bool:
+        return True
+
+
+def rounds(driver: Driver, first: Done) -> Iterator[Done]:
+    """Yield what each round does, as long as the scheduler has more to do at once."""
+    yield first
+    while True:
+        deadline = driver.scheduler.next_deadline
+        if deadline is None or deadline > driver.now.monotonic:
+            return
+        yield driver.do(TimerDue())
+
+
+def fill(driver: Driver, count: int = MANY, start: int = 0) -> list[str]:
+    names = [f"e{number}" for number in range(start, start + count)]
+    driver.accept(*names)
+    return names
+
+
+@pytest.mark.parametrize("policy", list(QueuePolicy))
+def test_long_queue_is_cancelled_in_slices(policy: QueuePolicy) -> None:
+    driver = Driver(engine=InMemoryLifecycleEngine(MANY, queue_policy=policy))
+    driver.accept("running")
+    names = fill(driver)
+    done = list(rounds(driver, driver.shut_down(NOW)))
+    assert done[0].interrupted == ["running"]
+    assert done[0].of(LogCancelled) == [
+        LogCancelled(MANY, "the server was shut down before it ran")
+    ]
+    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert len(done) >= MANY / SLICE
+    states = [state for each in done for state in each.states]
+    assert states == [(name, CANCELLED) for name in names]
+    assert driver.stops("running").effects[-1] == Exit()
+
+
+def test_requests_are_answered_between_the_slices_of_a_shutdown() -> None:
+    driver = Driver()
+    driver.accept("running")
+    names = fill(driver)
+    driver.shut_down(NOW)
+    counts = driver.ask().reply(ExecutionStatusSnapshot).counts
+    assert counts[CANCELLED] == SLICE
+    assert driver.cancelled(names[-1]) is CANCELLED
+    assert driver.refuse("new").code == "shutting_down"
+    list(rounds(driver, driver.do(TimerDue())))
+    assert driver.stops("running").exits
+
+
+def test_nothing_starts_between_the_slices_of_a_shutdown() -> None:
+    driver = Driver()
+    driver.accept("running")
+    fill(driver)
+    driver.shut_down(NOW)
+    done = driver.stops("running")
+    assert not done.assigned
+    assert not done.exits
+    done = driver.do(WorkerExited(1))
+    assert not done.starts_worker
+    assert list(rounds(driver, done))[-1].exits
+
+
+def test_second_shutdown_that_is_forced_ends_a_long_queue_at_once() -> None:
+    driver = Driver()
+    driver.accept("running")
+    fill(driver)
+    driver.shut_down(NOW)
+    done = driver.shut_down(NOW, forced=True)
+    assert done.states == [("running", FAILED)]
+    assert done.kills
+    assert done.effects[-1] == Exit()
+
+
+def test_forced_shutdown_answers_what_is_awaited_first() -> None:
+    driver = Driver()
+    driver.accept("running")
+    names = fill(driver)
+    callers = {driver.hold(name, 60) for name in names[-2 * SLICE :]}
+    done = list(rounds(driver, driver.shut_down(NOW, forced=True)))
+    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert {caller for each in done for caller in each.answered} == callers
+    assert len([state for each in done for state in each.states]) < MANY / 2
+    assert done[-1].effects[-1] == Exit()
+
+
+def test_held_replies_of_one_execution_are_sent_in_slices() -> None:
+    driver = Driver()
+    driver.accept("a")
+    callers = [driver.hold("a", 60) for _ in range(MANY)]
+    done = list(rounds(driver, driver.returns("a", b"1")))
+    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert [caller for each in done for caller in each.answered] == callers
+    # The scheduler is done with them: they do not time out.
+    assert not driver.advance(60).effects
+
+
+def test_held_replies_with_long_results_are_sent_a_megabyte_at_a_time() -> None:
+    driver = Driver()
+    driver.accept("a")
+    callers = [driver.hold("a", 60) for _ in range(40)]
+    done = list(rounds(driver, driver.returns("a", b'"%b"' % (b"x" * 500_000))))
+    assert max(len(each.of(Reply)) for each in done) <= 4
+    assert [caller for each in done for caller in each.answered] == callers
+
+
+def test_held_replies_that_time_out_together_are_sent_in_slices() -> None:
+    driver = Driver()
+    driver.accept("a")
+    callers = [driver.hold("a", 5) for _ in range(MANY)]
+    done = list(rounds(driver, driver.advance(5)))
+    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert [caller for each in done for caller in each.answered] == callers
+
+
+def test_held_replies_go_out_in_slices_before_a_server_with_a_journal_leaves() -> None:
+    driver = Driver(engine=DurableInName())
+    driver.accept("running")
+    names = fill(driver)
+    callers = [driver.hold(name, 60) for name in names]
+    driver.shut_down(NOW)
+    done = list(rounds(driver, driver.stops("running")))
+    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert [caller for each in done for caller in each.answered] == callers
+    assert [each.exits for each in done] == [False] * (len(done) - 1) + [True]
+    assert driver.engine.queued_count == MANY
+
+
+def test_retries_that_are_due_together_are_queued_in_slices() -> None:
+    driver = Driver(retry=RetryPolicy(max_attempts=2, backoff_seconds=5.0))
+    driver.accept("running")
+    names = fill(driver)
+    engine: LifecycleEngine = driver.engine
+    wall = driver.now.wall
+    for name in names:
+        engine.start(name, wall)
+        attempt = AttemptInfo(attempt=1, error=error(), started_at=wall, finished_at=wall)
+        engine.requeue(name, failed=attempt, retry_at=wall + 5)
+    # As a server does that finds them in its journal.
+    driver = Driver(ready=False, engine=engine)
+    released: list[int] = []
+
+    def count_released() -> int:
+        return MANY - len(engine.list_delayed())
+
+    for _ in rounds(driver, driver.advance(5)):
+        released.append(count_released() - sum(released))
+    assert max(released) <= SLICE
+    assert sum(released) == MANY
+
+
+def test_records_that_expire_together_are_dropped_a_few_at_each_end() -> None:
+    engine = InMemoryLifecycleEngine(2 * MANY, history_seconds=10)
+    driver = Driver(engine=engine)
+    driver.accept("running")
+    for name in fill(driver):
+        driver.cancel(name)
+    fill(driver, 10, MANY)
+    driver.advance(60)
+    dropped = [len(driver.cancel(f"e{MANY + n}").of(ForgetLog)) for n in range(10)]
+    assert dropped == [10] * 10
+
+
+def test_events_of_a_cancelled_queue_are_all_published() -> None:
+    driver = Driver(history_limit=10)
+    driver.accept("running")
+    names = fill(driver)
+    done = list(rounds(driver, driver.shut_down(NOW)))
+    published = [publish.execution_id for each in done for publish in each.of(Publish)]
+    assert published == names
+    # Logs are removed when the server has ended, all of them.
+    assert not [effect for each in done for effect in each.of(ForgetLog)]

@@ -1,0 +1,89 @@
+"""Long records and held replies cost the server a bounded amount, however many ask for them."""
+
+from __future__ import annotations
+
+import pytest
+from driving import Driver
+
+from zmqruntime.execution.core.effects import LargeReply, Reply
+from zmqruntime.messages import (
+    AcceptedReply,
+    ErrorCode,
+    ErrorReply,
+    ExecutionStatus,
+    ExecutionStatusSnapshot,
+    decode_reply,
+)
+
+LONG = b'"%b"' % (b"x" * 70_000)
+
+
+def test_a_long_record_is_composed_only_when_its_reply_is_sent() -> None:
+    driver = Driver()
+    driver.accept("a")
+    held = [driver.hold("a", 10) for _ in range(3)]
+    done = driver.returns("a", LONG)
+    assert done.answered == []
+    replies = done.of(LargeReply)
+    assert [reply.caller for reply in replies] == held
+    for reply in replies:
+        snapshot = decode_reply(reply.compose())
+        assert isinstance(snapshot, ExecutionStatusSnapshot)
+        assert snapshot.request_id == reply.caller.request_id
+        assert snapshot.execution is not None
+        assert snapshot.execution.status is ExecutionStatus.COMPLETE
+        assert snapshot.execution.result == "x" * 70_000
+    assert driver.scheduler.next_deadline is None
+
+
+def test_a_long_record_that_leaves_history_before_its_reply_is_sent_is_refused_as_busy() -> None:
+    driver = Driver(history_limit=1)
+    driver.accept("a")
+    driver.returns("a", LONG)
+    (reply,) = driver.ask("a").of(LargeReply)
+    driver.accept("b")
+    driver.returns("b")
+    refusal = decode_reply(reply.compose())
+    assert isinstance(refusal, ErrorReply)
+    assert (refusal.code, refusal.request_id) == (ErrorCode.BUSY, reply.caller.request_id)
+
+
+def test_a_duplicate_that_does_not_wait_gets_a_short_reply_at_once() -> None:
+    driver = Driver()
+    driver.accept("a")
+    driver.returns("a", LONG)
+    reply = driver.submit("a").reply(AcceptedReply)
+    assert reply.duplicate
+    assert reply.execution is None
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmqruntime.transport.held._PER_PEER_BYTES", 3300)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_held_reply_too_many_is_refused_and_its_task_is_not_taken() -> None:
+    driver = Driver()
+    driver.accept("a")
+    held = [driver.hold("a", 10) for _ in range(3)]
+    assert driver.ask("a", wait_seconds=10).refusal.code is ErrorCode.BUSY
+    assert driver.submit("b", wait_seconds=10.0).refusal.code is ErrorCode.BUSY
+    assert driver.ask("b").refusal.code is ErrorCode.UNKNOWN_EXECUTION
+    driver.accept("c")
+    driver.ask("a").reply(ExecutionStatusSnapshot)
+
+    assert driver.advance(10).answered == held
+    assert driver.scheduler.next_deadline is None
+    again = [driver.hold("a", 10) for _ in range(3)]
+    assert driver.returns("a").answered == again, "their room did not come back"
+    assert [driver.hold("c", 10) for _ in range(3)]
+
+
+def test_many_held_replies_whose_time_is_up_are_removed_one_by_one() -> None:
+    driver = Driver()
+    driver.accept("a")
+    held = [driver.hold("a", 1 + number / 1000) for number in range(10_000)]
+    done = driver.advance(60)
+    assert [effect.caller for effect in done.of(Reply)] == held
+    assert driver.scheduler.next_deadline is None

@@ -1,0 +1,264 @@
+"""Long requests: what is refused before it is parsed, and what is passed on unparsed."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from zmqruntime.messages import (
+    MAX_REQUEST_BYTES,
+    DecodeError,
+    ErrorCode,
+    ExecuteHead,
+    ExecuteRequest,
+    MessageError,
+    UnparsedExecute,
+    decode_json,
+    decode_request,
+    encode,
+    find_body_fault,
+    split_request,
+)
+
+LONG = 4 * MAX_REQUEST_BYTES
+HEAD: dict[str, Any] = {
+    "request_id": "#7",
+    "type": "execute",
+    "client_id": "lab",
+    "execution_id": "e1",
+    "labels": {"a": "b"},
+    "retry_on": ["timeout"],
+    "wait_seconds": 5,
+}
+TASK = {"text": "x" * LONG, "values": [1, {"a": None}]}
+
+
+def frame_of(**members: Any) -> bytes:
+    return json.dumps({**HEAD, "task": TASK, **members}, ensure_ascii=False).encode()
+
+
+def refuse(frame: bytes) -> MessageError:
+    with pytest.raises(MessageError) as refused:
+        split_request(frame)
+    assert len(str(refused.value)) < 1000
+    assert all(len(name) < 100 and len(words) < 300 for name, words in refused.value.faults)
+    return refused.value
+
+
+def split(frame: bytes) -> UnparsedExecute:
+    request = split_request(frame)
+    assert isinstance(request, UnparsedExecute)
+    return request
+
+
+def raw(*members: bytes) -> bytes:
+    return b"{%b}" % b",".join((*(b"%b" % json.dumps(HEAD).encode()[1:-1],), *members))
+
+
+def test_a_split_request_has_its_head_and_the_bytes_of_its_task_and_config() -> None:
+    config = {"deep": ["y" * 10]}
+    frame = frame_of(config=config)
+    request = split(frame)
+    parsed = decode_request(frame)
+    assert isinstance(parsed, ExecuteRequest)
+    assert json.loads(bytes(request.task_json)) == parsed.task == TASK
+    assert request.config_json is not None
+    assert json.loads(bytes(request.config_json)) == parsed.config == config
+    head = ExecuteHead.model_fields
+    assert {name: getattr(request, name) for name in head} == {
+        name: getattr(parsed, name) for name in head
+    }
+
+
+def test_a_split_request_is_a_view_and_no_copy() -> None:
+    frame = frame_of(task={"text": "x" * 8 * 2**20})
+    split(frame)  # What is imported at first is not counted.
+    tracemalloc.start()
+    request = split(frame)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(request.task_json) > 8 * 2**20
+    assert peak < 2**20
+
+
+def test_a_task_of_a_million_values_makes_no_objects() -> None:
+    frame = raw(b'"task":{"a":[%b]}' % b",".join([b"{}"] * 10**6))
+    tracemalloc.start()
+    split(frame)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("config", [None, {"a": "y" * LONG}])
+def test_a_split_request_is_written_with_another_id_as_the_same_request(
+    config: dict[str, Any] | None,
+) -> None:
+    given = {k: v for k, v in HEAD.items() if k != "execution_id"} | {"task": TASK}
+    frame = json.dumps(given | {"config": config}).encode()
+    named = split(frame).model_copy(update={"execution_id": "e2"})
+    again = decode_request(named.to_frame())
+    assert again == decode_request(
+        json.dumps(given | {"config": config, "execution_id": "e2"}).encode()
+    )
+
+
+def test_the_same_short_task_is_parsed_whatever_is_around_it() -> None:
+    task = {"text": "x" * (MAX_REQUEST_BYTES - 200)}
+    frame = frame_of(task=task, labels={"a": "y" * 1000})
+    assert len(frame) > MAX_REQUEST_BYTES
+    assert split_request(frame) == decode_request(frame)
+    assert isinstance(split_request(frame), ExecuteRequest)
+
+
+WORDS = b",".join([b'""'] * LONG)
+MANY = b",".join(b'"%d":""' % n for n in range(LONG // 8))
+
+
+@pytest.mark.parametrize(
+    ("member", "field"),
+    [
+        pytest.param(b'"retry_on":[%b]' % WORDS, "retry_on", id="words"),
+        pytest.param(b'"labels":{%b}' % MANY, "labels", id="labels"),
+        pytest.param(b'"labels":{"a":"%b"}' % (b"x" * LONG), "labels", id="a label"),
+        pytest.param(b'"execution_id":"%b"' % (b"x" * LONG), "execution_id", id="id"),
+        pytest.param(b'"priority":%b' % (b"1" * LONG), "priority", id="integer"),
+        pytest.param(b'"priority":%b%b' % (b"[" * 900, b"]" * 900 + b" " * LONG), None, id="deep"),
+        pytest.param(MANY, "0", id="unknown fields"),
+        pytest.param(b'"u":[%b]' % WORDS, "u", id="an unknown field"),
+        pytest.param(b'"%b":1' % (b"u" * LONG), "u" * 80, id="a long name"),
+        pytest.param(b'"priority":0,' * LONG + b'"priority":0', None, id="repeated"),
+        pytest.param(b'"priority":%b0' % (b" " * LONG), None, id="spaces"),
+    ],
+)
+def test_a_head_that_is_too_long_is_refused_by_its_field(member: bytes, field: str | None) -> None:
+    error = refuse(raw(b'"task":{}', member))
+    assert error.code is ErrorCode.TOO_LARGE
+    assert f"{MAX_REQUEST_BYTES:,}" in str(error)
+    assert error.request_id == "#7"
+    assert [fault.field for fault in error.faults] == ([field] if field else [])
+
+
+@pytest.mark.parametrize("word", ["ping", "status", "cancel", "shutdown"])
+def test_another_request_is_refused_for_its_length_alone(word: str) -> None:
+    frame = b'{"type":"%b","request_id":"r","cursor":"%b"}' % (word.encode(), b"x" * LONG)
+    error = refuse(frame)
+    assert error.code is ErrorCode.TOO_LARGE
+    assert str(error).startswith(f"the {word} request has {len(frame):,} bytes")
+    assert error.request_id == "r"
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "words"),
+    [
+        (b"[%b]" % WORDS, ErrorCode.MALFORMED, "not an object"),
+        (raw(b'"task":{"a":[%b' % WORDS), ErrorCode.MALFORMED, "not JSON"),
+        (raw(b'"task":{"a":"\\ud800","b":"%b"}' % (b"x" * LONG)), ErrorCode.MALFORMED, "not JSON"),
+        (raw(b'"task":{"a":"\\udc00","b":"%b"}' % (b"x" * LONG)), ErrorCode.MALFORMED, "not JSON"),
+        (raw(b'"task":{"a":NaN,"b":[%b]}' % WORDS), ErrorCode.MALFORMED, "not JSON"),
+        (raw(b'"task":%b' % (b'{"a":' * LONG)), ErrorCode.MALFORMED, "too deep"),
+        (raw(b'"task":{"a":"\xff%b"}' % (b"x" * LONG)), ErrorCode.MALFORMED, "UTF-8"),
+        (raw(b'"task":{"a":"%b\xc3"}' % (b"x" * LONG)), ErrorCode.MALFORMED, "UTF-8"),
+        (b'{"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
+        (b'{"type":7,"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
+        (b'{"type":"%b"}' % (b"x" * LONG), ErrorCode.TOO_LARGE, "shorten type"),
+        (b'{"type":"no","a":"%b"}' % (b"x" * LONG), ErrorCode.UNKNOWN_TYPE, "'no' is no type"),
+        (raw(b'"protocol":2,"u":[%b]' % WORDS), ErrorCode.UNSUPPORTED_PROTOCOL, "protocol 2"),
+        (raw(b'"task":[%b]' % WORDS), ErrorCode.INVALID_REQUEST, "task: Input should be an object"),
+        (raw(b'"task":"%b"' % (b"x" * LONG)), ErrorCode.INVALID_REQUEST, "task: Input should be"),
+        (
+            raw(b'"task":{},"config":[%b]' % WORDS),
+            ErrorCode.INVALID_REQUEST,
+            "config: Input should",
+        ),
+        (raw(b'"config":{"a":[%b]}' % WORDS), ErrorCode.INVALID_REQUEST, "task: Field required"),
+        (frame_of(u=1), ErrorCode.INVALID_REQUEST, "u: Extra inputs are not permitted"),
+        (frame_of(client_id="a b"), ErrorCode.INVALID_REQUEST, "client_id: String should match"),
+        (frame_of(retry_on=["no"]), ErrorCode.INVALID_REQUEST, "retry_on[0]: Input should be"),
+        (frame_of(request_id="r" * 300), ErrorCode.INVALID_REQUEST, "request_id: String should"),
+    ],
+)
+def test_a_long_frame_is_refused_for_its_coarsest_fault(
+    frame: bytes, code: ErrorCode, words: str
+) -> None:
+    error = refuse(frame)
+    assert error.code is code
+    assert words in str(error)
+    with pytest.raises(MessageError) as parsed:
+        decode_request(frame)
+    assert parsed.value.code is code
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"[" * 300 + b"]" * 300, "recursion limit"),
+        (b"1" * 5000, "number out of range"),
+    ],
+)
+@pytest.mark.parametrize("field", ["task", "config"])
+def test_a_body_that_only_a_parser_can_refuse_is_named_by_its_field(
+    field: str, value: bytes, words: str
+) -> None:
+    other = b'"config":null' if field == "task" else b'"task":{}'
+    body = b'"%b":{"text":"%b","value":%b}' % (field.encode(), b"x" * LONG, value)
+    frame = raw(other, body)
+    split(frame)
+    fault = find_body_fault(frame)
+    assert fault is not None
+    assert str(fault).startswith(f"invalid execute request: {field}: cannot be parsed")
+    assert words in str(fault)
+    with pytest.raises(ValueError, match=words):
+        ExecuteRequest.read_again(frame)
+
+
+def test_an_infinite_number_in_a_long_task_is_refused_when_it_is_parsed() -> None:
+    frame = raw(b'"task":{"text":"%b","value":1e999}' % (b"x" * LONG))
+    assert find_body_fault(frame) is None
+    with pytest.raises(ValueError, match=r"JSON cannot carry"):
+        ExecuteRequest.read_again(frame)
+    with pytest.raises(DecodeError, match=r"task\.value: is inf"):
+        decode_request(frame)
+
+
+def test_the_worker_reads_a_long_request_as_the_server_would_parse_it() -> None:
+    frame = frame_of(config={"a": 1})
+    assert ExecuteRequest.read_again(frame) == decode_request(frame)
+
+
+def short_with(kinds: bytes) -> bytes:
+    return b'{"type":"execute","client_id":"c","task":{},"retry_on":[%b]}' % kinds
+
+
+def test_a_wrong_word_ends_the_validation_of_its_list() -> None:
+    frame = short_with(b",".join([b'""'] * 20_000))
+    assert len(frame) < MAX_REQUEST_BYTES
+    with pytest.raises(DecodeError) as refused:
+        decode_request(frame)
+    assert [fault.field for fault in refused.value.faults] == ["retry_on[0]"]
+
+
+def test_a_list_of_valid_words_is_bounded() -> None:
+    frame = short_with(b",".join([b'"timeout"'] * 33))
+    with pytest.raises(DecodeError, match="at most 32 items"):
+        decode_request(frame)
+
+
+def test_labels_together_are_bounded_in_bytes() -> None:
+    labels = {str(n): "\u20ac" * 1000 for n in range(32)}
+    with pytest.raises(ValueError, match=r"96,?\d{3} bytes of JSON; all labels together"):
+        ExecuteRequest(task={}, client_id="lab", labels=labels)
+    short = ExecuteRequest(task={}, client_id="lab", labels=dict(list(labels.items())[:20]))
+    assert len(encode(short)) < MAX_REQUEST_BYTES
+    assert decode_json(encode(short))["labels"] == short.labels
+
+
+def test_a_head_of_just_the_longest_length_is_taken() -> None:
+    spaces = MAX_REQUEST_BYTES - (len(raw(b'"task":{}')) - 2)
+    body = b"{%b}" % (b'"text":"%b"' % (b"x" * LONG))
+    head = split(raw(b" " * spaces + b'"task":' + body))
+    assert head.client_id == "lab"
+    assert refuse(raw(b" " * (spaces + 1) + b'"task":' + body)).code is ErrorCode.TOO_LARGE

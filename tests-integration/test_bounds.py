@@ -1,0 +1,156 @@
+"""A long message costs a server about what it costs to read it, valid or not."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from places import Connect, Place
+from wire import Wire
+
+from zmqruntime.messages import MAX_REQUEST_BYTES
+
+LONG = 8 * 2**20
+HEAD = b'{"type":"execute","client_id":"c","request_id":"r",'
+OBJECTS = b",".join([b"{}"] * (LONG // 3))
+WORDS = b",".join([b'""'] * (LONG // 3))
+NAMES = b",".join(b'"%d":""' % n for n in range(LONG // 11))
+TEXT = b"x" * LONG
+
+BAD = {
+    "words": (HEAD + b'"task":{},"retry_on":[%b]}' % WORDS, "too_large"),
+    "labels": (HEAD + b'"task":{},"labels":{%b}}' % NAMES, "too_large"),
+    "a label": (HEAD + b'"task":{},"labels":{"a":"%b"}}' % TEXT, "too_large"),
+    "unknown fields": (HEAD + b'"task":{},%b}' % NAMES, "too_large"),
+    "an unknown field": (HEAD + b'"u":1,"task":{"a":[%b]}}' % OBJECTS, "invalid_request"),
+    "a long name": (HEAD + b'"task":{},"%b":1}' % TEXT, "too_large"),
+    "a request id": (HEAD + b'"task":{},"request_id":"%b"}' % TEXT, "too_large"),
+    "an integer": (HEAD + b'"task":{},"priority":%b}' % (b"1" * LONG), "too_large"),
+    "an array as task": (HEAD + b'"task":[%b]}' % OBJECTS, "invalid_request"),
+    "a deep task": (HEAD + b'"task":%b' % (b'{"a":' * (LONG // 5)), "malformed"),
+    "no end": (HEAD + b'"task":{"a":[%b' % OBJECTS, "malformed"),
+    "no Unicode": (HEAD + b'"task":{"a":"%b\xff"}}' % TEXT, "malformed"),
+    "an array": (b"[%b]" % OBJECTS, "malformed"),
+    "a long ping": (b'{"type":"ping","limit":[%b]}' % OBJECTS, "too_large"),
+    "a long cursor": (b'{"type":"status","cursor":"%b"}' % TEXT, "too_large"),
+    "an unknown type": (b'{"type":"no","a":[%b]}' % OBJECTS, "unknown_type"),
+}
+
+
+def long_task(execution_id: str, inside: bytes = OBJECTS, **fields: Any) -> bytes:
+    given = json.dumps({"execution_id": execution_id, **fields}).encode()[1:-1]
+    task = b'{"do":"echo","value":7}'
+    return HEAD + b'%b,"task":%b,"config":{"unused":[%b]}}' % (given, task, inside)
+
+
+@pytest.fixture
+def wire(workshop: Place, connect: Connect) -> Iterator[Wire]:
+    connect()
+    with Wire(workshop.endpoint) as wire:
+        yield wire
+
+
+def await_end(wire: Wire, execution_id: str) -> dict[str, Any]:
+    reply = wire.request("status", execution_id=execution_id, wait_seconds=60)
+    record: dict[str, Any] = reply["execution"]
+    return record
+
+
+@pytest.fixture
+def server(connect: Connect) -> psutil.Process:
+    return psutil.Process(connect().ping().process.pid)
+
+
+def seconds_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_long_bad_request_costs_less_than_to_parse_it(
+    wire: Wire, workshop: Place, server: psutil.Process, name: str
+) -> None:
+    frame, code = BAD[name]
+    assert len(frame) > LONG // 2
+    wire.request("ping")
+    before = seconds_of(server)
+    with Wire(workshop.endpoint) as beside:
+        wire.send(frame)
+        assert beside.request("ping")["type"] == "pong"
+    reply = wire.receive()
+    spent = seconds_of(server) - before
+    assert (reply["type"], reply["code"]) == ("error", code)
+    assert len(json.dumps(reply)) < 2000
+    # What it takes to make as many objects as the longest of these frames would need; measured
+    # here and now, so that it is as slow as the server is.
+    begun = time.process_time()
+    for frame in (OBJECTS, WORDS):
+        json.loads(b"[%b]" % frame)
+    assert spent < time.process_time() - begun
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_memory_for_long_requests_is_three_times_their_size(
+    wire: Wire, server: psutil.Process
+) -> None:
+    def peak() -> int:
+        status = Path(f"/proc/{server.pid}/status").read_text("ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    wire.ask(long_task("first"))  # What is imported at the first one counts only once.
+    await_end(wire, "first")
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5", "ascii")  # Resets the peak.
+    before = server.memory_info().rss
+    for n, (frame, _) in enumerate(BAD.values()):
+        wire.ask(frame)
+        wire.ask(long_task(f"valid-{n}", b'"%b"' % TEXT))
+        await_end(wire, f"valid-{n}")
+    wire.ask(long_task("last"))
+    await_end(wire, "last")
+    assert peak() - before < 3 * LONG
+
+
+def test_a_long_task_is_the_same_work_byte_by_byte(wire: Wire) -> None:
+    frame = long_task("same")
+    assert wire.ask(frame)["duplicate"] is False
+    assert await_end(wire, "same")["result"] == 7
+    assert wire.ask(frame)["duplicate"] is True
+    assert wire.ask(long_task("same", timeout_seconds=9))["code"] == "conflict"
+    assert wire.ask(long_task("same", OBJECTS + b" "))["code"] == "conflict"
+
+
+def test_a_long_task_without_a_name_is_given_one(wire: Wire) -> None:
+    frame = HEAD + b'"task":{"do":"echo","value":"%b"}}' % (b"x" * 10**5)
+    execution_id = wire.ask(frame)["execution_id"]
+    assert await_end(wire, execution_id)["result"] == "x" * 10**5
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"[" * 300 + b"]" * 300, "config: cannot be parsed: recursion limit"),
+        (b"1" * 5000, "config: cannot be parsed: number out of range"),
+        (b"1e999", "config.unused[1]: is inf, which JSON cannot carry"),
+    ],
+)
+def test_a_long_config_that_only_a_worker_can_refuse_fails(
+    wire: Wire, value: bytes, words: str
+) -> None:
+    name = f"refused-{len(value)}"
+    wire.ask(long_task(name, b'"%b",%b' % (b"x" * MAX_REQUEST_BYTES, value)))
+    record = await_end(wire, name)
+    assert record["status"] == "failed"
+    assert (record["error"]["kind"], record["error"]["type"]) == ("exception", "DecodeError")
+    assert record["error"]["message"].startswith(f"invalid execute request: {words}")
+
+
+def test_a_message_of_a_thousand_frames_is_refused(wire: Wire) -> None:
+    for frames in ([b"hop"] * 1000 + [b"", b'{"type":"ping"}'], [b""] + [b"x"] * 1000):
+        wire.control.send_multipart(frames)
+        assert wire.receive()["code"] == "malformed"
