@@ -238,8 +238,10 @@ class Connection:
         That one ends with this process. In a fork, nothing is closed.
         """
         if self.is_here:
-            self._context.close_sockets()
-            self._context.term()
+            for subscriber in list(self._subscribers):
+                subscriber.stop()  # Its thread closes its socket.
+            self._control.close()
+            self._end_context().join(_DISCARD_SECONDS)
             # Behind all else: where warnings are errors, it raises.
             warnings.warn(
                 f"the client of {self._endpoint} was thrown away, and not disconnected",
@@ -249,21 +251,27 @@ class Connection:
 
     def _terminate(self, patience: float = _LEAVE_SECONDS) -> None:
         """End the context, which wakes up every thread in a request, a callback's too."""
-        # Not here: it waits, deaf to Ctrl-C, for every socket that an interrupt left open. Once,
-        # however often this is interrupted.
-        if self._ending is None:
-            self._ending = threading.Thread(
-                target=self._context.term, name="zmqruntime-term", daemon=True
-            )
-        ending = self._ending
-        if ending.ident is None:
-            ending.start()
+        ending = self._end_context()
         ending.join(patience)
         if ending.is_alive():
             self._context.close_sockets()
             # A socket that an interrupt caught in its constructor is held by that traceback alone;
             # when that is gone, the thread ends.
             ending.join(patience)
+
+    def _end_context(self) -> threading.Thread:
+        """Begin to end the context, and return the thread in which it ends.
+
+        Not in the caller's, which would wait, deaf to Ctrl-C, for every socket that an interrupt
+        left open. Once, however often this is interrupted.
+        """
+        if self._ending is None:
+            self._ending = threading.Thread(
+                target=self._context.term, name="zmqruntime-term", daemon=True
+            )
+        if self._ending.ident is None:
+            self._ending.start()
+        return self._ending
 
     def _note_process(self) -> None:
         """Remember whose pong it is, as far as that can be known here."""
