@@ -3,7 +3,13 @@
 import gc
 import sys
 
-from zmqruntime.execution.worker.begin import begun_ahead
+from zmqruntime.transport.inherited import fill_standard_descriptors, reset_signals
+
+# Before anything else is imported: that may open files.
+fill_standard_descriptors()
+reset_signals()
+
+from zmqruntime.execution.worker.begin import begun_ahead  # noqa: E402
 
 
 def _run() -> int:

@@ -253,6 +253,8 @@ class ProgressStreamSubscriber:
             for events in self._order.fill_up(after_cut=self._was_cut):
                 self._tell(events)
             self._was_cut = False
+        except ReferenceError:
+            return  # The client was collected, and this ends.
         except ZMQRuntimeError as error:
             if self._stopping:
                 return

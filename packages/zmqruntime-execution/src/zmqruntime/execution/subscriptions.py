@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 
 from zmqruntime.execution.progress import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.execution.stream import EventStream
@@ -25,7 +26,9 @@ class Subscriptions:
     def __init__(
         self, client: ZMQClient, own_id: ClientId, callback: ProgressCallback | None
     ) -> None:
-        self._client = client
+        # Weak: the thread of a subscriber refers to it. Else a client that was not disconnected
+        # would never be collected.
+        self._client: ZMQClient = weakref.proxy(client)
         self._own_id = own_id
         self._callback = callback
         self._lock = threading.Lock()

@@ -90,15 +90,6 @@ class ChannelPool:
                     channel.close()
             self._idle.clear()
 
-    def close_left(self) -> None:
-        """Close every connection, also what an interrupt in another thread left.
-
-        For when the context has ended so long ago that no thread can be inside any more.
-        """
-        with self._lock:
-            for channel in list(self._channels):
-                channel.close()
-
     def not_connected(self) -> NotConnected:
         """Return what to raise when the context has ended."""
         return NotConnected(f"the client of {self._endpoint} is not connected")

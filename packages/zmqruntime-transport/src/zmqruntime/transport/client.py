@@ -117,15 +117,25 @@ class ZMQClient:
         if (connection := self._connection) is None:
             with self._lock:
                 if (connection := self._connection) is None:
-                    connection = Connection(
-                        self._endpoint, self._config, owns_server=not self._persistent
-                    ).establish(self._launcher, deadline, wait_ready=wait_ready)
-                    self._connection = connection
-                    # Collected as they are, its context would wait for sockets for ever.
-                    self._leftover = weakref.finalize(self, connection.abandon)
-                    self._leftover.atexit = False
+                    connection = self._open(deadline, wait_ready=wait_ready)
         connection.check_process()
         return connection.pong
+
+    def _open(self, deadline: Deadline, *, wait_ready: bool) -> Connection:
+        connection = Connection(self._endpoint, self._config, owns_server=not self._persistent)
+        try:
+            connection.establish(self._launcher, deadline, wait_ready=wait_ready)
+            # Collected as they are, its context would wait for sockets for ever.
+            self._leftover = weakref.finalize(self, connection.abandon)
+            self._leftover.atexit = False
+            self._connection = connection
+        except BaseException:  # An interrupt, too, also behind the last line.
+            self._connection = None
+            if (leftover := getattr(self, "_leftover", None)) is not None:
+                leftover.detach()
+            connection.discard()
+            raise
+        return connection
 
     @property
     def pong(self) -> PongReply:
@@ -187,9 +197,10 @@ class ZMQClient:
             try:
                 self._before_close()
             finally:
+                # It stays until it is closed: after an interrupt, the next call goes on with it.
+                connection.close()
                 self._connection = None
                 self._leftover.detach()
-                connection.close()
 
     def ping(self, timeout: float | None = None, *, limit: int = 0) -> PongReply:
         """Ask the server how it is.

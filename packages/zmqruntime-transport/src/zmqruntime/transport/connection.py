@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Self
 
-import zmq
-
 from zmqruntime.messages import Outgoing, PongReply, Reply, ShutdownMode, ShutdownRequest
 from zmqruntime.transport.channel import Outcome
 from zmqruntime.transport.config import ZMQConfig
@@ -29,12 +27,14 @@ from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process import ProcessIdentity, describe_exit
 from zmqruntime.transport.startup import attach_again, attach_or_launch
 from zmqruntime.transport.subscriber import Subscriber
+from zmqruntime.transport.tracked_context import TrackedContext
 
 __all__ = ["Connection"]
 
 _STOP_OWNED_SECONDS = 10.0
 # How long a thread may take to leave a request whose context has ended.
 _LEAVE_SECONDS = 5.0
+_DISCARD_SECONDS = 0.2
 
 
 class Connection:
@@ -53,36 +53,38 @@ class Connection:
         self._launcher: ServerLauncher | None = None
         self._server: LaunchedServer | None = None
         self._returning = threading.Lock()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = TrackedContext()
         self._control = ControlClient(self._context, endpoint, config)
         self._lock = threading.Lock()
         self._subscribers: weakref.WeakSet[Subscriber] = weakref.WeakSet()
         self._closing = False
+        self._ending: threading.Thread | None = None
         self._server_process: ProcessIdentity | None = None
 
     def establish(
         self, launcher: ServerLauncher | None, deadline: Deadline, *, wait_ready: bool
     ) -> Self:
-        """Attach or launch; when that fails, nothing is left open."""
+        """Attach or launch; when that fails, `discard` it."""
         self._launcher = launcher
-        try:
-            self.pong, self._server = attach_or_launch(
-                self._control,
-                self._endpoint,
-                self._config,
-                launcher,
-                persistent=not self._owns_server,
-                wait_ready=wait_ready,
-                deadline=deadline,
-            )
-            self._note_process()
-        except BaseException:
-            if self._server is not None:  # An interrupt: nobody would know of it.
-                self._server.kill()
-            self._control.close()
-            self._context.destroy(linger=0)
-            raise
+        self.pong, self._server = attach_or_launch(
+            self._control,
+            self._endpoint,
+            self._config,
+            launcher,
+            persistent=not self._owns_server,
+            wait_ready=wait_ready,
+            deadline=deadline,
+        )
+        self._note_process()
         return self
+
+    def discard(self) -> None:
+        """Close a connection that no caller has got, and end a server that was launched for it."""
+        if self._server is not None:
+            self._server.kill()
+        self._control.close()
+        self._context.close_sockets()
+        self._terminate(_DISCARD_SECONDS)  # No thread is inside.
 
     @property
     def is_here(self) -> bool:
@@ -236,8 +238,10 @@ class Connection:
         That one ends with this process. In a fork, nothing is closed.
         """
         if self.is_here:
-            self._control.close_left()
-            self._context.term()
+            for subscriber in list(self._subscribers):
+                subscriber.stop()  # Its thread closes its socket.
+            self._control.close()
+            self._end_context().join(_DISCARD_SECONDS)
             # Behind all else: where warnings are errors, it raises.
             warnings.warn(
                 f"the client of {self._endpoint} was thrown away, and not disconnected",
@@ -245,15 +249,29 @@ class Connection:
                 stacklevel=2,
             )
 
-    def _terminate(self) -> None:
+    def _terminate(self, patience: float = _LEAVE_SECONDS) -> None:
         """End the context, which wakes up every thread in a request, a callback's too."""
-        # Not here: it waits, deaf to Ctrl-C, for every socket that an interrupt left open.
-        ending = threading.Thread(target=self._context.term, name="zmqruntime-term", daemon=True)
-        ending.start()
-        ending.join(_LEAVE_SECONDS)
+        ending = self._end_context()
+        ending.join(patience)
         if ending.is_alive():
-            self._control.close_left()
-            ending.join()
+            self._context.close_sockets()
+            # A socket that an interrupt caught in its constructor is held by that traceback alone;
+            # when that is gone, the thread ends.
+            ending.join(patience)
+
+    def _end_context(self) -> threading.Thread:
+        """Begin to end the context, and return the thread in which it ends.
+
+        Not in the caller's, which would wait, deaf to Ctrl-C, for every socket that an interrupt
+        left open. Once, however often this is interrupted.
+        """
+        if self._ending is None:
+            self._ending = threading.Thread(
+                target=self._context.term, name="zmqruntime-term", daemon=True
+            )
+        if self._ending.ident is None:
+            self._ending.start()
+        return self._ending
 
     def _note_process(self) -> None:
         """Remember whose pong it is, as far as that can be known here."""

@@ -136,13 +136,6 @@ class ControlClient:
         """Close the connections; one that a thread is inside is closed by that thread."""
         self._pool.close()
 
-    def close_left(self) -> None:
-        """Close every connection, also what an interrupt in another thread left.
-
-        For when the context has ended so long ago that no thread can be inside any more.
-        """
-        self._pool.close_left()
-
     def _converse(
         self,
         hold: float,

@@ -19,6 +19,7 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.file_limit import raise_file_limit
+from zmqruntime.transport.inherited import fill_standard_descriptors
 from zmqruntime.transport.logfile import LogFile
 from zmqruntime.transport.process import ProcessIdentity
 from zmqruntime.transport.resolve import resolve_endpoint
@@ -125,6 +126,7 @@ class ZMQServer:
             )
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
+        fill_standard_descriptors()
         log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
         try:
             session = self._make_session()

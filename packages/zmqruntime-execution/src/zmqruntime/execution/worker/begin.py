@@ -61,6 +61,8 @@ class BegunWorker:
             self.process = subprocess.Popen(
                 [python, *flags, "-c", _PROGRAM, self.mark],
                 stdin=subprocess.PIPE,
+                stdout=_output(1),
+                stderr=_output(2),
                 env={**(environment or os.environ), "ZMQRUNTIME_WORKER": self.mark},
             )
         self._tell(sys.path)
@@ -141,6 +143,15 @@ def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str]
     if not windows or executable != sys.executable or base == executable:
         return executable, None
     return base, {**os.environ, "__PYVENV_LAUNCHER__": executable}
+
+
+def _output(number: int) -> int | None:
+    """Return what stands for a standard output that this process does not have; None: it has it."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return subprocess.DEVNULL
+    return None
 
 
 def _executable() -> str:

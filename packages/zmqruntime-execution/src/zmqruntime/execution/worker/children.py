@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import time
 from typing import Final
 
 import psutil
 
 from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.process import start_of
 from zmqruntime.transport.process_tree import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
@@ -118,7 +120,7 @@ class RunProcesses:
             return False
         if (run := variables.get(RUN_VARIABLE)) is not None:
             return run == self._run
-        return _start_of(process) >= self._started_at - _TICK_SECONDS
+        return start_of(process) >= self._started_at - _TICK_SECONDS
 
 
 def _is_of_library(process: psutil.Process) -> bool:
@@ -136,20 +138,8 @@ def _usage_of_children() -> tuple[float, ...] | None:
     return tuple(resource.getrusage(resource.RUSAGE_CHILDREN))
 
 
-if hasattr(time, "CLOCK_BOOTTIME"):  # Linux: times since the start of the system never jump.
-
-    def _now() -> float:
+def _now() -> float:
+    """Return the time by the clock of `start_of`."""
+    if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def _start_of(process: psutil.Process) -> float:
-        with open(f"/proc/{process.pid}/stat", "rb") as file:  # noqa: PTH123 - proc(5)
-            fields = file.read().rpartition(b")")[2].split()
-        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-else:
-
-    def _now() -> float:
-        return time.time()
-
-    def _start_of(process: psutil.Process) -> float:
-        return float(process.create_time())
+    return time.time()

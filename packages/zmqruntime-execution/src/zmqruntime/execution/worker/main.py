@@ -34,6 +34,7 @@ from zmqruntime.execution.worker.task import describe_invalid_request, run_task
 from zmqruntime.execution.worker.task_logging import set_up_logging
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.inherited import reset_signals
 from zmqruntime.transport.process_tree import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
@@ -169,8 +170,9 @@ def _leave_the_terminal(interrupt: Interrupt) -> None:
         os.register_at_fork(
             after_in_child=lambda: signal.signal(interrupt.signum, signal.default_int_handler)
         )
-        # The parent started this process with SIGINT blocked, so that none came too early.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # The parent started this process with SIGINT blocked, so that none came too early; and the
+    # application may have blocked or ignored others.
+    reset_signals()
 
 
 def _end_with(server: ProcessIdentity) -> None:

@@ -118,9 +118,8 @@ class WorkerProcess:
     def _note_start(self, begun: BegunWorker) -> None:
         try:
             self._handle = psutil.Process(begun.process.pid)
-            worker = ProcessIdentity(self._handle.pid, self._handle.create_time())
-            self._note.write(worker, begun.mark)
-        except psutil.NoSuchProcess:
+            self._note.write(ProcessIdentity.of(self._handle.pid), begun.mark)
+        except (psutil.NoSuchProcess, ProcessLookupError):
             return  # It has ended at once; its exit code tells why.
         finally:
             self._started.set()

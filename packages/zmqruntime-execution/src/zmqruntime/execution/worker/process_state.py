@@ -138,6 +138,8 @@ class _StandardStreams:
 
 def _rewrap(stream: Any, number: int) -> Any:
     """Return a stream for the descriptor of ``stream``; a stream of another kind as it is."""
+    if stream is None:  # As in a program without a console.
+        return _open_text(number)
     if not isinstance(stream, TextIOWrapper) or stream.fileno() != number:
         return stream
     stream.flush()
