@@ -22,6 +22,7 @@ WORDS = {
     *("maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
+    "PongReply": {"application"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},

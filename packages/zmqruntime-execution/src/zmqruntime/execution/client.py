@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
@@ -31,6 +31,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.transport import (
     Deadline,
+    MismatchPolicy,
     ServerLauncher,
     TransportMode,
     ZMQConfig,
@@ -50,6 +51,10 @@ class ExecutionClient(RecordClient):
         config: the settings that the server uses.
         launcher: starts a server when none is there; None: attach or fail.
         persistent: whether a server launched by this client outlives it.
+        on_mismatch: with a launcher, what to do about a server that is there and is not the one
+            that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
+            is idle. None: refuse a server of another class, and warn of another version, of other
+            code and of other arguments.
         progress_callback: called, in a background thread, with each event of this client's
             executions.
         client_id: who submits; None for a new name. Reuse one to be the same client again.
@@ -69,6 +74,7 @@ class ExecutionClient(RecordClient):
         config: ZMQConfig | None = None,
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
+        on_mismatch: MismatchPolicy | Literal["refuse", "warn", "restart"] | None = None,
         progress_callback: ProgressCallback | None = None,
         client_id: ClientId | None = None,
     ) -> None:
@@ -79,6 +85,7 @@ class ExecutionClient(RecordClient):
             config=config,
             launcher=launcher,
             persistent=persistent,
+            on_mismatch=on_mismatch,
         )
         if progress_callback is not None and not callable(progress_callback):
             raise TypeError(f"progress_callback has to be callable, not {progress_callback!r}")

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         ExecutionErrorInfo,
     )
     from zmqruntime.messages.infos import (
+        ApplicationInfo,
         AttemptInfo,
         ProcessInfo,
         QueuedExecutionInfo,
@@ -140,6 +141,7 @@ __all__ = [
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "AcceptedReply",
+    "ApplicationInfo",
     "AttemptInfo",
     "CancelRequest",
     "ClientId",
@@ -218,6 +220,7 @@ _HOMES = {
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
     "AcceptedReply": "responses",
+    "ApplicationInfo": "infos",
     "AttemptInfo": "infos",
     "CancelRequest": "requests",
     "ClientId": "base",

@@ -23,6 +23,7 @@ from zmqruntime.transport.resolve import resolve_endpoint
 from zmqruntime.transport.signals import ending_on_signals
 
 if TYPE_CHECKING:
+    from zmqruntime.messages import ApplicationInfo
     from zmqruntime.transport.session import ServerSession
 
 __all__ = ["ZMQServer"]
@@ -54,6 +55,12 @@ class ZMQServer:
         TypeError: an argument is of another kind.
         ValueError: the transport mode is none.
     """
+
+    application_version: str = ""
+    """The application's own, told in pongs; a class or a constructor sets it."""
+
+    launch_digest: str | None = None
+    """Of what a launcher gave to this server; set by what runs a launched one."""
 
     def __init__(
         self,
@@ -105,6 +112,19 @@ class ZMQServer:
     def describe(self) -> JsonObject:
         """Return what a pong tells as ``details``. To be overridden; called for every ping."""
         return {}
+
+    def describe_application(self) -> ApplicationInfo | None:
+        """Return what a pong tells as ``application``. Called once, at the start.
+
+        May be overridden. None: a client that compares servers takes this one for any.
+
+        Raises:
+            TypeError: ``application_version`` is no string.
+        """
+        from zmqruntime.transport.application import describe_application
+
+        check_kind("application_version", self.application_version, str)
+        return describe_application(type(self), self.application_version, self.launch_digest)
 
     def start(self) -> None:
         """Bind the sockets and serve in a thread of the server's own.
@@ -199,6 +219,7 @@ class ZMQServer:
             self._config,
             log_file_path=self._log_file_path,
             describe=self.describe,
+            application=self.describe_application(),
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from zmqruntime.messages import (
+    ApplicationInfo,
     DecodeError,
     ErrorCode,
     ErrorReply,
@@ -64,6 +65,7 @@ class ServerSession:
         *,
         log_file_path: str | None = None,
         describe: Callable[[], JsonObject] = dict,
+        application: ApplicationInfo | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.config = config
@@ -86,6 +88,7 @@ class ServerSession:
             process=ProcessInfo(pid=process.pid, create_time=process.create_time),
             max_message_bytes=config.max_message_bytes,
             log_file_path=log_file_path,
+            application=application,
         )
         self._requests = 0
         self._held_pings: dict[Caller, tuple[PingRequest, Timer]] = {}

@@ -34,6 +34,7 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-175": "Which policy a server has is not told.",
     "C-179": _JOURNAL,
     "C-180": _JOURNAL,
+    "C-242": _CLIENT,
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""

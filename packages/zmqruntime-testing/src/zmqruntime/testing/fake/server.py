@@ -65,6 +65,9 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
         if error[0] is None:
             self.check()
 
+    def describe_application(self) -> None:
+        """Return nothing: a fake stands for any application, whatever a client expects."""
+
     def _make_session(self) -> ServerSession:
         self._player = Player(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
