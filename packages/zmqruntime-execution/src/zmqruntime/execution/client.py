@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -13,7 +13,13 @@ from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback
 from zmqruntime.execution.record_client import RecordClient
 from zmqruntime.execution.stream import EventStream
-from zmqruntime.execution.submission import check_client_id, make_request, to_object
+from zmqruntime.execution.submission import (
+    SerializedTask,
+    check_client_id,
+    make_request,
+    read_fields,
+    to_object,
+)
 from zmqruntime.execution.submitter import Submitter
 from zmqruntime.execution.subscriptions import Subscriptions
 from zmqruntime.execution.wait import HOLD_SECONDS
@@ -23,7 +29,6 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionId,
     ExecutionRecord,
-    JsonObject,
     JsonValue,
     Labels,
     PongReply,
@@ -70,7 +75,7 @@ class ExecutionClient(RecordClient):
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
@@ -107,10 +112,16 @@ class ExecutionClient(RecordClient):
             raise
         return pong
 
-    def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
+    def serialize_task(self, task: Any, config: Any = None) -> SerializedTask:
         """Return an application's task and configuration as JSON objects. To be overridden.
 
         A mapping is taken as it is, and a pydantic model as its JSON form.
+
+        Returns:
+            The pair of both; or one mapping with the fields of an `ExecuteRequest`: ``task``, and
+            if wanted ``config``, ``labels``, ``priority``, ``timeout_seconds``, ``max_attempts``,
+            ``retry_on``, ``backoff_seconds``, ``execution_id``. What a call such as
+            `submit_execution` is given goes before what the mapping says.
 
         Raises:
             TypeError: it is neither.
@@ -125,7 +136,7 @@ class ExecutionClient(RecordClient):
         execution_id: ExecutionId | None = None,
         labels: Labels | None = None,
         timeout_seconds: float | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         max_attempts: int | None = None,
         retry_on: Iterable[ErrorKind | str] | None = None,
         backoff_seconds: float | None = None,
@@ -140,6 +151,7 @@ class ExecutionClient(RecordClient):
             labels: kept with the record.
             timeout_seconds: how long the task may run before the server stops it.
             priority: a higher one runs first; of this client's own, where clients take turns.
+                None: 0, unless `serialize_task` says more.
             max_attempts: how often the task may run, the first time included; None: as the
                 server's default says, as for the next two.
             retry_on: the kinds of error after which it runs again.
@@ -265,14 +277,10 @@ class ExecutionClient(RecordClient):
         """
         deadline = Deadline.after(timeout)
         hold = min(HOLD_SECONDS, deadline.remaining)
-        task, config = self.serialize_task(task, config)
         make = partial(
             make_request,
-            task,
-            config,
-            self.client_id,
-            labels=labels,
-            timeout_seconds=timeout_seconds,
+            client_id=self.client_id,
+            **self._serialize(task, config, labels=labels, timeout_seconds=timeout_seconds),
         )
         # The reply is held until there is a result: one round trip in all for a short task.
         execution_id, record = self._submitter.submit_held(make, hold, deadline)
@@ -293,8 +301,22 @@ class ExecutionClient(RecordClient):
         return self._subscriptions.open_stream(execution_id, submitter)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
-        task, config = self.serialize_task(task, config)
-        return make_request(task, config, self.client_id, **options)
+        fields = self._serialize(task, config, **options)
+        return make_request(client_id=self.client_id, **fields)
+
+    def _serialize(self, task: Any, config: Any, **options: Any) -> dict[str, Any]:
+        """Return the arguments of `make_request`: the application's, below those of a call."""
+        serialized = self.serialize_task(task, config)
+        if isinstance(serialized, tuple):
+            options["task"], options["config"] = serialized
+            return options
+        if not isinstance(serialized, Mapping):
+            raise TypeError(
+                "serialize_task() has to return the pair of task and configuration, or a mapping "
+                f"with the fields of an ExecuteRequest, and not {type(serialized).__name__}"
+            )
+        given = {name: value for name, value in options.items() if value is not None}
+        return {"config": None} | read_fields(serialized, self.client_id) | given
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None

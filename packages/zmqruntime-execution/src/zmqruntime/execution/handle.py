@@ -106,8 +106,8 @@ class ExecutionHandle:
 
         Starts with the events since the submit when the client has a progress callback, else
         with the one of its present state and its latest progress, both at once, and what comes
-        after this call. Where events were lost that the server keeps no more, it goes on with the
-        next that arrived.
+        after this call; of one that has ended, that is its latest progress and its end. Where
+        events were lost that the server keeps no more, it goes on with the next that arrived.
 
         Raises:
             NotConnected: the client was disconnected; what had arrived is yielded before.
@@ -124,7 +124,7 @@ class ExecutionHandle:
         )
         record = self._outlasting(self.status)
         if record.status.is_terminal:
-            return iter([_final_event(record, 0)])
+            return iter(_ended(record, 0))
         kept = self._client.read_kept_events(self.execution_id)
         return self._follow(stream, _present(record, kept))
 
@@ -145,7 +145,7 @@ class ExecutionHandle:
                             f"{self.execution_id}"
                         )
                     continue
-                events = stream.take(0.0) or [_final_event(record, last)]
+                events = stream.take(0.0) or _ended(record, last)
             for event in events:
                 terminal = isinstance(event, StateEvent) and event.status.is_terminal
                 if terminal or event.sequence > last:
@@ -206,6 +206,14 @@ def _running_event(record: ExecutionRecord, sequence: int) -> StateEvent:
         submitted_at=record.submitted_at,
         started_at=record.started_at,
     )
+
+
+def _ended(record: ExecutionRecord, last: int) -> list[ProgressEvent | StateEvent]:
+    """Return the latest progress of what has ended, if it is news, and its terminal event."""
+    final = _final_event(record, last)
+    if record.progress is None or record.progress.sequence <= last:
+        return [final]
+    return [record.progress, final]
 
 
 def _final_event(record: ExecutionRecord, last: int) -> StateEvent:

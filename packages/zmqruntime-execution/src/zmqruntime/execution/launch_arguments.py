@@ -108,11 +108,11 @@ def read_arguments(stream: BinaryIO) -> tuple[str, dict[str, Any]]:
     for name, data in packed.items():
         try:
             arguments[name] = pickle.loads(data)
-        except Exception as error:  # an application's module, imported for it, may raise anything
+        except Exception as error:  # noqa: BLE001 - a module imported for it may raise anything
             raise LaunchArgumentsError(
                 f"the argument {name} cannot be read in the server's process: "
                 f"{type(error).__name__}: {error}"
-            ) from error
+            ) from None
     return digest, arguments
 
 

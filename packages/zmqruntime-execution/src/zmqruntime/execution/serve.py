@@ -48,11 +48,11 @@ def load_target(target: str) -> type[ExecutionServer]:
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # It is another one, which this one imports.
-        raise TargetError(f"{target}: {error}; looked in {', '.join(sys.path)}") from error
+        raise TargetError(f"{target}: {error}; looked in {', '.join(sys.path)}") from None
     try:
         found = operator.attrgetter(class_name)(module)
     except AttributeError as error:
-        raise TargetError(f"{target}: {error}") from error
+        raise TargetError(f"{target}: {error}") from None
     if not (isinstance(found, type) and issubclass(found, ExecutionServer)):
         raise TargetError(f"{target} is no ExecutionServer subclass, but {found!r}")
     if inspect.isabstract(found):

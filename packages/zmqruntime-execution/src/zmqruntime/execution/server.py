@@ -73,7 +73,7 @@ class ExecutionServer(ZMQServer, ABC):
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
         max_queued: int | None = None,

@@ -24,8 +24,19 @@ from zmqruntime.messages import (
     prepare,
 )
 
-__all__ = ["RequestOptions", "check_client_id", "make_request", "to_object"]
+__all__ = [
+    "RequestOptions",
+    "SerializedTask",
+    "check_client_id",
+    "make_request",
+    "read_fields",
+    "to_object",
+]
 
+SerializedTask = tuple[JsonObject, JsonObject | None] | Mapping[str, Any]
+"""A task and its configuration, or the fields of an `ExecuteRequest` as one mapping."""
+
+_CLIENTS_OWN = frozenset({"protocol", "request_id", "wait_seconds"})
 _KINDS = tuple(kind.value for kind in ErrorKind)
 
 
@@ -34,7 +45,7 @@ class RequestOptions(TypedDict, total=False):
 
     labels: Labels | None
     timeout_seconds: float | None
-    priority: int
+    priority: int | None
     max_attempts: int | None
     backoff_seconds: float | None
 
@@ -73,6 +84,35 @@ def make_request(
             **given,
         )
     return prepare(request)
+
+
+def read_fields(fields: Mapping[str, Any], client_id: ClientId) -> dict[str, Any]:
+    """Return the fields of an execute request that an application has given as one mapping.
+
+    Those that are None count as absent. ``request_id`` and ``wait_seconds`` are the client's own,
+    and left out.
+
+    Raises:
+        DecodeError: ``task`` is missing, a field is unknown, or the request would be another
+            client's or of another type; the error names it.
+        TypeError: the task or the configuration is neither a mapping nor a pydantic model.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name, fixed in (("client_id", client_id), ("type", "execute")):
+        if given.pop(name, fixed) != fixed:
+            reason = f"{fields[name]!r} differs from {fixed!r}, which this client sends"
+            raise DecodeError.of_field("submission", name, reason)
+    for name in given:
+        if name not in ExecuteRequest.model_fields:
+            known = ", ".join(sorted(ExecuteRequest.model_fields))
+            reason = f"there is no such field; known are {known}"
+            raise DecodeError.of_field("submission", str(name), reason)
+    if "task" not in given:
+        raise DecodeError.of_field("submission", "task", "serialize_task() returned none")
+    for name in ("task", "config"):
+        if name in given:
+            given[name] = to_object(name, given[name])
+    return {name: value for name, value in given.items() if name not in _CLIENTS_OWN}
 
 
 def check_client_id(client_id: ClientId) -> None:

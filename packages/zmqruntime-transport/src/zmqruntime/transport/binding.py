@@ -102,7 +102,7 @@ class BoundSockets:
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 raise _in_use(self.endpoint, port) from None
-            raise EndpointError(f"{address} cannot be bound: {error}") from error
+            raise EndpointError(f"{address} cannot be bound: {error}") from None
 
 
 def watch(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: int) -> None:
@@ -153,7 +153,7 @@ def has_listener(path: Path) -> bool:
         except BlockingIOError:
             return True  # Somebody listens, and is too busy to take one more connection.
         except OSError as error:
-            raise EndpointError(f"{path} cannot be looked at: {error}") from error
+            raise EndpointError(f"{path} cannot be looked at: {error}") from None
     return True
 
 

@@ -99,7 +99,7 @@ class Channel:
         except zmq.ZMQError as error:
             raise EndpointError(
                 f"{endpoint.control_address} cannot be connected to: {error}"
-            ) from error
+            ) from None
 
     def send(self, frame: bytes) -> None:
         """Send one request; it waits in the socket until there is a connection."""

@@ -62,7 +62,7 @@ class ZMQClient:
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
@@ -220,7 +220,9 @@ class ZMQClient:
         return reply
 
     def shutdown_server(
-        self, mode: ShutdownMode = ShutdownMode.DRAIN, timeout: float | None = None
+        self,
+        mode: ShutdownMode | Literal["drain", "now"] = ShutdownMode.DRAIN,
+        timeout: float | None = None,
     ) -> None:
         """Ask the server to end: when the work at hand is done, or at once.
 
@@ -233,7 +235,7 @@ class ZMQClient:
             DecodeError: the mode is none; further, what `request` raises.
         """
         with explaining("shutdown request"):
-            request = ShutdownRequest(mode=mode)
+            request = ShutdownRequest.model_validate({"mode": mode}, strict=False)
         reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
             raise _refusal(reply, "shutdown")

@@ -145,7 +145,7 @@ class Connection:
                     self._server = None  # It is another one that answers.
             self._note_process()
         except (ConnectionFailed, RequestTimeout) as error:
-            raise self._not_back(error) from error
+            raise self._not_back(error) from None
         finally:
             self._returning.release()
         return self.pong

@@ -132,7 +132,7 @@ class SubprocessLauncher(ServerLauncher):
         except OSError as error:
             raise LaunchFailed(
                 f"the server could not be started: {error}; command: {' '.join(command)}"
-            ) from error
+            ) from None
         if self._stdin is not None:
             _feed(process, self._stdin)
         _outliving[:] = [child for child in _outliving if child.poll() is None] + [process]
@@ -148,7 +148,7 @@ class SubprocessLauncher(ServerLauncher):
         try:
             make_private_dir(directory, "log_dir")
         except EndpointError as error:
-            raise LaunchFailed(f"no log can be written: {error}") from error
+            raise LaunchFailed(f"no log can be written: {error}") from None
         return directory / f"{endpoint.app_name}-{endpoint.port}.log"
 
 

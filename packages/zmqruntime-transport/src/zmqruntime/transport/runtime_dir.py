@@ -12,6 +12,9 @@ from zmqruntime.transport.errors import EndpointError
 __all__ = ["check_private_dir", "default_log_dir", "default_runtime_dir", "make_private_dir"]
 
 
+_LOG_DIR = "log_dir"
+
+
 def default_runtime_dir(app_name: str) -> Path:
     """Return where the platform keeps the sockets of this user's programs."""
     import platformdirs  # Not above: a worker does not ask, nor who is told a directory.
@@ -45,7 +48,7 @@ def make_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     except FileExistsError:
         pass  # Something is there, and no directory: told below.
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+        raise EndpointError(f"the directory {directory} cannot be made: {error}") from None
     check_private_dir(directory, setting)
 
 
@@ -72,19 +75,24 @@ def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     """
     try:
         found = directory.lstat()
+        if setting == _LOG_DIR and stat.S_ISLNK(found.st_mode) and _is_mine(found):
+            # To one's own logs, one's own link may lead: not what another user has put there.
+            found = directory.stat()
     except FileNotFoundError:
         return
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be looked at: {error}") from error
+        raise EndpointError(f"the directory {directory} cannot be looked at: {error}") from None
     if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
         return
     if not stat.S_ISDIR(found.st_mode):
-        raise EndpointError(f"{directory} is not a directory: remove it, or set {setting}")
+        what = "is a symbolic link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
+        raise EndpointError(f"{directory} {what}: remove it, or set {setting} to a directory")
     if found.st_uid != os.geteuid():
         raise EndpointError(
             f"the directory {directory} belongs to user {found.st_uid}: set {setting} to your own"
         )
-    if found.st_mode & 0o077:
+    # Logs are files of mode 0600: others may see their names, but put none beside them.
+    if found.st_mode & (0o022 if setting == _LOG_DIR else 0o077):
         # A command only for what is made for this: another one, such as /tmp, others may need.
         is_ours = directory == default_runtime_dir(directory.name)
         remedy = (
@@ -93,4 +101,9 @@ def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
             else f"set {setting} (--{setting.replace('_', '-')}) to a directory of your own, "
             "or make this one private if nobody else uses it"
         )
-        raise EndpointError(f"others can enter the directory {directory}: {remedy}")
+        act = "write into" if setting == _LOG_DIR else "enter"
+        raise EndpointError(f"others can {act} the directory {directory}: {remedy}")
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
@@ -67,7 +67,7 @@ class ZMQServer:
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
     ) -> None:
@@ -236,7 +236,7 @@ def _open_log(path: str) -> LogFile:
     except OSError as error:
         raise EndpointError(
             f"the log file {path} cannot be written: {error.strerror or error}"
-        ) from error
+        ) from None
 
 
 class _Run:

@@ -181,7 +181,7 @@ def _await_ready(
         raise LaunchFailed(
             f"the server launched for {endpoint} was not ready in time and was ended",
             log_tail=server.log_tail(),
-        ) from error
+        ) from None
     except BaseException:
         server.kill()  # Nobody would know of it: the caller was interrupted.
         raise
@@ -201,7 +201,7 @@ def _ping(
         try:
             reply = control.request(request, deadline, hold=hold, on_broken=on_broken)
         except MessageError as error:
-            raise ConnectionFailed(f"who listens there is no server: {error}") from error
+            raise ConnectionFailed(f"who listens there is no server: {error}") from None
         except RequestTimeout:
             if pong is None:
                 raise
