@@ -124,7 +124,8 @@ class ExecutionHandle:
         )
         record = self._outlasting(self.status)
         if record.status.is_terminal:
-            return iter(_ended(record, 0))
+            final = _final_event(record, 0)
+            return iter([final] if record.progress is None else [record.progress, final])
         kept = self._client.read_kept_events(self.execution_id)
         return self._follow(stream, _present(record, kept))
 
@@ -145,7 +146,7 @@ class ExecutionHandle:
                             f"{self.execution_id}"
                         )
                     continue
-                events = stream.take(0.0) or _ended(record, last)
+                events = stream.take(0.0) or [_final_event(record, last)]
             for event in events:
                 terminal = isinstance(event, StateEvent) and event.status.is_terminal
                 if terminal or event.sequence > last:
@@ -191,6 +192,9 @@ def _present(
     states = [n for n, event in enumerate(kept) if isinstance(event, StateEvent)]
     if states:
         state, since = kept[states[-1]], kept[states[-1] + 1 :]
+        is_over = isinstance(state, StateEvent) and state.status.is_terminal
+        if is_over and len(states) > 1:  # It has ended since the record.
+            return [*kept[states[-2] + 1 : states[-1]][-1:], state]
     else:  # It has reported so much since it began to run that the server has dropped that one.
         state, since = _running_event(record, kept[0].sequence - 1), kept
     return [state, *since[-1:]]
@@ -206,14 +210,6 @@ def _running_event(record: ExecutionRecord, sequence: int) -> StateEvent:
         submitted_at=record.submitted_at,
         started_at=record.started_at,
     )
-
-
-def _ended(record: ExecutionRecord, last: int) -> list[ProgressEvent | StateEvent]:
-    """Return the latest progress of what has ended, if it is news, and its terminal event."""
-    final = _final_event(record, last)
-    if record.progress is None or record.progress.sequence <= last:
-        return [final]
-    return [record.progress, final]
 
 
 def _final_event(record: ExecutionRecord, last: int) -> StateEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import warnings
@@ -77,7 +78,8 @@ def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
         found = directory.lstat()
         if setting == _LOG_DIR and stat.S_ISLNK(found.st_mode) and _is_mine(found):
             # To one's own logs, one's own link may lead: not what another user has put there.
-            found = directory.stat()
+            with contextlib.suppress(FileNotFoundError):  # Then it stays a link.
+                found = directory.stat()
     except FileNotFoundError:
         return
     except OSError as error:
@@ -85,8 +87,10 @@ def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     if not hasattr(os, "geteuid"):  # Windows: a profile's directories are its user's own.
         return
     if not stat.S_ISDIR(found.st_mode):
-        what = "is a symbolic link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
-        raise EndpointError(f"{directory} {what}: remove it, or set {setting} to a directory")
+        link = ", but a symbolic link" if stat.S_ISLNK(found.st_mode) else ""
+        raise EndpointError(
+            f"{directory} is not a directory{link}: remove it, or set {setting} to a directory"
+        )
     if found.st_uid != os.geteuid():
         raise EndpointError(
             f"the directory {directory} belongs to user {found.st_uid}: set {setting} to your own"
