@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import platformdirs
 import pytest
 
 pytest.importorskip("typer")
@@ -207,6 +208,20 @@ def test_the_journal_of_serve_is_a_choice_that_the_class_completes(
     monkeypatch.setattr(serving, "serve", lambda *_, journal: taken.append(journal))
     assert command("serve", "a.b:Class", *words).exit_code == 0
     assert taken == [choice]
+
+
+def test_a_journal_that_a_server_leaves_unused_is_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: tmp_path / name)
+    monkeypatch.setattr(serving, "serve", lambda *_, **__: None)
+    journal = tmp_path / "zmqruntime" / "journals" / "echoing.Echo-4711.journal"
+    warned = []
+    for words in ([], ["--durable"], []):
+        warned.append(str(journal) in command("serve", "echoing:Echo", "--port=4711", *words).err)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        journal.touch()
+    assert warned == [False, False, True]
 
 
 @pytest.mark.parametrize("words", [["--journal", "here"], ["--durable"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.cli.wording import make_json, make_table
+from zmqruntime.execution.journal_choice import default_journal_path
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
     Deadline,
@@ -24,6 +26,8 @@ from zmqruntime.transport import (
 )
 
 __all__ = ["app", "run"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 _DEFAULT = ZMQConfig()
 
@@ -138,11 +142,24 @@ def serve(
         data_high_water_mark=data_high_water_mark,
     )
     server_class = serving.load_target(target)
+    if choice is None:
+        _warn_of_unused_journal(target, app_name, port)
     serving.serve(
         server_class,
         ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
         journal=choice,
     )
+
+
+def _warn_of_unused_journal(target: str, app_name: str, port: int) -> None:
+    """Warn of work that a server with --durable has left, where this one may not go on with it."""
+    path = default_journal_path(app_name, target, port)
+    if path.exists():
+        _log.warning(
+            "the journal %s is there from before: it is used with --durable, or when the class "
+            "names it, and else stays as it is",
+            path,
+        )
 
 
 @app.command()
