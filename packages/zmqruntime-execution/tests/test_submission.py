@@ -127,9 +127,9 @@ def test_a_mapping_that_is_no_request_is_refused_by_field(
 
 
 def test_a_task_within_a_mapping_may_be_a_model() -> None:
-    assert read_fields({"task": Task(tiles=["a"])}, "lab")["task"]["scale"] == 1.0
+    assert read_fields({"task": Task(tiles=["a"])}, {}, "lab")["task"]["scale"] == 1.0
     with pytest.raises(TypeError, match="a task must be a mapping or a pydantic model, not int"):
-        read_fields({"task": 3}, "lab")
+        read_fields({"task": 3}, {}, "lab")
 
 
 @pytest.mark.parametrize("returned", [None, 3, "task", [{}, None]])

@@ -201,6 +201,15 @@ def test_a_client_without_a_launcher_compares_nothing(lab: Lab) -> None:
         assert client.ping().application == FOUND
 
 
+def test_a_launcher_that_only_launches_takes_any_server(lab: Lab) -> None:
+    class Plain:
+        def launch(self, *_: object, **__: object) -> LaunchedServer:
+            raise AssertionError("there is a server")
+
+    with ZMQClient(config=lab.config, launcher=Plain()) as client:  # type: ignore[arg-type]
+        assert client.ping().application == FOUND
+
+
 def test_a_policy_that_does_not_exist_is_refused(config: ZMQConfig) -> None:
     with pytest.raises(ValueError, match="on_mismatch is 'ignore': it has to be one of 'refuse'"):
         ZMQClient(config=config, on_mismatch="ignore")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -277,11 +277,13 @@ class ExecutionClient(RecordClient):
         """
         deadline = Deadline.after(timeout)
         hold = min(HOLD_SECONDS, deadline.remaining)
-        make = partial(
-            make_request,
-            client_id=self.client_id,
-            **self._serialize(task, config, labels=labels, timeout_seconds=timeout_seconds),
-        )
+        serialized = self.serialize_task(task, config)
+        options: dict[str, Any] = {"labels": labels, "timeout_seconds": timeout_seconds}
+        if isinstance(serialized, tuple):
+            options["task"], options["config"] = serialized
+        else:
+            options = read_fields(serialized, options, self.client_id)
+        make = partial(make_request, client_id=self.client_id, **options)
         # The reply is held until there is a result: one round trip in all for a short task.
         execution_id, record = self._submitter.submit_held(make, hold, deadline)
         if record is None or not record.status.is_terminal:
@@ -301,22 +303,12 @@ class ExecutionClient(RecordClient):
         return self._subscriptions.open_stream(execution_id, submitter)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
-        fields = self._serialize(task, config, **options)
-        return make_request(client_id=self.client_id, **fields)
-
-    def _serialize(self, task: Any, config: Any, **options: Any) -> dict[str, Any]:
-        """Return the arguments of `make_request`: the application's, below those of a call."""
         serialized = self.serialize_task(task, config)
-        if isinstance(serialized, tuple):
-            options["task"], options["config"] = serialized
-            return options
-        if not isinstance(serialized, Mapping):
-            raise TypeError(
-                "serialize_task() has to return the pair of task and configuration, or a mapping "
-                f"with the fields of an ExecuteRequest, and not {type(serialized).__name__}"
-            )
-        given = {name: value for name, value in options.items() if value is not None}
-        return {"config": None} | read_fields(serialized, self.client_id) | given
+        if isinstance(serialized, tuple):  # As nearly all are.
+            task, config = serialized
+            return make_request(task, config, self.client_id, **options)
+        fields = read_fields(serialized, options, self.client_id)
+        return make_request(client_id=self.client_id, **fields)
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None

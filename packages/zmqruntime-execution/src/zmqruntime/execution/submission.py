@@ -86,17 +86,30 @@ def make_request(
     return prepare(request)
 
 
-def read_fields(fields: Mapping[str, Any], client_id: ClientId) -> dict[str, Any]:
-    """Return the fields of an execute request that an application has given as one mapping.
+def read_fields(
+    fields: Mapping[str, Any], options: Mapping[str, Any], client_id: ClientId
+) -> dict[str, Any]:
+    """Return the arguments of `make_request`, where an application has given them as one mapping.
 
     Those that are None count as absent. ``request_id`` and ``wait_seconds`` are the client's own,
     and left out.
 
+    Args:
+        fields: of an `ExecuteRequest`.
+        options: of the call; they go before the mapping.
+        client_id: whose request it is.
+
     Raises:
         DecodeError: ``task`` is missing, a field is unknown, or the request would be another
             client's or of another type; the error names it.
-        TypeError: the task or the configuration is neither a mapping nor a pydantic model.
+        TypeError: the task or the configuration is neither a mapping nor a pydantic model, or
+            ``fields`` is no mapping.
     """
+    if not isinstance(fields, Mapping):
+        raise TypeError(
+            "serialize_task() has to return the pair of task and configuration, or a mapping "
+            f"with the fields of an ExecuteRequest, and not {type(fields).__name__}"
+        )
     given = {name: value for name, value in fields.items() if value is not None}
     for name, fixed in (("client_id", client_id), ("type", "execute")):
         if given.pop(name, fixed) != fixed:
@@ -112,7 +125,9 @@ def read_fields(fields: Mapping[str, Any], client_id: ClientId) -> dict[str, Any
     for name in ("task", "config"):
         if name in given:
             given[name] = to_object(name, given[name])
-    return {name: value for name, value in given.items() if name not in _CLIENTS_OWN}
+    own = {name: value for name, value in given.items() if name not in _CLIENTS_OWN}
+    said = {name: value for name, value in options.items() if value is not None}
+    return {"config": None} | own | said
 
 
 def check_client_id(client_id: ClientId) -> None:

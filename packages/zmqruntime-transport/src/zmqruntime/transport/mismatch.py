@@ -62,9 +62,12 @@ class ServerGuard:
             ServerMismatch: it is not the one that the launcher would start.
         """
         # A server that says nothing of its application is older, or a fake.
-        if self._launcher is None or (found := pong.application) is None:
+        # So is a launcher that only has a method launch().
+        expect = getattr(self._launcher, "expect", None)
+        if expect is None or (found := pong.application) is None:
             return True
-        if (expected := self._launcher.expect(found)) is None:
+        expected: ExpectedApplication | None = expect(found)
+        if expected is None:
             return True
         differences = find_differences(expected, found)
         if not differences:
