@@ -96,7 +96,8 @@ class Demo:
         assert stopped.progress is not None
         assert stopped.finished_at is not None
         self._tell(
-            f"the long run is {stopped.status}: it stopped at {stopped.progress.percent:.1f} %, "
+            f"the long run is {stopped.status}: it stopped at "
+            f"{stopped.progress.percent or 0:.1f} %, "
             f"{1000 * (stopped.finished_at - told_at):.0f} ms after it was told to"
         )
         self._check(Digest.model_validate(behind.result()))

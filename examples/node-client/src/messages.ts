@@ -292,6 +292,10 @@ export interface PongReply {
   details: {
     [k: string]: unknown;
   };
+  /**
+   * Which application it is, so that a client finds that of another one; null: not known.
+   */
+  application?: ApplicationInfo | null;
 }
 /**
  * One process, exactly: a pid alone may have been given to another since.
@@ -364,6 +368,27 @@ export interface WorkerInfo {
    */
   memory_bytes: number | null;
   execution_id: string | null;
+}
+/**
+ * Which application a server runs. Digests are opaque: compare them for equality only.
+ */
+export interface ApplicationInfo {
+  /**
+   * The server's class, as ``module:Class``.
+   */
+  class_path: string;
+  /**
+   * The application's own version; empty where it has none.
+   */
+  version: string;
+  /**
+   * Of the source files of the application as they were at the server's start.
+   */
+  code_digest: string | null;
+  /**
+   * Of what its launcher was given for it; null where that was nothing, or no launcher.
+   */
+  arguments_digest: string | null;
 }
 /**
  * The execution is in the server's care.

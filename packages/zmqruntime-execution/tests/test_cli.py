@@ -188,40 +188,47 @@ def test_serve_takes_every_option_that_a_launcher_gives(
 
 
 @pytest.mark.parametrize(
-    ("words", "named", "journal"),
+    ("words", "choice"),
     [
-        ([], None, "data/stitcher/journals/a.b.Class-4711.journal"),
-        ([], "the class's", "the class's"),
-        (["--no-journal"], None, None),
-        (["--no-journal"], "the class's", None),
-        (["--journal", "here"], None, "here"),
-        (["--journal", "here"], "the class's", "here"),
+        ([], None),
+        (["--no-journal"], False),
+        (["--durable"], True),
+        (["--journal", "here"], Path("here")),
+        (["--journal", "here", "--durable"], Path("here")),
     ],
 )
-def test_serve_keeps_a_journal_unless_told_otherwise(
+def test_the_journal_of_serve_is_a_choice_that_the_class_completes(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     words: list[str],
-    named: str | None,
-    journal: str | None,
+    choice: Path | bool | None,
 ) -> None:
-    taken: list[Path | None] = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: Path("data", name))
+    taken: list[object] = []
     monkeypatch.setattr(serving, "load_target", lambda target: target)
-
-    def serve(target: object, arguments: object, choose_journal: Any) -> None:
-        taken.append(choose_journal(None if named is None else Path(named)))
-
-    monkeypatch.setattr(serving, "serve", serve)
-    options = ["--port", "4711", "--app-name", "stitcher"]
-    assert command("serve", "a.b:Class", *options, *words).exit_code == 0
-    assert taken == [None if journal is None else Path(journal)]
+    monkeypatch.setattr(serving, "serve", lambda *_, journal: taken.append(journal))
+    assert command("serve", "a.b:Class", *words).exit_code == 0
+    assert taken == [choice]
 
 
-def test_with_and_without_a_journal_at_once_is_a_wrong_command_line(command: Command) -> None:
-    outcome = command("serve", "a:B", "--journal", "here", "--no-journal")
+def test_a_journal_that_a_server_leaves_unused_is_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: tmp_path / name)
+    monkeypatch.setattr(serving, "serve", lambda *_, **__: None)
+    journal = tmp_path / "zmqruntime" / "journals" / "echoing.Echo-4711.journal"
+    warned = []
+    for words in ([], ["--durable"], []):
+        warned.append(str(journal) in command("serve", "echoing:Echo", "--port=4711", *words).err)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        journal.touch()
+    assert warned == [False, False, True]
+
+
+@pytest.mark.parametrize("words", [["--journal", "here"], ["--durable"]])
+def test_with_and_without_a_journal_at_once_is_a_wrong_command_line(
+    command: Command, words: list[str]
+) -> None:
+    outcome = command("serve", "a:B", *words, "--no-journal")
     assert outcome.exit_code == 2
     assert "exclude each other" in outcome.err
 

@@ -203,12 +203,13 @@ def test_what_ended_while_it_looked_is_told_once() -> None:
     client = Client(record(RUNNING))
     client.kept = [moved(1, QUEUED), moved(2, RUNNING), progress(3), ended(4)]
     client.stream = filled(progress(3), ended(4))
-    assert list(client.handle().progress()) == [ended(4)]
+    assert list(client.handle().progress()) == [progress(3), ended(4)]
 
 
 def test_of_what_has_ended_the_end_is_told() -> None:
     client = Client(record(FAILED, progress=progress(7)))
-    (event,) = client.handle().progress()
+    latest, event = client.handle().progress()
+    assert latest == progress(7)
     assert event == ended(8, FAILED)
 
 

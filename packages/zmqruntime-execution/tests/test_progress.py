@@ -166,9 +166,12 @@ def test_it_subscribes_to_its_own_says_that_it_takes_arrays_and_registers() -> N
     assert connection.asked == [RegisterProgressRequest(client_id="lab")]
 
 
-def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last_of_those() -> None:
+@pytest.mark.parametrize("scope", [ProgressScope.ALL, "all"], ids=["member", "word"])
+def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last_of_those(
+    scope: Any,
+) -> None:
     connection = Connection()
-    connection.open(scope=ProgressScope.ALL)
+    connection.open(scope=scope)
     assert connection.prefixes == [b"", b"lab/", b"~", b"~lab/"]
     assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
 

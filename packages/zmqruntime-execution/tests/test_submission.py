@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from zmqruntime.execution.submission import make_request, to_object
+from zmqruntime.execution import ExecutionClient
+from zmqruntime.execution.submission import make_request, read_fields, to_object
 from zmqruntime.messages import DecodeError, ExecuteRequest, decode_request, encode_with_id
 
 
@@ -46,6 +47,95 @@ def test_what_was_handed_over_is_the_applications_to_change() -> None:
     taken = to_object("task", mine)
     mine["more"] = ["b"]
     assert taken == {"tiles": ["a"]}
+
+
+FIELDS: dict[str, Any] = {
+    "task": {"tiles": ["a"]},
+    "config": {"scale": 2},
+    "labels": {"plate": "7"},
+    "priority": 3,
+    "timeout_seconds": 9.5,
+    "max_attempts": 2,
+    "retry_on": ["timeout"],
+    "backoff_seconds": 0.5,
+    "execution_id": "plate-7",
+}
+
+
+class Deciding(ExecutionClient):
+    """Decides all of a request in one place."""
+
+    def serialize_task(self, task: Any, config: Any = None) -> Any:
+        return task
+
+
+def submit(task: Any, **given: Any) -> ExecuteRequest:
+    request = Deciding(client_id="lab")._make_request(task, None, **given)
+    decoded = decode_request(encode_with_id(request, None))
+    assert isinstance(decoded, ExecuteRequest)
+    return decoded
+
+
+def test_one_mapping_has_all_of_a_request() -> None:
+    request = submit(FIELDS)
+    assert request == ExecuteRequest.model_validate(FIELDS | {"client_id": "lab"}, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("labels", {"plate": "8"}),
+        ("labels", {}),
+        ("priority", 0),
+        ("timeout_seconds", 1.0),
+        ("max_attempts", 1),
+        ("backoff_seconds", 0.0),
+        ("execution_id", "plate-8"),
+    ],
+)
+def test_what_a_call_is_given_goes_before_the_mapping(name: str, value: Any) -> None:
+    assert getattr(submit(FIELDS, **{name: value}), name) == value
+    assert getattr(submit(FIELDS, **{name: None}), name) == FIELDS[name]
+
+
+def test_a_whole_request_may_be_given_as_its_mapping() -> None:
+    whole = ExecuteRequest(task={"x": 1}, client_id="lab", labels={"a": "b"})
+    assert submit(whole.model_dump()).labels == {"a": "b"}
+
+
+def test_the_pair_goes_on_working() -> None:
+    request = submit(({"task": 1}, {"y": 2}), priority=4)
+    assert (request.task, request.config, request.priority) == ({"task": 1}, {"y": 2}, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "submission: task: serialize_task.. returned none"),
+        ({"task": None}, "submission: task: serialize_task.. returned none"),
+        ({"task": {}, "tiemout": 3}, "submission: tiemout: there is no such field; known are"),
+        ({"task": {}, "client_id": "me"}, "client_id: 'me' differs from 'lab', which this client"),
+        ({"task": {}, "type": "ping"}, "type: 'ping' differs from 'execute'"),
+        ({"task": {}, "execution_id": "a b"}, "execution_id: has to be 1 to 64 characters, each"),
+    ],
+)
+def test_a_mapping_that_is_no_request_is_refused_by_field(
+    fields: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(DecodeError, match=sentence):
+        submit(fields)
+
+
+def test_a_task_within_a_mapping_may_be_a_model() -> None:
+    assert read_fields({"task": Task(tiles=["a"])}, {}, "lab")["task"]["scale"] == 1.0
+    with pytest.raises(TypeError, match="a task must be a mapping or a pydantic model, not int"):
+        read_fields({"task": 3}, {}, "lab")
+
+
+@pytest.mark.parametrize("returned", [None, 3, "task", [{}, None]])
+def test_what_is_neither_a_pair_nor_a_mapping_is_refused(returned: Any) -> None:
+    with pytest.raises(TypeError, match="has to return the pair of task and configuration, or a"):
+        submit(returned)
 
 
 def test_a_request_has_a_name_of_its_own() -> None:

@@ -29,6 +29,7 @@ def test_the_public_names_are_these() -> None:
     assert sorted(messages.__all__) == [
         "ARRAYS_MARK",
         "AcceptedReply",
+        "ApplicationInfo",
         "AttemptInfo",
         "CancelRequest",
         "ClientId",

@@ -22,11 +22,11 @@ WORDS = {
     *("maxItems", "maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
+    "PongReply": {"application", "progress_subscriber_count"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "OkReply": {"progress_subscriber_count"},
-    "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from zmqruntime import messages
 from zmqruntime.messages import (
     AcceptedReply,
+    ApplicationInfo,
     AttemptInfo,
     CancelRequest,
     ErrorCode,
@@ -296,7 +297,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"uptime_seconds", "running_executions", "queued_executions", "running_count"}
     | {"queued_count", "workers", "progress_subscribers", "progress_subscriber_count"}
     | {"max_message_bytes"}
-    | {"log_file_path", "durable", "details"},
+    | {"log_file_path", "durable", "details", "application"},
     AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},
     ExecutionStatusSnapshot: REPLY
     | {"execution", "running_executions", "queued_executions", "counts", "cursor"},
@@ -321,6 +322,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     RunningExecutionInfo: {"execution_id", "client_id", "submitted_at", "started_at", "attempt"}
     | {"cancel_requested", "labels", "progress"},
     ProcessInfo: {"pid", "create_time"},
+    ApplicationInfo: {"class_path", "version", "code_digest", "arguments_digest"},
     WorkerInfo: {"pid", "cpu_percent", "memory_bytes", "execution_id"},
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.messages import DecodeError
+from zmqruntime.messages import DecodeError, ErrorKind
 from zmqruntime.testing import Script
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Pause
@@ -94,3 +94,10 @@ def test_a_deaf_one_ends_with_its_worker() -> None:
 def test_a_worker_that_dies_tells_nothing_more() -> None:
     player = playing(Script().progress(1, 2).worker_dies(-11))
     assert told(player) == ["ProgressReported", "WorkerExited"]
+
+
+def test_a_kind_of_failure_may_be_its_word() -> None:
+    for kind in ErrorKind:
+        assert Script().fail("no", kind=str(kind)) == Script().fail("no", kind=kind)
+    with pytest.raises(DecodeError, match="error: kind: "):
+        Script().fail("no", kind="bad luck")

@@ -363,7 +363,7 @@ def test_a_link_to_a_directory_is_refused(runtime_dir: Path) -> None:
     (runtime_dir / "real").mkdir(mode=0o700)
     link = runtime_dir / "link"
     link.symlink_to("real")
-    with pytest.raises(EndpointError, match=f"{link} is not a directory"):
+    with pytest.raises(EndpointError, match=f"{link} is not a directory, but a symbolic link"):
         ZMQServer(config=ZMQConfig(runtime_dir=link), transport_mode=IPC).start()
 
 

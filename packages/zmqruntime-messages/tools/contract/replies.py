@@ -94,6 +94,7 @@ _PONG: Json = {
     "durable": False,
     "log_file_path": None,
     "details": {},
+    "application": None,
 }
 _PONG_REPLY = Subject(
     "reply",
@@ -113,6 +114,12 @@ _PONG_REPLY = Subject(
         "durable": True,
         "log_file_path": "stitcher.log",
         "details": {"stage": {"x": 1.5, "y": None}},
+        "application": {
+            "class_path": "lab.stitching:Stitcher",
+            "version": "2.1",
+            "code_digest": "0f343b0931126a20f133d67c2b018a3b",
+            "arguments_digest": None,
+        },
     },
     needed=(
         *("ready", "server", "version", "port", "control_port", "process", "started_at"),

@@ -6,14 +6,20 @@ import contextlib
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback
 from zmqruntime.execution.record_client import RecordClient
 from zmqruntime.execution.stream import EventStream
-from zmqruntime.execution.submission import check_client_id, make_request, to_object
+from zmqruntime.execution.submission import (
+    SerializedTask,
+    check_client_id,
+    make_request,
+    read_fields,
+    to_object,
+)
 from zmqruntime.execution.submitter import Submitter
 from zmqruntime.execution.subscriptions import Subscriptions
 from zmqruntime.execution.wait import HOLD_SECONDS
@@ -23,7 +29,6 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionId,
     ExecutionRecord,
-    JsonObject,
     JsonValue,
     Labels,
     PongReply,
@@ -31,6 +36,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.transport import (
     Deadline,
+    MismatchPolicy,
     ServerLauncher,
     TransportMode,
     ZMQConfig,
@@ -50,6 +56,10 @@ class ExecutionClient(RecordClient):
         config: the settings that the server uses.
         launcher: starts a server when none is there; None: attach or fail.
         persistent: whether a server launched by this client outlives it.
+        on_mismatch: with a launcher, what to do about a server that is there and is not the one
+            that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
+            is idle. None: refuse a server of another class, and warn of another version, of other
+            code and of other arguments.
         progress_callback: called, in a background thread, with each event of this client's
             executions.
         client_id: who submits; None for a new name. Reuse one to be the same client again.
@@ -65,10 +75,11 @@ class ExecutionClient(RecordClient):
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
+        on_mismatch: MismatchPolicy | Literal["refuse", "warn", "restart"] | None = None,
         progress_callback: ProgressCallback | None = None,
         client_id: ClientId | None = None,
     ) -> None:
@@ -79,6 +90,7 @@ class ExecutionClient(RecordClient):
             config=config,
             launcher=launcher,
             persistent=persistent,
+            on_mismatch=on_mismatch,
         )
         if progress_callback is not None and not callable(progress_callback):
             raise TypeError(f"progress_callback has to be callable, not {progress_callback!r}")
@@ -100,10 +112,16 @@ class ExecutionClient(RecordClient):
             raise
         return pong
 
-    def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
+    def serialize_task(self, task: Any, config: Any = None) -> SerializedTask:
         """Return an application's task and configuration as JSON objects. To be overridden.
 
         A mapping is taken as it is, and a pydantic model as its JSON form.
+
+        Returns:
+            The pair of both; or one mapping with the fields of an `ExecuteRequest`: ``task``, and
+            if wanted ``config``, ``labels``, ``priority``, ``timeout_seconds``, ``max_attempts``,
+            ``retry_on``, ``backoff_seconds``, ``execution_id``. What a call such as
+            `submit_execution` is given goes before what the mapping says.
 
         Raises:
             TypeError: it is neither.
@@ -118,7 +136,7 @@ class ExecutionClient(RecordClient):
         execution_id: ExecutionId | None = None,
         labels: Labels | None = None,
         timeout_seconds: float | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         max_attempts: int | None = None,
         retry_on: Iterable[ErrorKind | str] | None = None,
         backoff_seconds: float | None = None,
@@ -133,6 +151,7 @@ class ExecutionClient(RecordClient):
             labels: kept with the record.
             timeout_seconds: how long the task may run before the server stops it.
             priority: a higher one runs first; of this client's own, where clients take turns.
+                None: 0, unless `serialize_task` says more.
             max_attempts: how often the task may run, the first time included; None: as the
                 server's default says, as for the next two.
             retry_on: the kinds of error after which it runs again.
@@ -258,15 +277,13 @@ class ExecutionClient(RecordClient):
         """
         deadline = Deadline.after(timeout)
         hold = min(HOLD_SECONDS, deadline.remaining)
-        task, config = self.serialize_task(task, config)
-        make = partial(
-            make_request,
-            task,
-            config,
-            self.client_id,
-            labels=labels,
-            timeout_seconds=timeout_seconds,
-        )
+        serialized = self.serialize_task(task, config)
+        options: dict[str, Any] = {"labels": labels, "timeout_seconds": timeout_seconds}
+        if isinstance(serialized, tuple):
+            options["task"], options["config"] = serialized
+        else:
+            options = read_fields(serialized, options, self.client_id)
+        make = partial(make_request, client_id=self.client_id, **options)
         # The reply is held until there is a result: one round trip in all for a short task.
         execution_id, record = self._submitter.submit_held(make, hold, deadline)
         if record is None or not record.status.is_terminal:
@@ -286,8 +303,12 @@ class ExecutionClient(RecordClient):
         return self._subscriptions.open_stream(execution_id, submitter)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
-        task, config = self.serialize_task(task, config)
-        return make_request(task, config, self.client_id, **options)
+        serialized = self.serialize_task(task, config)
+        if isinstance(serialized, tuple):  # As nearly all are.
+            task, config = serialized
+            return make_request(task, config, self.client_id, **options)
+        fields = read_fields(serialized, options, self.client_id)
+        return make_request(client_id=self.client_id, **fields)
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None

@@ -106,8 +106,8 @@ class ExecutionHandle:
 
         Starts with the events since the submit when the client has a progress callback, else
         with the one of its present state and its latest progress, both at once, and what comes
-        after this call. Where events were lost that the server keeps no more, it goes on with the
-        next that arrived.
+        after this call; of one that has ended, that is its latest progress and its end. Where
+        events were lost that the server keeps no more, it goes on with the next that arrived.
 
         Raises:
             NotConnected: the client was disconnected; what had arrived is yielded before.
@@ -124,7 +124,8 @@ class ExecutionHandle:
         )
         record = self._outlasting(self.status)
         if record.status.is_terminal:
-            return iter([_final_event(record, 0)])
+            final = _final_event(record, 0)
+            return iter([final] if record.progress is None else [record.progress, final])
         kept = self._client.read_kept_events(self.execution_id)
         return self._follow(stream, _present(record, kept))
 
@@ -191,6 +192,9 @@ def _present(
     states = [n for n, event in enumerate(kept) if isinstance(event, StateEvent)]
     if states:
         state, since = kept[states[-1]], kept[states[-1] + 1 :]
+        is_over = isinstance(state, StateEvent) and state.status.is_terminal
+        if is_over and len(states) > 1:  # It has ended since the record.
+            return [*kept[states[-2] + 1 : states[-1]][-1:], state]
     else:  # It has reported so much since it began to run that the server has dropped that one.
         state, since = _running_event(record, kept[0].sequence - 1), kept
     return [state, *since[-1:]]

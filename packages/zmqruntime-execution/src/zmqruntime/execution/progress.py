@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import Literal
 
 from zmqruntime.execution.errors import rejection
 from zmqruntime.execution.event_order import EventOrder
@@ -71,11 +72,14 @@ class ProgressStreamSubscriber:
         client_id: ClientId,
         callback: ProgressCallback | None = None,
         *,
-        scope: ProgressScope = ProgressScope.OWN,
+        scope: ProgressScope | Literal["own", "all"] = ProgressScope.OWN,
         on_idle: Callable[[ProgressStreamSubscriber], None] | None = None,
     ) -> None:
         with explaining("registration"):
-            self._registration = RegisterProgressRequest(client_id=client_id, scope=scope)
+            self._registration = RegisterProgressRequest.model_validate(
+                {"client_id": client_id, "scope": scope}, strict=False
+            )
+        scope = self._registration.scope
         self._client = client
         self.client_id = client_id
         self._callback = callback

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.core.chances import RestartPolicy
+from zmqruntime.execution.journal_choice import (
+    JournalChoice,
+    choose_journal,
+    default_journal_path,
+    make_journal_dir,
+)
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.worker.begin import drop_begun
 from zmqruntime.execution.worker.context import ExecutionContext
@@ -46,7 +52,9 @@ class ExecutionServer(ZMQServer, ABC):
         cancel_grace_seconds: how long a task that was told to stop may take to clean up,
             before its process is ended.
         journal: the file in which executions outlive the server, in a directory that exists;
-            None: they live as long as the server.
+            True: one in the user's data directory, named after the class and the port; None and
+            False: they live as long as the server. A launcher or a command line that names another
+            one, or none, is followed instead.
         on_restart: with a journal, what becomes of what runs when the server ends or dies:
             ``"fail"``, or ``"requeue"`` to run it again, up to 20 times in all.
         queue_policy: whose turn is next: ``"fifo"``, or ``"fair"`` for turns between clients.
@@ -67,7 +75,7 @@ class ExecutionServer(ZMQServer, ABC):
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
         max_queued: int | None = None,
@@ -75,7 +83,7 @@ class ExecutionServer(ZMQServer, ABC):
         history_limit: int = 1000,
         history_seconds: float | None = None,
         cancel_grace_seconds: float = 5.0,
-        journal: Path | str | None = None,
+        journal: JournalChoice = None,
         on_restart: RestartPolicy | Literal["fail", "requeue"] = RestartPolicy.FAIL,
         queue_policy: QueuePolicy | Literal["fifo", "fair"] = QueuePolicy.FIFO,
         retry: RetryPolicy | None = None,
@@ -97,7 +105,7 @@ class ExecutionServer(ZMQServer, ABC):
         check_number("history_limit", history_limit, least=0, whole=True)
         check_number("history_seconds", history_seconds, least=0, optional=True)
         check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
-        check_kind("journal", journal, Path, str, optional=True)
+        check_kind("journal", journal, Path, str, bool, optional=True)
         check_kind("retry", retry, RetryPolicy, optional=True)
         check_number("events_kept", events_kept, least=0, whole=True)
         check_number("max_log_bytes", max_log_bytes, least=0, whole=True)
@@ -106,7 +114,9 @@ class ExecutionServer(ZMQServer, ABC):
         self._history_limit = history_limit
         self._history_seconds = history_seconds
         self._cancel_grace_seconds = cancel_grace_seconds
-        self.journal = None if journal is None else Path(journal)
+        self.journal: Path | None = None
+        """The file in which executions outlive the server; None: there is none."""
+        self.choose_journal(journal)
         self._on_restart = check_word("on_restart", on_restart, RestartPolicy)
         self._queue_policy = check_word("queue_policy", queue_policy, QueuePolicy)
         self._retry = retry
@@ -117,6 +127,15 @@ class ExecutionServer(ZMQServer, ABC):
     def cancel_grace_seconds(self) -> float:
         """How long a task that was told to stop may take to clean up."""
         return self._cancel_grace_seconds
+
+    def choose_journal(self, choice: JournalChoice) -> None:
+        """Decide on the journal, before the start; None leaves it as it is."""
+        self.journal = choose_journal(choice, self.journal, default=self._default_journal)
+
+    def _default_journal(self) -> Path:
+        from zmqruntime.transport import name_class
+
+        return default_journal_path(self.config.app_name, name_class(type(self)), self.port)
 
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
@@ -159,6 +178,7 @@ class ExecutionServer(ZMQServer, ABC):
             return InMemoryLifecycleEngine(limit, history_seconds=seconds, queue_policy=policy)
         from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
 
+        make_journal_dir(self.journal, self.config.app_name)
         return JournalLifecycleEngine(
             self.journal, limit, history_seconds=seconds, queue_policy=policy
         )
@@ -187,6 +207,7 @@ class ExecutionServer(ZMQServer, ABC):
             self.config,
             log_file_path=self._log_file_path,
             describe=self.describe,
+            application=self.describe_application(),
             scheduler=Scheduler(
                 self.make_engine(),
                 max_queued=self._max_queued,

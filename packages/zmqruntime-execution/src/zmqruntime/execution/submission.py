@@ -24,8 +24,19 @@ from zmqruntime.messages import (
     prepare,
 )
 
-__all__ = ["RequestOptions", "check_client_id", "make_request", "to_object"]
+__all__ = [
+    "RequestOptions",
+    "SerializedTask",
+    "check_client_id",
+    "make_request",
+    "read_fields",
+    "to_object",
+]
 
+SerializedTask = tuple[JsonObject, JsonObject | None] | Mapping[str, Any]
+"""A task and its configuration, or the fields of an `ExecuteRequest` as one mapping."""
+
+_CLIENTS_OWN = frozenset({"protocol", "request_id", "wait_seconds"})
 _KINDS = tuple(kind.value for kind in ErrorKind)
 
 
@@ -34,7 +45,7 @@ class RequestOptions(TypedDict, total=False):
 
     labels: Labels | None
     timeout_seconds: float | None
-    priority: int
+    priority: int | None
     max_attempts: int | None
     backoff_seconds: float | None
 
@@ -73,6 +84,50 @@ def make_request(
             **given,
         )
     return prepare(request)
+
+
+def read_fields(
+    fields: Mapping[str, Any], options: Mapping[str, Any], client_id: ClientId
+) -> dict[str, Any]:
+    """Return the arguments of `make_request`, where an application has given them as one mapping.
+
+    Those that are None count as absent. ``request_id`` and ``wait_seconds`` are the client's own,
+    and left out.
+
+    Args:
+        fields: of an `ExecuteRequest`.
+        options: of the call; they go before the mapping.
+        client_id: whose request it is.
+
+    Raises:
+        DecodeError: ``task`` is missing, a field is unknown, or the request would be another
+            client's or of another type; the error names it.
+        TypeError: the task or the configuration is neither a mapping nor a pydantic model, or
+            ``fields`` is no mapping.
+    """
+    if not isinstance(fields, Mapping):
+        raise TypeError(
+            "serialize_task() has to return the pair of task and configuration, or a mapping "
+            f"with the fields of an ExecuteRequest, and not {type(fields).__name__}"
+        )
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name, fixed in (("client_id", client_id), ("type", "execute")):
+        if given.pop(name, fixed) != fixed:
+            reason = f"{fields[name]!r} differs from {fixed!r}, which this client sends"
+            raise DecodeError.of_field("submission", name, reason)
+    for name in given:
+        if name not in ExecuteRequest.model_fields:
+            known = ", ".join(sorted(ExecuteRequest.model_fields))
+            reason = f"there is no such field; known are {known}"
+            raise DecodeError.of_field("submission", str(name), reason)
+    if "task" not in given:
+        raise DecodeError.of_field("submission", "task", "serialize_task() returned none")
+    for name in ("task", "config"):
+        if name in given:
+            given[name] = to_object(name, given[name])
+    own = {name: value for name, value in given.items() if name not in _CLIENTS_OWN}
+    said = {name: value for name, value in options.items() if value is not None}
+    return {"config": None} | own | said
 
 
 def check_client_id(client_id: ClientId) -> None:

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         ExecutionErrorInfo,
     )
     from zmqruntime.messages.infos import (
+        ApplicationInfo,
         AttemptInfo,
         ProcessInfo,
         QueuedExecutionInfo,
@@ -148,6 +149,7 @@ __all__ = [
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
     "AcceptedReply",
+    "ApplicationInfo",
     "AttemptInfo",
     "CancelRequest",
     "ClientId",
@@ -233,6 +235,7 @@ _HOMES = {
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
     "AcceptedReply": "responses",
+    "ApplicationInfo": "infos",
     "AttemptInfo": "infos",
     "CancelRequest": "requests",
     "ClientId": "base",

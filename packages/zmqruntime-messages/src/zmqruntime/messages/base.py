@@ -26,6 +26,8 @@ __all__ = [
     "MAX_REQUEST_BYTES",
     "MAX_REQUEST_ID",
     "MAX_WAIT_SECONDS",
+    "NAME_PATTERN",
+    "NAME_WORDS",
     "PROTOCOL_VERSION",
     "ClientId",
     "ExecutionId",
@@ -66,7 +68,11 @@ MAX_BACKOFF_SECONDS: Final = 3600.0
 MAX_PRIORITY: Final = 1000
 """The highest priority; the lowest is its negative."""
 
-_NAME = StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+NAME_WORDS: Final = "has to be 1 to 64 characters, each of A-Z a-z 0-9 . _ -"
+"""`NAME_PATTERN` for a reader of an error."""
+
+_NAME = StringConstraints(pattern=NAME_PATTERN)
 
 ClientId = Annotated[str, _NAME]
 """Who submits: 1 to 64 of ``A-Z a-z 0-9 . _ -``. It is the first part of a topic."""

@@ -16,6 +16,7 @@ from zmqruntime.messages.base import (
 )
 from zmqruntime.messages.errors import ErrorCode
 from zmqruntime.messages.infos import (
+    ApplicationInfo,
     ProcessInfo,
     QueuedExecutionInfo,
     RunningExecutionInfo,
@@ -76,6 +77,8 @@ class PongReply(ReplyModel):
     log_file_path: str | None = None
     details: JsonObject = Field(default_factory=dict)
     """The application's own."""
+    application: ApplicationInfo | None = None
+    """Which application it is, so that a client finds that of another one; null: not known."""
 
 
 class OkReply(ReplyModel):

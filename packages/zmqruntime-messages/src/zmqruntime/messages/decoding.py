@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
-from zmqruntime.messages.base import MAX_REQUEST_BYTES, MAX_REQUEST_ID, PROTOCOL_VERSION
+from zmqruntime.messages.base import (
+    MAX_REQUEST_BYTES,
+    MAX_REQUEST_ID,
+    NAME_PATTERN,
+    NAME_WORDS,
+    PROTOCOL_VERSION,
+)
 from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
 from zmqruntime.messages.errors import (
     DecodeError,
@@ -257,8 +263,11 @@ def _fault(complaint: ErrorDetails, skip: int) -> FieldFault:
     where = complaint["loc"][skip:]
     if where[-1:] == ("[key]",):  # pydantic's mark for a key, which the part before it names
         where = where[:-1]
-    inside = complaint.get("ctx", {}).get("path", ())  # of a JSON value
-    return FieldFault(join_path((*where, *inside)), complaint["msg"])
+    context = complaint.get("ctx", {})
+    inside = context.get("path", ())  # of a JSON value
+    is_name = context.get("pattern") == NAME_PATTERN
+    message = NAME_WORDS if is_name else complaint["msg"]
+    return FieldFault(join_path((*where, *inside)), message)
 
 
 def _quote(value: int | str) -> str:

@@ -11,12 +11,26 @@ from zmqruntime.messages.events import ProgressEvent
 from zmqruntime.messages.failures import ExecutionErrorInfo
 
 __all__ = [
+    "ApplicationInfo",
     "AttemptInfo",
     "ProcessInfo",
     "QueuedExecutionInfo",
     "RunningExecutionInfo",
     "WorkerInfo",
 ]
+
+
+class ApplicationInfo(Model):
+    """Which application a server runs. Digests are opaque: compare them for equality only."""
+
+    class_path: str
+    """The server's class, as ``module:Class``."""
+    version: str = ""
+    """The application's own version; empty where it has none."""
+    code_digest: str | None = None
+    """Of the source files of the application as they were at the server's start."""
+    arguments_digest: str | None = None
+    """Of what its launcher was given for it; null where that was nothing, or no launcher."""
 
 
 class AttemptInfo(Model):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar, overload
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
+from zmqruntime.messages import ApplicationInfo, ShutdownMode, ZMQRuntimeError
 from zmqruntime.testing.endpoint import HasEndpoint, locate
 from zmqruntime.testing.errors import check_open
 from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
 from zmqruntime.testing.teardown import Ending, Teardown
 from zmqruntime.transport import (
     Endpoint,
+    ExpectedApplication,
     LaunchedServer,
     ServerLauncher,
     ZMQClient,
@@ -163,3 +164,6 @@ class _RememberingLauncher(ServerLauncher):
         server = self._launcher.launch(endpoint, config, persistent=persistent)
         self._launched.append(_Launched(server, endpoint, config))
         return server
+
+    def expect(self, found: ApplicationInfo) -> ExpectedApplication | None:
+        return self._launcher.expect(found)

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from zmqruntime.transport._version import __version__
 
 if TYPE_CHECKING:
+    from zmqruntime.transport.application import (
+        ExpectedApplication,
+        name_class,
+    )
     from zmqruntime.transport.arguments import (
         ServerArguments,
         ServerOptions,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         NotConnected,
         RequestTimeout,
         ServerLost,
+        ServerMismatch,
         TransportError,
         UnsafePath,
     )
@@ -54,6 +59,10 @@ if TYPE_CHECKING:
     from zmqruntime.transport.loop import (
         Loop,
         Timer,
+    )
+    from zmqruntime.transport.mismatch import (
+        MismatchPolicy,
+        ServerMismatchWarning,
     )
     from zmqruntime.transport.pongs import WorkSummary
     from zmqruntime.transport.process import (
@@ -71,6 +80,10 @@ if TYPE_CHECKING:
     from zmqruntime.transport.session import (
         ServerSession,
     )
+    from zmqruntime.transport.source_digest import (
+        compute_source_digest,
+        find_source,
+    )
     from zmqruntime.transport.subscriber import (
         Subscriber,
     )
@@ -82,10 +95,12 @@ __all__ = [
     "Deadline",
     "Endpoint",
     "EndpointError",
+    "ExpectedApplication",
     "LaunchFailed",
     "LaunchedServer",
     "Loop",
     "MessageTooLarge",
+    "MismatchPolicy",
     "NotConnected",
     "ProcessIdentity",
     "RecordFormatter",
@@ -93,6 +108,8 @@ __all__ = [
     "ServerArguments",
     "ServerLauncher",
     "ServerLost",
+    "ServerMismatch",
+    "ServerMismatchWarning",
     "ServerOptions",
     "ServerSession",
     "SubprocessLauncher",
@@ -109,11 +126,14 @@ __all__ = [
     "check_kind",
     "check_number",
     "check_word",
+    "compute_source_digest",
     "default_log_dir",
     "describe_exit",
     "drain",
+    "find_source",
     "kill_process_tree",
     "make_private_dir",
+    "name_class",
 ]
 
 _HOMES = {
@@ -123,10 +143,12 @@ _HOMES = {
     "Deadline": "deadline",
     "Endpoint": "endpoint",
     "EndpointError": "errors",
+    "ExpectedApplication": "application",
     "LaunchFailed": "errors",
     "LaunchedServer": "launcher",
     "Loop": "loop",
     "MessageTooLarge": "errors",
+    "MismatchPolicy": "mismatch",
     "NotConnected": "errors",
     "ProcessIdentity": "process",
     "RecordFormatter": "logfile",
@@ -134,6 +156,8 @@ _HOMES = {
     "ServerArguments": "arguments",
     "ServerLauncher": "launcher",
     "ServerLost": "errors",
+    "ServerMismatch": "errors",
+    "ServerMismatchWarning": "mismatch",
     "ServerOptions": "arguments",
     "ServerSession": "session",
     "SubprocessLauncher": "launcher",
@@ -149,11 +173,14 @@ _HOMES = {
     "check_kind": "checks",
     "check_number": "checks",
     "check_word": "checks",
+    "compute_source_digest": "source_digest",
     "default_log_dir": "runtime_dir",
     "describe_exit": "process",
     "drain": "frames",
+    "find_source": "source_digest",
     "kill_process_tree": "process_tree",
     "make_private_dir": "runtime_dir",
+    "name_class": "application",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

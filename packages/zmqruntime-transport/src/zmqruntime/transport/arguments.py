@@ -12,6 +12,7 @@ from typing import TypedDict
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.process import ProcessIdentity
+from zmqruntime.transport.resolve import resolve_endpoint
 
 __all__ = ["ServerArguments", "ServerOptions"]
 
@@ -55,6 +56,14 @@ class ServerArguments:
             owner=owner,
             log_file_path=log_file_path,
         )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the server is to listen.
+
+        Raises what `resolve_endpoint` raises.
+        """
+        return resolve_endpoint(self.port, self.host, self.transport_mode, self.config)
 
     @property
     def options(self) -> ServerOptions:

@@ -159,12 +159,12 @@ class BoundSockets:
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 raise _in_use(self.endpoint, port) from None
-            raise EndpointError(f"{address} cannot be bound: {error}") from error
+            raise EndpointError(f"{address} cannot be bound: {error}") from None
         if self.endpoint.transport_mode is TransportMode.IPC:
             try:  # libzmq has made its file with the mode that the umask left.
                 Path(address.removeprefix("ipc://")).chmod(0o600)
             except OSError as error:
-                raise EndpointError(f"{address} cannot be made private: {error}") from error
+                raise EndpointError(f"{address} cannot be made private: {error}") from None
 
 
 def count_read_ahead(max_message_bytes: int) -> int:
@@ -232,7 +232,7 @@ def has_listener(path: Path) -> bool:
         except BlockingIOError:
             return True  # Somebody listens, and is too busy to take one more connection.
         except OSError as error:
-            raise EndpointError(f"{path} cannot be looked at: {error}") from error
+            raise EndpointError(f"{path} cannot be looked at: {error}") from None
     return True
 
 

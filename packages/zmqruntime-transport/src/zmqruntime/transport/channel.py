@@ -124,7 +124,7 @@ class Channel:
         except zmq.ZMQError as error:
             raise EndpointError(
                 f"{endpoint.control_address} cannot be connected to: {error}"
-            ) from error
+            ) from None
 
     def retries_after(self, outcome: Outcome) -> bool:
         """Whether this connection is tried again by itself, at the pace that is right for that."""

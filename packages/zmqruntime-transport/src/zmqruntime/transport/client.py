@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
-from typing import Self
+from typing import Literal, Self
 
 from zmqruntime.messages import (
     ErrorReply,
@@ -21,13 +21,14 @@ from zmqruntime.messages import (
     explaining,
     prepare,
 )
-from zmqruntime.transport.checks import check_number
+from zmqruntime.transport.checks import check_number, check_word
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.connection import Connection
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import NotConnected, TransportError
 from zmqruntime.transport.launcher import ServerLauncher
+from zmqruntime.transport.mismatch import MismatchPolicy, ServerGuard
 from zmqruntime.transport.resolve import resolve_endpoint
 from zmqruntime.transport.subscriber import Subscriber
 
@@ -45,6 +46,10 @@ class ZMQClient:
         launcher: starts a server when none is there; None: attach or fail.
         persistent: whether a server launched by this client outlives it. One that does not
             ends with `disconnect`, or with this process, also when that is killed.
+        on_mismatch: with a launcher, what to do about a server that is there and is not the one
+            that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
+            is idle. None: refuse a server of another class, and warn of another version, of other
+            code and of other arguments.
 
     Raises:
         EndpointError: the port is out of range, the host is none, or the socket path is too long.
@@ -57,10 +62,11 @@ class ZMQClient:
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         launcher: ServerLauncher | None = None,
         persistent: bool = True,
+        on_mismatch: MismatchPolicy | Literal["refuse", "warn", "restart"] | None = None,
     ) -> None:
         self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
@@ -68,6 +74,9 @@ class ZMQClient:
             raise TypeError(f"launcher has to have a method launch(): {launcher!r} has none")
         self._launcher = launcher
         self._persistent = persistent
+        if on_mismatch is not None:
+            on_mismatch = check_word("on_mismatch", on_mismatch, MismatchPolicy)
+        self._guard = ServerGuard(self._endpoint, launcher, on_mismatch)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._leftover: weakref.finalize[..., ZMQClient]
@@ -108,6 +117,8 @@ class ZMQClient:
             ConnectionFailed: nobody listens and there is no launcher, it is no server, or the
                 host has no address.
             LaunchFailed: the launched server ended, or did not get ready; says why.
+            ServerMismatch: a server is there that is not the one that the launcher would start;
+                see ``on_mismatch``.
             RequestTimeout: a server is there but did not get ready in time.
             EndpointError: the directory of the socket files is not this user's alone.
             NotConnected: it was connected in another process, of which this one is a fork.
@@ -124,7 +135,7 @@ class ZMQClient:
     def _open(self, deadline: Deadline, *, wait_ready: bool) -> Connection:
         connection = Connection(self._endpoint, self._config, owns_server=not self._persistent)
         try:
-            connection.establish(self._launcher, deadline, wait_ready=wait_ready)
+            connection.establish(self._launcher, self._guard, deadline, wait_ready=wait_ready)
             # Collected as they are, its context would wait for sockets for ever.
             self._leftover = weakref.finalize(self, connection.abandon)
             self._leftover.atexit = False
@@ -220,7 +231,9 @@ class ZMQClient:
         return reply
 
     def shutdown_server(
-        self, mode: ShutdownMode = ShutdownMode.DRAIN, timeout: float | None = None
+        self,
+        mode: ShutdownMode | Literal["drain", "now"] = ShutdownMode.DRAIN,
+        timeout: float | None = None,
     ) -> None:
         """Ask the server to end: when the work at hand is done, or at once.
 
@@ -233,7 +246,7 @@ class ZMQClient:
             DecodeError: the mode is none; further, what `request` raises.
         """
         with explaining("shutdown request"):
-            request = ShutdownRequest(mode=mode)
+            request = ShutdownRequest.model_validate({"mode": mode}, strict=False)
         reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
             raise _refusal(reply, "shutdown")

@@ -24,6 +24,7 @@ from zmqruntime.transport.errors import (
     TransportError,
 )
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
+from zmqruntime.transport.mismatch import ServerGuard
 from zmqruntime.transport.process import ProcessIdentity, describe_exit
 from zmqruntime.transport.startup import attach_again, attach_or_launch
 from zmqruntime.transport.subscriber import Subscriber
@@ -51,6 +52,7 @@ class Connection:
         self._config = config
         self._owns_server = owns_server
         self._launcher: ServerLauncher | None = None
+        self._guard = ServerGuard(endpoint, None, None)
         self._server: LaunchedServer | None = None
         self._returning = threading.Lock()
         self._context = TrackedContext()
@@ -62,15 +64,21 @@ class Connection:
         self._server_process: ProcessIdentity | None = None
 
     def establish(
-        self, launcher: ServerLauncher | None, deadline: Deadline, *, wait_ready: bool
+        self,
+        launcher: ServerLauncher | None,
+        guard: ServerGuard,
+        deadline: Deadline,
+        *,
+        wait_ready: bool,
     ) -> Self:
         """Attach or launch; when that fails, `discard` it."""
-        self._launcher = launcher
+        self._launcher, self._guard = launcher, guard
         self.pong, self._server = attach_or_launch(
             self._control,
             self._endpoint,
             self._config,
             launcher,
+            guard,
             persistent=not self._owns_server,
             wait_ready=wait_ready,
             deadline=deadline,
@@ -126,17 +134,20 @@ class Connection:
                     self._endpoint,
                     self._config,
                     self._launcher,
+                    self._guard,
                     persistent=not self._owns_server,
                     wait_ready=False,
                     deadline=deadline,
                 )
             else:
-                self.pong = attach_again(self._control, deadline)
+                pong = attach_again(self._control, deadline)
+                self._guard.accept(pong)
+                self.pong = pong
                 if self._exit_code() is not None:
                     self._server = None  # It is another one that answers.
             self._note_process()
         except (ConnectionFailed, RequestTimeout) as error:
-            raise self._not_back(error) from error
+            raise self._not_back(error) from None
         finally:
             self._returning.release()
         return self.pong

@@ -7,6 +7,7 @@ ZMQRuntimeError
             UnsafePath         another user could write there (also a PermissionError)
         ConnectionFailed       no server could be reached
             LaunchFailed       one was started and did not come up
+            ServerMismatch     it is not the one that the launcher would start
         RequestTimeout         the server did not answer in time (also a TimeoutError)
         ServerLost             the server that was connected to is gone
         NotConnected           the client is not connected, or no longer
@@ -15,7 +16,13 @@ ZMQRuntimeError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zmqruntime.messages import ZMQRuntimeError
+
+if TYPE_CHECKING:
+    from zmqruntime.messages import ApplicationInfo
+    from zmqruntime.transport.application import ExpectedApplication
 
 __all__ = [
     "AddressInUse",
@@ -26,6 +33,7 @@ __all__ = [
     "NotConnected",
     "RequestTimeout",
     "ServerLost",
+    "ServerMismatch",
     "TransportError",
     "UnsafePath",
 ]
@@ -65,6 +73,20 @@ class LaunchFailed(ConnectionFailed):
         super().__init__(f"{message}\n{log_tail}" if log_tail else message)
         self.exit_code = exit_code
         self.log_tail = log_tail
+
+
+class ServerMismatch(ConnectionFailed):
+    """The server at the endpoint is not the one that the client's launcher would start.
+
+    ``expected`` is what the launcher would start, ``found`` what the server says that it runs.
+    """
+
+    def __init__(
+        self, message: str, *, expected: ExpectedApplication, found: ApplicationInfo
+    ) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
 
 
 class RequestTimeout(TransportError, TimeoutError):

@@ -8,12 +8,15 @@ import site
 import subprocess
 import sys
 import sysconfig
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from zmqruntime.messages import ApplicationInfo
+from zmqruntime.transport.application import ExpectedApplication
 from zmqruntime.transport.arguments import ServerArguments
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
@@ -71,6 +74,16 @@ class ServerLauncher(ABC):
             LaunchFailed: it could not be started at all.
         """
 
+    def expect(self, found: ApplicationInfo) -> ExpectedApplication | None:
+        """Return the application that this would start, to be compared with the one found.
+
+        May be overridden. None: not known, and any server will do.
+
+        Args:
+            found: what the server at the endpoint says that it runs.
+        """
+        return None
+
 
 class SubprocessLauncher(ServerLauncher):
     """Runs a command as a server, with its output in a log file.
@@ -80,6 +93,7 @@ class SubprocessLauncher(ServerLauncher):
             Python (``sys.executable``), the server can import what this program can.
         environment: variables to set beside the inherited ones.
         log_file_path: where stdout and stderr go, appended; None: the platform's log directory.
+        stdin: what the command reads from its standard input, to the end; None: nothing.
     """
 
     def __init__(
@@ -88,10 +102,12 @@ class SubprocessLauncher(ServerLauncher):
         *,
         environment: Mapping[str, str] | None = None,
         log_file_path: Path | None = None,
+        stdin: bytes | None = None,
     ) -> None:
         self._command = tuple(command)
         self._environment = dict(environment or {})
         self._log_file_path = log_file_path
+        self._stdin = stdin
 
     def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
         """Start the command, detached from this process's terminal and standard streams."""
@@ -109,7 +125,7 @@ class SubprocessLauncher(ServerLauncher):
                 started_at_byte = log.seek(0, os.SEEK_END)
                 process = _Child(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL if self._stdin is None else subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     env=_own_environment(persistent=persistent)
@@ -123,7 +139,9 @@ class SubprocessLauncher(ServerLauncher):
         except OSError as error:
             raise LaunchFailed(
                 f"the server could not be started: {error}; command: {' '.join(command)}"
-            ) from error
+            ) from None
+        if self._stdin is not None:
+            _feed(process, self._stdin)
         _outliving[:] = [child for child in _outliving if child.poll() is None] + [process]
         return _LaunchedSubprocess(process, log_path, started_at_byte)
 
@@ -137,7 +155,7 @@ class SubprocessLauncher(ServerLauncher):
             directory = config.log_dir or default_log_dir(config.app_name)
             make_private_dir(directory, "log_dir")
         except EndpointError as error:
-            raise LaunchFailed(f"no log can be written: {error}") from error
+            raise LaunchFailed(f"no log can be written: {error}") from None
         return directory / f"{endpoint.app_name}-{endpoint.port}.log"
 
 
@@ -148,6 +166,19 @@ class _Child(subprocess.Popen[bytes]):
         self.poll()
         if self.returncode is not None:
             super().__del__()
+
+
+def _feed(process: _Child, data: bytes) -> None:
+    """Write the standard input of a child, and close it; a pipe may hold less than all of it."""
+    stdin = process.stdin
+    assert stdin is not None
+
+    def write() -> None:
+        # A child that has ended reads nothing; its exit code says more.
+        with contextlib.suppress(OSError), stdin:
+            stdin.write(data)
+
+    threading.Thread(target=write, name="zmqruntime-launch", daemon=True).start()
 
 
 # Every child that was running when last looked at, so that none stays a zombie for good.

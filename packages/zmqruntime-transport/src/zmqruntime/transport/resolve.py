@@ -16,7 +16,7 @@ __all__ = ["resolve_endpoint"]
 def resolve_endpoint(
     port: int | None,
     host: str | None,
-    transport_mode: TransportMode | None,
+    transport_mode: TransportMode | str | None,
     config: ZMQConfig,
 ) -> Endpoint:
     """Return the endpoint for a port, with the configuration's answers where nothing is said.

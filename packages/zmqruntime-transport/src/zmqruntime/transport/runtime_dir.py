@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import warnings
@@ -19,6 +20,9 @@ __all__ = [
     "make_dirs",
     "make_private_dir",
 ]
+
+
+_LOG_DIR = "log_dir"
 
 
 def default_runtime_dir(app_name: str) -> Path:
@@ -82,7 +86,7 @@ def make_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
         raise UnsafePath(f"{error}; {_option(setting)} names another") from error
     except OSError as error:
         if not isinstance(error, FileExistsError) or not os.path.lexists(directory):
-            raise EndpointError(f"the directory {directory} cannot be made: {error}") from error
+            raise EndpointError(f"the directory {directory} cannot be made: {error}") from None
         # Something is there that is no directory: the check names it.
     check_private_dir(directory, setting)
 
@@ -122,21 +126,28 @@ def check_private_dir(directory: Path, setting: str = "runtime_dir") -> None:
     """
     try:
         found = directory.lstat()
+        if setting == _LOG_DIR and stat.S_ISLNK(found.st_mode) and _is_mine(found):
+            # To one's own logs, one's own link may lead: not what another user has put there.
+            with contextlib.suppress(FileNotFoundError):  # Then it stays a link.
+                found = directory.stat()
     except FileNotFoundError:
         found = None
     except OSError as error:
-        raise EndpointError(f"the directory {directory} cannot be examined: {error}") from error
+        raise EndpointError(f"the directory {directory} cannot be examined: {error}") from None
     if found is not None:
         _check_found(directory, found, setting)
     try:
         check_ancestors(directory)
     except UnsafePath as error:
-        raise UnsafePath(f"{error}; {_option(setting)} names another") from error
+        raise UnsafePath(f"{error}; {_option(setting)} names another") from None
 
 
 def _check_found(directory: Path, found: os.stat_result, setting: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise UnsafePath(f"{directory} is not a directory: remove it, or set {setting}")
+        link = ", but a symbolic link" if stat.S_ISLNK(found.st_mode) else ""
+        raise UnsafePath(
+            f"{directory} is not a directory{link}: remove it, or set {setting} to a directory"
+        )
     user = user_id()
     if user is None:  # Windows: a profile's directories are its user's own.
         return
@@ -144,7 +155,8 @@ def _check_found(directory: Path, found: os.stat_result, setting: str) -> None:
         raise UnsafePath(
             f"the directory {directory} belongs to user {found.st_uid}: set {setting} to your own"
         )
-    if found.st_mode & 0o077:
+    # Logs are files of mode 0600: others may see their names, but put none beside them.
+    if found.st_mode & (0o022 if setting == _LOG_DIR else 0o077):
         # A command only for a directory made for this: others may need another one, such as /tmp.
         remedy = (
             f"run 'chmod 700 {directory}'"
@@ -152,7 +164,12 @@ def _check_found(directory: Path, found: os.stat_result, setting: str) -> None:
             else f"set {_option(setting)} to a directory of your own, or make this one private if "
             "no other user needs it"
         )
-        raise UnsafePath(f"others can enter the directory {directory}: {remedy}")
+        act = "write into" if setting == _LOG_DIR else "enter"
+        raise UnsafePath(f"others can {act} the directory {directory}: {remedy}")
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return found.st_uid == user_id()
 
 
 def _is_default(directory: Path) -> bool:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport._version import __version__
@@ -26,6 +26,7 @@ from zmqruntime.transport.resolve import resolve_endpoint
 from zmqruntime.transport.signals import ending_on_signals
 
 if TYPE_CHECKING:
+    from zmqruntime.messages import ApplicationInfo
     from zmqruntime.transport.session import ServerSession
 
 __all__ = ["ZMQServer"]
@@ -58,12 +59,18 @@ class ZMQServer:
         ValueError: the transport mode is none.
     """
 
+    application_version: str = ""
+    """The application's own, told in pongs; a class or a constructor sets it."""
+
+    launch_digest: str | None = None
+    """Of what a launcher gave to this server; set by what runs a launched one."""
+
     def __init__(
         self,
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
     ) -> None:
@@ -109,6 +116,19 @@ class ZMQServer:
     def describe(self) -> JsonObject:
         """Return what a pong tells as ``details``. To be overridden; called for every ping."""
         return {}
+
+    def describe_application(self) -> ApplicationInfo | None:
+        """Return what a pong tells as ``application``. Called once, at the start.
+
+        May be overridden. None: a client that compares servers takes this one for any.
+
+        Raises:
+            TypeError: ``application_version`` is no string.
+        """
+        from zmqruntime.transport.application import describe_application
+
+        check_kind("application_version", self.application_version, str)
+        return describe_application(type(self), self.application_version, self.launch_digest)
 
     def start(self) -> None:
         """Bind the sockets and serve in a thread of the server's own.
@@ -209,6 +229,7 @@ class ZMQServer:
             self._config,
             log_file_path=self._log_file_path,
             describe=self.describe,
+            application=self.describe_application(),
         )
 
 
@@ -225,7 +246,7 @@ def _open_log(path: str) -> LogFile:
     except OSError as error:
         raise EndpointError(
             f"the log file {path} cannot be written: {error.strerror or error}"
-        ) from error
+        ) from None
 
 
 class _Run:

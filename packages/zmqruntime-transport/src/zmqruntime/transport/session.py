@@ -17,6 +17,7 @@ import zmq
 
 from zmqruntime.messages import (
     MAX_REQUEST_BYTES,
+    ApplicationInfo,
     DecodeError,
     ErrorCode,
     ErrorReply,
@@ -75,6 +76,7 @@ class ServerSession:
         *,
         log_file_path: str | None = None,
         describe: Callable[[], JsonObject] = dict,
+        application: ApplicationInfo | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.config = config
@@ -98,6 +100,7 @@ class ServerSession:
             process=ProcessInfo(pid=process.pid, create_time=process.create_time),
             max_message_bytes=config.max_message_bytes,
             log_file_path=log_file_path,
+            application=application,
         )
         self._requests = 0
         self._held_pings = HeldPings(self.loop, self._answer_ping)

@@ -14,6 +14,8 @@ from zmqruntime.messages import (
     MessageError,
     PingRequest,
     PongReply,
+    ShutdownMode,
+    ShutdownRequest,
 )
 from zmqruntime.transport.channel import Outcome
 from zmqruntime.transport.config import TransportMode, ZMQConfig
@@ -24,6 +26,7 @@ from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestT
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.lock_file import take_lock
 from zmqruntime.transport.lookup import look_up
+from zmqruntime.transport.mismatch import ServerGuard
 from zmqruntime.transport.process import describe_exit
 from zmqruntime.transport.runtime_dir import check_private_dir, make_private_dir
 
@@ -44,6 +47,7 @@ def attach_or_launch(
     endpoint: Endpoint,
     config: ZMQConfig,
     launcher: ServerLauncher | None,
+    guard: ServerGuard,
     *,
     persistent: bool,
     wait_ready: bool,
@@ -59,20 +63,26 @@ def attach_or_launch(
             the host has no address.
         LaunchFailed: the launched server ended, or was not ready in time and was ended.
         RequestTimeout: a server is there but does not get ready in time.
+        ServerMismatch: a server is there that the guard refuses.
         EndpointError: somebody else could have put the socket file there.
     """
     if endpoint.transport_mode is TransportMode.IPC:
         check_private_dir(endpoint.directory)
     look_up(endpoint, deadline)
-    if pong := _attach(control, deadline, wait_ready):
+    if (pong := _attach(control, guard, deadline, wait_ready)) and guard.accept(
+        pong, may_restart=True
+    ):
         return pong, None
     if launcher is None:
         raise ConnectionFailed(
             f"no server listens on {endpoint}: start one, or give the client a launcher"
         )
     with _launch_lock(endpoint, deadline):
-        if pong := _attach(control, deadline, wait_ready):
-            return pong, None
+        # Another client may have launched or replaced it meanwhile.
+        if pong := _attach(control, guard, deadline, wait_ready):
+            if guard.accept(pong, may_restart=True):
+                return pong, None
+            _end(control, endpoint, pong, deadline)
         server = launcher.launch(endpoint, config, persistent=persistent)
         return _await_ready(control, endpoint, server, deadline), server
 
@@ -111,17 +121,44 @@ def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
         lock.release()
 
 
-def _attach(control: ControlClient, deadline: Deadline, wait_ready: bool) -> PongReply | None:
-    """Return the pong of a server that is there; None when nobody listens."""
+def _attach(
+    control: ControlClient, guard: ServerGuard, deadline: Deadline, wait_ready: bool
+) -> PongReply | None:
+    """Return the pong of a server that is there; None when nobody listens.
+
+    The wrong one is not waited for until it is ready.
+    """
 
     def on_broken(outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
             raise _NobodyThere
 
     try:
+        if wait_ready and guard.compares:
+            pong = _ping(control, deadline, on_broken, wait_ready=False)
+            if pong.ready or not guard.accept(pong, may_restart=True):
+                return pong
         return _ping(control, deadline, on_broken, wait_ready)
     except _NobodyThere:
         return None
+
+
+def _end(control: ControlClient, endpoint: Endpoint, pong: PongReply, deadline: Deadline) -> None:
+    """End a server that has nothing to do; what it accepts meanwhile, it finishes before."""
+    control.request(ShutdownRequest(mode=ShutdownMode.DRAIN), deadline)
+    is_over = control.wait_for_end(deadline)
+    if is_over and endpoint.transport_mode is TransportMode.IPC:
+        # It gives these up a moment after its sockets, and the next one needs them.
+        for path in endpoint.serve_lock_paths:
+            try:
+                filelock.FileLock(path).acquire(timeout=_as_timeout(deadline)).lock.release()
+            except filelock.Timeout:
+                is_over = False
+    if not is_over:
+        raise RequestTimeout(
+            f"the server {pong.server} (process {pong.process.pid}) was asked to end, to be "
+            "replaced, and did not end in time"
+        )
 
 
 def _await_ready(
@@ -145,7 +182,7 @@ def _await_ready(
         raise LaunchFailed(
             f"the server launched for {endpoint} was not ready in time and was ended",
             log_tail=server.log_tail(),
-        ) from error
+        ) from None
     except BaseException:
         server.kill()  # Nobody would know of it: the caller was interrupted.
         raise
@@ -165,7 +202,7 @@ def _ping(
         try:
             reply = control.request(request, deadline, hold=hold, on_broken=on_broken)
         except MessageError as error:
-            raise ConnectionFailed(f"who listens there is no server: {error}") from error
+            raise ConnectionFailed(f"who listens there is no server: {error}") from None
         except RequestTimeout:
             if pong is None:
                 raise
@@ -178,6 +215,11 @@ def _ping(
         if deadline.expired:
             raise _not_ready(reply)
         pong = reply
+
+
+def _as_timeout(deadline: Deadline) -> float:
+    """Return what remains in the form of filelock, to which -1 is no limit."""
+    return -1 if deadline.remaining == float("inf") else deadline.remaining
 
 
 def _not_ready(pong: PongReply) -> RequestTimeout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,8 @@ from rich.console import Console
 
 from zmqruntime.execution import serve as serving
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.cli.places import make_journal_path
 from zmqruntime.execution.cli.wording import make_json, make_table
+from zmqruntime.execution.journal_choice import default_journal_path
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
     Deadline,
@@ -25,6 +26,8 @@ from zmqruntime.transport import (
 )
 
 __all__ = ["app", "run"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 _DEFAULT = ZMQConfig()
 
@@ -98,11 +101,11 @@ def serve(
     ] = None,
     journal: Annotated[
         Path | None,
-        typer.Option(
-            help="Where executions outlive the server; else the class's, or one in the user's data "
-            "directory."
-        ),
+        typer.Option(help="Where executions outlive the server; else as the class says."),
     ] = None,
+    durable: Annotated[
+        bool, typer.Option("--durable", help="Keep a journal in the user's data directory.")
+    ] = False,
     no_journal: Annotated[
         bool, typer.Option("--no-journal", help="Let executions live as long as the server.")
     ] = False,
@@ -124,8 +127,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until Ctrl-C, SIGTERM or 'zmqruntime stop'; the second Ctrl-C ends it at once."""
-    if journal is not None and no_journal:
-        raise typer.BadParameter("--journal and --no-journal exclude each other")
+    try:
+        choice = serving.read_journal_options(journal, durable, no_journal)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     serving.log_to_stderr()
     sys.path.insert(0, str(Path.cwd()))  # As `python -m` would.
     config = _configure(
@@ -139,17 +144,24 @@ def serve(
         max_unread_bytes=max_unread_bytes,
     )
     server_class = serving.load_target(target)
-
-    def choose_journal(named: Path | None) -> Path | None:
-        if no_journal:
-            return None
-        return journal or named or make_journal_path(app_name, target, port)
-
+    if choice is None:
+        _warn_of_unused_journal(target, app_name, port)
     serving.serve(
         server_class,
         ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
-        choose_journal=choose_journal,
+        journal=choice,
     )
+
+
+def _warn_of_unused_journal(target: str, app_name: str, port: int) -> None:
+    """Warn of work that a server with --durable has left, where this one may not go on with it."""
+    path = default_journal_path(app_name, target, port)
+    if path.exists():
+        _log.warning(
+            "the journal %s is there from before: it is used with --durable, or when the class "
+            "names it, and else stays as it is",
+            path,
+        )
 
 
 @app.command()

@@ -61,7 +61,7 @@ class WorkerProcessRunner(TaskRunner):
     def __init__(self, server: object, max_log_bytes: int = 0, journal: Path | None = None) -> None:
         try:
             self._server = pickle.dumps(server)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - an application's __reduce__ may raise anything
             name = type(server).__qualname__
             remedy = (
                 f"{name} is defined inside a function: move it to the top of its module"
@@ -70,7 +70,7 @@ class WorkerProcessRunner(TaskRunner):
             )
             raise UnpicklableServer(
                 f"{name} cannot be sent to its worker process: {error}. {remedy}"
-            ) from error
+            ) from None
         self._note = WorkerNote(journal)
         self._begun = take_begun()
         self._host: RunnerHost

@@ -97,6 +97,15 @@ def _counts(value: Any) -> bool:
     return _object(value) and set(value) <= _STATUSES and all(map(_count, value.values()))
 
 
+def _application(value: Any) -> bool:
+    return (
+        _object(value)
+        and _string(value["class_path"])
+        and _string(value["version"])
+        and all(map(_or_null(_string), (value["code_digest"], value["arguments_digest"])))
+    )
+
+
 def _detail(value: Any) -> bool:
     return _object(value) and _string(value["field"]) and _string(value["message"])
 
@@ -121,6 +130,7 @@ FIELDS = (
     Field("C-186", "pong", "durable", "a boolean", _boolean),
     Field("C-041", "pong", "log_file_path", "a string or null", _or_null(_string)),
     Field("C-042", "pong", "details", "an object", _object),
+    Field("C-241", "pong", "application", "an application or null", _or_null(_application), True),
     Field("C-051", "accepted", "execution_id", "a name", _name),
     Field("C-052", "accepted", "queue_position", "1 or more, or null", _or_null(_position)),
     Field("C-053", "accepted", "duplicate", "a boolean", _boolean),

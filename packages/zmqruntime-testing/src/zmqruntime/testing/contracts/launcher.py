@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.messages import ShutdownMode
+from zmqruntime.messages import ApplicationInfo, ShutdownMode
 from zmqruntime.transport import (
     ConnectionFailed,
     Endpoint,
+    ExpectedApplication,
     LaunchedServer,
     ServerLauncher,
     TransportMode,
@@ -118,3 +119,6 @@ class _Remembering(ServerLauncher):
     def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
         self.launched.append(self._launcher.launch(endpoint, config, persistent=persistent))
         return self.launched[-1]
+
+    def expect(self, found: ApplicationInfo) -> ExpectedApplication | None:
+        return self._launcher.expect(found)

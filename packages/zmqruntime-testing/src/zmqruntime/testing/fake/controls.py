@@ -93,7 +93,7 @@ class ScriptedServer(ABC):
 
     def reject(
         self,
-        code: ErrorCode,
+        code: ErrorCode | str,
         message: str = "the test wants it so",
         *,
         request: RequestType = "execute",
@@ -105,7 +105,8 @@ class ScriptedServer(ABC):
             DecodeError: there is no such code.
         """
         with explaining("error reply"):
-            reply = ErrorReply(code=code, message=message)
+            fields = {"code": code, "message": message}
+            reply = ErrorReply.model_validate(fields, strict=False)
         self._refuse(request, times, _Refusal(reply))
 
     def ignore(self, request: RequestType = "execute", *, times: int | None = 1) -> None:

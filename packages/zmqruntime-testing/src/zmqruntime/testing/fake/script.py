@@ -13,6 +13,7 @@ from zmqruntime.messages import (
     JsonObject,
     JsonValue,
     encode_json,
+    explaining,
 )
 
 __all__ = [
@@ -113,19 +114,23 @@ class Script:
         self,
         message: str,
         *,
-        kind: ErrorKind = ErrorKind.EXCEPTION,
+        kind: ErrorKind | str = ErrorKind.EXCEPTION,
         type: str | None = "RuntimeError",
         traceback: str | None = None,
     ) -> Script:
-        """Fail with an error; the fields are those of `ExecutionErrorInfo`."""
-        is_exception = kind is ErrorKind.EXCEPTION
-        error = ExecutionErrorInfo(
-            kind=kind,
-            message=message,
-            type=type if is_exception else None,
-            traceback=traceback,
-        )
-        return self._then(Fail(error))
+        """Fail with an error; the fields are those of `ExecutionErrorInfo`.
+
+        Raises:
+            DecodeError: there is no such kind.
+        """
+        error = {
+            "kind": kind,
+            "message": message,
+            "type": type if kind == ErrorKind.EXCEPTION else None,
+            "traceback": traceback,
+        }
+        with explaining("error"):
+            return self._then(Fail(ExecutionErrorInfo.model_validate(error, strict=False)))
 
     def never_end(self, *, deaf: bool = False) -> Script:
         """Run until it is cancelled; a ``deaf`` one until the server's grace period is over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zmqruntime.execution import (
     ExecutionSession,
@@ -43,7 +43,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
         port: int | None = None,
         *,
         host: str | None = None,
-        transport_mode: TransportMode | None = None,
+        transport_mode: TransportMode | Literal["ipc", "tcp"] | None = None,
         config: ZMQConfig | None = None,
         log_file_path: Path | str | None = None,
         cancel_grace_seconds: float = 5.0,
@@ -64,6 +64,9 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
         super().__exit__(*error)
         if error[0] is None:
             self.check()
+
+    def describe_application(self) -> None:
+        """Return nothing: a fake stands for any application, whatever a client expects."""
 
     def _make_session(self) -> ServerSession:
         self._player = Player(self.config.max_message_bytes)

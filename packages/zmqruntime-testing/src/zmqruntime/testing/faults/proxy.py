@@ -82,32 +82,32 @@ class FaultProxy:
 
     # -- one message --------------------------------------------------------------------------
 
-    def drop(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+    def drop(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
         """Lose a message."""
         return self._add(Rule(Fault.DROP, Lane(lane), nth, fields))
 
-    def delay(self, lane: Lane, seconds: float, nth: int = 1, **fields: Any) -> Rule:
+    def delay(self, lane: Lane | str, seconds: float, nth: int = 1, **fields: Any) -> Rule:
         """Pass a message on later; those behind it do not wait."""
         return self._add(Rule(Fault.DELAY, Lane(lane), nth, fields, seconds))
 
-    def duplicate(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+    def duplicate(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
         """Pass a message on twice."""
         return self._add(Rule(Fault.DUPLICATE, Lane(lane), nth, fields))
 
-    def reorder(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+    def reorder(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
         """Pass a message on behind the next one of its lane."""
         return self._add(Rule(Fault.REORDER, Lane(lane), nth, fields))
 
-    def truncate(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+    def truncate(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
         """Pass on the first half of a message."""
         return self._add(Rule(Fault.TRUNCATE, Lane(lane), nth, fields))
 
-    def garble(self, lane: Lane, nth: int = 1, **fields: Any) -> Rule:
+    def garble(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
         """Pass a message on with a byte in it that is not its own."""
         return self._add(Rule(Fault.GARBLE, Lane(lane), nth, fields))
 
     def cut_at(
-        self, lane: Lane, nth: int = 1, *, restore_after: float | None = None, **fields: Any
+        self, lane: Lane | str, nth: int = 1, *, restore_after: float | None = None, **fields: Any
     ) -> Rule:
         """Lose a message, and every connection with it; see `cut`.
 
@@ -134,8 +134,8 @@ class FaultProxy:
         rate: float = 0.05,
         *,
         seed: int | None = None,
-        faults: Sequence[Fault] = _HARMLESS,
-        lanes: Sequence[Lane] = _LANES,
+        faults: Sequence[Fault | str] = _HARMLESS,
+        lanes: Sequence[Lane | str] = _LANES,
         max_delay: float = 0.2,
     ) -> int:
         """Let faults happen by chance from now on, and return the seed.
@@ -152,7 +152,8 @@ class FaultProxy:
         """
         seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         print(f"FaultProxy: to see these faults again, call misbehave({rate:g}, seed={seed})")
-        chance = Misbehaviour(seed, rate, tuple(faults), tuple(lanes), max_delay)
+        kinds, places = tuple(map(Fault, faults)), tuple(map(Lane, lanes))
+        chance = Misbehaviour(seed, rate, kinds, places, max_delay)
         self._call(lambda: self._plan.misbehave(chance))
         return seed
 

@@ -131,6 +131,13 @@ def check_a_long_envelope_is_refused(peer: Peer, envelope: list[bytes]) -> None:
     assert decode_strictly(frame)["code"] == "malformed"
 
 
+@checks("C-243")
+def check_the_application_of_a_server_stays_the_same(peer: Peer, make_peer: MakePeer) -> None:
+    first = peer.granted("pong", "ping").get("application")
+    assert peer.granted("pong", "ping").get("application") == first
+    assert make_peer().granted("pong", "ping").get("application") == first
+
+
 @checks("C-009")
 def check_a_longer_request_ends_the_connection(peer: Peer, make_peer: MakePeer) -> None:
     most = peer.granted("pong", "ping")["max_message_bytes"]

@@ -1,0 +1,89 @@
+"""Which application a server runs, and which one a client expects: compared when it attaches."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from zmqruntime.messages import ApplicationInfo
+from zmqruntime.transport.source_digest import compute_source_digest, find_source
+
+__all__ = [
+    "Difference",
+    "ExpectedApplication",
+    "describe_application",
+    "find_differences",
+    "name_class",
+]
+
+
+class Difference(StrEnum):
+    """In what a server differs from the one that a client's launcher would start."""
+
+    CLASS = "class"
+    VERSION = "version"
+    CODE = "code"
+    ARGUMENTS = "arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedApplication:
+    """The application that a launcher starts, as far as it knows that without starting it.
+
+    Args:
+        class_path: the server's class, as ``module:Class``.
+        version: its ``application_version``; empty: not known, and not compared.
+        arguments_digest: of what the launcher gives to it; None: it gives nothing.
+        code_digest: of its source files now; None: not known, and not compared.
+    """
+
+    class_path: str
+    version: str = ""
+    arguments_digest: str | None = None
+    code_digest: str | None = None
+
+
+def name_class(server_class: type) -> str:
+    """Return ``module:Class``; of a class in the main script, by the name that imports it."""
+    module = server_class.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        file = getattr(main, "__file__", None)
+        if spec is not None:
+            module = spec.name
+        elif file is not None:
+            module = Path(file).stem
+    return f"{module}:{server_class.__qualname__}"
+
+
+def describe_application(
+    server_class: type, version: str, arguments_digest: str | None
+) -> ApplicationInfo:
+    """Return what the pongs of a server say of its application; reads its source files."""
+    return ApplicationInfo(
+        class_path=name_class(server_class),
+        version=version,
+        code_digest=compute_source_digest(find_source(server_class.__module__)),
+        arguments_digest=arguments_digest,
+    )
+
+
+def find_differences(
+    expected: ExpectedApplication, found: ApplicationInfo
+) -> tuple[Difference, ...]:
+    """Return in what a server differs from what is expected; of another class, only that."""
+    if expected.class_path != found.class_path:
+        return (Difference.CLASS,)
+    differences = []
+    if expected.version and expected.version != found.version:
+        differences.append(Difference.VERSION)
+    if None not in (expected.code_digest, found.code_digest) and (
+        expected.code_digest != found.code_digest
+    ):
+        differences.append(Difference.CODE)
+    if expected.arguments_digest != found.arguments_digest:
+        differences.append(Difference.ARGUMENTS)
+    return tuple(differences)
