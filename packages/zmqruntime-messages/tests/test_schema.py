@@ -26,7 +26,7 @@ MAY_BE_ABSENT = {  # as the protocol page says
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "OkReply": {"progress_subscriber_count"},
-    "PongReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count", "worker_error"},
     "ProgressEvent": {"data"},
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}

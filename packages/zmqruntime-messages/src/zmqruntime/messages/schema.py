@@ -27,7 +27,7 @@ _MAY_BE_ABSENT: Final = {
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "OkReply": {"progress_subscriber_count"},
-    "PongReply": {"progress_subscriber_count"},
+    "PongReply": {"progress_subscriber_count", "worker_error"},
     "ProgressEvent": {"data"},
 }
 
