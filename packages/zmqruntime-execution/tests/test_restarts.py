@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.spawn
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -220,3 +221,30 @@ def test_changes_of_the_program_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     if os.name != "nt":  # Where a directory in use cannot be removed.
         here.rmdir()
         assert str(here) in program.find_changes()[1]
+
+
+@needs_posix
+def test_a_worker_starts_though_the_directory_of_its_server_was_removed(config: ZMQConfig) -> None:
+    with Around(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
+        first = client.execute({}, timeout=PATIENCE)
+        shutil.rmtree(server.endpoint.directory)
+        kill_worker(client)
+        later = client.execute({}, timeout=PATIENCE)
+        assert isinstance(first, dict)
+        assert isinstance(later, dict)
+        assert first["pid"] != later["pid"]
+
+
+@needs_posix
+def test_a_directory_that_cannot_be_made_again_is_a_start_that_failed(config: ZMQConfig) -> None:
+    with Echo(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
+        directory = server.endpoint.directory
+        shutil.rmtree(directory)
+        directory.write_text("in the way")
+        kill_worker(client)
+        handle = client.submit_execution({"x": 1})
+        while (pong := client.ping()).worker_error is None:
+            threading.Event().wait(0.02)
+        assert str(directory) in pong.worker_error
+        directory.unlink()
+        assert handle.wait(PATIENCE).status is COMPLETE

@@ -13,12 +13,13 @@ from typing import Final
 
 import zmq
 
-from zmqruntime.transport.binding import configure_tcp, has_listener, read_event, watch
+from zmqruntime.transport.binding import configure_tcp, read_event, watch
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.frames import drain
+from zmqruntime.transport.held_paths import has_listener
 from zmqruntime.transport.socket_poller import SocketPoller
 
 __all__ = ["SILENCES", "STILL_THERE", "Channel", "Outcome", "Pace"]

@@ -31,7 +31,12 @@ from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.process import WorkerProcess
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import ProcessIdentity, TransportMode, describe_exit
+from zmqruntime.transport import (
+    EndpointError,
+    ProcessIdentity,
+    TransportMode,
+    describe_exit,
+)
 
 __all__ = ["WorkerProcessRunner"]
 
@@ -102,7 +107,15 @@ class WorkerProcessRunner(TaskRunner):
         if self._max_log_bytes:
             self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
 
+    def restore_files(self) -> None:
+        self._hub.restore()
+
     def start_worker(self) -> None:
+        failure = ""
+        try:
+            self._hub.restore()
+        except (EndpointError, OSError) as error:
+            failure = f"it could not connect: {error}"
         setup = wire.WorkerSetup(
             server=self._server,
             server_process=ProcessIdentity.current(),
@@ -123,10 +136,13 @@ class WorkerProcessRunner(TaskRunner):
             lambda exit_code: post(lambda: self._on_exit(exit_code)),
             begun,
         )
-        try:
-            worker.start()
-        except RuntimeError as error:  # The system has no thread left.
-            worker.last_words = f"the process could not be started: {error}"
+        if not failure:
+            try:
+                worker.start()
+            except RuntimeError as error:  # The system has no thread left.
+                failure = f"the process could not be started: {error}"
+        if failure:
+            worker.last_words = failure
             post(lambda: self._on_exit(None))
 
     def assign(self, execution_id: str, request: bytes) -> None:
