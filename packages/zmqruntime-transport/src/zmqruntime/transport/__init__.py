@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         NotConnected,
         RequestTimeout,
         ServerLost,
+        TooManyOpenFiles,
         TransportError,
         UnsafePath,
     )
@@ -98,6 +99,7 @@ __all__ = [
     "SubprocessLauncher",
     "Subscriber",
     "Timer",
+    "TooManyOpenFiles",
     "TransportError",
     "TransportMode",
     "UnsafePath",
@@ -139,6 +141,7 @@ _HOMES = {
     "SubprocessLauncher": "launcher",
     "Subscriber": "subscriber",
     "Timer": "loop",
+    "TooManyOpenFiles": "errors",
     "TransportError": "errors",
     "TransportMode": "config",
     "UnsafePath": "errors",

@@ -99,7 +99,7 @@ class Channel:
         """The thread that is inside; None when nobody is."""
         self._silence = Outcome.UNGREETED
         self._end: Outcome | None = None
-        self._poller = SocketPoller()
+        self._poller = SocketPoller(few=True)  # There is one for each call that waits.
         self._socket = context.socket(zmq.DEALER)
         self._monitor: zmq.Socket[bytes] | None = None
         try:

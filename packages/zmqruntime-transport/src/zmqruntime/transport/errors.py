@@ -11,6 +11,7 @@ ZMQRuntimeError
         ServerLost             the server that was connected to is gone
         NotConnected           the client is not connected, or no longer
         MessageTooLarge        longer than the peer takes
+        TooManyOpenFiles       this process has as many open as it may
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = [
     "NotConnected",
     "RequestTimeout",
     "ServerLost",
+    "TooManyOpenFiles",
     "TransportError",
     "UnsafePath",
 ]
@@ -89,3 +91,10 @@ class NotConnected(TransportError):
 
 class MessageTooLarge(TransportError):
     """The message is longer than the server takes; nothing was sent."""
+
+
+class TooManyOpenFiles(TransportError):
+    """This process has as many files or sockets open as it may; the message names the limit.
+
+    Each call that waits for its reply has a connection of its own, of four files.
+    """

@@ -118,14 +118,14 @@ def has_listener(path: Path) -> bool:
         raise EndpointError(f"{path} is in the way and is no socket: move it, or set runtime_dir")
     if sys.platform == "win32":  # `resolve_endpoint` gives no ipc endpoint there.
         return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
             probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except BlockingIOError:
-            return True  # Somebody listens, and is too busy to take one more connection.
-        except OSError as error:
-            raise EndpointError(f"{path} cannot be looked at: {error}") from error
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    except BlockingIOError:
+        return True  # A server listens, and is too busy to take one more connection.
+    except OSError as error:
+        raise EndpointError(f"{path} cannot be looked at: {error}") from error
     return True
