@@ -273,6 +273,11 @@ export interface PongReply {
   queued_count: number;
   workers: WorkerInfo[];
   /**
+   * Why the last start of a worker has failed, at most 2,000 characters; null once one is
+   * ready.
+   */
+  worker_error?: string | null;
+  /**
    * Registered clients, up to 100 of them.
    */
   progress_subscribers: string[];

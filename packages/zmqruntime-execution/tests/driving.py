@@ -245,8 +245,10 @@ class Driver:
     def worker_ready(self) -> Done:
         return self.do(WorkerReady())
 
-    def worker_exits(self, exit_code: int | None = 1, message: str = "") -> Done:
-        return self.do(WorkerExited(exit_code, message))
+    def worker_exits(
+        self, exit_code: int | None = 1, message: str = "", *, has_begun: bool = True
+    ) -> Done:
+        return self.do(WorkerExited(exit_code, message, (), has_begun))
 
     def progress(self, execution_id: str, *bodies: bytes) -> Done:
         return self.do(ProgressReported(execution_id, bodies or (b'{"completed":1}',)))

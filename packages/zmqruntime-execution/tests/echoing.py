@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
 from zmqruntime.execution.worker.outbox import ProgressOutbox
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Broken", "Client", "Echo", "Keeping", "Locked", "Outer", "Unfinished", "a_function"]
+__all__ = [
+    "Around",
+    "Broken",
+    "Client",
+    "Echo",
+    "Keeping",
+    "Locked",
+    "Outer",
+    "Unfinished",
+    "a_function",
+]
 
 
 class Echo(ExecutionServer):
@@ -79,6 +91,19 @@ class Broken(Echo):
 
 class Client:
     pass
+
+
+class Around(ExecutionServer):
+    """Returns what its worker process was started with."""
+
+    def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
+        return {
+            "pid": os.getpid(),
+            "directory": str(Path.cwd()),
+            "variable": os.environ.get("ZM_VARIABLE"),
+            "path": list(sys.path),
+            "arguments": list(sys.argv),
+        }
 
 
 def a_function() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from zmqruntime.execution.worker.begin import (
     BegunWorker,
+    WorkerProgram,
     begun_ahead,
     drop_begun,
     python_of,
@@ -56,13 +57,13 @@ def test_one_that_is_dropped_ends_before_the_block() -> None:
 
 
 def test_it_does_not_mind_a_module_that_cannot_be_imported() -> None:
-    begun = BegunWorker("no_such_module_anywhere")
+    begun = BegunWorker(WorkerProgram("no_such_module_anywhere"))
     begun.drop()
     assert begun.process.wait(PATIENCE) == 0
 
 
 def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    begun = BegunWorker("json")
+    begun = BegunWorker(WorkerProgram("json"))
     assert begun.process.stdin is not None
     begun.process.stdin.write(pickle.dumps("what it is to be")[:-5])
     begun.drop()
@@ -73,8 +74,8 @@ def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture
 def test_it_ends_when_the_program_that_has_begun_it_is_gone() -> None:
     code = (
         "import os\n"
-        "from zmqruntime.execution.worker.begin import BegunWorker\n"
-        "begun = BegunWorker('json')\n"
+        "from zmqruntime.execution.worker.begin import BegunWorker, WorkerProgram\n"
+        "begun = BegunWorker(WorkerProgram('json'))\n"
         "os._exit(0)\n"
     )
     run("-c", code)  # Until nobody is left who could write to the output: the worker inherits it.
@@ -90,7 +91,7 @@ def test_it_finds_what_this_process_finds_and_reads_nothing_that_is_for_another(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["it", "and its argument"])
-    begun = BegunWorker("looking")
+    begun = BegunWorker(WorkerProgram("looking"))
     assert begun.process.wait(PATIENCE) == 7  # While more might be told by the pipe.
     begun.drop()
     assert capfd.readouterr().out == " b'' it and its argument\n"
@@ -105,7 +106,7 @@ def test_no_ctrl_c_reaches_it_before_it_can_tell_what_to_do(
         "os._exit(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    begun = BegunWorker("looking")
+    begun = BegunWorker(WorkerProgram("looking"))
     assert begun.process.wait(PATIENCE) == 1
     begun.drop()
 
@@ -142,7 +143,7 @@ def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.Mon
     multiprocessing.set_executable("/no/such/python")
     try:
         with pytest.raises(FileNotFoundError):
-            BegunWorker("json")
+            BegunWorker(WorkerProgram("json"))
     finally:
         multiprocessing.set_executable(os.fsdecode(executable))
 
@@ -152,7 +153,7 @@ def test_a_frozen_program_is_not_run_again_as_its_own_worker(
 ) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(OSError, match=r"by multiprocessing\.set_executable\(\)"):
-        BegunWorker("json")
+        BegunWorker(WorkerProgram("json"))
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -459,6 +459,16 @@ def test_the_table_of_a_busy_server() -> None:
     ]
 
 
+def test_reason_of_a_failed_start_is_shown_with_the_workers() -> None:
+    lines = show(make_pong(worker_error="the worker did not get ready\nOSError: no room"))
+    first = next(n for n, line in enumerate(lines) if line.startswith("workers"))
+    assert lines[first : first + 3] == [
+        "workers      0",
+        "             the worker did not get ready",
+        "             OSError: no room",
+    ]
+
+
 def test_a_traceback_becomes_its_last_line() -> None:
     error = serving.TargetError("it failed\nTraceback ...:\n  File ...\nValueError: no model\n")
     assert explain_error(error) == "it failed: ValueError: no model"

@@ -94,6 +94,8 @@ DRAIN, NOW = ShutdownMode.DRAIN, ShutdownMode.NOW
 GRACE = 5.0
 MAX_QUEUED = 2
 HISTORY = 2
+FALSE_STARTS = 5
+FAILED_STARTS = 9
 
 names = st.sampled_from([*"abcd"])
 tasks = st.sampled_from([{"x": 1}, {"x": 1}, {"x": 2}])
@@ -197,6 +199,7 @@ class Clients(RuleBasedStateMachine):
         self.turns = Turns(fair=self.policy is QueuePolicy.FAIR)
         self.delayed: list[str] = []
         self.current: str | None = None
+        self.unbegun: tuple[str, int, int] = ("", 0, 0)  # which attempt, and how often in a row
         self.ended: list[str] = []  # kept in history, the oldest first
 
     def boot(self) -> None:
@@ -437,6 +440,20 @@ class Clients(RuleBasedStateMachine):
         life.retry_at_wall = self.now.wall + delay
         self.wait(name)
         self.to_retry = name
+
+    def take_back_current(self) -> None:
+        """Let what runs wait again, at the head: its worker had not begun it."""
+        assert self.current is not None
+        name, life = self.current, self.lives[self.current]
+        count = self.unbegun[2] if self.unbegun[:2] == (name, life.attempt) else 0
+        self.unbegun = (name, life.attempt, count + 1)
+        if count + 1 == FALSE_STARTS:
+            self.end_current(FAILED, ErrorKind.WORKER_DIED)
+            return
+        self.current = None
+        life.status = QUEUED
+        life.stop = life.time_is_up = life.grace_is_up = None
+        self.turns.put_back(name, life.asked.client_id, life.asked.priority, life.arrival)
 
     def end_stopped(self) -> None:
         assert self.current is not None
@@ -753,20 +770,47 @@ class Clients(RuleBasedStateMachine):
             return TaskReturned(name, b'{"of":"%s"}' % name.encode())
         return TaskRaised(name, error()) if how == "raises" else TaskStopped(name)
 
+    @precondition(lambda self: not self.exited and self.current is not None)
+    @rule(more=st.booleans())
+    def worker_exits_again_and_again_before_it_begins(self, more: bool) -> None:
+        """The next one, too, as long as the same is the first in the queue."""
+        name = self.current
+        for _ in range(FALSE_STARTS + 1 if more else 2):
+            if self.exited or self.worker == "absent" or self.current != name:
+                return
+            self.worker_exits(-9, False)
+            if self.worker == "starting":
+                self.worker_gets_ready()
+
+    @precondition(lambda self: not self.exited and self.was_ready and self.worker != "absent")
+    @rule(more=st.booleans())
+    def workers_fail_to_start(self, more: bool) -> None:
+        for _ in range(FAILED_STARTS + 2 if more else FAILED_STARTS - 1):
+            if self.exited:
+                return
+            if self.worker != "absent":
+                self.worker_exits(1, True)
+            if self.restart_at is not None:
+                self.time_passes(self.restart_at - self.now.monotonic)
+
     @precondition(lambda self: not self.exited and self.worker != "absent")
-    @rule(exit_code=st.sampled_from([0, 1, -9, None]))
-    def worker_exits(self, exit_code: int | None) -> None:
+    @rule(exit_code=st.sampled_from([0, 1, -9, None]), has_begun=st.booleans())
+    def worker_exits(self, exit_code: int | None, has_begun: bool) -> None:
         was, self.worker = self.worker, "absent"
         if was == "starting" and not self.was_ready:
             if not self.durable:
                 self.cancel_queue()
-            self.handle(WorkerExited(exit_code, "no model"))
+            self.handle(WorkerExited(exit_code, "no model", (), has_begun))
             self.exited = True
             assert self.exits
             assert "no model" in str(self.exits[0].failure)
             return
         if self.current is not None:
-            if self.lives[self.current].stop is not None:
+            stop = self.lives[self.current].stop
+            is_left_out = self.shutdown is NOW and not self.durable
+            if not has_begun and stop != "cancel" and not is_left_out:
+                self.take_back_current()
+            elif stop is not None:
                 self.end_stopped()
             else:
                 self.fail_current(ErrorKind.WORKER_DIED)
@@ -775,8 +819,11 @@ class Clients(RuleBasedStateMachine):
             delay = min(0.1 * 2**self.failed_starts, 30.0)
             self.failed_starts += 1
         goes_on = not self.is_done
+        if goes_on and self.failed_starts >= FAILED_STARTS and self.shutdown is not NOW:
+            for name in list(self.queue):
+                self.end(name, FAILED, ErrorKind.WORKER_DIED)
         self.restart_at = self.now.monotonic + delay if delay and goes_on else None
-        self.handle(WorkerExited(exit_code))
+        self.handle(WorkerExited(exit_code, "", (), has_begun))
         assert (self.worker == "starting") is (goes_on and not delay)
         self.settle()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from driving import Driver
 
+from zmqruntime.execution import InMemoryLifecycleEngine, QueuePolicy
 from zmqruntime.execution.core.effects import Exit
+from zmqruntime.execution.core.speaker import SLICE
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
@@ -172,3 +174,124 @@ def test_a_drain_replaces_a_worker_as_long_as_something_waits() -> None:
     done = driver.worker_exits(-9)
     assert not done.starts_worker
     assert done.exits
+
+
+def test_a_task_that_was_not_begun_is_the_next_one_again() -> None:
+    driver = Driver()
+    driver.accept("a", "b", timeout_seconds=60.0)
+    done = driver.worker_exits(-9, has_begun=False)
+    assert done.states == [("a", QUEUED)]
+    record = driver.record("a")
+    assert (record.queue_position, record.attempt, record.started_at) == (1, 1, None)
+    assert done.starts_worker
+    assert driver.worker_ready().assigned == ["a"]
+    driver.returns("a")
+    assert driver.record("a").attempts == ()
+
+
+def test_a_task_that_was_not_begun_keeps_the_turn_of_its_client() -> None:
+    driver = Driver(engine=InMemoryLifecycleEngine(queue_policy=QueuePolicy.FAIR))
+    driver.accept("a-1", "a-2", client_id="a")
+    driver.accept("b-1", "b-2", client_id="b")
+    driver.worker_exits(-9, has_begun=False)
+    queue = [e.execution_id for _, e in driver.engine.list_queued(9).entries]
+    # The other client came while this turn went on, so the next round is its first.
+    assert queue == ["a-1", "a-2", "b-1", "b-2"]
+
+
+def test_a_cancelled_task_that_was_not_begun_is_cancelled() -> None:
+    driver = Driver()
+    driver.accept("a")
+    driver.cancel("a")
+    assert driver.worker_exits(-9, has_begun=False).states == [("a", CANCELLED)]
+
+
+def test_a_time_limit_does_not_fail_a_task_that_was_not_begun() -> None:
+    driver = Driver(cancel_grace_seconds=1.0)
+    driver.accept("a", timeout_seconds=3.0)
+    assert driver.advance(3.0).interrupted == ["a"]
+    assert driver.advance(1.0).kills
+    assert driver.worker_exits(-9, has_begun=False).states == [("a", QUEUED)]
+    assert driver.worker_ready().assigned == ["a"]
+
+
+def test_a_task_that_five_workers_in_a_row_did_not_begin_fails() -> None:
+    driver = Driver()
+    driver.accept("a", "b", max_attempts=3)
+    for _ in range(4):
+        assert driver.worker_exits(-11, has_begun=False).states == [("a", QUEUED)]
+        assert driver.worker_ready().assigned == ["a"]
+    assert driver.worker_exits(-11, has_begun=False).states == [("a", FAILED)]
+    error = driver.record("a").error
+    assert error is not None
+    assert (error.kind, error.signal) == (ErrorKind.WORKER_DIED, "SIGSEGV")
+    assert error.message.startswith("5 worker processes in a row ended before they began the task")
+    assert driver.worker_ready().assigned == ["b"]
+
+
+def test_false_starts_are_counted_for_each_attempt() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=0.0)
+    for _ in range(4):
+        driver.worker_exits(-9, has_begun=False)
+        driver.worker_ready()
+    driver.raises("a")
+    for _ in range(4):
+        assert driver.worker_exits(-9, has_begun=False).states == [("a", QUEUED)]
+        driver.worker_ready()
+    assert driver.returns("a").states == [("a", COMPLETE)]
+
+
+def test_what_waits_fails_at_the_ninth_start_in_a_row_that_fails() -> None:
+    driver = Driver()
+    driver.accept("a", "b", "c")
+    driver.worker_exits(-9)
+    for count in range(1, 9):
+        done = driver.worker_exits(1, "no room")
+        assert not done.states, count
+        driver.advance(30)
+    waiting = driver.hold("b", 60)
+    done = driver.worker_exits(1, "no room")
+    assert done.states == [("b", FAILED), ("c", FAILED)]
+    assert waiting in done.answered
+    error = driver.record("c").error
+    assert error is not None
+    assert error.kind is ErrorKind.WORKER_DIED
+    assert "9 starts of a worker in a row have failed" in error.message
+    assert "no room" in error.message
+    driver.accept("d")
+    assert driver.advance(30).starts_worker
+    assert driver.worker_exits(1, "no room").states == [("d", FAILED)]
+    driver.accept("e")
+    assert driver.advance(30).starts_worker
+    assert driver.worker_ready().assigned == ["e"]
+
+
+def test_a_long_queue_without_a_worker_fails_in_slices() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    names = [f"n-{n}" for n in range(2 * SLICE + 1)]
+    driver.accept(*names)
+    for _ in range(8):
+        driver.worker_exits(1)
+        driver.advance(30)
+    rounds = [driver.worker_exits(1)]
+    while driver.scheduler.next_deadline == driver.now.monotonic:
+        rounds.append(driver.advance(0))
+    assert [len(done.states) for done in rounds] == [SLICE, SLICE, 1]
+    assert driver.engine.queued_count == 0
+
+
+def test_the_reason_of_a_failed_start_is_kept_until_a_worker_is_ready() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    assert driver.scheduler.worker_error is None
+    driver.worker_exits(1, "Traceback\n" + "x" * 10_000 + "\nOSError: no room")
+    error = driver.scheduler.worker_error
+    assert error is not None
+    assert error.startswith("the worker did not get ready: it ended with exit code 1\nTraceback")
+    assert error.endswith("OSError: no room")
+    assert len(error) == 2000
+    driver.advance(30)
+    driver.worker_ready()
+    assert driver.scheduler.worker_error is None

@@ -44,7 +44,6 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecuteRequest,
     ExecutionStatus,
-    JsonObject,
     ProgressEvent,
     ShutdownMode,
     StateEvent,
@@ -269,9 +268,7 @@ def test_an_application_hands_over_objects_of_its_own(echo: Echo) -> None:
         tiles: list[str]
 
     class JobClient(ExecutionClient):
-        def serialize_task(
-            self, task: Any, config: Any = None
-        ) -> tuple[JsonObject, JsonObject | None]:
+        def serialize_task(self, task: Any, config: Any = None) -> Any:
             return super().serialize_task(dataclasses.asdict(task), config)
 
     with JobClient(echo.port, config=echo.config) as client:

@@ -15,10 +15,11 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 LEGAL = {
     (QUEUED, RUNNING),
     (QUEUED, CANCELLED),
+    (QUEUED, FAILED),  # no worker can be started
     (RUNNING, COMPLETE),
     (RUNNING, FAILED),
     (RUNNING, CANCELLED),
-    (RUNNING, QUEUED),  # to be tried again
+    (RUNNING, QUEUED),  # to be tried again, or not begun
 }
 
 

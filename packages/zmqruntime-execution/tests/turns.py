@@ -14,6 +14,8 @@ class Turns:
         self._waiting: dict[str, list[tuple[int, int, str]]] = {}
         self._has_none: set[str] = set()
         """Who has no turn in this round: it has had it, or came while it went on."""
+        self._before: list[str] = []
+        """The clients before the latest turn was taken."""
 
     def add(self, name: str, client: str, priority: int, arrival: int) -> None:
         client = client if self._fair else "all"
@@ -26,11 +28,20 @@ class Turns:
     def take(self) -> str:
         """Remove and return the first one: its client has had a turn."""
         name, client = self._walk()[0]
+        self._before = list(self._waiting)
         if client in self._has_none:
             self._has_none.clear()
         self._has_none.add(client)
         self.drop(name)
         return name
+
+    def put_back(self, name: str, client: str, priority: int, arrival: int) -> None:
+        """Undo the latest `take`: the client's turn is the next one again."""
+        client = client if self._fair else "all"
+        self.add(name, client, priority, arrival)
+        self._has_none.discard(client)
+        order = [*self._before, *(name for name in self._waiting if name not in self._before)]
+        self._waiting = {name: self._waiting[name] for name in order if name in self._waiting}
 
     def drop(self, name: str) -> None:
         for client, entries in list(self._waiting.items()):

@@ -22,7 +22,7 @@ WORDS = {
     *("maxItems", "maxLength", "maxProperties"),
 }
 MAY_BE_ABSENT = {  # as the protocol page says
-    "PongReply": {"application", "progress_subscriber_count"},
+    "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},

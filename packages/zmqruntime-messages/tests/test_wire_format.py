@@ -149,6 +149,7 @@ MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
             workers=(),
             progress_subscribers=(),
             progress_subscriber_count=0,
+            worker_error=None,
             max_message_bytes=1024,
             log_file_path=None,
             details={},
@@ -295,7 +296,8 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     PongReply: REPLY
     | {"ready", "server", "version", "port", "control_port", "process", "started_at"}
     | {"uptime_seconds", "running_executions", "queued_executions", "running_count"}
-    | {"queued_count", "workers", "progress_subscribers", "progress_subscriber_count"}
+    | {"queued_count", "workers", "worker_error"}
+    | {"progress_subscribers", "progress_subscriber_count"}
     | {"max_message_bytes"}
     | {"log_file_path", "durable", "details", "application"},
     AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},

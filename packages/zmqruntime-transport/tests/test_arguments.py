@@ -70,7 +70,16 @@ def test_an_endpoint_s_host_is_only_told_for_tcp() -> None:
     for mode, host in ((TransportMode.TCP, "::1"), (TransportMode.IPC, None)):
         endpoint = Endpoint(7777, mode, host="::1")
         told = ServerArguments.for_endpoint(endpoint, config, owner=owner, log_file_path=None)
-        assert told == ServerArguments(7777, host, mode, config, owner)
+        assert told == ServerArguments(7777, host, mode, told.config, owner)
+
+
+def test_directory_of_an_endpoint_is_named_since_the_default_depends_on_the_environment(
+    runtime_dir: Path,
+) -> None:
+    endpoint = Endpoint(7777, TransportMode.TCP, directory=runtime_dir)
+    told = ServerArguments.for_endpoint(endpoint, ZMQConfig(), owner=None, log_file_path=None)
+    assert told.config == ZMQConfig(runtime_dir=runtime_dir)
+    assert f"--runtime-dir={runtime_dir}" in told.to_command_line()
 
 
 @pytest.mark.parametrize(

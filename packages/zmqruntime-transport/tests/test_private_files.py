@@ -536,6 +536,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
     def refuse(*_: object, **__: object) -> Path:
         raise error
 
+    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
     monkeypatch.setattr(platformdirs, function, refuse)
     with pytest.raises(EndpointError, match=f"no default directory for {setting}: {error}"):
         default("lab")
@@ -546,6 +547,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
 def test_default_runtime_directory_that_another_user_made_first_is_refused(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
     runtime_dir.chmod(0o1777)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(runtime_dir))

@@ -95,7 +95,7 @@ def test_a_name_or_an_address_alone_is_a_host(host: str) -> None:
 
 
 def test_a_transport_mode_may_be_named_by_its_word(config: ZMQConfig) -> None:
-    client = ZMQClient(transport_mode="tcp", config=config)  # type: ignore[arg-type]
+    client = ZMQClient(transport_mode="tcp", config=config)
     assert client.endpoint.transport_mode is TransportMode.TCP
 
 
@@ -123,9 +123,10 @@ def test_a_port_that_is_no_port_is_not_taken_for_none(config: ZMQConfig) -> None
         resolve_endpoint(0, None, None, config)
 
 
-def test_sockets_live_in_the_platform_s_runtime_directory(
+def test_sockets_that_cannot_outlive_a_login_live_in_the_platform_s_runtime_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
     assert ZMQServer().endpoint.directory == default_runtime_dir("zmqruntime")
     # Without one, platformdirs warns; the caller has nothing to do about it.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
@@ -136,6 +137,7 @@ def test_sockets_live_in_the_platform_s_runtime_directory(
 def test_a_runtime_directory_that_is_missing_is_made_so_that_everybody_finds_it(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir / "not" / "there"))
     first = default_runtime_dir("lab")
     make_private_dir(first)

@@ -229,6 +229,7 @@ class Dispatcher:
             queued_count=engine.queued_count,
             workers=self._runner.describe(self._scheduler.current_id),
             durable=engine.durable,
+            worker_error=self._scheduler.worker_error,
         )
 
     def _perform(self, effect: Effect) -> None:

@@ -79,6 +79,16 @@ class TaskRunner(ABC):
         ``interrupted`` is the one that ran when the server before this one ended, if one did.
         """
 
+    def restore_files(self) -> None:  # noqa: B027 - none are kept here
+        """Make files anew that it keeps in the server's directory, if they were removed.
+
+        Called up to once a second while the server works.
+
+        Raises:
+            EndpointError: the directory cannot be made, or used.
+            OSError: the files cannot be made.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """End every worker, and give back what `open` took. May block for a few seconds."""

@@ -110,7 +110,13 @@ class ExecutionSession(ServerSession, Outlet):
             self.failure = WorkerFailed(failure)
         self.loop.stop()
 
+    def restore_files(self) -> None:
+        super().restore_files()
+        self._runner.restore_files()
+
     def handled(self, event: Event) -> None:
+        if not self.looks:
+            self.look_later()
         # A journal that can be written again is told as a timer.
         if type(event) in _MAY_MAKE_READY and self.ready:
             self.became_ready()

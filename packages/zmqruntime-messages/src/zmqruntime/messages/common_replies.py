@@ -67,6 +67,9 @@ class PongReply(ReplyModel):
     running_count: Count = 0
     queued_count: Count = 0
     workers: tuple[WorkerInfo, ...] = ()
+    worker_error: str | None = None
+    """Why the last start of a worker has failed, at most 2,000 characters; null once one is
+    ready."""
     progress_subscribers: tuple[ClientId, ...] = ()
     """Registered clients, up to 100 of them."""
     progress_subscriber_count: Count = 0

@@ -23,7 +23,7 @@ _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": E
 # What a server need not send: the page says so, or servers of protocol 1 are about that do not.
 # A field that is added to a reply or to an event has to be added here, too.
 _MAY_BE_ABSENT: Final = {
-    "PongReply": {"application", "progress_subscriber_count"},
+    "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},

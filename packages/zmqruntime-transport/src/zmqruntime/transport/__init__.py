@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         RequestTimeout,
         ServerLost,
         ServerMismatch,
+        TooManyOpenFiles,
         TransportError,
         UnsafePath,
     )
@@ -115,6 +116,7 @@ __all__ = [
     "SubprocessLauncher",
     "Subscriber",
     "Timer",
+    "TooManyOpenFiles",
     "TransportError",
     "TransportMode",
     "UnsafePath",
@@ -163,6 +165,7 @@ _HOMES = {
     "SubprocessLauncher": "launcher",
     "Subscriber": "subscriber",
     "Timer": "loop",
+    "TooManyOpenFiles": "errors",
     "TransportError": "errors",
     "TransportMode": "config",
     "UnsafePath": "errors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -52,7 +52,8 @@ class ServerArguments:
             port=endpoint.port,
             host=endpoint.host if endpoint.transport_mode is TransportMode.TCP else None,
             transport_mode=endpoint.transport_mode,
-            config=config,
+            # The default of another environment, with another home, may be another one.
+            config=replace(config, runtime_dir=endpoint.directory.absolute()),
             owner=owner,
             log_file_path=log_file_path,
         )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import itertools
 import socket
-import stat
 import struct
-import sys
 from pathlib import Path
 
-import filelock
 import psutil
 import zmq
 
@@ -17,15 +14,13 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
 from zmqruntime.transport.file_limit import count_reserved, read_file_limit
-from zmqruntime.transport.lock_file import take_lock
-from zmqruntime.transport.runtime_dir import make_private_dir
+from zmqruntime.transport.held_paths import HeldPaths, PathInUse
 from zmqruntime.transport.zap import ZAP_DOMAIN
 
 __all__ = [
     "BoundSockets",
     "configure_tcp",
     "count_read_ahead",
-    "has_listener",
     "read_event",
     "read_event_value",
     "watch",
@@ -69,8 +64,7 @@ class BoundSockets:
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, config: ZMQConfig
     ):
         self.endpoint = endpoint
-        self._locks: list[filelock.BaseFileLock] = []
-        self._paths: list[Path] = []
+        self._held: HeldPaths | None = None
         self.control: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.data: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self.control.linger = self.data.linger = _LINGER_MS
@@ -90,12 +84,13 @@ class BoundSockets:
             sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         try:
             if endpoint.transport_mode is TransportMode.IPC:
-                self._take_paths()
+                self._held = HeldPaths(endpoint)
+                self._bind_paths(self._held)
             else:
-                configure_tcp(self.control, endpoint)
-                configure_tcp(self.data, endpoint)
-            self._bind(self.data, endpoint.data_address, endpoint.port)
-            self._bind(self.control, endpoint.control_address, endpoint.control_port)
+                for sock in (self.control, self.data):
+                    configure_tcp(sock, endpoint)
+                self._bind(self.data, endpoint.data_address, endpoint.port)
+                self._bind(self.control, endpoint.control_address, endpoint.control_port)
         except BaseException:
             self.close()
             raise
@@ -104,10 +99,8 @@ class BoundSockets:
         """Unbind both, remove the socket files, and let others have the addresses."""
         self.control.close()
         self.data.close()
-        for path in self._paths:  # libzmq leaves them.
-            path.unlink(missing_ok=True)
-        for lock in self._locks:
-            lock.release()
+        if self._held is not None:
+            self._held.release()
 
     def end_data_connection(self, descriptor: int) -> bool:
         """Shut a connection of the data socket down, by its descriptor; False: it has ended.
@@ -134,24 +127,32 @@ class BoundSockets:
             return name == str(self.endpoint.data_path)
         return isinstance(name, tuple) and name[1] == self.endpoint.port
 
-    def _take_paths(self) -> None:
-        # libzmq removes whatever lies at an ipc path before it binds, a live server's socket
-        # too. So a lock says who has a port, and its path is used only when nobody listens.
+    def restore(self) -> bool:
+        """Make the socket and lock files anew, if one of them was removed; say if one was.
+
+        Raises:
+            AddressInUse: another server has taken the address meanwhile.
+            EndpointError: the directory cannot be made, or used.
+        """
+        if self._held is None or self._held.are_there():
+            return False
+        self._bind_paths(self._held)
+        return True
+
+    def _bind_paths(self, held: HeldPaths) -> None:
+        """Bind what is not bound. A socket that was, by a name that is gone, stays so as well."""
+        # It is not unbound: libzmq would remove the file a moment later, perhaps the new one.
         endpoint = self.endpoint
-        make_private_dir(endpoint.directory)
-        for path, lock_path, port in zip(
-            (endpoint.data_path, endpoint.control_path),
-            endpoint.serve_lock_paths,
-            (endpoint.port, endpoint.control_port),
-            strict=True,
-        ):
-            try:
-                self._locks.append(take_lock(lock_path, timeout=0))
-            except filelock.Timeout:
-                raise _in_use(endpoint, port) from None
-            if has_listener(path):
-                raise _in_use(endpoint, port)
-            self._paths.append(path)
+        try:
+            to_bind = held.take()
+        except PathInUse as error:
+            raise _in_use(endpoint, error.port) from None
+        if endpoint.data_path in to_bind:
+            self._bind(self.data, endpoint.data_address, endpoint.port)
+            held.note(endpoint.data_path)
+        if endpoint.control_path in to_bind:
+            self._bind(self.control, endpoint.control_address, endpoint.control_port)
+            held.note(endpoint.control_path)
 
     def _bind(self, sock: zmq.Socket[bytes], address: str, port: int) -> None:
         try:
@@ -207,33 +208,6 @@ def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:
         sock.ipv6 = endpoint.is_ipv6
         sock.heartbeat_ivl = _HEARTBEAT_MS
         sock.heartbeat_timeout = 3 * _HEARTBEAT_MS
-
-
-def has_listener(path: Path) -> bool:
-    """Whether a process listens on the socket file ``path``.
-
-    Raises:
-        EndpointError: something other than a socket is there.
-    """
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISSOCK(mode):
-        raise EndpointError(f"{path} is in the way and is no socket: move it, or set runtime_dir")
-    if sys.platform == "win32":  # `resolve_endpoint` gives no ipc endpoint there.
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except BlockingIOError:
-            return True  # Somebody listens, and is too busy to take one more connection.
-        except OSError as error:
-            raise EndpointError(f"{path} cannot be looked at: {error}") from None
-    return True
 
 
 def _in_use(endpoint: Endpoint, port: int) -> AddressInUse:

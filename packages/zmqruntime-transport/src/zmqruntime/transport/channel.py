@@ -13,12 +13,13 @@ from typing import Final
 
 import zmq
 
-from zmqruntime.transport.binding import configure_tcp, has_listener, read_event, watch
+from zmqruntime.transport.binding import configure_tcp, read_event, watch
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.frames import drain
+from zmqruntime.transport.held_paths import has_listener
 from zmqruntime.transport.socket_poller import SocketPoller
 
 __all__ = ["SILENCES", "STILL_THERE", "Channel", "Outcome", "Pace"]
@@ -98,7 +99,7 @@ class Channel:
         """The thread that is inside; None when nobody is."""
         self._silence = Outcome.UNGREETED
         self._end: Outcome | None = None
-        self._poller = SocketPoller()
+        self._poller = SocketPoller(few=True)  # There is one for each call that waits.
         self._socket = context.socket(zmq.DEALER)
         self._monitor: zmq.Socket[bytes] | None = None
         try:

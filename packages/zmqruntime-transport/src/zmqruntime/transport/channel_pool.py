@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import Final
 
 import zmq
 
@@ -11,8 +12,13 @@ from zmqruntime.transport.channel import Channel, Pace
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import NotConnected
+from zmqruntime.transport.open_files import naming_file_limit, require_files
 
 __all__ = ["ChannelPool"]
+
+# A connection has four. Others that were opened just before have theirs a moment later, when
+# libzmq's thread connects: it does not try again for long where it finds none.
+_CONNECTION_FILES: Final = 32
 
 
 class ChannelPool:
@@ -40,6 +46,7 @@ class ChannelPool:
 
         Raises:
             NotConnected: the client was disconnected; `enter` and `replace` raise it, too.
+            TooManyOpenFiles: no file is left for one more; so does `replace`.
         """
         with self._lock:
             channel = self._idle.pop() if self._idle else self._open(Pace.NEVER)
@@ -97,6 +104,9 @@ class ChannelPool:
     def _open(self, pace: Pace) -> Channel:
         if self._closed:
             raise self.not_connected()
-        channel = Channel(self._context, self._endpoint, self._config, pace=pace)
+        purpose = f"one more connection to the server on {self._endpoint}"
+        require_files(_CONNECTION_FILES, purpose)
+        with naming_file_limit(purpose):
+            channel = Channel(self._context, self._endpoint, self._config, pace=pace)
         self._channels.add(channel)
         return channel

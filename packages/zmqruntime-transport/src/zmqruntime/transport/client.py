@@ -122,6 +122,7 @@ class ZMQClient:
             RequestTimeout: a server is there but did not get ready in time.
             EndpointError: the directory of the socket files is not this user's alone.
             NotConnected: it was connected in another process, of which this one is a fork.
+            TooManyOpenFiles: this process has nearly as many files open as it may.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
         deadline = Deadline.after(seconds)
@@ -278,6 +279,7 @@ class ZMQClient:
             ServerLost: the server is gone.
             NotConnected: `connect` was not called, or `disconnect` was.
             MessageTooLarge: the server would not take it; nothing was sent.
+            TooManyOpenFiles: so many threads wait that no file is left for one more connection.
         """
         seconds = self._config.request_timeout if timeout is None else timeout
         return self._connected().request(request, Deadline.after(seconds + hold), hold)

@@ -25,6 +25,7 @@ from zmqruntime.transport.errors import (
 )
 from zmqruntime.transport.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.mismatch import ServerGuard
+from zmqruntime.transport.open_files import naming_file_limit, require_files
 from zmqruntime.transport.process import ProcessIdentity, describe_exit
 from zmqruntime.transport.startup import attach_again, attach_or_launch
 from zmqruntime.transport.subscriber import Subscriber
@@ -36,6 +37,9 @@ _STOP_OWNED_SECONDS = 10.0
 # How long a thread may take to leave a request whose context has ended.
 _LEAVE_SECONDS = 5.0
 _DISCARD_SECONDS = 0.2
+# Of a context with its first connection, and of a subscriber; libzmq ends the process where it
+# finds none for its own threads.
+_CONTEXT_FILES = 32
 
 
 class Connection:
@@ -55,6 +59,7 @@ class Connection:
         self._guard = ServerGuard(endpoint, None, None)
         self._server: LaunchedServer | None = None
         self._returning = threading.Lock()
+        require_files(_CONTEXT_FILES, f"a client of the server on {endpoint}")
         self._context = TrackedContext()
         self._control = ControlClient(self._context, endpoint, config)
         self._lock = threading.Lock()
@@ -194,15 +199,18 @@ class Connection:
         with self._lock:
             if self._closing:
                 raise NotConnected(f"the client of {self._endpoint} was disconnected")
-            subscriber = Subscriber(
-                self._context,
-                self._endpoint,
-                self._config,
-                prefixes,
-                on_messages,
-                on_connection,
-                on_caught_up,
-            )
+            purpose = f"a data connection to the server on {self._endpoint}"
+            require_files(_CONTEXT_FILES, purpose)
+            with naming_file_limit(purpose):
+                subscriber = Subscriber(
+                    self._context,
+                    self._endpoint,
+                    self._config,
+                    prefixes,
+                    on_messages,
+                    on_connection,
+                    on_caught_up,
+                )
             self._subscribers.add(subscriber)
             return subscriber
 

@@ -12,6 +12,7 @@ ZMQRuntimeError
         ServerLost             the server that was connected to is gone
         NotConnected           the client is not connected, or no longer
         MessageTooLarge        longer than the peer takes
+        TooManyOpenFiles       this process has as many open as it may
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "RequestTimeout",
     "ServerLost",
     "ServerMismatch",
+    "TooManyOpenFiles",
     "TransportError",
     "UnsafePath",
 ]
@@ -111,3 +113,10 @@ class NotConnected(TransportError):
 
 class MessageTooLarge(TransportError):
     """The message is longer than the server takes; nothing was sent."""
+
+
+class TooManyOpenFiles(TransportError):
+    """This process has as many files or sockets open as it may; the message names the limit.
+
+    Each call that waits for its reply has a connection of its own, of four files.
+    """

@@ -30,6 +30,7 @@ class WorkSummary(NamedTuple):
     queued_count: int = 0
     workers: tuple[WorkerInfo, ...] = ()
     durable: bool = False
+    worker_error: str | None = None
 
 
 class Pongs:

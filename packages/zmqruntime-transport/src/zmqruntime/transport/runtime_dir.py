@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.file_owners import user_id
+from zmqruntime.transport.lasting_dir import find_lasting_dir
 from zmqruntime.transport.private_files import check_ancestors
 
 __all__ = [
@@ -26,11 +27,15 @@ _LOG_DIR = "log_dir"
 
 
 def default_runtime_dir(app_name: str) -> Path:
-    """Return where the platform keeps the sockets of this user's programs.
+    """Return where sockets live: where they outlive a login, or else where the platform says.
 
     Raises:
         EndpointError: the platform has no such place, or another user has taken it.
     """
+    return find_lasting_dir(app_name) or _platform_runtime_dir(app_name)
+
+
+def _platform_runtime_dir(app_name: str) -> Path:
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR platformdirs warns and falls back to a directory per user
         # below the temporary one, whose owner, mode and ancestors `make_private_dir` checks.
@@ -173,8 +178,11 @@ def _is_mine(found: os.stat_result) -> bool:
 
 
 def _is_default(directory: Path) -> bool:
+    """Whether sockets live there, of whatever application, unless a setting names another place."""
+    if directory == find_lasting_dir(directory.parent.name):
+        return True
     try:
-        return directory == default_runtime_dir(directory.name)
+        return directory == _platform_runtime_dir(directory.name)
     except EndpointError:
         return False
 

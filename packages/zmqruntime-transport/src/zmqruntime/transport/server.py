@@ -36,6 +36,8 @@ _log = logging.getLogger("zmqruntime.server")
 # How often to see whether what an application prints made the log file too long: no system
 # notifies portably of a file that grows.
 _LOG_CHECK_SECONDS = 5.0
+# Of a server that has just started; libzmq ends the process where it finds none for its threads.
+_SERVER_FILES = 64
 
 
 class ZMQServer:
@@ -136,6 +138,7 @@ class ZMQServer:
         Raises:
             AddressInUse: something else holds a port or path; it is left alone.
             EndpointError: an address or its directory cannot be used, or the log file.
+            TooManyOpenFiles: this process has nearly as many files open as it may.
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
@@ -147,6 +150,10 @@ class ZMQServer:
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
         fill_standard_descriptors()
+        # Not above: a worker imports this module, and no ZeroMQ.
+        from zmqruntime.transport.open_files import require_files
+
+        require_files(_SERVER_FILES, f"a server on {self._endpoint}")
         log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
         try:
             session = self._make_session()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.connection_limiter import ConnectionLimiter
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
+from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.frames import drain
 from zmqruntime.transport.handshake import MAX_LISTED, RegistrationHandshake
 from zmqruntime.transport.held_pings import HeldPings
@@ -62,6 +64,7 @@ _log = logging.getLogger("zmqruntime.server")
 
 # Subscriptions that are read in one round of the loop: about a millisecond.
 _MAX_SUBSCRIPTIONS_AT_ONCE = 64
+_LOOK_SECONDS = 1.0
 
 
 class ServerSession:
@@ -103,6 +106,8 @@ class ServerSession:
             application=application,
         )
         self._requests = 0
+        self.looks = False
+        """Whether the files of the sockets will be looked at."""
         self._held_pings = HeldPings(self.loop, self._answer_ping)
         self._limited_log = LimitedLog(_log)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -269,8 +274,49 @@ class ServerSession:
 
     # -- what it receives ---------------------------------------------------------------------
 
+    def look_later(self) -> None:
+        """Look in a second whether the files of the sockets are still there.
+
+        Called when something happens and `looks` is false, so that a server without work does not
+        wake up. No system tells portably that a file was removed.
+        """
+        self.looks = True
+        self.loop.call_at(time.monotonic() + _LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self.looks = False
+        try:
+            self.restore_files()
+        except (EndpointError, OSError) as error:
+            self._limited_log.log(
+                logging.ERROR,
+                "lost files",
+                "%s cannot be reached by new clients: its files were removed, and cannot be made "
+                "again: %s",
+                self.endpoint,
+                error,
+            )
+
+    def restore_files(self) -> None:
+        """Make files anew that were removed, with their directory. May be extended.
+
+        Raises:
+            EndpointError: they cannot be made, or another server has taken the address.
+            OSError: the same.
+        """
+        assert self._sockets is not None
+        if self._sockets.restore():
+            _log.warning(
+                "the files of %s were removed, and are made again: keep %s from programs that "
+                "remove what is old, or set runtime_dir",
+                self.endpoint,
+                self.endpoint.directory,
+            )
+
     def _read_control(self) -> None:
         assert self._sockets is not None
+        if not self.looks:
+            self.look_later()
         for frames in drain(self._sockets.control, 1):  # A look for a second one takes time.
             size = len(frames[-1])
             if not self._sender.holds_back(frames[0], partial(self._take_request, frames), size):

@@ -24,6 +24,12 @@ _FD, _EVENTS, _POLLIN = int(zmq.FD), int(zmq.EVENTS), int(zmq.POLLIN)
 # The longest that one wait may take: systems count milliseconds in a signed 32-bit number.
 _LONGEST_SECONDS = (2**31 - 1) / 1000
 
+_FewSelector: type[selectors.BaseSelector] = getattr(
+    selectors,
+    "PollSelector",
+    selectors.DefaultSelector,  # Windows has select(2) alone.
+)
+
 
 class SocketPoller:
     """Watches ZeroMQ sockets and descriptors of plain sockets. For one thread at a time.
@@ -31,10 +37,13 @@ class SocketPoller:
     A ZeroMQ socket that is watched is sent on by `send` alone. It is read when `poll` has told of
     it; at other times until there is nothing more, or `look_again` is called. It is unregistered
     before it is closed.
+
+    Args:
+        few: whether there are few of them: then it needs no descriptor of its own.
     """
 
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+    def __init__(self, *, few: bool = False) -> None:
+        self._selector = _FewSelector() if few else selectors.DefaultSelector()
         self._descriptors: dict[zmq.Socket[bytes], int] = {}
         # Whatever is done with a socket may take note of a message, so that its descriptor does
         # not tell of it any more.

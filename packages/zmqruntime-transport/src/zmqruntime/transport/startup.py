@@ -223,6 +223,7 @@ def _as_timeout(deadline: Deadline) -> float:
 
 
 def _not_ready(pong: PongReply) -> RequestTimeout:
+    reason = f": {pong.worker_error}" if pong.worker_error else ""
     return RequestTimeout(
-        f"the server {pong.server} (process {pong.process.pid}) is not ready in time"
+        f"the server {pong.server} (process {pong.process.pid}) is not ready in time{reason}"
     )

@@ -19,6 +19,8 @@ class TrackedContext(zmq.Context[zmq.Socket[bytes]]):
 
     def __init__(self) -> None:
         super().__init__()
+        # Else 1,023, of which a call that waits needs three (ZMQ_MAX_SOCKETS).
+        self.set(zmq.MAX_SOCKETS, self.get(zmq.SOCKET_LIMIT))
         # Not as an attribute that pyzmq takes for an option of the context.
         self.__dict__["opened"] = weakref.WeakSet[zmq.Socket[bytes]]()
 

@@ -38,7 +38,10 @@ def make_table(pong: PongReply, address: str) -> Table:
         "uptime": _duration(pong.uptime_seconds),
         "running": _list(pong.running_count, map(_running, pong.running_executions)),
         "queued": str(pong.queued_count),
-        "workers": _list(len(pong.workers), map(_worker, pong.workers)),
+        "workers": [
+            *_list(len(pong.workers), map(_worker, pong.workers)),
+            *(pong.worker_error or "").splitlines(),
+        ],
         "subscribers": _list(
             # An older server sends no count, and lists them all.
             max(pong.progress_subscriber_count, len(pong.progress_subscribers)),

@@ -24,12 +24,15 @@ __all__ = [
     "died_during",
     "ended_already",
     "left_meanwhile",
+    "never_begun",
     "never_ready",
     "never_started",
+    "no_worker",
     "not_written",
     "place_of",
     "queue_full",
     "queue_too_large",
+    "shorten",
     "shut_down_before",
     "shut_down_during",
     "shutting_down",
@@ -40,6 +43,9 @@ __all__ = [
     "unknown",
     "worker_died",
 ]
+
+# Of why a worker did not start, in the record of each execution that waited for it.
+_MAX_REASON_CHARACTERS = 500
 
 
 def snapshot_of_all(
@@ -184,14 +190,50 @@ def timed_out(limit: float) -> ExecutionErrorInfo:
 
 def worker_died(exit_code: int | None) -> ExecutionErrorInfo:
     """Tell that a task took its process with it, or lost it."""
-    how = "no exit code" if exit_code is None else describe_exit(exit_code)
+    how = _describe_end(exit_code)
+    return _worker_died(exit_code, f"the worker process ended with {how} while it ran the task")
+
+
+def never_begun(count: int, exit_code: int | None) -> ExecutionErrorInfo:
+    """Tell that a task ends each worker that it is assigned to, or seems to."""
+    return _worker_died(
+        exit_code,
+        f"{count} worker processes in a row ended before they began the task, the last with "
+        f"{_describe_end(exit_code)}: decoding its request may end them, or something outside "
+        "kills them",
+    )
+
+
+def no_worker(count: int, reason: str) -> ExecutionErrorInfo:
+    """Tell that a task was not begun, since no worker can be started."""
+    return ExecutionErrorInfo(
+        kind=ErrorKind.WORKER_DIED,
+        message=f"the task was not begun: {count} starts of a worker in a row have failed, the "
+        f"last like this: {shorten(reason, _MAX_REASON_CHARACTERS)}",
+    )
+
+
+def _worker_died(exit_code: int | None, message: str) -> ExecutionErrorInfo:
+    how = _describe_end(exit_code)
     by_signal = how.startswith("signal ")
     return ExecutionErrorInfo(
         kind=ErrorKind.WORKER_DIED,
-        message=f"the worker process ended with {how} while it ran the task",
+        message=message,
         exit_code=None if by_signal else exit_code,
         signal=how.removeprefix("signal ") if by_signal else None,
     )
+
+
+def _describe_end(exit_code: int | None) -> str:
+    return "no exit code" if exit_code is None else describe_exit(exit_code)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return a text, or its beginning and its end: a traceback tells most there."""
+    if len(text) <= limit:
+        return text
+    begin = limit // 4
+    return f"{text[:begin]} ... {text[begin + 5 - limit :]}"
 
 
 def never_ready(exit_code: int | None, message: str) -> str:

@@ -41,6 +41,9 @@ _COMPLETE, _FAILED, _CANCELLED = (
     ExecutionStatus.CANCELLED,
 )
 _LAG_SECONDS: Final = 1.0
+# Each such try ends one worker, perhaps by the request itself, which a worker decodes before it
+# begins. One that is ended from outside, as by the kernel for lack of memory, is rarer than that.
+_MOST_FALSE_STARTS: Final = 5
 
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
@@ -101,6 +104,8 @@ class Course:
         self._grace = grace
         self._stop_error: ExecutionErrorInfo | None = None
         self._abandoned: str | None = None
+        self._false_starts: tuple[str, int, int] = ("", 0, 0)
+        """The execution and the attempt that workers did not begin, and how many in a row."""
 
     @property
     def current_id(self) -> str | None:
@@ -151,6 +156,26 @@ class Course:
         elif is_kept:
             self._engine.requeue(execution.execution_id)
             self._speaker.publish_state(execution, now)
+
+    def take_back_unbegun(self, exit_code: int | None, now: Now) -> None:
+        """Let what was assigned wait again, at the head: its worker ended before it began it."""
+        execution = self.current
+        assert execution is not None
+        is_left_out = self.shutdown is ShutdownMode.NOW and not self._engine.durable
+        if execution.cancel_requested or is_left_out:
+            self.end_stopped(now)
+            return
+        execution_id, attempt = execution.execution_id, execution.attempt
+        count = 1
+        if self._false_starts[:2] == (execution_id, attempt):
+            count += self._false_starts[2]
+        self._false_starts = (execution_id, attempt, count)
+        self.let_go()
+        if count >= _MOST_FALSE_STARTS:
+            self.end(execution, _FAILED, now, error=answers.never_begun(count, exit_code))
+            return
+        self._engine.requeue(execution_id)
+        self._speaker.publish_state(execution, now)
 
     def abandon(self) -> None:
         """End what runs at once: it is not kept, and its caller is told so."""

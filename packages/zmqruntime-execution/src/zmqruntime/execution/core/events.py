@@ -125,12 +125,14 @@ class WorkerExited(NamedTuple):
     """The worker is gone, asked or not.
 
     ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any;
-    ``last`` is what it told before it ended and nobody had read yet.
+    ``last`` is what it told before it ended and nobody had read yet; ``has_begun``, whether it
+    had begun the task that it was assigned, which is true where the runner cannot know.
     """
 
     exit_code: int | None
     message: str = ""
     last: tuple[WorkerEvent, ...] = ()
+    has_begun: bool = True
 
 
 WorkerEvent = WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskStopped

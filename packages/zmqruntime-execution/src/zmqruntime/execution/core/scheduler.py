@@ -46,6 +46,7 @@ from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMod
 __all__ = ["Scheduler"]
 
 _COMMIT_AGAIN_SECONDS = 1.0
+_MAX_WORKER_ERROR = 2000
 
 
 class Scheduler:
@@ -90,6 +91,8 @@ class Scheduler:
         self._failure: str | None = None
         self._cancels_queue: ExecutionErrorInfo | None = None
         """Why everything queued is being cancelled, if it is."""
+        self._fails_queue: ExecutionErrorInfo | None = None
+        """Why everything queued is being failed, if it is."""
         self._forced = False
         self._left = False
 
@@ -98,6 +101,12 @@ class Scheduler:
         """Whether a task submitted now would start, or wait only for others."""
         course = self._course
         return course.shutdown is None and course.worker.is_there and self.engine.available
+
+    @property
+    def worker_error(self) -> str | None:
+        """Why the last start of a worker has failed; None once one is ready."""
+        error = self._course.worker.error
+        return None if error is None else answers.shorten(error, _MAX_WORKER_ERROR)
 
     @property
     def next_deadline(self) -> float | None:
@@ -176,6 +185,7 @@ class Scheduler:
                 self._on_time(now)
             case WorkerReady():
                 self._course.worker.ready()
+                self._fails_queue = None
             case WorkerExited():
                 self._on_worker_exit(event, now)
             case EventsRequested():
@@ -191,14 +201,17 @@ class Scheduler:
         course.forget_abandoned()
         for told in event.last:
             self._take(told, now)
-        delay = course.worker.exited()
+        reason = answers.never_ready(event.exit_code, event.message)
+        delay = course.worker.exited(reason)
         if delay is None:
-            self._failure = answers.never_ready(event.exit_code, event.message)
+            self._failure = reason
             course.shutdown = ShutdownMode.NOW
             self._timers.cancel(Alarm.RESTART)
             self._cancel_queue(answers.never_started(), now)
             return
-        if course.is_stopping:
+        if course.current is not None and not event.has_begun:
+            course.take_back_unbegun(event.exit_code, now)
+        elif course.is_stopping:
             course.end_stopped(now)
         elif course.current is not None:
             course.fail_current(answers.worker_died(event.exit_code), now)
@@ -208,6 +221,19 @@ class Scheduler:
             self._timers.set(Alarm.RESTART, now.monotonic + delay)
         else:
             course.start_worker()
+        if course.worker.is_hopeless:
+            self._fails_queue = answers.no_worker(course.worker.failed_starts, reason)
+            self._fail_some(now)
+            self._continue_later(now)
+
+    def _fail_some(self, now: Now) -> None:
+        """Fail as many of the queued executions as one round may, when no worker can be started."""
+        if self._fails_queue is None:
+            return
+        for _, execution in self.engine.list_queued(SLICE).entries:
+            self._course.end(execution, ExecutionStatus.FAILED, now, error=self._fails_queue)
+        if not self.engine.queued_count:
+            self._fails_queue = None
 
     def _on_time(self, now: Now) -> None:
         due_now = self._timers.take_due(now.monotonic, SLICE)
@@ -224,6 +250,7 @@ class Scheduler:
                     self.engine.catch_up()
                 case Alarm.MORE:
                     self._cancel_some(now)
+                    self._fail_some(now)
                     self._speaker.answer_backlog()
                     self._continue_later(now)
                 case Retry(execution_id):
@@ -282,6 +309,7 @@ class Scheduler:
         if self._forced and not self._speaker.list_awaited(1):
             self._course.leaves_queue = True
         is_left = self._cancels_queue is not None and not self._course.leaves_queue
+        is_left = is_left or self._fails_queue is not None
         if self._speaker.has_backlog or (is_left and self.engine.queued_count):
             self._timers.set(Alarm.MORE, now.monotonic)
 

@@ -8,6 +8,8 @@ __all__ = ["Supervisor", "WorkerState"]
 
 _FIRST_DELAY_SECONDS = 0.1
 _MAX_DELAY_SECONDS = 30.0
+# By the delays above, 26 seconds after the first of them.
+_MANY_FAILED_STARTS = 9
 
 
 class WorkerState(Enum):
@@ -30,8 +32,11 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.state = WorkerState.ABSENT
+        self.failed_starts = 0
+        """How many starts in a row have failed."""
+        self.error: str | None = None
+        """Why the last of them has."""
         self._was_ready = False
-        self._failed_starts = 0
 
     @property
     def is_there(self) -> bool:
@@ -47,24 +52,34 @@ class Supervisor:
         """Note that the worker is set up."""
         self.state = WorkerState.IDLE
         self._was_ready = True
-        self._failed_starts = 0
+        self.failed_starts = 0
+        self.error = None
 
     def leaves(self) -> None:
         """Note that the worker is as good as gone, though not all that it said has been heard."""
         if self.state is WorkerState.BUSY:
             self.state = WorkerState.ENDING
 
-    def exited(self) -> float | None:
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so many starts have failed that no execution is to wait for the next one."""
+        return self.failed_starts >= _MANY_FAILED_STARTS
+
+    def exited(self, reason: str) -> float | None:
         """Note that the worker is gone; return the seconds to wait before the next one.
 
         None: none has ever been ready, so the application's set-up itself is at fault.
+
+        Args:
+            reason: why, if it was starting.
         """
         was_starting = self.state is WorkerState.STARTING
         self.state = WorkerState.ABSENT
         if not was_starting:
             return 0.0
+        self.error = reason
         if not self._was_ready:
             return None
-        delay = min(_FIRST_DELAY_SECONDS * 2.0**self._failed_starts, _MAX_DELAY_SECONDS)
-        self._failed_starts = min(self._failed_starts + 1, 10)
-        return delay
+        delay = _FIRST_DELAY_SECONDS * 2.0 ** min(self.failed_starts, 10)
+        self.failed_starts += 1
+        return min(delay, _MAX_DELAY_SECONDS)

@@ -69,7 +69,7 @@ class LifecycleEngine(ABC):
         Args:
             execution_id: which one.
             failed: the attempt that has failed, so that it is the next one's turn; None: it
-                has not run at all.
+                has not run at all, and is the next one again; then it is the one started last.
             retry_at: until when it waits behind all others, for `release`; None: it does not.
         """
 

@@ -103,7 +103,11 @@ class InMemoryLifecycleEngine(LifecycleEngine):
             execution.attempts = (*execution.attempts, failed)[-MAX_ATTEMPTS:]
             execution.progress = None
         execution.retry_at = retry_at
-        self._wait(execution)
+        if failed is None and retry_at is None:
+            self._queued_bytes += len(execution.request)
+            self._queue.put_back(execution)
+        else:
+            self._wait(execution)
         return execution
 
     def release(self, execution_id: str) -> None:

@@ -43,6 +43,10 @@ class ExecutionQueue(ABC):
         """Let an execution wait no longer, since it runs: its client has had a turn."""
 
     @abstractmethod
+    def put_back(self, execution: Execution) -> None:
+        """Undo the latest `take`, of this execution: its client's turn is the next one again."""
+
+    @abstractmethod
     def drop(self, execution: Execution) -> None:
         """Let an execution wait no longer, without a turn."""
 
@@ -88,6 +92,7 @@ class FifoQueue(ExecutionQueue):
             self._places.remove(place)
 
     drop = take
+    put_back = add
 
     def peek(self) -> Execution | None:
         if len(self._waiting) > 1:
@@ -146,22 +151,42 @@ class FairQueue(ExecutionQueue):
         self._numbers = count()
         self._round = 0
         """The one that goes on, or has just ended."""
+        self._taken = (0, 0)
+        """The latest turn that was taken: its round, and its lane's number."""
 
     def add(self, execution: Execution) -> None:
         client_id = execution.client_id
         lane = self._lanes.get(client_id)
         if lane is None:
-            lane = _Lane(next(self._numbers), self._round + 1)
-            self._lanes[client_id] = self._by_number[lane.number] = lane
+            lane = self._open(client_id, next(self._numbers), self._round + 1)
         lane.entries.add(execution)
         self._turns.add(lane.last_turn)
 
     def take(self, execution: Execution) -> None:
         lane = self._lanes[execution.client_id]
+        self._taken = lane.next_round, lane.number
         self._turns.remove(lane.next_turn)
         self._round = max(self._round, lane.next_round)
         lane.next_round += 1
         self._remove(lane, execution)
+
+    def put_back(self, execution: Execution) -> None:
+        client_id, (taken_round, number) = execution.client_id, self._taken
+        lane = self._lanes.get(client_id)
+        later: list[Execution] = []
+        if lane is not None and lane.number != number:  # It was empty, and came back since.
+            later = list(lane.entries.iterate(0))
+            for entry in later:
+                self.drop(entry)
+            lane = None
+        if lane is None:
+            lane = self._open(client_id, number, taken_round)
+        else:
+            lane.next_round -= 1
+        lane.entries.add(execution)
+        self._turns.add(lane.next_turn)
+        for entry in later:
+            self.add(entry)
 
     def drop(self, execution: Execution) -> None:
         lane = self._lanes[execution.client_id]
@@ -190,6 +215,11 @@ class FairQueue(ExecutionQueue):
 
     def __len__(self) -> int:
         return len(self._turns)
+
+    def _open(self, client_id: str, number: int, next_round: int) -> _Lane:
+        lane = _Lane(number, next_round)
+        self._lanes[client_id] = self._by_number[number] = lane
+        return lane
 
     def _remove(self, lane: _Lane, execution: Execution) -> None:
         lane.entries.drop(execution)

@@ -6,9 +6,11 @@ terminal state.
     queued ----> running ----> complete
        |            |--------> failed
        |            `--------> cancelled
-       `---------------------> cancelled
+       |---------------------> cancelled
+       `---------------------> failed
 
-A running execution that is to be tried again goes back to queued.
+A running execution that is to be tried again, or that its worker had not begun, goes back to
+queued. One that is queued fails when no worker can be started.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _S = ExecutionStatus
 
 TRANSITIONS: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = MappingProxyType(
     {
-        _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED}),
+        _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.FAILED}),
         _S.RUNNING: frozenset({_S.COMPLETE, _S.FAILED, _S.CANCELLED, _S.QUEUED}),
         _S.COMPLETE: frozenset(),
         _S.FAILED: frozenset(),

@@ -14,6 +14,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
+from zmqruntime.execution.worker.begun_tasks import BegunTasks
+
 TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
 
 if TYPE_CHECKING:
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
 
     from zmqruntime.execution.worker.wire import WorkerSetup
 
-__all__ = ["BegunWorker", "become_worker", "begun_ahead", "drop_begun", "python_of", "take_begun"]
+__all__ = [
+    "BegunWorker",
+    "WorkerProgram",
+    "become_worker",
+    "begun_ahead",
+    "drop_begun",
+    "python_of",
+    "take_begun",
+]
 
 # The import path comes first of all that is given: by it the worker finds the rest of this.
 _PROGRAM = (
@@ -35,38 +45,79 @@ _PROGRAM = (
 )
 
 
+class WorkerProgram:
+    """What the workers of one server are started with: every one of them with what the first had.
+
+    The server's process may change its directory and its environment later, and does so without an
+    effect on workers. One thing is not kept: a directory that was removed.
+
+    Args:
+        module: the application's, if that is known by now; then nothing that the worker is given
+            comes from the main script.
+    """
+
+    def __init__(self, module: str | None = None) -> None:
+        self.module = module
+        self.main = {} if module else _find_main()
+        self.executable = _executable()
+        self.python, environment = python_of(self.executable, windows=os.name == "nt")
+        self.flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        self.environment = dict(environment or os.environ)
+        self.directory = _get_directory()
+        self.import_path = list(sys.path)
+        self.arguments = list(sys.argv)
+        self._file = _identify(self.python)
+
+    def find_changes(self) -> list[str]:
+        """Return what is not as it was at the first start, in words, and may be why one fails."""
+        changes = []
+        if _identify(self.python) != self._file:
+            changes.append(
+                f"{self.python} was replaced or removed since this server started: restart the "
+                "server"
+            )
+        if self.directory is not None and not os.path.isdir(self.directory):  # noqa: PTH112
+            changes.append(f"the working directory {self.directory} was removed")
+        return changes
+
+
 class BegunWorker:
     """A process that imports what a worker needs and waits to be told what to be.
 
     It ends by itself when this process does, or has dropped it.
 
-    Args:
-        module: the application's, if that is known by now; then nothing that the worker is given
-            comes from the main script.
-
     Raises:
         OSError: the system starts no process, or there is no Python to start.
     """
 
-    def __init__(self, module: str | None = None) -> None:
+    def __init__(self, program: WorkerProgram) -> None:
+        self.program = program
         self.has_work = False
         """Whether it was told what to be."""
-        main = {} if module else _find_main()
+        _check_executable(program.executable)
         self.mark = f"zmqruntime-worker-{os.urandom(16).hex()}"
         """In the command line of this process and of no other; in its environment and in that of
         all that it starts (`transport.process_tree`, which is not imported here: it takes long)."""
-        python, environment = python_of(_executable(), windows=os.name == "nt")
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        with _without_interrupts():
-            self.process = subprocess.Popen(
-                [python, *flags, "-c", _PROGRAM, self.mark],
-                stdin=subprocess.PIPE,
-                stdout=_output(1),
-                stderr=_output(2),
-                env={**(environment or os.environ), "ZMQRUNTIME_WORKER": self.mark},
-            )
-        self._tell(sys.path)
-        self._tell((sys.argv, main, module))
+        directory = program.directory
+        if directory is not None and not os.path.isdir(directory):  # noqa: PTH112 - no Path here
+            directory = None
+        self.tasks = BegunTasks(self.mark)
+        descriptor = self.tasks.descriptor
+        try:
+            with _without_interrupts():
+                self.process = subprocess.Popen(
+                    [program.python, *program.flags, "-c", _PROGRAM, self.mark],
+                    stdin=subprocess.PIPE,
+                    stdout=_output(1),
+                    stderr=_output(2),
+                    env={**program.environment, "ZMQRUNTIME_WORKER": self.mark},
+                    cwd=directory,
+                    pass_fds=() if descriptor is None else (descriptor,),
+                )
+        finally:
+            self.tasks.close_file()
+        self._tell(program.import_path)
+        self._tell((program.arguments, program.main, program.module, descriptor))
 
     def give(self, setup: WorkerSetup) -> None:
         """Tell it what to be; its exit code tells if it has ended before."""
@@ -109,7 +160,7 @@ def begun_ahead(module: str | None) -> Iterator[None]:
         yield
         return
     try:
-        begun = BegunWorker(module)
+        begun = BegunWorker(WorkerProgram(module))
     except OSError:  # Told by the one that is begun for the server, if it is.
         yield
         return
@@ -157,21 +208,42 @@ def _output(number: int) -> int | None:
 def _executable() -> str:
     """Return this Python, or what a program that embeds it has named by `multiprocessing`."""
     spawn = sys.modules.get("multiprocessing.spawn")
-    executable = sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
+    return sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
+
+
+def _check_executable(executable: str) -> None:
     if getattr(sys, "frozen", False) and executable == sys.executable:
         raise OSError(
             "this program is frozen, so it is no Python that runs a worker: name one that has the "
             "same packages, by multiprocessing.set_executable()"
         )
-    return executable
 
 
 def _find_main() -> dict[str, str]:
-    """Return where the main script is, in the words of `multiprocessing`, if there is one."""
-    from multiprocessing.spawn import get_preparation_data
+    """Return where the main script is, in the words of `multiprocessing.spawn.prepare`."""
+    # Not by `get_preparation_data`: it fails where the working directory was removed.
+    main = sys.modules["__main__"]
+    if (spec := getattr(main, "__spec__", None)) is not None:
+        return {"init_main_from_name": spec.name}
+    if (path := getattr(main, "__file__", None)) is not None:
+        return {"init_main_from_path": os.path.normpath(path)}
+    return {}
 
-    data = get_preparation_data("zmqruntime-worker")
-    return {name: value for name, value in data.items() if name.startswith("init_main_")}
+
+def _get_directory() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a Path takes long to import
+    except OSError:  # It was removed.
+        return None
+
+
+def _identify(path: str) -> tuple[int, ...] | None:
+    """Return what differs when another program is installed at a path; None: there is nothing."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path takes long to import
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextlib.contextmanager
@@ -197,7 +269,7 @@ def become_worker(given: BinaryIO) -> None:
     with given:
         if (beginning := _read(given)) is None:
             return
-        sys.argv, main, module = beginning
+        sys.argv, main, module, descriptor = beginning
         from zmqruntime.execution.worker.main import worker_main
 
         if main:
@@ -209,7 +281,9 @@ def become_worker(given: BinaryIO) -> None:
         gc.enable()
         setup = _read(given)
     if setup is not None:
-        worker_main(setup)
+        tasks = BegunTasks(os.environ["ZMQRUNTIME_WORKER"], descriptor)
+        tasks.close_file()
+        worker_main(setup, tasks)
 
 
 def _read(given: BinaryIO) -> Any:

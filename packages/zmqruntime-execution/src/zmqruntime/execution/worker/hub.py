@@ -17,7 +17,9 @@ from zmqruntime.execution.worker.framing import Message, MessageReader, encode_h
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.execution.worker.wire import TOKEN_BYTES
 from zmqruntime.transport import Loop
+from zmqruntime.transport.held_paths import identify
 from zmqruntime.transport.log_limit import LimitedLog
+from zmqruntime.transport.runtime_dir import make_private_dir
 
 __all__ = ["LinkHub"]
 
@@ -64,17 +66,43 @@ class LinkHub:
         self._token = b""
         self._links: list[_Link] = []
         self._limited_log = LimitedLog(_log)
-        if path is not None:
-            path.unlink(missing_ok=True)  # The server's lock says that it is stale.
-        self._listener = listen(("127.0.0.1", 0) if path is None else str(path))
-        self._listens = True
-        loop.add_reader(self._listener.fileno(), self._accept)
+        self._listener: socket.socket
+        self._listens = False
+        self._file: tuple[int, int] | None = None
+        """Which file is at the path."""
+        self._listen()
 
     @property
     def address(self) -> LinkAddress:
         """Where it listens."""
         name: LinkAddress = self._listener.getsockname()
         return name
+
+    def restore(self) -> None:
+        """Listen anew, if the file to connect to was removed. Links that are open stay so.
+
+        Raises:
+            EndpointError: its directory cannot be made, or used.
+            OSError: the file cannot be made.
+        """
+        if self._path is None or identify(self._path) == self._file:
+            return
+        make_private_dir(self._path.parent)
+        if self._listens:
+            self._loop.remove_reader(self._listener.fileno())
+        self._listens = False
+        self._listener.close()
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._path is None:
+            self._listener = listen(("127.0.0.1", 0))
+        else:
+            self._path.unlink(missing_ok=True)  # The server's lock says that it is stale.
+            self._listener = listen(str(self._path))
+            self._file = identify(self._path)
+        self._listens = True
+        self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def expect(self, token: bytes) -> None:
         """Listen to the worker that was given this token, and to no other any more."""
@@ -155,7 +183,7 @@ class LinkHub:
         self._loop.call_at(time.monotonic() + _REST_SECONDS, self._listen_again)
 
     def _listen_again(self) -> None:
-        if self._listener.fileno() >= 0:  # It was not closed meanwhile.
+        if self._listener.fileno() >= 0 and not self._listens:  # Not closed, or made anew.
             self._listens = True
             self._loop.add_reader(self._listener.fileno(), self._accept)
 

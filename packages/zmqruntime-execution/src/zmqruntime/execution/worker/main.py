@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import wire
+from zmqruntime.execution.worker.begun_tasks import BegunTasks
 from zmqruntime.execution.worker.children import RunProcesses
 from zmqruntime.execution.worker.context import ExecutionContext
 from zmqruntime.execution.worker.interrupt import Interrupt
@@ -51,20 +52,23 @@ __all__ = ["worker_main"]
 _SWITCH_SECONDS = 0.001
 
 
-def worker_main(setup: wire.WorkerSetup) -> None:
+def worker_main(setup: wire.WorkerSetup, begun_tasks: BegunTasks) -> None:
     """Be a worker until the server says stop, or is gone."""
     interrupt = Interrupt()
     sys.setswitchinterval(_SWITCH_SECONDS)
     _leave_the_terminal(interrupt)
     _end_with(setup.server_process)
     with contextlib.suppress(LinkClosed):  # Then it is gone; nobody is left to be told.
-        _Worker(setup, interrupt).run()
+        _Worker(setup, interrupt, begun_tasks).run()
 
 
 class _Worker:
-    def __init__(self, setup: wire.WorkerSetup, interrupt: Interrupt) -> None:
+    def __init__(
+        self, setup: wire.WorkerSetup, interrupt: Interrupt, begun_tasks: BegunTasks
+    ) -> None:
         self._setup = setup
         self._interrupt = interrupt
+        self._begun_tasks = begun_tasks
         self._lock = threading.Lock()
         """Hands the link from thread to thread."""
         self._output = _make_output(setup)
@@ -98,7 +102,9 @@ class _Worker:
         self._processes = RunProcesses(mark, server.cancel_grace_seconds)
         state = ProcessState()
         outcome: TaskReturned | TaskRaised | TaskStopped
+        number = 0
         while (said := self._tasks.receive()).kind != wire.STOP:
+            number += 1
             state.restore()
             state.set_variable(RUN_VARIABLE, self._processes.begin())
             outbox = ProgressOutbox(self._tasks, said.execution_id)
@@ -109,6 +115,7 @@ class _Worker:
                 described = describe_invalid_request(said.body, error)
                 outcome = TaskRaised(said.execution_id, described)
             else:
+                self._begun_tasks.note(number)
                 outcome = self._run(server, request, outbox)
             if not isinstance(outcome, TaskReturned):
                 self._processes.end()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psutil
 
 from zmqruntime.execution.worker import wire
-from zmqruntime.execution.worker.begin import BegunWorker
+from zmqruntime.execution.worker.begin import BegunWorker, WorkerProgram
 from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.messages import WorkerInfo
 from zmqruntime.transport import ProcessIdentity
@@ -26,6 +26,7 @@ class WorkerProcess:
     """A worker from before its start until after its end; a thread starts it and sees it end.
 
     Args:
+        program: what it is started with.
         setup: what it is given.
         note: says which process is the worker.
         on_exit: called in that thread, at last, with its exit code; None: it never began.
@@ -34,6 +35,7 @@ class WorkerProcess:
 
     def __init__(
         self,
+        program: WorkerProgram,
         setup: wire.WorkerSetup,
         note: WorkerNote,
         on_exit: Callable[[int | None], None],
@@ -41,10 +43,13 @@ class WorkerProcess:
     ) -> None:
         self.name = setup.name
         self.is_set_up = False
+        self.assigned = 0
+        """How many tasks it was assigned."""
         self.last_words = ""
         """Why it ended, if it could tell."""
         self._note = note
         self._on_exit = on_exit
+        self._program = program
         self._setup = setup
         self._begun = begun
         self._handle: psutil.Process | None = None
@@ -55,7 +60,18 @@ class WorkerProcess:
         self._watcher = threading.Thread(
             target=self._watch, name="zmqruntime-worker-watch", daemon=True
         )
-        self._watcher.start()
+
+    def start(self) -> None:
+        """Start it, and the thread that sees its end.
+
+        Raises:
+            RuntimeError: the system starts no thread (`threading.Thread.start`).
+        """
+        try:
+            self._watcher.start()
+        except RuntimeError:
+            self._started.set()
+            raise
 
     def kill(self) -> None:
         """End it at once, with all that it started. One that has not begun yet is not there."""
@@ -65,7 +81,8 @@ class WorkerProcess:
 
     def join(self, seconds: float) -> None:
         """Wait until it has ended by itself, but not for longer."""
-        self._watcher.join(seconds)
+        if self._watcher.is_alive():
+            self._watcher.join(seconds)
 
     def end(self, seconds: float) -> None:
         """End it at once, if it has not ended, and wait so long until it has."""
@@ -73,6 +90,11 @@ class WorkerProcess:
             self._started.wait()
             self.kill()
             self._watcher.join(seconds)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has begun the task that it was assigned last."""
+        return self._begun is not None and self._begun.tasks.is_begun(self.assigned)
 
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
         """Return what it costs, if it has begun."""
@@ -100,7 +122,7 @@ class WorkerProcess:
         begun = self._begun
         try:
             self._note.end_leftover()
-            begun = begun or BegunWorker()
+            begun = self._begun = begun or BegunWorker(self._program)
             self._note_start(begun)
             begun.give(self._setup)
             exit_code = self._await_end(begun.process)

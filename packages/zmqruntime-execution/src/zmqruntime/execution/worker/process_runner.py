@@ -24,14 +24,19 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import wire
-from zmqruntime.execution.worker.begin import take_begun
+from zmqruntime.execution.worker.begin import WorkerProgram, take_begun
 from zmqruntime.execution.worker.framing import Message
 from zmqruntime.execution.worker.hub import LinkHub
 from zmqruntime.execution.worker.leftover import WorkerNote
 from zmqruntime.execution.worker.log_keeper import LogKeeper
 from zmqruntime.execution.worker.process import WorkerProcess
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import ProcessIdentity, TransportMode
+from zmqruntime.transport import (
+    EndpointError,
+    ProcessIdentity,
+    TransportMode,
+    describe_exit,
+)
 
 __all__ = ["WorkerProcessRunner"]
 
@@ -73,6 +78,7 @@ class WorkerProcessRunner(TaskRunner):
             ) from None
         self._note = WorkerNote(journal)
         self._begun = take_begun()
+        self._program = self._begun.program if self._begun is not None else WorkerProgram()
         self._host: RunnerHost
         self._hub: LinkHub
         self._worker: WorkerProcess | None = None
@@ -101,7 +107,15 @@ class WorkerProcessRunner(TaskRunner):
         if self._max_log_bytes:
             self._logs = LogKeeper.at(host.endpoint, host.log_dir, self._max_log_bytes)
 
+    def restore_files(self) -> None:
+        self._hub.restore()
+
     def start_worker(self) -> None:
+        failure = ""
+        try:
+            self._hub.restore()
+        except (EndpointError, OSError) as error:
+            failure = f"it could not connect: {error}"
         setup = wire.WorkerSetup(
             server=self._server,
             server_process=ProcessIdentity.current(),
@@ -115,13 +129,29 @@ class WorkerProcessRunner(TaskRunner):
         self._hub.expect(setup.token)
         post = self._host.loop.post
         begun, self._begun = self._begun, None
-        self._worker = WorkerProcess(
-            setup, self._note, lambda exit_code: post(lambda: self._on_exit(exit_code)), begun
+        self._worker = worker = WorkerProcess(
+            self._program,
+            setup,
+            self._note,
+            lambda exit_code: post(lambda: self._on_exit(exit_code)),
+            begun,
         )
+        if not failure:
+            try:
+                worker.start()
+            except RuntimeError as error:  # The system has no thread left.
+                failure = f"the process could not be started: {error}"
+        if failure:
+            worker.last_words = failure
+            post(lambda: self._on_exit(None))
 
     def assign(self, execution_id: str, request: bytes) -> None:
+        worker = self._worker
+        if worker is None or not worker.is_set_up:
+            return  # It has ended while the assignment waited for a commit.
         self._hub.send(wire.TASKS, wire.ASSIGN, execution_id, request)
         self._assigned = execution_id
+        worker.assigned += 1
         if self._logs.directory is not None and not self._trims:
             self._trims = True
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
@@ -176,6 +206,14 @@ class WorkerProcessRunner(TaskRunner):
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
 
     # -- what the worker says ---------------------------------------------------------------
+
+    def _explain_failed_start(self, worker: WorkerProcess, exit_code: int | None) -> None:
+        """Log why a worker did not get ready, and add to its last words what may be the reason."""
+        changes = self._program.find_changes()
+        worker.last_words = "\n".join([*filter(None, [worker.last_words]), *changes])
+        how = "not started" if exit_code is None else describe_exit(exit_code)
+        reason = worker.last_words or "the output of the process, if it had any, is in this log"
+        _log.error("the worker process did not get ready (%s): %s", how, reason)
 
     @property
     def _is_ready(self) -> bool:
@@ -237,7 +275,11 @@ class WorkerProcessRunner(TaskRunner):
             for purpose, messages in self._hub.drain():
                 heard += [self._translate(purpose, said) for said in wire.gather_reports(messages)]
         self._logs.seal(worker.name, self._assigned)
+        has_begun = self._assigned is not None and worker.has_begun
         self._worker = self._assigned = None
-        _log.info("the worker process ended (%s)", exit_code)
+        if worker.is_set_up:
+            _log.info("the worker process ended (%s)", exit_code)
+        else:
+            self._explain_failed_start(worker, exit_code)
         last = tuple(event for event in heard if event is not None)
-        self._host.emit(WorkerExited(exit_code, worker.last_words, last))
+        self._host.emit(WorkerExited(exit_code, worker.last_words, last, has_begun))

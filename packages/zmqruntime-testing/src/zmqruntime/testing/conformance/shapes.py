@@ -124,6 +124,7 @@ FIELDS = (
     Field("C-037", "pong", "running_count", "an integer", _count),
     Field("C-037", "pong", "queued_count", "an integer", _count),
     Field("C-038", "pong", "workers", "an array of workers", _each(_worker)),
+    Field("C-260", "pong", "worker_error", "a string or null", _or_null(_string), True),
     Field("C-039", "pong", "progress_subscribers", "an array of names", _each(_name)),
     Field("C-221", "pong", "progress_subscriber_count", "an integer", _count, True),
     Field("C-040", "pong", "max_message_bytes", "an integer", _position),

@@ -232,7 +232,6 @@ class LifecycleEngineContract(TurnsContract):
             ("running", RUNNING),
             ("done", QUEUED),
             ("queued", COMPLETE),
-            ("queued", FAILED),
         ],
     )
     def test_a_move_that_does_not_exist_raises_and_changes_nothing(
