@@ -25,7 +25,13 @@ _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": E
 _MAY_BE_ABSENT: Final = {
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
-    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ExecutionStatusSnapshot": {
+        "running_executions",
+        "queued_executions",
+        "counts",
+        "cursor",
+        "also",
+    },
     "OkReply": {"progress_subscriber_count"},
     "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
