@@ -24,7 +24,13 @@ WORDS = {
 MAY_BE_ABSENT = {  # as the protocol page says
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
-    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ExecutionStatusSnapshot": {
+        "running_executions",
+        "queued_executions",
+        "counts",
+        "cursor",
+        "also",
+    },
     "OkReply": {"progress_subscriber_count"},
     "PongReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
