@@ -158,6 +158,8 @@ export interface StatusRequest {
   cursor?: string | null;
   /**
    * Further executions, of which the reply has the records that are final by then.
+   *
+   * @maxItems 64
    */
   also?: string[];
 }
