@@ -96,6 +96,7 @@ def _make() -> Iterator[Promise]:
         for call in ("submit", "ping", "status"):
             yield Promise(f"queue.{call}_ratio_100000", contender, depth)
     yield Promise("round-trip.p50", PROJECT, 1 / 3, _EVERY_SERVER)
+    yield Promise("obvious-loop.heard_per_second", PROJECT, 0.7, LIMIT)
     yield Promise("round-trip.p50", JOURNAL, 1.8, PROJECT)
     yield Promise("round-trip.p99", PROJECT, 2.0)
     yield Promise("throughput.per_second", PROJECT, 2500)
