@@ -464,7 +464,7 @@ FAULTS = [
     Fault("a status of a record that is null", "C-111", reply=recorded(lambda _: {"status": None})),
     Fault(
         "another order of further records",
-        "C-261",
+        "C-281",
         reply=lambda reply, _: [
             reply | ({"also": reply["also"][::-1]} if reply.get("also") else {})
         ],

@@ -59,7 +59,7 @@ def check_many_may_wait_for_one(peer: Peer) -> None:
         assert peer.await_held(each)["execution"]["status"] == "cancelled"
 
 
-@checks("C-260", "C-261", "C-262")
+@checks("C-280", "C-281", "C-282")
 def check_further_final_records_come_along(peer: Peer) -> None:
     ended = [peer.submit("echo", value=n) for n in range(4)]
     for execution_id in ended:
