@@ -102,6 +102,14 @@ class Contender(ABC):
         """Run a task that reports. Return its result, when all reports that come have come."""
         self._cannot(self.why_no_progress)
 
+    def hear_ends(self) -> Callable[[int], None]:
+        """Have a callback called with the end of each task that is submitted from now on.
+
+        Returns:
+            what waits until it was called so many times.
+        """
+        self._cannot(self.why_no_progress)
+
     def ping(self) -> object:
         """Ask the server whether it is there."""
         self._cannot(self.why_no_ping)

@@ -45,6 +45,8 @@ def _make() -> Iterator[Figure]:
     yield Figure("round-trip", "p50", "no-op round trip, p50", "ms")
     yield Figure("round-trip", "p99", "no-op round trip, p99", "ms")
     yield Figure("throughput", "per_second", "5,000 no-ops, end to end", "/s", True)
+    yield Figure("obvious-loop", "per_second", "5,000 no-ops, one by one, then results", "/s", True)
+    yield Figure("obvious-loop", "heard_per_second", "the same, with a callback", "/s", True)
     yield Figure("progress", "per_second", "progress at full speed", "/s", True)
     yield Figure("progress", "lost", "progress at full speed, lost of 50,000", "")
     yield Figure("paced", "p50", "progress at 1,000 /s, one way, p50", "ms")
@@ -82,6 +84,8 @@ TABLES: dict[str, dict[str, str]] = {
         "round-trip.p50": "round trip, p50",
         "round-trip.p99": "p99",
         "throughput.per_second": "5,000 no-ops",
+        "obvious-loop.per_second": "in the obvious loop",
+        "obvious-loop.heard_per_second": "with a callback",
         "cold-start.p50": "cold start to first result",
         "idle.cpu_seconds": "idle CPU in 10 s",
         "idle.bytes": "resident",

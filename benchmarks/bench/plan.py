@@ -18,7 +18,7 @@ from bench.results import Outcome, Results
 __all__ = ["Step", "make_plan", "perform"]
 
 _OWN = (LIMIT, PROJECT, JOURNAL)
-_IN_TURNS = {"round-trip"}
+_IN_TURNS = {"round-trip", "obvious-loop"}
 # Where one repetition tells little: they scatter by more than lies between figure and promise.
 _SCATTERED = {"round-trip", "spin", "cold-start"}
 _LONGEST_SECONDS, _LONGEST_QUICK_SECONDS = 600.0, 60.0

@@ -70,6 +70,35 @@ def throughput(case: Case) -> Measuring:
     yield
 
 
+def obvious_loop(case: Case) -> Measuring:
+    """Many such tasks, submitted one by one, then their results read one by one, as most do.
+
+    Once more with a callback that receives the end of each, as a desktop application has it.
+    """
+    figures: Figures = {}
+    numbers = itertools.count()
+    with case.make() as contender:
+        count = _affordable(contender, case.scale.no_ops)
+        for key in ("per_second", "heard_per_second"):
+            try:
+                await_ends = contender.hear_ends() if key == "heard_per_second" else None
+            except Unable:
+                return figures
+            seconds = 0.0
+            for _ in range(TURNS):
+                tasks = [no_op(next(numbers)) for _ in range(max(1, count // TURNS))]
+                begun = time.perf_counter()
+                tickets = [contender.submit(task) for task in tasks]
+                results = [contender.result(ticket) for ticket in tickets]
+                seconds += time.perf_counter() - begun
+                equal(results, [task["number"] for task in tasks], "the results")
+                yield
+            figures[key] = TURNS * len(tasks) / seconds
+            if await_ends is not None:
+                await_ends(TURNS * len(tasks))
+    return figures
+
+
 def progress(case: Case) -> Measuring:
     """Reports at full speed: how many a second, and how many are lost."""
     count = case.scale.events
@@ -259,6 +288,7 @@ def _affordable(contender: Contender, count: int) -> int:
 WORKLOADS: dict[str, Callable[[Case], Measuring]] = {
     "round-trip": round_trip,
     "throughput": throughput,
+    "obvious-loop": obvious_loop,
     "progress": progress,
     "paced": paced,
     "flood": flood,

@@ -55,7 +55,8 @@ def test_no_report_is_lost(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "workload", ["round-trip", "throughput", "progress", "paced", "queue", "cold-start"]
+    "workload",
+    ["round-trip", "throughput", "obvious-loop", "progress", "paced", "queue", "cold-start"],
 )
 def test_who_is_honest_has_figures(workload: str) -> None:
     figures = figures_of(workload, "liars:Honest")
@@ -68,6 +69,7 @@ def test_who_is_honest_has_figures(workload: str) -> None:
     [
         ("Wrongs", "round-trip", "the result: 6 instead of 7"),
         ("Wrongs", "throughput", "the results"),
+        ("Wrongs", "obvious-loop", "the results"),
         ("Repeats", "progress", "twice or out of order"),
         ("Repeats", "paced", "twice or out of order"),
         ("Forgets", "queue", "the number of queued tasks"),

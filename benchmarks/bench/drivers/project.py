@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
@@ -39,9 +39,12 @@ class InMemory(Contender):
         )
         self._client = ExecutionClient(config=self._config, launcher=launcher, persistent=False)
         self._client.connect()
+        self._submitter = self._client
 
     def stop(self) -> None:
         processes = [psutil.Process(pid) for pid in self.processes()]
+        if self._submitter is not self._client:
+            self._submitter.disconnect()
         self._client.disconnect()
         _, alive = psutil.wait_procs(processes, timeout=_PATIENCE)
         if alive:
@@ -52,7 +55,7 @@ class InMemory(Contender):
         return [pong.process.pid, *(worker.pid for worker in pong.workers)]
 
     def submit(self, task: Task) -> ExecutionHandle:
-        return self._client.submit_execution(task)
+        return self._submitter.submit_execution(task)
 
     def result(self, ticket: ExecutionHandle) -> object:
         try:
@@ -82,6 +85,12 @@ class InMemory(Contender):
             return handle.result()
         finally:
             subscriber.close()
+
+    def hear_ends(self) -> Callable[[int], None]:
+        ends = _Ends()
+        self._submitter = ExecutionClient(config=self._config, progress_callback=ends)
+        self._submitter.connect()
+        return ends.wait
 
     def ping(self) -> object:
         return self._client.ping()
@@ -120,6 +129,25 @@ class WithJournal(InMemory):
     """zmqruntime with a journal, which forgets nothing that it has accepted."""
 
     has_journal = True
+
+
+class _Ends:
+    """A progress callback that counts the executions that have ended."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._counted = threading.Condition()
+
+    def __call__(self, event: ProgressEvent | StateEvent) -> None:
+        if isinstance(event, StateEvent) and event.status.is_terminal:
+            with self._counted:
+                self._count += 1
+                self._counted.notify()
+
+    def wait(self, count: int) -> None:
+        with self._counted:
+            if not self._counted.wait_for(lambda: self._count >= count, _PATIENCE):
+                raise Wrong(f"the callback was called with {self._count} ends of {count}")
 
 
 class _Listener:

@@ -156,6 +156,12 @@ export interface StatusRequest {
    * Where the last page ended.
    */
   cursor?: string | null;
+  /**
+   * Further executions, of which the reply has the records that are final by then.
+   *
+   * @maxItems 64
+   */
+  also?: string[];
 }
 /**
  * Stop one execution, queued or running. Answered by ``ok``.
@@ -556,6 +562,10 @@ export interface ExecutionStatusSnapshot {
    * Ask again with it for the next page; absent on the last one.
    */
   cursor?: string | null;
+  /**
+   * Final records of the further executions that the request named, as many as fit in.
+   */
+  also?: ExecutionRecord[];
 }
 /**
  * Done, in the request's own terms.

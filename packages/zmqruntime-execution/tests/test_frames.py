@@ -172,4 +172,9 @@ def test_a_reply_on_an_execution_is_what_its_model_encodes(
         "queued_executions",
         "counts",
         "cursor",
+        "also",
     }
+    with_itself = decode_reply(compose_snapshot(execution, place, request_id, also=[execution]))
+    assert with_itself == snapshot.model_copy(
+        update={"also": (record.model_copy(update={"queue_position": None}),)}
+    )

@@ -256,7 +256,7 @@ class Clients(RuleBasedStateMachine):
 
     def take(self, effects: list[Effect]) -> None:
         """Note how each promise stands after these effects."""
-        self.seen = []
+        self.seen, self.together = [], effects
         for effect in effects:
             self.seen.append(effect)  # A reply is judged by what came before it.
             assert not self.exits, f"{effect} after the end"
@@ -508,10 +508,13 @@ class Clients(RuleBasedStateMachine):
             return self.lives[name]
         return None
 
-    def place(self, name: str) -> int | None:
+    def place(self, name: str, *, is_new: bool = False) -> int | None:
         # What has begun in front of a reply waits no more. Where nothing can be written it begins
-        # behind the reply, when that has changed.
-        begun = {effect.execution_id for effect in self.assigned()} if self.could_write else set()
+        # behind the reply, when that has changed. What is new has begun when it is accepted, and
+        # is given to the worker behind a reply that was not held.
+        effects = self.together if is_new else self.seen
+        assigned = {effect.execution_id for effect in effects if isinstance(effect, AssignTask)}
+        begun = assigned if self.could_write else set()
         waiting = [other for other in self.queue if other not in begun]
         return waiting.index(name) + 1 if name in waiting else None
 
@@ -575,7 +578,7 @@ class Clients(RuleBasedStateMachine):
                 return
             assert isinstance(reply, AcceptedReply)
             assert (reply.execution_id, reply.duplicate) == (name, again)
-            assert reply.queue_position == self.place(name)
+            assert reply.queue_position == self.place(name, is_new=not again and not wait)
             assert (reply.execution is not None) is bool(wait)
             if reply.execution is not None:
                 self.check_record(name, reply.execution)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from driving import START, Driver, error
 
-from zmqruntime.execution.core.effects import Publish
+from zmqruntime.execution.core.effects import AssignTask, Publish, Reply
 from zmqruntime.execution.lifecycle.events import compose_event
 from zmqruntime.messages import (
+    AcceptedReply,
     ErrorKind,
     ExecutionStatus,
     ExecutionStatusSnapshot,
@@ -163,3 +164,12 @@ def test_the_reason_of_one_stop_is_not_that_of_the_next_end() -> None:
     reason = driver.record("b").error
     assert reason is not None
     assert reason.kind is ErrorKind.WORKER_DIED
+
+
+@pytest.mark.parametrize("wait", [0.0, 60.0])
+def test_reply_to_a_submission_goes_out_before_its_task_unless_it_is_held(wait: float) -> None:
+    done = Driver().submit("a", wait_seconds=wait)
+    kinds = [type(effect) for effect in done.effects if isinstance(effect, (AssignTask, Reply))]
+    assert kinds == ([AssignTask] if wait else [Reply, AssignTask])
+    if not wait:
+        assert done.reply(AcceptedReply).queue_position is None  # It runs, and waits no more.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from driving import Driver, error, rounds
+from driving import Driver, caller, error, rounds
 
-from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish
-from zmqruntime.execution.core.events import TimerDue, WorkerExited
+from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish, Reply
+from zmqruntime.execution.core.events import StatusRequested, TimerDue, WorkerExited
 from zmqruntime.execution.core.speaker import SLICE
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
@@ -17,6 +17,7 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ShutdownMode,
+    StatusRequest,
 )
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -125,6 +126,21 @@ def test_held_replies_with_long_results_are_sent_a_megabyte_at_a_time() -> None:
     done = list(rounds(driver, driver.returns("a", b'"%b"' % (b"x" * 500_000))))
     assert max(len(each.answered) for each in done) <= 4
     assert [caller for each in done for caller in each.answered] == callers
+
+
+def test_held_replies_with_many_further_records_are_sent_a_megabyte_at_a_time() -> None:
+    driver = Driver(engine=InMemoryLifecycleEngine(MANY))
+    names = fill(driver, 65)
+    for name in names[:-1]:
+        driver.returns(name, b'"%b"' % (b"x" * 900))
+    last = names[-1]
+    for _ in range(60):
+        asked = StatusRequest(execution_id=last, wait_seconds=60, also=tuple(names[:-1]))
+        assert not driver.do(StatusRequested(asked, caller())).effects
+    done = list(rounds(driver, driver.returns(last, b"1")))
+    replies = [each.of(Reply) for each in done]
+    assert sum(map(len, replies)) == 60
+    assert max(sum(len(reply.frame) for reply in each) for each in replies) < 2**20 + 70_000
 
 
 def test_held_replies_that_time_out_together_are_sent_in_slices() -> None:

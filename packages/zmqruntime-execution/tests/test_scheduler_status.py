@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from driving import START, Driver
+from driving import START, Driver, caller
 
+from zmqruntime.execution.core.effects import Reply
+from zmqruntime.execution.core.frames import compose_snapshot
+from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
 from zmqruntime.messages import (
     ErrorCode,
     ExecutionRecord,
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ShutdownMode,
+    decode_reply,
 )
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -134,3 +138,69 @@ def test_the_end_of_the_server_answers_who_waits() -> None:
 
 def test_the_wait_for_the_whole_server_is_none() -> None:
     assert Driver().ask(wait_seconds=60).reply(ExecutionStatusSnapshot).execution is None
+
+
+def test_reply_on_an_ended_execution_has_further_final_records_in_the_order_of_their_names() -> (
+    None
+):
+    driver = Driver()
+    driver.accept("a", "b", "c", "running", "queued")
+    for name in ("a", "b", "c"):
+        driver.returns(name, b'"%b"' % name.encode())
+    done = driver.ask("a", also=("c", "unknown", "running", "b", "queued"))
+    reply = done.reply(ExecutionStatusSnapshot)
+    assert reply.execution is not None
+    assert reply.execution.result == "a"
+    assert [record.result for record in reply.also] == ["c", "b"]
+    assert reply.also == (driver.record("c"), driver.record("b"))
+
+
+def test_held_reply_has_the_further_records_that_are_final_when_it_goes_out() -> None:
+    driver = Driver()
+    driver.accept("a", "b", "c")
+    assert not driver.ask("b", wait_seconds=60, also=("a", "c")).effects
+    driver.returns("a", b"1")
+    reply = driver.returns("b", b"2").reply(ExecutionStatusSnapshot)
+    assert [record.execution_id for record in reply.also] == ["a"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+def test_reply_on_an_execution_that_goes_on_has_no_further_records(seconds: float) -> None:
+    driver = Driver()
+    driver.accept("a", "b")
+    driver.returns("a")
+    asked = driver.ask("b", wait_seconds=seconds, also=("a",))
+    done = driver.advance(seconds) if seconds else asked
+    assert done.reply(ExecutionStatusSnapshot).also == ()
+
+
+def test_further_records_of_one_reply_are_no_more_than_64_kib() -> None:
+    driver = Driver()
+    names = [f"e{number}" for number in range(9)]
+    driver.accept(*names)
+    for name in names:
+        driver.returns(name, b'"%b"' % (b"x" * 10_000))
+    (effect,) = driver.ask("e0", also=tuple(names[1:])).of(Reply)
+    reply = decode_reply(effect.frame)
+    assert isinstance(reply, ExecutionStatusSnapshot)
+    assert [record.execution_id for record in reply.also] == names[1:7]
+    assert len(effect.frame) < 10_000 + 64 * 1024 + 2000
+
+
+def test_large_result_among_further_records_is_left_to_its_own_request() -> None:
+    driver = Driver()
+    driver.accept("a", "large", "b")
+    driver.returns("a")
+    driver.returns("large", b'"%b"' % (b"x" * 70_000))
+    driver.returns("b")
+    reply = driver.ask("a", also=("large", "b")).reply(ExecutionStatusSnapshot)
+    assert reply.also == ()
+
+
+def test_names_of_further_executions_count_as_held() -> None:
+    names = tuple(f"{number:064}" for number in range(64))
+    plain, full = (WaitingCaller("a", caller(), compose_snapshot, also) for also in ((), names))
+    held = WaitingCallers()
+    assert held.add(plain)
+    assert held.add(full)
+    assert full.cost - plain.cost >= 64 * 64

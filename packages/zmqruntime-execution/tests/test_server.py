@@ -45,6 +45,7 @@ from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionStatus,
     ProgressEvent,
+    Reply,
     ShutdownMode,
     StateEvent,
     WorkerInfo,
@@ -282,6 +283,25 @@ def test_a_batch_of_many(client: ExecutionClient) -> None:
     assert [r["task"] for r in result.results()] == [  # type: ignore[index, call-overload]
         {"n": n} for n in range(100)
     ]
+
+
+def test_loop_over_handles_reads_many_results_with_each_request(
+    client: ExecutionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles = [client.submit_execution({"n": n}) for n in range(300)]
+    handles[-1].wait(PATIENCE)  # They run in this order.
+    asked: list[object] = []
+    request = client.request
+
+    def count(*arguments: Any, **options: Any) -> Reply:
+        asked.append(arguments)
+        return request(*arguments, **options)
+
+    monkeypatch.setattr(client, "request", count)
+    assert [handle.result()["task"] for handle in handles] == [  # type: ignore[index, call-overload]
+        {"n": n} for n in range(300)
+    ]
+    assert len(asked) <= 15
 
 
 def test_status_alone_follows_an_execution_to_its_end(client: ExecutionClient) -> None:

@@ -56,6 +56,7 @@ def test_the_public_names_are_these() -> None:
         "Limit",
         "LogReply",
         "LogTailRequest",
+        "MAX_ALSO",
         "MAX_ATTEMPTS",
         "MAX_BACKOFF_SECONDS",
         "MAX_LIMIT",

@@ -25,7 +25,13 @@ MAY_BE_ABSENT = {  # as the protocol page says
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
-    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ExecutionStatusSnapshot": {
+        "running_executions",
+        "queued_executions",
+        "counts",
+        "cursor",
+        "also",
+    },
     "OkReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }

@@ -286,7 +286,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     ExecuteRequest: REQUEST
     | {"task", "config", "execution_id", "client_id", "labels", "timeout_seconds", "wait_seconds"}
     | {"priority", "max_attempts", "retry_on", "backoff_seconds"},
-    StatusRequest: REQUEST | {"execution_id", "wait_seconds", "limit", "cursor"},
+    StatusRequest: REQUEST | {"execution_id", "wait_seconds", "limit", "cursor", "also"},
     CancelRequest: REQUEST | {"execution_id"},
     EventsRequest: REQUEST | {"execution_id", "after_sequence", "limit"},
     LogTailRequest: REQUEST | {"execution_id", "max_bytes"},
@@ -302,7 +302,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     | {"log_file_path", "durable", "details", "application"},
     AcceptedReply: REPLY | {"execution_id", "queue_position", "duplicate", "execution"},
     ExecutionStatusSnapshot: REPLY
-    | {"execution", "running_executions", "queued_executions", "counts", "cursor"},
+    | {"execution", "running_executions", "queued_executions", "counts", "cursor", "also"},
     OkReply: REPLY
     | {"client_id", "progress_subscribers", "progress_subscriber_count"}
     | {"execution_id", "execution_status"},

@@ -462,6 +462,13 @@ FAULTS = [
         reply=changed(lambda _: {"execution": None}, type="snapshot"),
     ),
     Fault("a status of a record that is null", "C-111", reply=recorded(lambda _: {"status": None})),
+    Fault(
+        "another order of further records",
+        "C-281",
+        reply=lambda reply, _: [
+            reply | ({"also": reply["also"][::-1]} if reply.get("also") else {})
+        ],
+    ),
     Fault("a held status holds everybody", "C-007", request=block_while_holding),
     Fault("a status that is not held", "C-064", request=do_not_hold),
     Fault(

@@ -208,7 +208,13 @@ _FAILED: Json = {**_ENDED, "status": "failed", "result": None}
 _SNAPSHOT_REPLY = Subject(
     "reply",
     minimal=_SNAPSHOT,
-    defaults={"running_executions": [], "queued_executions": [], "counts": {}, "cursor": None},
+    defaults={
+        "running_executions": [],
+        "queued_executions": [],
+        "counts": {},
+        "cursor": None,
+        "also": [],
+    },
     full={
         **_SNAPSHOT,
         "request_id": "r-1",
@@ -217,6 +223,7 @@ _SNAPSHOT_REPLY = Subject(
         "queued_executions": [_QUEUED],
         "counts": {"queued": 1, "running": 1, "complete": 5, "failed": 0, "cancelled": 2},
         "cursor": "ask for the next page with this",
+        "also": [_ENDED],
     },
     also=(
         ("a queued execution", {"execution": _RECORD}, {}),
@@ -274,6 +281,11 @@ _SNAPSHOT_REPLY = Subject(
         Wrong("a count below 0", {"counts": {"queued": -1}}, "counts.queued"),
         Wrong("text as queue", {"queued_executions": "none"}, "queued_executions"),
         Wrong("a number as cursor", {"cursor": 1}, "cursor"),
+        Wrong(
+            "a wrong record of a further execution",
+            {"also": [{**_ENDED, "attempt": 0}]},
+            "also[0].attempt",
+        ),
     ),
 )
 

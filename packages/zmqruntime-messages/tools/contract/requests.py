@@ -159,6 +159,7 @@ _STATUS = Subject(
         "wait_seconds": 0,
         "limit": 100,
         "cursor": None,
+        "also": [],
     },
     full={
         "type": "status",
@@ -167,6 +168,7 @@ _STATUS = Subject(
         "wait_seconds": 30,
         "limit": 10,
         "cursor": "what the last page said",
+        "also": ["stitch-0002", "stitch-0003"],
     },
     also=(("null where it is allowed", {"execution_id": None, "cursor": None}, {}),),
     wrong=(
@@ -175,6 +177,9 @@ _STATUS = Subject(
         *_WRONG_LIMITS,
         Wrong("a number as cursor", {"cursor": 1}, "cursor"),
         Wrong("a cursor of 257 characters", {"cursor": "c" * 257}, "cursor"),
+        Wrong("one name as further executions", {"also": "stitch-0002"}, "also"),
+        Wrong("65 further executions", {"also": [f"stitch-{n}" for n in range(65)]}, "also"),
+        Wrong("a further execution with a wrong name", {"also": ["a", "a/b"]}, "also[1]"),
     ),
 )
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from zmqruntime.execution.errors import raise_unless_complete
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.progress import ProgressCallback
+from zmqruntime.execution.read_ahead import ReadAhead
 from zmqruntime.execution.record_client import RecordClient
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.submission import (
@@ -101,6 +102,7 @@ class ExecutionClient(RecordClient):
         self.client_id = client_id
         self._subscriptions = Subscriptions(self, self.client_id, progress_callback)
         self._submitter = Submitter(self, self.outlast)
+        self._read_ahead = ReadAhead(self, self.outlast)
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
@@ -166,9 +168,11 @@ class ExecutionClient(RecordClient):
             DecodeError: the task is not JSON, or a field is wrong; the error names it.
             TransportError: the server was not reached.
         """
-        request = self._make_request(
+        task, config = self.serialize_task(task, config)
+        request = make_request(
             task,
             config,
+            self.client_id,
             execution_id=execution_id,
             labels=labels,
             timeout_seconds=timeout_seconds,
@@ -312,7 +316,7 @@ class ExecutionClient(RecordClient):
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None
-        return ExecutionHandle(self, request.execution_id, stream)
+        return ExecutionHandle(self, request.execution_id, stream, read_ahead=self._read_ahead)
 
     def _before_close(self) -> None:
         self._subscriptions.stop()

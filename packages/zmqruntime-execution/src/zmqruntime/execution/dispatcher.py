@@ -220,13 +220,14 @@ class Dispatcher:
     def describe_work(self, limit: int) -> WorkSummary:
         """Return what a pong tells of executions, up to ``limit`` of each kind, and workers."""
         engine = self._scheduler.engine
+        queued_count = engine.queued_count
         running = engine.list_running()[:limit] if limit else ()
-        queued = engine.list_queued(limit).entries if limit else ()
+        queued = engine.list_queued(limit).entries if limit and queued_count else ()
         return WorkSummary(
             running_executions=tuple([e.to_running_info() for e in running]),
             queued_executions=tuple([e.to_queued_info(place) for place, e in queued]),
             running_count=engine.counts[_RUNNING],
-            queued_count=engine.queued_count,
+            queued_count=queued_count,
             workers=self._runner.describe(self._scheduler.current_id),
             durable=engine.durable,
             worker_error=self._scheduler.worker_error,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from zmqruntime.execution.errors import raise_unless_complete
+from zmqruntime.execution.read_ahead import Readable, ReadAhead
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.execution.wait import WaitPolicy
 from zmqruntime.messages import (
@@ -28,7 +29,7 @@ _CHECK_SECONDS = 10.0
 _T = TypeVar("_T")
 
 
-class ExecutionHandle:
+class ExecutionHandle(Readable):
     """One execution: ask it, wait for it, follow it, cancel it. From any thread."""
 
     def __init__(
@@ -38,23 +39,25 @@ class ExecutionHandle:
         stream: EventStream | None = None,
         *,
         submitter: str | None = None,
+        read_ahead: ReadAhead | None = None,
     ) -> None:
         self._client = client
         self._submitter = submitter
         self._lock = threading.Lock()
         self._stream = stream
-        self._final: ExecutionRecord | None = None
+        self._read_ahead = read_ahead
         self.execution_id = execution_id
+        if read_ahead is not None:
+            read_ahead.add(self)
 
     def __repr__(self) -> str:
         return f"<ExecutionHandle {self.execution_id}>"
 
     def status(self) -> ExecutionRecord:
         """Return everything the server knows of it now. The final record is asked for once."""
-        if self._final is None:
-            self._keep(record := self._client.get_record(self.execution_id))
-            return record
-        return self._final
+        if (final := self._final) is not None:
+            return final
+        return self._keep(self._client.get_record(self.execution_id))
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -80,12 +83,11 @@ class ExecutionHandle:
             ServerLost: the server is gone, and was not back in time: what became of the
                 execution is not known.
         """
-        if self._final is None:
-            self._keep(
-                record := self._client.wait_for_completion(self.execution_id, policy, timeout)
-            )
-            return record
-        return self._final
+        if (final := self._final) is not None:
+            return final
+        if self._read_ahead is not None:
+            return self._keep(self._read_ahead.wait(self, policy, timeout))
+        return self._keep(self._client.wait_for_completion(self.execution_id, policy, timeout))
 
     def result(self, timeout: float | None = None) -> JsonValue:
         """Return what the task returned, as soon as it has.
@@ -173,9 +175,10 @@ class ExecutionHandle:
             except (ServerLost, RequestTimeout) as error:
                 self._client.outlast(error)
 
-    def _keep(self, record: ExecutionRecord) -> None:
+    def _keep(self, record: ExecutionRecord) -> ExecutionRecord:
         if record.status.is_terminal:
             self._final = record
+        return record
 
 
 def _present(

@@ -22,7 +22,9 @@ class EventStream:
     def __init__(self, group: StreamGroup | None = None) -> None:
         self._group = group  # Lives as long as one of its streams.
         self._events: deque[_Event] = deque(maxlen=_MAX_EVENTS)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # Made by the reader: most streams of a client that submits many have none.
+        self._changed: threading.Condition | None = None
         self._disturbed = False
         self._closed = False
 
@@ -33,34 +35,39 @@ class EventStream:
 
     def put(self, events: Iterable[_Event]) -> None:
         """Append events; wake the reader up."""
-        with self._changed:
+        with self._lock:
             self._events.extend(events)
-            self._changed.notify()
+            self._wake_up()
 
     def disturb(self) -> None:
         """Wake the reader up: events may be missing, so that it should ask for the status."""
-        with self._changed:
+        with self._lock:
             self._disturbed = True
-            self._changed.notify()
+            self._wake_up()
 
     def close(self) -> None:
         """Wake the reader up, now and whenever it comes back: nothing will come any more."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify()
+            self._wake_up()
 
     def take(self, timeout: float) -> list[_Event]:
         """Return what there is.
 
         Nothing when it was disturbed, is closed, or after ``timeout`` seconds.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._events or self._disturbed or self._closed, timeout)
+        with self._lock:
+            changed = self._changed = self._changed or threading.Condition(self._lock)
+            changed.wait_for(lambda: self._events or self._disturbed or self._closed, timeout)
             events = list(self._events)
             self._events.clear()
             if not events:
                 self._disturbed = False
             return events
+
+    def _wake_up(self) -> None:
+        if self._changed is not None:
+            self._changed.notify()
 
 
 class StreamGroup:

@@ -65,7 +65,10 @@ def make_request(
     Raises:
         DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
     """
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is not None:
+            given[name] = value
     if retry_on is not None:
         given["retry_on"] = _read_kinds(retry_on)
     if type(given.get("priority")) is int and given["priority"] == 0:

@@ -22,6 +22,7 @@ from zmqruntime.messages._version import __version__
 
 if TYPE_CHECKING:
     from zmqruntime.messages.base import (
+        MAX_ALSO,
         MAX_ATTEMPTS,
         MAX_BACKOFF_SECONDS,
         MAX_LIMIT,
@@ -137,6 +138,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARRAYS_MARK",
+    "MAX_ALSO",
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
     "MAX_LIMIT",
@@ -223,6 +225,7 @@ __all__ = [
 
 _HOMES = {
     "ARRAYS_MARK": "events",
+    "MAX_ALSO": "base",
     "MAX_ATTEMPTS": "base",
     "MAX_BACKOFF_SECONDS": "base",
     "MAX_LIMIT": "base",

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 __all__ = [
+    "MAX_ALSO",
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
     "MAX_CURSOR",
@@ -58,6 +59,9 @@ MAX_REQUEST_ID: Final = 256
 
 MAX_CURSOR: Final = 256
 """The longest cursor of a page, in characters."""
+
+MAX_ALSO: Final = 64
+"""The most executions that a status request names beside its own."""
 
 MAX_ATTEMPTS: Final = 20
 """The most often that one execution may run."""

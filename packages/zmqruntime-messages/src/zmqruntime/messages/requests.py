@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zmqruntime.messages.base import (
+    MAX_ALSO,
     MAX_CURSOR,
     MAX_LOG_TAIL_BYTES,
     ClientId,
@@ -59,6 +60,8 @@ class StatusRequest(RequestModel):
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = None
     """Where the last page ended."""
+    also: Annotated[tuple[ExecutionId, ...], Field(max_length=MAX_ALSO)] = ()
+    """Further executions, of which the reply has the records that are final by then."""
 
 
 class CancelRequest(RequestModel):

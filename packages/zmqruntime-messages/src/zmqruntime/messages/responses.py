@@ -54,6 +54,8 @@ class ExecutionStatusSnapshot(ReplyModel):
     counts: dict[ExecutionStatus, Count] = Field(default_factory=dict)
     cursor: str | None = None
     """Ask again with it for the next page; absent on the last one."""
+    also: tuple[ExecutionRecord, ...] = ()
+    """Final records of the further executions that the request named, as many as fit in."""
 
 
 class KeptEventsReply(ReplyModel):

@@ -26,7 +26,13 @@ _MAY_BE_ABSENT: Final = {
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
     "AcceptedReply": {"execution"},
-    "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
+    "ExecutionStatusSnapshot": {
+        "running_executions",
+        "queued_executions",
+        "counts",
+        "cursor",
+        "also",
+    },
     "OkReply": {"progress_subscriber_count"},
     "ProgressEvent": {"data"},
 }

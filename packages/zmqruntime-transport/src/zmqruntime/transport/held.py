@@ -30,9 +30,12 @@ class HeldReplies:
         """Whether one more reply may be held for this caller."""
         return self._share.room(caller.peer) >= _cost(caller)
 
-    def take(self, caller: Caller) -> int:
-        """Count one more held reply, and return what it takes up; 0: there is no room."""
-        cost = _cost(caller)
+    def take(self, caller: Caller, size: int = 0) -> int:
+        """Count one more held reply, and return what it takes up; 0: there is no room.
+
+        ``size`` is what is kept of its request, beside the envelope and the id, in bytes.
+        """
+        cost = _cost(caller) + size
         if self._share.room(caller.peer) < cost:
             return 0
         self._share.take(caller.peer, cost)

@@ -132,15 +132,24 @@ class Course:
 
     def start_next(self, now: Now) -> None:
         """Give the worker the next execution, if it is idle and there is one."""
+        if (execution := self.take_next(now)) is not None:
+            self.assign(execution, now)
+
+    def take_next(self, now: Now) -> Execution | None:
+        """Move the next execution to running, if it can begin; `assign` gives it to the worker."""
         if self.current is not None or self.worker.state is not _IDLE:
-            return
+            return None
         if self.shutdown is not None and (self.shutdown is ShutdownMode.NOW or self.is_done):
-            return
+            return None
         execution = self._engine.peek()
         if execution is None or not self._engine.available:
-            return
+            return None
         self.worker.state = _BUSY
         self.current = self._engine.start(execution.execution_id, now.wall)
+        return execution
+
+    def assign(self, execution: Execution, now: Now) -> None:
+        """Give the idle worker what `take_next` has returned."""
         self.perform(AssignTask(execution.execution_id, execution.request))
         self._see_to_what_lags(now)
         self._speaker.publish_state(execution, now)

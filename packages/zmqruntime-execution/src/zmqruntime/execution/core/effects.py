@@ -1,10 +1,13 @@
-"""What the scheduler wants done. Whoever drives it performs these, in order."""
+"""What the scheduler wants done. Whoever drives it performs these, in order.
+
+Those of every task are named tuples, which are built at a third of the cost of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.events import ExecutionEvent
@@ -25,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Answer a caller with an encoded reply; each request gets exactly one."""
 
     caller: Caller
@@ -44,8 +46,7 @@ class LargeReply:
     execution_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Send events, in order, to whoever subscribed to their topic."""
 
     client_id: str
@@ -54,8 +55,7 @@ class Publish:
     events: tuple[ExecutionEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AssignTask:
+class AssignTask(NamedTuple):
     """Let the idle worker run this encoded request."""
 
     execution_id: str

@@ -6,7 +6,7 @@ characters are those of a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
@@ -28,8 +28,9 @@ __all__ = [
 
 _HEAD: Final = b'"protocol":%d,"request_id":%%b' % PROTOCOL_VERSION
 
-_MAX_EVENTS_BYTES: Final = 64 * 1024
-"""Of the events in one reply: others wait while it is made, and it has to fit into a message."""
+_MAX_LISTED_BYTES: Final = 64 * 1024
+"""Of the events or the further records in one reply: others wait while it is made, and it has to
+fit into a message."""
 
 
 Compose = Callable[["Execution", int | None, str | None], bytes]
@@ -48,13 +49,20 @@ def compose_snapshot(
     queue_position: int | None,
     request_id: str | None,
     *,
+    also: Iterable[Execution] = (),
     name_log: NameLog = _no_log,
 ) -> bytes:
-    """Return the reply that tells everything of one execution."""
-    return b'{"type":"snapshot","status":"ok",%b,"execution":%b}' % (
+    """Return the reply that tells everything of one execution.
+
+    ``also``: others that have ended, of which it has as many as fit into it.
+    """
+    composed = b'{"type":"snapshot","status":"ok",%b,"execution":%b' % (
         _head(request_id),
         _record(execution, queue_position, name_log),
     )
+    if also:
+        return b'%b,"also":[%b]}' % (composed, b",".join(_records(also, name_log)))
+    return composed + b"}"
 
 
 def compose_accepted(
@@ -87,7 +95,7 @@ def compose_kept_events(
 ) -> bytes:
     """Return the reply with as many of these events as fit into it, and one at least."""
     composed: list[bytes] = []
-    room = _MAX_EVENTS_BYTES
+    room = _MAX_LISTED_BYTES
     for event in events:
         frame = compose_event(execution.execution_id, event)
         room -= len(frame)
@@ -108,6 +116,19 @@ def compose_kept_events(
 
 def _head(request_id: str | None) -> bytes:
     return _HEAD % to_json(request_id)
+
+
+def _records(executions: Iterable[Execution], name_log: NameLog) -> Iterator[bytes]:
+    """Yield the records of those that have ended, as many as may be in one reply."""
+    room = _MAX_LISTED_BYTES
+    for execution in executions:
+        if len(execution.result or b"") > room:
+            return
+        record = _record(execution, None, name_log)
+        room -= len(record)
+        if room < 0:
+            return
+        yield record
 
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:

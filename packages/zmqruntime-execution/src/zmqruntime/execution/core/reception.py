@@ -85,8 +85,15 @@ class Reception:
         else:
             execution = self._engine.submit(request, now.wall, frame)
             speaker.publish_state(execution, now)
-            self._course.start_next(now)
-            speaker.accept(execution, event, now)
+            next_one = self._course.take_next(now)
+            # A reply that is not held comes first: its client goes on, and may submit again, while
+            # the worker is given its task. Who waits for the result wants the worker to have it.
+            if not request.wait_seconds:
+                speaker.accept(execution, event, now)
+            if next_one is not None:
+                self._course.assign(next_one, now)
+            if request.wait_seconds:
+                speaker.accept(execution, event, now)
 
     def _is_too_much(self, size: int) -> bool:
         """Whether the queue has no room for so many bytes; an empty one takes any request."""

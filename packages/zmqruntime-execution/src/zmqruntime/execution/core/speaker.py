@@ -108,8 +108,9 @@ class Speaker:
 
     def show(self, execution: Execution, event: StatusRequested, now: Now) -> None:
         """Tell everything of an execution, when it has ended or the time is up."""
-        waiting = WaitingCaller(execution.execution_id, event.caller, self._snapshot)
-        self._tell(waiting, execution, event.request.wait_seconds, now)
+        request = event.request
+        waiting = WaitingCaller(execution.execution_id, event.caller, self._snapshot, request.also)
+        self._tell(waiting, execution, request.wait_seconds, now)
 
     def show_events(self, execution: Execution, event: EventsRequested) -> None:
         """Tell the events that are kept of an execution."""
@@ -163,8 +164,7 @@ class Speaker:
             if room <= 0:
                 break
             waiting, execution = self._backlog.popleft()
-            self._reply_on(waiting, execution)
-            room -= len(execution.result or b"")
+            room -= self._reply_on(waiting, execution)
 
     def refuse_waiting(self, execution: Execution, message: ReplyMessage) -> None:
         """Refuse all who wait for an execution, which is not kept after all."""
@@ -231,15 +231,26 @@ class Speaker:
         assert execution is not None  # Only replies on what has not ended are held.
         return execution
 
-    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> None:
+    def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> int:
+        """Send a reply on an execution, and return how long it is, about."""
         caller, result = waiting.caller, execution.result
         if result is not None and len(result) >= LARGE_BYTES and self._has_record(waiting):
             compose = partial(self._compose_late, waiting)
             self.perform(LargeReply(caller, compose, execution.execution_id))
-            return
+            return len(result)
         place = answers.place_of(self._engine, execution)
-        frame = waiting.compose(execution, place, caller.request_id)
+        if waiting.also and execution.status.is_terminal:
+            also = self._list_ended(waiting.also)
+            frame = self._snapshot(execution, place, caller.request_id, also=also)
+        else:
+            frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+        return len(frame)
+
+    def _list_ended(self, names: Sequence[str]) -> list[Execution]:
+        """Return those of some executions that are kept and have ended."""
+        found = map(self._engine.get, names)
+        return [one for one in found if one is not None and one.status.is_terminal]
 
     def _has_record(self, waiting: WaitingCaller) -> bool:
         return waiting.compose is not self._accepted and waiting.compose is not self._duplicate

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zmqruntime.transport.held import HeldReplies
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WaitingCaller", "WaitingCallers"]
 
+_NAME_BYTES: Final = 64
+"""About what a name costs beside its characters."""
+
 
 @dataclass(slots=True, eq=False)
 class WaitingCaller:
@@ -23,6 +26,8 @@ class WaitingCaller:
     execution_id: str
     caller: Caller
     compose: Compose
+    also: Sequence[str] = ()
+    """Further executions, of which the reply has the records that are final by then."""
     peer: bytes = b""
     cost: int = 0
     """What it takes up while it is held."""
@@ -43,7 +48,9 @@ class WaitingCallers:
 
     def add(self, waiting: WaitingCaller) -> bool:
         """Let a caller wait; return False for no room."""
-        waiting.cost = self._held.take(waiting.caller)
+        also = waiting.also
+        size = sum(map(len, also)) + _NAME_BYTES * len(also) if also else 0
+        waiting.cost = self._held.take(waiting.caller, size)
         if not waiting.cost:
             return False
         waiting.peer = waiting.caller.peer

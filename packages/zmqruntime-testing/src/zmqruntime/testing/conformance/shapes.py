@@ -141,6 +141,7 @@ FIELDS = (
     Field("C-068", "snapshot of all", "queued_executions", "an array", _each(_object)),
     Field("C-069", "snapshot of all", "counts", "an object of counts by status", _counts),
     Field("C-070", "snapshot of all", "cursor", "a string or null", _or_null(_string)),
+    Field("C-284", "snapshot of one", "also", "an array of objects", _each(_object), True),
     Field("C-075", "ok to cancel", "execution_id", "a name", _name),
     Field("C-076", "ok to cancel", "execution_status", "cancelled or running", _cancelled),
     Field("C-078", "ok to register", "client_id", "a name", _name),

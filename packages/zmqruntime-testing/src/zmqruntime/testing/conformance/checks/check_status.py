@@ -59,6 +59,22 @@ def check_many_may_wait_for_one(peer: Peer) -> None:
         assert peer.await_held(each)["execution"]["status"] == "cancelled"
 
 
+@checks("C-280", "C-281", "C-282")
+def check_further_final_records_come_along(peer: Peer) -> None:
+    ended = [peer.submit("echo", value=n) for n in range(4)]
+    for execution_id in ended:
+        peer.granted("snapshot", "status", execution_id=execution_id, wait_seconds=60)
+    (spinning, *_) = peer.occupy()
+    waiting = peer.submit("echo", value=4)
+    names = [ended[2], spinning, "never-submitted", ended[1], waiting]
+    reply = peer.granted("snapshot", "status", execution_id=ended[0], also=names, wait_seconds=60)
+    assert reply["execution"]["execution_id"] == ended[0]
+    # A server that does not know the field is right as well.
+    if "also" in reply:
+        found = [(each["execution_id"], each["result"]) for each in reply["also"]]
+        assert found == [(ended[2], 2), (ended[1], 1)]
+
+
 @checks("C-065")
 def check_a_wait_for_nobody_is_none(peer: Peer) -> None:
     peer.occupy()
