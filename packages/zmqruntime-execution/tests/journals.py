@@ -15,6 +15,7 @@ from driving import record_of
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.lifecycle import journal_database, journal_file, journal_notes
+from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.journal_mark import Mark
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 
@@ -24,6 +25,7 @@ __all__ = [
     "empty_journal",
     "fill_disk",
     "free_disk",
+    "keeping",
     "let_sync",
     "note_file",
     "opened",
@@ -34,6 +36,11 @@ __all__ = [
 ]
 
 MARK = Mark("0123456789abcdef", 7, "01234567")
+
+
+def keeping(count: int) -> dict[str, Any]:
+    """Return the argument for an engine that keeps so many unread records, and no tombstone."""
+    return {"limits": HistoryLimits(unread_limit=count, tombstone_limit=0)}
 
 
 def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:

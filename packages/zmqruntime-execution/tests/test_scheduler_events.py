@@ -75,7 +75,9 @@ def test_events_and_output_leave_with_the_record() -> None:
     driver = Driver(history_limit=1)
     driver.accept("a", "b")
     assert driver.returns("a").of(ForgetLog) == []
-    assert driver.returns("b").of(ForgetLog) == [ForgetLog("a")]
+    assert driver.ask("a").of(ForgetLog) == []
+    assert driver.returns("b").of(ForgetLog) == []
+    assert driver.ask("b").of(ForgetLog) == [ForgetLog("a")]
     assert driver.missed("a").refusal.code is ErrorCode.UNKNOWN_EXECUTION
     driver.accept("a")
     assert told(driver.missed("a")) == ([1, 2], 1, 2)

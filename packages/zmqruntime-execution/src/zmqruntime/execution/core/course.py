@@ -137,7 +137,7 @@ class Course:
         self.worker.state = _BUSY
         self.current = self._engine.start(execution.execution_id, now.wall)
         self.perform(AssignTask(execution.execution_id, execution.request))
-        self._see_to_what_lags(now)
+        self.see_to_what_lags(now)
         self._speaker.publish_state(execution, now)
         if execution.timeout_seconds is not None:
             self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
@@ -169,7 +169,7 @@ class Course:
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         reports = self._engine.keep_progress(event.execution_id, event.bodies, now.wall)
-        self._see_to_what_lags(now)
+        self.see_to_what_lags(now)
         self._speaker.publish(execution, reports)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
@@ -256,7 +256,7 @@ class Course:
         self._stop_error = None
         return execution
 
-    def _see_to_what_lags(self, now: Now) -> None:
+    def see_to_what_lags(self, now: Now) -> None:
         """Have what is written later written in a second."""
         if self._engine.lags and Alarm.LAG not in self._timers:
             self._timers.set(Alarm.LAG, now.monotonic + _LAG_SECONDS)

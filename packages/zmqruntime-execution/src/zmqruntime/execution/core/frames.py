@@ -112,7 +112,8 @@ def _head(request_id: str | None) -> bytes:
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:
     labels, progress, attempts = execution.labels, execution.progress, execution.attempts
-    log = None if execution.started_at is None else name_log(execution.execution_id)
+    has_log = execution.started_at is not None and not execution.result_dropped
+    log = name_log(execution.execution_id) if has_log else None
     head = (
         f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
         f'"status":"{execution.status}","attempt":{execution.attempt},'
@@ -122,7 +123,7 @@ def _record(execution: Execution, queue_position: int | None, name_log: NameLog)
         f'"queue_position":{compose_number(queue_position)},'
         f'"retry_at":{compose_number(execution.retry_at)},"labels":'
     )
-    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b}' % (
+    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b%b}' % (
         head.encode(),
         encode_json(labels) if labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
@@ -130,4 +131,5 @@ def _record(execution: Execution, queue_position: int | None, name_log: NameLog)
         compose_error(execution.error),
         b"[%b]" % b",".join(map(encode, attempts)) if attempts else b"[]",
         b"null" if log is None else to_json(log),
+        b',"result_dropped":true' if execution.result_dropped else b"",
     )

@@ -130,6 +130,8 @@ class Scheduler:
         self._take(event, now)
         self._go_on(now)
         self._speaker.flush()
+        if self.engine.has_excess:
+            self._timers.set(Alarm.MORE, now.monotonic)
 
     def commit_failed(self, effects: list[Effect], now: Now) -> None:
         """Take back what the engine could not commit, and have done what is still to be done.
@@ -170,6 +172,7 @@ class Scheduler:
                 self._course.end_task(event, now)
             case StatusRequested():
                 self._reception.tell_status(event, now)
+                self._course.see_to_what_lags(now)  # What was read may have left history.
             case CancelRequested():
                 self._reception.cancel(event, now)
             case TimerDue():
@@ -223,6 +226,7 @@ class Scheduler:
                 case Alarm.LAG:
                     self.engine.catch_up()
                 case Alarm.MORE:
+                    self.engine.evict_more(now.wall)
                     self._cancel_some(now)
                     self._speaker.answer_backlog()
                     self._continue_later(now)

@@ -204,13 +204,12 @@ class Speaker:
 
         And drop what is kept beside the records that have left history.
         """
-        if not self._unpublished:
-            return
-        unpublished, self._unpublished = self._unpublished, []
-        for execution, events in unpublished:
-            name = execution.execution_id
-            self._events.extend(name, events)
-            self.perform(Publish(execution.client_id, name, tuple(events)))
+        if self._unpublished:
+            unpublished, self._unpublished = self._unpublished, []
+            for execution, events in unpublished:
+                name = execution.execution_id
+                self._events.extend(name, events)
+                self.perform(Publish(execution.client_id, name, tuple(events)))
         for name in self._engine.take_dropped():
             self._events.forget(name)
             if not self.leaves_logs:
@@ -240,6 +239,8 @@ class Speaker:
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+        if self._has_record(waiting) and execution.status.is_terminal:
+            self._engine.mark_read(execution.execution_id)
 
     def _has_record(self, waiting: WaitingCaller) -> bool:
         return waiting.compose is not self._accepted and waiting.compose is not self._duplicate
@@ -249,4 +250,6 @@ class Speaker:
         execution, request_id = self._engine.get(waiting.execution_id), waiting.caller.request_id
         if execution is None or not execution.status.is_terminal:
             return encode_with_id(answers.left_meanwhile(waiting.execution_id), request_id)
-        return waiting.compose(execution, None, request_id)
+        frame = waiting.compose(execution, None, request_id)
+        self._engine.mark_read(execution.execution_id)
+        return frame
