@@ -43,7 +43,9 @@ def keeping(count: int) -> dict[str, Any]:
     return {"limits": HistoryLimits(unread_limit=count, tombstone_limit=0)}
 
 
-def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:
+def quick_engine(
+    path: Path, history_limit: int | None = None, **options: Any
+) -> JournalLifecycleEngine:
     """Return an engine that does not wait for the disk: no test pulls the plug."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
@@ -64,7 +66,7 @@ def empty_journal() -> bytes:
 
 
 @contextmanager
-def opened(path: Path, history_limit: int = 1000, **options: Any) -> Iterator[Any]:
+def opened(path: Path, history_limit: int | None = None, **options: Any) -> Iterator[Any]:
     """Open a journal for a while."""
     engine = quick_engine(path, history_limit, **options)
     try:

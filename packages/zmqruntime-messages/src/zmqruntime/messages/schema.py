@@ -24,6 +24,7 @@ _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": E
 # A field that is added to a reply or to an event has to be added here, too.
 _MAY_BE_ABSENT: Final = {
     "ExecutionErrorInfo": {"result_repr"},
+    "ExecutionRecord": {"result_dropped"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "OkReply": {"progress_subscriber_count"},

@@ -40,6 +40,10 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-234": "How much a peer may leave unread is not told, and may be any amount.",
     "C-235": "How much it takes until a server holds replies back is not told.",
     "C-236": "It takes peers that leave as much unread as a server keeps.",
+    "C-273": "It takes as many executions as a server keeps.",
+    "C-274": "It takes as many executions as a server keeps.",
+    "C-275": "It takes as many executions as a server keeps.",
+    "C-276": _JOURNAL,
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""
