@@ -284,9 +284,9 @@ def test_a_limit_that_is_told_is_checked(
     [("C-271", {"unread_limit": 5}), ("C-272", {"history_limit": 6})],
 )
 def test_history_that_drops_too_much_is_found(
-    zmq_config: ZMQConfig, number: str, limits: dict[str, int]
+    zmq_config: ZMQConfig, number: str, limits: dict[str, Any]
 ) -> None:
-    def check(**limits: int) -> Verdict:
+    def check(**limits: Any) -> Verdict:
         with InstantServer(config=zmq_config, **limits) as server:
             target = Target(server.endpoint.data_address, server.endpoint.control_address)
             return run(target, keyword=number, history_limit=7)
