@@ -23,6 +23,7 @@ WORDS = {
 }
 MAY_BE_ABSENT = {  # as the protocol page says
     "ExecutionErrorInfo": {"result_repr"},
+    "ExecutionRecord": {"result_dropped"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {"running_executions", "queued_executions", "counts", "cursor"},
     "OkReply": {"progress_subscriber_count"},

@@ -129,6 +129,10 @@ class History:
 
     def __init__(self, limits: HistoryLimits) -> None:
         self._limits = limits
+        # Looked at as each execution ends.
+        self._unread_limit = limits.unread_limit if limits.history_limit else 0
+        self._unread_bytes_limit = limits.unread_bytes
+        self._seconds = limits.history_seconds
         # Ordered dicts: any one may leave, and the first is found at once behind any number of
         # those that have left.
         self._unread: OrderedDict[str, Execution] = OrderedDict()
@@ -136,24 +140,33 @@ class History:
         self._read: OrderedDict[str, Execution] = OrderedDict()
         self._read_bytes = 0
 
-    def add(self, execution: Execution) -> None:
-        """Keep what has just ended; nothing that is kept has its id."""
+    def add(self, execution: Execution) -> bool:
+        """Keep what has just ended; return whether something may be beyond a limit.
+
+        Nothing that is kept has its id.
+        """
         self._unread[execution.execution_id] = execution
         self._unread_bytes += size_of(execution)
+        return (
+            len(self._unread) > self._unread_limit
+            or self._unread_bytes > self._unread_bytes_limit
+            or self._seconds is not None
+        )
 
     def mark_read(self, execution_id: str) -> bool:
-        """Note that a record was sent; return whether it is kept here."""
+        """Note that a record was sent; return whether something may be beyond a limit."""
         execution = self._unread.pop(execution_id, None)
+        read = self._read
         if execution is None:
-            if execution_id not in self._read:
-                return False
-            self._read.move_to_end(execution_id)
-            return True
+            if execution_id in read:
+                read.move_to_end(execution_id)
+            return False
         size = size_of(execution)
         self._unread_bytes -= size
-        self._read[execution_id] = execution
         self._read_bytes += size
-        return True
+        read[execution_id] = execution
+        limits = self._limits
+        return len(read) > limits.history_limit or self._read_bytes > limits.history_bytes
 
     def remove(self, execution: Execution) -> None:
         """Keep one no longer."""
@@ -174,7 +187,7 @@ class History:
         if (
             count > limits.history_limit
             or (count > 1 and self._read_bytes > limits.history_bytes)
-            or (limits.history_seconds is not None and self._is_old(read, now))
+            or (self._seconds is not None and _is_old(read, now - self._seconds))
         ):
             _, execution = read.popitem(last=False)
             self._read_bytes -= size_of(execution)
@@ -183,36 +196,38 @@ class History:
 
     def evict_unread(self, now: float) -> Execution | None:
         """Remove and return a record that was not read and is beyond a limit; None: no such one."""
-        unread, limits = self._unread, self._limits
+        unread = self._unread
         count = len(unread)
         if (
-            count > limits.unread_limit
-            or (count > 1 and self._unread_bytes > limits.unread_bytes)
-            or (limits.history_seconds is not None and self._is_old(unread, now))
-            or (count and not limits.history_limit)
+            count > self._unread_limit
+            or (count > 1 and self._unread_bytes > self._unread_bytes_limit)
+            or (self._seconds is not None and _is_old(unread, now - self._seconds))
         ):
             _, execution = unread.popitem(last=False)
             self._unread_bytes -= size_of(execution)
             return execution
         return None
 
-    def _is_old(self, records: OrderedDict[str, Execution], now: float) -> bool:
-        if not records:
-            return False
-        finished_at = next(iter(records.values())).finished_at
-        return (finished_at or now) < now - (self._limits.history_seconds or 0.0)
+
+def _is_old(records: OrderedDict[str, Execution], oldest: float) -> bool:
+    """Whether the first of some records ended before a time."""
+    if not records:
+        return False
+    finished_at = next(iter(records.values())).finished_at
+    return finished_at is not None and finished_at < oldest
 
 
 def size_of(execution: Execution) -> int:
     """Return about how many bytes an ended execution takes. It does not change any more."""
-    size = _RECORD_BYTES + len(execution.request) + len(execution.result or b"")
-    labels, progress, error = execution.labels, execution.progress, execution.error
-    if labels:
-        size += sum(sys.getsizeof(key) + sys.getsizeof(value) for key, value in labels.items())
-    if progress is not None:
-        size += len(progress.body)
-    if error is not None:
-        size += _size_of_error(error)
+    size = _RECORD_BYTES + len(execution.request)
+    if execution.result is not None:
+        size += len(execution.result)
+    if execution.labels:
+        size += sum(sys.getsizeof(k) + sys.getsizeof(v) for k, v in execution.labels.items())
+    if execution.progress is not None:
+        size += len(execution.progress.body)
+    if execution.error is not None:
+        size += _size_of_error(execution.error)
     if execution.attempts:
         size += sum(_RECORD_BYTES + _size_of_error(a.error) for a in execution.attempts)
     return size

@@ -137,8 +137,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.error = error
         execution.retry_at = None
         execution.let_go_of_request()
-        self._history.add(execution)
-        self._evict(now, _FEW)
+        if self._history.add(execution):
+            self._evict(now, _FEW)
         return execution
 
     def mark_read(self, execution_id: str) -> None:
