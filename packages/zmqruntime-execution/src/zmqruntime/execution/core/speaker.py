@@ -239,7 +239,7 @@ class Speaker:
         place = answers.place_of(self._engine, execution)
         frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
-        if self._has_record(waiting) and execution.status.is_terminal:
+        if execution.finished_at is not None and self._has_record(waiting):
             self._engine.mark_read(execution.execution_id)
 
     def _has_record(self, waiting: WaitingCaller) -> bool:

@@ -38,6 +38,9 @@ class LifecycleEngine(ABC):
     executions in memory has nothing to do for that, and inherits the last part as it is.
     """
 
+    has_excess: bool = False
+    """Whether more is beyond the limits of history than one event evicts."""
+
     @abstractmethod
     def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         """Keep a new execution in the queue; its id must be new.
@@ -96,11 +99,6 @@ class LifecycleEngine(ABC):
         the engine's; `get` then returns an execution without a result, whose `result_dropped` is
         set. Nothing happens for an id that is not kept.
         """
-
-    @property
-    def has_excess(self) -> bool:
-        """Whether more is beyond the limits of history than one event evicts."""
-        return False
 
     def evict_more(self, now: float) -> None:  # noqa: B027 - nothing to do without `has_excess`
         """Evict some of what is beyond the limits of history."""

@@ -110,6 +110,8 @@ class Execution:
     """Those that failed before this one."""
     retry_at: float | None = None
     """Until when it is not yet to run again, in Unix seconds."""
+    kept_bytes: int = 0
+    """About how many bytes it takes since its end."""
     result_dropped: bool = False
     """Whether its record was evicted unread, and this is what is left of it."""
 

@@ -146,7 +146,8 @@ class History:
         Nothing that is kept has its id.
         """
         self._unread[execution.execution_id] = execution
-        self._unread_bytes += size_of(execution)
+        size = execution.kept_bytes = size_of(execution)
+        self._unread_bytes += size
         return (
             len(self._unread) > self._unread_limit
             or self._unread_bytes > self._unread_bytes_limit
@@ -161,7 +162,7 @@ class History:
             if execution_id in read:
                 read.move_to_end(execution_id)
             return False
-        size = size_of(execution)
+        size = execution.kept_bytes
         self._unread_bytes -= size
         self._read_bytes += size
         read[execution_id] = execution
@@ -171,10 +172,10 @@ class History:
     def remove(self, execution: Execution) -> None:
         """Keep one no longer."""
         if self._unread.pop(execution.execution_id, None) is not None:
-            self._unread_bytes -= size_of(execution)
+            self._unread_bytes -= execution.kept_bytes
         else:
             del self._read[execution.execution_id]
-            self._read_bytes -= size_of(execution)
+            self._read_bytes -= execution.kept_bytes
 
     def list_read(self) -> list[Execution]:
         """Return what was read, the next to be evicted first."""
@@ -190,7 +191,7 @@ class History:
             or (self._seconds is not None and _is_old(read, now - self._seconds))
         ):
             _, execution = read.popitem(last=False)
-            self._read_bytes -= size_of(execution)
+            self._read_bytes -= execution.kept_bytes
             return execution
         return None
 
@@ -204,7 +205,7 @@ class History:
             or (self._seconds is not None and _is_old(unread, now - self._seconds))
         ):
             _, execution = unread.popitem(last=False)
-            self._unread_bytes -= size_of(execution)
+            self._unread_bytes -= execution.kept_bytes
             return execution
         return None
 

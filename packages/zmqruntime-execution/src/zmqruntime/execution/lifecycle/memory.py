@@ -68,7 +68,6 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._history = History(self._limits)
         self._tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self._graves = count()
-        self._has_excess = False
         self._executions: dict[str, Execution] = {}
         self._queue = make_queue(queue_policy)
         self._delayed: SortedDict[Place, Execution] = SortedDict()
@@ -143,11 +142,8 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     def mark_read(self, execution_id: str) -> None:
         if self._history.mark_read(execution_id):
-            self._evict(_NEVER, _FEW)  # What is too old is evicted as others end.
-
-    @property
-    def has_excess(self) -> bool:
-        return self._has_excess
+            # What is too old is evicted as others end.
+            self.has_excess = self._evict_read(_NEVER, _FEW) <= 0 or self.has_excess
 
     def evict_more(self, now: float) -> None:
         self._evict(now, _SOME)
@@ -252,19 +248,20 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     def _evict(self, now: float, limit: float) -> None:
         """Evict up to ``limit`` records that are beyond the limits, those first that were read."""
-        history = self._history
-        while limit > 0:
+        limit = self._evict_read(now, limit)
+        while limit > 0 and (unread := self._history.evict_unread(now)) is not None:
             limit -= 1
-            if (read := history.evict_read(now)) is not None:
-                self._forget(read)
-            elif (unread := history.evict_unread(now)) is not None:
-                self._forget(unread)
-                if self._limits.history_limit and self._limits.tombstone_limit:
-                    self._bury(Tombstone.of(unread, next(self._graves)))
-            else:
-                self._has_excess = False
-                return
-        self._has_excess = True
+            self._forget(unread)
+            if self._limits.history_limit and self._limits.tombstone_limit:
+                self._bury(Tombstone.of(unread, next(self._graves)))
+        self.has_excess = limit <= 0
+
+    def _evict_read(self, now: float, limit: float) -> float:
+        """Evict up to ``limit`` records that were read; return how many others may be evicted."""
+        while limit > 0 and (read := self._history.evict_read(now)) is not None:
+            limit -= 1
+            self._forget(read)
+        return limit
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]
