@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from driving import Done, Driver
 
 from zmqruntime.execution.core.effects import ForgetLog, Publish
@@ -88,3 +89,14 @@ def test_a_record_names_its_log_from_its_start_on() -> None:
     driver.accept("a", "b")
     assert driver.record("a").log_file_path == "/logs/a.log"
     assert driver.record("b").log_file_path is None
+
+
+def test_logs_of_more_executions_than_the_limit_are_removed_the_oldest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.core.speaker._LOGS_KEPT", 2)
+    driver = Driver()
+    driver.accept(*"abcd")
+    removed = [driver.returns(name).of(ForgetLog) for name in "abcd"]
+    assert removed == [[], [], [ForgetLog("a")], [ForgetLog("b")]]
+    assert driver.record("a").status is ExecutionStatus.COMPLETE

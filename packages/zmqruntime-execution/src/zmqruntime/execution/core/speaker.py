@@ -46,6 +46,9 @@ SLICE: Final = 50
 """How many executions or held replies one round of the loop works off: 1 to 5 ms of work."""
 
 _SLICE_BYTES: Final = 2**20
+_LOGS_KEPT: Final = 10_000
+"""Of how many ended executions logs are kept: more records may wait for their reader."""
+
 # So many held replies on one execution are part of its end; more of them follow in slices.
 _FEW: Final = 4
 
@@ -78,6 +81,8 @@ class Speaker:
         self._backlog: deque[tuple[WaitingCaller, Execution]] = deque()
         """Held replies that are due, beyond what one round may send."""
         self._unpublished: list[tuple[Execution, list[ExecutionEvent]]] = []
+        self._logged: deque[str] = deque()
+        """Those that have ended and may have a log, the oldest first."""
         self._snapshot = partial(compose_snapshot, name_log=name_log)
         self._accepted = partial(compose_accepted, name_log=name_log)
         self._duplicate = partial(compose_accepted, name_log=name_log, duplicate=True)
@@ -188,6 +193,8 @@ class Speaker:
     def publish_state(self, execution: Execution, now: Now) -> None:
         """Tell of an execution's move to where it is."""
         self._unpublished_of(execution).append(execution.to_state_change(now.wall))
+        if execution.finished_at is not None and execution.started_at is not None:
+            self._logged.append(execution.execution_id)
 
     def publish(self, execution: Execution, events: Sequence[ExecutionEvent]) -> None:
         """Tell of events, when all else is told, and keep them for those who miss them."""
@@ -210,6 +217,11 @@ class Speaker:
                 name = execution.execution_id
                 self._events.extend(name, events)
                 self.perform(Publish(execution.client_id, name, tuple(events)))
+        while len(self._logged) > _LOGS_KEPT:
+            name = self._logged.popleft()
+            known = self._engine.get(name)  # Its id may have been used anew.
+            if known is not None and known.status.is_terminal and not self.leaves_logs:
+                self.perform(ForgetLog(name))
         for name in self._engine.take_dropped():
             self._events.forget(name)
             if not self.leaves_logs:
