@@ -262,7 +262,7 @@ class Amnesiac(Workshop):
 
 
 class Forgetful(Workshop):
-    """Keeps three finished executions."""
+    """Keeps three finished executions that were read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, history_limit=3, **kwargs)

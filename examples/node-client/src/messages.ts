@@ -469,6 +469,11 @@ export interface ExecutionRecord {
    * has written something.
    */
   log_file_path: string | null;
+  /**
+   * Whether it was dropped unread, at a hard limit, but for its status, its times and its error;
+   * labels, progress, result, attempts and log are gone.
+   */
+  result_dropped?: boolean;
 }
 /**
  * What went wrong with one execution, in words for a person and fields for a program.

@@ -15,6 +15,7 @@ from driving import record_of
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.lifecycle import journal_database, journal_file, journal_notes
+from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.journal_mark import Mark
 from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 
@@ -24,6 +25,7 @@ __all__ = [
     "empty_journal",
     "fill_disk",
     "free_disk",
+    "keeping",
     "let_sync",
     "note_file",
     "opened",
@@ -36,7 +38,14 @@ __all__ = [
 MARK = Mark("0123456789abcdef", 7, "01234567")
 
 
-def quick_engine(path: Path, history_limit: int = 1000, **options: Any) -> JournalLifecycleEngine:
+def keeping(count: int) -> dict[str, Any]:
+    """Return the argument for an engine that keeps so many unread records, and no tombstone."""
+    return {"limits": HistoryLimits(unread_limit=count, tombstone_limit=0)}
+
+
+def quick_engine(
+    path: Path, history_limit: int | None = None, **options: Any
+) -> JournalLifecycleEngine:
     """Return an engine that does not wait for the disk: no test pulls the plug."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
@@ -57,7 +66,7 @@ def empty_journal() -> bytes:
 
 
 @contextmanager
-def opened(path: Path, history_limit: int = 1000, **options: Any) -> Iterator[Any]:
+def opened(path: Path, history_limit: int | None = None, **options: Any) -> Iterator[Any]:
     """Open a journal for a while."""
     engine = quick_engine(path, history_limit, **options)
     try:

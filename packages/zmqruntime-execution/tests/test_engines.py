@@ -36,11 +36,14 @@ def test_nothing_has_to_be_committed_in_memory() -> None:
     assert engine.withdraw() == ()
 
 
-def test_the_usual_history_is_a_thousand() -> None:
+def test_the_usual_history_is_a_thousand_records_that_were_read() -> None:
     engine = InMemoryLifecycleEngine()
     for n in range(1001):
         engine.submit(request(f"x{n}"), 1.0)
         engine.finish(f"x{n}", ExecutionStatus.CANCELLED, 2.0)
+    assert engine.counts[ExecutionStatus.CANCELLED] == 1001
+    for n in range(1001):
+        engine.mark_read(f"x{n}")
     assert engine.get("x0") is None
     assert engine.get("x1") is not None
 

@@ -8,7 +8,7 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution.core.frames import compose_accepted, compose_snapshot
+from zmqruntime.execution.core.frames import compose_accepted, compose_records, compose_snapshot
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.worker.reporter import encode_progress
@@ -166,6 +166,7 @@ def test_a_reply_on_an_execution_is_what_its_model_encodes(
     assert snapshot == ExecutionStatusSnapshot(request_id=request_id, execution=record)
     # What is left out is what a reply on one execution has nothing to say of.
     written, whole = decode_json(frame), decode_json(encode(snapshot))
+    assert whole["execution"].pop("result_dropped") is False
     assert written == {name: whole[name] for name in written}
     assert whole.keys() - written.keys() == {
         "running_executions",
@@ -174,7 +175,11 @@ def test_a_reply_on_an_execution_is_what_its_model_encodes(
         "cursor",
         "also",
     }
-    with_itself = decode_reply(compose_snapshot(execution, place, request_id, also=[execution]))
+    with_itself = decode_reply(
+        compose_snapshot(
+            execution, place, request_id, also=list(compose_records([execution], lambda _: None))
+        )
+    )
     assert with_itself == snapshot.model_copy(
         update={"also": (record.model_copy(update={"queue_position": None}),)}
     )

@@ -21,6 +21,7 @@ from journals import (
     connection_of,
     fill_disk,
     free_disk,
+    keeping,
     note_file,
     opened,
     picture_of,
@@ -104,7 +105,7 @@ def test_what_was_committed_is_there_again(path: Path) -> None:
 
 
 def test_changes_are_there_again_whichever_commit_they_came_with(path: Path) -> None:
-    with opened(path, history_limit=2) as engine:
+    with opened(path, **keeping(2)) as engine:
         submit(engine, "a", "b", "c")
         engine.commit()
         engine.start("a", 2.0)
@@ -117,7 +118,7 @@ def test_changes_are_there_again_whichever_commit_they_came_with(path: Path) -> 
         engine.finish("d", CANCELLED, 4.0)
         engine.commit()
         before = picture_of(engine, [*"abcd"])
-    with opened(path, history_limit=2) as engine:
+    with opened(path, **keeping(2)) as engine:
         assert picture_of(engine, [*"abcd"]) == before
         assert engine.get("a") is None
 
@@ -139,7 +140,7 @@ def test_history_that_is_over_a_smaller_limit_is_dropped_from_its_beginning(path
         submit(engine, *"abc")
         for name, when in zip("bca", (9.0, 3.0, 5.0), strict=True):
             engine.finish(name, CANCELLED, when)
-    with opened(path, history_limit=2) as engine:
+    with opened(path, **keeping(2)) as engine:
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
     with opened(path) as engine:
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
@@ -156,7 +157,7 @@ def test_what_ends_after_a_restart_is_dropped_behind_what_had_ended_before(path:
             engine.finish(name, CANCELLED, 9.0)
             engine.commit()
     for limit, kept in ((3, "abc"), (2, "bc"), (1, "b")):
-        with opened(path, history_limit=limit) as engine:
+        with opened(path, **keeping(limit)) as engine:
             assert [name for name in "abcd" if engine.get(name)] == [*kept]
 
 
@@ -270,7 +271,7 @@ def test_a_note_that_was_made_beside_another_journal_is_not_taken_for_one(path: 
 def test_what_has_left_history_does_not_come_back_by_its_note(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = quick_engine(path, history_limit=1)
+    engine = quick_engine(path, **keeping(1))
     submit(engine, "old", "new")
     for name in ("new", "old"):
         engine.start(name, 2.0)
@@ -280,7 +281,7 @@ def test_what_has_left_history_does_not_come_back_by_its_note(
     die(engine)
     notes_path(path).write_bytes(notes)
     reboot(monkeypatch)
-    with opened(path, history_limit=1) as engine:
+    with opened(path, **keeping(1)) as engine:
         assert engine.get("new") is None
 
 
@@ -700,7 +701,7 @@ def test_a_journal_of_a_newer_version_is_left_to_that(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(JournalUnusable, match=r"is of version 99, and this server reads up to 1"):
+    with pytest.raises(JournalUnusable, match=r"is of version 99, and this server reads up to 2"):
         JournalLifecycleEngine(path)
 
 
@@ -715,7 +716,7 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date(
         with opened(path) as engine:
             assert engine.get("a") is not None
             assert connection_of(engine).execute("SELECT * FROM novelties").fetchall() == []
-            assert connection_of(engine).execute("PRAGMA user_version").fetchone() == (2,)
+            assert connection_of(engine).execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_a_first_start_that_is_killed_at_any_time_leaves_what_the_next_can_open(
@@ -771,7 +772,7 @@ def test_its_size_is_bounded_with_its_history(path: Path) -> None:
             engine.finish(f"x{n}", COMPLETE, 3.0, result=result)
             engine.commit()
 
-    with opened(path, history_limit=50) as engine:
+    with opened(path, **keeping(50)) as engine:
         run(engine, 200, b'"%b"' % (b"r" * 50_000))
         large = path.stat().st_size
         run(engine, 1500, result)

@@ -19,6 +19,7 @@ from journals import quick_engine
 from zmqruntime.execution import CommitFailed, QueuePolicy
 from zmqruntime.execution.lifecycle import journal_file, journal_notes
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges, _Told
 from zmqruntime.execution.lifecycle.retry import make_attempt
 from zmqruntime.messages import ExecutionStatus
@@ -34,7 +35,12 @@ class Lives:
     def __init__(self, path: Path, choices: Random) -> None:
         self.path = path
         self.choices = choices
-        self.limit = choices.choice([0, 1, 3, 1000])
+        limit = choices.choice([0, 1, 3, 1000])
+        self.limits = HistoryLimits(
+            history_limit=min(limit, choices.choice([1, 3])),
+            unread_limit=max(1, limit),
+            tombstone_limit=choices.choice([0, 2]),
+        )
         self.policy = choices.choice(list(QueuePolicy))
         self.time = 1.0
         self.boots = 0
@@ -55,7 +61,9 @@ class Lives:
         try:
             with pytest.MonkeyPatch.context() as patched:  # After a power cut, another boot.
                 patched.setattr(journal_file, "boot_id", lambda boot=self.boots: str(boot))
-                self.engine = quick_engine(self.path, self.limit, queue_policy=self.policy)
+                self.engine = quick_engine(
+                    self.path, None, queue_policy=self.policy, limits=self.limits
+                )
         finally:
             journal_notes._ROOM_BYTES = room  # type: ignore[misc]
         self.synced = self.notes_path.read_bytes()
@@ -101,6 +109,7 @@ class Lives:
             self.tells_progress: 1,
             self.is_to_stop: 1,
             self.cancel_what_waits: 1,
+            self.is_read: 2,
             self.engine.catch_up: 1,
             self.commit: 8,
         }
@@ -156,6 +165,11 @@ class Lives:
     def cancel_what_waits(self) -> None:
         if waiting := self.engine.list_queued(1).entries:
             self.end(waiting[0][1], CANCELLED)
+
+    def is_read(self) -> None:
+        ended = [e.execution_id for e in self.engine._executions.values() if is_ended(e)]
+        if ended:
+            self.engine.mark_read(self.choices.choice(ended))
 
     def end(
         self, execution: Execution, status: ExecutionStatus, result: bytes | None = None

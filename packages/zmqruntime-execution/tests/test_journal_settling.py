@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from driving import request
-from journals import let_sync, note_file, opened, picture_of, quick_engine
+from journals import keeping, let_sync, note_file, opened, picture_of, quick_engine
 
 from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
 from zmqruntime.execution.lifecycle import journal_notes
@@ -114,7 +114,7 @@ def test_what_lags_is_written_when_its_second_is_over(disk: Disk, path: Path) ->
 
 
 def test_those_who_ended_first_leave_history_first_over_a_kill(path: Path) -> None:
-    disk = Disk(path, history_limit=3)
+    disk = Disk(path, **keeping(3))
     for name in ("a", "b", "c"):
         disk.submit(name)
         disk.engine.start(name, 2.0)
@@ -123,7 +123,7 @@ def test_those_who_ended_first_leave_history_first_over_a_kill(path: Path) -> No
         disk.engine.commit()
     assert disk.written == 0
     disk.die()
-    with opened(path, history_limit=2) as engine:
+    with opened(path, **keeping(2)) as engine:
         assert engine.get("c") is None
         assert engine.get("a") is not None
 
@@ -272,7 +272,7 @@ def test_where_notes_do_not_get_to_the_disk_the_journal_is_written(disk: Disk, p
 
 
 def test_a_name_that_has_left_history_may_come_again_before_that_is_written(path: Path) -> None:
-    disk = Disk(path, history_limit=1)
+    disk = Disk(path, **keeping(1))
     disk.run("a")
     disk.engine.catch_up()
     disk.engine.commit()
@@ -282,16 +282,16 @@ def test_a_name_that_has_left_history_may_come_again_before_that_is_written(path
     disk.engine.start("a", 5.0)
     assert not disk.engine.is_committed("a")
     disk.die()
-    with opened(path, history_limit=1) as engine:
+    with opened(path, **keeping(1)) as engine:
         assert engine.get("a") is None or engine.get("a").status is COMPLETE
-    disk = Disk(path, history_limit=1)
+    disk = Disk(path, **keeping(1))
     disk.run("b2")
     disk.submit("a")
     disk.engine.start("a", 5.0)
     disk.engine.commit()
     assert disk.engine.is_committed("a")
     disk.die()
-    with opened(path, history_limit=1) as engine:
+    with opened(path, **keeping(1)) as engine:
         (running,) = engine.list_running()
         assert (running.execution_id, running.started_at) == ("a", 5.0)
 
@@ -302,7 +302,8 @@ def test_a_name_that_has_left_history_may_come_again_before_that_is_written(path
 def test_what_was_written_and_is_dropped_with_its_end_does_not_come_back(
     path: Path, status: ExecutionStatus, began: bool, history_limit: int
 ) -> None:
-    disk = Disk(path, history_limit=history_limit)
+    options: Any = keeping(history_limit) if history_limit else {"history_limit": 0}
+    disk = Disk(path, **options)
     disk.submit("a")
     disk.submit("b")
     disk.engine.commit()
@@ -317,7 +318,7 @@ def test_what_was_written_and_is_dropped_with_its_end_does_not_come_back(
     assert disk.engine.uncommitted
     disk.engine.commit()
     disk.die()
-    with opened(path, history_limit=history_limit) as engine:
+    with opened(path, **options) as engine:
         assert engine.get("a") is None
         assert engine.list_running() == []
 

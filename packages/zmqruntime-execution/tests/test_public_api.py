@@ -57,6 +57,7 @@ _NAMES = [
     "ReportLink",
     "RequestRejected",
     "RestartPolicy",
+    "ResultDropped",
     "RetryPolicy",
     "RunnerEvent",
     "RunnerHost",

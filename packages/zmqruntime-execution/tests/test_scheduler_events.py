@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from driving import Done, Driver
 
 from zmqruntime.execution.core.effects import ForgetLog, Publish
@@ -75,7 +76,9 @@ def test_events_and_output_leave_with_the_record() -> None:
     driver = Driver(history_limit=1)
     driver.accept("a", "b")
     assert driver.returns("a").of(ForgetLog) == []
-    assert driver.returns("b").of(ForgetLog) == [ForgetLog("a")]
+    assert driver.ask("a").of(ForgetLog) == []
+    assert driver.returns("b").of(ForgetLog) == []
+    assert driver.ask("b").of(ForgetLog) == [ForgetLog("a")]
     assert driver.missed("a").refusal.code is ErrorCode.UNKNOWN_EXECUTION
     driver.accept("a")
     assert told(driver.missed("a")) == ([1, 2], 1, 2)
@@ -86,3 +89,14 @@ def test_a_record_names_its_log_from_its_start_on() -> None:
     driver.accept("a", "b")
     assert driver.record("a").log_file_path == "/logs/a.log"
     assert driver.record("b").log_file_path is None
+
+
+def test_logs_of_more_executions_than_the_limit_are_removed_the_oldest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.core.speaker._LOGS_KEPT", 2)
+    driver = Driver()
+    driver.accept(*"abcd")
+    removed = [driver.returns(name).of(ForgetLog) for name in "abcd"]
+    assert removed == [[], [], [ForgetLog("a")], [ForgetLog("b")]]
+    assert driver.record("a").status is ExecutionStatus.COMPLETE

@@ -200,7 +200,9 @@ class Clients(RuleBasedStateMachine):
         self.delayed: list[str] = []
         self.current: str | None = None
         self.unbegun: tuple[str, int, int] = ("", 0, 0)  # which attempt, and how often in a row
-        self.ended: list[str] = []  # kept in history, the oldest first
+        self.unread: list[str] = []
+        self.read: list[str] = []  # the next to leave history first
+        self.has_died = False
 
     def boot(self) -> None:
         """Start a server: on what there is, or on nothing."""
@@ -252,7 +254,17 @@ class Clients(RuleBasedStateMachine):
         self.world.done = []
         self.could_write = self.engine.available
         self.dispatcher.handle(event)
+        # What is left over from one round of the loop follows in the next.
+        for _ in range(20):
+            due = self.scheduler.next_deadline
+            if due is None or due > self.now.monotonic or self.exits_in(self.world.done):
+                break
+            self.dispatcher.handle(TimerDue())
         self.take(self.world.done)
+
+    @staticmethod
+    def exits_in(effects: list[Effect]) -> bool:
+        return any(isinstance(effect, Exit) for effect in effects)
 
     def take(self, effects: list[Effect]) -> None:
         """Note how each promise stands after these effects."""
@@ -265,8 +277,12 @@ class Clients(RuleBasedStateMachine):
                     assert effect.caller in self.owed, "an answer that nobody is owed"
                     check = self.owed.pop(effect.caller)
                     self.held.pop(effect.caller, None)
+                    reply = decode_reply(effect.frame)
                     if check is not None:
-                        check(decode_reply(effect.frame))
+                        check(reply)
+                    record = getattr(reply, "execution", None)
+                    if record is not None and record.status.is_terminal:
+                        self.note_read(record.execution_id)
                 case Publish():
                     self.publish(effect)
                 case StartWorker():
@@ -326,6 +342,7 @@ class Clients(RuleBasedStateMachine):
         if not really:
             return
         self.journal._file.close()
+        self.has_died = True
         self.boot()
 
     @property
@@ -371,6 +388,7 @@ class Clients(RuleBasedStateMachine):
                 life = self.lives[name]
                 left = max(0.0, life.retry_at_wall - self.now.wall)
                 life.retry_at = self.now.monotonic + left
+            self.recover_history()
         if self.current is not None:
             life = self.lives[self.current]
             life.was_cut = life.lost_its_server = True
@@ -378,6 +396,15 @@ class Clients(RuleBasedStateMachine):
                 self.end_current(CANCELLED)
             else:
                 self.fail_current(ErrorKind.INTERRUPTED, restarts=True)
+
+    def recover_history(self) -> None:
+        """What was read counts as unread behind a death, and what it had just dropped is back."""
+        kept = [n for n, life in self.lives.items() if self.engine.get(n) and is_over(life)]
+        if self.has_died:
+            assert {*self.unread, *self.read} <= {*kept}
+            self.unread, self.read, self.has_died = kept, [], False
+        else:
+            assert {*self.unread, *self.read} == {*kept}
 
     # -- the model ------------------------------------------------------------------------------
 
@@ -405,8 +432,20 @@ class Clients(RuleBasedStateMachine):
             self.delayed.remove(name)
         else:
             self.turns.drop(name)
-        self.ended.append(name)
-        del self.ended[:-HISTORY]
+        self.unread.append(name)
+        if self.unbegun[0] == name:
+            self.unbegun = ("", 0, 0)
+
+    def note_read(self, name: str) -> None:
+        """Take that a record of what has ended was sent."""
+        if name in self.unread:
+            self.unread.remove(name)
+        elif name in self.read:
+            self.read.remove(name)
+        else:
+            return
+        self.read.append(name)
+        del self.read[:-HISTORY]
 
     def end_current(self, status: ExecutionStatus, kind: ErrorKind | None = None) -> None:
         assert self.current is not None
@@ -484,7 +523,7 @@ class Clients(RuleBasedStateMachine):
         goes_on = could and not (self.durable and self.shutdown)
         to_retry, self.to_retry = self.to_retry, None
         if self.turns.order[:1] == [to_retry] and not self.engine.available:
-            goes_on = False  # That it failed has to be written first.
+            goes_on = False  # That it failed, or waits no longer, has to be written first.
         if self.current is None and self.turns.order and idle and goes_on:
             self.current = self.turns.take()
             life = self.lives[self.current]
@@ -497,6 +536,8 @@ class Clients(RuleBasedStateMachine):
             asked = decode_request(effect.request)
             assert asked == self.lives[effect.execution_id].asked
         self.exited = self.is_done
+        if self.exited:
+            self.restart_at = None
 
     @property
     def is_done(self) -> bool:
@@ -504,7 +545,8 @@ class Clients(RuleBasedStateMachine):
         return ends and (self.durable or not self.queue)
 
     def known(self, name: str) -> Life | None:
-        if name in self.queue or name == self.current or name in self.ended:
+        ended = self.unread + self.read
+        if name in self.queue or name == self.current or name in ended:
             return self.lives[name]
         return None
 
@@ -855,6 +897,8 @@ class Clients(RuleBasedStateMachine):
                 life.retry_at = None
                 self.delayed.remove(name)
                 self.wait(name)
+                if self.turns.order[0] == name:
+                    self.to_retry = name
         held = set(self.held)
         self.handle(TimerDue())
         assert held - set(self.held) == answered
@@ -917,7 +961,9 @@ class Clients(RuleBasedStateMachine):
         counts = self.scheduler.engine.counts
         assert counts[QUEUED] == len(self.queue)
         assert counts[RUNNING] == (self.current is not None)
-        assert sum(counts.values()) == counts[QUEUED] + counts[RUNNING] + len(self.ended)
+        assert sum(counts.values()) == counts[QUEUED] + counts[RUNNING] + len(self.unread) + len(
+            self.read
+        )
 
     @invariant()
     def it_ends_when_it_should_and_then_owes_nothing(self) -> None:
@@ -939,6 +985,10 @@ class Clients(RuleBasedStateMachine):
             self.dispatcher.close()
             if self.directory is not None:
                 shutil.rmtree(self.directory)
+
+
+def is_over(life: Life) -> bool:
+    return life.status.is_terminal
 
 
 def is_terminal(event: object) -> bool:

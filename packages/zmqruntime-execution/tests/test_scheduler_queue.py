@@ -230,13 +230,16 @@ def test_events_go_to_the_topic_of_their_submitter() -> None:
     assert [[event.sequence for event in effect.events] for effect in published] == [[1, 2], [3]]
 
 
-def test_history_drops_the_oldest() -> None:
+def test_history_drops_the_oldest_that_was_read() -> None:
     driver = Driver(history_limit=1)
-    driver.accept("a", "b")
-    driver.returns("a")
-    driver.returns("b")
+    driver.accept("a", "b", "c")
+    for name in "abc":
+        driver.returns(name)
+    assert driver.record("a").status is COMPLETE
+    assert driver.record("b").status is COMPLETE
     assert "no execution a is kept here" in driver.ask("a").refusal.message
     assert driver.record("b").status is COMPLETE
+    assert driver.record("c").status is COMPLETE
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])

@@ -9,6 +9,7 @@ from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Pub
 from zmqruntime.execution.core.events import StatusRequested, TimerDue, WorkerExited
 from zmqruntime.execution.core.speaker import SLICE
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
+from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.lifecycle.retry import RetryPolicy
@@ -18,6 +19,7 @@ from zmqruntime.messages import (
     ExecutionStatusSnapshot,
     ShutdownMode,
     StatusRequest,
+    decode_reply,
 )
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -141,6 +143,20 @@ def test_held_replies_with_many_further_records_are_sent_a_megabyte_at_a_time() 
     replies = [each.of(Reply) for each in done]
     assert sum(map(len, replies)) == 60
     assert max(sum(len(reply.frame) for reply in each) for each in replies) < 2**20 + 70_000
+
+
+def test_a_further_record_that_was_sent_counts_as_read() -> None:
+    limits = HistoryLimits(history_limit=1, unread_limit=10)
+    driver = Driver(engine=InMemoryLifecycleEngine(limits=limits))
+    for name in ("a", "b", "c"):
+        driver.accept(name)
+        driver.returns(name, b"1")
+    asked = StatusRequest(execution_id="c", also=("a", "b"))
+    (sent,) = driver.do(StatusRequested(asked, caller())).of(Reply)
+    reply = decode_reply(sent.frame)
+    assert isinstance(reply, ExecutionStatusSnapshot)
+    assert [record.execution_id for record in reply.also] == ["a", "b"]
+    assert [driver.engine.get(name) is not None for name in "abc"] == [False, False, True]
 
 
 def test_held_replies_that_time_out_together_are_sent_in_slices() -> None:

@@ -28,6 +28,7 @@ from zmqruntime.execution import (
     JournalInUse,
     LifecycleEngine,
     QueueFull,
+    ResultDropped,
     RunnerHost,
     ShuttingDown,
     TaskReturned,
@@ -327,10 +328,58 @@ def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Itera
         Echo(next(ports), config=config, history_limit=1) as server,
         ExecutionClient(server.port, config=config) as client,
     ):
-        first, second = client.submit_execution({}), client.submit_execution({})
+        first, second, third = [client.submit_execution({}) for _ in range(3)]
+        assert third.wait(PATIENCE).status is COMPLETE
+        assert first.wait(PATIENCE).status is COMPLETE
         assert second.wait(PATIENCE).status is COMPLETE
         with pytest.raises(UnknownExecution):
-            first.status()
+            client.get_record(first.execution_id)
+        assert client.get_record(second.execution_id).status is COMPLETE
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("durable", [False, True])
+def test_results_beyond_the_history_limit_wait_for_their_reader(
+    config: ZMQConfig, ports: Iterator[int], tmp_path: Path, many: bool, durable: bool
+) -> None:
+    journal = tmp_path / "journal" if durable else None
+    with (
+        Echo(next(ports), config=config, history_limit=10, journal=journal) as server,
+        ExecutionClient(server.port, config=config) as client,
+    ):
+        tasks = [{"echo": n} for n in range(100)]
+        if many:
+            handles = client.submit_many(tasks)
+        else:
+            handles = [client.submit_execution(task) for task in tasks]
+        handles[-1].wait(PATIENCE)
+        results = [handle.result(PATIENCE) for handle in handles]
+        assert [result["task"] for result in results if isinstance(result, dict)] == tasks
+
+
+def test_result_that_was_dropped_unread_is_a_typed_error(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    with (
+        Echo(next(ports), config=config, unread_limit=1) as server,
+        ExecutionClient(server.port, config=config) as client,
+    ):
+        first, second = client.submit_execution({}), client.submit_execution({})
+        second.wait(PATIENCE)
+        third = client.submit_execution({})
+        client.submit_execution({}).wait(PATIENCE)
+        with pytest.raises(ResultDropped, match=f"{third.execution_id} was dropped") as caught:
+            third.result(PATIENCE)
+        assert caught.value.record.status is COMPLETE
+        assert caught.value.record.result_dropped
+        assert first.status().result_dropped
+        assert third.log_tail() == ""
+        assert [event.status for event in third.progress() if isinstance(event, StateEvent)] == [
+            COMPLETE
+        ]
+        # To submit it again under its id is a duplicate, and no run.
+        again = client.submit_execution({}, execution_id=third.execution_id)
+        assert again.status().result_dropped
 
 
 def test_a_server_that_drains_takes_no_more_and_finishes(

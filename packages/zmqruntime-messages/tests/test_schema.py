@@ -24,6 +24,7 @@ WORDS = {
 MAY_BE_ABSENT = {  # as the protocol page says
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
+    "ExecutionRecord": {"result_dropped"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {
         "running_executions",

@@ -315,7 +315,7 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     StateEvent: EVENT | {"status", "submitted_at", "started_at", "finished_at", "error"},
     ExecutionRecord: {"execution_id", "client_id", "status", "labels", "attempt", "submitted_at"}
     | {"started_at", "finished_at", "queue_position", "progress", "result", "error"}
-    | {"attempts", "retry_at", "log_file_path"},
+    | {"attempts", "retry_at", "log_file_path", "result_dropped"},
     AttemptInfo: {"attempt", "started_at", "finished_at", "error"},
     ExecutionErrorInfo: {
         *("kind", "type", "message", "traceback", "exit_code", "signal", "result_repr"),

@@ -279,6 +279,22 @@ def test_a_limit_that_is_told_is_checked(
     assert f"{number} did not apply: {option} is not given" in check()
 
 
+@pytest.mark.parametrize(
+    ("number", "limits"),
+    [("C-271", {"unread_limit": 5}), ("C-272", {"history_limit": 6})],
+)
+def test_history_that_drops_too_much_is_found(
+    zmq_config: ZMQConfig, number: str, limits: dict[str, Any]
+) -> None:
+    def check(**limits: Any) -> Verdict:
+        with InstantServer(config=zmq_config, **limits) as server:
+            target = Target(server.endpoint.data_address, server.endpoint.control_address)
+            return run(target, keyword=number, history_limit=7)
+
+    assert check(history_limit=7).ok
+    assert check(**{"history_limit": 7} | limits).broken == {number}
+
+
 class Application(InstantServer):
     """A server whose own tasks are others."""
 

@@ -28,6 +28,7 @@ _RECORD: Json = {
     "attempts": [],
     "retry_at": None,
     "log_file_path": None,
+    "result_dropped": False,
 }
 _ATTEMPT: Json = {
     "attempt": 1,
@@ -204,6 +205,11 @@ _ACCEPTED_REPLY = Subject(
 )
 
 _SNAPSHOT: Json = {**_head("snapshot"), "execution": None}
+_DROPPED: Json = {
+    **_ENDED,
+    **{"labels": {}, "progress": None, "result": None, "attempts": [], "log_file_path": None},
+    "result_dropped": True,
+}
 _FAILED: Json = {**_ENDED, "status": "failed", "result": None}
 _SNAPSHOT_REPLY = Subject(
     "reply",
@@ -239,6 +245,7 @@ _SNAPSHOT_REPLY = Subject(
             },
             {},
         ),
+        ("a result that was dropped", {"execution": _DROPPED}, {}),
         ("a result that is null", {"execution": {**_ENDED, "result": None}}, {}),
         ("a result that is false", {"execution": {**_ENDED, "result": False}}, {}),
         ("a result that is a list", {"execution": {**_ENDED, "result": [[], 1e300]}}, {}),

@@ -64,6 +64,7 @@ class BatchResult:
         Raises:
             ExecutionFailed: one failed.
             ExecutionCancelled: one was cancelled.
+            ResultDropped: the result of one was dropped before it was read.
         """
         for record in self.records:
             raise_unless_complete(record)

@@ -162,7 +162,7 @@ class Dispatcher:
         """Do what has to be done before the first event."""
         # At most one ran; but the end of one and the start of the next may be told together.
         ran = max(self._scheduler.engine.list_running(), key=_began, default=None)
-        self._runner.sweep_logs(self._is_kept, ran.execution_id if ran is not None else None)
+        self._runner.sweep_logs(self._has_log, ran.execution_id if ran is not None else None)
         if (committer := self._committer) is None:
             self._scheduler.start(self._perform, self._now())
         else:
@@ -178,7 +178,7 @@ class Dispatcher:
         """
         engine = self._scheduler.engine
         try:
-            self._runner.sweep_logs(self._is_kept if engine.durable else _nothing)
+            self._runner.sweep_logs(self._has_log if engine.durable else _nothing)
         finally:
             engine.close()
 
@@ -266,6 +266,10 @@ class Dispatcher:
 
     def _is_kept(self, execution_id: str) -> bool:
         return self._scheduler.engine.get(execution_id) is not None
+
+    def _has_log(self, execution_id: str) -> bool:
+        execution = self._scheduler.engine.get(execution_id)
+        return execution is not None and not execution.result_dropped
 
 
 def _nothing(_: str) -> bool:

@@ -10,6 +10,7 @@ ZMQRuntimeError
             JournalUnavailable  it cannot write down what it would accept
         ExecutionFailed         the task raised, timed out, or its worker died
         ExecutionCancelled      somebody cancelled it
+        ResultDropped           it completed, and its result was dropped before it was read
         WaitTimeout             it has not ended yet (also a TimeoutError)
         WorkerFailed            the server's worker cannot start
         UnpicklableServer       the server object cannot be sent to it (also a TypeError)
@@ -45,6 +46,7 @@ __all__ = [
     "JournalUnusable",
     "QueueFull",
     "RequestRejected",
+    "ResultDropped",
     "ShuttingDown",
     "TaskCancelled",
     "UnknownExecution",
@@ -121,6 +123,26 @@ class ExecutionCancelled(ExecutionError):
         )
 
 
+class ResultDropped(ExecutionError):
+    """The execution completed, and the server has dropped its result unread; see ``record``.
+
+    The server keeps unread results up to its ``unread_limit``, ``unread_bytes`` and
+    ``history_seconds``.
+    """
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        super().__init__(record)
+        self.record = record
+
+    def __str__(self) -> str:
+        return (
+            f"the result of execution {self.record.execution_id} was dropped: it completed, and "
+            "was not read before the server's limit of unread results was reached (unread_limit, "
+            "unread_bytes, history_seconds). Read results sooner, raise the limit, or submit it "
+            "again under a new id"
+        )
+
+
 class WaitTimeout(ExecutionError, TimeoutError):
     """The execution had not ended in time; it goes on."""
 
@@ -181,8 +203,16 @@ def _describe(error: ExecutionErrorInfo) -> str:
 
 
 def raise_unless_complete(record: ExecutionRecord) -> None:
-    """Raise `ExecutionFailed` or `ExecutionCancelled` for a record that ended so."""
+    """Raise what stands for a record without a result.
+
+    Raises:
+        ExecutionFailed: it failed.
+        ExecutionCancelled: it was cancelled.
+        ResultDropped: it completed, and its result was dropped.
+    """
     if record.status is ExecutionStatus.FAILED:
         raise ExecutionFailed(record)
     if record.status is ExecutionStatus.CANCELLED:
         raise ExecutionCancelled(record)
+    if record.result_dropped:
+        raise ResultDropped(record)

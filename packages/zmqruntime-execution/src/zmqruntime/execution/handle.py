@@ -95,6 +95,7 @@ class ExecutionHandle(Readable):
         Raises:
             ExecutionFailed: it failed; the error has the record.
             ExecutionCancelled: it was cancelled.
+            ResultDropped: it completed, and the server has dropped its result unread.
             WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
             ServerLost: the server is gone, and was not back in time: what became of the
                 execution is not known.

@@ -47,8 +47,14 @@ class ExecutionServer(ZMQServer, ABC):
         max_queued: how many executions may wait; further ones are refused. None: any number.
         max_queued_bytes: how many bytes the requests that wait may have together; further ones
             are refused, but for one in an empty queue. None: any number.
-        history_limit: how many finished executions are kept for those who ask.
-        history_seconds: how long they are kept; dropped as others end. None: any time.
+        history_limit: how many records of ended executions are kept that were read, in a reply to
+            any client, for those who ask again; 0: nothing that has ended is kept, read or not.
+        history_seconds: how old records may be, from the end of the execution, read or not;
+            dropped as others end. None: any age.
+        history_bytes: how many bytes records that were read may have together, results included.
+        unread_limit: how many records are kept that were not read. Beyond, the oldest is dropped
+            but for its status, its times and its error: `ResultDropped`.
+        unread_bytes: how many bytes they may have together, results included.
         cancel_grace_seconds: how long a task that was told to stop may take to clean up,
             before its process is ended.
         journal: the file in which executions outlive the server, in a directory that exists;
@@ -82,6 +88,9 @@ class ExecutionServer(ZMQServer, ABC):
         max_queued_bytes: int | None = 1024 * 1024 * 1024,
         history_limit: int = 1000,
         history_seconds: float | None = None,
+        history_bytes: int = 256 * 1024 * 1024,
+        unread_limit: int = 250_000,
+        unread_bytes: int = 1024 * 1024 * 1024,
         cancel_grace_seconds: float = 5.0,
         journal: JournalChoice = None,
         on_restart: RestartPolicy | Literal["fail", "requeue"] = RestartPolicy.FAIL,
@@ -104,6 +113,9 @@ class ExecutionServer(ZMQServer, ABC):
         check_number("max_queued_bytes", max_queued_bytes, least=0, whole=True, optional=True)
         check_number("history_limit", history_limit, least=0, whole=True)
         check_number("history_seconds", history_seconds, least=0, optional=True)
+        check_number("history_bytes", history_bytes, least=0, whole=True)
+        check_number("unread_limit", unread_limit, least=1, whole=True)
+        check_number("unread_bytes", unread_bytes, least=0, whole=True)
         check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
         check_kind("journal", journal, Path, str, bool, optional=True)
         check_kind("retry", retry, RetryPolicy, optional=True)
@@ -113,6 +125,9 @@ class ExecutionServer(ZMQServer, ABC):
         self._max_queued_bytes = max_queued_bytes
         self._history_limit = history_limit
         self._history_seconds = history_seconds
+        self._history_bytes = history_bytes
+        self._unread_limit = unread_limit
+        self._unread_bytes = unread_bytes
         self._cancel_grace_seconds = cancel_grace_seconds
         self.journal: Path | None = None
         """The file in which executions outlive the server; None: there is none."""
@@ -171,17 +186,24 @@ class ExecutionServer(ZMQServer, ABC):
 
     def make_engine(self) -> LifecycleEngine:
         """Return what keeps the executions of one run of this server. May be overridden."""
-        limit, seconds, policy = self._history_limit, self._history_seconds, self._queue_policy
+        from zmqruntime.execution.lifecycle.history import HistoryLimits
+
+        limits = HistoryLimits(
+            history_limit=self._history_limit,
+            history_bytes=self._history_bytes,
+            history_seconds=self._history_seconds,
+            unread_limit=self._unread_limit,
+            unread_bytes=self._unread_bytes,
+        )
+        policy = self._queue_policy
         if self.journal is None:
             from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
 
-            return InMemoryLifecycleEngine(limit, history_seconds=seconds, queue_policy=policy)
+            return InMemoryLifecycleEngine(queue_policy=policy, limits=limits)
         from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
 
         make_journal_dir(self.journal, self.config.app_name)
-        return JournalLifecycleEngine(
-            self.journal, limit, history_seconds=seconds, queue_policy=policy
-        )
+        return JournalLifecycleEngine(self.journal, queue_policy=policy, limits=limits)
 
     def make_runner(self) -> TaskRunner:
         """Return what runs the tasks of one run of this server. May be overridden."""

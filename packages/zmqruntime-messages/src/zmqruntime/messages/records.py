@@ -42,3 +42,6 @@ class ExecutionRecord(Model):
     log_file_path: str | None = None
     """Where, on the server's machine, its stdout and stderr go; there is no file before it
     has written something."""
+    result_dropped: bool = False
+    """Whether it was dropped unread, at a hard limit, but for its status, its times and its error;
+    labels, progress, result, attempts and log are gone."""

@@ -25,6 +25,7 @@ _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": E
 _MAY_BE_ABSENT: Final = {
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
+    "ExecutionRecord": {"result_dropped"},
     "AcceptedReply": {"execution"},
     "ExecutionStatusSnapshot": {
         "running_executions",

@@ -44,6 +44,7 @@ _LAG_SECONDS: Final = 1.0
 # Each such try ends one worker, perhaps by the request itself, which a worker decodes before it
 # begins. One that is ended from outside, as by the kernel for lack of memory, is rarer than that.
 _MOST_FALSE_STARTS: Final = 5
+_NO_FALSE_STARTS: Final[tuple[str, int, int]] = ("", 0, 0)
 
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
@@ -104,7 +105,7 @@ class Course:
         self._grace = grace
         self._stop_error: ExecutionErrorInfo | None = None
         self._abandoned: str | None = None
-        self._false_starts: tuple[str, int, int] = ("", 0, 0)
+        self._false_starts = _NO_FALSE_STARTS
         """The execution and the attempt that workers did not begin, and how many in a row."""
 
     @property
@@ -151,7 +152,7 @@ class Course:
     def assign(self, execution: Execution, now: Now) -> None:
         """Give the idle worker what `take_next` has returned."""
         self.perform(AssignTask(execution.execution_id, execution.request))
-        self._see_to_what_lags(now)
+        self.see_to_what_lags(now)
         self._speaker.publish_state(execution, now)
         if execution.timeout_seconds is not None:
             self._timers.set(Alarm.TASK_TIME, now.monotonic + execution.timeout_seconds)
@@ -203,7 +204,7 @@ class Course:
         if execution is None or execution.execution_id != event.execution_id:
             return  # From a process that the task left behind: its execution has ended.
         reports = self._engine.keep_progress(event.execution_id, event.bodies, now.wall)
-        self._see_to_what_lags(now)
+        self.see_to_what_lags(now)
         self._speaker.publish(execution, reports)
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
@@ -271,6 +272,8 @@ class Course:
         """Move an execution to its terminal state."""
         if execution.retry_at is not None:
             self._timers.cancel(Retry(execution.execution_id))
+        if self._false_starts[0] == execution.execution_id:
+            self._false_starts = _NO_FALSE_STARTS  # The id may be given again, once forgotten.
         self._engine.finish(execution.execution_id, status, now.wall, result=result, error=error)
         speaker = self._speaker
         speaker.publish_state(execution, now)
@@ -290,7 +293,7 @@ class Course:
         self._stop_error = None
         return execution
 
-    def _see_to_what_lags(self, now: Now) -> None:
+    def see_to_what_lags(self, now: Now) -> None:
         """Have what is written later written in a second."""
         if self._engine.lags and Alarm.LAG not in self._timers:
             self._timers.set(Alarm.LAG, now.monotonic + _LAG_SECONDS)

@@ -23,6 +23,7 @@ __all__ = [
     "NameLog",
     "compose_accepted",
     "compose_kept_events",
+    "compose_records",
     "compose_snapshot",
 ]
 
@@ -49,19 +50,19 @@ def compose_snapshot(
     queue_position: int | None,
     request_id: str | None,
     *,
-    also: Iterable[Execution] = (),
+    also: Sequence[bytes] = (),
     name_log: NameLog = _no_log,
 ) -> bytes:
     """Return the reply that tells everything of one execution.
 
-    ``also``: others that have ended, of which it has as many as fit into it.
+    ``also``: records of others that have ended, by `compose_records`.
     """
     composed = b'{"type":"snapshot","status":"ok",%b,"execution":%b' % (
         _head(request_id),
         _record(execution, queue_position, name_log),
     )
     if also:
-        return b'%b,"also":[%b]}' % (composed, b",".join(_records(also, name_log)))
+        return b'%b,"also":[%b]}' % (composed, b",".join(also))
     return composed + b"}"
 
 
@@ -118,7 +119,7 @@ def _head(request_id: str | None) -> bytes:
     return _HEAD % to_json(request_id)
 
 
-def _records(executions: Iterable[Execution], name_log: NameLog) -> Iterator[bytes]:
+def compose_records(executions: Iterable[Execution], name_log: NameLog) -> Iterator[bytes]:
     """Yield the records of those that have ended, as many as may be in one reply."""
     room = _MAX_LISTED_BYTES
     for execution in executions:
@@ -133,7 +134,8 @@ def _records(executions: Iterable[Execution], name_log: NameLog) -> Iterator[byt
 
 def _record(execution: Execution, queue_position: int | None, name_log: NameLog) -> bytes:
     labels, progress, attempts = execution.labels, execution.progress, execution.attempts
-    log = None if execution.started_at is None else name_log(execution.execution_id)
+    has_log = execution.started_at is not None and not execution.result_dropped
+    log = name_log(execution.execution_id) if has_log else None
     head = (
         f'{{"execution_id":"{execution.execution_id}","client_id":"{execution.client_id}",'
         f'"status":"{execution.status}","attempt":{execution.attempt},'
@@ -143,7 +145,7 @@ def _record(execution: Execution, queue_position: int | None, name_log: NameLog)
         f'"queue_position":{compose_number(queue_position)},'
         f'"retry_at":{compose_number(execution.retry_at)},"labels":'
     )
-    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b}' % (
+    return b'%b%b,"progress":%b,"result":%b,"error":%b,"attempts":%b,"log_file_path":%b%b}' % (
         head.encode(),
         encode_json(labels) if labels else b"{}",
         b"null" if progress is None else compose_event(execution.execution_id, progress),
@@ -151,4 +153,5 @@ def _record(execution: Execution, queue_position: int | None, name_log: NameLog)
         compose_error(execution.error),
         b"[%b]" % b",".join(map(encode, attempts)) if attempts else b"[]",
         b"null" if log is None else to_json(log),
+        b',"result_dropped":true' if execution.result_dropped else b"",
     )

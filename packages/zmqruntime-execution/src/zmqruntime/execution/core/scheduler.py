@@ -139,6 +139,8 @@ class Scheduler:
         self._take(event, now)
         self._go_on(now)
         self._speaker.flush()
+        if self.engine.has_excess:
+            self._timers.set(Alarm.MORE, now.monotonic)
 
     def commit_failed(self, effects: list[Effect], now: Now) -> None:
         """Take back what the engine could not commit, and have done what is still to be done.
@@ -179,6 +181,7 @@ class Scheduler:
                 self._course.end_task(event, now)
             case StatusRequested():
                 self._reception.tell_status(event, now)
+                self._course.see_to_what_lags(now)  # What was read may have left history.
             case CancelRequested():
                 self._reception.cancel(event, now)
             case TimerDue():
@@ -249,6 +252,7 @@ class Scheduler:
                 case Alarm.LAG:
                     self.engine.catch_up()
                 case Alarm.MORE:
+                    self.engine.evict_more(now.wall)
                     self._cancel_some(now)
                     self._fail_some(now)
                     self._speaker.answer_backlog()
@@ -330,4 +334,5 @@ class Scheduler:
             return
         if not self._left:
             self._left = True
+            self._timers.cancel(Alarm.RESTART)  # Its last execution may have ended in the delay.
             self._perform(Exit(self._failure))

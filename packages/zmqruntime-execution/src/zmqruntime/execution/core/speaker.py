@@ -20,6 +20,7 @@ from zmqruntime.execution.core.frames import (
     NameLog,
     compose_accepted,
     compose_kept_events,
+    compose_records,
     compose_snapshot,
 )
 from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
@@ -46,6 +47,9 @@ SLICE: Final = 50
 """How many executions or held replies one round of the loop works off: 1 to 5 ms of work."""
 
 _SLICE_BYTES: Final = 2**20
+_LOGS_KEPT: Final = 10_000
+"""Of how many ended executions logs are kept: more records may wait for their reader."""
+
 # So many held replies on one execution are part of its end; more of them follow in slices.
 _FEW: Final = 4
 
@@ -78,6 +82,9 @@ class Speaker:
         self._backlog: deque[tuple[WaitingCaller, Execution]] = deque()
         """Held replies that are due, beyond what one round may send."""
         self._unpublished: list[tuple[Execution, list[ExecutionEvent]]] = []
+        self._logged: deque[str] = deque()
+        """Those that have ended and may have a log, the oldest first."""
+        self._name_log = name_log
         self._snapshot = partial(compose_snapshot, name_log=name_log)
         self._accepted = partial(compose_accepted, name_log=name_log)
         self._duplicate = partial(compose_accepted, name_log=name_log, duplicate=True)
@@ -188,6 +195,8 @@ class Speaker:
     def publish_state(self, execution: Execution, now: Now) -> None:
         """Tell of an execution's move to where it is."""
         self._unpublished_of(execution).append(execution.to_state_change(now.wall))
+        if execution.finished_at is not None and execution.started_at is not None:
+            self._logged.append(execution.execution_id)
 
     def publish(self, execution: Execution, events: Sequence[ExecutionEvent]) -> None:
         """Tell of events, when all else is told, and keep them for those who miss them."""
@@ -204,13 +213,17 @@ class Speaker:
 
         And drop what is kept beside the records that have left history.
         """
-        if not self._unpublished:
-            return
-        unpublished, self._unpublished = self._unpublished, []
-        for execution, events in unpublished:
-            name = execution.execution_id
-            self._events.extend(name, events)
-            self.perform(Publish(execution.client_id, name, tuple(events)))
+        if self._unpublished:
+            unpublished, self._unpublished = self._unpublished, []
+            for execution, events in unpublished:
+                name = execution.execution_id
+                self._events.extend(name, events)
+                self.perform(Publish(execution.client_id, name, tuple(events)))
+        while len(self._logged) > _LOGS_KEPT:
+            name = self._logged.popleft()
+            known = self._engine.get(name)  # Its id may have been used anew.
+            if known is not None and known.status.is_terminal and not self.leaves_logs:
+                self.perform(ForgetLog(name))
         for name in self._engine.take_dropped():
             self._events.forget(name)
             if not self.leaves_logs:
@@ -240,17 +253,28 @@ class Speaker:
             return len(result)
         place = answers.place_of(self._engine, execution)
         if waiting.also and execution.status.is_terminal:
-            also = self._list_ended(waiting.also)
-            frame = self._snapshot(execution, place, caller.request_id, also=also)
+            frame = self._compose_with(waiting.also, execution, place, caller.request_id)
         else:
             frame = waiting.compose(execution, place, caller.request_id)
         self.perform(Reply(caller, frame, execution.execution_id))
+        if execution.finished_at is not None and self._has_record(waiting):
+            self._engine.mark_read(execution.execution_id)
         return len(frame)
 
-    def _list_ended(self, names: Sequence[str]) -> list[Execution]:
-        """Return those of some executions that are kept and have ended."""
+    def _compose_with(
+        self,
+        names: Sequence[str],
+        execution: Execution,
+        place: int | None,
+        request_id: str | None,
+    ) -> bytes:
+        """Return the record of an execution with those of others that have ended, as they fit."""
         found = map(self._engine.get, names)
-        return [one for one in found if one is not None and one.status.is_terminal]
+        ended = [one for one in found if one is not None and one.status.is_terminal]
+        records = list(compose_records(ended, self._name_log))
+        for one in ended[: len(records)]:
+            self._engine.mark_read(one.execution_id)
+        return self._snapshot(execution, place, request_id, also=records)
 
     def _has_record(self, waiting: WaitingCaller) -> bool:
         return waiting.compose is not self._accepted and waiting.compose is not self._duplicate
@@ -260,4 +284,6 @@ class Speaker:
         execution, request_id = self._engine.get(waiting.execution_id), waiting.caller.request_id
         if execution is None or not execution.status.is_terminal:
             return encode_with_id(answers.left_meanwhile(waiting.execution_id), request_id)
-        return waiting.compose(execution, None, request_id)
+        frame = waiting.compose(execution, None, request_id)
+        self._engine.mark_read(execution.execution_id)
+        return frame

@@ -38,6 +38,9 @@ class LifecycleEngine(ABC):
     executions in memory has nothing to do for that, and inherits the last part as it is.
     """
 
+    has_excess: bool = False
+    """Whether more is beyond the limits of history than one event evicts."""
+
     @abstractmethod
     def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         """Keep a new execution in the queue; its id must be new.
@@ -87,11 +90,25 @@ class LifecycleEngine(ABC):
         result: bytes | None = None,
         error: ExecutionErrorInfo | None = None,
     ) -> Execution:
-        """Move an execution to a terminal state, and drop the oldest beyond the limits."""
+        """Move an execution to a terminal state, and evict what is beyond the limits of history."""
+
+    def mark_read(self, execution_id: str) -> None:  # noqa: B027 - an engine may keep all alike
+        """Note that the record of an ended execution was sent to a client.
+
+        A record that was not read is not evicted to make room for others, but at hard limits of
+        the engine's; `get` then returns an execution without a result, whose `result_dropped` is
+        set. Nothing happens for an id that is not kept.
+        """
+
+    def evict_more(self, now: float) -> None:  # noqa: B027 - nothing to do without `has_excess`
+        """Evict some of what is beyond the limits of history."""
 
     @abstractmethod
     def take_dropped(self) -> Sequence[str]:
-        """Return what was dropped from history since the last call, so that others drop it, too."""
+        """Return what was evicted from history since the last call, so that others drop it, too.
+
+        Also what has left a tombstone: nothing else is kept of it.
+        """
 
     @abstractmethod
     def keep_progress(
@@ -107,7 +124,10 @@ class LifecycleEngine(ABC):
 
     @abstractmethod
     def get(self, execution_id: str) -> Execution | None:
-        """Return an execution, or None when it is not kept (any more)."""
+        """Return an execution, or None when it is not kept (any more).
+
+        Of what was evicted unread, return what is left: see `mark_read`.
+        """
 
     @abstractmethod
     def peek(self) -> Execution | None:
@@ -136,7 +156,7 @@ class LifecycleEngine(ABC):
     @property
     @abstractmethod
     def counts(self) -> Mapping[ExecutionStatus, int]:
-        """How many executions are kept in each state."""
+        """How many executions are kept in each state, those evicted unread not among them."""
 
     @property
     def queued_count(self) -> int:

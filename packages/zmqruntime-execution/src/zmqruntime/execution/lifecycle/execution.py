@@ -110,6 +110,10 @@ class Execution:
     """Those that failed before this one."""
     retry_at: float | None = None
     """Until when it is not yet to run again, in Unix seconds."""
+    kept_bytes: int = 0
+    """About how many bytes it takes since its end."""
+    result_dropped: bool = False
+    """Whether its record was evicted unread, and this is what is left of it."""
 
     def __post_init__(self) -> None:
         # Many records share them, and nobody changes them.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from zmqruntime.execution.errors import CommitFailed
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.history import HistoryLimits, Tombstone
 from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges
 from zmqruntime.execution.lifecycle.journal_file import JournalFile
 from zmqruntime.execution.lifecycle.journal_recovery import recover
@@ -34,14 +35,16 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     noted beside the journal at once, with what it was submitted as if that is not written yet; one
     that cannot be noted waits for the commit. Where that finds nothing but short tasks which have
     returned, it notes this, too, and has the notes on disk: the journal lags, as does the latest
-    progress. What lags is written along with anything else, or a second later.
+    progress. What lags is written along with anything else, or a second later. Which records were
+    read is written at the end alone: behind a crash they count as unread.
 
     Args:
         path: the journal's file; made when there is none. Its directory has to exist, and be one
             in which no other user can write: a server refuses another one before it opens it.
-        history_limit: how many finished executions to keep; the oldest are dropped.
-        history_seconds: how long to keep them; they are dropped as others end. None: any time.
+        history_limit: how many records that were read to keep; None: as ``limits`` has it.
+        history_seconds: how old a record may be; None: as ``limits`` has it.
         queue_policy: whose turn is next. Turns begin anew when a journal is opened.
+        limits: those of history; None: the usual ones.
 
     Raises:
         JournalInUse: another server has it open.
@@ -51,12 +54,18 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def __init__(
         self,
         path: Path | str,
-        history_limit: int = 1000,
+        history_limit: int | None = None,
         *,
         history_seconds: float | None = None,
         queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        limits: HistoryLimits | None = None,
     ) -> None:
-        super().__init__(history_limit, history_seconds=history_seconds, queue_policy=queue_policy)
+        super().__init__(
+            history_limit,
+            history_seconds=history_seconds,
+            queue_policy=queue_policy,
+            limits=limits,
+        )
         self._changes = UnwrittenChanges()
         self._ends = count()
         self._available = True
@@ -115,7 +124,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         error: ExecutionErrorInfo | None = None,
     ) -> Execution:
         execution = super().finish(execution_id, status, now, result=result, error=error)
-        if self.get(execution_id) is execution:  # No history, no end to keep.
+        if self._executions.get(execution_id) is execution:  # No history, no end to keep.
             self._changes.finish(execution, next(self._ends))
         else:
             self._changes.is_due = True
@@ -131,6 +140,13 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
     def _forget(self, execution: Execution) -> None:
         super()._forget(execution)
         self._changes.drop(execution)
+
+    def _bury(self, tombstone: Tombstone) -> None:
+        super()._bury(tombstone)
+        self._changes.bury(tombstone)
+
+    def _unbury(self, tombstone: Tombstone) -> None:
+        self._changes.unbury(tombstone)
 
     # -- what is kept ---------------------------------------------------------------------------
 
@@ -167,7 +183,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             if self._changes.has_note(execution.ticket):
                 self._file.notes.take_back(execution.ticket)
             if execution.status.is_terminal:
-                self._finished.remove(execution)
+                self._history.remove(execution)
                 self._counts[execution.status] -= 1
             else:
                 self._leave(execution, runs=False)
@@ -206,8 +222,9 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             _log.error("%s; nothing is accepted or started until it can be", error)
 
     def _write(self, *, closing: bool = False) -> None:
+        changes = self._changes.to_changes(self._history.list_read() if closing else ())
         try:
-            self._file.write(self._changes.to_changes(), closing=closing)
+            self._file.write(changes, closing=closing)
         except CommitFailed:
             self._available = False
             raise
@@ -237,13 +254,31 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             if found.ended is not None and (found.is_new or found.is_changed):
                 self._changes.finish(execution, found.ended)
         ended.sort(key=lambda entry: entry[0])
-        self._finished.extend(execution for _, execution in ended)
+        for _, execution in ended:
+            self._history.add(execution)
+        self._load_history({execution.ticket: execution for _, execution in ended})
         self._ends = count(ended[-1][0] + 1 if ended else 0)
         self._tickets = count(ticket + 1)
         if ended:
             latest = max(execution.finished_at or 0.0 for _, execution in ended)
-            self._prune(latest, float("inf"))
+            self._evict(latest, float("inf"))
         self._changes.settle()  # It was read from there.
+
+    def _load_history(self, ended: Mapping[int, Execution]) -> None:
+        """Go on with what was read, and what was evicted unread; ``ended`` is by ticket."""
+        for ticket in self._file.read_marks():
+            if ticket in ended:
+                self._history.mark_read(ended[ticket].execution_id)
+        place = -1
+        for tombstone in self._file.read_tombstones():
+            place = tombstone.place
+            if tombstone.execution_id in self._executions:  # Its id was used anew.
+                self._changes.unbury(tombstone)
+            else:
+                self._tombstones[tombstone.execution_id] = tombstone
+        while len(self._tombstones) > self._limits.tombstone_limit:
+            self._unbury(self._tombstones.popitem(last=False)[1])
+        self._graves = count(place + 1)
 
 
 def _has_run(execution: Execution) -> bool:

@@ -5,16 +5,18 @@ All is known by its ticket, the number under which the journal has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.history import Tombstone
 from zmqruntime.execution.lifecycle.journal_file import Changes
 from zmqruntime.execution.lifecycle.journal_notes import EndNote, StartNote
 from zmqruntime.execution.lifecycle.journal_rows import (
     checksum,
     content_checksum,
+    mark_row,
     origin_of,
     state_checksum,
     state_of,
@@ -72,6 +74,8 @@ class UnwrittenChanges:
         self._noted: dict[int, _Unwritten] = {}
         self._dropped: list[int] = []
         self._dropped_names: set[str] = set()
+        self._buried: list[Tombstone] = []
+        self._unburied: list[tuple[int]] = []
 
     # -- what happens ---------------------------------------------------------------------------
 
@@ -109,6 +113,14 @@ class UnwrittenChanges:
         if execution.ticket in self._unwritten:
             self.is_due = True  # Else it would come back, as it was written or noted before.
             self.leave_out(execution.ticket)
+
+    def bury(self, tombstone: Tombstone) -> None:
+        """Take what is left of one that has left history unread; it was dropped."""
+        self._buried.append(tombstone)
+
+    def unbury(self, tombstone: Tombstone) -> None:
+        """Take that nothing is left of one any more."""
+        self._unburied.append((tombstone.place,))
 
     def leave_out(self, ticket: int) -> None:
         """Write nothing of this one any more."""
@@ -173,8 +185,8 @@ class UnwrittenChanges:
         """Return what is new, and may be on no disk at all."""
         return (u.execution for u in self._unwritten.values() if not u.is_accepted)
 
-    def to_changes(self) -> Changes:
-        """Return all of it, to be written."""
+    def to_changes(self, read: Sequence[Execution] = ()) -> Changes:
+        """Return all of it, to be written, and which records were read."""
         every = self._unwritten.values()
         return Changes(
             dropped=[(ticket,) for ticket in self._dropped],
@@ -184,6 +196,9 @@ class UnwrittenChanges:
             results=[
                 _content(u.execution, u.execution.result) for u in every if u.ended is not None
             ],
+            buried=[(*tombstone, checksum(tombstone)) for tombstone in self._buried],
+            unburied=self._unburied,
+            read=[mark_row(place, execution.ticket) for place, execution in enumerate(read)],
         )
 
     def _tell(self, execution: Execution, told: _Told) -> _Unwritten:

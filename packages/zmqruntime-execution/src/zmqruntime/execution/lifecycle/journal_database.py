@@ -86,6 +86,29 @@ _MIGRATIONS: tuple[str, ...] = (
         checksum INTEGER NOT NULL
     );
     """,
+    """
+    -- What is left of executions whose records were evicted unread.
+    CREATE TABLE tombstones (
+        place INTEGER PRIMARY KEY,
+        execution_id TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,
+        submitted_at REAL NOT NULL,
+        started_at REAL,
+        finished_at REAL NOT NULL,
+        status TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        error BLOB,
+        checksum INTEGER NOT NULL
+    );
+    -- Which records were read, in this order: written when a server ends, and empty meanwhile.
+    CREATE TABLE read_marks (
+        place INTEGER PRIMARY KEY,
+        ticket INTEGER NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    """,
 )
 
 # Until a commit is on the disk itself.

@@ -7,10 +7,11 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
 from zmqruntime.execution.lifecycle.boot import boot_id
+from zmqruntime.execution.lifecycle.history import Tombstone
 from zmqruntime.execution.lifecycle.journal_agreement import check_agreement
 from zmqruntime.execution.lifecycle.journal_database import (
     Latest,
@@ -37,6 +38,7 @@ from zmqruntime.execution.lifecycle.journal_rows import (
     State,
     checksum,
     content_checksum,
+    mark_row,
     state_checksum,
 )
 from zmqruntime.transport.errors import UnsafePath
@@ -68,6 +70,12 @@ class Changes(NamedTuple):
     """The parts of a `State`, the checksum of the row, and a ticket."""
     results: Sequence[tuple[int, bytes, bytes | None, int]]
     """Of all that have ended, by ticket, behind what is kept of their requests."""
+    buried: Sequence[tuple[object, ...]]
+    """The parts of a `Tombstone`, and their checksum."""
+    unburied: Sequence[tuple[int]]
+    """The places of tombstones; also of such as are buried by the same transaction."""
+    read: Sequence[tuple[int, int, int]]
+    """Which records were read, as `mark_row` returns it: in the last transaction alone."""
 
 
 _CHANGED: Final = (*State._fields, "state_checksum")
@@ -81,6 +89,9 @@ _STATEMENTS: Final = (
     f"INSERT INTO {_CONTENT}",
     f"UPDATE executions SET {', '.join(f'{name} = ?' for name in _CHANGED)} WHERE ticket = ?",
     f"INSERT OR REPLACE INTO {_CONTENT}",
+    f"INSERT INTO tombstones VALUES ({', '.join('?' * (len(Tombstone._fields) + 1))})",
+    "DELETE FROM tombstones WHERE place = ?",
+    "INSERT INTO read_marks VALUES (?, ?, ?)",
 )
 _LATEST: Final = "UPDATE latest SET mark = ?, base = ?, opened = ?, checksum = ?"
 _ORIGIN: Final = len(Origin._fields)
@@ -196,6 +207,38 @@ class JournalFile:
         if contents != count:
             raise damaged(self.path, f"{count} executions have {contents} requests and results")
 
+    def read_marks(self) -> Iterator[int]:
+        """Return the tickets of what was read, the first first, if the last server has ended well.
+
+        Raises:
+            JournalUnusable: they cannot be read, or are not as they were written.
+        """
+        for row in self._select("SELECT place, ticket, checksum FROM read_marks ORDER BY place"):
+            if tuple(row) != mark_row(*row[:2]):
+                raise damaged(self.path, f"the mark {row[0]} of what was read is not as written")
+            yield row[1]
+
+    def read_tombstones(self) -> Iterator[Tombstone]:
+        """Return what is left of executions that were evicted unread, the first first.
+
+        Raises:
+            JournalUnusable: it cannot be read, or some rows are not as they were written.
+        """
+        names = ", ".join((*Tombstone._fields, "checksum"))
+        for row in self._select(f"SELECT {names} FROM tombstones ORDER BY place"):
+            tombstone = Tombstone(*row[:-1])
+            if checksum(tombstone) != row[-1]:
+                raise damaged(
+                    self.path, f"the tombstone of {tombstone.execution_id!r} is not as written"
+                )
+            yield tombstone
+
+    def _select(self, query: str) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._database.execute(query)
+        except sqlite3.Error as error:
+            raise damaged(self.path, str(error)) from error
+
     def hold(self) -> None:
         """Lock the journal, to write there; it has been read.
 
@@ -237,6 +280,8 @@ class JournalFile:
                 self.notes.sync_header()
             with transaction(self._database):
                 self._database.execute(_LATEST, latest.to_row())
+                if not self._is_begun:
+                    self._database.execute("DELETE FROM read_marks")  # The engine has them.
                 for statement, rows in zip(_STATEMENTS, (changes.dropped, *changes), strict=True):
                     if rows:
                         self._database.executemany(statement, rows)
@@ -369,4 +414,5 @@ def _count_pages(changes: Changes) -> int:
     contents = (*changes.requests, *changes.results)
     size = sum(len(request) + len(result or b"") for _, request, result, _ in contents)
     size += _ROW_BYTES * (len(changes.added) + len(contents))
+    size += _ROW_BYTES * (len(changes.buried) + len(changes.unburied))
     return 4 + len(changes.changed) + 2 * len(changes.dropped) + size // _PAGE_BYTES

@@ -25,6 +25,7 @@ __all__ = [
     "State",
     "checksum",
     "content_checksum",
+    "mark_row",
     "origin_of",
     "state_checksum",
     "state_of",
@@ -78,6 +79,11 @@ def content_checksum(ticket: int, request: bytes | None, result: bytes | None) -
     sizes = None if request is None else len(request), None if result is None else len(result)
     start = zlib.crc32(b"%d %a" % (ticket, sizes))
     return zlib.crc32(result or b"", zlib.crc32(request or b"", start))
+
+
+def mark_row(place: int, ticket: int) -> tuple[int, int, int]:
+    """Return the row that tells which record was read, and in which order."""
+    return place, ticket, checksum((place, ticket))
 
 
 def origin_of(execution: Execution) -> Origin:

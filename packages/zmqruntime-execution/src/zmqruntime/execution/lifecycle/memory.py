@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -13,6 +14,7 @@ from sortedcontainers import SortedDict
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
+from zmqruntime.execution.lifecycle.history import History, HistoryLimits, Tombstone
 from zmqruntime.execution.lifecycle.queue import Place, QueuePolicy, make_queue
 from zmqruntime.execution.lifecycle.transitions import check_transition
 from zmqruntime.messages import (
@@ -22,14 +24,16 @@ from zmqruntime.messages import (
     ExecutionErrorInfo,
     ExecutionStatus,
 )
-from zmqruntime.transport.checks import check_number
 
 __all__ = ["InMemoryLifecycleEngine"]
 
 _QUEUED, _RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
 
-_MOST_DROPPED: Final = 10
-"""How many records one end drops from history: each may have a log to remove, too."""
+_FEW: Final = 10
+"""How many records one event evicts from history: each may have a log to remove, too."""
+_SOME: Final = 50
+"""How many one round of the loop evicts that is for nothing else."""
+_NEVER: Final = float("-inf")
 
 # Which part of the queue, and the place in it.
 _CURSOR = re.compile(
@@ -41,28 +45,33 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     """Keeps executions as long as the process lives.
 
     Args:
-        history_limit: how many finished executions to keep; the oldest are dropped.
-        history_seconds: how long to keep them; up to 10 are dropped when another one ends. None:
-            any time.
+        history_limit: how many records that were read to keep; None: as ``limits`` has it.
+        history_seconds: how old a record may be; None: as ``limits`` has it.
         queue_policy: whose turn is next.
+        limits: those of history; None: the usual ones.
     """
 
     def __init__(
         self,
-        history_limit: int = 1000,
+        history_limit: int | None = None,
         *,
         history_seconds: float | None = None,
         queue_policy: QueuePolicy = QueuePolicy.FIFO,
+        limits: HistoryLimits | None = None,
     ) -> None:
-        check_number("history_limit", history_limit, least=0, whole=True)
-        check_number("history_seconds", history_seconds, least=0, optional=True)
-        self._history_limit = history_limit
-        self._history_seconds = history_seconds
+        limits = limits or HistoryLimits()
+        if history_limit is not None:
+            limits = replace(limits, history_limit=history_limit)
+        if history_seconds is not None:
+            limits = replace(limits, history_seconds=history_seconds)
+        self._limits = limits
+        self._history = History(self._limits)
+        self._tombstones: OrderedDict[str, Tombstone] = OrderedDict()
+        self._graves = count()
         self._executions: dict[str, Execution] = {}
         self._queue = make_queue(queue_policy)
         self._delayed: SortedDict[Place, Execution] = SortedDict()
         self._running: dict[str, Execution] = {}
-        self._finished: deque[Execution] = deque()
         self._forgotten: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._queued_bytes = 0
@@ -131,11 +140,21 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.error = error
         execution.retry_at = None
         execution.let_go_of_request()
-        self._finished.append(execution)
-        self._prune(now)
+        if self._history.add(execution):
+            self._evict(now, _FEW)
         return execution
 
+    def mark_read(self, execution_id: str) -> None:
+        if self._history.mark_read(execution_id):
+            # What is too old is evicted as others end.
+            self.has_excess = self._evict_read(_NEVER, _FEW) <= 0 or self.has_excess
+
+    def evict_more(self, now: float) -> None:
+        self._evict(now, _SOME)
+
     def take_dropped(self) -> Sequence[str]:
+        if not self._forgotten:
+            return ()
         dropped, self._forgotten = self._forgotten, []
         return dropped
 
@@ -151,7 +170,11 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         return tuple(reports)
 
     def get(self, execution_id: str) -> Execution | None:
-        return self._executions.get(execution_id)
+        execution = self._executions.get(execution_id)
+        if execution is None and self._tombstones:
+            tombstone = self._tombstones.get(execution_id)
+            return None if tombstone is None else tombstone.to_execution()
+        return execution
 
     def peek(self) -> Execution | None:
         return self._queue.peek()
@@ -227,25 +250,36 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         else:
             self._queue.drop(execution)
 
-    def _prune(self, now: float, limit: float = _MOST_DROPPED) -> None:
-        """Drop up to ``limit`` that have ended too long ago, or before too many others."""
-        kept = self._history_seconds
-        oldest = float("-inf") if kept is None else now - kept
-        while (
-            limit > 0
-            and self._finished
-            and (
-                len(self._finished) > self._history_limit
-                or (self._finished[0].finished_at or now) < oldest
-            )
-        ):
-            self._forget(self._finished.popleft())
+    def _evict(self, now: float, limit: float) -> None:
+        """Evict up to ``limit`` records that are beyond the limits, those first that were read."""
+        limit = self._evict_read(now, limit)
+        while limit > 0 and (unread := self._history.evict_unread(now)) is not None:
             limit -= 1
+            self._forget(unread)
+            if self._limits.history_limit and self._limits.tombstone_limit:
+                self._bury(Tombstone.of(unread, next(self._graves)))
+        self.has_excess = limit <= 0
+
+    def _evict_read(self, now: float, limit: float) -> float:
+        """Evict up to ``limit`` records that were read; return how many others may be evicted."""
+        while limit > 0 and (read := self._history.evict_read(now)) is not None:
+            limit -= 1
+            self._forget(read)
+        return limit
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]
         self._forgotten.append(execution.execution_id)
         self._counts[execution.status] -= 1
+
+    def _bury(self, tombstone: Tombstone) -> None:
+        """Keep what is left of a record that was evicted unread, in place of the oldest such."""
+        if len(self._tombstones) >= self._limits.tombstone_limit:
+            self._unbury(self._tombstones.popitem(last=False)[1])
+        self._tombstones[tombstone.execution_id] = tombstone
+
+    def _unbury(self, tombstone: Tombstone) -> None:
+        """Take that a tombstone is kept no longer."""
 
 
 def _when(execution: Execution) -> Place:

@@ -111,7 +111,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--history-limit",
         type=_count,
         metavar="N",
-        help="how many that have ended it keeps; else that is not checked",
+        help="how many that have ended and were read it keeps; else that is not checked",
     )
     add("-k", dest="keyword", default="", metavar="EXPR", help="only these checks: 'C-012 or ping'")
     add(

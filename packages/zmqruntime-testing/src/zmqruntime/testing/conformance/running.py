@@ -46,7 +46,7 @@ def run(
         slots: how many tasks the server runs at once.
         ending: end the server at last, in this mode, and check that as well.
         max_queued: how many executions may wait; None: it is not checked.
-        history_limit: how many that have ended are kept; None: it is not checked.
+        history_limit: how many are kept that have ended and were read; None: it is not checked.
 
     Raises:
         TargetError: ``target`` is no address of a server.

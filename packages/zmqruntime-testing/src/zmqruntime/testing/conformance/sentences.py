@@ -42,6 +42,10 @@ NOT_CHECKABLE: dict[str, str] = {
     "C-236": "It takes peers that leave as much unread as a server keeps.",
     "C-242": _CLIENT,
     "C-283": "It says what a server may leave out, which is no fault either way.",
+    "C-273": "It takes as many executions as a server keeps.",
+    "C-274": "It takes as many executions as a server keeps.",
+    "C-275": "It takes as many executions as a server keeps.",
+    "C-276": _JOURNAL,
     "C-153": "How far behind a subscriber may be is not told, and may be any number.",
 }
 """The numbers that no check has, each with the reason."""

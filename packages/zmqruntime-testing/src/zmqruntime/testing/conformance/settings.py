@@ -24,4 +24,4 @@ class Settings:
     max_queued: int | None = None
     """How many executions may wait; None: it is not known."""
     history_limit: int | None = None
-    """How many executions that have ended are kept; None: it is not known."""
+    """How many executions are kept that have ended and were read; None: it is not known."""

@@ -169,6 +169,7 @@ FIELDS = (
     Field("C-184", "failed attempt", "finished_at", "a time", _time),
     Field("C-185", "failed attempt", "error", "an object", _object),
     Field("C-187", "record", "log_file_path", "a string or null", _or_null(_string)),
+    Field("C-270", "record", "result_dropped", "a boolean", _boolean, True),
     Field("C-193", "kept events", "execution_id", "a name", _name),
     Field("C-194", "kept events", "events", "an array of objects", _each(_object)),
     Field("C-195", "kept events", "first_kept_sequence", "1 or more, or null", _or_null(_position)),

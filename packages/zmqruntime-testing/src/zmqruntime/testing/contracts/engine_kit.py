@@ -24,7 +24,10 @@ class EngineTests(ABC):
         *,
         history_seconds: float | None = None,
     ) -> LifecycleEngine:
-        """Return a new, empty engine that keeps so many finished executions, for so long."""
+        """Return a new, empty engine that keeps so many records that were read, for so long.
+
+        And any number that was not read, but nothing that has ended for a limit of 0.
+        """
 
     @pytest.fixture
     def engine(self) -> LifecycleEngine:
@@ -43,6 +46,12 @@ class EngineTests(ABC):
             self.submit(engine, execution_id)
             engine.start(execution_id, 2.0)
             engine.finish(execution_id, ExecutionStatus.COMPLETE, 3.0, result=b"1")
+
+    def run_and_read(self, engine: LifecycleEngine, *execution_ids: str) -> None:
+        """Submit, start and complete executions, each of which is read when it has ended."""
+        for execution_id in execution_ids:
+            self.run_to_end(engine, execution_id)
+            engine.mark_read(execution_id)
 
     @staticmethod
     def read_queue(engine: LifecycleEngine, limit: int = 100) -> list[str]:
