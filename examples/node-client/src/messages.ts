@@ -400,6 +400,10 @@ export interface ApplicationInfo {
    * Of what its launcher was given for it; null where that was nothing, or no launcher.
    */
   arguments_digest: string | null;
+  /**
+   * Of the path of the source file of its class; null where it has none.
+   */
+  origin_digest: string | null;
 }
 /**
  * The execution is in the server's care.

@@ -24,7 +24,7 @@ from zmqruntime.execution.launch_arguments import (
     read_arguments,
 )
 from zmqruntime.messages import ApplicationInfo
-from zmqruntime.transport import LaunchFailed, ServerMismatchWarning, ZMQConfig
+from zmqruntime.transport import LaunchFailed, ServerMismatch, ServerMismatchWarning, ZMQConfig
 
 
 def launch(config: ZMQConfig, target: type | str, **arguments: Any) -> ExecutionClient:
@@ -252,6 +252,25 @@ def test_another_name_of_the_class_is_the_same_application(
         assert client.ping().process == first.ping().process
     for name in ("own_lab", "alias_of_lab"):
         sys.modules.pop(name, None)
+
+
+def test_a_module_of_the_same_name_in_another_directory_is_refused(
+    first: ExecutionClient, zmq_config: ZMQConfig, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = lab.parent / "other"
+    other.mkdir()
+    (other / lab.name).write_text(lab.read_text())
+    monkeypatch.syspath_prepend(other)
+    with pytest.raises(ServerMismatch, match="own_lab:Lab from another directory"):
+        connect(zmq_config, model="one")
+    assert first.execute({}) == ["first", "one"]
+
+
+def test_a_launcher_with_a_search_path_of_its_own_expects_no_origin(lab: Path) -> None:
+    found = ApplicationInfo(class_path="own_lab:Lab", origin_digest="elsewhere")
+    own = ExecutionServerLauncher("own_lab:Lab", environment={"PYTHONPATH": "elsewhere"})
+    assert own.expect(found).origin_digest is None
+    assert ExecutionServerLauncher("own_lab:Lab").expect(found).origin_digest is not None
 
 
 def test_other_arguments_are_warned_of(first: ExecutionClient, zmq_config: ZMQConfig) -> None:

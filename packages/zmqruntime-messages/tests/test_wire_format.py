@@ -324,7 +324,9 @@ FIELDS: dict[type[BaseModel], set[str]] = {
     RunningExecutionInfo: {"execution_id", "client_id", "submitted_at", "started_at", "attempt"}
     | {"cancel_requested", "labels", "progress"},
     ProcessInfo: {"pid", "create_time"},
-    ApplicationInfo: {"class_path", "version", "code_digest", "arguments_digest"},
+    ApplicationInfo: {
+        *("class_path", "version", "code_digest", "arguments_digest", "origin_digest"),
+    },
     WorkerInfo: {"pid", "cpu_percent", "memory_bytes", "execution_id"},
 }
 

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,10 +27,13 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
+    compute_origin_digest,
 )
 from zmqruntime.transport.application import Difference, find_differences, name_class
 
-FOUND = ApplicationInfo(class_path="lab:Lab", version="1", code_digest="c", arguments_digest=None)
+FOUND = ApplicationInfo(
+    class_path="lab:Lab", version="1", code_digest="c", arguments_digest=None, origin_digest="o"
+)
 SAME = ExpectedApplication("lab:Lab", "1", None, "c")
 
 
@@ -97,6 +101,8 @@ DIFFERENCES = {
     "another version": (ExpectedApplication("lab:Lab", "2", None, "c"), (Difference.VERSION,)),
     "no code": (ExpectedApplication("lab:Lab", "1", None, None), ()),
     "other code": (ExpectedApplication("lab:Lab", "1", None, "d"), (Difference.CODE,)),
+    "same origin": (ExpectedApplication("lab:Lab", "1", None, "c", "o"), ()),
+    "another origin": (ExpectedApplication("lab:Lab", "2", "a", "d", "p"), (Difference.ORIGIN,)),
     "arguments": (ExpectedApplication("lab:Lab", "1", "a", "c"), (Difference.ARGUMENTS,)),
     "all": (
         ExpectedApplication("lab:Lab", "2", "a", "d"),
@@ -124,6 +130,13 @@ def test_another_class_is_refused_with_both_sides_and_a_remedy(lab: Lab) -> None
     assert not client.connected
 
 
+def test_a_class_from_another_directory_is_refused_without_a_policy(lab: Lab) -> None:
+    client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES["another origin"][0]))
+    with pytest.raises(ServerMismatch, match="runs lab:Lab from another directory than this"):
+        client.connect()
+    assert lab.running
+
+
 @pytest.mark.parametrize("case", ["another version", "other code", "arguments", "all"])
 def test_a_lesser_difference_is_warned_of_once(lab: Lab, case: str) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES[case][0]))
@@ -137,7 +150,7 @@ def test_a_lesser_difference_is_warned_of_once(lab: Lab, case: str) -> None:
     client.disconnect()
 
 
-@pytest.mark.parametrize("case", ["other:Lab", "arguments"])
+@pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
 def test_a_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     with pytest.raises(ServerMismatch):
@@ -149,7 +162,7 @@ def test_a_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
     assert not launcher.launched
 
 
-@pytest.mark.parametrize("case", ["other:Lab", "arguments"])
+@pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
 def test_an_idle_server_is_replaced_where_that_is_wanted(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     client = ZMQClient(
@@ -225,6 +238,7 @@ def test_a_server_names_its_class_version_and_code(config: ZMQConfig) -> None:
     assert application.class_path == f"{__name__}:{Versioned.__qualname__}"
     assert (application.version, application.arguments_digest) == ("2.1", None)
     assert application.code_digest
+    assert application.origin_digest == compute_origin_digest(Path(__file__))
 
 
 def test_a_version_that_is_no_string_is_refused_at_the_start(config: ZMQConfig) -> None:

@@ -122,6 +122,7 @@ _PONG_REPLY = Subject(
             "version": "2.1",
             "code_digest": "0f343b0931126a20f133d67c2b018a3b",
             "arguments_digest": None,
+            "origin_digest": "9c1185a5c5e9fc54612808977ee8f548",
         },
     },
     needed=(

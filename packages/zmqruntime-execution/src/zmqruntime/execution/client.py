@@ -59,8 +59,8 @@ class ExecutionClient(RecordClient):
         persistent: whether a server launched by this client outlives it.
         on_mismatch: with a launcher, what to do about a server that is there and is not the one
             that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
-            is idle. None: refuse a server of another class, and warn of another version, of other
-            code and of other arguments.
+            is idle. None: refuse a server of another class or from another source file, and
+            warn of another version, of other code and of other arguments.
         progress_callback: called, in a background thread, with each event of this client's
             executions.
         client_id: who submits; None for a new name. Reuse one to be the same client again.

@@ -22,6 +22,7 @@ from zmqruntime.transport import (
     ExpectedApplication,
     SubprocessLauncher,
     check_kind,
+    compute_origin_digest,
     compute_source_digest,
     find_source,
 )
@@ -83,6 +84,8 @@ class ExecutionServerLauncher(SubprocessLauncher):
             check_fit(server_class, arguments)
         if isinstance(journal, Path | str):
             journal = Path(journal).resolve()
+        # With a search path of its own, the server may import the module from another directory.
+        self._shares_import_path = "PYTHONPATH" not in (environment or {})
         given: dict[str, object] = dict(arguments)
         if environment:
             given["environment"] = dict(environment)
@@ -117,10 +120,12 @@ class ExecutionServerLauncher(SubprocessLauncher):
         else:
             class_path = f"{server_class.__module__}:{server_class.__qualname__}"
             version = getattr(server_class, "application_version", "")
-        code = None
-        if class_path == found.class_path and found.code_digest is not None:
-            code = compute_source_digest(find_source(class_path.partition(":")[0]))
-        return ExpectedApplication(class_path, version, self._digest, code)
+        code = origin = None
+        if class_path == found.class_path and (found.code_digest or found.origin_digest):
+            source = find_source(class_path.partition(":")[0])
+            code = compute_source_digest(source)
+            origin = compute_origin_digest(source) if self._shares_import_path else None
+        return ExpectedApplication(class_path, version, self._digest, code, origin)
 
 
 def _options(journal: JournalChoice) -> list[str]:

@@ -31,6 +31,8 @@ class ApplicationInfo(Model):
     """Of the source files of the application as they were at the server's start."""
     arguments_digest: str | None = None
     """Of what its launcher was given for it; null where that was nothing, or no launcher."""
+    origin_digest: str | None = None
+    """Of the path of the source file of its class; null where it has none."""
 
 
 class AttemptInfo(Model):

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         ServerSession,
     )
     from zmqruntime.transport.source_digest import (
+        compute_origin_digest,
         compute_source_digest,
         find_source,
     )
@@ -128,6 +129,7 @@ __all__ = [
     "check_kind",
     "check_number",
     "check_word",
+    "compute_origin_digest",
     "compute_source_digest",
     "default_log_dir",
     "describe_exit",
@@ -176,6 +178,7 @@ _HOMES = {
     "check_kind": "checks",
     "check_number": "checks",
     "check_word": "checks",
+    "compute_origin_digest": "source_digest",
     "compute_source_digest": "source_digest",
     "default_log_dir": "runtime_dir",
     "describe_exit": "process",

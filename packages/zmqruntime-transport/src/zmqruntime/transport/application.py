@@ -8,7 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from zmqruntime.messages import ApplicationInfo
-from zmqruntime.transport.source_digest import compute_source_digest, find_source
+from zmqruntime.transport.source_digest import (
+    compute_origin_digest,
+    compute_source_digest,
+    find_source,
+)
 
 __all__ = [
     "Difference",
@@ -23,6 +27,7 @@ class Difference(StrEnum):
     """In what a server differs from the one that a client's launcher would start."""
 
     CLASS = "class"
+    ORIGIN = "origin"
     VERSION = "version"
     CODE = "code"
     ARGUMENTS = "arguments"
@@ -37,12 +42,14 @@ class ExpectedApplication:
         version: its ``application_version``; empty: not known, and not compared.
         arguments_digest: of what the launcher gives to it; None: it gives nothing.
         code_digest: of its source files now; None: not known, and not compared.
+        origin_digest: of the path of its source file; None: not known, and not compared.
     """
 
     class_path: str
     version: str = ""
     arguments_digest: str | None = None
     code_digest: str | None = None
+    origin_digest: str | None = None
 
 
 def name_class(server_class: type) -> str:
@@ -63,27 +70,34 @@ def describe_application(
     server_class: type, version: str, arguments_digest: str | None
 ) -> ApplicationInfo:
     """Return what the pongs of a server say of its application; reads its source files."""
+    source = find_source(server_class.__module__)
     return ApplicationInfo(
         class_path=name_class(server_class),
         version=version,
-        code_digest=compute_source_digest(find_source(server_class.__module__)),
+        code_digest=compute_source_digest(source),
         arguments_digest=arguments_digest,
+        origin_digest=compute_origin_digest(source),
     )
 
 
 def find_differences(
     expected: ExpectedApplication, found: ApplicationInfo
 ) -> tuple[Difference, ...]:
-    """Return in what a server differs from what is expected; of another class, only that."""
+    """Return in what a server differs from what is expected; class or file alone if one differs."""
     if expected.class_path != found.class_path:
         return (Difference.CLASS,)
+    if _differ(expected.origin_digest, found.origin_digest):
+        return (Difference.ORIGIN,)
     differences = []
     if expected.version and expected.version != found.version:
         differences.append(Difference.VERSION)
-    if None not in (expected.code_digest, found.code_digest) and (
-        expected.code_digest != found.code_digest
-    ):
+    if _differ(expected.code_digest, found.code_digest):
         differences.append(Difference.CODE)
     if expected.arguments_digest != found.arguments_digest:
         differences.append(Difference.ARGUMENTS)
     return tuple(differences)
+
+
+def _differ(expected: str | None, found: str | None) -> bool:
+    """Return whether two digests differ; one that is not known does not."""
+    return expected is not None and found is not None and expected != found

@@ -48,8 +48,8 @@ class ZMQClient:
             ends with `disconnect`, or with this process, also when that is killed.
         on_mismatch: with a launcher, what to do about a server that is there and is not the one
             that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
-            is idle. None: refuse a server of another class, and warn of another version, of other
-            code and of other arguments.
+            is idle. None: refuse a server of another class or from another source file, and
+            warn of another version, of other code and of other arguments.
 
     Raises:
         EndpointError: the port is out of range, the host is none, or the socket path is too long.

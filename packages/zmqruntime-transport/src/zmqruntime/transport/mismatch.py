@@ -16,11 +16,15 @@ from zmqruntime.transport.launcher import ServerLauncher
 __all__ = ["MismatchPolicy", "ServerGuard", "ServerMismatchWarning"]
 
 
+# These differences mean another application, and not another state of the same one.
+_OTHER = frozenset({Difference.CLASS, Difference.ORIGIN})
+
+
 class MismatchPolicy(StrEnum):
     """What a client does about a server that is not the one that its launcher would start."""
 
     REFUSE = "refuse"
-    """Raise `ServerMismatch`; without a policy, of a server of another class."""
+    """Raise `ServerMismatch`; without a policy, of another class or from another file."""
     WARN = "warn"
     """Attach and warn; without a policy, of another version, other code or other arguments."""
     RESTART = "restart"
@@ -37,7 +41,7 @@ class ServerGuard:
     Args:
         endpoint: where that is, for messages.
         launcher: the client's; None: nothing is compared.
-        policy: None: refuse another class, warn of other differences.
+        policy: None: refuse another class or another source file, warn of other differences.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class ServerGuard:
         )
         policy = self._policy
         if policy is None:
-            is_other = Difference.CLASS in differences
+            is_other = not _OTHER.isdisjoint(differences)
             policy = MismatchPolicy.REFUSE if is_other else MismatchPolicy.WARN
         if policy is MismatchPolicy.WARN:
             self._warn(pong, what)
@@ -104,6 +108,11 @@ def _describe(
 ) -> str:
     if Difference.CLASS in differences:
         return f"runs {found.class_path}, and this client's launcher starts {expected.class_path}"
+    if Difference.ORIGIN in differences:
+        return (
+            f"runs {found.class_path} from another directory than this client's launcher would "
+            "(two applications whose module and class have the same names)"
+        )
     parts = {
         Difference.VERSION: f"of version {found.version!r}, and not of {expected.version!r}",
         Difference.CODE: "from source files that were edited since, or are others",

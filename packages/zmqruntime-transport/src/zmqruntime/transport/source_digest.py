@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["compute_source_digest", "find_source"]
+__all__ = ["compute_origin_digest", "compute_source_digest", "find_source"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _DIGEST_BYTES = 16
@@ -77,6 +78,17 @@ def compute_source_digest(source: Path | None) -> str | None:
                     found.add(file)
                     pending.append(file)
     return digest.hexdigest()
+
+
+def compute_origin_digest(source: Path | None) -> str | None:
+    """Return a digest of the real path of a source file; None where there is none.
+
+    Two applications may have modules and classes of the same names, in different directories.
+    """
+    if source is None:
+        return None
+    path = os.path.normcase(os.path.realpath(source))
+    return hashlib.blake2b(os.fsencode(path), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _find_root(source: Path) -> tuple[Path, str]:

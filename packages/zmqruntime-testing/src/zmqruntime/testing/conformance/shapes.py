@@ -103,6 +103,7 @@ def _application(value: Any) -> bool:
         and _string(value["class_path"])
         and _string(value["version"])
         and all(map(_or_null(_string), (value["code_digest"], value["arguments_digest"])))
+        and _or_null(_string)(value.get("origin_digest"))
     )
 
 
