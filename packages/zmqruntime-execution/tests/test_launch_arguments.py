@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,10 @@ def lab(zmq_config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "    def execute_task(self, request, context):\n"
         "        return ['first', super().execute_task(request, context)]\n"
     )
-    (tmp_path / "alias_of_lab.py").write_text("from own_lab import Lab\n")
+    (tmp_path / "alias_of_lab.py").write_text(
+        "from own_lab import Lab\nAlias = Lab\nclass Other(Lab): pass\n"
+    )
+    (tmp_path / "exits.py").write_text("raise SystemExit('no module to import')\n")
     monkeypatch.syspath_prepend(tmp_path)
     return module
 
@@ -245,13 +248,30 @@ def test_the_same_application_is_attached_to_without_a_word(
     assert "own_lab" not in sys.modules
 
 
-def test_another_name_of_the_class_is_the_same_application(
-    first: ExecutionClient, zmq_config: ZMQConfig
-) -> None:
-    with connect(zmq_config, "alias_of_lab:Lab", model="one", on_mismatch="refuse") as client:
-        assert client.ping().process == first.ping().process
+@pytest.fixture
+def unimported() -> Iterator[None]:
+    """Forget the modules that a comparison imports."""
+    yield
     for name in ("own_lab", "alias_of_lab"):
         sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("unimported")
+@pytest.mark.parametrize("target", ["alias_of_lab:Lab", "alias_of_lab:Alias"])
+def test_another_name_of_the_class_is_the_same_application(
+    first: ExecutionClient, zmq_config: ZMQConfig, target: str
+) -> None:
+    with connect(zmq_config, target, model="one", on_mismatch="refuse") as client:
+        assert client.ping().process == first.ping().process
+
+
+@pytest.mark.usefixtures("unimported")
+@pytest.mark.parametrize("target", ["alias_of_lab:Other", "alias_of_lab:Missing", "exits:Lab"])
+def test_another_target_is_refused_by_its_own_name(
+    first: ExecutionClient, zmq_config: ZMQConfig, target: str
+) -> None:
+    with pytest.raises(ServerMismatch, match=f"runs own_lab:Lab, .* starts {target}"):
+        connect(zmq_config, target, model="one")
 
 
 def test_a_module_of_the_same_name_in_another_directory_is_refused(

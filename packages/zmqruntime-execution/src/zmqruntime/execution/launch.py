@@ -107,13 +107,11 @@ class ExecutionServerLauncher(SubprocessLauncher):
     def expect(self, found: ApplicationInfo) -> ExpectedApplication:
         """Return the application that this would start, as it is on disk now.
 
-        A target by name is not imported for it, unless it may be another name of what was found.
+        A target by name is imported only if its name differs from that of the class that was
+        found: it may be an alias of that class.
         """
         server_class = _find_loaded(self._target)
-        is_alias = self._target != found.class_path and (
-            _name_of(self._target) == _name_of(found.class_path)
-        )
-        if server_class is None and is_alias:
+        if server_class is None and self._target != found.class_path:
             server_class = _find_imported(self._target)
         if server_class is None:
             class_path, version = self._target, ""
@@ -134,10 +132,6 @@ def _options(journal: JournalChoice) -> list[str]:
     return [] if journal is None else ["--journal", str(journal)]
 
 
-def _name_of(target: str) -> str:
-    return target.partition(":")[2]
-
-
 def _find_loaded(target: str) -> type | None:
     """Return the class that a target names, if its module is imported by now."""
     module_name, _, class_name = target.partition(":")
@@ -155,5 +149,5 @@ def _find_imported(target: str) -> type | None:
 
     try:
         return load_target(target)
-    except Exception:  # noqa: BLE001 - an application's module may raise anything; it is not that
+    except (Exception, SystemExit):  # noqa: BLE001 - an application's module may raise anything
         return None
