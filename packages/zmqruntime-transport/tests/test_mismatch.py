@@ -181,8 +181,11 @@ def test_a_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
     client = ZMQClient(
         config=lab.config, launcher=Launcher(ExpectedApplication("o:O")), on_mismatch="restart"
     )
-    with pytest.raises(ServerMismatch, match=r"cannot be restarted while it runs . and queues ."):
+    with pytest.raises(
+        ServerMismatch, match=r"cannot be restarted while it runs . and queues ."
+    ) as caught:
         client.connect()
+    assert str(caught.value).endswith("or choose on_mismatch='warn'")
     assert lab.running
 
 

@@ -94,7 +94,8 @@ class ServerGuard:
                 f". It cannot be restarted while it runs {pong.running_count} and queues "
                 f"{pong.queued_count} executions: wait for these"
             )
-        raise ServerMismatch(f"{what}{_remedy(self._endpoint)}", expected=expected, found=found)
+        remedy = _remedy(self._endpoint, self._policy)
+        raise ServerMismatch(f"{what}{remedy}", expected=expected, found=found)
 
     def _warn(self, pong: PongReply, what: str) -> None:
         if self._warned_of != pong.process:
@@ -121,10 +122,11 @@ def _describe(
     return f"runs {found.class_path} {'; '.join(parts[difference] for difference in differences)}"
 
 
-def _remedy(endpoint: Endpoint) -> str:
+def _remedy(endpoint: Endpoint, policy: MismatchPolicy | None) -> str:
+    others = "'warn'" if policy is MismatchPolicy.RESTART else "'warn' or 'restart'"
     return (
         f"; end it ('zmqruntime stop --port {endpoint.port}'), give this application a port or an "
-        "app_name of its own (ZMQConfig), or choose on_mismatch='warn' or 'restart'"
+        f"app_name of its own (ZMQConfig), or choose on_mismatch={others}"
     )
 
 
