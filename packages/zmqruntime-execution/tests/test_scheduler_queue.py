@@ -237,7 +237,9 @@ def test_history_drops_the_oldest_that_was_read() -> None:
         driver.returns(name)
     assert driver.record("a").status is COMPLETE
     assert driver.record("b").status is COMPLETE
-    assert "no execution a is kept here" in driver.ask("a").refusal.message
+    message = driver.ask("a").refusal.message
+    assert "no execution a is kept here" in message
+    assert "submit it again, and keep records longer by a higher history_limit" in message
     assert driver.record("b").status is COMPLETE
     assert driver.record("c").status is COMPLETE
 

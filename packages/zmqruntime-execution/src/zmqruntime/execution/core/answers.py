@@ -89,7 +89,8 @@ def unknown(execution_id: str) -> ErrorReply:
     return ErrorReply(
         code=ErrorCode.UNKNOWN_EXECUTION,
         message=f"no execution {execution_id} is kept here: it was never submitted to this "
-        "server, or has ended and was dropped from its history",
+        "server, or has ended and was dropped from its history: submit it again, and keep records "
+        "longer by a higher history_limit, history_bytes or history_seconds, or by a journal",
     )
 
 
