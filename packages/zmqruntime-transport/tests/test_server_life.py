@@ -612,3 +612,24 @@ def test_a_process_that_still_imports_the_main_script_starts_no_server(
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
     with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'):
         ZMQServer(config=config).start()
+
+
+def test_failure_of_a_server_is_known_before_its_log_handlers_run(config: ZMQConfig) -> None:
+    noted: list[BaseException | None] = []
+
+    class NotingHandler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            noted.append(server.session.failure)
+
+    def fail() -> None:
+        raise RuntimeError("a fault in the loop")
+
+    handler = NotingHandler(logging.CRITICAL)
+    with OpenServer(config=config) as server:
+        logging.getLogger("zmqruntime.server").addHandler(handler)
+        try:
+            server.session.loop.post(fail)
+            assert server.session.finished.wait(PATIENCE_SECONDS)
+        finally:
+            logging.getLogger("zmqruntime.server").removeHandler(handler)
+    assert [str(error) for error in noted] == ["a fault in the loop"]
