@@ -29,6 +29,7 @@ from zmqruntime.transport import (
     EndpointError,
     ServerSession,
     TransportMode,
+    UnsafePath,
     ZMQConfig,
     ZMQServer,
 )
@@ -633,3 +634,13 @@ def test_failure_of_a_server_is_known_before_its_log_handlers_run(config: ZMQCon
         finally:
             logging.getLogger("zmqruntime.server").removeHandler(handler)
     assert [str(error) for error in noted] == ["a fault in the loop"]
+
+
+@ipc
+def test_server_with_a_link_in_the_place_of_its_log_is_not_started(
+    config: ZMQConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "other")
+    with pytest.raises(UnsafePath, match="log is a symbolic link"):
+        ZMQServer(config=config, log_file_path=str(tmp_path / "log")).start()
+    assert not (tmp_path / "other").exists()
