@@ -77,7 +77,7 @@ def test_socket_of_another_family_is_not_the_connection(family: str) -> None:
     with socket.socket(getattr(socket, family), socket.SOCK_DGRAM) as other:
         if family == "AF_UNIX":
             other.bind(f"\0zmqruntime-test-{os.getpid()}")
-        assert not end_accepted(other.fileno(), 0)
+        assert not end_accepted(other.fileno(), ord("z"))
 
 
 def test_descriptor_of_no_socket_is_no_connection(tmp_path: Path) -> None:
