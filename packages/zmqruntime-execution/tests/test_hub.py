@@ -21,6 +21,7 @@ from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.sockets import open_socket
 from zmqruntime.execution.worker.wire import COMMANDS, TASKS
 from zmqruntime.transport import Loop
+from zmqruntime.transport.log_limit import LimitedLog
 
 PATIENCE = 30.0
 TOKEN = b"t" * 16
@@ -245,6 +246,26 @@ def test_where_no_more_files_can_be_opened_it_tries_again_a_second_later(
     assert "cannot accept worker connection: [Errno 24] Too many open files" in caplog.text
     assert tries <= 4, "it did not rest"
     link.close()
+
+
+def test_errors_left_out_of_the_log_are_counted_when_the_hub_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(hub, "LimitedLog", partial(LimitedLog, clock=lambda: 0.0))
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    loop = Loop()
+    links = LinkHub(
+        loop, None, lambda purpose: None, lambda purpose, messages: None, lambda *_: None, MAX_BYTES
+    )
+    for _ in range(3):
+        links.drain()
+        links._listen_again()
+    links.close()
+    loop.close()
+    assert "worker connections: 2 more since" in caplog.text
 
 
 def test_what_fails_when_something_is_heard_is_not_taken_for_a_broken_link(

@@ -21,9 +21,11 @@ from transport_peers import PATIENCE_SECONDS
 from zmqruntime.messages import printable
 from zmqruntime.transport import (
     Endpoint,
+    LaunchFailed,
     SubprocessLauncher,
     ZMQClient,
     ZMQConfig,
+    lock_file,
     log_rotation,
 )
 from zmqruntime.transport.log_rotation import (
@@ -331,6 +333,41 @@ def test_a_rotation_that_fails_is_one_warning_and_is_tried_again(
     assert (tmp_path / "server.log.1").exists()
 
 
+@pytest.fixture
+def unwritable_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no lock file made, as in a directory in which this user cannot write."""
+
+    def deny(path: Path, **_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(lock_file, "open_private", deny)
+
+
+@pytest.mark.usefixtures("unwritable_directory")
+def test_log_goes_on_in_the_same_file_where_its_directory_is_not_writable(
+    log_file: LogFile, tmp_path: Path
+) -> None:
+    for number in range(30):
+        SERVER.info("line %d", number)
+    log_file.rotate_if_long()
+    text = (tmp_path / "server.log").read_text()
+    assert 1 <= text.count("cannot rotate the log file") < 5
+    assert "Set log_file_path" in text
+    assert "line 29" in text
+
+
+def test_emit_of_a_log_file_reports_every_failure_to_rotate_and_raises_none(
+    log_file: LogFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no such rotation")
+
+    monkeypatch.setattr(log_rotation, "_rotate", fail)
+    for number in range(30):
+        SERVER.info("line %d", number)
+    assert "no such rotation" in capsys.readouterr().err
+
+
 # -- the log of a launched server ------------------------------------------------------------
 
 
@@ -363,6 +400,17 @@ def test_a_log_that_is_too_long_is_rotated_when_a_server_is_launched(
     launcher.launch(endpoint, config, persistent=True).wait(PATIENCE_SECONDS)
     assert path.stat().st_size < MAX_LOG_FILE_BYTES
     assert path.with_name(f"{path.name}.1").exists()
+
+
+@pytest.mark.usefixtures("unwritable_directory")
+def test_log_that_cannot_be_rotated_is_a_failed_launch(
+    tmp_path: Path, config: ZMQConfig, endpoint: Endpoint
+) -> None:
+    path = tmp_path / "server.log"
+    path.write_bytes(bytes(MAX_LOG_FILE_BYTES + 1))
+    launcher = SubprocessLauncher([sys.executable, "-c", ""], log_file_path=path)
+    with pytest.raises(LaunchFailed, match="Set log_file_path"):
+        launcher.launch(endpoint, config, persistent=True)
 
 
 def test_the_end_of_a_log_that_was_rotated_is_still_found(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -51,6 +53,17 @@ def found(mode: int, *, owner: int = US, group: int = 54321, links: int = 1) -> 
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[int]:
+    """Make a named pipe and read it."""
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield reader
+    finally:
+        os.close(reader)
 
 
 # -- the rules --------------------------------------------------------------------------------
@@ -371,6 +384,92 @@ def test_log_may_be_sent_to_a_device_and_to_no_link_to_a_file(tmp_path: Path) ->
         with os.fdopen(open_log(tmp_path / "log"), "ab") as log:
             log.write(line)
     assert ((tmp_path / "log").read_bytes(), mode_of(tmp_path / "log")) == (b"one two", 0o600)
+
+
+@posix
+@pytest.mark.parametrize("through_link", [False, True])
+def test_log_may_be_sent_to_a_pipe_of_this_user_s_own(tmp_path: Path, through_link: bool) -> None:
+    with reading(tmp_path / "pipe") as reader:
+        path = tmp_path / "pipe"
+        if through_link:
+            path = tmp_path / "link"
+            path.symlink_to(tmp_path / "pipe")
+        with os.fdopen(open_log(path), "ab") as log:
+            assert os.get_blocking(log.fileno())
+            log.write(b"line")
+        assert os.read(reader, 100) == b"line"
+
+
+@root
+@pytest.mark.parametrize("through_link", [False, True])
+def test_log_is_not_sent_to_a_pipe_of_another_user(tmp_path: Path, through_link: bool) -> None:
+    with reading(tmp_path / "pipe"):
+        os.chown(tmp_path / "pipe", STRANGER, STRANGER)
+        path = tmp_path / "pipe"
+        if through_link:
+            path = tmp_path / "link"
+            path.symlink_to(tmp_path / "pipe")
+        with pytest.raises(UnsafePath, match=f"{path} is a named pipe of user 65534"):
+            open_log(path)
+
+
+@root
+@pytest.mark.parametrize("target", ["pipe", os.devnull])
+def test_log_is_not_sent_through_a_link_of_another_user(tmp_path: Path, target: str) -> None:
+    with reading(tmp_path / "pipe"):
+        (tmp_path / "link").symlink_to(tmp_path / target)
+        os.lchown(tmp_path / "link", STRANGER, STRANGER)
+        with pytest.raises(UnsafePath, match="link belongs to user 65534"):
+            open_log(tmp_path / "link")
+
+
+@root
+@pytest.mark.skipif(sys.platform != "linux", reason="a pipe without a name has no owner to change")
+def test_log_may_be_sent_to_the_stdout_of_this_process_whatever_user_made_its_pipe() -> None:
+    reader, writer = os.pipe()
+    os.fchown(writer, STRANGER, STRANGER)
+    log = "import os, pathlib; from zmqruntime.transport.private_files import open_log; "
+    log += "os.write(open_log(pathlib.Path('/dev/stdout')), b'line')"
+    subprocess.run([sys.executable, "-c", log], stdout=writer, check=True)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as output:
+        assert output.read() == b"line"
+
+
+@posix
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o755, True), (0o1777, True), (0o777, False)])
+def test_log_is_not_in_a_directory_in_which_every_user_can_rename_it(
+    tmp_path: Path, mode: int, is_taken: bool
+) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    directory.chmod(mode)
+    if is_taken:
+        os.close(open_log(directory / "log"))
+    else:
+        with pytest.raises(UnsafePath, match=f"{directory} can be written by every user"):
+            open_log(directory / "log")
+    assert (directory / "log").exists() == is_taken
+
+
+@root
+def test_log_is_not_in_a_directory_of_another_user(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    os.chown(tmp_path / "logs", STRANGER, STRANGER)
+    with pytest.raises(UnsafePath, match="logs belongs to user 65534"):
+        open_log(tmp_path / "logs" / "log")
+
+
+@root
+def test_log_may_be_in_a_directory_of_root_in_which_a_group_of_the_system_writes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "log").mkdir()
+    os.chown(tmp_path / "log", 0, STRANGER)
+    (tmp_path / "log").chmod(0o775)  # As /var/log on Ubuntu.
+    os.close(open_log(tmp_path / "log" / "log"))
+    with pytest.raises(UnsafePath, match="can be written by group 65534"):
+        check_ancestors(tmp_path / "log" / "log")
 
 
 # -- directories ------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from zmqruntime.transport import (
     ZMQServer,
     startup,
 )
+from zmqruntime.transport.tracked_context import TrackedContext
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 StartProcess = Callable[..., "subprocess.Popen[str]"]
@@ -651,7 +652,7 @@ def test_disconnect_leaves_no_thread_no_handle_and_no_context(
 ) -> None:
     contexts: list[BareContext] = []
 
-    class NotedContext(zmq.Context[zmq.Socket[bytes]]):
+    class NotedContext(TrackedContext):
         def __init__(self) -> None:
             super().__init__()
             contexts.append(self)
@@ -674,7 +675,7 @@ def test_disconnect_leaves_no_thread_no_handle_and_no_context(
     eventually(lambda: not server.session.registrations.anybody)
     gc.collect()
     before = threading.active_count(), me.num_threads(), handles()
-    monkeypatch.setattr("zmqruntime.transport.connection.zmq.Context", NotedContext)
+    monkeypatch.setattr("zmqruntime.transport.connection.TrackedContext", NotedContext)
     for _ in range(5):
         use_client()
     assert len(contexts) == 5

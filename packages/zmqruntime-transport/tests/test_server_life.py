@@ -29,6 +29,7 @@ from zmqruntime.transport import (
     EndpointError,
     ServerSession,
     TransportMode,
+    UnsafePath,
     ZMQConfig,
     ZMQServer,
 )
@@ -612,3 +613,34 @@ def test_a_process_that_still_imports_the_main_script_starts_no_server(
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
     with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'):
         ZMQServer(config=config).start()
+
+
+def test_failure_of_a_server_is_known_before_its_log_handlers_run(config: ZMQConfig) -> None:
+    noted: list[BaseException | None] = []
+
+    class NotingHandler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            noted.append(server.session.failure)
+
+    def fail() -> None:
+        raise RuntimeError("a fault in the loop")
+
+    handler = NotingHandler(logging.CRITICAL)
+    with OpenServer(config=config) as server:
+        logging.getLogger("zmqruntime.server").addHandler(handler)
+        try:
+            server.session.loop.post(fail)
+            assert server.session.finished.wait(PATIENCE_SECONDS)
+        finally:
+            logging.getLogger("zmqruntime.server").removeHandler(handler)
+    assert [str(error) for error in noted] == ["a fault in the loop"]
+
+
+@ipc
+def test_server_with_a_link_in_the_place_of_its_log_is_not_started(
+    config: ZMQConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "other")
+    with pytest.raises(UnsafePath, match="log is a symbolic link"):
+        ZMQServer(config=config, log_file_path=str(tmp_path / "log")).start()
+    assert not (tmp_path / "other").exists()

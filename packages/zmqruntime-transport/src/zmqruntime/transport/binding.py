@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import struct
 from pathlib import Path
 
 import psutil
 import zmq
 
+from zmqruntime.transport.accepted import end_accepted
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import AddressInUse, EndpointError
@@ -103,29 +103,10 @@ class BoundSockets:
             self._held.release()
 
     def end_data_connection(self, descriptor: int) -> bool:
-        """Shut a connection of the data socket down, by its descriptor; False: it has ended.
-
-        libzmq has no call for that. Its descriptor may have another owner meanwhile, so its own
-        address is compared: at worst, another data connection ends, and its peer connects again.
-        """
-        try:
-            connection = socket.socket(fileno=descriptor)
-        except OSError:
-            return False
-        try:
-            if not self._is_data_address(connection.getsockname()):
-                return False
-            connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return False
-        finally:
-            connection.detach()  # libzmq closes it.
-        return True
-
-    def _is_data_address(self, name: object) -> bool:
-        if self.endpoint.transport_mode is TransportMode.IPC:
-            return name == str(self.endpoint.data_path)
-        return isinstance(name, tuple) and name[1] == self.endpoint.port
+        """Shut a connection of the data socket down, by its descriptor; False: it has ended."""
+        is_ipc = self.endpoint.transport_mode is TransportMode.IPC
+        local = str(self.endpoint.data_path) if is_ipc else self.endpoint.port
+        return end_accepted(descriptor, local)
 
     def restore(self) -> bool:
         """Make the socket and lock files anew, if one of them was removed; say if one was.

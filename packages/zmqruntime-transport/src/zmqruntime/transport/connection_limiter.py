@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
 import zmq
 
+from zmqruntime.transport.accepted import end_accepted
 from zmqruntime.transport.binding import read_event_value, watch
 from zmqruntime.transport.file_limit import count_reserved, read_file_limit
 from zmqruntime.transport.loop import Loop
@@ -83,7 +83,7 @@ class ConnectionLimiter:
                 continue
             self._refused += 1
             self._log_refusal(limit)
-            _end_connection(accepted[1], local)
+            end_accepted(accepted[1], local)
 
     def _log_refusal(self, limit: int) -> None:
         now = time.monotonic()
@@ -105,19 +105,3 @@ def _has_room(monitor: zmq.Socket[bytes], limit: int) -> bool:
         return False
     os.close(lowest_free)
     return lowest_free < limit - count_reserved(limit)
-
-
-def _end_connection(fd: int, local: int | str) -> None:
-    """Have libzmq see the end of a connection that it has accepted, and close it."""
-    try:
-        connection = socket.socket(fileno=fd)
-    except OSError:
-        return  # It is closed already, and the number is another file's.
-    try:
-        name = connection.getsockname()
-        if (name if isinstance(local, str) else name[1]) == local:
-            connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # The peer has ended it.
-    finally:
-        connection.detach()  # It is libzmq's to close.

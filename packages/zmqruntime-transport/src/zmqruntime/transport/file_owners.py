@@ -24,6 +24,7 @@ __all__ = [
     "file_fault",
     "is_private_group",
     "link_fault",
+    "pipe_fault",
     "user_id",
 ]
 
@@ -63,8 +64,23 @@ def link_fault(found: os.stat_result, user: int | None) -> str | None:
     return _owner_fault(found, user)
 
 
+def pipe_fault(found: os.stat_result, user: int | None) -> str | None:
+    """Return why a named pipe may be another user's, who can leave it full, or None."""
+    if _is_trusted(found, user):
+        return None
+    return (
+        f"is a named pipe of user {found.st_uid}, not of this process's user {user}: remove it, or "
+        "choose another path"
+    )
+
+
 def directory_fault(
-    found: os.stat_result, user: int | None, *, is_ancestor: bool = False, has_acl: bool = False
+    found: os.stat_result,
+    user: int | None,
+    *,
+    is_ancestor: bool = False,
+    has_acl: bool = False,
+    trusts_root_groups: bool = False,
 ) -> str | None:
     """Return why another user can replace what is in a directory, or None.
 
@@ -75,6 +91,8 @@ def directory_fault(
             sticky bit keeps that entry from the others, as in ``/tmp``.
         has_acl: it has an access control list, whose mask the mode of its group is (acl(5)); then
             more users than those of its group may write.
+        trusts_root_groups: a group may write in it if it belongs to root, as ``syslog`` may in
+            ``/var/log`` on Ubuntu.
     """
     if not stat.S_ISDIR(found.st_mode):
         return f"is {describe_kind(found.st_mode)}, not a directory: remove it"
@@ -86,7 +104,7 @@ def directory_fault(
         return None
     if found.st_mode & stat.S_IWOTH:
         return f"can be written by every user (mode {found.st_mode & 0o7777:04o}): {_remedy('o')}"
-    if not found.st_mode & stat.S_IWGRP:
+    if not found.st_mode & stat.S_IWGRP or (trusts_root_groups and found.st_uid == _ROOT):
         return None
     if has_acl or not is_private_group(found.st_gid, found.st_uid):
         others = "other users by its access control list" if has_acl else f"group {found.st_gid}"
@@ -127,8 +145,12 @@ def is_private_group(group: int, user: int) -> bool:
     return is_own and set(found.gr_mem) <= {owner.pw_name}
 
 
+def _is_trusted(found: os.stat_result, user: int | None) -> bool:
+    return user is None or found.st_uid in (user, _ROOT, _outside_user())
+
+
 def _owner_fault(found: os.stat_result, user: int | None) -> str | None:
-    if user is None or found.st_uid in (user, _ROOT, _outside_user()):
+    if _is_trusted(found, user):
         return None
     return (
         f"belongs to user {found.st_uid}, who can replace what is below it: choose a directory "

@@ -136,7 +136,7 @@ class SubprocessLauncher(ServerLauncher):
                     start_new_session=True,
                     creationflags=_creation_flags(),
                 )
-        except OSError as error:
+        except (OSError, EndpointError) as error:
             raise LaunchFailed(
                 f"the server could not be started: {error}; command: {' '.join(command)}"
             ) from None

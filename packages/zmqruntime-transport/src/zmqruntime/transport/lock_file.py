@@ -13,12 +13,18 @@ from zmqruntime.transport.private_files import open_private
 __all__ = ["take_lock"]
 
 
-def take_lock(path: Path, timeout: float) -> filelock.BaseFileLock:
+def take_lock(
+    path: Path,
+    timeout: float,
+    *,
+    remedy: str = "Set runtime_dir to a directory on a local disk",
+) -> filelock.BaseFileLock:
     """Return the lock at ``path``, held until it is released or this process ends.
 
     Args:
         path: its file, which is made if it is missing, with mode 0600, and stays there.
         timeout: how long to wait for another holder, in seconds; 0: not at all; -1: no limit.
+        remedy: the end of the error message: which setting to change.
 
     Raises:
         filelock.Timeout: another holder has had it for that time.
@@ -33,8 +39,5 @@ def take_lock(path: Path, timeout: float) -> filelock.BaseFileLock:
     except (UnsafePath, filelock.Timeout):
         raise
     except (OSError, NotImplementedError) as error:  # The latter: a file system without locks.
-        raise EndpointError(
-            f"the lock file {path} cannot be locked: {error}. Set runtime_dir to a directory on a "
-            "local disk"
-        ) from error
+        raise EndpointError(f"the lock file {path} cannot be locked: {error}. {remedy}") from error
     return lock

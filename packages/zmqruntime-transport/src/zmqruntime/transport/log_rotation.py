@@ -26,6 +26,10 @@ about 1 ms per MiB: that is why it is not larger."""
 ROTATED_LOG_FILES: Final = 5
 """How many older files are kept: ``NAME.1``, the newest, to ``NAME.5``."""
 
+_REMEDY: Final = (
+    "Set log_file_path to a file in a directory on a local disk in which this user can write"
+)
+
 
 def rotate_log_file(
     path: Path, max_bytes: int = MAX_LOG_FILE_BYTES, backups: int = ROTATED_LOG_FILES
@@ -41,6 +45,8 @@ def rotate_log_file(
 
     Raises:
         OSError: a copy cannot be written, for instance since the disk is full.
+        EndpointError: the lock beside the file cannot be taken, for instance since this user cannot
+            write in its directory.
     """
     if not _is_longer(path, max_bytes):
         return False
@@ -50,7 +56,7 @@ def rotate_log_file(
     from zmqruntime.transport.lock_file import take_lock
 
     try:
-        lock = take_lock(path.with_name(f"{path.name}.lock"), 0)
+        lock = take_lock(path.with_name(f"{path.name}.lock"), 0, remedy=_REMEDY)
     except filelock.Timeout:
         return False
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from zmqruntime.messages import printable
+from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.log_rotation import (
     MAX_LOG_FILE_BYTES,
     ROTATED_LOG_FILES,
@@ -99,9 +100,12 @@ class LogFile(logging.FileHandler):
         return any(map(self._is_this_file, _STANDARD_STREAMS))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, and rotate the file when that made it too long."""
+        """Write the record, and rotate the file when that made it too long. Raises nothing."""
         super().emit(record)
-        self._rotate_if_long()
+        try:
+            self._rotate_if_long()
+        except Exception:  # noqa: BLE001 - as in each handler of logging, which reports it on stderr
+            self.handleError(record)
 
     def rotate_if_long(self) -> None:
         """Rotate the file if it got longer than it may, by whatever was appended to it."""
@@ -134,7 +138,7 @@ class LogFile(logging.FileHandler):
                 # It was removed or renamed: go on in a new one.
                 self.stream = self._open()
                 stream.close()
-        except OSError as error:
+        except (OSError, EndpointError) as error:
             # Not again for each record: this warning is one.
             self._limit = os.fstat(stream.fileno()).st_size + self._max_bytes
             _log.warning(

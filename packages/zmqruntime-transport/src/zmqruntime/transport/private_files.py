@@ -21,12 +21,14 @@ from zmqruntime.transport.file_owners import (
     directory_fault,
     file_fault,
     link_fault,
+    pipe_fault,
     user_id,
 )
 
 __all__ = ["check_ancestors", "check_private_file", "check_safe_dir", "open_log", "open_private"]
 
 _MODE: Final = 0o600
+_STANDARD_STREAMS: Final = (1, 2)
 _MAX_LINKS: Final = 40  # As Linux does: path_resolution(7).
 _ACL: Final = "system.posix_acl_access"
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
@@ -89,25 +91,44 @@ def open_log(path: Path) -> int:
     """Open a log file to append to it, as `open_private` does; a device or pipe as it is.
 
     A log may be sent to ``/dev/null`` or ``/dev/stderr``, which is a link to a terminal or a pipe.
-    Only root can make a device.
+    Only root can make a device. A pipe belongs to this user or to root, or is this process's stdout
+    or stderr. The way to the log is checked as `check_ancestors` does, but a directory of root may
+    be writable by its group.
 
     Raises:
-        UnsafePath: as for `open_private`.
+        UnsafePath: as for `open_private`; a pipe or a directory in which another user can write.
         OSError: it cannot be opened (open(2)); a pipe that no process reads.
     """
+    _check_way(path, trusts_root_groups=True)
     with contextlib.suppress(FileNotFoundError):
-        if _is_stream(path.stat()):
+        if _is_stream(path, path.stat()):
             # A pipe without a reader is then an error, and does not wait for one.
-            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
-            if _is_stream(os.fstat(descriptor)):
-                os.set_blocking(descriptor, True)
-                return descriptor
-            os.close(descriptor)
+            descriptor = os.open(path, os.O_WRONLY | (_FLAGS & ~_NOFOLLOW))
+            with contextlib.ExitStack() as undo:
+                undo.callback(os.close, descriptor)
+                if _is_stream(path, os.fstat(descriptor)):
+                    if hasattr(os, "O_NONBLOCK"):
+                        os.set_blocking(descriptor, True)
+                    undo.pop_all()
+                    return descriptor
     return open_private(path, append=True, create=True)
 
 
-def _is_stream(found: os.stat_result) -> bool:
-    return stat.S_ISCHR(found.st_mode) or stat.S_ISFIFO(found.st_mode)
+def _is_stream(path: Path, found: os.stat_result) -> bool:
+    """Whether a log can be sent there as it is. A pipe of another user is refused."""
+    if stat.S_ISFIFO(found.st_mode):
+        if not _is_standard_stream(found):
+            _refuse(path, pipe_fault(found, user_id()))
+        return True
+    return stat.S_ISCHR(found.st_mode)
+
+
+def _is_standard_stream(found: os.stat_result) -> bool:
+    for descriptor in _STANDARD_STREAMS:
+        with contextlib.suppress(OSError):  # It is closed.
+            if os.path.samestat(found, os.fstat(descriptor)):
+                return True
+    return False
 
 
 def check_private_file(path: Path) -> None:
@@ -149,6 +170,10 @@ def check_ancestors(path: Path) -> None:
         UnsafePath: another user could.
         OSError: something on the way cannot be examined (lstat(2)).
     """
+    _check_way(path)
+
+
+def _check_way(path: Path, *, trusts_root_groups: bool = False) -> None:
     user = user_id()
     if user is None:
         return
@@ -157,7 +182,13 @@ def check_ancestors(path: Path) -> None:
             _refuse(step, link_fault(found, user), on_the_way_to=path)
         elif stat.S_ISDIR(found.st_mode):  # Behind anything else, the next step is an error.
             has_acl = _has_acl(step, found)
-            fault = directory_fault(found, user, is_ancestor=True, has_acl=has_acl)
+            fault = directory_fault(
+                found,
+                user,
+                is_ancestor=True,
+                has_acl=has_acl,
+                trusts_root_groups=trusts_root_groups,
+            )
             _refuse(step, fault, on_the_way_to=path)
 
 

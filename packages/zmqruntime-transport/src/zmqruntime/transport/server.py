@@ -17,7 +17,7 @@ from zmqruntime.transport._version import __version__
 from zmqruntime.transport.checks import check_kind
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.file_limit import raise_file_limit
 from zmqruntime.transport.inherited import fill_standard_descriptors
 from zmqruntime.transport.logfile import LogFile
@@ -251,9 +251,8 @@ def _open_log(path: str) -> LogFile:
     try:
         return LogFile(path)
     except OSError as error:
-        raise EndpointError(
-            f"the log file {path} cannot be written: {error.strerror or error}"
-        ) from None
+        kind = UnsafePath if isinstance(error, UnsafePath) else EndpointError
+        raise kind(f"the log file {path} cannot be written: {error.strerror or error}") from None
 
 
 class _Run:

@@ -150,8 +150,8 @@ class ServerSession:
             finally:
                 self._close()
         except BaseException as error:  # noqa: BLE001 - told by whoever waits for the end
+            self.failure = error  # First: a handler of the application's own may raise.
             _log.critical("the server on %s failed", self.endpoint, exc_info=True)
-            self.failure = error
         finally:
             self.finished.set()
 

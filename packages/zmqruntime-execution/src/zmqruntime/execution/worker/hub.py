@@ -140,6 +140,7 @@ class LinkHub:
             self._drop(link)
         if self._listens:
             self._loop.remove_reader(self._listener.fileno())
+        self._limited_log.close()
         self._listener.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
