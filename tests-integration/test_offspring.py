@@ -42,7 +42,7 @@ def pids_of(handle: ExecutionHandle) -> list[int]:
     return list(data["pids"])  # type: ignore[arg-type]
 
 
-KINDS = ["plain", "deaf", "shell", "daemon", "forked"]
+KINDS = ["plain", "deaf", "shell", "daemon", "nested", "forked"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,6 +96,26 @@ def test_a_process_of_an_earlier_run_is_spared(client: ExecutionClient) -> None:
     assert not any(map(runs, pids))
     assert isinstance(earlier, int)
     assert runs(earlier)
+
+
+def test_process_that_a_helper_of_setup_worker_starts_during_a_run_is_spared(
+    client: ExecutionClient,
+) -> None:
+    handle = client.submit_execution({"do": "children", "kind": "by_helper"})
+    (pid,) = pids_of(handle)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert runs(pid)
+
+
+@pytest.mark.parametrize("kind", ["plain", "forked"])
+def test_processes_end_with_their_run_on_a_server_inside_another_run(
+    place: Place, kind: str
+) -> None:
+    environment = place.environment | {"ZMQRUNTIME_RUN": "/3"}
+    launcher = ExecutionServerLauncher("offspring:Offspring", environment=environment)
+    client = place.client(launcher=launcher, persistent=False)
+    test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(client, kind)
 
 
 def test_a_process_that_was_kept_is_spared(client: ExecutionClient) -> None:
