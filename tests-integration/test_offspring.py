@@ -161,6 +161,16 @@ def test_a_forked_child_ends_as_a_plain_python_program(
     assert worker_of(client) == worker
 
 
+def test_forked_children_of_setup_worker_and_serialize_result_end_as_plain_programs(
+    place: Place,
+) -> None:
+    launcher = ExecutionServerLauncher("offspring:Forking", environment=place.environment)
+    client = place.client(launcher=launcher, persistent=False)
+    worker = worker_of(client)
+    assert client.execute({"do": "fork_codes"}, timeout=PATIENCE) == [[0, 0, 1], 0]
+    assert worker_of(client) == worker
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm")
 @pytest.mark.parametrize("end", ["return", "crash", "kill"])
 def test_shared_memory_is_removed_when_the_worker_has_ended(

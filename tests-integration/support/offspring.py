@@ -15,7 +15,7 @@ from applications import BEGUN, Workshop
 from zmqruntime.execution import ExecutionContext
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Offspring"]
+__all__ = ["Forking", "Offspring"]
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
 DEAF = [
@@ -146,6 +146,36 @@ class Offspring(Workshop):
                 time.sleep(3600)
             except KeyboardInterrupt:
                 continue
+
+
+class Forking(Workshop):
+    """Forks a child in `setup_worker` and another with each result; both come back from there."""
+
+    def setup_worker(self) -> None:
+        super().setup_worker()
+        self.codes: list[JsonValue] = []
+        for way in ("returns", "exits", "raises"):
+            if (code := _fork(way)) is None:
+                return
+            self.codes.append(code)
+
+    def do_fork_codes(self, context: ExecutionContext) -> JsonValue:
+        return self.codes
+
+    def serialize_result(self, result: JsonValue) -> JsonValue:
+        return None if (code := _fork("exits")) is None else [result, code]
+
+
+def _fork(way: str) -> int | None:
+    """Return the exit code of a child that leaves this function in some way; None in the child."""
+    if (child := os.fork()) == 0:
+        if way == "exits":
+            sys.exit(0)
+        if way == "raises":
+            raise KeyError("in the child")
+        return None
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def is_in_shared_memory(name: str) -> bool:
