@@ -101,6 +101,8 @@ class _Worker:
 
     def _serve(self, server: ExecutionServer) -> None:
         mark = os.environ.get(WORKER_VARIABLE, "")
+        # The other half is for the task, to end by itself.
+        self._interrupt.import_patience = server.cancel_grace_seconds / 2
         self._processes = RunProcesses(mark, server.cancel_grace_seconds)
         state = ProcessState()
         outcome: TaskReturned | TaskRaised | TaskStopped
