@@ -95,3 +95,20 @@ def test_a_cancel_during_an_import_leaves_a_module_that_can_be_used(
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
     assert client.execute(task, timeout=PATIENCE) == "imported"
     assert worker_of(client) == worker
+
+
+def test_cancel_of_an_endless_import_interrupts_it_before_the_worker_is_killed(
+    client: ExecutionClient, tmp_path: Path
+) -> None:
+    (tmp_path / "endless.py").write_text(
+        "import time, pathlib\n"
+        f"pathlib.Path({str(tmp_path / 'inside')!r}).touch()\n"
+        "while True: time.sleep(0.01)\n"
+    )
+    task = {"do": "import", "directory": str(tmp_path), "name": "endless"}
+    handle = client.submit_execution(task)
+    eventually((tmp_path / "inside").exists, "the import has begun")
+    worker = worker_of(client)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert worker_of(client) == worker

@@ -42,7 +42,7 @@ def pids_of(handle: ExecutionHandle) -> list[int]:
     return list(data["pids"])  # type: ignore[arg-type]
 
 
-KINDS = ["plain", "deaf", "shell", "daemon", "forked"]
+KINDS = ["plain", "deaf", "shell", "daemon", "nested", "forked"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,6 +98,26 @@ def test_a_process_of_an_earlier_run_is_spared(client: ExecutionClient) -> None:
     assert runs(earlier)
 
 
+def test_process_that_a_helper_of_setup_worker_starts_during_a_run_is_spared(
+    client: ExecutionClient,
+) -> None:
+    handle = client.submit_execution({"do": "children", "kind": "by_helper"})
+    (pid,) = pids_of(handle)
+    handle.cancel()
+    assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
+    assert runs(pid)
+
+
+@pytest.mark.parametrize("kind", ["plain", "forked"])
+def test_processes_end_with_their_run_on_a_server_inside_another_run(
+    place: Place, kind: str
+) -> None:
+    environment = place.environment | {"ZMQRUNTIME_RUN": "/3"}
+    launcher = ExecutionServerLauncher("offspring:Offspring", environment=environment)
+    client = place.client(launcher=launcher, persistent=False)
+    test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(client, kind)
+
+
 def test_a_process_that_was_kept_is_spared(client: ExecutionClient) -> None:
     handle = client.submit_execution({"do": "children", "kind": "kept"})
     (pid,) = pids_of(handle)
@@ -138,6 +158,16 @@ def test_a_forked_child_ends_as_a_plain_python_program(
     assert log.startswith(f"before\nchild {way}\n")
     assert log.endswith(printed)
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
+    assert worker_of(client) == worker
+
+
+def test_forked_children_of_setup_worker_and_serialize_result_end_as_plain_programs(
+    place: Place,
+) -> None:
+    launcher = ExecutionServerLauncher("offspring:Forking", environment=place.environment)
+    client = place.client(launcher=launcher, persistent=False)
+    worker = worker_of(client)
+    assert client.execute({"do": "fork_codes"}, timeout=PATIENCE) == [[0, 0, 1], 0]
     assert worker_of(client) == worker
 
 

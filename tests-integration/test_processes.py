@@ -194,6 +194,19 @@ def test_a_killed_server_takes_its_worker_with_it_whatever_that_does(place: Plac
     await_ends(worker)
 
 
+@posix_only
+def test_worker_of_a_killed_server_ends_without_pidfd_open(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; vars(os).pop('pidfd_open', None)\n")
+    import_path = os.pathsep.join([str(tmp_path), place.environment["PYTHONPATH"]])
+    place.variables["PYTHONPATH"] = import_path
+    place.leaves_socket_files = True
+    client = place.client("Workshop")
+    worker = worker_of(client)
+    await_phase(submit(client, "swallow"))
+    server_of(client).kill()
+    await_ends(worker)
+
+
 def test_a_killed_server_takes_the_tasks_own_processes_with_it(either_place: Place) -> None:
     either_place.leaves_socket_files = True
     client = either_place.client("Workshop")

@@ -15,7 +15,7 @@ from applications import BEGUN, Workshop
 from zmqruntime.execution import ExecutionContext
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Offspring"]
+__all__ = ["Forking", "Offspring"]
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
 DEAF = [
@@ -32,8 +32,23 @@ DAEMON = (
 )
 
 
+# Starts a process for each line of its input, and prints its pid.
+HELPER = (
+    "import subprocess, sys\n"
+    "for line in sys.stdin:\n"
+    "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])\n"
+    "    print(child.pid, flush=True)"
+)
+
+
 class Offspring(Workshop):
     """A workshop whose tasks start processes; a task that is to be stopped says their pids."""
+
+    def setup_worker(self) -> None:
+        super().setup_worker()
+        self._helper = subprocess.Popen(
+            [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def do_leave_child(self, context: ExecutionContext, keep: bool = False) -> JsonValue:
         """End well, and leave a process."""
@@ -75,6 +90,17 @@ class Offspring(Workshop):
 
     def _start_daemon(self, context: ExecutionContext) -> list[int]:
         return [int(subprocess.check_output([sys.executable, "-c", DAEMON]))]
+
+    def _start_by_helper(self, context: ExecutionContext) -> list[int]:
+        assert self._helper.stdin is not None
+        assert self._helper.stdout is not None
+        print(file=self._helper.stdin, flush=True)
+        return [int(self._helper.stdout.readline())]
+
+    def _start_nested(self, context: ExecutionContext) -> list[int]:
+        """Start a process as a worker does whose server is of this run."""
+        run = f"{os.environ['ZMQRUNTIME_RUN']}/1"
+        return [subprocess.Popen(SLEEPER, env=os.environ | {"ZMQRUNTIME_RUN": run}).pid]
 
     def _start_forked(self, context: ExecutionContext) -> list[int]:
         fork = multiprocessing.get_context("fork")
@@ -120,6 +146,36 @@ class Offspring(Workshop):
                 time.sleep(3600)
             except KeyboardInterrupt:
                 continue
+
+
+class Forking(Workshop):
+    """Forks a child in `setup_worker` and another with each result; both come back from there."""
+
+    def setup_worker(self) -> None:
+        super().setup_worker()
+        self.codes: list[JsonValue] = []
+        for way in ("returns", "exits", "raises"):
+            if (code := _fork(way)) is None:
+                return
+            self.codes.append(code)
+
+    def do_fork_codes(self, context: ExecutionContext) -> JsonValue:
+        return self.codes
+
+    def serialize_result(self, result: JsonValue) -> JsonValue:
+        return None if (code := _fork("exits")) is None else [result, code]
+
+
+def _fork(way: str) -> int | None:
+    """Return the exit code of a child that leaves this function in some way; None in the child."""
+    if (child := os.fork()) == 0:
+        if way == "exits":
+            sys.exit(0)
+        if way == "raises":
+            raise KeyError("in the child")
+        return None
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def is_in_shared_memory(name: str) -> bool:

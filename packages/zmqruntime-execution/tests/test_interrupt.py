@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import queue
 import signal
 import socket
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from signalling import installed, run_armed, when
@@ -329,3 +331,38 @@ def test_threads_of_a_task_are_not_interrupted(interrupt: Interrupt) -> None:
     assert run_armed(interrupt, body)
     release.set()
     assert results.get(timeout=60) == "finished"
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.05])
+def test_import_is_interrupted_after_its_patience(
+    interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    (tmp_path / "zmqruntime_endless.py").write_text("import time\nwhile True: time.sleep(0.01)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    interrupt.import_patience = patience
+
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        importlib.import_module("zmqruntime_endless")
+
+    for _ in range(2):
+        assert run_armed(interrupt, body)
+        assert interrupt.seen
+
+
+def test_import_that_ends_within_its_patience_is_not_interrupted(
+    interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import sys\nwhile not sys.zmqruntime_interrupt._was_held: pass\nended = True\n"
+    (tmp_path / "zmqruntime_slow.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "zmqruntime_interrupt", interrupt, raising=False)
+    interrupt.import_patience = 60.0
+
+    def body(stop: Callable[[], None]) -> None:
+        stop()
+        importlib.import_module("zmqruntime_slow")
+        spin()
+
+    assert run_armed(interrupt, body)
+    assert sys.modules.pop("zmqruntime_slow").ended

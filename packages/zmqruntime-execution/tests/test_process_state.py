@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import io
 import locale
@@ -17,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from zmqruntime.execution.worker.logs import TaskLogs
+from zmqruntime.execution.worker.output import TaskOutput
 from zmqruntime.execution.worker.process_state import ProcessState
 
 
@@ -127,3 +130,58 @@ def test_a_closed_standard_stream_is_opened_again_on_its_descriptor() -> None:
     state.restore()
     assert not sys.stdout.closed
     assert sys.stdout.fileno() == 1
+
+
+class _Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("this hook has no equal")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, *arguments: object) -> None: ...
+
+
+def test_a_detached_standard_stream_is_opened_again_at_each_restore() -> None:
+    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False))  # noqa: SIM115 - detached
+    state = ProcessState()
+    for _ in range(2):
+        sys.stdout = codecs.getwriter("utf-8")(sys.stdout.detach())
+        state.restore()
+        assert sys.stdout.fileno() == 1
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr", "excepthook"])
+def test_a_deleted_attribute_of_sys_is_restored(name: str) -> None:
+    state = ProcessState()
+    before = getattr(sys, name)
+    delattr(sys, name)
+    state.restore()
+    assert getattr(sys, name) is before
+
+
+@pytest.mark.parametrize("module", [sys, threading])
+def test_a_hook_that_cannot_be_compared_is_replaced(module: Any) -> None:
+    state = ProcessState()
+    before = module.excepthook
+    module.excepthook = _Incomparable()
+    state.restore()
+    assert module.excepthook is before
+
+
+def test_a_signal_handler_that_cannot_be_compared_is_replaced() -> None:
+    state = ProcessState()
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, _Incomparable())
+    state.restore()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("missing", ["stdout", "stderr"])
+def test_output_of_a_task_is_kept_without_a_standard_stream(tmp_path: Path, missing: str) -> None:
+    output = TaskOutput(TaskLogs(tmp_path, 1000), "w")
+    delattr(sys, missing)
+    output.lead_away("x")
+    os.write(1, b"written")
+    output.keep("x")
+    output.lead_back()
+    assert any(path.read_bytes() == b"written" for path in tmp_path.rglob("*") if path.is_file())

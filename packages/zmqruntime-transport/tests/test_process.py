@@ -15,6 +15,7 @@ import pytest
 from transport_peers import PATIENCE_SECONDS, eventually
 
 from zmqruntime.transport import ProcessIdentity, describe_exit, kill_process_tree
+from zmqruntime.transport.process_tree import kill_process_group
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 StartProcess = Callable[..., "subprocess.Popen[str]"]
@@ -93,6 +94,31 @@ def test_waiting_ends_with_the_process_also_while_nobody_reaps_it(
     child.kill()
     waiter.join(PATIENCE_SECONDS)
     assert not waiter.is_alive()
+
+
+@pytest.fixture
+def no_pidfd_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    # What psutil has found out is cached.
+    monkeypatch.setattr("psutil._psposix.can_use_pidfd_open", lambda: False, raising=False)
+
+
+@posix
+@pytest.mark.usefixtures("no_pidfd_open")
+def test_wait_needs_no_pidfd_open(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    ProcessIdentity.of(child.pid).wait()
+
+
+@posix
+@pytest.mark.usefixtures("no_pidfd_open")
+def test_kill_of_a_process_group_needs_no_pidfd_open(start_process: StartProcess) -> None:
+    leader = start_process("-c", f"import os; os.setsid()\n{FAMILY}")
+    assert leader.stdout is not None
+    member = ProcessIdentity.of(int(leader.stdout.readline()))
+    kill_process_group(leader.pid)
+    assert leader.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    eventually(lambda: not member.is_running())
 
 
 def test_waiting_for_what_has_ended_ends_at_once(child: subprocess.Popen[str]) -> None:

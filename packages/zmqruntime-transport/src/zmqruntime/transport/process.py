@@ -72,7 +72,8 @@ class ProcessIdentity:
 
     def wait(self) -> None:
         """Block until exactly this process has ended. For processes that this one did not start."""
-        if sys.platform == "linux":
+        # Missing in a Python that was built for old kernels, as conda's is.
+        if sys.platform == "linux" and hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):  # An old kernel, or one told not to (seccomp).
                 self._wait_for_pidfd()
         while (process := self.find()) is not None and self.is_running():

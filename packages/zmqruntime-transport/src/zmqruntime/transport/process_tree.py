@@ -133,7 +133,7 @@ def environment_of(process: psutil.Process) -> dict[str, str]:
 
 def _wait_for_ends(processes: Iterable[psutil.Process]) -> None:
     """Block until all have ended, but not for long, and reap none: that is their parent's."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         foreign = [p for p in processes if _parent_of(p) != os.getpid()]
         psutil.wait_procs(foreign, timeout=_ROUND_SECONDS)
         return

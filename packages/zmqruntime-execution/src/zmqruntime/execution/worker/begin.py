@@ -269,6 +269,11 @@ def become_worker(given: BinaryIO) -> None:
     with given:
         if (beginning := _read(given)) is None:
             return
+        # Helpers of the application's modules and of `setup_worker` are of no run, nor is what
+        # they start later (`children`). Run 0 of this worker, inside the run that started its
+        # server, if any.
+        run = os.environ.get("ZMQRUNTIME_RUN", "")
+        os.environ["ZMQRUNTIME_RUN"] = f"{run}/0"
         sys.argv, main, module, descriptor = beginning
         from zmqruntime.execution.worker.main import worker_main
 

@@ -1,8 +1,10 @@
 """Processes that a run has started and left behind: found, terminated, killed.
 
-Every process inherits two environment variables: one names its worker, one the run. A process
-that was forked and has executed no program has the variables of the worker's own start; it counts
-by its start time. So those of earlier runs are told apart, also when their own parent has ended.
+Every process inherits two environment variables: one names its worker, one the run. Runs count from
+1; what the application starts before, in `setup_worker`, is of run 0. A worker whose server a task
+of another worker has started prefixes that run: ``/3/1`` is run 1 inside run 3. A process that was
+forked and has executed no program has the variables of the worker's own start; it counts by its
+start time. So those of earlier runs are distinct, also when their own parent has ended.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class RunProcesses:
         self._mark = mark
         self._patience = min(_MAX_TERMINATE_SECONDS, grace_seconds * _TERMINATE_SHARE)
         self._runs = itertools.count(1)
+        # What a fork of this process has in its environment, as long as it executes no program.
+        self._outer_run = environment_of(psutil.Process()).get(RUN_VARIABLE, "")
         self._run = ""
         self._started_at = 0.0
         self._kept: set[ProcessIdentity] = set()
@@ -59,7 +63,7 @@ class RunProcesses:
 
     def begin(self) -> str:
         """Begin a run; return its value of ``ZMQRUNTIME_RUN``."""
-        self._run = str(next(self._runs))
+        self._run = f"{self._outer_run}/{next(self._runs)}"
         self._started_at = _now()
         return self._run
 
@@ -118,8 +122,8 @@ class RunProcesses:
             return False
         if process.status() == psutil.STATUS_ZOMBIE or _is_of_library(process):
             return False
-        if (run := variables.get(RUN_VARIABLE)) is not None:
-            return run == self._run
+        if (run := variables.get(RUN_VARIABLE, "")) != self._outer_run:
+            return run == self._run or run.startswith(f"{self._run}/")
         return start_of(process) >= self._started_at - _TICK_SECONDS
 
 

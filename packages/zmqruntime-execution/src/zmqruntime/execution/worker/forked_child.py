@@ -1,13 +1,26 @@
-"""The end of a process that a task has forked and that came back from the task's code."""
+"""The end of a process that the application has forked and that came back from its code."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
-__all__ = ["end_forked_child"]
+__all__ = ["EndForkedChildren", "end_forked_child"]
+
+
+class EndForkedChildren(AbstractContextManager[None]):
+    """A block of the application's code: a process that is forked in it ends where it leaves it."""
+
+    def __enter__(self) -> None:
+        self._process = os.getpid()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if os.getpid() != self._process:
+            end_forked_child(error)
 
 
 def end_forked_child(error: BaseException | None) -> NoReturn:
@@ -16,14 +29,15 @@ def end_forked_child(error: BaseException | None) -> NoReturn:
     Nothing of the worker's runs in it: its links, its log file and its other children are those
     of the parent.
     """
-    code = _report(error)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # Closed, or not there.
-    os._exit(code)
+    code = 1
+    try:  # What the application has replaced or deleted may raise; a child ends nevertheless.
+        code = _report(error)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # Closed, or not there.
+                stream.flush()
+    finally:
+        os._exit(code)
 
 
 def _report(error: BaseException | None) -> int:

@@ -8,6 +8,7 @@ import, without looking again and again.
 from __future__ import annotations
 
 import importlib
+import threading
 from types import FrameType
 from typing import Final
 
@@ -32,6 +33,17 @@ def find_import(frame: FrameType | None) -> str | None:
     return module
 
 
-def wait_for_import(module: str) -> None:
-    """Block until another thread has imported ``module``, or failed to."""
-    _lock_unlock_module(module)
+def wait_for_import(module: str, timeout: float) -> bool:
+    """Block until another thread has imported ``module``, or failed to.
+
+    Args:
+        module: its full name.
+        timeout: in seconds; the lock itself knows none.
+
+    Returns:
+        False: the import goes on after the timeout.
+    """
+    waiter = threading.Thread(target=_lock_unlock_module, args=(module,), daemon=True)
+    waiter.start()
+    waiter.join(min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+    return not waiter.is_alive()

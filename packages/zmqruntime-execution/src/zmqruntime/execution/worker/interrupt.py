@@ -5,7 +5,8 @@
 
 An interrupt that falls into an import is held back until the import has ended: a module whose
 first import was interrupted cannot be imported again in the same process where its C part allows
-one import only, as numpy's does.
+one import only, as numpy's does. An import that runs a whole program is interrupted nevertheless,
+after `Interrupt.import_patience`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from contextlib import AbstractContextManager
 from types import FrameType
 
@@ -46,6 +48,10 @@ class Interrupt:
         self._importing: str | None = None
         """The module whose import holds the interrupt back."""
         self._was_held = False
+        self._forced: str | None = None
+        """The execution whose imports hold the interrupt back no longer."""
+        self.import_patience = threading.TIMEOUT_MAX
+        """How long imports may hold an interrupt back, in seconds."""
         # Let go whenever there is news for `request`. Nothing but a bare lock may be used in a
         # signal handler, which interrupts every other lock's own code as well.
         self._news = threading.Lock()
@@ -85,6 +91,7 @@ class Interrupt:
         # so it is sent until it has been seen. A handler of the task's own gets one signal: each
         # further one would interrupt its cleaning up.
         patience = _FIRST_PATIENCE
+        forced_at = time.monotonic() + self.import_patience
         while self._running == execution_id and not self._noticed and patience < _MAX_PATIENCE:
             self._signal_main_thread()
             if not self._has_handler():
@@ -92,7 +99,8 @@ class Interrupt:
             self._news.acquire(timeout=patience)
             patience *= 2
             if (module := self._importing) is not None:
-                wait_for_import(module)
+                if not wait_for_import(module, forced_at - time.monotonic()):
+                    self._forced = execution_id
                 self._importing = None
                 patience = _FIRST_PATIENCE
         return True
@@ -136,7 +144,7 @@ class Interrupt:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._is_requested():
-            self._importing = find_import(frame)
+            self._importing = None if self._forced == self._running else find_import(frame)
             self._noticed = self._importing is None
             self._tell_news()
             if self._importing is not None:
@@ -167,7 +175,7 @@ class _Armed(AbstractContextManager[None]):
     def __enter__(self) -> None:
         interrupt = self._interrupt
         interrupt._raised = interrupt._noticed = interrupt.seen = interrupt.ordered = False
-        interrupt._importing, interrupt._was_held = None, False
+        interrupt._importing, interrupt._was_held, interrupt._forced = None, False, None
         interrupt._shields = 0
         interrupt._ended = None
         interrupt._running = self._execution_id

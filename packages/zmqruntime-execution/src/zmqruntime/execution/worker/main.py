@@ -24,6 +24,7 @@ from zmqruntime.execution.worker import wire
 from zmqruntime.execution.worker.begun_tasks import BegunTasks
 from zmqruntime.execution.worker.children import RunProcesses
 from zmqruntime.execution.worker.context import ExecutionContext
+from zmqruntime.execution.worker.forked_child import EndForkedChildren
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.logs import TaskLogs
@@ -92,13 +93,16 @@ class _Worker:
             _end_children()
 
     def _make_server(self) -> ExecutionServer:
-        server: ExecutionServer = pickle.loads(self._setup.server)
-        server.setup_worker()
+        with EndForkedChildren():
+            server: ExecutionServer = pickle.loads(self._setup.server)
+            server.setup_worker()
         set_up_logging()
         return server
 
     def _serve(self, server: ExecutionServer) -> None:
         mark = os.environ.get(WORKER_VARIABLE, "")
+        # The other half is for the task, to end by itself.
+        self._interrupt.import_patience = server.cancel_grace_seconds / 2
         self._processes = RunProcesses(mark, server.cancel_grace_seconds)
         state = ProcessState()
         outcome: TaskReturned | TaskRaised | TaskStopped

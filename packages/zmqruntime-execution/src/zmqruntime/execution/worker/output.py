@@ -7,6 +7,7 @@ server's own do.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -93,8 +94,9 @@ def _duplicate(stream: int) -> int:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # A task may have closed it; there is none in a program without a console.
+    for name in ("stdout", "stderr"):
+        # A task may have closed, detached, deleted or replaced it; a program without a console
+        # has none.
+        if (stream := getattr(sys, name, None)) is not None:
+            with contextlib.suppress(Exception):
+                stream.flush()

@@ -81,8 +81,8 @@ class ProcessState:
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
-            if _signal.getsignal(number) != handler and handler is not None:
-                signal.signal(number, handler)
+            if _signal.getsignal(number) is not handler and handler is not None:
+                _signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -93,10 +93,10 @@ class ProcessState:
         if warnings.filters != self._filters:
             warnings.resetwarnings()  # It also forgets what the filters have decided so far.
             warnings.filters[:] = self._filters  # type: ignore[index]
-        if (sys.excepthook, threading.excepthook) != self._hooks:
-            sys.excepthook, threading.excepthook = self._hooks
-        if (sys.gettrace(), sys.getprofile()) != self._tracers:
-            trace, profile = self._tracers
+        # Set without a comparison: a hook may be deleted, or have an `__eq__` that raises.
+        sys.excepthook, threading.excepthook = self._hooks
+        trace, profile = self._tracers
+        if sys.gettrace() is not trace or sys.getprofile() is not profile:
             sys.settrace(trace)
             sys.setprofile(profile)
         if sys.getrecursionlimit() != self._recursion_limit:
@@ -128,12 +128,19 @@ class _StandardStreams:
         self._stdin, self._stdout, self._stderr = sys.stdin, sys.stdout, sys.stderr
 
     def restore(self) -> None:
-        """Put the objects back; one that was closed is made anew."""
-        if getattr(self._stdout, "closed", False):
+        """Put the objects back; one that was closed or detached is made anew."""
+        if _is_closed(self._stdout):
             self._stdout = _open_text(1)
-        if getattr(self._stderr, "closed", False):
+        if _is_closed(self._stderr):
             self._stderr = _open_text(2)
         sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
+
+
+def _is_closed(stream: Any) -> bool:
+    try:
+        return bool(getattr(stream, "closed", False))
+    except Exception:  # noqa: BLE001 - ValueError when detached; a task's own object: anything
+        return True
 
 
 def _rewrap(stream: Any, number: int) -> Any:

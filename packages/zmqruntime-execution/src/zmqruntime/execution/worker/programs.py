@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from typing import Any, Final
 
 import psutil
 
-from zmqruntime.transport.process_tree import kill_all
+from zmqruntime.transport.process_tree import environment_of, is_resource_tracker, kill_all
 
 __all__ = ["Program", "run_program"]
 
 _TERMINATE_SECONDS: Final = 1.0
+_VARIABLE: Final = "ZMQRUNTIME_PROGRAM"
 
 
 class Program(subprocess.Popen[Any]):
@@ -21,6 +23,13 @@ class Program(subprocess.Popen[Any]):
     The program and its descendants are terminated, and killed a second later. Its output goes
     where the task's own goes, unless ``stdout`` and ``stderr`` say otherwise.
     """
+
+    def __init__(self, args: Any, **options: Any) -> None:
+        self.mark: Final = os.urandom(16).hex()
+        """In the environment of the program and of all that it starts."""
+        given = options.get("env")
+        options["env"] = {**(os.environ if given is None else given), _VARIABLE: self.mark}
+        super().__init__(args, **options)
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is not None:
@@ -45,13 +54,12 @@ def run_program(
     return subprocess.CompletedProcess(program.args, code, stdout, stderr)
 
 
-def end_program(program: subprocess.Popen[Any]) -> None:
-    """Terminate a program and its descendants, and kill what is left a second later."""
-    if program.poll() is not None:
-        return
-    descendants: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        descendants = psutil.Process(program.pid).children(recursive=True)
+def end_program(program: Program) -> None:
+    """Terminate a program and its descendants, and kill what is left a second later.
+
+    Descendants are found by parentage and, also when their own parent has ended, by the mark.
+    """
+    descendants = _find_descendants(program)
     program.terminate()
     for process in descendants:
         with contextlib.suppress(psutil.Error):
@@ -61,3 +69,15 @@ def end_program(program: subprocess.Popen[Any]) -> None:
     _, alive = psutil.wait_procs(descendants, timeout=_TERMINATE_SECONDS)
     program.kill()
     kill_all(alive)
+
+
+def _find_descendants(program: Program) -> set[psutil.Process]:
+    found = {
+        process
+        for process in psutil.process_iter()
+        if process.pid != program.pid and environment_of(process).get(_VARIABLE) == program.mark
+    }
+    if program.poll() is None:  # Else its pid may be another process's by now.
+        with contextlib.suppress(psutil.Error):
+            found.update(psutil.Process(program.pid).children(recursive=True))
+    return {process for process in found if not is_resource_tracker(process)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.serialization import encode_value
 from zmqruntime.execution.worker.context import ExecutionContext
-from zmqruntime.execution.worker.forked_child import end_forked_child
+from zmqruntime.execution.worker.forked_child import EndForkedChildren, end_forked_child
 from zmqruntime.execution.worker.interrupt import Interrupt
 from zmqruntime.messages import (
     MAX_RESULT_REPR,
@@ -121,7 +121,8 @@ def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionE
 
 def _encode_result(server: _Task, result: object, limit: int) -> bytes | ExecutionErrorInfo:
     try:
-        encoded = encode_value(server.serialize_result(result), "result")
+        with EndForkedChildren():
+            encoded = encode_value(server.serialize_result(result), "result")
     except Exception as error:  # noqa: BLE001 - an application's objects may raise anything
         message = str(error) if isinstance(error, DecodeError) else _describe(error)
         return ExecutionErrorInfo(

@@ -36,8 +36,9 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg] # not gen
         self.addFilter(_concerns_task)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if sys.stderr is not None:  # A program without a console has none.
-            self.stream = sys.stderr
+        # A program without a console has none; a task may have deleted it.
+        if (stream := getattr(sys, "stderr", None)) is not None:
+            self.stream = stream
             super().emit(record)
 
 
