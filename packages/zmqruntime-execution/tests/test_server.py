@@ -328,14 +328,16 @@ def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Itera
         Echo(next(ports), config=config, history_limit=1) as server,
         ExecutionClient(server.port, config=config) as client,
     ):
-        first, second, third = handles = [client.submit_execution({}) for _ in range(3)]
-        third.wait(PATIENCE)
-        for handle in handles:  # Only what was read counts.
-            assert client.get_record(handle.execution_id).status is COMPLETE
-        for handle in (first, second):
+        handles = []
+        for _ in range(3):
+            handle = client.submit_execution({})
+            handle.wait(PATIENCE)
+            assert client.get_record(handle.execution_id).status is COMPLETE  # Now it was read.
+            handles.append(handle)
+        for handle in handles[:2]:
             with pytest.raises(UnknownExecution):
                 client.get_record(handle.execution_id)
-        assert client.get_record(third.execution_id).status is COMPLETE
+        assert client.get_record(handles[2].execution_id).status is COMPLETE
 
 
 @pytest.mark.parametrize("many", [False, True])
