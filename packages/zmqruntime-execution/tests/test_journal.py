@@ -583,6 +583,25 @@ def test_of_threads_that_open_a_new_journal_together_one_has_it(path: Path) -> N
         pass
 
 
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED]
+)
+def test_journal_that_is_locked_while_it_is_opened_is_in_use_and_not_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(_: sqlite3.Connection) -> None:
+        failure = sqlite3.OperationalError("database is locked")
+        failure.sqlite_errorcode = code
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_database.Latest, "read", fail)
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(path)
+    with opened(path):
+        pass
+
+
 def test_nor_may_two_servers_of_one_process_have_it(path: Path, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     with opened(path), pytest.raises(JournalInUse):
