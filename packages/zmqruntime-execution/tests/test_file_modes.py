@@ -98,7 +98,7 @@ Plant = Callable[[Path, Path], None]
 
 
 @pytest.mark.parametrize(
-    "suffix", ["-wal", "-shm", "-journal", ".new", ".started", ".worker", ".owner"]
+    "suffix", ["-wal", "-shm", "-journal", ".new", ".started", ".worker", ".owner", ".lock"]
 )
 @pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_copy_that_others_can_write])
 def test_planted_file_beside_a_journal_is_refused_and_left_as_it_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -10,6 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -521,6 +524,80 @@ def test_a_second_server_is_told_who_has_it(path: Path) -> None:
         with pytest.raises(JournalInUse, match=rf"in use by process {holder.pid}: end that"):
             JournalLifecycleEngine(path)
         holder.communicate(timeout=60)
+    with opened(path):
+        pass
+
+
+def test_of_servers_that_start_together_on_a_new_journal_one_has_it(path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from zmqruntime.execution import JournalInUse, JournalLifecycleEngine\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        "    engine = JournalLifecycleEngine(sys.argv[1])\n"
+        "except JournalInUse:\n"
+        "    print('in use', flush=True)\n"
+        "else:\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "    engine.close()\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with contextlib.ExitStack() as ends:
+        servers = [
+            ends.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(4)
+        ]
+        for word in ("ready", None):
+            said = [server.stdout.readline().strip() for server in servers if server.stdout]
+            assert word is None or said == [word] * len(servers)
+            for server in servers:
+                assert server.stdin is not None
+                with contextlib.suppress(BrokenPipeError):  # Those that do not have it have ended.
+                    server.stdin.write("\n")
+                    server.stdin.flush()
+        assert sorted(said) == ["in use"] * 3 + ["open"]
+    with opened(path):
+        pass
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_of_threads_that_open_a_new_journal_together_one_has_it(path: Path) -> None:
+    barrier = threading.Barrier(8)
+
+    def start() -> JournalLifecycleEngine | None:
+        barrier.wait()
+        try:
+            return JournalLifecycleEngine(path)
+        except JournalInUse:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        engines = [future.result() for future in [threads.submit(start) for _ in range(8)]]
+    (engine,) = [engine for engine in engines if engine is not None]
+    engine.close()
+    with opened(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED]
+)
+def test_journal_that_is_locked_while_it_is_opened_is_in_use_and_not_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(_: sqlite3.Connection) -> None:
+        failure = sqlite3.OperationalError("database is locked")
+        failure.sqlite_errorcode = code
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_database.Latest, "read", fail)
+        with pytest.raises(JournalInUse):
+            JournalLifecycleEngine(path)
     with opened(path):
         pass
 

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 from echoing import Echo, Keeping
 
-from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher
+from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher, JournalUnusable
 from zmqruntime.execution.journal_choice import JournalChoice, choose_journal, make_journal_dir
 from zmqruntime.execution.serve import main
 from zmqruntime.transport import ZMQConfig
@@ -102,6 +102,17 @@ def test_the_default_directory_is_made_for_its_owner_alone(data: Path) -> None:
     assert server.journal.is_file()
     if hasattr(stat, "S_IMODE"):
         assert stat.S_IMODE(server.journal.parent.stat().st_mode) & 0o077 == 0
+
+
+def test_data_directory_that_cannot_be_made_is_named_with_the_argument(data: Path) -> None:
+    data.write_bytes(b"a file where the directory would be")
+    server = Echo(config=CONFIG, journal=True)
+    assert server.journal is not None
+    with pytest.raises(JournalUnusable) as caught:
+        server.make_engine()
+    assert f"the directory {server.journal.parent} for the journal cannot" in str(caught.value)
+    assert "journal=" in str(caught.value)
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_another_directory_is_not_made(data: Path) -> None:

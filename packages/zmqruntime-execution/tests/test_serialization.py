@@ -130,6 +130,10 @@ REFUSED = [
     ),
     (range(10**9), "result is an array of 1,000,000,000 items"),
     (Fit(name="f", path=pathlib.PurePosixPath("/x"), extra=object()), "result is of type object"),
+    ([decimal.Decimal("NaN")], "result[0] is nan, which JSON cannot carry"),
+    ((0, decimal.Decimal("sNaN")), "result[1] is nan, which JSON cannot carry"),
+    ([decimal.Decimal("-Infinity")], "result[0] is -inf, which JSON cannot carry"),
+    ({"z": 1 + 2j}, "result.z is complex, which JSON cannot carry"),
     (("\ud800",), "result[0] holds half a surrogate pair"),
 ]
 
@@ -155,7 +159,7 @@ def test_a_value_that_contains_itself_is_refused_through_any_container() -> None
 
 
 def test_non_finite_numbers_become_null_or_words_on_request() -> None:
-    value = {"a": (math.nan, math.inf, -math.inf, 1.5)}
+    value = {"a": (math.nan, decimal.Decimal("Infinity"), -math.inf, 1.5)}
     assert to_json_value(value, non_finite="null") == {"a": [None, None, None, 1.5]}
     assert to_json_value(value, non_finite="strings") == {
         "a": ["NaN", "Infinity", "-Infinity", 1.5]
@@ -208,3 +212,39 @@ def test_numpy_values_have_a_json_form() -> None:
         encode_value(numpy.array([0.0, numpy.nan]), "result")
     with pytest.raises(DecodeError, match="an array of 2,000,000 items"):
         encode_value(numpy.zeros(2_000_000), "result")
+
+
+@pytest.mark.parametrize("unit", ["Y", "D", "s", "ms", "us", "ns", "as"])
+def test_dates_of_numpy_are_text_whatever_their_unit(unit: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    date = numpy.datetime64("1970-01-01", unit)
+    text = numpy.datetime_as_string(date)
+    value = {"one": date, "all": numpy.array([[date, date]]), "zero": numpy.array(date)}
+    assert to_json_value(value) == {"one": text, "all": [[text, text]], "zero": text}
+
+
+def test_missing_date_of_numpy_is_as_other_numbers_that_are_not_finite() -> None:
+    numpy = pytest.importorskip("numpy")
+    value = numpy.array(["2026-01-02", "NaT"], "datetime64[D]")
+    assert to_json_value(value, non_finite="null") == ["2026-01-02", None]
+    assert to_json_value(value, non_finite="strings") == ["2026-01-02", "NaT"]
+    with pytest.raises(DecodeError, match=r"^result\[1\] is NaT, which JSON cannot carry"):
+        encode_value(value, "result")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("complex64", "is complex, which JSON cannot carry"),
+        ("complex128", "is complex, which JSON cannot carry"),
+        ("timedelta64[ns]", "is a timedelta64 of numpy, which JSON cannot carry"),
+        ("timedelta64[s]", "is a timedelta64 of numpy, which JSON cannot carry"),
+        ([("x", "f8"), ("y", "i4")], "has named fields, which an array of JSON has not"),
+    ],
+)
+def test_array_that_would_lose_its_meaning_is_refused(kind: Any, words: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    array = numpy.zeros(2, kind)
+    for value in (array, array[0]):
+        with pytest.raises(DecodeError, match=rf"^result\.found {words}"):
+            encode_value({"found": value}, "result")

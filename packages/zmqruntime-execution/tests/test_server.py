@@ -328,13 +328,16 @@ def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Itera
         Echo(next(ports), config=config, history_limit=1) as server,
         ExecutionClient(server.port, config=config) as client,
     ):
-        first, second, third = [client.submit_execution({}) for _ in range(3)]
-        assert third.wait(PATIENCE).status is COMPLETE
-        assert first.wait(PATIENCE).status is COMPLETE
-        assert second.wait(PATIENCE).status is COMPLETE
-        with pytest.raises(UnknownExecution):
-            client.get_record(first.execution_id)
-        assert client.get_record(second.execution_id).status is COMPLETE
+        handles = []
+        for _ in range(3):
+            handle = client.submit_execution({})
+            handle.wait(PATIENCE)
+            assert client.get_record(handle.execution_id).status is COMPLETE  # Now it was read.
+            handles.append(handle)
+        for handle in handles[:2]:
+            with pytest.raises(UnknownExecution):
+                client.get_record(handle.execution_id)
+        assert client.get_record(handles[2].execution_id).status is COMPLETE
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -91,6 +91,22 @@ def test_a_descriptor_s_new_owner_starts_without_subscriptions() -> None:
     assert ledger.total == 2
 
 
+def test_newest_of_equal_connections_is_to_be_ended() -> None:
+    ledger = SubscriptionLedger(most=4)
+    subscribe(ledger, FIRST, b"gone")
+    subscribe(ledger, SECOND, b"a", b"b")
+    reused = Origin(FIRST.descriptor, "4")  # Newer than the second, with an older descriptor.
+    assert subscribe(ledger, reused, b"a", b"b") == []
+    (excess,) = subscribe(ledger, THIRD, b"a")
+    assert excess.descriptor == reused.descriptor
+
+
+def test_end_of_an_unknown_prefix_leaves_no_connection_behind() -> None:
+    ledger = SubscriptionLedger()
+    ledger.take(b"\x00a/", FIRST)
+    assert not ledger._connections
+
+
 @dataclass(eq=False)
 class Connection:
     """One connection, as libzmq has it: each prefix once, however often it was sent."""

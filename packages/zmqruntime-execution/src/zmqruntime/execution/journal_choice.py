@@ -39,11 +39,22 @@ def default_journal_path(app_name: str, class_path: str, port: int) -> Path:
 
 
 def make_journal_dir(journal: Path, app_name: str) -> None:
-    """Make the directory of a journal for its owner alone (0700), where it is the default one."""
+    """Make the directory of a journal for its owner alone (0700), where it is the default one.
+
+    Raises:
+        JournalUnusable: it cannot be made.
+    """
     if journal.parent == (directory := _default_dir(app_name)):
+        from zmqruntime.execution.errors import JournalUnusable
         from zmqruntime.transport.runtime_dir import make_dirs
 
-        make_dirs(directory)
+        try:
+            make_dirs(directory)
+        except OSError as error:
+            raise JournalUnusable(
+                f"the directory {directory} for the journal cannot be made: {error}. Make it, or "
+                "name another file with journal=..."
+            ) from error
 
 
 def _default_dir(app_name: str) -> Path:

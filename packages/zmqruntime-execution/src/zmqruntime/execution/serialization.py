@@ -11,8 +11,9 @@ import dataclasses
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Set, ValuesView
+from decimal import Decimal
 from enum import Enum
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -55,7 +56,8 @@ def to_json_value(
     Tuples, sets, deques and ranges become arrays; enum members their values; dataclasses and
     pydantic models objects; dates, times, durations (ISO 8601), paths, UUIDs and decimals strings;
     bytes strings, when they are UTF-8; numbers and arrays of numpy, and of other libraries that
-    have ``tolist()``, numbers and arrays, of up to 1,000,000 items each. Keys that are numbers,
+    have ``tolist()``, numbers and arrays, of up to 1,000,000 items each; ``datetime64`` of numpy
+    strings (ISO 8601). Keys that are numbers,
     booleans, None, dates or enum members become strings.
 
     A task calls it at its beginning with an example of its result, to fail before the work rather
@@ -64,9 +66,9 @@ def to_json_value(
     Args:
         value: what to convert.
         name: the root of the paths in an error, such as ``result``.
-        non_finite: what becomes of NaN and infinities, which JSON does not have (RFC 8259,
-            section 6): ``"refuse"`` raises, ``"null"`` makes them null, ``"strings"`` makes them
-            ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+        non_finite: what becomes of NaN and infinities, also of decimals, and of NaT, which JSON
+            does not have (RFC 8259, section 6): ``"refuse"`` raises, ``"null"`` makes them null,
+            ``"strings"`` makes them ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` and ``"NaT"``.
 
     Raises:
         DecodeError: a part of it has no JSON form; the error has the path and the type.
@@ -113,10 +115,15 @@ class _Converter:
     def _convert_float(self, value: float, path: _Path) -> float | str | None:
         if isfinite(value):
             return value
+        word = "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return self._replace(value, word, path)
+
+    def _replace(self, value: object, word: str, path: _Path) -> str | None:
+        """Return what stands for a value that is not finite."""
         if self._non_finite == "null":
             return None
         if self._non_finite == "strings":
-            return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            return word
         raise self._error(
             path,
             f"is {value}, which JSON cannot carry: replace it, or return "
@@ -156,10 +163,36 @@ class _Converter:
             size = array.numel() if hasattr(array, "numel") else None
         if isinstance(size, int):
             self._check_size(size, path)
+        dtype = getattr(array, "dtype", None)
+        if getattr(dtype, "names", None):
+            problem = "has named fields, which an array of JSON has not: return a mapping of them"
+            raise self._error(path, f"{problem}, {{name: array[name]}}")
+        kind = getattr(dtype, "kind", None)
+        if kind == "c":
+            raise self._complex(path)
+        if kind == "m":
+            raise self._error(
+                path,
+                "is a timedelta64 of numpy, which JSON cannot carry: return a number of seconds, "
+                "as array / numpy.timedelta64(1, 's') is",
+            )
+        if kind == "M" and not hasattr(array, "to_numpy"):  # Of pandas: `tolist` has its own type.
+            # As text: `tolist` makes numbers without a unit of nanoseconds.
+            return self._convert_times(array.astype("U").tolist(), path)
         plain = convert()
         if type(plain) is type(array):  # As numpy.longdouble's is: no type of Python's holds it.
             plain = float(plain)
         return self.convert(plain, path)
+
+    def _convert_times(self, texts: Any, path: _Path) -> Any:
+        if isinstance(texts, list):
+            return [self._convert_times(item, (*path, n)) for n, item in enumerate(texts)]
+        return self._replace("NaT", "NaT", path) if texts == "NaT" else texts
+
+    def _complex(self, path: _Path) -> DecodeError:
+        return self._error(
+            path, "is complex, which JSON cannot carry: return its real and its imaginary part"
+        )
 
     def _check_size(self, size: int, path: _Path) -> None:
         if size > _MAX_ARRAY_ITEMS:
@@ -172,6 +205,10 @@ class _Converter:
     def _convert_leaf(self, value: object, path: _Path) -> Any:
         if isinstance(value, (str, int)):  # Of a subclass.
             return str.__str__(value) if isinstance(value, str) else int(value)
+        if isinstance(value, complex):
+            raise self._complex(path)
+        if isinstance(value, Decimal) and not value.is_finite():
+            return self._convert_float(nan if value.is_nan() else float(value), path)
         if isinstance(value, os.PathLike):
             return self.convert(os.fspath(value), path)
         if isinstance(value, Iterator):

@@ -16,6 +16,7 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
 )
 from zmqruntime.transport.envelope import Caller
+from zmqruntime.transport.fair_share import FairShare
 from zmqruntime.transport.loop import Loop
 from zmqruntime.transport.registration import Registrations
 
@@ -27,7 +28,7 @@ __all__ = ["MAX_LISTED", "MAX_WAITING", "RegistrationHandshake"]
 MAX_LISTED = 100
 """How many registered clients a reply lists at most; their number is in it as well."""
 MAX_WAITING = 1000
-"""How many registrations may wait for their subscription at once."""
+"""How many registrations may wait for their subscription at once; a peer alone: half of it."""
 
 # Registrations that are refused in one round of the loop; the others are next round's.
 _MAX_EXPIRED_AT_ONCE = 100
@@ -57,6 +58,7 @@ class RegistrationHandshake:
         self._reply = reply
         # All wait equally long, so they expire in the order in which they came.
         self._waits: dict[Caller, tuple[float, ClientId]] = {}
+        self._share = FairShare(MAX_WAITING, MAX_WAITING)
         self._timer_is_set = False
 
     def register(self, request: RegisterProgressRequest, caller: Caller) -> None:
@@ -64,11 +66,14 @@ class RegistrationHandshake:
         client_id = request.client_id
         if self.registrations.register(client_id, request.scope, caller):
             self._acknowledge(caller, client_id)
-        elif len(self._waits) < MAX_WAITING:
+        elif self._share.room(caller.peer) > 0:
+            self._share.take(caller.peer, 1)
             self._waits[caller] = time.monotonic() + self._timeout, client_id
             self._set_timer()
         else:
-            self._give_up(caller, client_id, f"while {MAX_WAITING} other registrations wait")
+            own, total = self._share.used(caller.peer), self._share.total
+            when = f"while {total} registrations wait, {own} of them of this connection"
+            self._give_up(caller, client_id, when)
 
     def unregister(self, request: UnregisterProgressRequest, caller: Caller) -> None:
         """Forget the client and acknowledge that."""
@@ -78,15 +83,19 @@ class RegistrationHandshake:
     def saw(self, frame: bytes, times: int = 1) -> None:
         """Take a frame of the XPUB socket, and acknowledge the registrations that it completes."""
         for caller, client_id in self.registrations.saw(frame, times):
-            self._waits.pop(caller, None)
+            self._end_wait(caller)
             self._acknowledge(caller, client_id)
 
     def end(self) -> None:
         """Refuse all registrations that still wait: the server ends."""
-        self._waits.clear()
         for caller in self.registrations.waiting:
+            self._end_wait(caller)
             self.registrations.give_up(caller)
             self._refuse(caller, ErrorCode.SHUTTING_DOWN, "the server is shutting down")
+
+    def _end_wait(self, caller: Caller) -> None:
+        del self._waits[caller]
+        self._share.release(caller.peer, 1)
 
     def _set_timer(self) -> None:
         if self._waits and not self._timer_is_set:
@@ -99,7 +108,7 @@ class RegistrationHandshake:
         for caller, (due, client_id) in tuple(islice(self._waits.items(), _MAX_EXPIRED_AT_ONCE)):
             if due > now:
                 break
-            del self._waits[caller]
+            self._end_wait(caller)
             self._give_up(caller, client_id, f"within {self._timeout:g} s")
         else:
             if self._waits:

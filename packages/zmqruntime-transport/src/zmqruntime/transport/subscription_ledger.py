@@ -114,19 +114,21 @@ class SubscriptionLedger:
             return self._end(prefix, 1) if not comes and prefix in self._live else _NOTHING
         connection = self._find(origin)
         if comes:
+            if connection is None:
+                connection = self._connections[origin.descriptor] = _Connection(origin.number)
             return self._add(connection, origin.descriptor, prefix)
-        if prefix not in connection.prefixes:
+        if connection is None or prefix not in connection.prefixes:
             return _NOTHING
         return self._end(prefix, self._drop(origin.descriptor, prefix))
 
-    def _find(self, origin: Origin) -> _Connection:
+    def _find(self, origin: Origin) -> _Connection | None:
+        """Return what is known of a connection, and forget one that had its descriptor before."""
         found = self._connections.get(origin.descriptor)
-        if found is None or found.number != origin.number:
-            if found is not None:  # It has ended, or its descriptor would not be another's.
-                for prefix in tuple(found.prefixes):
-                    self._drop(origin.descriptor, prefix)
-            found = self._connections[origin.descriptor] = _Connection(origin.number)
-        return found
+        if found is None or found.number == origin.number:
+            return found
+        for prefix in tuple(found.prefixes):  # It has ended.
+            self._drop(origin.descriptor, prefix)
+        return None
 
     def _add(self, connection: _Connection, descriptor: int, prefix: bytes) -> Entry:
         self._counted[prefix] += 1
@@ -155,7 +157,9 @@ class SubscriptionLedger:
     def _find_excess(self, measure: Callable[[_Connection], int]) -> tuple[int, int]:
         """Choose the connection with the most of something to be ended; return how much it has."""
         staying = {fd: one for fd, one in self._connections.items() if not one.ending}
-        descriptor = max(staying, key=lambda fd: measure(staying[fd]))
+        # Of equals the newest: connections that come later, however many, end no older one that
+        # has no more than they.
+        descriptor = max(reversed(staying), key=lambda fd: measure(staying[fd]))
         connection = staying[descriptor]
         connection.ending = True
         self._total -= len(connection.prefixes)

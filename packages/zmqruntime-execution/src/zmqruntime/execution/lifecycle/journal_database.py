@@ -31,6 +31,7 @@ __all__ = [
     "checkpoint",
     "create_journal",
     "damaged",
+    "is_busy",
     "latest_version",
     "open_database",
     "open_reader",
@@ -117,7 +118,7 @@ _SYNCHRONOUS = "FULL"
 # (https://www.sqlite.org/tempfiles.html), and those of this package; `NoteFile` checks its own.
 _SUFFIXES: Final = (
     *("-wal", "-shm", "-journal"),
-    *(".new", ".worker", ".owner"),
+    *(".new", ".worker", ".owner", ".lock"),
 )
 
 # How long to wait for somebody who writes there in spite of the lock: the server waits, too.
@@ -128,6 +129,7 @@ _WAL_BYTES = 16 * 2**20
 _CACHE_KIB: Final = 256
 
 # https://www.sqlite.org/rescode.html
+_PRIMARY: Final = 0xFF
 _NO_ROOM: Final = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -278,7 +280,15 @@ def open_database(path: Path, version: int) -> sqlite3.Connection:
 
 def busy_or(path: Path, error: sqlite3.OperationalError) -> Exception:
     """Return what to raise where opening failed: `JournalInUse`, if that is why."""
-    return in_use(path) if error.sqlite_errorcode == sqlite3.SQLITE_BUSY else error
+    return in_use(path) if is_busy(error) else error
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether a database could not be opened or read since another process has locked it."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
+    code = error.sqlite_errorcode & _PRIMARY  # The rest says why: SQLITE_BUSY_RECOVERY.
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def checkpoint(database: sqlite3.Connection) -> bool:
@@ -293,6 +303,8 @@ def checkpoint(database: sqlite3.Connection) -> bool:
 
 def create_journal(path: Path) -> None:
     """Make a journal with nothing in it. A kill leaves it whole, or not there at all.
+
+    The caller has the `claim`, so that no other server makes it at the same time.
 
     Raises:
         JournalUnusable: there is a part of an older one.

@@ -20,6 +20,7 @@ from zmqruntime.execution.lifecycle.journal_database import (
     checkpoint,
     create_journal,
     damaged,
+    is_busy,
     latest_version,
     open_database,
     open_reader,
@@ -32,6 +33,8 @@ from zmqruntime.execution.lifecycle.journal_place import (
     HeldJournal,
     check_not_held,
     check_writable,
+    claim,
+    in_use,
 )
 from zmqruntime.execution.lifecycle.journal_rows import (
     Origin,
@@ -152,11 +155,14 @@ class JournalFile:
                 f"there is no directory {self.path.parent} for the journal: make it, or name "
                 "another place"
             )
-        with self._explaining():
+        with contextlib.ExitStack() as undo, self._explaining():
             check_not_held(self.path)
             check_place(self.path)  # Nothing is put beside what is somebody else's.
             files = self.path, self._beside("wal", "-"), self._notes_path
             check_writable(files, self.path.parent)
+            # Until this is held: of servers that start together, one makes and opens it.
+            undo.enter_context(claim(self.path))
+            check_not_held(self.path)
             if not self.path.exists():
                 create_journal(self.path)
                 _log.info("the journal %s is new", self.path)
@@ -166,6 +172,7 @@ class JournalFile:
             except BaseException:
                 self._database.close()
                 raise
+            self._claim = undo.pop_all()
 
     def read(self) -> Iterator[tuple[Origin, State, bytes | None, bytes | None]]:
         """Return every execution, each with its request and its result, in order of arrival.
@@ -246,7 +253,7 @@ class JournalFile:
             JournalInUse: another server has opened it meanwhile.
             JournalUnusable: it cannot be opened.
         """
-        with self._explaining():
+        with self._claim, self._explaining():
             if self._version is not None:
                 self._database.close()
                 self._database = open_database(self.path, self._version)
@@ -314,6 +321,7 @@ class JournalFile:
                 ends.callback(self._held.release)
             ends.callback(self.notes.close, forget=forget_notes)
             ends.callback(self._database.close)
+            ends.callback(self._claim.close)
 
     @property
     def _held_journal(self) -> HeldJournal:
@@ -342,6 +350,8 @@ class JournalFile:
             found = read_notes(self._notes_path)
             warning = check_agreement(self.path, self._latest, found, self._boot)
         except (sqlite3.Error, ValueError) as error:
+            if is_busy(error):
+                raise in_use(self.path) from error
             raise damaged(self.path, str(error)) from error
         if warning is not None:
             _log.warning("%s", warning)
@@ -403,6 +413,8 @@ class JournalFile:
         except UnsafePath as error:
             raise JournalUnusable(f"the journal {self.path} cannot be used: {error}") from error
         except (OSError, sqlite3.Error, UnicodeError) as error:
+            if is_busy(error):
+                raise in_use(self.path) from error
             raise JournalUnusable(
                 f"the journal {self.path} cannot be used: {error}. Repair it, or move it away to "
                 "begin a new one"

@@ -11,14 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
+from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.private_files import open_private
 
-__all__ = ["HeldJournal", "check_not_held", "check_writable", "in_use"]
+__all__ = ["HeldJournal", "check_not_held", "check_writable", "claim", "in_use"]
 
 _Inode = tuple[int, int]
 
@@ -51,6 +52,42 @@ def check_not_held(path: Path) -> None:
         return  # There is none yet.
     if found in _held:
         raise in_use(path)
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[None]:
+    """Let no other server make or open a journal within.
+
+    SQLite's lock comes too late for that: there is none before there is a database.
+
+    Raises:
+        JournalInUse: another server is about to open it.
+        JournalUnusable: the lock file beside it cannot be locked.
+    """
+    # Not above: a worker needs none of it.
+    import filelock
+
+    from zmqruntime.transport.lock_file import take_lock
+
+    file = path.with_name(f"{path.name}.lock")
+    try:
+        lock = take_lock(file, timeout=0)
+    except filelock.Timeout as error:
+        raise in_use(path) from error
+    except UnsafePath:
+        raise
+    except EndpointError as error:
+        raise JournalUnusable(
+            f"the lock file {file} cannot be locked: {error.__cause__}. Name a journal on a local "
+            "disk"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        # What another server has opened of it, it locks in vain: the journal is held by then.
+        with contextlib.suppress(OSError):  # On Windows it stays while another has it open.
+            file.unlink()
 
 
 def check_writable(files: Iterable[Path], directory: Path) -> None:
