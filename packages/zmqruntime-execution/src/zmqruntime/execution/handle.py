@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionHandle"]
 
 _CHECK_SECONDS = 10.0
+_LAST_SECONDS = 1.0
 
 _T = TypeVar("_T")
 
@@ -141,7 +142,13 @@ class ExecutionHandle(Readable):
             events = events or stream.take(_CHECK_SECONDS)
             if not events:
                 # The terminal event may be among lost ones: the record is the truth.
-                record = self._outlasting(self.status)
+                try:
+                    record = self._ask_soon()
+                except (ServerLost, RequestTimeout):
+                    # The last events of a server that ends may come after its last reply.
+                    if events := stream.take(_LAST_SECONDS):
+                        continue
+                    record = self._outlasting(self.status)
                 if not record.status.is_terminal:
                     if stream.closed:
                         raise NotConnected(
@@ -175,6 +182,13 @@ class ExecutionHandle(Readable):
                 return ask()
             except (ServerLost, RequestTimeout) as error:
                 self._client.outlast(error)
+
+    def _ask_soon(self) -> ExecutionRecord:
+        """Return its record, if the server replies within a second."""
+        if (final := self._final) is not None:
+            return final
+        seconds = min(_LAST_SECONDS, self._client.config.request_timeout)
+        return self._keep(self._client.get_record(self.execution_id, timeout=seconds))
 
     def _keep(self, record: ExecutionRecord) -> ExecutionRecord:
         if record.status.is_terminal:

@@ -28,6 +28,9 @@ _ROOM = 5
 # thread may read as fast as they come out of the server's. To be wrong costs a question.
 _MANY = 1000
 _MOMENT_SECONDS = 0.5
+# libzmq reports the end of a connection before it hands over the last messages that came through
+# it (`stream_engine_base_t::error`): they are at hand a moment later.
+_FLUSH_SECONDS = 0.05
 
 
 class Subscriber:
@@ -60,6 +63,7 @@ class Subscriber:
         mark = config.data_high_water_mark or float("inf")
         self._many = min(mark / 10, _MANY)
         self._count = 0
+        self._end_timer: Timer | None = None
         self._loop = Loop()
         # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
         self._closer = threading.Lock()
@@ -162,6 +166,16 @@ class Subscriber:
         assert self._monitor is not None
         if (event := read_event(self._monitor)) is None:
             return
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._report_end()
+        if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+            self._on_connection(True)
+        else:
+            self._end_timer = self.call_later(_FLUSH_SECONDS, self._report_end)
+
+    def _report_end(self) -> None:
+        self._end_timer = None
         while self._take() and not self._loop.stopping:
-            pass  # What came before the end of a connection is told before it.
-        self._on_connection(event == zmq.Event.HANDSHAKE_SUCCEEDED)
+            pass  # What came before the end of a connection is delivered before it.
+        self._on_connection(False)
