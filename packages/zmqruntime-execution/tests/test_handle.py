@@ -38,7 +38,7 @@ class Client:
             raise answer
         return answer
 
-    def get_record(self, execution_id: str) -> ExecutionRecord:
+    def get_record(self, execution_id: str, *, timeout: float | None = None) -> ExecutionRecord:
         self.asked.append(("record", execution_id))
         return self._next()
 
@@ -245,7 +245,7 @@ def test_a_disturbance_without_a_loss_is_none() -> None:
 
 def test_the_end_that_arrives_while_it_looks_is_told_once() -> None:
     class Slow(Client):
-        def get_record(self, execution_id: str) -> ExecutionRecord:
+        def get_record(self, execution_id: str, *, timeout: float | None = None) -> ExecutionRecord:
             stream.put([ended(4)])
             return super().get_record(execution_id)
 
@@ -258,7 +258,7 @@ def test_a_lost_server_is_raised_to_who_reads() -> None:
     stream = EventStream()
     stream.disturb()
     with pytest.raises(ServerLost):
-        next(Client(ServerLost("gone")).handle(stream).progress())
+        next(Client(ServerLost("gone"), ServerLost("gone")).handle(stream).progress())
 
 
 @pytest.mark.parametrize("error", [ServerLost("gone"), RequestTimeout("silent")])

@@ -10,7 +10,7 @@ from zmqruntime.execution.client import ExecutionClient
 from zmqruntime.execution.handle import ExecutionHandle
 from zmqruntime.execution.stream import EventStream
 from zmqruntime.messages import ExecutionStatus, StateEvent
-from zmqruntime.transport import RequestTimeout, ServerLost, TransportError, ZMQConfig
+from zmqruntime.transport import RequestTimeout, ServerLost, TransportError
 
 
 def state(sequence: int, status: ExecutionStatus) -> StateEvent:
@@ -21,8 +21,6 @@ def state(sequence: int, status: ExecutionStatus) -> StateEvent:
 
 class EndingServer:
     """Stands for a client: while it asks for the record, the last event of its server comes."""
-
-    config = ZMQConfig()
 
     def __init__(self, stream: EventStream, error: TransportError) -> None:
         self._stream = stream

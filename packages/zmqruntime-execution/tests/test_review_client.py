@@ -150,7 +150,7 @@ def make_handle(
     subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
     client = SimpleNamespace(
         open_stream=lambda execution_id, _: subscriber.open_stream(execution_id),
-        get_record=lambda _: answer,
+        get_record=lambda _, **_options: answer,
         read_kept_events=lambda _: [],
     )
     stream = subscriber.open_stream("a", from_start=True) if own_stream else None

@@ -187,8 +187,7 @@ class ExecutionHandle(Readable):
         """Return its record, if the server replies within a second."""
         if (final := self._final) is not None:
             return final
-        seconds = min(_LAST_SECONDS, self._client.config.request_timeout)
-        return self._keep(self._client.get_record(self.execution_id, timeout=seconds))
+        return self._keep(self._client.get_record(self.execution_id, timeout=_LAST_SECONDS))
 
     def _keep(self, record: ExecutionRecord) -> ExecutionRecord:
         if record.status.is_terminal:
