@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sys
 import threading
 import time
@@ -58,14 +58,14 @@ def watch(client: ExecutionClient) -> None:
 
 
 def main() -> None:
-    deed, port, directory, transport, application = sys.argv[1:]
+    deed, port, directory, transport, application, environment = sys.argv[1:]
     place = Path(directory)
     config = ZMQConfig(default_port=int(port), runtime_dir=place / "run", log_dir=place / "log")
     client = ExecutionClient(
         config=config,
         transport_mode=TransportMode(transport) if transport else None,
         launcher=ExecutionServerLauncher(
-            f"applications:{application}", environment=dict(os.environ)
+            f"applications:{application}", environment=json.loads(environment)
         ),
         persistent=deed != "launch_and_stay",
     )

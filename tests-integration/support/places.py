@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import random
 import shutil
@@ -152,7 +153,9 @@ class Place:
     def client_process(self, deed: str, application: str = "Workshop") -> ChildProcess:
         """Start a client in a process of its own; its deeds are in `clients`."""
         port, transport = str(self.config.default_port), self.transport or ""
-        return self.start("-m", "clients", deed, port, str(self.directory), transport, application)
+        place = (port, str(self.directory), transport)
+        given = json.dumps(self.environment)  # Else its server is one with other arguments.
+        return self.start("-m", "clients", deed, *place, application, given)
 
     def start(self, *arguments: str) -> ChildProcess:
         """Start a Python of this place."""
