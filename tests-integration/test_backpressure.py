@@ -55,6 +55,8 @@ def test_a_server_that_is_stopped_holds_up_a_task_only_for_a_moment(place: Place
     pong = client.ping()
     server, (worker,) = psutil.Process(pong.process.pid), pong.workers
     handle = client.submit_execution({"do": "count_and_mark", "path": str(place.directory / "m")})
+    # Its submission is answered before the worker has it.
+    eventually(lambda: handle.status().started_at is not None, "the task runs")
     server.suspend()
     try:
         mark = place.directory / "m"
