@@ -47,7 +47,7 @@ _PRIVATE = (
 nitpick_ignore_regex += [("py:class", rf"zmqruntime\..*\.{_PRIVATE}")]
 nitpick_ignore_regex += [
     ("py:class", pattern)
-    for pattern in (r".*\.core\.effects\..*", r".*\.fake\.script\..*", r".*\._[A-Z]")
+    for pattern in (r".*\.core\.effects\..*", r".*\.fake\.script\..*", r".*\._[A-Za-z]\w*")
 ]
 
 PACKAGES = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from zmqruntime.messages import JsonValue
 __all__ = [
     "Around",
     "Broken",
+    "BrokenLater",
     "Client",
     "Echo",
     "Keeping",
@@ -86,6 +88,19 @@ class Broken(Echo):
     """Whose model is missing."""
 
     def setup_worker(self) -> None:
+        raise FileNotFoundError("no model here")
+
+
+class BrokenLater(Echo):
+    """Whose model turns out to be missing when whoever listens on a port says so."""
+
+    def __init__(self, port: int, listening_port: int, **kwargs: Any) -> None:
+        super().__init__(port, **kwargs)
+        self._listening_port = listening_port
+
+    def setup_worker(self) -> None:
+        with socket.create_connection(("127.0.0.1", self._listening_port)) as connection:
+            connection.recv(1)
         raise FileNotFoundError("no model here")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +27,14 @@ from zmqruntime.execution.launch_arguments import (
 )
 from zmqruntime.messages import ApplicationInfo
 from zmqruntime.transport import LaunchFailed, ServerMismatch, ServerMismatchWarning, ZMQConfig
+
+
+@pytest.fixture
+def zmq_config() -> Iterator[ZMQConfig]:
+    """A configuration of this test's own. Its path is short enough for a socket file."""
+    with tempfile.TemporaryDirectory(prefix="zl-", dir="/tmp" if os.name == "posix" else None) as p:
+        # Not the default port, which a class that ignores its arguments would listen on.
+        yield ZMQConfig(default_port=23_456, runtime_dir=Path(p) / "run", log_dir=Path(p) / "log")
 
 
 def launch(config: ZMQConfig, target: type | str, **arguments: Any) -> ExecutionClient:

@@ -35,6 +35,7 @@ _NAMES = [
     "ExecutionSession",
     "ExecutionStatusPoller",
     "ExecutionWaiter",
+    "HistoryLimits",
     "IllegalTransition",
     "InMemoryLifecycleEngine",
     "Interrupt",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from echoing import Broken, Echo, Locked
+from echoing import Broken, BrokenLater, Echo, Locked
 
 from zmqruntime.execution import (
     BatchSubmitWaitEngine,
@@ -53,7 +55,7 @@ from zmqruntime.messages import (
     decode_request,
     encode_json,
 )
-from zmqruntime.transport import AddressInUse, NotConnected, ZMQConfig
+from zmqruntime.transport import AddressInUse, ConnectionFailed, NotConnected, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -411,6 +413,52 @@ def test_a_worker_that_cannot_be_set_up_ends_the_server_with_the_reason(
 ) -> None:
     with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
         Broken(next(ports), config=config).serve_forever()
+
+
+def test_start_raises_why_no_worker_can_be_set_up(config: ZMQConfig, ports: Iterator[int]) -> None:
+    server = Broken(next(ports), config=config)
+    for _ in range(2):  # It may be started again.
+        with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
+            server.start()
+        assert not server.running
+
+
+def test_a_client_that_comes_meanwhile_gets_the_reason_as_well(
+    config: ZMQConfig, ports: Iterator[int]
+) -> None:
+    port = next(ports)
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            server.start()
+        except WorkerFailed as error:
+            errors.append(error)
+
+    def connect() -> None:
+        try:
+            client.connect(PATIENCE)
+        except ConnectionFailed as error:
+            errors.append(error)
+
+    client = ExecutionClient(port, config=config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = BrokenLater(port, listening.getsockname()[1], config=config)
+        threads = [threading.Thread(target=start), threading.Thread(target=connect)]
+        threads[0].start()
+        worker, _ = listening.accept()
+        threads[1].start()
+        assert server._run is not None
+        held = server._run.session._held_pings
+        while not held._pings:
+            threading.Event().wait(0.01)
+        worker.close()
+        for thread in threads:
+            thread.join(PATIENCE)
+    first, second = sorted(errors, key=lambda error: type(error).__name__)
+    assert isinstance(first, ConnectionFailed)
+    assert re.search(r"(?s)ended before it was ready.*no model here", str(first))
+    assert isinstance(second, WorkerFailed)
 
 
 def test_a_class_inside_a_function_is_told_as_what_is_in_the_way(

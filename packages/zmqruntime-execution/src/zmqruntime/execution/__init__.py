@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         compose_messages,
     )
     from zmqruntime.execution.lifecycle.execution import Execution
+    from zmqruntime.execution.lifecycle.history import HistoryLimits
     from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
     from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
     from zmqruntime.execution.lifecycle.queue import QueuePolicy
@@ -125,6 +126,7 @@ __all__ = [
     "ExecutionSession",
     "ExecutionStatusPoller",
     "ExecutionWaiter",
+    "HistoryLimits",
     "IllegalTransition",
     "InMemoryLifecycleEngine",
     "Interrupt",
@@ -196,6 +198,7 @@ _HOMES = {
     "ExecutionStatusPoller": "poller",
     "ExecutionWaiter": "wait",
     "IllegalTransition": "errors",
+    "HistoryLimits": "lifecycle.history",
     "InMemoryLifecycleEngine": "lifecycle.memory",
     "Interrupt": "worker.interrupt",
     "JournalError": "errors",

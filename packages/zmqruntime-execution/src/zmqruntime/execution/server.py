@@ -211,6 +211,17 @@ class ExecutionServer(ZMQServer, ABC):
 
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
 
+    def start(self) -> None:
+        """Serve in a thread of the server's own; return when its first worker is ready.
+
+        Raises:
+            WorkerFailed: no worker can be started, as when `setup_worker` raised: in the words of
+                that error. The server has ended, and may be started again.
+            AddressInUse, EndpointError, TooManyOpenFiles, RuntimeError: as of `ZMQServer.start`.
+        """
+        super().start()
+        self._wait_until_settled()
+
     def _make_session(self) -> ServerSession:
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler

@@ -117,6 +117,8 @@ class ExecutionSession(ServerSession, Outlet):
     def handled(self, event: Event) -> None:
         if not self.looks:
             self.look_later()
+        if type(event) is WorkerReady:
+            self.settled.set()
         # A journal that can be written again is told as a timer.
         if type(event) in _MAY_MAKE_READY and self.ready:
             self.became_ready()

@@ -142,6 +142,22 @@ class ZMQServer:
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
+        self._open()
+
+    def _wait_until_settled(self) -> None:
+        """Return when the server can do what it is for; raise what has ended it before."""
+        run = self._run
+        assert run is not None
+        try:
+            run.session.settled.wait()
+        except BaseException:
+            self.stop()
+            raise
+        if run.session.failure is not None:
+            self.stop()
+            raise run.session.failure
+
+    def _open(self) -> None:
         if _imports_main_script():
             raise RuntimeError(
                 "the script that starts a server must do so under "
@@ -193,7 +209,7 @@ class ZMQServer:
 
         with ending_on_signals(on_signal) as signal_wait:
             if self._run is None:
-                self.start()
+                self._open()
             run = self._run
             assert run is not None
             if signals:  # It came while nobody was there to be told.

@@ -90,6 +90,8 @@ class ServerSession:
         self.registrations = self._handshake.registrations
         self._subscriptions = SubscriptionLedger()
         self.finished = threading.Event()
+        self.settled = threading.Event()
+        """Set when it can do what it is for, for the first time, or has finished."""
         self.failure: BaseException | None = None
         self.stopping = False
         self._name = name
@@ -146,6 +148,8 @@ class ServerSession:
         try:
             try:
                 self.on_start()
+                if self.ready:
+                    self.settled.set()
                 self.loop.run()
             finally:
                 self._close()
@@ -154,6 +158,7 @@ class ServerSession:
             _log.critical("the server on %s failed", self.endpoint, exc_info=True)
         finally:
             self.finished.set()
+            self.settled.set()
 
     def shut_down(self, mode: ShutdownMode) -> None:
         """Begin to end, in the loop's thread. Called again, it may only get more urgent."""

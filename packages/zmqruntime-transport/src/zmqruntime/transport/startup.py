@@ -42,6 +42,10 @@ class _NobodyThere(Exception):
     """The connection was refused: the one case in which launching makes sense."""
 
 
+class _ServerEnded(_NobodyThere):
+    """A server was there, and ended since its worker could not start; says why."""
+
+
 def attach_or_launch(
     control: ControlClient,
     endpoint: Endpoint,
@@ -69,17 +73,17 @@ def attach_or_launch(
     if endpoint.transport_mode is TransportMode.IPC:
         check_private_dir(endpoint.directory)
     look_up(endpoint, deadline)
-    if (pong := _attach(control, guard, deadline, wait_ready)) and guard.accept(
-        pong, may_restart=True
-    ):
+    pong, ended = _attach(control, guard, deadline, wait_ready)
+    if pong and guard.accept(pong, may_restart=True):
         return pong, None
     if launcher is None:
         raise ConnectionFailed(
-            f"no server listens on {endpoint}: start one, or give the client a launcher"
+            ended or f"no server listens on {endpoint}: start one, or give the client a launcher"
         )
     with _launch_lock(endpoint, deadline):
         # Another client may have launched or replaced it meanwhile.
-        if pong := _attach(control, guard, deadline, wait_ready):
+        pong, _ = _attach(control, guard, deadline, wait_ready)
+        if pong:
             if guard.accept(pong, may_restart=True):
                 return pong, None
             _end(control, endpoint, pong, deadline)
@@ -123,8 +127,8 @@ def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
 
 def _attach(
     control: ControlClient, guard: ServerGuard, deadline: Deadline, wait_ready: bool
-) -> PongReply | None:
-    """Return the pong of a server that is there; None when nobody listens.
+) -> tuple[PongReply | None, str | None]:
+    """Return the pong of a server that is there; else None, and why one has just ended, if so.
 
     The wrong one is not waited for until it is ready.
     """
@@ -137,10 +141,12 @@ def _attach(
         if wait_ready and guard.compares:
             pong = _ping(control, deadline, on_broken, wait_ready=False)
             if pong.ready or not guard.accept(pong, may_restart=True):
-                return pong
-        return _ping(control, deadline, on_broken, wait_ready)
+                return pong, None
+        return _ping(control, deadline, on_broken, wait_ready), None
+    except _ServerEnded as error:
+        return None, str(error)
     except _NobodyThere:
-        return None
+        return None, None
 
 
 def _end(control: ControlClient, endpoint: Endpoint, pong: PongReply, deadline: Deadline) -> None:
@@ -207,6 +213,13 @@ def _ping(
             if pong is None:
                 raise
             raise _not_ready(pong) from None
+        except _NobodyThere:
+            if pong is None or pong.worker_error is None:
+                raise
+            raise _ServerEnded(
+                f"the server {pong.server} (process {pong.process.pid}) ended before it was "
+                f"ready: {pong.worker_error}"
+            ) from None
         if not isinstance(reply, PongReply):
             reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
             raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")
