@@ -36,6 +36,8 @@ class Server:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        # Else the system may make more room while nothing is read.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.link = WorkerLink(self._listener.getsockname()[:2], b"hello")
         self._socket, _ = self._listener.accept()
         self._socket.settimeout(10)

@@ -88,6 +88,7 @@ class WorkerProcessRunner(TaskRunner):
         self._logs = LogKeeper()
         self._is_open = False
         self._trims = False
+        self._was_ready = False
 
     def open(self, host: RunnerHost) -> None:
         self._host = host
@@ -213,6 +214,8 @@ class WorkerProcessRunner(TaskRunner):
         worker.last_words = "\n".join([*filter(None, [worker.last_words]), *changes])
         how = "not started" if exit_code is None else describe_exit(exit_code)
         reason = worker.last_words or "the output of the process, if it had any, is in this log"
+        if not self._was_ready:  # It ends the server, which raises the whole reason.
+            reason = reason.splitlines()[-1]
         _log.error("the worker process did not get ready (%s): %s", how, reason)
 
     @property
@@ -222,6 +225,7 @@ class WorkerProcessRunner(TaskRunner):
 
     def _on_greeting(self, purpose: bytes) -> None:
         if purpose == wire.COMMANDS and self._is_ready:
+            self._was_ready = True
             self._host.emit(WorkerReady())
 
     def _on_broken(self, purpose: bytes, reason: str) -> None:
@@ -263,7 +267,10 @@ class WorkerProcessRunner(TaskRunner):
                 worker.last_words = body.decode(errors="backslashreplace")
             case wire.READY:
                 worker.is_set_up = True
-                return WorkerReady() if self._is_ready else None
+                if not self._is_ready:
+                    return None
+                self._was_ready = True
+                return WorkerReady()
         return None
 
     def _on_exit(self, exit_code: int | None) -> None:
