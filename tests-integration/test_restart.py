@@ -238,7 +238,8 @@ def test_the_command_line_keeps_a_journal_for_each_server(place: Place, tmp_path
     place.variables["XDG_DATA_HOME"] = place.variables["HOME"] = str(tmp_path)
     place.variables["LOCALAPPDATA"] = str(tmp_path)
     script = "import sys; from zmqruntime.execution.cli import main; sys.exit(main())"
-    server = place.start("-c", script, "serve", "applications:Workshop", *place.options)
+    command = ("serve", "applications:Workshop", "--durable")
+    server = place.start("-c", script, *command, *place.options)
     client = place.attach(server)
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
     client.shutdown_server()
