@@ -17,7 +17,9 @@ class Attacked(Workshop):
     """Keeps little, so that what it keeps is soon of one size."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, history_limit=200, events_kept=50, **kwargs)
+        little = {"history_limit": 200, "history_bytes": 4 * 2**20, "events_kept": 50}
+        unread = {"unread_limit": 200, "unread_bytes": 4 * 2**20}
+        super().__init__(*args, **(little | unread | kwargs))
 
     def do_touch(self, context: ExecutionContext, path: str) -> JsonValue:
         """Leave a file, which shows that a task ran."""

@@ -35,7 +35,7 @@ class Steady(Workshop):
     """Keeps little, so that what it keeps is soon of one size."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, history_limit=200, events_kept=50, **kwargs)
+        super().__init__(*args, history_limit=200, unread_limit=200, events_kept=50, **kwargs)
 
 
 def compute(client: ExecutionClient) -> None:
