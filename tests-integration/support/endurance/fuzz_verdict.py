@@ -29,8 +29,7 @@ class Limits:
 
     ping_p99: float | None = 20.0
     ping_worst: float | None = 200.0
-    # It ends at 20 to 50 MB in half of the runs and at 75 to 118 MB in the others: not explained.
-    memory: float = 150.0
+    memory: float = 50.0
     peak: float | None = None
     log: float = 1.0
 
