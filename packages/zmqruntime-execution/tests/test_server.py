@@ -423,6 +423,22 @@ def test_start_raises_why_no_worker_can_be_set_up(config: ZMQConfig, ports: Iter
         assert not server.running
 
 
+def test_serve_forever_calls_start_which_may_be_overridden(
+    config: ZMQConfig, ports: Iterator[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bool] = []
+    start = Broken.start
+
+    def noting_start(server: Broken) -> None:
+        start(server)
+        called.append(server.running)
+
+    monkeypatch.setattr(Broken, "start", noting_start)
+    with pytest.raises(WorkerFailed, match="no model here"):
+        Broken(next(ports), config=config).serve_forever()
+    assert called == [True], "it waited for its worker, and handled no signal meanwhile"
+
+
 def test_a_client_that_comes_meanwhile_gets_the_reason_as_well(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:

@@ -104,7 +104,7 @@ def test_many_peers_that_do_not_read_are_bounded_together_and_others_get_small_r
     def is_refused() -> bool:
         # The peers' buffers still take some of it, so that there may be room at first.
         refused.update(ask(context, server, {"type": "status", "request_id": "7"}))
-        return refused["code"] == "busy"
+        return bool(refused["code"] == "busy")
 
     eventually(is_refused)
     assert refused["request_id"] == "7"

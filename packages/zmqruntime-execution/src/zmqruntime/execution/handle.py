@@ -56,9 +56,7 @@ class ExecutionHandle(Readable):
 
     def status(self) -> ExecutionRecord:
         """Return everything the server knows of it now. The final record is asked for once."""
-        if (final := self._final) is not None:
-            return final
-        return self._keep(self._client.get_record(self.execution_id))
+        return self._read(None)
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -143,7 +141,7 @@ class ExecutionHandle(Readable):
             if not events:
                 # The terminal event may be among lost ones: the record is the truth.
                 try:
-                    record = self._ask_soon()
+                    record = self._read(_LAST_SECONDS)
                 except (ServerLost, RequestTimeout):
                     # The last events of a server that ends may come after its last reply.
                     if events := stream.take(_LAST_SECONDS):
@@ -183,11 +181,11 @@ class ExecutionHandle(Readable):
             except (ServerLost, RequestTimeout) as error:
                 self._client.outlast(error)
 
-    def _ask_soon(self) -> ExecutionRecord:
-        """Return its record, if the server replies within a second."""
+    def _read(self, timeout: float | None) -> ExecutionRecord:
+        """Return its record, if the server replies within ``timeout`` seconds."""
         if (final := self._final) is not None:
             return final
-        return self._keep(self._client.get_record(self.execution_id, timeout=_LAST_SECONDS))
+        return self._keep(self._client.get_record(self.execution_id, timeout=timeout))
 
     def _keep(self, record: ExecutionRecord) -> ExecutionRecord:
         if record.status.is_terminal:

@@ -220,7 +220,8 @@ class ExecutionServer(ZMQServer, ABC):
             AddressInUse, EndpointError, TooManyOpenFiles, RuntimeError: as of `ZMQServer.start`.
         """
         super().start()
-        self._wait_until_settled()
+        if not self._waits_for_end:
+            self._wait_until_settled()
 
     def _make_session(self) -> ServerSession:
         from zmqruntime.execution.core.event_log import EventLog

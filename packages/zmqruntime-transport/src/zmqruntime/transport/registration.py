@@ -95,11 +95,6 @@ class Registrations:
         """Who waits to be registered, the longest first."""
         return tuple(self._waiting)
 
-    @property
-    def waiting_count(self) -> int:
-        """How many callers wait to be registered."""
-        return len(self._waiting)
-
     def list_clients(self, limit: int) -> tuple[ClientId, ...]:
         """Return up to ``limit`` registered clients, in the order of registration."""
         return tuple(itertools.islice(self._registered, limit))

@@ -81,10 +81,12 @@ class ZMQServer:
         check_kind("log_file_path", log_file_path, str, Path, optional=True)
         self._log_file_path = None if log_file_path is None else str(log_file_path)
         self._run: _Run | None = None
+        # Whether `start` is called by `serve_forever`, which handles signals until the end.
+        self._waits_for_end = False
 
     def __getstate__(self) -> dict[str, Any]:
         # What a worker process gets is a server that was never started.
-        return self.__dict__ | {"_run": None}
+        return self.__dict__ | {"_run": None, "_waits_for_end": False}
 
     def __enter__(self) -> Self:
         if self._run is None:
@@ -142,22 +144,6 @@ class ZMQServer:
             RuntimeError: it was started and not stopped, or a worker process tries to, while it
                 imports the main script.
         """
-        self._open()
-
-    def _wait_until_settled(self) -> None:
-        """Return when the server can do what it is for; raise what has ended it before."""
-        run = self._run
-        assert run is not None
-        try:
-            run.session.settled.wait()
-        except BaseException:
-            self.stop()
-            raise
-        if run.session.failure is not None:
-            self.stop()
-            raise run.session.failure
-
-    def _open(self) -> None:
         if _imports_main_script():
             raise RuntimeError(
                 "the script that starts a server must do so under "
@@ -188,6 +174,19 @@ class ZMQServer:
                 self._endpoint,
             )
 
+    def _wait_until_settled(self) -> None:
+        """Return when the server can do what it is for; raise what has ended it before."""
+        run = self._run
+        assert run is not None
+        try:
+            run.session.settled.wait()
+        except BaseException:
+            self.stop()
+            raise
+        if run.session.failure is not None:
+            self.stop()
+            raise run.session.failure
+
     def serve_forever(self, *, owner: ProcessIdentity | None = None) -> None:
         """Serve until a shutdown request, SIGTERM or Ctrl-C; a second one ends it at once.
 
@@ -209,7 +208,11 @@ class ZMQServer:
 
         with ending_on_signals(on_signal) as signal_wait:
             if self._run is None:
-                self._open()
+                self._waits_for_end = True
+                try:
+                    self.start()
+                finally:
+                    self._waits_for_end = False
             run = self._run
             assert run is not None
             if signals:  # It came while nobody was there to be told.

@@ -112,9 +112,8 @@ def attach_again(control: ControlClient, deadline: Deadline) -> PongReply:
 @contextlib.contextmanager
 def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
     make_private_dir(endpoint.directory)
-    timeout = -1 if deadline.remaining == float("inf") else deadline.remaining
     try:
-        lock = take_lock(endpoint.launch_lock_path, timeout)
+        lock = take_lock(endpoint.launch_lock_path, _as_timeout(deadline))
     except filelock.Timeout:
         raise ConnectionFailed(
             f"no server on {endpoint} yet: another client is still launching one"
@@ -157,7 +156,7 @@ def _end(control: ControlClient, endpoint: Endpoint, pong: PongReply, deadline: 
         # It gives these up a moment after its sockets, and the next one needs them.
         for path in endpoint.serve_lock_paths:
             try:
-                filelock.FileLock(path).acquire(timeout=_as_timeout(deadline)).lock.release()
+                take_lock(path, _as_timeout(deadline)).release()
             except filelock.Timeout:
                 is_over = False
     if not is_over:

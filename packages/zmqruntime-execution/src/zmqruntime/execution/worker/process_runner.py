@@ -224,9 +224,12 @@ class WorkerProcessRunner(TaskRunner):
         return self._worker is not None and self._worker.is_set_up and self._hub.has(wire.COMMANDS)
 
     def _on_greeting(self, purpose: bytes) -> None:
-        if purpose == wire.COMMANDS and self._is_ready:
-            self._was_ready = True
-            self._host.emit(WorkerReady())
+        if purpose == wire.COMMANDS and (event := self._note_if_ready()) is not None:
+            self._host.emit(event)
+
+    def _note_if_ready(self) -> WorkerReady | None:
+        self._was_ready = self._was_ready or self._is_ready
+        return WorkerReady() if self._is_ready else None
 
     def _on_broken(self, purpose: bytes, reason: str) -> None:
         """End a worker that cannot be understood any more; what it starts is only not heard."""
@@ -267,10 +270,7 @@ class WorkerProcessRunner(TaskRunner):
                 worker.last_words = body.decode(errors="backslashreplace")
             case wire.READY:
                 worker.is_set_up = True
-                if not self._is_ready:
-                    return None
-                self._was_ready = True
-                return WorkerReady()
+                return self._note_if_ready()
         return None
 
     def _on_exit(self, exit_code: int | None) -> None:
