@@ -45,6 +45,9 @@ class LongSession(ServerSession):
 class LongServer(ZMQServer):
     session: LongSession
 
+    def describe_application(self) -> None:
+        """Keep it out of the pongs, whose length counts here."""
+
     def _make_session(self) -> ServerSession:
         self.session = LongSession("Long", "0", self.endpoint, self.config)
         return self.session

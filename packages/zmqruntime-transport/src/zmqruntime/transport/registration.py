@@ -15,6 +15,7 @@ the end of that is reported once.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from typing import NamedTuple, TypeVar
 
@@ -163,7 +164,8 @@ class Registrations:
         prefixes = {prefix} if prefix in self._queues else set()
         if prefix == _EVERYTHING:
             prefixes |= self._lacks_everything
-        for candidate in prefixes:
+        # Not in the order of the set: clients are registered in the order of their waits.
+        for candidate in sorted(prefixes, key=self._find_number):
             while (first := self._find_first(candidate)) is not None:
                 caller, wait = first
                 if not self._claim(wait.client_id, candidate, wait.scope):
@@ -182,6 +184,10 @@ class Registrations:
         scopes = [queue.own, queue.all] if _EVERYTHING in self._seen else [queue.own]
         firsts = [next(iter(waits.items())) for waits in scopes if waits]
         return min(firsts, key=lambda first: first[1].number, default=None)
+
+    def _find_number(self, prefix: bytes) -> float:
+        first = self._find_first(prefix)
+        return math.inf if first is None else first[1].number
 
     def _end_wait(self, caller: Caller, prefix: bytes, wait: _Wait) -> None:
         del self._waiting[caller]
