@@ -218,7 +218,8 @@ def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
     (tmp_path / part).rename(tmp_path / "moved")
     with pytest.raises(JournalUnavailable, match="cannot be written, and its log has the reason"):
-        client.submit_execution({"do": "echo"}, execution_id="refused")
+        # It lasts: one that had returned before the server tried to commit would not be refused.
+        client.submit_execution({"do": "sleep"}, execution_id="refused")
     assert not client.ping().ready
     with ThreadPoolExecutor() as pool:
         held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)

@@ -137,8 +137,8 @@ class Workshop(ExecutionServer):
 
     def do_look(self, context: ExecutionContext) -> JsonValue:
         """Return by itself when told to stop."""
-        context.report_progress(phase=BEGUN)
         with context.shield():
+            context.report_progress(phase=BEGUN)
             while not context.cancel_requested:
                 time.sleep(0.005)
         return "stopped by itself"

@@ -136,16 +136,14 @@ class Offspring(Workshop):
 
     def do_shared_memory(self, context: ExecutionContext, end: str) -> JsonValue:
         memory = SharedMemory(create=True, size=1024)
-        context.report_progress(phase=BEGUN, data={"name": memory.name.lstrip("/")})
-        if end == "return":
-            return memory.name.lstrip("/")
-        if end == "crash":
-            os._exit(3)
-        while True:  # Until the worker is killed.
-            try:
+        name = memory.name.lstrip("/")
+        with context.shield():  # So that a cancel has to kill the worker.
+            context.report_progress(phase=BEGUN, data={"name": name})
+            if end == "crash":
+                os._exit(3)
+            if end == "kill":
                 time.sleep(3600)
-            except KeyboardInterrupt:
-                continue
+        return name
 
 
 class Forking(Workshop):

@@ -199,7 +199,6 @@ class Clients(RuleBasedStateMachine):
         self.turns = Turns(fair=self.policy is QueuePolicy.FAIR)
         self.delayed: list[str] = []
         self.current: str | None = None
-        self.unbegun: tuple[str, int, int] = ("", 0, 0)  # which attempt, and how often in a row
         self.unread: list[str] = []
         self.read: list[str] = []  # the next to leave history first
         self.has_died = False
@@ -228,6 +227,8 @@ class Clients(RuleBasedStateMachine):
         self.worker = "absent"
         self.was_ready = False
         self.failed_starts = 0
+        # Which attempt was not begun, and how often in a row, in the life of one server.
+        self.unbegun: tuple[str, int, int] = ("", 0, 0)
         self.restart_at: float | None = None
         self.shutdown: ShutdownMode | None = None
         self.exited = False
