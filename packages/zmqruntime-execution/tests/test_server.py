@@ -281,6 +281,23 @@ def test_an_application_hands_over_objects_of_its_own(echo: Echo) -> None:
         assert result["task"] == {"tiles": ["a"]}
 
 
+def test_fields_of_one_mapping_reach_the_record_by_every_way_to_submit(echo: Echo) -> None:
+    class JobClient(ExecutionClient):
+        def serialize_task(self, task: Any, config: Any = None) -> Any:
+            return {"task": {"n": task}, "labels": {"n": str(task)}}
+
+    with JobClient(echo.port, config=echo.config) as client:
+        handles = [client.submit_execution(1), *client.submit_many([2])]
+        handles += [handle for handle, _ in client.follow_many([3])]
+        records = [handle.wait(PATIENCE) for handle in handles]
+        result = client.execute(4, timeout=PATIENCE)
+    assert [(r.labels, r.result["task"]) for r in records] == [  # type: ignore[index, call-overload]
+        ({"n": str(n)}, {"n": n}) for n in (1, 2, 3)
+    ]
+    assert isinstance(result, dict)
+    assert result["task"] == {"n": 4}
+
+
 def test_a_batch_of_many(client: ExecutionClient) -> None:
     result = BatchSubmitWaitEngine(client, max_outstanding=20).run({"n": n} for n in range(100))
     assert [r["task"] for r in result.results()] == [  # type: ignore[index, call-overload]

@@ -168,11 +168,9 @@ class ExecutionClient(RecordClient):
             DecodeError: the task is not JSON, or a field is wrong; the error names it.
             TransportError: the server was not reached.
         """
-        task, config = self.serialize_task(task, config)
-        request = make_request(
+        request = self._make_request(
             task,
             config,
-            self.client_id,
             execution_id=execution_id,
             labels=labels,
             timeout_seconds=timeout_seconds,
@@ -281,13 +279,9 @@ class ExecutionClient(RecordClient):
         """
         deadline = Deadline.after(timeout)
         hold = min(HOLD_SECONDS, deadline.remaining)
-        serialized = self.serialize_task(task, config)
-        options: dict[str, Any] = {"labels": labels, "timeout_seconds": timeout_seconds}
-        if isinstance(serialized, tuple):
-            options["task"], options["config"] = serialized
-        else:
-            options = read_fields(serialized, options, self.client_id)
-        make = partial(make_request, client_id=self.client_id, **options)
+        options = {"labels": labels, "timeout_seconds": timeout_seconds}
+        fields = self._serialize(task, config, options)
+        make = partial(make_request, client_id=self.client_id, **fields)
         # The reply is held until there is a result: one round trip in all for a short task.
         execution_id, record = self._submitter.submit_held(make, hold, deadline)
         if record is None or not record.status.is_terminal:
@@ -307,12 +301,16 @@ class ExecutionClient(RecordClient):
         return self._subscriptions.open_stream(execution_id, submitter)
 
     def _make_request(self, task: Any, config: Any, **options: Any) -> PreparedRequest:
-        serialized = self.serialize_task(task, config)
-        if isinstance(serialized, tuple):  # As nearly all are.
-            task, config = serialized
-            return make_request(task, config, self.client_id, **options)
-        fields = read_fields(serialized, options, self.client_id)
+        fields = self._serialize(task, config, options)
         return make_request(client_id=self.client_id, **fields)
+
+    def _serialize(self, task: Any, config: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `make_request`: the application's, overridden by a call's."""
+        serialized = self.serialize_task(task, config)
+        if isinstance(serialized, tuple):
+            options["task"], options["config"] = serialized
+            return options
+        return read_fields(serialized, options, self.client_id)
 
     def _make_handle(self, request: PreparedRequest, stream: EventStream | None) -> ExecutionHandle:
         assert request.execution_id is not None
