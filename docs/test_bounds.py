@@ -166,7 +166,7 @@ def longest_name() -> float:
 
 
 def count_read_ahead() -> float:
-    from zmqruntime.transport.binding import count_read_ahead
+    from zmqruntime.transport.server.binding import count_read_ahead
 
     return count_read_ahead(ZMQConfig().max_message_bytes)
 
@@ -177,7 +177,7 @@ FIGURES: dict[str, str | Callable[[], float] | None] = {
     "envelope: frames": "transport.envelope._MAX_ENVELOPE_FRAMES",
     "envelope: length": "transport.envelope._MAX_ENVELOPE_BYTES",
     "frames of a message that are kept": "transport.envelope.MAX_FRAMES",
-    "a frame on the data port": "transport.binding._MAX_SUBSCRIPTION_BYTES",
+    "a frame on the data port": "transport.server.binding._MAX_SUBSCRIPTION_BYTES",
     "nesting of a request": None,  # Of the parser, and in the vectors of the contract.
     "`client_id`, `execution_id`": longest_name,
     "`request_id`": "messages.base.MAX_REQUEST_ID",
@@ -195,37 +195,39 @@ FIGURES: dict[str, str | Callable[[], float] | None] = {
     "`priority`": "messages.base.MAX_PRIORITY",
     "connections": None,  # As the process has files.
     "time until the ZMTP handshake is complete": "ZMQ_HANDSHAKE_IVL",
-    "subscriptions of all connections": "transport.subscription_ledger.MAX_SUBSCRIPTIONS",
-    "prefixes of all connections": "transport.subscription_ledger.MAX_PREFIX_BYTES",
-    "registrations that wait for their subscription": "transport.handshake.MAX_WAITING",
+    "subscriptions of all connections": "transport.server.subscription_limits.MAX_SUBSCRIPTIONS",
+    "prefixes of all connections": "transport.server.subscription_limits.MAX_PREFIX_BYTES",
+    "registrations that wait for their subscription": "transport.server.handshake.MAX_WAITING",
     "time until a subscription is seen": "ZMQConfig.registration_timeout",
     "requests of a connection that are read ahead": count_read_ahead,
-    "unread replies of a peer": share("transport.replying._SHARE"),
+    "unread replies of a peer": share("transport.server.reply_sender._SHARE"),
     "unread replies of all peers": "ZMQConfig.max_unread_bytes",
-    "unread replies of a peer, by number": "transport.binding._MAX_UNREAD_REPLIES",
-    "waiting requests of a peer": "transport.unread._MAX_WAITING",
-    "waiting requests of a peer, by length": "transport.unread._MAX_WAITING_BYTES",
-    "waiting requests of all peers, by length": "transport.unread._MAX_ALL_WAITING_BYTES",
-    "held replies of a peer": "transport.held._PER_PEER_BYTES",
-    "held replies of all peers": "transport.held._IN_ALL_BYTES",
+    "unread replies of a peer, by number": "transport.server.binding._MAX_UNREAD_REPLIES",
+    "waiting requests of a peer": "transport.server.unread_replies._MAX_WAITING",
+    "waiting requests of a peer, by length": "transport.server.unread_replies._MAX_WAITING_BYTES",
+    "waiting requests of all peers, by length": (
+        "transport.server.unread_replies._MAX_ALL_WAITING_BYTES"
+    ),
+    "held replies of a peer": "transport.server.held_replies._PER_PEER_BYTES",
+    "held replies of all peers": "transport.server.held_replies._IN_ALL_BYTES",
     "queued executions": "ExecutionServer.max_queued",
     "queued requests, by length": "ExecutionServer.max_queued_bytes",
     "ended executions that are kept": "ExecutionServer.history_limit",
-    "registered clients in a reply": "transport.handshake.MAX_LISTED",
+    "registered clients in a reply": "transport.server.handshake.MAX_LISTED",
     "`details` of an error": "messages.decoding._MAX_FAULTS_NAMED",
     "events in a `kept_events`": "execution.core.frames._MAX_LISTED_BYTES",
     "a result": lambda: (
-        ZMQConfig().max_message_bytes - number("execution.worker.task._RESERVED_BYTES")
+        ZMQConfig().max_message_bytes - number("execution.worker.child.task._RESERVED_BYTES")
     ),
     "nesting of a result": "messages.json_value.MAX_NESTING",
     "`result_repr`": "messages.failures.MAX_RESULT_REPR",
-    "`message`, `traceback` of an error": "execution.worker.task._MAX_CHARACTERS",
+    "`message`, `traceback` of an error": "execution.worker.child.task._MAX_CHARACTERS",
     "`message`, `traceback` in `attempts`": "execution.lifecycle.retry._MAX_CHARACTERS",
-    "a progress report, as JSON": "execution.worker.reporter._MAX_BYTES",
+    "a progress report, as JSON": "execution.worker.child.reporter._MAX_BYTES",
     "events in one message": "execution.lifecycle.events._MAX_EVENTS",
     "events in one message, by length": "execution.lifecycle.events._MAX_BYTES",
     "unread messages of a subscriber": "ZMQConfig.data_high_water_mark",
-    "unread events of 16 KiB and more, all subscribers": share("transport.publishing._SHARE"),
+    "unread events of 16 KiB and more, all subscribers": share("transport.server.publisher._SHARE"),
     "kept events of an execution": "ExecutionServer.events_kept",
     "kept events of an execution, by length": (
         "execution.core.event_log.EventLog.max_execution_bytes"
@@ -267,26 +269,26 @@ def test_default_in_a_table_of_settings_is_that_of_the_code(heading: str) -> Non
 
 
 NO_BOUNDS = {
-    "execution.batch._MAX_GROUP": "sizes a group of finished executions",
-    "execution.lifecycle.journal_database._NO_ROOM": "error codes of SQLite",
-    "execution.lifecycle.journal_note_reader._LONGEST_BYTES": "one read of a file",
-    "execution.wait._MAX_DOUBLINGS": "keeps a power from overflowing below the bound",
-    "execution.worker.children._MAX_ROUNDS": "tries to end what forks meanwhile",
-    "execution.worker.children._MAX_TERMINATE_SECONDS": "time of a process to end by itself",
-    "execution.worker.interrupt._MAX_PATIENCE": "time between two signals",
-    "execution.worker.task._MAX_NOTE": "the note that a text was cut",
+    "execution.client.batch._MAX_GROUP": "sizes a group of finished executions",
+    "execution.journal.database._NO_ROOM": "error codes of SQLite",
+    "execution.journal.redo_reader._LONGEST_BYTES": "one read of a file",
+    "execution.client.wait._MAX_DOUBLINGS": "keeps a power from overflowing below the bound",
+    "execution.worker.child.run_processes._MAX_ROUNDS": "tries to end what forks meanwhile",
+    "execution.worker.child.run_processes._MAX_TERMINATE_SECONDS": "time of a process to end",
+    "execution.worker.child.interrupt._MAX_PATIENCE": "time between two signals",
+    "execution.worker.child.task._MAX_NOTE": "the note that a text was cut",
     "messages.json_value._MAX_KEY_SHOWN": "the path in an error",
     "messages.json_value._MAX_PARTS_SHOWN": "the path in an error",
     "messages.splitting._MAX_QUOTED": "a name in an error",
-    "transport.channel._BUSY_MAX_MS": "pause between two tries to connect",
+    "transport.client.channel._BUSY_MAX_MS": "pause between two tries to connect",
     "transport.config.MAX_PORT": "a port",
     "transport.config._MAX_HIGH_WATER_MARK": "range of a setting",
     "transport.config._MAX_MESSAGE_BYTES": "range of a setting",
-    "transport.conversation._AT_ONCE": "a deadline",
-    "transport.private_files._MAX_LINKS": "as the system does",
-    "transport.process_tree._MAX_ROUNDS": "tries to end what forks meanwhile",
+    "transport.client.conversation._AT_ONCE": "a deadline",
+    "transport.process.private_files._MAX_LINKS": "as the system does",
+    "transport.process.process_tree._MAX_ROUNDS": "tries to end what forks meanwhile",
     "transport.socket_poller._LONGEST_SECONDS": "what poll(2) takes",
-    "transport.startup._LONGEST_PAUSE_SECONDS": "pause between two tries to connect",
+    "transport.client.attach._LONGEST_PAUSE_SECONDS": "pause between two tries to connect",
 }
 """Constants with the name of a bound that need no row, each with the reason."""
 

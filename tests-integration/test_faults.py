@@ -339,7 +339,7 @@ def test_an_event_that_cannot_be_had_again_is_missed_and_the_handle_goes_on(
 def test_a_lost_last_event_is_made_up_from_the_record(
     listener: ExecutionClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.3)
+    monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 0.3)
     proxy.drop(Lane.EVENTS, type="state", status="complete")
     handle = listener.submit_execution({"do": "count", "steps": 2})
     *_, last = handle.progress()
@@ -376,7 +376,7 @@ def test_under_faults_by_chance_everything_runs_once_and_comes_to_its_end(
     count_runs: Count,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.3)
+    monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 0.3)
     proxy.misbehave(0.1, max_delay=RETRY / 5)
     for n in range(15):
         handle = listener.submit_execution({"do": "count", "steps": 3}, labels={"n": str(n)})

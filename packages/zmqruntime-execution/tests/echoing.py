@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
-from zmqruntime.execution.worker.outbox import ProgressOutbox
+from zmqruntime.execution.worker.child.outbox import ProgressOutbox
 from zmqruntime.messages import JsonValue
 
 __all__ = [

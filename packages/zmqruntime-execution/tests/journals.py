@@ -14,10 +14,12 @@ import pytest
 from driving import record_of
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
-from zmqruntime.execution.lifecycle import journal_database, journal_file, journal_notes
+from zmqruntime.execution.journal import database as journal_database
+from zmqruntime.execution.journal import file as journal_file
+from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal.mark import Mark
+from zmqruntime.execution.journal.redo_log import NoteFile
 from zmqruntime.execution.lifecycle.history import HistoryLimits
-from zmqruntime.execution.lifecycle.journal_mark import Mark
-from zmqruntime.execution.lifecycle.journal_notes import NoteFile
 
 __all__ = [
     "MARK",
@@ -49,8 +51,8 @@ def quick_engine(
     """Return an engine that does not wait for the disk: no test pulls the plug."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
-        patched.setattr(journal_notes, "_sync", lambda file: None)
-        patched.setattr(journal_notes, "_sync_directory", lambda path: None)
+        patched.setattr(redo_log, "_sync", lambda file: None)
+        patched.setattr(redo_log, "_sync_directory", lambda path: None)
         engine = JournalLifecycleEngine(path, history_limit, **options)
     let_sync(engine, works=True)
     return engine

@@ -27,7 +27,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_messages,
 )
 from zmqruntime.execution.worker.framing import MessageReader, encode_message
-from zmqruntime.execution.worker.wire import PROGRESS, RETURNED, gather_reports
+from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, gather_reports
 from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionStatus,

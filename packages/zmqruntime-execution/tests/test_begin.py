@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zmqruntime.execution.worker.begin import (
+from zmqruntime.execution.worker.bootstrap import (
     BegunWorker,
     WorkerProgram,
     begun_ahead,
@@ -74,7 +74,7 @@ def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture
 def test_it_ends_when_the_program_that_has_begun_it_is_gone() -> None:
     code = (
         "import os\n"
-        "from zmqruntime.execution.worker.begin import BegunWorker, WorkerProgram\n"
+        "from zmqruntime.execution.worker.bootstrap import BegunWorker, WorkerProgram\n"
         "begun = BegunWorker(WorkerProgram('json'))\n"
         "os._exit(0)\n"
     )
@@ -116,7 +116,7 @@ def test_it_runs_by_the_options_of_this_python(tmp_path: Path) -> None:
         "import sys; print(sys.flags.optimize, sys._xoptions, sys.warnoptions)"
     )
     code = (
-        "from zmqruntime.execution.worker.begin import begun_ahead, take_begun\n"
+        "from zmqruntime.execution.worker.bootstrap import begun_ahead, take_begun\n"
         "with begun_ahead('looking'):\n"
         "    begun = take_begun()\n"
         "    begun.drop()\n"
@@ -176,23 +176,27 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_it_imports_next_to_nothing() -> None:
-    loaded = loaded_by("import zmqruntime.execution.worker.begin") - loaded_by("pass")
+    loaded = loaded_by("import zmqruntime.execution.worker.bootstrap") - loaded_by("pass")
     assert not {"pydantic", "zmq", "psutil", "asyncio", "typing", "multiprocessing"} & loaded
 
 
 def test_a_worker_loads_nothing_that_only_servers_and_clients_need() -> None:
     loaded = loaded_by(
-        "import zmqruntime.execution.worker.main\n"
+        "import zmqruntime.execution.worker.child.main\n"
         "from zmqruntime.execution import ExecutionContext, ExecutionServer"
     )
     assert not {"zmq", "asyncio", "filelock", "sqlite3", "multiprocessing"} & loaded
-    assert not {f"zmqruntime.execution.{name}" for name in ("client", "session", "runner")} & loaded
+    assert (
+        not {f"zmqruntime.execution.{name}" for name in ("client", "server.session", "runner")}
+        & loaded
+    )
 
 
 def test_a_server_starts_without_what_it_may_tell_later() -> None:
     loaded = loaded_by(
-        "import zmqruntime.execution.session, zmqruntime.execution.core.scheduler\n"
-        "import zmqruntime.execution.worker.process_runner, zmqruntime.execution.lifecycle.journal"
+        "import zmqruntime.execution.server.session, zmqruntime.execution.core.scheduler\n"
+        "import zmqruntime.execution.worker.parent.process_runner\n"
+        "import zmqruntime.execution.journal.durable_engine"
     )
     assert "zmqruntime.messages.common_replies" in loaded
     assert not {f"zmqruntime.messages.{name}" for name in ("responses", "records")} & loaded

@@ -25,10 +25,11 @@ pytest.importorskip("rich")
 from rich.console import Console
 
 from zmqruntime.execution import __version__, cli
-from zmqruntime.execution import serve as serving
+from zmqruntime.execution.cli import serve as serving
 from zmqruntime.execution.cli.app import run
-from zmqruntime.execution.cli.wording import make_table
-from zmqruntime.execution.explain import explain_error
+from zmqruntime.execution.cli.render import make_table
+from zmqruntime.execution.cli.startup_errors import explain_error
+from zmqruntime.execution.target import TargetError
 from zmqruntime.messages import (
     PongReply,
     ProcessInfo,
@@ -470,10 +471,10 @@ def test_reason_of_a_failed_start_is_shown_with_the_workers() -> None:
 
 
 def test_a_traceback_becomes_its_last_line() -> None:
-    error = serving.TargetError("it failed\nTraceback ...:\n  File ...\nValueError: no model\n")
+    error = TargetError("it failed\nTraceback ...:\n  File ...\nValueError: no model\n")
     assert explain_error(error) == "it failed: ValueError: no model"
 
 
 def test_an_error_without_words_has_a_name() -> None:
     assert explain_error(RuntimeError()) == "RuntimeError"
-    assert explain_error(serving.TargetError()) == "TargetError"
+    assert explain_error(TargetError()) == "TargetError"

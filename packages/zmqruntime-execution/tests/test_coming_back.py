@@ -369,7 +369,7 @@ def test_who_executes_lives_through_a_silence(
     start: Start, config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start()
-    monkeypatch.setattr("zmqruntime.execution.client.HOLD_SECONDS", 0.2)
+    monkeypatch.setattr("zmqruntime.execution.client.client.HOLD_SECONDS", 0.2)
     with Impatient(config) as client, ThreadPoolExecutor() as pool:
         with silence(server):
             client.request_within(0.3)

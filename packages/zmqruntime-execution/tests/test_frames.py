@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zmqruntime.execution.core.frames import compose_accepted, compose_records, compose_snapshot
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.worker.reporter import encode_progress
+from zmqruntime.execution.worker.child.reporter import encode_progress
 from zmqruntime.messages import (
     AcceptedReply,
     ErrorKind,

@@ -15,7 +15,7 @@ from zmqruntime.execution import (
     WaitPolicy,
     WaitTimeout,
 )
-from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.client.stream import EventStream
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, ProgressEvent, StateEvent
 from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
 

@@ -20,11 +20,11 @@ pytest.importorskip("rich")
 from rich.console import Console
 
 from zmqruntime.execution import ExecutionCancelled, ExecutionFailed, WorkerFailed
-from zmqruntime.execution import serve as serving
+from zmqruntime.execution.cli import serve as serving
 from zmqruntime.execution.cli.app import run
-from zmqruntime.execution.cli.wording import make_json, make_table
+from zmqruntime.execution.cli.render import make_json, make_table
+from zmqruntime.execution.cli.startup_errors import explain_error
 from zmqruntime.execution.errors import rejection
-from zmqruntime.execution.explain import explain_error
 from zmqruntime.messages import (
     ErrorCode,
     ErrorKind,

@@ -11,7 +11,7 @@ from driving import error, request
 from journals import connection_of, opened, quick_engine
 
 from zmqruntime.execution import JournalLifecycleEngine, JournalUnusable
-from zmqruntime.execution.lifecycle import journal_database
+from zmqruntime.execution.journal import database as journal_database
 from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.messages import ExecutionStatus
 

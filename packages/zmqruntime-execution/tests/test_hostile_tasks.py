@@ -20,9 +20,9 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
-from zmqruntime.execution.worker.interrupt import Interrupt
-from zmqruntime.execution.worker.reporter import encode_progress
-from zmqruntime.execution.worker.task import run_task
+from zmqruntime.execution.worker.child.interrupt import Interrupt
+from zmqruntime.execution.worker.child.reporter import encode_progress
+from zmqruntime.execution.worker.child.task import run_task
 from zmqruntime.messages import (
     DecodeError,
     ErrorKind,

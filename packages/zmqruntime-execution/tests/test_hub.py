@@ -14,14 +14,14 @@ from typing import TypeVar
 
 import pytest
 
-from zmqruntime.execution.worker import hub
+from zmqruntime.execution.worker.child.link_client import LinkClosed, WorkerLink
 from zmqruntime.execution.worker.framing import Message, encode_message
-from zmqruntime.execution.worker.hub import LinkHub
-from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.parent import link_server
+from zmqruntime.execution.worker.parent.link_server import LinkHub
+from zmqruntime.execution.worker.protocol import COMMANDS, TASKS
 from zmqruntime.execution.worker.sockets import open_socket
-from zmqruntime.execution.worker.wire import COMMANDS, TASKS
 from zmqruntime.transport import Loop
-from zmqruntime.transport.log_limit import LimitedLog
+from zmqruntime.transport.limited_log import LimitedLog
 
 PATIENCE = 30.0
 TOKEN = b"t" * 16
@@ -240,7 +240,7 @@ def test_where_no_more_files_can_be_opened_it_tries_again_a_second_later(
             raise OSError(errno.EMFILE, "Too many open files")
         return accept(listener)
 
-    monkeypatch.setattr(hub, "_REST_SECONDS", 0.05)
+    monkeypatch.setattr(link_server, "_REST_SECONDS", 0.05)
     monkeypatch.setattr(socket.socket, "accept", accept_later)
     link = office.link()
     assert "cannot accept worker connection: [Errno 24] Too many open files" in caplog.text
@@ -254,7 +254,7 @@ def test_errors_left_out_of_the_log_are_counted_when_the_hub_is_closed(
     def fail(_: socket.socket) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(hub, "LimitedLog", partial(LimitedLog, clock=lambda: 0.0))
+    monkeypatch.setattr(link_server, "LimitedLog", partial(LimitedLog, clock=lambda: 0.0))
     monkeypatch.setattr(socket.socket, "accept", fail)
     loop = Loop()
     links = LinkHub(

@@ -114,8 +114,8 @@ def test_once_it_was_seen_it_is_sent_no_more(
     interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How long each signal may take until it is seen: the first one, and the last.
-    monkeypatch.setattr("zmqruntime.execution.worker.interrupt._FIRST_PATIENCE", 60.0)
-    monkeypatch.setattr("zmqruntime.execution.worker.interrupt._MAX_PATIENCE", 6000.0)
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._FIRST_PATIENCE", 60.0)
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._MAX_PATIENCE", 6000.0)
     signal_main_thread = interrupt._signal_main_thread
 
     def count_and_signal() -> None:

@@ -41,12 +41,13 @@ from zmqruntime.execution import (
     LifecycleEngine,
     QueuePolicy,
 )
-from zmqruntime.execution.lifecycle import journal_database, journal_notes
-from zmqruntime.execution.lifecycle.journal_note_reader import read_notes
-from zmqruntime.execution.lifecycle.journal_notes import StartNote
-from zmqruntime.execution.sequences import SEQUENCE_GAP
+from zmqruntime.execution.journal import database as journal_database
+from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal.redo_log import StartNote
+from zmqruntime.execution.journal.redo_reader import read_notes
 from zmqruntime.messages import (
     MAX_REQUEST_BYTES,
+    SEQUENCE_GAP,
     AttemptInfo,
     ExecutionStatus,
     UnparsedExecute,
@@ -422,10 +423,8 @@ def test_a_note_that_is_cut_short_is_none(path: Path, monkeypatch: pytest.Monkey
     engine = quick_engine(path)
     submit(engine, "a")
     engine.commit()
-    write = journal_notes._write_at
-    monkeypatch.setattr(
-        journal_notes, "_write_at", lambda file, at, note: write(file, at, note[:-10])
-    )
+    write = redo_log._write_at
+    monkeypatch.setattr(redo_log, "_write_at", lambda file, at, note: write(file, at, note[:-10]))
     engine.start("a", 2.0)
     monkeypatch.undo()
     assert not engine.is_committed("a")
@@ -528,6 +527,17 @@ def test_a_second_server_is_told_who_has_it(path: Path) -> None:
         pass
 
 
+def read_word(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def send_line(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
 def test_of_servers_that_start_together_on_a_new_journal_one_has_it(path: Path) -> None:
     script = (
         "import sys\n"
@@ -551,15 +561,12 @@ def test_of_servers_that_start_together_on_a_new_journal_one_has_it(path: Path) 
             )
             for _ in range(4)
         ]
-        for word in ("ready", None):
-            said = [server.stdout.readline().strip() for server in servers if server.stdout]
-            assert word is None or said == [word] * len(servers)
-            for server in servers:
-                assert server.stdin is not None
-                with contextlib.suppress(BrokenPipeError):  # Those that do not have it have ended.
-                    server.stdin.write("\n")
-                    server.stdin.flush()
-        assert sorted(said) == ["in use"] * 3 + ["open"]
+        assert [read_word(server) for server in servers] == ["ready"] * len(servers)
+        for server in servers:
+            send_line(server)
+        words = [read_word(server) for server in servers]
+        assert sorted(words) == ["in use"] * 3 + ["open"]
+        send_line(servers[words.index("open")])  # The others have ended.
     with opened(path):
         pass
     assert [found.name for found in path.parent.iterdir()] == [path.name]

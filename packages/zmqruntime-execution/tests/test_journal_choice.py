@@ -11,8 +11,8 @@ import pytest
 from echoing import Echo, Keeping
 
 from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher, JournalUnusable
-from zmqruntime.execution.journal_choice import JournalChoice, choose_journal, make_journal_dir
-from zmqruntime.execution.serve import main
+from zmqruntime.execution.cli.serve import main
+from zmqruntime.execution.journal.location import JournalChoice, choose_journal, make_journal_dir
 from zmqruntime.transport import ZMQConfig
 
 DEFAULT = Path("default")

@@ -21,8 +21,8 @@ from zmqruntime.execution import (
     JournalLifecycleEngine,
     JournalUnusable,
 )
-from zmqruntime.execution.lifecycle.boot import boot_id
-from zmqruntime.execution.lifecycle.journal_mark import Mark
+from zmqruntime.execution.journal.boot_id import boot_id
+from zmqruntime.execution.journal.mark import Mark
 from zmqruntime.messages import ExecutionStatus
 
 posix_only = pytest.mark.skipif(
@@ -266,7 +266,7 @@ def test_a_kill_between_a_commit_and_its_note_is_no_damage(
 def test_an_older_database_file_under_a_newer_log_is_named(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.lifecycle.journal_file._PAGES_PER_CHECKPOINT", 1)
+    monkeypatch.setattr("zmqruntime.execution.journal.file._PAGES_PER_CHECKPOINT", 1)
     engine = quick_engine(path)
     submit(engine, *(f"x{n}" for n in range(40)))
     older = path.read_bytes()

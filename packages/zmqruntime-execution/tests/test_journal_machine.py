@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from journals import quick_engine
 
 from zmqruntime.execution import CommitFailed, QueuePolicy
-from zmqruntime.execution.lifecycle import journal_file, journal_notes
+from zmqruntime.execution.journal import file as journal_file
+from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal.pending import UnwrittenChanges, _Told
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.lifecycle.history import HistoryLimits
-from zmqruntime.execution.lifecycle.journal_changes import UnwrittenChanges, _Told
 from zmqruntime.execution.lifecycle.retry import make_attempt
 from zmqruntime.messages import ExecutionStatus
 
@@ -57,7 +58,7 @@ class Lives:
         self.open()
 
     def open(self) -> None:
-        room, journal_notes._ROOM_BYTES = journal_notes._ROOM_BYTES, ROOM  # type: ignore[misc]
+        room, redo_log._ROOM_BYTES = redo_log._ROOM_BYTES, ROOM  # type: ignore[misc]
         try:
             with pytest.MonkeyPatch.context() as patched:  # After a power cut, another boot.
                 patched.setattr(journal_file, "boot_id", lambda boot=self.boots: str(boot))
@@ -65,7 +66,7 @@ class Lives:
                     self.path, None, queue_policy=self.policy, limits=self.limits
                 )
         finally:
-            journal_notes._ROOM_BYTES = room  # type: ignore[misc]
+            redo_log._ROOM_BYTES = room  # type: ignore[misc]
         self.synced = self.notes_path.read_bytes()
         write = self.engine._file.write
 

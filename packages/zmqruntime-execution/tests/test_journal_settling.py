@@ -11,11 +11,10 @@ from driving import request
 from journals import keeping, let_sync, note_file, opened, picture_of, quick_engine
 
 from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
-from zmqruntime.execution.lifecycle import journal_notes
-from zmqruntime.execution.lifecycle.journal_file import JournalFile
-from zmqruntime.execution.lifecycle.journal_notes import NoteFile
-from zmqruntime.execution.sequences import SEQUENCE_GAP
-from zmqruntime.messages import ExecutionStatus
+from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal.file import JournalFile
+from zmqruntime.execution.journal.redo_log import NoteFile
+from zmqruntime.messages import SEQUENCE_GAP, ExecutionStatus
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -250,7 +249,7 @@ def test_who_has_come_behind_those_that_were_noted_gets_a_ticket_of_his_own(path
 def test_a_full_file_of_notes_has_them_written_and_begins_anew(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_notes, "_ROOM_BYTES", 2**14)
+    monkeypatch.setattr(redo_log, "_ROOM_BYTES", 2**14)
     disk = Disk(path)
     names = [f"task-{number}" for number in range(200)]
     for name in names:
@@ -355,7 +354,7 @@ def notes(path: Path) -> Iterator[NoteFile]:
 
 def test_notes_are_synced_as_a_file(notes: NoteFile, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(journal_notes, "_sync", synced.append)
+    monkeypatch.setattr(redo_log, "_sync", synced.append)
     assert notes.sync()
     assert synced == [notes._file]
 
@@ -365,14 +364,14 @@ def refuse(*_: object) -> None:
 
 
 def test_a_sync_that_fails_is_told(notes: NoteFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_notes, "_sync", refuse)
+    monkeypatch.setattr(redo_log, "_sync", refuse)
     assert not notes.sync()
 
 
 def test_where_directories_cannot_be_synced_notes_are_none_and_the_journal_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_notes, "_sync_directory", refuse)
+    monkeypatch.setattr(redo_log, "_sync_directory", refuse)
     engine = JournalLifecycleEngine(path)
     assert not engine._file.notes.sync()
     engine.submit(request("a"), 1.0)

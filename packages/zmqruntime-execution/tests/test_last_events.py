@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from zmqruntime.execution.client import ExecutionClient
-from zmqruntime.execution.handle import ExecutionHandle
-from zmqruntime.execution.stream import EventStream
+from zmqruntime.execution.client.client import ExecutionClient
+from zmqruntime.execution.client.handle import ExecutionHandle
+from zmqruntime.execution.client.stream import EventStream
 from zmqruntime.messages import ExecutionStatus, StateEvent
 from zmqruntime.transport import RequestTimeout, ServerLost, TransportError
 

@@ -14,7 +14,7 @@ import pytest
 from talking import Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
-from zmqruntime.execution.worker.leftover import WorkerNote
+from zmqruntime.execution.worker.parent.orphan import WorkerNote
 from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 MARK = f"zmqruntime-worker-{'5' * 32}"

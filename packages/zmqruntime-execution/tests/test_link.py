@@ -11,9 +11,9 @@ from types import FrameType
 
 import pytest
 
+from zmqruntime.execution.worker.child.link_client import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.child.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.framing import Message, MessageReader
-from zmqruntime.execution.worker.link import LinkClosed, WorkerLink
-from zmqruntime.execution.worker.reporter import ProgressReporter, ServerReportLink
 
 PATIENCE = 30.0
 TOKEN = b"t" * 16

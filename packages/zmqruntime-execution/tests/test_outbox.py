@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from zmqruntime.execution.worker.child.link_client import WorkerLink
+from zmqruntime.execution.worker.child.outbox import ProgressOutbox
 from zmqruntime.execution.worker.framing import MessageReader
-from zmqruntime.execution.worker.link import WorkerLink
-from zmqruntime.execution.worker.outbox import ProgressOutbox
 
 PADDING = b"." * 500
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.execution.worker.logs import TaskLogs
-from zmqruntime.execution.worker.output import TaskOutput
-from zmqruntime.execution.worker.process_state import ProcessState
+from zmqruntime.execution.worker.child.output import TaskOutput
+from zmqruntime.execution.worker.child.process_state import ProcessState
+from zmqruntime.execution.worker.task_logs import TaskLogs
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zmqruntime.execution.worker.programs import Program, run_program
+from zmqruntime.execution.worker.child.programs import Program, run_program
 
 # Starts a process that keeps the output open, writes its pid to a file, and ends.
 LEAVE_CHILD = """\

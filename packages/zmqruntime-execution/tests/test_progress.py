@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from zmqruntime.execution import ProgressStreamSubscriber, RequestRejected
-from zmqruntime.execution.sequences import SEQUENCE_GAP
 from zmqruntime.messages import (
+    SEQUENCE_GAP,
     ErrorCode,
     ErrorReply,
     EventsRequest,

@@ -9,7 +9,7 @@ import pytest
 from asking import record
 
 from zmqruntime.execution import ExecutionFailed, ExecutionHandle, UnknownExecution
-from zmqruntime.execution.read_ahead import ReadAhead
+from zmqruntime.execution.client.read_ahead import ReadAhead
 from zmqruntime.messages import (
     MAX_ALSO,
     ErrorCode,

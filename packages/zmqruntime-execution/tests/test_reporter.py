@@ -16,7 +16,7 @@ from homing import Home, PipeLink, report_thrice
 
 from zmqruntime.execution import ProgressReporter
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
-from zmqruntime.execution.worker.reporter import encode_progress
+from zmqruntime.execution.worker.child.reporter import encode_progress
 from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode_json
 
 

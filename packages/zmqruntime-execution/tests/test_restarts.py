@@ -16,8 +16,8 @@ import pytest
 from echoing import Around, Echo
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.execution.worker.begin import WorkerProgram
 from zmqruntime.execution.worker.begun_tasks import BegunTasks
+from zmqruntime.execution.worker.bootstrap import WorkerProgram
 from zmqruntime.messages import ErrorKind, ExecutionStatus
 from zmqruntime.transport import ZMQConfig
 

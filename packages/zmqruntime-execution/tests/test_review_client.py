@@ -160,7 +160,7 @@ def make_handle(
 def test_a_lost_end_is_yielded_last_though_no_progress_was_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 0.0)
     handle, asked = make_handle(record(CANCELLED), own_stream=True)
     asked.say(state(1, QUEUED), state(2, RUNNING))
     *before, end = handle.progress()
@@ -197,7 +197,7 @@ def test_what_came_before_a_late_subscriber_is_not_missed() -> None:
 
 
 def test_what_is_watched_for_gaps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zmqruntime.execution.sequences._MAX_WATCHED", 3)
+    monkeypatch.setattr("zmqruntime.execution.client.gap_detection._MAX_WATCHED", 3)
     asked = Asked()
     subscriber = ProgressStreamSubscriber(cast(ExecutionClient, asked), "me")
     asked.say(*(progress(1, name) for name in "abcadef"))

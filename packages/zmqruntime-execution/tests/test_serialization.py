@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from zmqruntime.execution import to_json_value
-from zmqruntime.execution.serialization import encode_value
-from zmqruntime.execution.worker.reporter import encode_progress
+from zmqruntime.execution.worker.child.reporter import encode_progress
+from zmqruntime.execution.worker.child.serialization import encode_value
 from zmqruntime.messages import DecodeError
 
 

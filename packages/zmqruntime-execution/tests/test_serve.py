@@ -11,7 +11,8 @@ import pytest
 from echoing import Echo, Keeping
 
 from zmqruntime.execution import ExecutionServer, ExecutionServerLauncher
-from zmqruntime.execution.serve import TargetError, load_target, main
+from zmqruntime.execution.cli.serve import load_target, main
+from zmqruntime.execution.target import TargetError
 from zmqruntime.messages import ZMQRuntimeError
 
 

@@ -231,7 +231,7 @@ def test_events_are_called_back_and_streamed(echo: Echo) -> None:
 def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
     echo: Echo, monkeypatch: pytest.MonkeyPatch, has_callback: bool
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.handle._CHECK_SECONDS", 3600)
+    monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 3600)
     callback = (lambda _: None) if has_callback else None
     client = ExecutionClient(echo.port, config=echo.config, progress_callback=callback)
     client.connect()

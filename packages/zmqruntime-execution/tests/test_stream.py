@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from zmqruntime.execution.stream import EventStream, StreamGroup
+from zmqruntime.execution.client.stream import EventStream, StreamGroup
 from zmqruntime.messages import ProgressEvent
 
 

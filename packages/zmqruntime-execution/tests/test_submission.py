@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.execution.submission import make_request, read_fields, to_object
+from zmqruntime.execution.client.request_builder import make_request, read_fields, to_object
 from zmqruntime.messages import DecodeError, ExecuteRequest, decode_request, encode_with_id
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from zmqruntime.execution.submission import make_request
-from zmqruntime.execution.submitter import Submitter
+from zmqruntime.execution.client.request_builder import make_request
+from zmqruntime.execution.client.submitter import Submitter
 from zmqruntime.messages import (
     AcceptedReply,
     ExecuteRequest,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.execution.worker.task_logging import set_up_logging
+from zmqruntime.execution.worker.child.task_logging import set_up_logging
 from zmqruntime.transport import RecordFormatter
 
 

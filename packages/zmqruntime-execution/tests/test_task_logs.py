@@ -15,8 +15,8 @@ import pytest
 from talking import Chatty, Configured, Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
-from zmqruntime.execution.worker.log_keeper import LogKeeper
-from zmqruntime.execution.worker.logs import TaskLogs, log_directory, trim
+from zmqruntime.execution.worker.parent.log_keeper import LogKeeper
+from zmqruntime.execution.worker.task_logs import TaskLogs, log_directory, trim
 from zmqruntime.messages import ExecutionStatus
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 

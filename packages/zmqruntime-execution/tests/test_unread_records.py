@@ -61,7 +61,7 @@ def test_a_duplicate_that_does_not_wait_gets_a_short_reply_at_once() -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zmqruntime.transport.held._PER_PEER_BYTES", 3300)
+    monkeypatch.setattr("zmqruntime.transport.server.held_replies._PER_PEER_BYTES", 3300)
 
 
 @pytest.mark.usefixtures("few")

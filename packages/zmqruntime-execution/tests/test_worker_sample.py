@@ -7,7 +7,7 @@ import errno
 import psutil
 import pytest
 
-from zmqruntime.execution.worker.process import _look_at
+from zmqruntime.execution.worker.parent.worker_process import _look_at
 
 
 @pytest.mark.parametrize(

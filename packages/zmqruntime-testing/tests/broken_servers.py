@@ -17,7 +17,7 @@ from instant_server import InstantServer
 from zmqruntime.execution import InMemoryLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.core.events import Submitted
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.execution.session import ExecutionSession
+from zmqruntime.execution.server.session import ExecutionSession
 from zmqruntime.messages import (
     CancelRequest,
     ExecuteRequest,

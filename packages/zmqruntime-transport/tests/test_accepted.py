@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zmqruntime.transport.accepted import end_accepted
+from zmqruntime.transport.server.accepted_sockets import end_accepted
 
 unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets there")
 

@@ -26,12 +26,12 @@ from zmqruntime.transport import (
     ServerLauncher,
     ZMQClient,
     ZMQConfig,
-    binding,
 )
-from zmqruntime.transport.binding import BoundSockets
-from zmqruntime.transport.channel import Channel, Outcome
-from zmqruntime.transport.control import ControlClient
+from zmqruntime.transport.client.channel import Channel, Outcome
+from zmqruntime.transport.client.control import ControlClient
 from zmqruntime.transport.deadline import Deadline
+from zmqruntime.transport.server import binding
+from zmqruntime.transport.server.binding import BoundSockets
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no socket files there")
 
@@ -43,7 +43,8 @@ CLIENTS = 150
 SERVER = """
 import sys
 from pathlib import Path
-from zmqruntime.transport import ZMQConfig, ZMQServer, binding
+from zmqruntime.transport import ZMQConfig, ZMQServer
+from zmqruntime.transport.server import binding
 
 data_port, offset, directory, backlog = sys.argv[1:]
 binding._BACKLOG = int(backlog)

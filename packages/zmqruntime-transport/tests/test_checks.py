@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zmqruntime.transport import TransportMode
-from zmqruntime.transport.checks import check_kind, check_number, check_word
+from zmqruntime.transport.validation import check_kind, check_number, check_word
 
 
 @pytest.mark.parametrize(

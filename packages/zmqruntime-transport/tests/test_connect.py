@@ -31,7 +31,7 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
-from zmqruntime.transport.channel import Outcome
+from zmqruntime.transport.client.channel import Outcome
 
 TCP = TransportMode.TCP
 
@@ -416,7 +416,9 @@ def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_los
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As through a tunnel: the address is local, the process is not.
-    monkeypatch.setattr("zmqruntime.transport.process.ProcessIdentity.is_running", lambda _: False)
+    monkeypatch.setattr(
+        "zmqruntime.transport.process.identity.ProcessIdentity.is_running", lambda _: False
+    )
     with ZMQClient(config=server.config) as client:
         assert client._connection is not None
         client._connection._raise_if_lost(Outcome.LOST)

@@ -16,9 +16,9 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, eventually
 
 from zmqruntime.transport import Endpoint, Loop, TransportMode, ZMQClient, ZMQConfig
-from zmqruntime.transport.binding import BoundSockets
-from zmqruntime.transport.connection_limiter import ConnectionLimiter
-from zmqruntime.transport.file_limit import count_reserved, read_file_limit
+from zmqruntime.transport.process.file_limit import count_reserved, read_file_limit
+from zmqruntime.transport.server.binding import BoundSockets
+from zmqruntime.transport.server.connection_limiter import ConnectionLimiter
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
 
@@ -45,7 +45,7 @@ server.serve_forever()
 
 LIMITS = """
 import resource, sys
-from zmqruntime.transport.file_limit import raise_file_limit
+from zmqruntime.transport.process.file_limit import raise_file_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))
 raise_file_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))

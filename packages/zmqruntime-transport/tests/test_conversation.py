@@ -9,9 +9,9 @@ import pytest
 
 from zmqruntime.messages import OkReply, PingRequest, encode
 from zmqruntime.transport import Deadline, Endpoint
-from zmqruntime.transport.channel_pool import ChannelPool
-from zmqruntime.transport.conversation import Conversation
-from zmqruntime.transport.unanswered import Unanswered
+from zmqruntime.transport.client.channel_pool import ChannelPool
+from zmqruntime.transport.client.conversation import Conversation
+from zmqruntime.transport.client.pending_requests import Unanswered
 
 
 class Clock:
@@ -60,7 +60,7 @@ class Connections:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What a conversation takes for the time."""
     clock = Clock()
-    monkeypatch.setattr("zmqruntime.transport.conversation.time", clock)
+    monkeypatch.setattr("zmqruntime.transport.client.conversation.time", clock)
     return clock
 
 

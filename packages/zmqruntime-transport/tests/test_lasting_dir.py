@@ -20,8 +20,8 @@ from zmqruntime.transport import (
     ZMQConfig,
 )
 from zmqruntime.transport.deadline import Deadline
-from zmqruntime.transport.lasting_dir import find_lasting_dir, is_unfit
-from zmqruntime.transport.runtime_dir import default_runtime_dir
+from zmqruntime.transport.process.lasting_dir import find_lasting_dir, is_unfit
+from zmqruntime.transport.process.runtime_dir import default_runtime_dir
 
 ipc = pytest.mark.skipif(
     sys.platform == "win32" or not hasattr(socket, "AF_UNIX"), reason="needs socket files"

@@ -110,7 +110,7 @@ def test_an_owned_server_ends_when_its_client_disconnects(
 def test_an_owned_server_that_does_not_end_is_killed(
     config: ZMQConfig, make_launcher: MakeLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.connection._STOP_OWNED_SECONDS", 0.2)
+    monkeypatch.setattr("zmqruntime.transport.client.connection._STOP_OWNED_SECONDS", 0.2)
     client = ZMQClient(config=config, launcher=make_launcher("stubborn"), persistent=False)
     server = identify(client.connect())
     client.disconnect()
@@ -507,7 +507,7 @@ def test_another_program_is_told_nothing_about_imports(
         started.append(environment)
         raise FileNotFoundError("only noted")
 
-    monkeypatch.setattr("zmqruntime.transport.launcher._Child", note)
+    monkeypatch.setattr("zmqruntime.transport.process.launcher._Child", note)
     for command in (str(program), sys.executable):
         launcher = SubprocessLauncher([command], environment={"LAB": "7"})
         with pytest.raises(LaunchFailed, match="only noted"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.transport.log_limit import LimitedLog, Repeats
+from zmqruntime.transport.limited_log import LimitedLog, Repeats
 
 
 class Clock:

@@ -19,22 +19,15 @@ from hypothesis import strategies as st
 from transport_peers import PATIENCE_SECONDS
 
 from zmqruntime.messages import printable
-from zmqruntime.transport import (
-    Endpoint,
-    LaunchFailed,
-    SubprocessLauncher,
-    ZMQClient,
-    ZMQConfig,
-    lock_file,
-    log_rotation,
-)
-from zmqruntime.transport.log_rotation import (
+from zmqruntime.transport import Endpoint, LaunchFailed, SubprocessLauncher, ZMQClient, ZMQConfig
+from zmqruntime.transport.process import lock_file, log_rotation
+from zmqruntime.transport.process.log_rotation import (
     MAX_LOG_FILE_BYTES,
     ROTATED_LOG_FILES,
     rotate_log_file,
 )
-from zmqruntime.transport.logfile import LogFile, RecordFormatter
-from zmqruntime.transport.private_files import open_log
+from zmqruntime.transport.process.logfile import LogFile, RecordFormatter
+from zmqruntime.transport.process.private_files import open_log
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 
@@ -231,7 +224,7 @@ def test_output_that_leads_to_the_log_file_is_rotated_with_it(tmp_path: Path) ->
     # The process prints through stdout, as one does whose launcher redirected it.
     path = tmp_path / "server.log"
     code = (
-        "import sys; from zmqruntime.transport.logfile import LogFile\n"
+        "import sys; from zmqruntime.transport.process.logfile import LogFile\n"
         f"log = LogFile({str(path)!r}, 1000, 1)\n"
         "assert log.takes_output\n"
         "for n in range(1000): print('line', n, flush=True); log.rotate_if_long()\n"

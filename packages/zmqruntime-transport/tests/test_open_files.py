@@ -12,7 +12,7 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer
 
 from zmqruntime.transport import TooManyOpenFiles, ZMQClient, ZMQConfig
-from zmqruntime.transport.open_files import naming_file_limit
+from zmqruntime.transport.process.open_files import naming_file_limit
 
 needs_limit = pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_NOFILE")
 
@@ -141,7 +141,7 @@ def test_process_without_files_gets_an_error_and_is_not_aborted(
         start_process,
         config,
         f"""
-import zmqruntime.transport.session, zmqruntime.transport.connection
+import zmqruntime.transport.server.session, zmqruntime.transport.client.connection
 limit(150, 150)
 fill({left})
 try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zmqruntime.messages import PongReply, ProcessInfo, decode_reply
-from zmqruntime.transport.pongs import Pongs, WorkSummary
+from zmqruntime.transport.server.pongs import Pongs, WorkSummary
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_what_never_changes_is_told_each_time(
     pongs: Pongs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time() + 10
-    monkeypatch.setattr("zmqruntime.transport.pongs.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("zmqruntime.transport.server.pongs.time", SimpleNamespace(time=lambda: now))
     first = ask(pongs)
     now += 1
     second = ask(pongs)

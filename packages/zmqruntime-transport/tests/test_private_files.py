@@ -16,22 +16,22 @@ import filelock
 import platformdirs
 import pytest
 
-from zmqruntime.transport import file_owners, private_files
 from zmqruntime.transport.errors import EndpointError, UnsafePath
-from zmqruntime.transport.file_owners import (
+from zmqruntime.transport.process import file_owners, private_files
+from zmqruntime.transport.process.file_owners import (
     directory_fault,
     file_fault,
     is_private_group,
 )
-from zmqruntime.transport.lock_file import take_lock
-from zmqruntime.transport.private_files import (
+from zmqruntime.transport.process.lock_file import take_lock
+from zmqruntime.transport.process.private_files import (
     check_ancestors,
     check_private_file,
     check_safe_dir,
     open_log,
     open_private,
 )
-from zmqruntime.transport.runtime_dir import (
+from zmqruntime.transport.process.runtime_dir import (
     check_private_dir,
     default_data_dir,
     default_log_dir,
@@ -428,7 +428,7 @@ def test_log_is_not_sent_through_a_link_of_another_user(tmp_path: Path, target: 
 def test_log_may_be_sent_to_the_stdout_of_this_process_whatever_user_made_its_pipe() -> None:
     reader, writer = os.pipe()
     os.fchown(writer, STRANGER, STRANGER)
-    log = "import os, pathlib; from zmqruntime.transport.private_files import open_log; "
+    log = "import os, pathlib; from zmqruntime.transport.process.private_files import open_log; "
     log += "os.write(open_log(pathlib.Path('/dev/stdout')), b'line')"
     subprocess.run([sys.executable, "-c", log], stdout=writer, check=True)
     os.close(writer)
@@ -635,7 +635,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
     def refuse(*_: object, **__: object) -> Path:
         raise error
 
-    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
     monkeypatch.setattr(platformdirs, function, refuse)
     with pytest.raises(EndpointError, match=f"no default directory for {setting}: {error}"):
         default("lab")
@@ -646,7 +646,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
 def test_default_runtime_directory_that_another_user_made_first_is_refused(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
     runtime_dir.chmod(0o1777)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(runtime_dir))

@@ -15,7 +15,7 @@ import pytest
 from transport_peers import PATIENCE_SECONDS, eventually
 
 from zmqruntime.transport import ProcessIdentity, describe_exit, kill_process_tree
-from zmqruntime.transport.process_tree import kill_process_group
+from zmqruntime.transport.process.process_tree import kill_process_group
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 StartProcess = Callable[..., "subprocess.Popen[str]"]

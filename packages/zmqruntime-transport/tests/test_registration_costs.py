@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from zmqruntime.messages import ARRAYS_MARK, ProgressScope, make_topic_prefix
 from zmqruntime.transport import Caller
-from zmqruntime.transport.registration import Registrations
+from zmqruntime.transport.server.registration import Registrations
 
 OWN, ALL = ProgressScope.OWN, ProgressScope.ALL
 CLIENTS = st.sampled_from(["a", "b", "aa"])

@@ -13,7 +13,7 @@ import zmq
 from transport_peers import OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import TransportMode, ZMQConfig
-from zmqruntime.transport.handshake import MAX_LISTED, MAX_WAITING
+from zmqruntime.transport.server.handshake import MAX_LISTED, MAX_WAITING
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 StartProcess = Callable[..., "subprocess.Popen[str]"]

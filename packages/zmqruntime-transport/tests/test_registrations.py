@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from zmqruntime.messages import ARRAYS_MARK, ProgressScope
 from zmqruntime.transport import Caller
-from zmqruntime.transport.registration import Registrations
+from zmqruntime.transport.server.registration import Registrations
 
 OWN, ALL = ProgressScope.OWN, ProgressScope.ALL
 SUBSCRIBED, UNSUBSCRIBED = b"\x01", b"\x00"

@@ -44,9 +44,9 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
-    startup,
 )
-from zmqruntime.transport.tracked_context import TrackedContext
+from zmqruntime.transport.client import attach
+from zmqruntime.transport.client.tracked_context import TrackedContext
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 StartProcess = Callable[..., "subprocess.Popen[str]"]
@@ -560,7 +560,7 @@ def test_disconnect_ends_the_calls_of_other_threads_at_once(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # After that time their sockets would be closed without them.
-    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
+    monkeypatch.setattr("zmqruntime.transport.client.connection._LEAVE_SECONDS", 600.0)
     client = ZMQClient(config=impatient(server.config))
     client.connect()
     outcomes = Outcomes()
@@ -575,7 +575,7 @@ def test_disconnect_ends_the_calls_of_other_threads_at_once(
 def test_disconnect_between_two_replies_of_a_pipeline_ends_it(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
+    monkeypatch.setattr("zmqruntime.transport.client.connection._LEAVE_SECONDS", 600.0)
     with ZMQClient(config=server.config) as client:
         replies = client.pipeline((PingRequest() for _ in range(10)), window=3)
         next(replies)
@@ -675,7 +675,7 @@ def test_disconnect_leaves_no_thread_no_handle_and_no_context(
     eventually(lambda: not server.session.registrations.anybody)
     gc.collect()
     before = threading.active_count(), me.num_threads(), handles()
-    monkeypatch.setattr("zmqruntime.transport.connection.TrackedContext", NotedContext)
+    monkeypatch.setattr("zmqruntime.transport.client.connection.TrackedContext", NotedContext)
     for _ in range(5):
         use_client()
     assert len(contexts) == 5
@@ -741,13 +741,13 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
     assert client._connection is not None
     client._connection._control._pool._idle.pop().close()
     for module in ("channel", "subscriber"):
-        monkeypatch.setattr(f"zmqruntime.transport.{module}.{at}", interrupted)
+        monkeypatch.setattr(f"zmqruntime.transport.client.{module}.{at}", interrupted)
     with pytest.raises(KeyboardInterrupt) as from_request:
         client.ping()
     with pytest.raises(KeyboardInterrupt) as from_subscriber:
         client.subscribe([b""], lambda *_: None, lambda _: None)
     # Only a socket that was left open is waited for.
-    monkeypatch.setattr("zmqruntime.transport.connection._LEAVE_SECONDS", 600.0)
+    monkeypatch.setattr("zmqruntime.transport.client.connection._LEAVE_SECONDS", 600.0)
     disconnect_in_time(client)
     del from_request, from_subscriber  # Till here, they kept every frame alive.
 
@@ -779,9 +779,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     def attach_again(*arguments: Any) -> PongReply:
         event.set()
-        return startup.attach_again(*arguments)
+        return attach.attach_again(*arguments)
 
-    monkeypatch.setattr("zmqruntime.transport.connection.attach_again", attach_again)
+    monkeypatch.setattr("zmqruntime.transport.client.connection.attach_again", attach_again)
     return event
 
 

@@ -21,7 +21,7 @@ from zmqruntime.messages import (
     PingRequest,
 )
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
-from zmqruntime.transport.binding import count_read_ahead
+from zmqruntime.transport.server.binding import count_read_ahead
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 
@@ -434,7 +434,7 @@ def test_replies_that_a_peer_never_reads_are_dropped_at_last_with_a_word(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.binding._MAX_UNREAD_REPLIES", 10)
+    monkeypatch.setattr("zmqruntime.transport.server.binding._MAX_UNREAD_REPLIES", 10)
     with ZMQServer(config=config) as server:
         deaf = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
         deaf.socket.rcvhwm = 1

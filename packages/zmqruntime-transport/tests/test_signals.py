@@ -14,7 +14,7 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import Endpoint, ProcessIdentity, ServerArguments, ZMQConfig, ZMQServer
-from zmqruntime.transport.signals import ending_on_signals
+from zmqruntime.transport.process.signals import ending_on_signals
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -162,7 +162,7 @@ def test_an_impatient_signal_after_the_end_is_swallowed_and_a_later_one_is_not(
     before: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("zmqruntime.transport.signals.time.monotonic", lambda: now)
+    monkeypatch.setattr("zmqruntime.transport.process.signals.time.monotonic", lambda: now)
     ended: list[str] = []
     with ending_on_signals(lambda: ended.append("end")):
         signal.raise_signal(INT)

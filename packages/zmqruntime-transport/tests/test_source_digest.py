@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zmqruntime.transport.source_digest import compute_source_digest, find_source
+from zmqruntime.transport.process.source_digest import compute_source_digest, find_source
 
 FILES = {
     "lab.py": "import steps\nfrom parts import (\n    filter,\n)\n",

@@ -13,7 +13,7 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import TransportMode, ZMQConfig
-from zmqruntime.transport.subscription_ledger import MAX_PREFIX_BYTES, MAX_SUBSCRIPTIONS
+from zmqruntime.transport.server.subscription_limits import MAX_PREFIX_BYTES, MAX_SUBSCRIPTIONS
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from zmqruntime.transport.subscription_ledger import (
+from zmqruntime.transport.server.subscription_limits import (
     Excess,
     Origin,
     SubscriptionLedger,

@@ -7,7 +7,7 @@ import pytest
 
 from zmqruntime.messages import ErrorCode, ErrorReply, PingRequest, StatusRequest
 from zmqruntime.transport import MessageTooLarge
-from zmqruntime.transport.unanswered import Unanswered
+from zmqruntime.transport.client.pending_requests import Unanswered
 
 
 def make(max_message_bytes: int = 1000) -> Unanswered:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from zmqruntime.transport import Caller
-from zmqruntime.transport.fair_share import FairShare
-from zmqruntime.transport.held import HeldReplies
-from zmqruntime.transport.unread import LARGE_BYTES, UnreadReplies
+from zmqruntime.transport.server.fair_share import FairShare
+from zmqruntime.transport.server.held_replies import HeldReplies
+from zmqruntime.transport.server.unread_replies import LARGE_BYTES, UnreadReplies
 
 PER_PEER, IN_ALL = 4 * LARGE_BYTES, 8 * LARGE_BYTES
 LONGEST = 5 * LARGE_BYTES

@@ -163,7 +163,7 @@ def test_requests_beyond_those_that_wait_are_dropped_with_one_log_line(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.unread._MAX_WAITING", 10)
+    monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 10)
     make_deaf(context, server, 5000)
     eventually(lambda: "request dropped: its peer does not read its replies" in caplog.text)
     assert ask(context, server, PING)["type"] == "pong"
@@ -205,7 +205,7 @@ class UnreadyServer(ZMQServer):
 def test_a_held_ping_too_many_is_refused_as_busy(
     config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.held._PER_PEER_BYTES", 10_000)
+    monkeypatch.setattr("zmqruntime.transport.server.held_replies._PER_PEER_BYTES", 10_000)
     with UnreadyServer(config=config) as server:
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
         for number in range(20):

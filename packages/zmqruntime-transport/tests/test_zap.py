@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.transport.zap import ZAP_DOMAIN, Decision, NullAccess, ZapRequest, compose_reply
+from zmqruntime.transport.server.zap import (
+    ZAP_DOMAIN,
+    Decision,
+    NullAccess,
+    ZapRequest,
+    compose_reply,
+)
 
 ENVELOPE = [b"peer", b""]
 REQUEST = [*ENVELOPE, b"1.0", b"7", ZAP_DOMAIN, b"127.0.0.1", b"me", b"NULL"]

@@ -9,13 +9,8 @@ import sys
 import threading
 
 from zmqruntime.messages import JsonObject, ShutdownMode
-from zmqruntime.transport import (
-    ServerArguments,
-    ServerSession,
-    WorkSummary,
-    ZMQServer,
-    server,
-)
+from zmqruntime.transport import ServerArguments, ServerSession, WorkSummary, ZMQServer
+from zmqruntime.transport.server import server
 
 
 class Server(ZMQServer):

@@ -11,13 +11,31 @@ from zmqruntime.execution._version import __version__
 TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.batch import (
+    from zmqruntime.execution.client.batch import (
         BatchHooks,
         BatchResult,
         BatchSubmitWaitEngine,
     )
-    from zmqruntime.execution.client import (
+    from zmqruntime.execution.client.client import (
         ExecutionClient,
+    )
+    from zmqruntime.execution.client.handle import (
+        ExecutionHandle,
+    )
+    from zmqruntime.execution.client.launch import (
+        ExecutionServerLauncher,
+    )
+    from zmqruntime.execution.client.poller import (
+        ExecutionStatusPoller,
+    )
+    from zmqruntime.execution.client.record_client import RecordClient
+    from zmqruntime.execution.client.subscriber import (
+        ProgressCallback,
+        ProgressStreamSubscriber,
+    )
+    from zmqruntime.execution.client.wait import (
+        ExecutionWaiter,
+        WaitPolicy,
     )
     from zmqruntime.execution.core.chances import RestartPolicy
     from zmqruntime.execution.core.events import (
@@ -30,10 +48,6 @@ if TYPE_CHECKING:
         WorkerReady,
     )
     from zmqruntime.execution.core.scheduler import Scheduler
-    from zmqruntime.execution.dispatcher import (
-        Dispatcher,
-        Outlet,
-    )
     from zmqruntime.execution.errors import (
         CommitFailed,
         Conflict,
@@ -55,12 +69,7 @@ if TYPE_CHECKING:
         WaitTimeout,
         WorkerFailed,
     )
-    from zmqruntime.execution.handle import (
-        ExecutionHandle,
-    )
-    from zmqruntime.execution.launch import (
-        ExecutionServerLauncher,
-    )
+    from zmqruntime.execution.journal.durable_engine import JournalLifecycleEngine
     from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
     from zmqruntime.execution.lifecycle.events import (
         ExecutionEvent,
@@ -71,38 +80,29 @@ if TYPE_CHECKING:
     )
     from zmqruntime.execution.lifecycle.execution import Execution
     from zmqruntime.execution.lifecycle.history import HistoryLimits
-    from zmqruntime.execution.lifecycle.journal import JournalLifecycleEngine
     from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
     from zmqruntime.execution.lifecycle.queue import QueuePolicy
     from zmqruntime.execution.lifecycle.retry import RetryPolicy
-    from zmqruntime.execution.poller import (
-        ExecutionStatusPoller,
-    )
-    from zmqruntime.execution.progress import (
-        ProgressCallback,
-        ProgressStreamSubscriber,
-    )
-    from zmqruntime.execution.record_client import RecordClient
     from zmqruntime.execution.runner import (
         RunnerHost,
         TaskRunner,
     )
-    from zmqruntime.execution.serialization import to_json_value
-    from zmqruntime.execution.server import (
+    from zmqruntime.execution.server.dispatcher import (
+        Dispatcher,
+        Outlet,
+    )
+    from zmqruntime.execution.server.server import (
         ExecutionServer,
     )
-    from zmqruntime.execution.session import (
+    from zmqruntime.execution.server.session import (
         ExecutionSession,
     )
-    from zmqruntime.execution.wait import (
-        ExecutionWaiter,
-        WaitPolicy,
-    )
-    from zmqruntime.execution.worker.context import ExecutionContext
-    from zmqruntime.execution.worker.interrupt import Interrupt
-    from zmqruntime.execution.worker.process_runner import WorkerProcessRunner
-    from zmqruntime.execution.worker.reporter import ProgressReporter, ReportLink
-    from zmqruntime.execution.worker.task import run_task
+    from zmqruntime.execution.worker.child.context import ExecutionContext
+    from zmqruntime.execution.worker.child.interrupt import Interrupt
+    from zmqruntime.execution.worker.child.reporter import ProgressReporter, ReportLink
+    from zmqruntime.execution.worker.child.serialization import to_json_value
+    from zmqruntime.execution.worker.child.task import run_task
+    from zmqruntime.execution.worker.parent.process_runner import WorkerProcessRunner
     from zmqruntime.messages import ExecuteRequest
 
 __all__ = [
@@ -177,47 +177,47 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BatchHooks": "batch",
-    "BatchResult": "batch",
-    "BatchSubmitWaitEngine": "batch",
+    "BatchHooks": "client.batch",
+    "BatchResult": "client.batch",
+    "BatchSubmitWaitEngine": "client.batch",
     "CommitFailed": "errors",
     "Conflict": "errors",
-    "Dispatcher": "dispatcher",
-    "ExecuteRequest": "worker.context",
+    "Dispatcher": "server.dispatcher",
+    "ExecuteRequest": "worker.child.context",
     "Execution": "lifecycle.execution",
     "ExecutionCancelled": "errors",
-    "ExecutionClient": "client",
-    "ExecutionContext": "worker.context",
+    "ExecutionClient": "client.client",
+    "ExecutionContext": "worker.child.context",
     "ExecutionError": "errors",
     "ExecutionEvent": "lifecycle.events",
     "ExecutionFailed": "errors",
-    "ExecutionHandle": "handle",
-    "ExecutionServer": "server",
-    "ExecutionServerLauncher": "launch",
-    "ExecutionSession": "session",
-    "ExecutionStatusPoller": "poller",
-    "ExecutionWaiter": "wait",
+    "ExecutionHandle": "client.handle",
+    "ExecutionServer": "server.server",
+    "ExecutionServerLauncher": "client.launch",
+    "ExecutionSession": "server.session",
+    "ExecutionStatusPoller": "client.poller",
+    "ExecutionWaiter": "client.wait",
     "IllegalTransition": "errors",
     "HistoryLimits": "lifecycle.history",
     "InMemoryLifecycleEngine": "lifecycle.memory",
-    "Interrupt": "worker.interrupt",
+    "Interrupt": "worker.child.interrupt",
     "JournalError": "errors",
     "JournalInUse": "errors",
-    "JournalLifecycleEngine": "lifecycle.journal",
+    "JournalLifecycleEngine": "journal.durable_engine",
     "JournalUnavailable": "errors",
     "JournalUnusable": "errors",
     "LifecycleEngine": "lifecycle.engine",
-    "Outlet": "dispatcher",
-    "ProgressCallback": "progress",
+    "Outlet": "server.dispatcher",
+    "ProgressCallback": "client.subscriber",
     "ProgressReport": "lifecycle.events",
     "ProgressReported": "core.events",
-    "ProgressReporter": "worker.reporter",
-    "ProgressStreamSubscriber": "progress",
+    "ProgressReporter": "worker.child.reporter",
+    "ProgressStreamSubscriber": "client.subscriber",
     "QueueFull": "errors",
     "QueuePage": "lifecycle.engine",
-    "RecordClient": "record_client",
+    "RecordClient": "client.record_client",
     "QueuePolicy": "lifecycle.queue",
-    "ReportLink": "worker.reporter",
+    "ReportLink": "worker.child.reporter",
     "RequestRejected": "errors",
     "ResultDropped": "errors",
     "RestartPolicy": "core.chances",
@@ -234,16 +234,16 @@ _HOMES = {
     "TaskStopped": "core.events",
     "UnknownExecution": "errors",
     "UnpicklableServer": "errors",
-    "WaitPolicy": "wait",
+    "WaitPolicy": "client.wait",
     "WaitTimeout": "errors",
     "WorkerExited": "core.events",
     "WorkerFailed": "errors",
-    "WorkerProcessRunner": "worker.process_runner",
+    "WorkerProcessRunner": "worker.parent.process_runner",
     "WorkerReady": "core.events",
     "compose_event": "lifecycle.events",
     "compose_messages": "lifecycle.events",
-    "run_task": "worker.task",
-    "to_json_value": "serialization",
+    "run_task": "worker.child.task",
+    "to_json_value": "worker.child.serialization",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

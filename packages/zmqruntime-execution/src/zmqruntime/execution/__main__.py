@@ -3,20 +3,20 @@
 import gc
 import sys
 
-from zmqruntime.transport.inherited import fill_standard_descriptors, reset_signals
+from zmqruntime.transport.process.inherited_state import fill_standard_descriptors, reset_signals
 
 # Before anything else is imported: that may open files.
 fill_standard_descriptors()
 reset_signals()
 
-from zmqruntime.execution.worker.begin import begun_ahead  # noqa: E402
+from zmqruntime.execution.worker.bootstrap import begun_ahead  # noqa: E402
 
 
 def _run() -> int:
     # Both import much the same, at the same time.
     target = sys.argv[1] if len(sys.argv) > 1 else "-"
     with begun_ahead(None if target.startswith("-") else target.partition(":")[0]):
-        from zmqruntime.execution.serve import main
+        from zmqruntime.execution.cli.serve import main
 
         return main()
 

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     )
     from zmqruntime.messages.events import (
         ARRAYS_MARK,
+        SEQUENCE_GAP,
         Event,
         ProgressEvent,
         StateEvent,
@@ -150,6 +151,7 @@ __all__ = [
     "MAX_RESULT_REPR",
     "MAX_WAIT_SECONDS",
     "PROTOCOL_VERSION",
+    "SEQUENCE_GAP",
     "AcceptedReply",
     "ApplicationInfo",
     "AttemptInfo",
@@ -225,6 +227,7 @@ __all__ = [
 
 _HOMES = {
     "ARRAYS_MARK": "events",
+    "SEQUENCE_GAP": "events",
     "MAX_ALSO": "base",
     "MAX_ATTEMPTS": "base",
     "MAX_BACKOFF_SECONDS": "base",

@@ -13,12 +13,19 @@ from zmqruntime.messages.status import ExecutionStatus
 
 __all__ = [
     "ARRAYS_MARK",
+    "SEQUENCE_GAP",
     "Event",
     "ProgressEvent",
     "StateEvent",
     "make_topic",
     "make_topic_prefix",
 ]
+
+SEQUENCE_GAP: Final = 2**32
+"""How far the sequence numbers of an execution's events jump when its server died in the run.
+
+The number of the latest progress is not written at once, and no number may be used twice.
+"""
 
 ARRAYS_MARK: Final = b"~"
 """Who takes arrays of events subscribes to this and each of its prefixes, too.

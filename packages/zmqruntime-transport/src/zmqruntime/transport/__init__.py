@@ -13,13 +13,15 @@ if TYPE_CHECKING:
         ExpectedApplication,
         name_class,
     )
-    from zmqruntime.transport.arguments import (
-        ServerArguments,
-        ServerOptions,
-    )
-    from zmqruntime.transport.checks import check_kind, check_number, check_word
-    from zmqruntime.transport.client import (
+    from zmqruntime.transport.client.client import (
         ZMQClient,
+    )
+    from zmqruntime.transport.client.mismatch import (
+        MismatchPolicy,
+        ServerMismatchWarning,
+    )
+    from zmqruntime.transport.client.subscriber import (
+        Subscriber,
     )
     from zmqruntime.transport.config import (
         TransportMode,
@@ -48,47 +50,45 @@ if TYPE_CHECKING:
         TransportError,
         UnsafePath,
     )
-    from zmqruntime.transport.frames import drain
-    from zmqruntime.transport.launcher import (
-        LaunchedServer,
-        ServerLauncher,
-        SubprocessLauncher,
-    )
-    from zmqruntime.transport.logfile import (
-        RecordFormatter,
-    )
     from zmqruntime.transport.loop import (
         Loop,
         Timer,
     )
-    from zmqruntime.transport.mismatch import (
-        MismatchPolicy,
-        ServerMismatchWarning,
-    )
-    from zmqruntime.transport.pongs import WorkSummary
-    from zmqruntime.transport.process import (
+    from zmqruntime.transport.multipart import drain
+    from zmqruntime.transport.process.identity import (
         ProcessIdentity,
         describe_exit,
     )
-    from zmqruntime.transport.process_tree import kill_process_tree
-    from zmqruntime.transport.runtime_dir import (
+    from zmqruntime.transport.process.launcher import (
+        LaunchedServer,
+        ServerLauncher,
+        SubprocessLauncher,
+    )
+    from zmqruntime.transport.process.logfile import (
+        RecordFormatter,
+    )
+    from zmqruntime.transport.process.process_tree import kill_process_tree
+    from zmqruntime.transport.process.runtime_dir import (
         default_log_dir,
         make_private_dir,
     )
-    from zmqruntime.transport.server import (
-        ZMQServer,
+    from zmqruntime.transport.process.server_arguments import (
+        ServerArguments,
+        ServerOptions,
     )
-    from zmqruntime.transport.session import (
-        ServerSession,
-    )
-    from zmqruntime.transport.source_digest import (
+    from zmqruntime.transport.process.source_digest import (
         compute_origin_digest,
         compute_source_digest,
         find_source,
     )
-    from zmqruntime.transport.subscriber import (
-        Subscriber,
+    from zmqruntime.transport.server.pongs import WorkSummary
+    from zmqruntime.transport.server.server import (
+        ZMQServer,
     )
+    from zmqruntime.transport.server.session import (
+        ServerSession,
+    )
+    from zmqruntime.transport.validation import check_kind, check_number, check_word
 
 __all__ = [
     "AddressInUse",
@@ -149,43 +149,43 @@ _HOMES = {
     "EndpointError": "errors",
     "ExpectedApplication": "application",
     "LaunchFailed": "errors",
-    "LaunchedServer": "launcher",
+    "LaunchedServer": "process.launcher",
     "Loop": "loop",
     "MessageTooLarge": "errors",
-    "MismatchPolicy": "mismatch",
+    "MismatchPolicy": "client.mismatch",
     "NotConnected": "errors",
-    "ProcessIdentity": "process",
-    "RecordFormatter": "logfile",
+    "ProcessIdentity": "process.identity",
+    "RecordFormatter": "process.logfile",
     "RequestTimeout": "errors",
-    "ServerArguments": "arguments",
-    "ServerLauncher": "launcher",
+    "ServerArguments": "process.server_arguments",
+    "ServerLauncher": "process.launcher",
     "ServerLost": "errors",
     "ServerMismatch": "errors",
-    "ServerMismatchWarning": "mismatch",
-    "ServerOptions": "arguments",
-    "ServerSession": "session",
-    "SubprocessLauncher": "launcher",
-    "Subscriber": "subscriber",
+    "ServerMismatchWarning": "client.mismatch",
+    "ServerOptions": "process.server_arguments",
+    "ServerSession": "server.session",
+    "SubprocessLauncher": "process.launcher",
+    "Subscriber": "client.subscriber",
     "Timer": "loop",
     "TooManyOpenFiles": "errors",
     "TransportError": "errors",
     "TransportMode": "config",
     "UnsafePath": "errors",
-    "WorkSummary": "pongs",
-    "ZMQClient": "client",
+    "WorkSummary": "server.pongs",
+    "ZMQClient": "client.client",
     "ZMQConfig": "config",
-    "ZMQServer": "server",
-    "check_kind": "checks",
-    "check_number": "checks",
-    "check_word": "checks",
-    "compute_origin_digest": "source_digest",
-    "compute_source_digest": "source_digest",
-    "default_log_dir": "runtime_dir",
-    "describe_exit": "process",
-    "drain": "frames",
-    "find_source": "source_digest",
-    "kill_process_tree": "process_tree",
-    "make_private_dir": "runtime_dir",
+    "ZMQServer": "server.server",
+    "check_kind": "validation",
+    "check_number": "validation",
+    "check_word": "validation",
+    "compute_origin_digest": "process.source_digest",
+    "compute_source_digest": "process.source_digest",
+    "default_log_dir": "process.runtime_dir",
+    "describe_exit": "process.identity",
+    "drain": "multipart",
+    "find_source": "process.source_digest",
+    "kill_process_tree": "process.process_tree",
+    "make_private_dir": "process.runtime_dir",
     "name_class": "application",
 }
 

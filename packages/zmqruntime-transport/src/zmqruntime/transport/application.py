@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from zmqruntime.messages import ApplicationInfo
-from zmqruntime.transport.source_digest import (
+from zmqruntime.transport.process.source_digest import (
     compute_origin_digest,
     compute_source_digest,
     find_source,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from zmqruntime.transport.checks import check_directory, check_file_name, check_number
+from zmqruntime.transport.validation import check_directory, check_file_name, check_number
 
 __all__ = ["MAX_PORT", "MIN_MESSAGE_BYTES", "TransportMode", "ZMQConfig"]
 

@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from zmqruntime.transport.checks import check_file_name
 from zmqruntime.transport.config import MAX_PORT, TransportMode
 from zmqruntime.transport.errors import EndpointError
+from zmqruntime.transport.validation import check_file_name
 
 __all__ = ["LOOPBACK", "Endpoint", "ipc_path_limit", "parse_address"]
 

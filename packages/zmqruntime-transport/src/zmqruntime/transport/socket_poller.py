@@ -12,7 +12,7 @@ import selectors
 
 import zmq
 
-from zmqruntime.transport.frames import send_frames
+from zmqruntime.transport.multipart import send_frames
 
 __all__ = ["READ", "WRITE", "SocketPoller"]
 

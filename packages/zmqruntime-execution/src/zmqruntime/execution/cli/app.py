@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from zmqruntime.execution import serve as serving
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.cli.wording import make_json, make_table
-from zmqruntime.execution.journal_choice import default_journal_path
+from zmqruntime.execution.cli import serve as serving
+from zmqruntime.execution.cli.render import make_json, make_table
+from zmqruntime.execution.journal.location import default_journal_path
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
     Deadline,
@@ -44,7 +44,7 @@ def run() -> int:
     try:
         app(prog_name="zmqruntime")
     except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
-        from zmqruntime.execution.explain import explain_error
+        from zmqruntime.execution.cli.startup_errors import explain_error
 
         print(f"error: {explain_error(error)}", file=sys.stderr)
         return 1

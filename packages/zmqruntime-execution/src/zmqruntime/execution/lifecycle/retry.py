@@ -12,7 +12,7 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
 )
-from zmqruntime.transport.checks import check_kind, check_number, check_word
+from zmqruntime.transport.validation import check_kind, check_number, check_word
 
 __all__ = ["RetryPolicy", "make_attempt"]
 

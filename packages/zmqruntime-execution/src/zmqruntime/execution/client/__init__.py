@@ -1,0 +1,1 @@
+"""The client's process: submit, wait, follow progress, launch a server."""

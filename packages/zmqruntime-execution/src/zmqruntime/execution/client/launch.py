@@ -1,0 +1,153 @@
+"""Launching an application's own server class in a process of its own."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zmqruntime.execution.journal.location import JournalChoice
+from zmqruntime.execution.launch_arguments import (
+    check_fit,
+    check_names,
+    compute_arguments_digest,
+    pack_arguments,
+    pickle_arguments,
+)
+from zmqruntime.execution.target import import_target
+from zmqruntime.messages import ApplicationInfo
+from zmqruntime.transport import (
+    ExpectedApplication,
+    SubprocessLauncher,
+    check_kind,
+    compute_origin_digest,
+    compute_source_digest,
+    find_source,
+)
+
+__all__ = ["ExecutionServerLauncher"]
+
+
+class ExecutionServerLauncher(SubprocessLauncher):
+    """Starts ``python -m zmqruntime.execution module:Class`` with this interpreter.
+
+    Args:
+        target: an `ExecutionServer` subclass, as ``"module:Class"`` or as the class itself.
+        environment: variables to set beside the inherited ones.
+        log_file_path: where its output goes, appended; None: the platform's log directory.
+        journal: the file in which executions outlive the server; True: one in the user's data
+            directory; False: none; None: as the class says.
+        arguments: further keyword arguments for the class's constructor, such as ``max_queued``,
+            or the application's own. They are pickled now, and reach the server through a pipe, so
+            that no list of processes shows them.
+
+    Raises:
+        TypeError: an argument is of the wrong kind, cannot be pickled, or is none that the
+            class's constructor takes; the error names it. Of a ``"module:Class"`` that is not
+            imported here, the server's process checks it, and the launch fails.
+        ValueError: the target names no class, or one that no other process can import: it is
+            in ``__main__``, or inside a function.
+    """
+
+    def __init__(
+        self,
+        target: str | type,
+        *,
+        environment: Mapping[str, str] | None = None,
+        log_file_path: Path | str | None = None,
+        journal: JournalChoice = None,
+        **arguments: Any,
+    ) -> None:
+        check_kind("target", target, str, type)
+        check_kind("log_file_path", log_file_path, Path, str, optional=True)
+        check_kind("journal", journal, Path, str, bool, optional=True)
+        if isinstance(target, type):
+            if target.__module__ == "__main__":
+                raise ValueError(
+                    f"{target.__qualname__} is defined in the script that runs: move it to a "
+                    "module of its own, so that the server's process can import it"
+                )
+            if "<locals>" in target.__qualname__:
+                raise ValueError(
+                    f"{target.__qualname__} is defined inside a function: move it to the top of "
+                    "its module, so that the server's process can import it"
+                )
+            target = f"{target.__module__}:{target.__qualname__}"
+        module_name, _, class_name = target.partition(":")
+        if not module_name or not class_name:
+            raise ValueError(f"target is {target!r}: write it as 'module:Class'")
+        self._target = target
+        check_names(arguments)
+        if (server_class := _find_loaded(target)) is not None:
+            check_fit(server_class, arguments)
+        if isinstance(journal, Path | str):
+            journal = Path(journal).resolve()
+        # With a search path of its own, the server may import the module from another directory.
+        self._shares_import_path = "PYTHONPATH" not in (environment or {})
+        given: dict[str, object] = dict(arguments)
+        if environment:
+            given["environment"] = dict(environment)
+        if journal is not None:
+            given["journal"] = str(journal)
+        pickled = pickle_arguments(arguments)
+        self._digest = compute_arguments_digest(given)
+        options, stdin = _options(journal), None
+        if self._digest is not None:
+            options.insert(0, "--launched")
+            stdin = pack_arguments(pickled, self._digest)
+        super().__init__(
+            [sys.executable, "-m", "zmqruntime.execution", target, *options],
+            environment=environment,
+            log_file_path=None if log_file_path is None else Path(log_file_path),
+            stdin=stdin,
+        )
+
+    def expect(self, found: ApplicationInfo) -> ExpectedApplication:
+        """Return the application that this would start, as it is on disk now.
+
+        A target by name is imported only if its name differs from that of the class that was
+        found: it may be an alias of that class.
+        """
+        server_class = _find_loaded(self._target)
+        if server_class is None and self._target != found.class_path:
+            server_class = _find_imported(self._target)
+        if server_class is None:
+            class_path, version = self._target, ""
+        else:
+            class_path = f"{server_class.__module__}:{server_class.__qualname__}"
+            version = getattr(server_class, "application_version", "")
+        code = origin = None
+        if class_path == found.class_path and (found.code_digest or found.origin_digest):
+            source = find_source(class_path.partition(":")[0])
+            code = compute_source_digest(source)
+            origin = compute_origin_digest(source) if self._shares_import_path else None
+        return ExpectedApplication(class_path, version, self._digest, code, origin)
+
+
+def _options(journal: JournalChoice) -> list[str]:
+    if isinstance(journal, bool):
+        return ["--durable" if journal else "--no-journal"]
+    return [] if journal is None else ["--journal", str(journal)]
+
+
+def _find_loaded(target: str) -> type | None:
+    """Return the class that a target names, if its module is imported by now."""
+    module_name, _, class_name = target.partition(":")
+    module = sys.modules.get(module_name)
+    try:
+        found = operator.attrgetter(class_name)(module)
+    except AttributeError:
+        return None  # Its server says so, with the place.
+    return found if inspect.isclass(found) else None
+
+
+def _find_imported(target: str) -> type | None:
+    """Return the class that a target names, importing its module; None where that fails."""
+    try:
+        found = import_target(target)
+    except (Exception, SystemExit):  # noqa: BLE001 - an application's module may raise anything
+        return None
+    return found if inspect.isclass(found) else None

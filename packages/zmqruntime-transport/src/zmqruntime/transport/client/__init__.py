@@ -1,0 +1,1 @@
+"""The client's side: connections, requests with retries, attaching or launching, subscribing."""

@@ -1,0 +1,1 @@
+"""Processes and the files they share: identity, launching, runtime directories, locks, logs."""

@@ -1,0 +1,1 @@
+"""The server's side: bound sockets, the loop's session, replies, publishing, registration."""
