@@ -14,8 +14,6 @@ import zmq
 from zmqruntime.execution import ExecutionClient, WaitTimeout
 from zmqruntime.messages import ErrorKind, Event, ExecutionStatus, JsonObject, StateEvent
 from zmqruntime.testing import (
-    ClientFactory,
-    FakeServerFactory,
     InMemoryExecutionServer,
     Script,
     connect_in_memory,
@@ -65,23 +63,6 @@ def test_a_fake_in_memory_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(threading.Condition, "wait", refuse)
     monkeypatch.setattr(threading.Thread, "join", refuse)
     use_it()
-
-
-def test_a_fake_in_memory_is_faster_than_one_with_sockets(
-    fake_execution_server: FakeServerFactory, execution_client: ClientFactory
-) -> None:
-    def seconds(act: Callable[[], None]) -> float:
-        started = time.perf_counter()
-        act()
-        return time.perf_counter() - started
-
-    def use_sockets() -> None:
-        use(fake_execution_server(), execution_client)
-
-    # A fifth, as a rule. In turns, and the fastest of each: a busy machine may hold up any.
-    pairs = [(seconds(use_it), seconds(use_sockets)) for _ in range(20)]
-    in_memory, with_sockets = map(min, zip(*pairs, strict=True))
-    assert in_memory < with_sockets
 
 
 def test_the_client_is_of_the_applications_own_class() -> None:
