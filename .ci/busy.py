@@ -1,7 +1,7 @@
-"""Run the tests on a machine that is busy, several times, and list which failed.
+"""Run the tests several times beside busy loops, and list the tests that failed.
 
-`python .ci/busy.py [--times N] [--loops N] [what pytest takes]`. A test that fails here and not
-alone asserts a time, or that something has, or has not, arrived without waiting for it.
+`python .ci/busy.py [--times N] [--loops N] [arguments of pytest]`. A test that fails only here
+asserts a time, or expects an event without waiting for it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-NICENESS = 5  # POSIX: beside a loop on the same core, a test gets a quarter of it.
-LOOP = "import os; p = os.getppid()\nwhile os.getppid() == p: pass"  # No orphan goes on.
+NICENESS = 5  # POSIX: a test gets a quarter of a core that it shares with a loop.
+LOOP = "import os; p = os.getppid()\nwhile os.getppid() == p: pass"  # Ends with its parent.
 
 
 @contextlib.contextmanager
@@ -33,8 +33,8 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def give_way() -> None:
-    """Run in the tests' process before they begin."""
+def lower_priority() -> None:
+    """Lower the priority of the test process, before it starts pytest."""
     os.nice(NICENESS)
 
 
@@ -42,8 +42,8 @@ def run_tests(arguments: list[str], report: Path) -> int:
     """Run pytest at a low priority, and return its exit code."""
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
     if hasattr(os, "nice"):
-        return subprocess.run(command, preexec_fn=give_way, check=False).returncode
-    # Windows has classes of priority instead.
+        return subprocess.run(command, preexec_fn=lower_priority, check=False).returncode
+    # Windows has priority classes.
     flags = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
     return subprocess.run(command, creationflags=flags, check=False).returncode
 
@@ -51,7 +51,7 @@ def run_tests(arguments: list[str], report: Path) -> int:
 def read_failures(report: Path) -> set[str]:
     """Return the tests that failed or were in error."""
     if not report.exists():
-        return {"pytest itself: it wrote no report"}
+        return {"pytest wrote no report"}
     cases = ElementTree.parse(report).getroot().iter("testcase")
     return {
         f"{case.get('classname')}::{case.get('name')}"
@@ -62,8 +62,8 @@ def read_failures(report: Path) -> set[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=3, help="how often; 3 by default")
-    parser.add_argument("--loops", type=int, default=2, help="busy loops beside it; 2 by default")
+    parser.add_argument("--times", type=int, default=3, help="number of runs; 3 by default")
+    parser.add_argument("--loops", type=int, default=2, help="number of busy loops; 2 by default")
     options, arguments = parser.parse_known_args()
     failed: Counter[str] = Counter()
     codes = []
