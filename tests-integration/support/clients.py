@@ -61,12 +61,13 @@ def main() -> None:
     deed, port, directory, transport, application, environment = sys.argv[1:]
     place = Path(directory)
     config = ZMQConfig(default_port=int(port), runtime_dir=place / "run", log_dir=place / "log")
+    launcher = ExecutionServerLauncher(
+        f"applications:{application}", environment=json.loads(environment)
+    )
     client = ExecutionClient(
         config=config,
         transport_mode=TransportMode(transport) if transport else None,
-        launcher=ExecutionServerLauncher(
-            f"applications:{application}", environment=json.loads(environment)
-        ),
+        launcher=None if deed == "watch" else launcher,
         persistent=deed != "launch_and_stay",
     )
     client.connect(FOREVER)
