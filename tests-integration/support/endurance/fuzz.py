@@ -149,7 +149,7 @@ def _attack(place: Place, assault: Assault, plans: Sequence[Plan], limits: Limit
             if watch.runs:
                 run = idle_one_by_one if plan.name == FILES else ATTACKS[plan.name][0]
                 run(target, plan, tally)
-        watch.settle(_SETTLE_SECONDS)
+        watch.settle(_SETTLE_SECONDS, limits.memory)
         work = _finish(good)
         outcome.figures += judge(assault.title, tally, work, watch, log, target.planted, limits)
         outcome.faults += [*tally.faults, *work.failures]

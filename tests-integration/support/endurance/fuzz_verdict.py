@@ -69,13 +69,25 @@ class Watch:
         except psutil.NoSuchProcess:
             return False
 
-    def settle(self, seconds: float) -> None:
-        """Wait until the server has closed what it opened; note what it holds then."""
+    def settle(self, seconds: float, memory: float) -> None:
+        """Wait until the server has released files and memory; record what it still holds.
+
+        Args:
+            seconds: the longest wait.
+            memory: how many MB more than before it may hold.
+        """
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             with contextlib.suppress(AssertionError):
-                eventually(self._has_closed_all, "it closes its files", seconds)
+                eventually(
+                    lambda: self._has_closed_all() and self._grown_by() <= memory,
+                    "the server releases files and memory",
+                    seconds,
+                )
             self.files_after = count_files(self._process)
             self.memory_after = self._process.memory_info().rss
+
+    def _grown_by(self) -> float:
+        return (self._process.memory_info().rss - self.memory_before) / 1e6
 
     def _has_closed_all(self) -> bool:
         return count_files(self._process) <= self.files_before
