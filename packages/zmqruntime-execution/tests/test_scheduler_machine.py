@@ -30,11 +30,11 @@ from zmqruntime.execution import (
     Dispatcher,
     JournalLifecycleEngine,
     LifecycleEngine,
-    Outlet,
     QueuePolicy,
     RestartPolicy,
     RunnerHost,
     TaskRunner,
+    Transport,
 )
 from zmqruntime.execution.core.effects import (
     AssignTask,
@@ -134,7 +134,7 @@ class Life:
         self.events: list[Any] = []
 
 
-class World(Outlet, TaskRunner):
+class World(Transport, TaskRunner):
     """Notes what a dispatcher does, as the effects that it was told."""
 
     def __init__(self) -> None:

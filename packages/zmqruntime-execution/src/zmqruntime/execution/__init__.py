@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     )
     from zmqruntime.execution.server.dispatcher import (
         Dispatcher,
-        Outlet,
+        Transport,
     )
     from zmqruntime.execution.server.server import (
         ExecutionServer,
@@ -136,7 +136,6 @@ __all__ = [
     "JournalUnavailable",
     "JournalUnusable",
     "LifecycleEngine",
-    "Outlet",
     "ProgressCallback",
     "ProgressReport",
     "ProgressReported",
@@ -161,6 +160,7 @@ __all__ = [
     "TaskReturned",
     "TaskRunner",
     "TaskStopped",
+    "Transport",
     "UnknownExecution",
     "UnpicklableServer",
     "WaitPolicy",
@@ -207,7 +207,7 @@ _HOMES = {
     "JournalUnavailable": "errors",
     "JournalUnusable": "errors",
     "LifecycleEngine": "lifecycle.engine",
-    "Outlet": "server.dispatcher",
+    "Transport": "server.dispatcher",
     "ProgressCallback": "client.subscriber",
     "ProgressReport": "lifecycle.events",
     "ProgressReported": "core.events",

@@ -15,7 +15,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_messages,
 )
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.execution.server.dispatcher import Dispatcher, Outlet
+from zmqruntime.execution.server.dispatcher import Dispatcher, Transport
 from zmqruntime.messages import Incoming, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
 from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
@@ -27,7 +27,7 @@ _MOMENT_SECONDS = 0.003
 _MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
-class ExecutionSession(ServerSession, Outlet):
+class ExecutionSession(ServerSession, Transport):
     """Drives one scheduler and one runner from the loop of one server.
 
     Takes what `ServerSession` takes, and a scheduler and a runner that nobody else uses.
