@@ -223,7 +223,8 @@ class ExecutionServer(ZMQServer, ABC):
         if not self._waits_for_end:
             self._wait_until_settled()
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return the session of one run, with what `make_engine` and `make_runner` return."""
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.server.session import ExecutionSession

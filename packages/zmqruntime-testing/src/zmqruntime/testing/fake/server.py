@@ -68,7 +68,8 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
     def describe_application(self) -> None:
         """Return nothing: a fake stands for any application, whatever a client expects."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return a session whose runner plays the scripts."""
         self._player = Player(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
         return _FakeSession(
