@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.engine import LifecycleEngine
     from zmqruntime.execution.lifecycle.retry import RetryPolicy
     from zmqruntime.execution.runner import TaskRunner
+    from zmqruntime.messages import WorkerInfo
     from zmqruntime.transport import ServerSession
 
 __all__ = ["ExecutionServer"]
@@ -210,6 +211,18 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.execution.worker.parent.process_runner import WorkerProcessRunner
 
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
+
+    def list_workers(self) -> tuple[WorkerInfo, ...]:
+        """Return the worker processes of the current run; none when the server does not run.
+
+        From any thread, without waiting for the server's loop, which may be blocked.
+        """
+        from zmqruntime.execution.server.session import ExecutionSession
+
+        run = self._run
+        if run is None or not isinstance(run.session, ExecutionSession):
+            return ()
+        return run.session.list_workers()
 
     def start(self) -> None:
         """Serve in a thread of the server's own; return when its first worker is ready.

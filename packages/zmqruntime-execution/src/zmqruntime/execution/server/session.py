@@ -16,7 +16,7 @@ from zmqruntime.execution.lifecycle.events import (
 )
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.server.dispatcher import Dispatcher, Transport
-from zmqruntime.messages import Incoming, ShutdownMode, make_topic
+from zmqruntime.messages import Incoming, ShutdownMode, WorkerInfo, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
 from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
 
@@ -82,6 +82,10 @@ class ExecutionSession(ServerSession, Transport):
 
     def abort(self) -> None:
         self._dispatcher.shut_down(ShutdownMode.NOW, forced=True)
+
+    def list_workers(self) -> tuple[WorkerInfo, ...]:
+        """Return the runner's workers. From any thread."""
+        return self._runner.describe(None)
 
     def describe_work(self, limit: int) -> WorkSummary:
         return self._dispatcher.describe_work(limit)
