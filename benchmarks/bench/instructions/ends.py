@@ -6,18 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zmqruntime.execution import (
-    Dispatcher,
     ExecutionClient,
-    ExecutionEvent,
-    ExecutionSession,
     InMemoryLifecycleEngine,
-    ReportLink,
     RunnerEvent,
     RunnerHost,
-    Scheduler,
     TaskRunner,
-    Transport,
     WorkerReady,
+)
+from zmqruntime.execution.lowlevel import (
+    Dispatcher,
+    ExecutionEvent,
+    ExecutionSession,
+    ReportLink,
+    Scheduler,
+    Transport,
     compose_messages,
 )
 from zmqruntime.messages import (

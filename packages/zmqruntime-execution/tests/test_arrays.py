@@ -10,13 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqruntime.execution import (
-    Dispatcher,
     InMemoryLifecycleEngine,
     ProgressReported,
-    Scheduler,
     TaskReturned,
     TaskRunner,
-    Transport,
     WorkerReady,
 )
 from zmqruntime.execution.lifecycle.events import (
@@ -26,6 +23,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_event,
     compose_messages,
 )
+from zmqruntime.execution.lowlevel import Dispatcher, Scheduler, Transport
 from zmqruntime.execution.worker.framing import MessageReader, encode_message
 from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, gather_reports
 from zmqruntime.messages import (

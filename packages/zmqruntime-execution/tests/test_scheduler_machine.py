@@ -27,14 +27,12 @@ from turns import Turns
 
 from zmqruntime.execution import (
     CommitFailed,
-    Dispatcher,
     JournalLifecycleEngine,
     LifecycleEngine,
     QueuePolicy,
     RestartPolicy,
     RunnerHost,
     TaskRunner,
-    Transport,
 )
 from zmqruntime.execution.core.effects import (
     AssignTask,
@@ -64,6 +62,7 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+from zmqruntime.execution.lowlevel import Dispatcher, Transport
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AcceptedReply,

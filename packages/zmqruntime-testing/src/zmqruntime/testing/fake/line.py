@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from zmqruntime.execution import ExecutionEvent, RunnerHost, TaskRunner, Transport, compose_event
+from zmqruntime.execution import RunnerHost, TaskRunner
+from zmqruntime.execution.lowlevel import ExecutionEvent, Transport, compose_event
 from zmqruntime.messages import WorkerInfo, make_topic
 from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import Script

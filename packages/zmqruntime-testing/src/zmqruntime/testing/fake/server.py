@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from zmqruntime.execution import (
-    ExecutionSession,
-    InMemoryLifecycleEngine,
-    RunnerHost,
-    Scheduler,
-)
+from zmqruntime.execution import InMemoryLifecycleEngine, RunnerHost
+from zmqruntime.execution.lowlevel import ExecutionSession, Scheduler
 from zmqruntime.messages import ErrorReply, Incoming, UnparsedExecute, decode_request
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.fake.controls import ScriptedServer
