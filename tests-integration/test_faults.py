@@ -391,4 +391,4 @@ def test_under_faults_by_chance_everything_runs_once_and_comes_to_its_end(
 
 def missed(client: ExecutionClient) -> int:
     """Return how many events a client knows it has lost."""
-    return sum(subscriber.missed for subscriber in client._subscriptions._subscribers.values())
+    return sum(subscriber.missed for subscriber in client._progress_subscribers._by_client.values())
