@@ -28,10 +28,10 @@ class Script:
 
     def __init__(self, replies: Iterable[ExecutionRecord | BaseException]) -> None:
         self._replies = iter(replies)
-        self.asked: list[tuple[str, float]] = []
+        self.requests: list[tuple[str, float]] = []
 
     def __call__(self, execution_id: str, hold: float, timeout: float | None) -> ExecutionRecord:
-        self.asked.append((execution_id, hold))
+        self.requests.append((execution_id, hold))
         reply = next(self._replies)
         if isinstance(reply, BaseException):
             raise reply

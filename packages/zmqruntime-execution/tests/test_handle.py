@@ -27,7 +27,7 @@ class Client:
 
     def __init__(self, *records: ExecutionRecord | BaseException) -> None:
         self.records = list(records)
-        self.asked: list[tuple[Any, ...]] = []
+        self.requests: list[tuple[Any, ...]] = []
         self.stream = EventStream()
         self.is_restarted = False
         self.kept: list[ProgressEvent | StateEvent] = []
@@ -39,23 +39,23 @@ class Client:
         return answer
 
     def get_record(self, execution_id: str, *, timeout: float | None = None) -> ExecutionRecord:
-        self.asked.append(("record", execution_id))
+        self.requests.append(("record", execution_id))
         return self._next()
 
     def wait_for_completion(self, *arguments: Any) -> ExecutionRecord:
-        self.asked.append(("wait", *arguments))
+        self.requests.append(("wait", *arguments))
         return self._next()
 
     def cancel_execution(self, execution_id: str) -> ExecutionStatus:
-        self.asked.append(("cancel", execution_id))
+        self.requests.append(("cancel", execution_id))
         return RUNNING
 
     def open_stream(self, execution_id: str, submitter: str | None = None) -> EventStream:
-        self.asked.append(("stream", execution_id))
+        self.requests.append(("stream", execution_id))
         return self.stream
 
     def read_kept_events(self, execution_id: str) -> list[ProgressEvent | StateEvent]:
-        self.asked.append(("events", execution_id))
+        self.requests.append(("events", execution_id))
         return self.kept
 
     def outlast(self, error: ServerLost | RequestTimeout) -> None:
@@ -96,7 +96,7 @@ def test_final_status_is_requested_once() -> None:
     client = Client(record(QUEUED), record(RUNNING), record(COMPLETE))
     handle = client.handle()
     assert [handle.status().status for _ in range(5)] == [QUEUED, RUNNING, *[COMPLETE] * 3]
-    assert len(client.asked) == 3
+    assert len(client.requests) == 3
 
 
 def test_done_is_true_in_every_terminal_state() -> None:
@@ -110,14 +110,14 @@ def test_result_is_requested_once() -> None:
     assert handle.result(timeout=5.0) == {"n": 1}
     assert handle.result() == {"n": 1}
     assert handle.status().status is COMPLETE
-    assert client.asked == [("wait", "a", None, 5.0)]
+    assert client.requests == [("wait", "a", None, 5.0)]
 
 
 def test_policy_is_passed_to_the_wait() -> None:
     client = Client(record(COMPLETE))
     policy = WaitPolicy(poll_interval=5.0)
     client.handle().wait(3.0, policy)
-    assert client.asked == [("wait", "a", policy, 3.0)]
+    assert client.requests == [("wait", "a", policy, 3.0)]
 
 
 def test_result_of_a_failed_execution_raises_with_its_record() -> None:
@@ -146,7 +146,7 @@ def test_result_can_be_requested_again_after_an_error(error: Exception) -> None:
 def test_cancel_names_this_execution() -> None:
     client = Client()
     assert client.handle().cancel() is RUNNING
-    assert client.asked == [("cancel", "a")]
+    assert client.requests == [("cancel", "a")]
 
 
 def test_repr_has_the_execution_id() -> None:
@@ -157,7 +157,7 @@ def test_progress_with_a_callback_yields_every_event_since_the_submit() -> None:
     events: list[ProgressEvent | StateEvent] = [progress(3), progress(4), ended(5)]
     client = Client()
     assert list(client.handle(filled(*events)).progress()) == events
-    assert client.asked == []
+    assert client.requests == []
 
 
 def test_progress_without_a_callback_starts_with_the_latest_progress() -> None:
@@ -165,7 +165,7 @@ def test_progress_without_a_callback_starts_with_the_latest_progress() -> None:
     client.stream = filled(progress(7), progress(8), ended(9))
     assert list(client.handle().progress()) == [progress(7), progress(8), ended(9)]
     # The subscription comes first, so that no event in between is missed.
-    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
+    assert client.requests == [("stream", "a"), ("record", "a"), ("events", "a")]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_second_progress_call_starts_with_the_present_state() -> None:
     client.stream = filled(ended(3))
     assert list(handle.progress()) == [ended(3)]
     assert list(handle.progress()) == [ended(3)]
-    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
+    assert client.requests == [("stream", "a"), ("record", "a"), ("events", "a")]
 
 
 def test_lost_terminal_event_is_reconstructed_from_the_record() -> None:

@@ -26,7 +26,7 @@ def test_each_change_is_yielded_once() -> None:
 def test_first_request_is_not_held_and_later_ones_are() -> None:
     script = Script([record(QUEUED), record(RUNNING), record(COMPLETE)])
     list(ExecutionStatusPoller(script, WaitPolicy(poll_interval=5.0)).follow("a"))
-    assert script.asked == [("a", 0.0), ("a", 5.0), ("a", 5.0)]
+    assert script.requests == [("a", 0.0), ("a", 5.0), ("a", 5.0)]
 
 
 def test_ended_execution_takes_one_request() -> None:
@@ -42,7 +42,7 @@ def test_follow_stops_after_the_timeout() -> None:
 def test_hold_ends_with_the_timeout() -> None:
     script = Script([record(RUNNING), record(COMPLETE)])
     list(ExecutionStatusPoller(script).follow("a", timeout=2.0))
-    assert script.asked[1][1] <= 2.0
+    assert script.requests[1][1] <= 2.0
 
 
 def test_run_calls_back_with_each_record() -> None:

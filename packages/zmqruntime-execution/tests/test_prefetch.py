@@ -39,7 +39,7 @@ class Server:
         self.records: dict[str, ExecutionRecord] = {
             name: record(execution_id=name, result=number) for number, name in enumerate(self.names)
         }
-        self.asked: list[StatusRequest] = []
+        self.requests: list[StatusRequest] = []
         self._knows_also = knows_also
         prefetcher = RecordPrefetcher(cast(Any, self), self.outlast)
         self.handles = [
@@ -51,7 +51,7 @@ class Server:
 
     def request(self, request: Outgoing, timeout: float | None, *, hold: float) -> Reply:
         assert isinstance(request, StatusRequest)
-        self.asked.append(request)
+        self.requests.append(request)
         own = self.records.get(request.execution_id or "")
         if own is None:
             return ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="unknown")
@@ -67,14 +67,14 @@ class Server:
 def test_results_of_many_short_tasks_take_few_requests() -> None:
     server = Server(1000)
     assert [handle.result() for handle in server.handles] == list(range(1000))
-    assert len(server.asked) <= 10 + 1000 / MAX_ALSO
+    assert len(server.requests) <= 10 + 1000 / MAX_ALSO
 
 
 def test_results_of_a_server_without_the_also_field_are_the_same() -> None:
     server = Server(50, knows_also=False)
     assert [handle.result() for handle in server.handles] == list(range(50))
-    assert [request.execution_id for request in server.asked] == server.names
-    assert max(len(request.also) for request in server.asked) <= 2
+    assert [request.execution_id for request in server.requests] == server.names
+    assert max(len(request.also) for request in server.requests) <= 2
 
 
 def test_long_executions_are_named_in_few_requests() -> None:
@@ -84,7 +84,7 @@ def test_long_executions_are_named_in_few_requests() -> None:
         name = server.names[number]
         server.records[name] = record(execution_id=name, result=number)
         assert handle.result() == number
-    assert max(len(request.also) for request in server.asked) <= 2
+    assert max(len(request.also) for request in server.requests) <= 2
 
 
 def test_failure_is_raised_by_its_own_handle_only() -> None:
@@ -112,10 +112,10 @@ def test_unknown_execution_is_raised_by_its_own_handle_only() -> None:
 def test_prefetched_records_are_not_requested_again() -> None:
     server = Server(3)
     server.handles[0].wait()
-    asked = len(server.asked)
+    count = len(server.requests)
     assert [handle.done() for handle in server.handles] == [True] * 3
     assert server.handles[1].status() is server.handles[1].wait()
-    assert len(server.asked) == asked
+    assert len(server.requests) == count
 
 
 def test_results_can_be_read_in_reverse_order() -> None:
@@ -128,7 +128,7 @@ def test_dropped_handle_ends_the_prefetch() -> None:
     del server.handles[1]
     gc.collect()
     assert server.handles[0].result() == 0
-    (request,) = server.asked
+    (request,) = server.requests
     assert request.also == ()
     assert [handle.result() for handle in server.handles] == [0, 2, 3]
 

@@ -46,7 +46,7 @@ class ScriptedClient:
     """Test double of a client: each request gets the next scripted reply or error."""
 
     def __init__(self, *replies: Reply | Exception, durable: bool = True) -> None:
-        self.asked: list[tuple[ExecuteRequest, float]] = []
+        self.requests: list[tuple[ExecuteRequest, float]] = []
         self.waited_until: list[Deadline | None] = []
         self.pong = SimpleNamespace(process="first", durable=durable)
         self._replies = iter(replies)
@@ -54,7 +54,7 @@ class ScriptedClient:
     def request(self, request: Outgoing, timeout: float | None, *, hold: float) -> Reply:
         decoded = decode_request(encode_with_id(request, "1"))
         assert isinstance(decoded, ExecuteRequest)
-        self.asked.append((decoded, hold))
+        self.requests.append((decoded, hold))
         reply = next(self._replies)
         if isinstance(reply, Exception):
             raise reply
@@ -77,7 +77,7 @@ def accepted() -> AcceptedReply:
 def test_held_submission_requests_the_hold_that_the_client_waits() -> None:
     line = ScriptedClient(accepted())
     line.submit(Deadline.after(None), hold=12.5)
-    ((request, hold),) = line.asked
+    ((request, hold),) = line.requests
     assert (request.wait_seconds, hold) == (12.5, 12.5)
 
 
@@ -85,15 +85,15 @@ def test_held_submission_requests_the_hold_that_the_client_waits() -> None:
 def test_retry_repeats_the_task_and_its_execution_id(error: Exception) -> None:
     line, deadline = ScriptedClient(error, error, accepted()), Deadline.after(60)
     execution_id, _ = line.submit(deadline)
-    assert [request.execution_id for request, _ in line.asked] == [execution_id] * 3
-    assert [request.task for request, _ in line.asked] == [{"n": 1}] * 3
+    assert [request.execution_id for request, _ in line.requests] == [execution_id] * 3
+    assert [request.task for request, _ in line.requests] == [{"n": 1}] * 3
     assert line.waited_until == [deadline] * 2
 
 
 def test_retry_is_not_held() -> None:
     line = ScriptedClient(LOST, accepted())
     line.submit(Deadline.after(60))
-    _, (request, hold) = line.asked
+    _, (request, hold) = line.requests
     assert (request.wait_seconds, hold) == (0.0, 0.0)
 
 
@@ -101,13 +101,13 @@ def test_server_restarted_without_a_journal_gets_no_retry() -> None:
     line = ScriptedClient(LOST, durable=False)
     execution_id, record = line.submit(Deadline.after(60))
     assert record is None
-    assert [request.execution_id for request, _ in line.asked] == [execution_id]
+    assert [request.execution_id for request, _ in line.requests] == [execution_id]
 
 
 def test_same_server_without_a_journal_gets_a_retry() -> None:
     line = ScriptedClient(RequestTimeout("no reply"), accepted(), durable=False)
     line.submit(Deadline.after(60))
-    assert len(line.asked) == 2
+    assert len(line.requests) == 2
 
 
 # -- many pipelined requests

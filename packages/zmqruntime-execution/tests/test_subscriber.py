@@ -60,7 +60,7 @@ class Connection:
     """Test double of a client and of its subscriber's socket."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.answers: list[OkReply | ErrorReply | BaseException] = []
         self.kept: dict[str, _Events] = {}
         self.page = 100
@@ -82,7 +82,7 @@ class Connection:
         assert hold == (1.5 if isinstance(request, RegisterProgressRequest) else 0.0)
         if isinstance(request, EventsRequest):
             return self._reply_kept(request)
-        self.asked.append(request)
+        self.requests.append(request)
         answer = self.answers.pop(0) if self.answers else OkReply()
         if isinstance(answer, BaseException):
             raise answer
@@ -114,7 +114,7 @@ class Connection:
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None],
     ) -> Subscriber:
-        assert not self.asked, "registered before the subscription"
+        assert not self.requests, "registered before the subscription"
         self.prefixes = prefixes
         self._on_messages, self._on_connection = on_messages, on_connection
         self.catch_up = on_caught_up
@@ -163,7 +163,7 @@ def test_subscriber_subscribes_to_its_own_topics_and_arrays_and_registers() -> N
     connection = Connection()
     connection.open()
     assert connection.prefixes == [b"lab/", b"~lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")]
+    assert connection.requests == [RegisterProgressRequest(client_id="lab")]
 
 
 @pytest.mark.parametrize("scope", [ProgressScope.ALL, "all"], ids=["member", "word"])
@@ -173,7 +173,9 @@ def test_scope_all_sends_the_identifying_subscription_last(
     connection = Connection()
     connection.open(scope=scope)
     assert connection.prefixes == [b"", b"lab/", b"~", b"~lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
+    assert connection.requests == [
+        RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)
+    ]
 
 
 def test_refused_registration_closes_the_socket() -> None:
@@ -350,12 +352,12 @@ def test_reconnect_registers_again_and_wakes_the_readers() -> None:
     subscriber = connection.open()
     stream = subscriber.open_stream("a")
     connection.connect(True)
-    assert len(connection.asked) == 1
+    assert len(connection.requests) == 1
     assert stream.take(60) == []
     connection.connect(False)
     assert stream.take(60) == []
     connection.connect(True)
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
+    assert connection.requests == [RegisterProgressRequest(client_id="lab")] * 2
     assert stream.take(60) == []
 
 
@@ -384,7 +386,7 @@ def test_failed_registration_after_a_reconnect_is_logged_and_wakes_the_readers(
 def test_close_unregisters_and_closes_the_socket() -> None:
     connection = Connection()
     connection.open().close()
-    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.requests[-1] == UnregisterProgressRequest(client_id="lab")
     assert connection.state == "closed"
 
 
@@ -399,7 +401,7 @@ def test_close_succeeds_without_a_server() -> None:
 def test_stop_does_not_join_the_thread() -> None:
     connection = Connection()
     connection.open().stop()
-    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.requests[-1] == UnregisterProgressRequest(client_id="lab")
     assert connection.state == "stopping"
 
 
@@ -685,7 +687,7 @@ def test_failed_registration_after_a_reconnect_is_retried_before_the_replay(
     connection.connect(True)
     assert events == [progress(1)]
     assert connection.run_next_timer() == 0.5
-    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab")
+    assert connection.requests[-1] == RegisterProgressRequest(client_id="lab")
     assert connection.run_next_timer() is None
     assert events == [progress(1), state(2)]
 

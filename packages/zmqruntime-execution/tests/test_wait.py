@@ -35,25 +35,25 @@ HASTY = WaitPolicy(retry_backoff_seconds=0.0)
 def test_final_record_of_every_terminal_state_is_returned(status: ExecutionStatus) -> None:
     script = Script([record(status)])
     assert ExecutionWaiter(script).wait("a") == record(status)
-    assert script.asked == [("a", 30.0)]
+    assert script.requests == [("a", 30.0)]
 
 
 def test_requests_are_repeated_until_the_execution_has_ended() -> None:
     script = Script([record(QUEUED), record(RUNNING), record(COMPLETE)])
     assert ExecutionWaiter(script).wait("a").status is COMPLETE
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3
 
 
 def test_poll_interval_is_the_hold_of_each_request() -> None:
     script = Script([record(RUNNING), record(COMPLETE)])
     ExecutionWaiter(script, WaitPolicy(poll_interval=7.0)).wait("a")
-    assert script.asked == [("a", 7.0), ("a", 7.0)]
+    assert script.requests == [("a", 7.0), ("a", 7.0)]
 
 
 def test_hold_ends_with_the_timeout() -> None:
     script = Script([record(COMPLETE)])
     ExecutionWaiter(script, WaitPolicy(poll_interval=60.0)).wait("a", timeout=50.0)
-    ((_, hold),) = script.asked
+    ((_, hold),) = script.requests
     assert 0 < hold <= 50.0
 
 
@@ -85,7 +85,7 @@ def test_repeated_timeouts_end_a_wait_without_a_deadline() -> None:
     script = Script(itertools.repeat(SILENCE))
     with pytest.raises(RequestTimeout):
         ExecutionWaiter(script, HASTY).wait("a")
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3
 
 
 def test_max_consecutive_errors_bounds_the_retries() -> None:
@@ -93,14 +93,14 @@ def test_max_consecutive_errors_bounds_the_retries() -> None:
     policy = WaitPolicy(max_consecutive_errors=5, retry_backoff_seconds=0.0)
     with pytest.raises(RequestTimeout):
         ExecutionWaiter(script, policy).wait("a")
-    assert len(script.asked) == 5
+    assert len(script.requests) == 5
 
 
 def test_timeout_at_the_deadline_is_not_retried() -> None:
     script = Script(itertools.repeat(SILENCE))
     with pytest.raises(RequestTimeout):
         ExecutionWaiter(script, HASTY).wait("a", timeout=0)
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def follow(ask: Callable[..., ExecutionRecord], timeout: float | None) -> None:
 def test_request_may_take_a_second_beyond_the_deadline_of_the_caller(
     use: Callable[..., None],
 ) -> None:
-    asked: list[tuple[float, float | None]] = []
+    sent: list[tuple[float, float | None]] = []
 
     def ask(_: str, hold: float, timeout: float | None) -> ExecutionRecord:
-        asked.append((hold, timeout))
+        sent.append((hold, timeout))
         return record(COMPLETE)
 
     for timeout in (1.0, 1000.0, None):
         use(ask, timeout)
-    (hold, beside), *unhurried = asked
+    (hold, beside), *unhurried = sent
     assert beside is not None
     assert 1.5 < hold + beside <= 2.0
     assert [beside for _, beside in unhurried] == [None, None]
@@ -223,10 +223,10 @@ def test_request_may_take_a_second_beyond_the_deadline_of_the_caller(
 def test_execute_may_take_a_second_beyond_its_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[float | None, float]] = []
+    sent: list[tuple[float | None, float]] = []
 
     def request(_: object, __: object, timeout: float | None = None, *, hold: float) -> Any:
-        asked.append((timeout, hold))
+        sent.append((timeout, hold))
         raise SILENCE
 
     def outlast(_: object, error: TransportError, __: object) -> None:
@@ -237,6 +237,6 @@ def test_execute_may_take_a_second_beyond_its_timeout(
     monkeypatch.setattr(ExecutionClient, "pong", SimpleNamespace(process=None))
     with pytest.raises(RequestTimeout):
         ExecutionClient(7777).execute({}, timeout=1.0)
-    ((beside, hold),) = asked
+    ((beside, hold),) = sent
     assert beside is not None
     assert 1.5 < hold + beside <= 2.0

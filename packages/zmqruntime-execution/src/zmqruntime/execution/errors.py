@@ -112,7 +112,7 @@ class JournalUnavailable(RequestRejected):
     """The server cannot write to its journal for now, and accepts nothing meanwhile.
 
     Its disk is full or fails, or a journal file is missing; its log names the cause. Submit again
-    later: the server retries by itself.
+    later: the server retries until it can write.
     """
 
 
@@ -214,7 +214,7 @@ class CommitFailed(JournalError):
 
 
 class IllegalTransition(ExecutionError):
-    """An engine was asked for a state change that the lifecycle does not have: a defect."""
+    """A state change outside the lifecycle was requested: a defect of the server."""
 
 
 class TaskCancelled(KeyboardInterrupt):

@@ -185,7 +185,7 @@ class ExecutionClient(RecordClient):
         return self._make_handle(request, stream)
 
     def attach(self, execution_id: ExecutionId) -> ExecutionHandle:
-        """Return a handle to any execution that the server keeps, of whatever client.
+        """Return a handle to an execution that the server keeps, also of another client.
 
         Its `progress()` starts with the present state and the latest progress.
 

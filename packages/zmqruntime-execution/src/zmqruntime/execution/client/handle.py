@@ -176,11 +176,11 @@ class ExecutionHandle(Prefetchable):
         """
         return self._client.read_log_tail(self.execution_id, max_bytes).text
 
-    def _retry_lost(self, ask: Callable[[], _T]) -> _T:
-        """Return what ``ask`` returns, retrying when a lost server has returned."""
+    def _retry_lost(self, request: Callable[[], _T]) -> _T:
+        """Call ``request``; call it again when a lost server has returned."""
         while True:
             try:
-                return ask()
+                return request()
             except (ServerLost, RequestTimeout) as error:
                 self._client.outlast(error)
 
