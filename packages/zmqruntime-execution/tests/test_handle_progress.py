@@ -118,6 +118,18 @@ def test_two_readers_both_receive_every_event() -> None:
     assert list(one) == list(other) == published
 
 
+def test_missed_events_of_a_client_are_the_sum_of_its_subscribers() -> None:
+    client = ExecutionClient(7777)
+    assert client.missed_events == 0
+    for client_id, sequence in (("me", 3), ("desk", 6)):
+        connection = ScriptedClient()
+        client._progress_subscribers._by_client[client_id] = ProgressStreamSubscriber(
+            cast(ExecutionClient, connection), client_id
+        )
+        connection.publish(progress(1), progress(sequence))
+    assert client.missed_events == 5
+
+
 def test_disconnect_stops_subscribers_without_joining_them() -> None:
     connection = ScriptedClient()
     client = ExecutionClient(7777)

@@ -227,7 +227,7 @@ class _Batch:
         self._order.append(handle.execution_id)
 
     def _read_group(self, handles: list[ExecutionHandle]) -> list[ExecutionRecord]:
-        """Return the final records of a group of two or more; none if its last member runs on."""
+        """Return the final records in a group of two or more, after a short wait for its last."""
         if len(handles) < 2:
             return []
         names = [handle.execution_id for handle in handles]

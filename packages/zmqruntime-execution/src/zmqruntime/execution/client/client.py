@@ -105,6 +105,14 @@ class ExecutionClient(RecordClient):
         self._submitter = Submitter(self, self.outlast)
         self._prefetcher = RecordPrefetcher(self, self.outlast)
 
+    @property
+    def missed_events(self) -> int:
+        """The number of events that were lost since `connect`: see `ProgressStreamSubscriber`.
+
+        Those of other clients' executions count as long as one of their streams is in use.
+        """
+        return self._progress_subscribers.missed
+
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach or launch as `ZMQClient.connect` does, and register a progress callback."""
         pong = super().connect(timeout, wait_ready=wait_ready)

@@ -52,6 +52,12 @@ class SubscriberRegistry:
             return None
         return own.open_stream(execution_id, from_start=True)
 
+    @property
+    def missed(self) -> int:
+        """The number of lost events of all present subscribers."""
+        # A copy instead of the lock, which is held while a subscriber registers.
+        return sum(subscriber.missed for subscriber in tuple(self._by_client.values()))
+
     def stop(self) -> None:
         """Stop every subscriber."""
         with self._lock:
