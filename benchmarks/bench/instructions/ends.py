@@ -6,18 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zmqruntime.execution import (
-    Dispatcher,
     ExecutionClient,
-    ExecutionEvent,
-    ExecutionSession,
     InMemoryLifecycleEngine,
-    Outlet,
-    ReportLink,
     RunnerEvent,
     RunnerHost,
-    Scheduler,
     TaskRunner,
     WorkerReady,
+)
+from zmqruntime.execution.lowlevel import (
+    Dispatcher,
+    ExecutionEvent,
+    ExecutionSession,
+    ReportLink,
+    Scheduler,
+    Transport,
     compose_messages,
 )
 from zmqruntime.messages import (
@@ -71,7 +73,7 @@ class IdleRunner(TaskRunner):
         pass
 
 
-class ServerParts(Outlet):
+class ServerParts(Transport):
     """A dispatcher with a worker that is ready, between no sockets."""
 
     def __init__(self) -> None:

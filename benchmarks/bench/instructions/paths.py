@@ -22,14 +22,13 @@ from bench.instructions.ends import (
 from zmqruntime.execution import (
     ExecutionContext,
     InMemoryLifecycleEngine,
-    Interrupt,
     ProgressReported,
     ProgressReporter,
     ProgressStreamSubscriber,
-    Scheduler,
     TaskReturned,
     WorkerReady,
 )
+from zmqruntime.execution.lowlevel import Interrupt, Scheduler
 from zmqruntime.messages import (
     ExecuteRequest,
     PingRequest,

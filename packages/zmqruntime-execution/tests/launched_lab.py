@@ -10,11 +10,20 @@ from typing import Any
 from zmqruntime.execution import ExecutionContext, ExecutionServer
 from zmqruntime.messages import ExecuteRequest, JsonValue
 
-__all__ = ["Closed", "Deaf", "Lab", "Model", "Needing", "Open", "Settings", "Size"]
+__all__ = [
+    "AnyArguments",
+    "DroppingPort",
+    "Lab",
+    "Model",
+    "Settings",
+    "Size",
+    "WithRequiredArgument",
+    "WithoutParameters",
+]
 
 
 class Model:
-    """An application's own type, as an argument."""
+    """An application type used as an argument."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,7 +40,7 @@ class Settings:
 
 
 class Lab(ExecutionServer):
-    """Its own parameter comes first."""
+    """Has its own parameter before the port."""
 
     def __init__(
         self, model: Model | Path | str = "none", port: int | None = None, **options: Any
@@ -43,8 +52,8 @@ class Lab(ExecutionServer):
         return self.model.name if isinstance(self.model, Model) else str(self.model)
 
 
-class Open(ExecutionServer):
-    """Passes on whatever comes."""
+class AnyArguments(ExecutionServer):
+    """Passes all arguments on to `ExecutionServer`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -53,23 +62,23 @@ class Open(ExecutionServer):
         return None
 
 
-class Deaf(Open):
-    """Takes its port, and passes none on."""
+class DroppingPort(AnyArguments):
+    """Does not pass the port on to `ExecutionServer`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.pop("port", None)
         super().__init__(**options)
 
 
-class Needing(Lab):
-    """Cannot be made without its own argument."""
+class WithRequiredArgument(Lab):
+    """Requires its own argument."""
 
     def __init__(self, model: str, **options: Any) -> None:
         super().__init__(model, **options)
 
 
-class Closed(Lab):
-    """Takes nothing of a launcher."""
+class WithoutParameters(Lab):
+    """Has no parameters."""
 
     def __init__(self) -> None:
         super().__init__()

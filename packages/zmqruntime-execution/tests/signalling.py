@@ -8,7 +8,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-from zmqruntime.execution import Interrupt, TaskCancelled
+from zmqruntime.execution import TaskCancelled
+from zmqruntime.execution.lowlevel import Interrupt
 
 __all__ = ["installed", "run_armed", "when"]
 

@@ -1,4 +1,4 @@
-"""What a caller gets wrong is told by field, in one sentence, before anybody is asked."""
+"""Invalid arguments raise an error that names the argument, before a request is sent."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ CALLS: dict[str, tuple[str, Call]] = {
 
 
 @pytest.mark.parametrize(("field", "call"), CALLS.values(), ids=CALLS)
-def test_it_names_the_field(field: str, call: Call) -> None:
+def test_invalid_argument_of_a_call_is_named(field: str, call: Call) -> None:
     with pytest.raises(DecodeError) as refusal:
         call(ExecutionClient())
     assert refusal.value.code is ErrorCode.INVALID_REQUEST
     assert [fault.field for fault in refusal.value.faults] == [field]
-    sentence = str(refusal.value)
-    assert sentence.startswith("invalid ")
-    assert f"{field}: " in sentence
-    assert "\n" not in sentence
+    message = str(refusal.value)
+    assert message.startswith("invalid ")
+    assert f"{field}: " in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("client_id", ["", "no id!", ["lab"], 5], ids=repr)
-def test_a_client_without_a_proper_name_is_not_made(client_id: Any) -> None:
+def test_invalid_client_id_raises(client_id: Any) -> None:
     with pytest.raises(DecodeError, match="invalid client: client_id: "):
         ExecutionClient(client_id=client_id)
 
 
 @pytest.mark.parametrize("window", [0, -1, NAN, 2.5, "x"])
-def test_a_window_without_room_is_told_by_the_call(window: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"^window (is|has to be) "):
+def test_invalid_window_raises_in_the_call(window: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^window (is|has to be|must be) "):
         ExecutionClient().follow_many([{}], window=window)
 
 
@@ -88,7 +88,7 @@ def make_launcher(**options: Any) -> ExecutionServerLauncher:
     return ExecutionServerLauncher(**({"target": "a:B"} | options))
 
 
-# Each option, and what nothing could be made of later.
+# Each option with invalid values.
 OPTIONS: dict[Callable[..., object], dict[str, tuple[Any, ...]]] = {
     Echo: {
         "max_queued": ("x", -1, NAN, 2.5),
@@ -138,15 +138,15 @@ OPTIONS: dict[Callable[..., object], dict[str, tuple[Any, ...]]] = {
         for value in values
     ],
 )
-def test_a_constructor_names_what_it_cannot_take(
+def test_invalid_argument_of_a_constructor_is_named(
     make: Callable[..., object], name: str, value: Any
 ) -> None:
-    told = rf"^{name} (is|has to be) .*{re.escape(f'{value!r}')}"
-    with pytest.raises((TypeError, ValueError), match=told):
+    message = rf"^{name} (is|has to be|must be) .*{re.escape(f'{value!r}')}"
+    with pytest.raises((TypeError, ValueError), match=message):
         make(**{name: value})
 
 
-def test_a_word_that_is_not_known_is_told_with_those_that_are() -> None:
+def test_message_of_an_unknown_word_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"on_restart is 'again': .* one of 'fail', 'requeue'$"):
         Echo(on_restart="again")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"queue_policy is 'lifo': .* one of 'fifo', 'fair'$"):
@@ -155,7 +155,7 @@ def test_a_word_that_is_not_known_is_told_with_those_that_are() -> None:
         RetryPolicy(retry_on=["bad"])  # type: ignore[arg-type]
 
 
-def test_what_is_known_is_taken_by_its_word_or_as_itself() -> None:
+def test_words_and_enum_members_are_accepted() -> None:
     kinds: Any = ["timeout", ErrorKind.EXCEPTION]
     assert RetryPolicy(retry_on=kinds).retry_on == {ErrorKind.TIMEOUT, ErrorKind.EXCEPTION}
     for policy, word in ((RestartPolicy.REQUEUE, "fair"), ("requeue", QueuePolicy.FAIR)):
@@ -163,18 +163,18 @@ def test_what_is_known_is_taken_by_its_word_or_as_itself() -> None:
         assert (server._on_restart, server._queue_policy) == ("requeue", "fair")
 
 
-def test_the_least_that_an_option_may_be_is_taken() -> None:
+def test_lowest_values_are_accepted() -> None:
     Echo(max_queued=0, history_limit=0, history_seconds=0, events_kept=0, max_log_bytes=0)
     Echo(cancel_grace_seconds=0, max_queued=None, history_seconds=None, retry=None)
 
 
-def test_a_launcher_takes_paths_as_strings() -> None:
+def test_launcher_accepts_paths_as_strings() -> None:
     launcher = ExecutionServerLauncher(Outer.Inner, journal="x.journal", log_file_path="x.log")
     assert launcher._command[-2:] == ("--journal", str(Path("x.journal").resolve()))
     assert launcher._log_file_path == Path("x.log")
 
 
-def test_a_class_inside_a_function_cannot_be_launched() -> None:
+def test_class_defined_in_a_function_cannot_be_launched() -> None:
     class Hidden(Echo):
         pass
 
@@ -182,27 +182,27 @@ def test_a_class_inside_a_function_cannot_be_launched() -> None:
         ExecutionServerLauncher(Hidden)
 
 
-def test_the_kinds_of_error_that_are_known_are_told() -> None:
-    with pytest.raises(DecodeError, match=r"'bad' is no kind of error: exception, timeout, "):
+def test_message_of_an_unknown_error_kind_lists_the_known_ones() -> None:
+    with pytest.raises(DecodeError, match="unknown error kind 'bad': use one of exception, "):
         ExecutionClient().submit_execution({}, retry_on=["bad"])
 
 
-def test_one_kind_of_error_is_no_list_of_them() -> None:
+def test_single_error_kind_is_refused() -> None:
     for kind in (ErrorKind.TIMEOUT, "timeout"):
-        with pytest.raises(DecodeError, match=r"a list of kinds is required, not .*timeout"):
+        with pytest.raises(DecodeError, match=r"a list of error kinds is required, not .*timeout"):
             ExecutionClient().submit_execution({}, retry_on=kind)
 
 
-def test_what_fails_while_the_kinds_are_listed_is_the_caller_s_own() -> None:
+def test_error_of_the_iterable_of_kinds_is_raised() -> None:
     def kinds() -> Iterator[str]:
-        raise ValueError("my own")
+        raise ValueError("from the caller")
         yield "timeout"
 
-    with pytest.raises(ValueError, match="my own"):
+    with pytest.raises(ValueError, match="from the caller"):
         ExecutionClient().submit_execution({}, retry_on=kinds())
 
 
-def test_a_subscriber_without_a_proper_name_opens_nothing() -> None:
+def test_subscriber_with_an_invalid_client_id_opens_no_socket() -> None:
     client = Mock()
     with pytest.raises(DecodeError, match="invalid registration: client_id: "):
         ProgressStreamSubscriber(client, "no id!")

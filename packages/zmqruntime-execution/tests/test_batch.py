@@ -1,4 +1,4 @@
-"""Many tasks through one client."""
+"""`BatchSubmitWaitEngine`: order, limits, hooks, fail-fast, errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from asking import record
 from driving import error
+from scripted_status import record
 
 from zmqruntime.execution import (
     BatchHooks,
@@ -33,18 +33,18 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
 class Client:
-    """A client of a server that runs a task whenever somebody waits for one.
+    """Test double of a client whose server runs a task when the client waits for it.
 
     Args:
-        ahead: how many further ones it then runs.
-        is_quick: whether a task ends while the reply to its submission is held.
-        is_far: whether the server knows of a task only when it has replied.
+        ahead: how many further tasks it runs then.
+        is_short: whether a task ends within the hold of its submission.
+        is_delayed: whether the server knows a task only when it has replied.
     """
 
-    def __init__(self, ahead: int = 0, *, is_quick: bool = False, is_far: bool = False) -> None:
+    def __init__(self, ahead: int = 0, *, is_short: bool = False, is_delayed: bool = False) -> None:
         self.ahead = ahead
-        self.is_quick = is_quick
-        self.is_far = is_far
+        self.is_short = is_short
+        self.is_delayed = is_delayed
         self.submitted: list[Any] = []
         self.configs: list[Any] = []
         self.records: dict[str, ExecutionRecord] = {}
@@ -71,7 +71,7 @@ class Client:
                     self.submitted.append(task)
                     self.configs.append(config)
                     sent.append(ExecutionHandle(cast("ExecutionClient", self), name))
-                    if task != "refused" and not self.is_far:
+                    if task != "refused" and not self.is_delayed:
                         self.records[name] = record(QUEUED, name)
                     on_sent(sent[-1])
                 if not sent:
@@ -79,11 +79,11 @@ class Client:
                 handle = sent.popleft()
                 number = int(handle.execution_id[1:])
                 if self.submitted[number] == "refused":
-                    raise QueueFull(ErrorReply(code=ErrorCode.QUEUE_FULL, message="it is full"))
+                    raise QueueFull(ErrorReply(code=ErrorCode.QUEUE_FULL, message="full"))
                 self.records.setdefault(handle.execution_id, record(QUEUED, handle.execution_id))
                 waiting = [r for r in self.records.values() if not r.status.is_terminal]
                 self.most_outstanding = max(self.most_outstanding, len(waiting))
-                if hold and self.is_quick and self.submitted[number] != "slow":
+                if hold and self.is_short and self.submitted[number] != "slow":
                     self.run(number)
                 yield handle, self.records[handle.execution_id]
         finally:
@@ -124,7 +124,7 @@ class Client:
         if name not in self.records:
             raise UnknownExecution(ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="none"))
         if self.records[name].status.is_terminal:
-            raise Conflict(ErrorReply(code=ErrorCode.CONFLICT, message="it has ended"))
+            raise Conflict(ErrorReply(code=ErrorCode.CONFLICT, message="ended"))
         self.cancelled.append(name)
         self.records[name] = record(CANCELLED, name)
         return CANCELLED
@@ -133,32 +133,32 @@ class Client:
         return BatchSubmitWaitEngine(Mock(spec=ExecutionClient, wraps=self), **options)
 
 
-@pytest.mark.parametrize("is_quick", [False, True])
+@pytest.mark.parametrize("is_short", [False, True])
 @pytest.mark.parametrize("ahead", [0, 1, 3, 1000])
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 50])
-def test_the_results_are_in_the_order_of_the_tasks(ahead: int, count: int, is_quick: bool) -> None:
-    client = Client(ahead, is_quick=is_quick)
+def test_results_are_in_the_order_of_the_tasks(ahead: int, count: int, is_short: bool) -> None:
+    client = Client(ahead, is_short=is_short)
     result = client.engine(max_outstanding=10).run(range(count))
     assert result.results() == list(range(count))
     assert result.complete
     assert client.submitted == list(range(count))
 
 
-def test_the_configuration_goes_with_each() -> None:
+def test_configuration_is_submitted_with_each_task() -> None:
     client = Client()
     client.engine().run([1, 2], {"scale": 2})
     assert client.configs == [{"scale": 2}] * 2
 
 
-@pytest.mark.parametrize("is_quick", [False, True])
-def test_never_more_are_under_way_than_were_allowed(is_quick: bool) -> None:
-    client = Client(is_quick=is_quick)
+@pytest.mark.parametrize("is_short", [False, True])
+def test_outstanding_executions_are_bounded(is_short: bool) -> None:
+    client = Client(is_short=is_short)
     client.engine(max_outstanding=3).run(range(20))
     assert client.most_outstanding == 3
 
 
-@pytest.mark.parametrize("is_quick", [False, True])
-def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed(is_quick: bool) -> None:
+@pytest.mark.parametrize("is_short", [False, True])
+def test_tasks_are_taken_lazily_from_their_source(is_short: bool) -> None:
     taken = []
 
     def source() -> Iterator[int]:
@@ -169,17 +169,17 @@ def test_tasks_are_taken_from_an_endless_source_only_as_they_are_needed(is_quick
 
     finished: list[ExecutionRecord] = []
     hooks = BatchHooks(on_finished=finished.append)
-    Client(is_quick=is_quick).engine(max_outstanding=5, hooks=hooks).run(source())
+    Client(is_short=is_short).engine(max_outstanding=5, hooks=hooks).run(source())
     assert len(finished) == 1000
 
 
 @pytest.mark.parametrize("number", [0, -1])
-def test_none_at_a_time_makes_no_sense(number: int) -> None:
+def test_max_outstanding_below_one_raises(number: int) -> None:
     with pytest.raises(ValueError, match=f"max_outstanding is {number}: it has to be at least 1"):
         Client().engine(max_outstanding=number)
 
 
-def test_hooks_are_called_for_each() -> None:
+def test_hooks_are_called_for_each_execution() -> None:
     client, submitted, finished = Client(), [], cast("list[ExecutionRecord]", [])
     hooks = BatchHooks(
         on_submitted=lambda handle: submitted.append(handle.execution_id),
@@ -190,13 +190,13 @@ def test_hooks_are_called_for_each() -> None:
     assert [r.status for r in finished] == [COMPLETE, FAILED, COMPLETE]
 
 
-def test_the_policy_is_that_of_each_wait() -> None:
+def test_policy_is_used_for_each_wait() -> None:
     client, policy = Client(), WaitPolicy(poll_interval=5.0)
     client.engine(policy=policy).run(["a"])
     assert client.policies == [policy]
 
 
-def test_without_fail_fast_a_failure_stops_nobody() -> None:
+def test_failure_without_fail_fast_does_not_affect_the_others() -> None:
     client = Client()
     result = client.engine().run(["a", "fails", "b"])
     assert [r.status for r in result.records] == [COMPLETE, FAILED, COMPLETE]
@@ -205,33 +205,33 @@ def test_without_fail_fast_a_failure_stops_nobody() -> None:
         result.results()
 
 
-@pytest.mark.parametrize("is_quick", [False, True])
+@pytest.mark.parametrize("is_short", [False, True])
 @pytest.mark.parametrize("ahead", [0, 1, 2, 100])
-def test_with_fail_fast_the_first_failure_cancels_the_rest_and_no_more_are_submitted(
-    ahead: int, is_quick: bool
+def test_fail_fast_cancels_the_outstanding_ones_and_ends_submission(
+    ahead: int, is_short: bool
 ) -> None:
-    client = Client(ahead, is_quick=is_quick)
+    client = Client(ahead, is_short=is_short)
     engine = client.engine(fail_fast=True, max_outstanding=4)
     result = engine.run(["a", "fails", *range(100)])
     statuses = [r.status for r in result.records]
     assert statuses[:2] == [COMPLETE, FAILED]
     assert set(statuses[2:]) <= {COMPLETE, CANCELLED}
     assert len(result.records) == len(client.submitted) < 10
-    # From the end, so that none of them gets its turn meanwhile; and each of them once.
+    # The last first, so that none of them starts in between; and each once.
     assert client.cancelled == sorted(set(client.cancelled), reverse=True)
 
 
-def test_what_was_still_on_its_way_at_the_first_failure_is_cancelled_when_it_is_there() -> None:
-    client = Client(is_quick=True, is_far=True)
-    told = []
-    hooks = BatchHooks(on_submitted=lambda _: told.append(list(client.cancelled)))
+def test_fail_fast_cancels_submissions_in_transit_when_they_are_accepted() -> None:
+    client = Client(is_short=True, is_delayed=True)
+    cancelled_before = []
+    hooks = BatchHooks(on_submitted=lambda _: cancelled_before.append(list(client.cancelled)))
     engine = client.engine(fail_fast=True, hooks=hooks)
     result = engine.run(["fails", "slow", "slow", "slow"])
     assert [r.status for r in result.records] == [FAILED, CANCELLED, CANCELLED, CANCELLED]
-    assert told == [[], [], ["x1"], ["x1", "x2"]]
+    assert cancelled_before == [[], [], ["x1"], ["x1", "x2"]]
 
 
-def test_a_cancelled_one_stops_the_batch_as_well() -> None:
+def test_cancelled_execution_triggers_fail_fast() -> None:
     client = Client()
 
     def cancel_the_second(handle: ExecutionHandle) -> None:
@@ -245,35 +245,35 @@ def test_a_cancelled_one_stops_the_batch_as_well() -> None:
         result.results()
 
 
-def test_a_task_that_cannot_be_submitted_cancels_those_under_way() -> None:
+def test_refused_submission_cancels_the_outstanding_executions() -> None:
     client = Client()
-    with pytest.raises(QueueFull, match="it is full"):
+    with pytest.raises(QueueFull, match="full"):
         client.engine(max_outstanding=2).run(["a", "b", "refused"])
-    assert client.cancelled == ["x1"]  # The first has ended by then.
+    assert client.cancelled == ["x1"]  # The first has ended.
 
 
-def test_a_source_that_fails_cancels_those_under_way() -> None:
+def test_exception_of_the_task_source_cancels_the_outstanding_executions() -> None:
     def source() -> Iterator[str]:
         yield from "ab"
-        raise OSError("the list ends here")
+        raise OSError("unreadable")
 
     client = Client()
-    with pytest.raises(OSError, match="the list ends here"):
+    with pytest.raises(OSError, match="unreadable"):
         client.engine(max_outstanding=2).run(source())
     assert client.cancelled == ["x1"]
 
 
-def test_a_hook_that_fails_cancels_all_that_were_submitted() -> None:
+def test_exception_of_a_hook_cancels_the_outstanding_executions() -> None:
     def fail(handle: ExecutionHandle) -> None:
-        raise RuntimeError("no room on the screen")
+        raise RuntimeError("hook failed")
 
     client = Client()
-    with pytest.raises(RuntimeError, match="no room"):
+    with pytest.raises(RuntimeError, match="hook failed"):
         client.engine(hooks=BatchHooks(on_submitted=fail)).run(["a", "b", "c"])
     assert client.cancelled == ["x2", "x1", "x0"]
 
 
-def test_what_the_client_raises_while_it_waits_is_raised_and_cancels_nothing() -> None:
+def test_loss_of_the_server_is_raised_without_a_cancel() -> None:
     client = Client()
     client.refuse = ServerLost("gone")
     with pytest.raises(ServerLost):
@@ -281,6 +281,6 @@ def test_what_the_client_raises_while_it_waits_is_raised_and_cancels_nothing() -
     assert client.cancelled == []
 
 
-def test_a_batch_of_nothing_is_complete() -> None:
+def test_empty_batch_is_complete() -> None:
     assert BatchResult(()).complete
     assert BatchResult(()).results() == []

@@ -1,11 +1,11 @@
-"""One execution in its client's hands."""
+"""`ExecutionHandle`: status, result, cancel and progress of one execution."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 import pytest
-from asking import record
+from scripted_status import record
 
 from zmqruntime.execution import (
     ExecutionCancelled,
@@ -23,13 +23,13 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
 class Client:
-    """A client whose server's answers the test gives."""
+    """Test double of a client; the test sets the replies."""
 
     def __init__(self, *records: ExecutionRecord | BaseException) -> None:
         self.records = list(records)
-        self.asked: list[tuple[Any, ...]] = []
+        self.requests: list[tuple[Any, ...]] = []
         self.stream = EventStream()
-        self.is_back = False
+        self.is_restarted = False
         self.kept: list[ProgressEvent | StateEvent] = []
 
     def _next(self) -> ExecutionRecord:
@@ -39,27 +39,27 @@ class Client:
         return answer
 
     def get_record(self, execution_id: str, *, timeout: float | None = None) -> ExecutionRecord:
-        self.asked.append(("record", execution_id))
+        self.requests.append(("record", execution_id))
         return self._next()
 
     def wait_for_completion(self, *arguments: Any) -> ExecutionRecord:
-        self.asked.append(("wait", *arguments))
+        self.requests.append(("wait", *arguments))
         return self._next()
 
     def cancel_execution(self, execution_id: str) -> ExecutionStatus:
-        self.asked.append(("cancel", execution_id))
+        self.requests.append(("cancel", execution_id))
         return RUNNING
 
     def open_stream(self, execution_id: str, submitter: str | None = None) -> EventStream:
-        self.asked.append(("stream", execution_id))
+        self.requests.append(("stream", execution_id))
         return self.stream
 
     def read_kept_events(self, execution_id: str) -> list[ProgressEvent | StateEvent]:
-        self.asked.append(("events", execution_id))
+        self.requests.append(("events", execution_id))
         return self.kept
 
     def outlast(self, error: ServerLost | RequestTimeout) -> None:
-        if not self.is_back:
+        if not self.is_restarted:
             raise error
 
     def handle(self, stream: EventStream | None = None) -> ExecutionHandle:
@@ -92,80 +92,80 @@ def filled(*events: ProgressEvent | StateEvent) -> EventStream:
     return stream
 
 
-def test_its_status_is_asked_until_it_is_final() -> None:
+def test_final_status_is_requested_once() -> None:
     client = Client(record(QUEUED), record(RUNNING), record(COMPLETE))
     handle = client.handle()
     assert [handle.status().status for _ in range(5)] == [QUEUED, RUNNING, *[COMPLETE] * 3]
-    assert len(client.asked) == 3
+    assert len(client.requests) == 3
 
 
-def test_done_is_to_have_ended_in_whatever_way() -> None:
+def test_done_is_true_in_every_terminal_state() -> None:
     for status in ExecutionStatus:
         assert Client(record(status)).handle().done() is status.is_terminal
 
 
-def test_the_result_is_waited_for_once() -> None:
+def test_result_is_requested_once() -> None:
     client = Client(record(COMPLETE, result={"n": 1}))
     handle = client.handle()
     assert handle.result(timeout=5.0) == {"n": 1}
     assert handle.result() == {"n": 1}
     assert handle.status().status is COMPLETE
-    assert client.asked == [("wait", "a", None, 5.0)]
+    assert client.requests == [("wait", "a", None, 5.0)]
 
 
-def test_a_policy_is_handed_on() -> None:
+def test_policy_is_passed_to_the_wait() -> None:
     client = Client(record(COMPLETE))
     policy = WaitPolicy(poll_interval=5.0)
     client.handle().wait(3.0, policy)
-    assert client.asked == [("wait", "a", policy, 3.0)]
+    assert client.requests == [("wait", "a", policy, 3.0)]
 
 
-def test_a_failure_is_raised_with_its_record() -> None:
+def test_result_of_a_failed_execution_raises_with_its_record() -> None:
     with pytest.raises(ExecutionFailed) as caught:
         Client(record(FAILED)).handle().result()
     assert caught.value.record == record(FAILED)
 
 
-def test_a_cancelled_one_is_raised_as_such() -> None:
+def test_result_of_a_cancelled_execution_raises_execution_cancelled() -> None:
     with pytest.raises(ExecutionCancelled):
         Client(record(CANCELLED)).handle().result()
 
 
-def test_to_wait_is_not_to_judge() -> None:
+def test_wait_returns_the_record_of_a_failed_execution() -> None:
     assert Client(record(FAILED)).handle().wait() == record(FAILED)
 
 
 @pytest.mark.parametrize("error", [WaitTimeout("still running"), ServerLost("gone")])
-def test_what_is_not_known_is_raised_and_may_be_asked_again(error: Exception) -> None:
+def test_result_can_be_requested_again_after_an_error(error: Exception) -> None:
     handle = Client(error, record(COMPLETE, result=1)).handle()
     with pytest.raises(type(error)):
         handle.result()
     assert handle.result() == 1
 
 
-def test_a_cancel_is_of_this_one() -> None:
+def test_cancel_names_this_execution() -> None:
     client = Client()
     assert client.handle().cancel() is RUNNING
-    assert client.asked == [("cancel", "a")]
+    assert client.requests == [("cancel", "a")]
 
 
-def test_it_says_which_it_is() -> None:
+def test_repr_has_the_execution_id() -> None:
     assert repr(Client().handle()) == "<ExecutionHandle a>"
 
 
-def test_its_own_stream_has_every_event_since_the_submit() -> None:
+def test_progress_with_a_callback_yields_every_event_since_the_submit() -> None:
     events: list[ProgressEvent | StateEvent] = [progress(3), progress(4), ended(5)]
     client = Client()
     assert list(client.handle(filled(*events)).progress()) == events
-    assert client.asked == []
+    assert client.requests == []
 
 
-def test_without_a_callback_it_begins_with_the_latest_that_is_known() -> None:
+def test_progress_without_a_callback_starts_with_the_latest_progress() -> None:
     client = Client(record(RUNNING, progress=progress(7)))
     client.stream = filled(progress(7), progress(8), ended(9))
     assert list(client.handle().progress()) == [progress(7), progress(8), ended(9)]
-    # It listens before it looks, so that nothing happens in between.
-    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
+    # The subscription comes first, so that no event in between is missed.
+    assert client.requests == [("stream", "a"), ("record", "a"), ("events", "a")]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_without_a_callback_it_begins_with_the_latest_that_is_known() -> None:
         ([moved(2, RUNNING), progress(3), moved(4, QUEUED)], [moved(4, QUEUED)]),
     ],
 )
-def test_late_it_begins_with_the_present_state_and_the_latest_progress_since(
+def test_late_progress_starts_with_the_present_state_and_the_latest_progress_since(
     kept: list[ProgressEvent | StateEvent], first: list[ProgressEvent | StateEvent]
 ) -> None:
     client = Client(record(QUEUED, progress=progress(3)))
@@ -189,7 +189,7 @@ def test_late_it_begins_with_the_present_state_and_the_latest_progress_since(
     assert list(client.handle().progress()) == [*first, ended(9)]
 
 
-def test_where_the_state_is_not_kept_any_more_the_record_tells_it() -> None:
+def test_evicted_state_event_is_reconstructed_from_the_record() -> None:
     client = Client(record(RUNNING, started_at=5.0, progress=progress(7)))
     client.kept = [progress(6), progress(7), progress(8)]
     client.stream = filled(progress(8), ended(9))
@@ -199,87 +199,87 @@ def test_where_the_state_is_not_kept_any_more_the_record_tells_it() -> None:
     assert others == [progress(8), ended(9)]
 
 
-def test_what_ended_while_it_looked_is_told_once() -> None:
+def test_end_between_the_status_and_the_events_request_is_yielded_once() -> None:
     client = Client(record(RUNNING))
     client.kept = [moved(1, QUEUED), moved(2, RUNNING), progress(3), ended(4)]
     client.stream = filled(progress(3), ended(4))
     assert list(client.handle().progress()) == [progress(3), ended(4)]
 
 
-def test_of_what_has_ended_the_end_is_told() -> None:
+def test_progress_of_an_ended_execution_yields_the_latest_progress_and_the_end() -> None:
     client = Client(record(FAILED, progress=progress(7)))
     latest, event = client.handle().progress()
     assert latest == progress(7)
     assert event == ended(8, FAILED)
 
 
-def test_a_second_reader_begins_with_the_latest() -> None:
+def test_second_progress_call_starts_with_the_present_state() -> None:
     client = Client(record(RUNNING))
     handle = client.handle(filled(ended(3)))
     client.stream = filled(ended(3))
     assert list(handle.progress()) == [ended(3)]
     assert list(handle.progress()) == [ended(3)]
-    assert client.asked == [("stream", "a"), ("record", "a"), ("events", "a")]
+    assert client.requests == [("stream", "a"), ("record", "a"), ("events", "a")]
 
 
-def test_when_the_end_itself_was_lost_the_record_tells_it() -> None:
+def test_lost_terminal_event_is_reconstructed_from_the_record() -> None:
     client = Client(record(COMPLETE, progress=progress(9)))
     stream = filled(progress(3))
     following = client.handle(stream).progress()
     assert next(following) == progress(3)
-    stream.disturb()
+    stream.request_check()
     assert list(following) == [ended(10)]
 
 
-def test_a_disturbance_without_a_loss_is_none() -> None:
+def test_status_check_of_a_running_execution_yields_nothing() -> None:
     client = Client(record(RUNNING), record(RUNNING))
     stream = EventStream()
-    stream.disturb()
+    stream.request_check()
     following = client.handle(stream).progress()
     stream.put([progress(3)])
     assert next(following) == progress(3)
-    stream.disturb()
+    stream.request_check()
     stream.put([ended(4)])
     assert list(following) == [ended(4)]
 
 
-def test_the_end_that_arrives_while_it_looks_is_told_once() -> None:
+def test_terminal_event_that_arrives_during_a_status_check_is_yielded_once() -> None:
     class Slow(Client):
         def get_record(self, execution_id: str, *, timeout: float | None = None) -> ExecutionRecord:
             stream.put([ended(4)])
             return super().get_record(execution_id)
 
     stream = EventStream()
-    stream.disturb()
+    stream.request_check()
     assert list(Slow(record(COMPLETE)).handle(stream).progress()) == [ended(4)]
 
 
-def test_a_lost_server_is_raised_to_who_reads() -> None:
+def test_loss_of_the_server_is_raised_by_progress() -> None:
     stream = EventStream()
-    stream.disturb()
+    stream.request_check()
     with pytest.raises(ServerLost):
         next(Client(ServerLost("gone"), ServerLost("gone")).handle(stream).progress())
 
 
 @pytest.mark.parametrize("error", [ServerLost("gone"), RequestTimeout("silent")])
-def test_a_server_that_is_back_is_asked_again(error: TransportError) -> None:
+def test_status_request_is_retried_when_the_server_has_returned(error: TransportError) -> None:
     client = Client(error, record(RUNNING, progress=progress(7)))
-    client.is_back = True
+    client.is_restarted = True
     client.stream = filled(ended(8))
     assert list(client.handle().progress()) == [progress(7), ended(8)]
 
 
-def test_a_stream_that_was_closed_is_not_waited_for_though_a_request_still_gets_through() -> None:
+def test_progress_of_a_closed_stream_raises_not_connected() -> None:
     client = Client(record(RUNNING))
     client.stream.put([progress(1)])
     client.stream.close()
     events = client.handle(client.stream).progress()
     assert next(events) == progress(1)
-    with pytest.raises(NotConnected, match=r"the client was disconnected, .* goes on: a$"):
+    with pytest.raises(NotConnected, match="execution a was running: it continues"):
         next(events)
 
 
-def test_the_end_is_told_though_the_stream_was_closed_before() -> None:
+def test_closed_stream_still_yields_the_terminal_event() -> None:
     client = Client(record(COMPLETE))
     client.stream.close()
     assert [event.status for event in client.handle(client.stream).progress()] == [COMPLETE]  # type: ignore[union-attr]

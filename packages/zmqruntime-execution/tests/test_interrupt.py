@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from signalling import installed, run_armed, when
 
-from zmqruntime.execution import Interrupt, TaskCancelled
+from zmqruntime.execution import TaskCancelled
+from zmqruntime.execution.lowlevel import Interrupt
 
 
 @pytest.fixture

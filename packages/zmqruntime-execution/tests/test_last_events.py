@@ -1,4 +1,4 @@
-"""The last events of a server that ends reach their reader, whatever became of its replies."""
+"""The last events of a stopping server reach `progress()`, even if a status request fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def state(sequence: int, status: ExecutionStatus) -> StateEvent:
 
 
 class EndingServer:
-    """Stands for a client: while it asks for the record, the last event of its server comes."""
+    """A client whose last event arrives during a status request, which fails."""
 
     def __init__(self, stream: EventStream, error: TransportError) -> None:
         self._stream = stream
@@ -32,11 +32,11 @@ class EndingServer:
         raise self._error
 
     def outlast(self, error: TransportError) -> None:
-        raise AssertionError("it is waited for a server that has nothing more to send") from error
+        raise AssertionError("waited for a server whose last event has arrived") from error
 
 
-@pytest.mark.parametrize("error", [ServerLost("it ended"), RequestTimeout("no reply")])
-def test_last_event_that_comes_while_the_record_is_asked_for_is_yielded(
+@pytest.mark.parametrize("error", [ServerLost("stopped"), RequestTimeout("no reply")])
+def test_last_event_that_arrives_during_a_failing_status_request_is_yielded(
     error: TransportError,
 ) -> None:
     stream = EventStream()
@@ -44,5 +44,5 @@ def test_last_event_that_comes_while_the_record_is_asked_for_is_yielded(
     handle = ExecutionHandle(cast("ExecutionClient", EndingServer(stream, error)), "e", stream)
     events = handle.progress()
     seen = [next(events).sequence, next(events).sequence]
-    stream.disturb()  # The connection ended, or had begun and nothing has come since.
+    stream.request_check()  # As after a change of the connection.
     assert [*seen, *(event.sequence for event in events)] == [1, 2, 3]

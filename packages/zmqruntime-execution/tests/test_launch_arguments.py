@@ -1,4 +1,4 @@
-"""A launcher's arguments reach the constructor of the server's class, by a pipe, or are refused."""
+"""Arguments of `ExecutionServerLauncher`: checks, transfer by a pipe, digest, mismatch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launched_lab import Closed, Deaf, Lab, Model, Needing, Open, Settings, Size
+from launched_lab import (
+    AnyArguments,
+    DroppingPort,
+    Lab,
+    Model,
+    Settings,
+    Size,
+    WithoutParameters,
+    WithRequiredArgument,
+)
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.execution.launch_arguments import (
@@ -31,9 +40,9 @@ from zmqruntime.transport import LaunchFailed, ServerMismatch, ServerMismatchWar
 
 @pytest.fixture
 def zmq_config() -> Iterator[ZMQConfig]:
-    """A configuration of this test's own. Its path is short enough for a socket file."""
+    """A configuration with a path that is short enough for a socket file."""
     with tempfile.TemporaryDirectory(prefix="zl-", dir="/tmp" if os.name == "posix" else None) as p:
-        # Not the default port, which a class that ignores its arguments would listen on.
+        # Not the default port, on which a class that ignores its arguments would listen.
         yield ZMQConfig(default_port=23_456, runtime_dir=Path(p) / "run", log_dir=Path(p) / "log")
 
 
@@ -42,7 +51,7 @@ def launch(config: ZMQConfig, target: type | str, **arguments: Any) -> Execution
     return ExecutionClient(config=config, launcher=launcher, persistent=False)
 
 
-# -- what reaches the server -----------------------------------------------------------------
+# -- transfer ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,20 +64,20 @@ def launch(config: ZMQConfig, target: type | str, **arguments: Any) -> Execution
     ],
     ids=["text", "path", "own type", "longer than a pipe"],
 )
-def test_an_argument_reaches_the_constructor(
+def test_argument_reaches_the_constructor(
     zmq_config: ZMQConfig, model: object, result: str
 ) -> None:
     with launch(zmq_config, Lab, model=model, max_queued=9) as client:
         assert client.execute({}) == result
 
 
-def test_an_argument_is_on_no_command_line(zmq_config: ZMQConfig) -> None:
+def test_argument_is_not_on_the_command_line(zmq_config: ZMQConfig) -> None:
     launcher = ExecutionServerLauncher(Lab, model="a secret")
     assert not any("secret" in word for word in launcher._command)
     assert launcher._command[4:] == ("--launched",)
 
 
-def test_an_argument_is_what_it_was_when_it_was_given(zmq_config: ZMQConfig) -> None:
+def test_argument_is_pickled_when_the_launcher_is_created(zmq_config: ZMQConfig) -> None:
     model = Model("first")
     client = launch(zmq_config, Lab, model=model)
     model.name = "second"
@@ -76,77 +85,85 @@ def test_an_argument_is_what_it_was_when_it_was_given(zmq_config: ZMQConfig) -> 
         assert client.execute({}) == "first"
 
 
-def test_a_server_without_arguments_reads_no_input() -> None:
+def test_launcher_without_arguments_sends_no_input() -> None:
     launcher = ExecutionServerLauncher(Lab)
     assert launcher._stdin is None
     assert "--launched" not in launcher._command
 
 
-# -- what does not fit -----------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("target", "arguments", "sentence"),
+    ("target", "arguments", "message"),
     [
         ("echoing:Echo", {"modell": 1}, "unexpected keyword argument 'modell'"),
-        (Needing, {}, "missing a required argument: 'model'"),
-        (Closed, {}, "Closed.__init__ cannot be called by a launcher: .*'port'"),
-        (Lab, {"port": 3}, "port is not for a launcher: give it to the client"),
-        (Open, {"config": None}, "config is not for a launcher"),
+        (WithRequiredArgument, {}, "missing a required argument: 'model'"),
+        (
+            WithoutParameters,
+            {},
+            "WithoutParameters.__init__ cannot be called .*'port'",
+        ),
+        (Lab, {"port": 3}, "port is not an argument of a launcher: pass it to the client"),
+        (AnyArguments, {"config": None}, "config is not an argument of a launcher"),
         (Lab, {"model": threading.Lock()}, "model cannot be sent to the server's process: cannot"),
         (Lab, {"model": lambda: 1}, "model cannot be sent .*<lambda>"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_the_launcher(
-    target: type | str, arguments: dict[str, Any], sentence: str
+def test_invalid_arguments_are_refused_by_the_launcher(
+    target: type | str, arguments: dict[str, Any], message: str
 ) -> None:
     if isinstance(target, str):
         __import__(target.partition(":")[0])
-    with pytest.raises(TypeError, match=sentence):
+    with pytest.raises(TypeError, match=message):
         ExecutionServerLauncher(target, **arguments)
 
 
-def test_a_type_of_the_running_script_is_refused_by_the_launcher() -> None:
+def test_type_defined_in_main_is_refused_by_the_launcher() -> None:
     own = type("Own", (), {"__module__": "__main__"})
-    with pytest.raises(TypeError, match="Own is defined in the script that runs: move it to a"):
+    with pytest.raises(TypeError, match="Own is defined in __main__: move it to a"):
         ExecutionServerLauncher(Lab, model={"deep": [own()]})
 
 
 @pytest.mark.parametrize(
-    ("target", "arguments", "sentence"),
+    ("target", "arguments", "message"),
     [
-        (Open, {"no_such": 1}, "unexpected keyword argument 'no_such'"),
-        (Open, {"max_queued": -1}, "max_queued is -1: it has to be at least 0"),
-        (Deaf, {}, "Deaf.__init__ has to pass port, host, transport_mode and config on to super"),
+        (AnyArguments, {"no_such": 1}, "unexpected keyword argument 'no_such'"),
+        (AnyArguments, {"max_queued": -1}, "max_queued is -1: it has to be at least 0"),
+        (
+            DroppingPort,
+            {},
+            "DroppingPort.__init__ has to pass port, host, transport_mode and ",
+        ),
     ],
 )
-def test_what_only_the_server_finds_out_ends_the_launch_with_a_sentence(
-    zmq_config: ZMQConfig, target: type, arguments: dict[str, Any], sentence: str
+def test_error_of_the_constructor_is_the_message_of_launch_failed(
+    zmq_config: ZMQConfig, target: type, arguments: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(LaunchFailed, match=sentence):
+    with pytest.raises(LaunchFailed, match=message):
         launch(zmq_config, target, **arguments).connect()
 
 
-def test_arguments_that_were_cut_off_are_an_error() -> None:
-    with pytest.raises(LaunchArgumentsError, match="the arguments of the launcher did not come"):
+def test_truncated_arguments_raise() -> None:
+    with pytest.raises(LaunchArgumentsError, match="launch arguments missing or truncated"):
         read_arguments(io.BytesIO(b""))
 
 
-def test_an_argument_that_cannot_be_read_is_named() -> None:
+def test_argument_that_cannot_be_unpickled_is_named() -> None:
     packed = pack_arguments(
         {"model": pickle.dumps(Model("x")).replace(b"launched_lab", b"unlaunched__")}, ""
     )
-    with pytest.raises(LaunchArgumentsError, match="the argument model cannot be read in the"):
+    with pytest.raises(LaunchArgumentsError, match="argument model cannot be unpickled in the"):
         read_arguments(io.BytesIO(packed))
 
 
-def test_arguments_are_read_as_they_were_packed() -> None:
+def test_arguments_survive_packing_and_reading() -> None:
     given = {"a": 1, "b": Path("x"), "c": {"d": (1, 2)}}
     packed = pack_arguments(pickle_arguments(given), "the digest")
     assert read_arguments(io.BytesIO(packed)) == ("the digest", given)
 
 
-# -- the digest ------------------------------------------------------------------------------
+# -- digest -----------------------------------------------------------------------------------
 
 
 VALUES: dict[str, Callable[[], Any]] = {
@@ -169,14 +186,14 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 
 
-def test_the_digests_of_other_values_differ() -> None:
+def test_digests_of_different_values_differ() -> None:
     assert len({compute_arguments_digest({"model": make()}) for make in VALUES.values()}) == len(
         VALUES
     )
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
-def test_the_digests_of_equal_values_are_equal_in_every_process(seed: str) -> None:
+def test_digests_of_equal_values_are_equal_in_every_process(seed: str) -> None:
     here = [compute_arguments_digest({"model": make()}) for make in VALUES.values()]
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
@@ -193,12 +210,12 @@ def test_the_digests_of_equal_values_are_equal_in_every_process(seed: str) -> No
     assert there.stdout.strip() == repr(here)
 
 
-def test_the_order_of_arguments_does_not_count() -> None:
+def test_digest_ignores_the_order_of_arguments() -> None:
     first = compute_arguments_digest({"a": 1, "b": 2})
     assert compute_arguments_digest({"b": 2, "a": 1}) == first
 
 
-def test_no_arguments_have_no_digest() -> None:
+def test_digest_of_no_arguments_is_none() -> None:
     assert compute_arguments_digest({}) is None
 
 
@@ -206,19 +223,19 @@ def test_no_arguments_have_no_digest() -> None:
     "given",
     [{"model": "x"}, {"environment": {"A": "1"}}, {"journal": "x.journal"}, {"journal": True}],
 )
-def test_whatever_a_launcher_gives_is_part_of_the_digest(given: dict[str, Any]) -> None:
+def test_digest_covers_every_setting_of_a_launcher(given: dict[str, Any]) -> None:
     found = ApplicationInfo(class_path="launched_lab:Lab")
     plain, more = ExecutionServerLauncher(Lab), ExecutionServerLauncher(Lab, **given)
     assert plain.expect(found).arguments_digest is None
     assert more.expect(found).arguments_digest is not None
 
 
-# -- the right server ------------------------------------------------------------------------
+# -- mismatch ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lab(zmq_config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module of an application that is imported here by nobody."""
+    """An application module that this process does not import."""
     module = tmp_path / "own_lab.py"
     module.write_text(
         "from launched_lab import Lab as Base\n"
@@ -250,7 +267,7 @@ def first(zmq_config: ZMQConfig, lab: Path) -> Any:
     client.disconnect()
 
 
-def test_the_same_application_is_attached_to_without_a_word(
+def test_same_application_is_attached_without_a_warning(
     first: ExecutionClient, zmq_config: ZMQConfig, recwarn: pytest.WarningsRecorder
 ) -> None:
     with connect(zmq_config, model="one", on_mismatch="refuse") as client:
@@ -268,7 +285,7 @@ def unimported() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unimported")
 @pytest.mark.parametrize("target", ["alias_of_lab:Lab", "alias_of_lab:Alias"])
-def test_another_name_of_the_class_is_the_same_application(
+def test_alias_of_the_class_is_the_same_application(
     first: ExecutionClient, zmq_config: ZMQConfig, target: str
 ) -> None:
     with connect(zmq_config, target, model="one", on_mismatch="refuse") as client:
@@ -277,14 +294,14 @@ def test_another_name_of_the_class_is_the_same_application(
 
 @pytest.mark.usefixtures("unimported")
 @pytest.mark.parametrize("target", ["alias_of_lab:Other", "alias_of_lab:Missing", "exits:Lab"])
-def test_another_target_is_refused_by_its_own_name(
+def test_refusal_names_the_other_target(
     first: ExecutionClient, zmq_config: ZMQConfig, target: str
 ) -> None:
     with pytest.raises(ServerMismatch, match=f"runs own_lab:Lab, .* starts {target}"):
         connect(zmq_config, target, model="one")
 
 
-def test_a_module_of_the_same_name_in_another_directory_is_refused(
+def test_module_of_the_same_name_in_another_directory_is_refused(
     first: ExecutionClient, zmq_config: ZMQConfig, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = lab.parent / "other"
@@ -296,19 +313,19 @@ def test_a_module_of_the_same_name_in_another_directory_is_refused(
     assert first.execute({}) == ["first", "one"]
 
 
-def test_a_launcher_with_a_search_path_of_its_own_expects_no_origin(lab: Path) -> None:
+def test_launcher_with_its_own_search_path_expects_no_origin(lab: Path) -> None:
     found = ApplicationInfo(class_path="own_lab:Lab", origin_digest="elsewhere")
     own = ExecutionServerLauncher("own_lab:Lab", environment={"PYTHONPATH": "elsewhere"})
     assert own.expect(found).origin_digest is None
     assert ExecutionServerLauncher("own_lab:Lab").expect(found).origin_digest is not None
 
 
-def test_other_arguments_are_warned_of(first: ExecutionClient, zmq_config: ZMQConfig) -> None:
+def test_different_arguments_raise_a_warning(first: ExecutionClient, zmq_config: ZMQConfig) -> None:
     with pytest.warns(ServerMismatchWarning, match="own_lab:Lab with other arguments"):
         connect(zmq_config, model="two").disconnect()
 
 
-def test_an_edited_module_is_warned_of_and_replaced_on_request(
+def test_edited_module_raises_a_warning_or_restarts_the_server(
     first: ExecutionClient, zmq_config: ZMQConfig, lab: Path
 ) -> None:
     lab.write_text(lab.read_text().replace("first", "second"))

@@ -15,14 +15,13 @@ from signalling import installed, when
 from zmqruntime.execution import (
     ExecuteRequest,
     ExecutionContext,
-    Interrupt,
     ProgressReporter,
     TaskCancelled,
     TaskRaised,
     TaskReturned,
     TaskStopped,
-    run_task,
 )
+from zmqruntime.execution.lowlevel import Interrupt, run_task
 from zmqruntime.messages import (
     MAX_RESULT_REPR,
     ErrorKind,

@@ -10,7 +10,7 @@ import pytest
 from driving import Driver, caller, error, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
-from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
+from zmqruntime.execution import Execution, JournalLifecycleEngine, RestartPolicy
 from zmqruntime.execution.core.events import (
     CancelRequested,
     ProgressReported,
@@ -25,6 +25,7 @@ from zmqruntime.execution.core.events import (
 )
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.events import StateChange
+from zmqruntime.execution.lowlevel import Dispatcher
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AcceptedReply,

@@ -27,10 +27,8 @@ from turns import Turns
 
 from zmqruntime.execution import (
     CommitFailed,
-    Dispatcher,
     JournalLifecycleEngine,
     LifecycleEngine,
-    Outlet,
     QueuePolicy,
     RestartPolicy,
     RunnerHost,
@@ -64,6 +62,7 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.events import ExecutionEvent, compose_messages
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
+from zmqruntime.execution.lowlevel import Dispatcher, Transport
 from zmqruntime.messages import (
     MAX_ATTEMPTS,
     AcceptedReply,
@@ -134,7 +133,7 @@ class Life:
         self.events: list[Any] = []
 
 
-class World(Outlet, TaskRunner):
+class World(Transport, TaskRunner):
     """Notes what a dispatcher does, as the effects that it was told."""
 
     def __init__(self) -> None:

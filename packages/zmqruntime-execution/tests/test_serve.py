@@ -34,7 +34,7 @@ def test_half_a_name_is_refused(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        ("no_such_module:Echo", "No module named 'no_such_module'; looked in "),
+        ("no_such_module:Echo", "No module named 'no_such_module'; searched "),
         ("echoing.deeper:Echo", "No module named 'echoing.deeper'"),
         ("echoing:NoSuchClass", "module 'echoing' has no attribute 'NoSuchClass'"),
         ("echoing:Outer.No", "has no attribute 'No'"),
@@ -186,5 +186,5 @@ def test_a_journal_that_is_asked_for_goes_before_that_of_the_class(
 
 def test_a_class_of_the_running_script_cannot_be_launched() -> None:
     here = type("Here", (Echo,), {"__module__": "__main__"})
-    with pytest.raises(ValueError, match="Here is defined in the script that runs: move it to a"):
+    with pytest.raises(ValueError, match="Here is defined in __main__: move it to a"):
         ExecutionServerLauncher(here)

@@ -119,6 +119,13 @@ def test_a_task_from_submit_to_result(client: ExecutionClient) -> None:
     assert record.submitted_at <= record.started_at <= record.finished_at
 
 
+def test_workers_are_listed_while_the_server_runs(echo: Echo, client: ExecutionClient) -> None:
+    workers = echo.list_workers()
+    assert len(workers) == 1
+    assert workers == client.ping().workers
+    assert Echo(echo.port, config=echo.config).list_workers() == ()
+
+
 def test_submitting_and_waiting_in_one(client: ExecutionClient) -> None:
     result = client.execute({"n": 1}, timeout=PATIENCE)
     assert result == {"task": {"n": 1}, "config": None, "labels": {}}

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from zmqruntime.execution import (
-    ExecutionSession,
-    InMemoryLifecycleEngine,
-    RunnerHost,
-    Scheduler,
-    TaskRunner,
-    WorkerReady,
-)
+from zmqruntime.execution import InMemoryLifecycleEngine, RunnerHost, TaskRunner, WorkerReady
 from zmqruntime.execution.lifecycle.events import ExecutionEvent, ProgressReport, StateChange
+from zmqruntime.execution.lowlevel import ExecutionSession, Scheduler
 from zmqruntime.messages import (
     AcceptedReply,
     ErrorKind,

@@ -1,4 +1,4 @@
-"""Events from one thread to another, in order, never more than so many."""
+"""`EventStream`: a bounded buffer between two threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def event(n: int) -> ProgressEvent:
     return ProgressEvent(execution_id="a", sequence=n, timestamp=1.0)
 
 
-def test_what_was_put_is_got_in_order() -> None:
+def test_events_are_taken_in_order() -> None:
     stream = EventStream()
     for n in (1, 2, 3):
         stream.put([event(n)])
@@ -20,7 +20,7 @@ def test_what_was_put_is_got_in_order() -> None:
     assert stream.take(0) == []
 
 
-def test_a_reader_that_waits_gets_what_comes() -> None:
+def test_put_wakes_a_waiting_reader() -> None:
     stream = EventStream()
     got: list[object] = []
     reader = threading.Thread(target=lambda: got.append(stream.take(60)))
@@ -30,25 +30,25 @@ def test_a_reader_that_waits_gets_what_comes() -> None:
     assert got == [[event(1)]]
 
 
-def test_a_reader_that_waits_is_woken_up_to_look_elsewhere() -> None:
+def test_check_request_wakes_a_waiting_reader() -> None:
     stream = EventStream()
     got: list[object] = ["nothing yet"]
     reader = threading.Thread(target=lambda: got.append(stream.take(60)))
     reader.start()
-    stream.disturb()
+    stream.request_check()
     reader.join(60)
     assert got == ["nothing yet", []]
 
 
-def test_a_disturbance_is_not_lost_when_nobody_waits_and_is_told_once() -> None:
+def test_check_request_is_kept_for_the_next_take_only() -> None:
     stream = EventStream()
-    stream.disturb()
+    stream.request_check()
     assert stream.take(60) == []
     stream.put([event(1)])
     assert stream.take(60) == [event(1)]
 
 
-def test_a_stream_that_is_closed_keeps_nobody_waiting_any_more() -> None:
+def test_closed_stream_does_not_block() -> None:
     group = StreamGroup()
     stream = group.open()
     stream.put([event(1)])
@@ -59,15 +59,15 @@ def test_a_stream_that_is_closed_keeps_nobody_waiting_any_more() -> None:
     assert stream.take(60) == []
 
 
-def test_events_come_before_the_disturbance() -> None:
+def test_events_come_before_a_check_request() -> None:
     stream = EventStream()
     stream.put([event(1)])
-    stream.disturb()
+    stream.request_check()
     assert stream.take(60) == [event(1)]
     assert stream.take(60) == []
 
 
-def test_a_reader_that_never_reads_costs_a_bounded_amount() -> None:
+def test_full_stream_drops_the_oldest_events() -> None:
     stream = EventStream()
     for n in range(1, 20_001):
         stream.put([event(n)])

@@ -15,8 +15,8 @@ from zmqruntime.execution import (
     LifecycleEngine,
     QueuePolicy,
     TaskRunner,
-    WorkerProcessRunner,
 )
+from zmqruntime.execution.lowlevel import WorkerProcessRunner
 from zmqruntime.testing.contracts import (
     LifecycleEngineContract,
     ServerLauncherContract,

@@ -1,257 +1,149 @@
 """Long-running tasks in a server process: submit, watch, cancel, come back, read the result.
 
-A name is loaded when it is first asked for: a server's and a worker's start are waited for, and
-neither needs all of them.
+Names are imported on first access, because a server's and a worker's start need few of them.
 """
 
 import importlib
 
 from zmqruntime.execution._version import __version__
 
-TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
+TYPE_CHECKING = False  # Importing `typing` would delay a worker's start.
 
 if TYPE_CHECKING:
-    from zmqruntime.execution.client.batch import (
-        BatchHooks,
-        BatchResult,
-        BatchSubmitWaitEngine,
-    )
-    from zmqruntime.execution.client.client import (
-        ExecutionClient,
-    )
-    from zmqruntime.execution.client.handle import (
-        ExecutionHandle,
-    )
+    from zmqruntime.execution.client.batch import BatchHooks as BatchHooks
+    from zmqruntime.execution.client.batch import BatchResult as BatchResult
+    from zmqruntime.execution.client.batch import BatchSubmitWaitEngine as BatchSubmitWaitEngine
+    from zmqruntime.execution.client.client import ExecutionClient as ExecutionClient
+    from zmqruntime.execution.client.handle import ExecutionHandle as ExecutionHandle
     from zmqruntime.execution.client.launch import (
-        ExecutionServerLauncher,
+        ExecutionServerLauncher as ExecutionServerLauncher,
     )
-    from zmqruntime.execution.client.poller import (
-        ExecutionStatusPoller,
-    )
-    from zmqruntime.execution.client.record_client import RecordClient
+    from zmqruntime.execution.client.poller import ExecutionStatusPoller as ExecutionStatusPoller
+    from zmqruntime.execution.client.record_client import RecordClient as RecordClient
+    from zmqruntime.execution.client.subscriber import ProgressCallback as ProgressCallback
     from zmqruntime.execution.client.subscriber import (
-        ProgressCallback,
-        ProgressStreamSubscriber,
+        ProgressStreamSubscriber as ProgressStreamSubscriber,
     )
-    from zmqruntime.execution.client.wait import (
-        ExecutionWaiter,
-        WaitPolicy,
+    from zmqruntime.execution.client.wait import ExecutionWaiter as ExecutionWaiter
+    from zmqruntime.execution.client.wait import WaitPolicy as WaitPolicy
+    from zmqruntime.execution.core.chances import RestartPolicy as RestartPolicy
+    from zmqruntime.execution.core.events import ProgressReported as ProgressReported
+    from zmqruntime.execution.core.events import RunnerEvent as RunnerEvent
+    from zmqruntime.execution.core.events import TaskRaised as TaskRaised
+    from zmqruntime.execution.core.events import TaskReturned as TaskReturned
+    from zmqruntime.execution.core.events import TaskStopped as TaskStopped
+    from zmqruntime.execution.core.events import WorkerExited as WorkerExited
+    from zmqruntime.execution.core.events import WorkerReady as WorkerReady
+    from zmqruntime.execution.errors import CommitFailed as CommitFailed
+    from zmqruntime.execution.errors import Conflict as Conflict
+    from zmqruntime.execution.errors import ExecutionCancelled as ExecutionCancelled
+    from zmqruntime.execution.errors import ExecutionError as ExecutionError
+    from zmqruntime.execution.errors import ExecutionFailed as ExecutionFailed
+    from zmqruntime.execution.errors import IllegalTransition as IllegalTransition
+    from zmqruntime.execution.errors import JournalError as JournalError
+    from zmqruntime.execution.errors import JournalInUse as JournalInUse
+    from zmqruntime.execution.errors import JournalUnavailable as JournalUnavailable
+    from zmqruntime.execution.errors import JournalUnusable as JournalUnusable
+    from zmqruntime.execution.errors import QueueFull as QueueFull
+    from zmqruntime.execution.errors import RequestRejected as RequestRejected
+    from zmqruntime.execution.errors import ResultDropped as ResultDropped
+    from zmqruntime.execution.errors import ShuttingDown as ShuttingDown
+    from zmqruntime.execution.errors import TaskCancelled as TaskCancelled
+    from zmqruntime.execution.errors import UnknownExecution as UnknownExecution
+    from zmqruntime.execution.errors import UnpicklableServer as UnpicklableServer
+    from zmqruntime.execution.errors import WaitTimeout as WaitTimeout
+    from zmqruntime.execution.errors import WorkerFailed as WorkerFailed
+    from zmqruntime.execution.journal.durable_engine import (
+        JournalLifecycleEngine as JournalLifecycleEngine,
     )
-    from zmqruntime.execution.core.chances import RestartPolicy
-    from zmqruntime.execution.core.events import (
-        ProgressReported,
-        RunnerEvent,
-        TaskRaised,
-        TaskReturned,
-        TaskStopped,
-        WorkerExited,
-        WorkerReady,
+    from zmqruntime.execution.lifecycle.engine import LifecycleEngine as LifecycleEngine
+    from zmqruntime.execution.lifecycle.engine import QueuePage as QueuePage
+    from zmqruntime.execution.lifecycle.events import ProgressReport as ProgressReport
+    from zmqruntime.execution.lifecycle.execution import Execution as Execution
+    from zmqruntime.execution.lifecycle.history import HistoryLimits as HistoryLimits
+    from zmqruntime.execution.lifecycle.memory import (
+        InMemoryLifecycleEngine as InMemoryLifecycleEngine,
     )
-    from zmqruntime.execution.core.scheduler import Scheduler
-    from zmqruntime.execution.errors import (
-        CommitFailed,
-        Conflict,
-        ExecutionCancelled,
-        ExecutionError,
-        ExecutionFailed,
-        IllegalTransition,
-        JournalError,
-        JournalInUse,
-        JournalUnavailable,
-        JournalUnusable,
-        QueueFull,
-        RequestRejected,
-        ResultDropped,
-        ShuttingDown,
-        TaskCancelled,
-        UnknownExecution,
-        UnpicklableServer,
-        WaitTimeout,
-        WorkerFailed,
-    )
-    from zmqruntime.execution.journal.durable_engine import JournalLifecycleEngine
-    from zmqruntime.execution.lifecycle.engine import LifecycleEngine, QueuePage
-    from zmqruntime.execution.lifecycle.events import (
-        ExecutionEvent,
-        ProgressReport,
-        StateChange,
-        compose_event,
-        compose_messages,
-    )
-    from zmqruntime.execution.lifecycle.execution import Execution
-    from zmqruntime.execution.lifecycle.history import HistoryLimits
-    from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
-    from zmqruntime.execution.lifecycle.queue import QueuePolicy
-    from zmqruntime.execution.lifecycle.retry import RetryPolicy
-    from zmqruntime.execution.runner import (
-        RunnerHost,
-        TaskRunner,
-    )
-    from zmqruntime.execution.server.dispatcher import (
-        Dispatcher,
-        Outlet,
-    )
-    from zmqruntime.execution.server.server import (
-        ExecutionServer,
-    )
-    from zmqruntime.execution.server.session import (
-        ExecutionSession,
-    )
-    from zmqruntime.execution.worker.child.context import ExecutionContext
-    from zmqruntime.execution.worker.child.interrupt import Interrupt
-    from zmqruntime.execution.worker.child.reporter import ProgressReporter, ReportLink
-    from zmqruntime.execution.worker.child.serialization import to_json_value
-    from zmqruntime.execution.worker.child.task import run_task
-    from zmqruntime.execution.worker.parent.process_runner import WorkerProcessRunner
-    from zmqruntime.messages import ExecuteRequest
+    from zmqruntime.execution.lifecycle.queue import QueuePolicy as QueuePolicy
+    from zmqruntime.execution.lifecycle.retry import RetryPolicy as RetryPolicy
+    from zmqruntime.execution.runner import RunnerHost as RunnerHost
+    from zmqruntime.execution.runner import TaskRunner as TaskRunner
+    from zmqruntime.execution.server.server import ExecutionServer as ExecutionServer
+    from zmqruntime.execution.worker.child.context import ExecutionContext as ExecutionContext
+    from zmqruntime.execution.worker.child.reporter import ProgressReporter as ProgressReporter
+    from zmqruntime.execution.worker.child.serialization import to_json_value as to_json_value
+    from zmqruntime.messages import ExecuteRequest as ExecuteRequest
 
-__all__ = [
-    "BatchHooks",
-    "BatchResult",
-    "BatchSubmitWaitEngine",
-    "CommitFailed",
-    "Conflict",
-    "Dispatcher",
-    "ExecuteRequest",
-    "Execution",
-    "ExecutionCancelled",
-    "ExecutionClient",
-    "ExecutionContext",
-    "ExecutionError",
-    "ExecutionEvent",
-    "ExecutionFailed",
-    "ExecutionHandle",
-    "ExecutionServer",
-    "ExecutionServerLauncher",
-    "ExecutionSession",
-    "ExecutionStatusPoller",
-    "ExecutionWaiter",
-    "HistoryLimits",
-    "IllegalTransition",
-    "InMemoryLifecycleEngine",
-    "Interrupt",
-    "JournalError",
-    "JournalInUse",
-    "JournalLifecycleEngine",
-    "JournalUnavailable",
-    "JournalUnusable",
-    "LifecycleEngine",
-    "Outlet",
-    "ProgressCallback",
-    "ProgressReport",
-    "ProgressReported",
-    "ProgressReporter",
-    "ProgressStreamSubscriber",
-    "QueueFull",
-    "QueuePage",
-    "QueuePolicy",
-    "RecordClient",
-    "ReportLink",
-    "RequestRejected",
-    "RestartPolicy",
-    "ResultDropped",
-    "RetryPolicy",
-    "RunnerEvent",
-    "RunnerHost",
-    "Scheduler",
-    "ShuttingDown",
-    "StateChange",
-    "TaskCancelled",
-    "TaskRaised",
-    "TaskReturned",
-    "TaskRunner",
-    "TaskStopped",
-    "UnknownExecution",
-    "UnpicklableServer",
-    "WaitPolicy",
-    "WaitTimeout",
-    "WorkerExited",
-    "WorkerFailed",
-    "WorkerProcessRunner",
-    "WorkerReady",
-    "__version__",
-    "compose_event",
-    "compose_messages",
-    "run_task",
-    "to_json_value",
-]
-
-_HOMES = {
-    "BatchHooks": "client.batch",
-    "BatchResult": "client.batch",
-    "BatchSubmitWaitEngine": "client.batch",
-    "CommitFailed": "errors",
-    "Conflict": "errors",
-    "Dispatcher": "server.dispatcher",
-    "ExecuteRequest": "worker.child.context",
-    "Execution": "lifecycle.execution",
-    "ExecutionCancelled": "errors",
-    "ExecutionClient": "client.client",
-    "ExecutionContext": "worker.child.context",
-    "ExecutionError": "errors",
-    "ExecutionEvent": "lifecycle.events",
-    "ExecutionFailed": "errors",
-    "ExecutionHandle": "client.handle",
-    "ExecutionServer": "server.server",
-    "ExecutionServerLauncher": "client.launch",
-    "ExecutionSession": "server.session",
-    "ExecutionStatusPoller": "client.poller",
-    "ExecutionWaiter": "client.wait",
-    "IllegalTransition": "errors",
-    "HistoryLimits": "lifecycle.history",
-    "InMemoryLifecycleEngine": "lifecycle.memory",
-    "Interrupt": "worker.child.interrupt",
-    "JournalError": "errors",
-    "JournalInUse": "errors",
-    "JournalLifecycleEngine": "journal.durable_engine",
-    "JournalUnavailable": "errors",
-    "JournalUnusable": "errors",
-    "LifecycleEngine": "lifecycle.engine",
-    "Outlet": "server.dispatcher",
-    "ProgressCallback": "client.subscriber",
-    "ProgressReport": "lifecycle.events",
-    "ProgressReported": "core.events",
-    "ProgressReporter": "worker.child.reporter",
-    "ProgressStreamSubscriber": "client.subscriber",
-    "QueueFull": "errors",
-    "QueuePage": "lifecycle.engine",
-    "RecordClient": "client.record_client",
-    "QueuePolicy": "lifecycle.queue",
-    "ReportLink": "worker.child.reporter",
-    "RequestRejected": "errors",
-    "ResultDropped": "errors",
-    "RestartPolicy": "core.chances",
-    "RetryPolicy": "lifecycle.retry",
-    "RunnerEvent": "core.events",
-    "RunnerHost": "runner",
-    "Scheduler": "core.scheduler",
-    "ShuttingDown": "errors",
-    "StateChange": "lifecycle.events",
-    "TaskCancelled": "errors",
-    "TaskRaised": "core.events",
-    "TaskReturned": "core.events",
-    "TaskRunner": "runner",
-    "TaskStopped": "core.events",
-    "UnknownExecution": "errors",
-    "UnpicklableServer": "errors",
-    "WaitPolicy": "client.wait",
-    "WaitTimeout": "errors",
-    "WorkerExited": "core.events",
-    "WorkerFailed": "errors",
-    "WorkerProcessRunner": "worker.parent.process_runner",
-    "WorkerReady": "core.events",
-    "compose_event": "lifecycle.events",
-    "compose_messages": "lifecycle.events",
-    "run_task": "worker.child.task",
-    "to_json_value": "worker.child.serialization",
+_NAMES = {
+    # Clients.
+    "client.client": ("ExecutionClient",),
+    "client.record_client": ("RecordClient",),
+    "client.handle": ("ExecutionHandle",),
+    "client.wait": ("ExecutionWaiter", "WaitPolicy"),
+    "client.poller": ("ExecutionStatusPoller",),
+    "client.batch": ("BatchHooks", "BatchResult", "BatchSubmitWaitEngine"),
+    "client.launch": ("ExecutionServerLauncher",),
+    "client.subscriber": ("ProgressCallback", "ProgressStreamSubscriber"),
+    # Servers and their tasks.
+    "server.server": ("ExecutionServer",),
+    "worker.child.context": ("ExecuteRequest", "ExecutionContext"),
+    "worker.child.reporter": ("ProgressReporter",),
+    "worker.child.serialization": ("to_json_value",),
+    "core.chances": ("RestartPolicy",),
+    "lifecycle.queue": ("QueuePolicy",),
+    "lifecycle.retry": ("RetryPolicy",),
+    "lifecycle.history": ("HistoryLimits",),
+    # Errors.
+    "errors": (
+        "CommitFailed",
+        "Conflict",
+        "ExecutionCancelled",
+        "ExecutionError",
+        "ExecutionFailed",
+        "IllegalTransition",
+        "JournalError",
+        "JournalInUse",
+        "JournalUnavailable",
+        "JournalUnusable",
+        "QueueFull",
+        "RequestRejected",
+        "ResultDropped",
+        "ShuttingDown",
+        "TaskCancelled",
+        "UnknownExecution",
+        "UnpicklableServer",
+        "WaitTimeout",
+        "WorkerFailed",
+    ),
+    # For implementations of `LifecycleEngine`.
+    "lifecycle.engine": ("LifecycleEngine", "QueuePage"),
+    "lifecycle.memory": ("InMemoryLifecycleEngine",),
+    "journal.durable_engine": ("JournalLifecycleEngine",),
+    "lifecycle.execution": ("Execution",),
+    "lifecycle.events": ("ProgressReport",),
+    # For implementations of `TaskRunner`.
+    "runner": ("RunnerHost", "TaskRunner"),
+    "core.events": (
+        "ProgressReported",
+        "RunnerEvent",
+        "TaskRaised",
+        "TaskReturned",
+        "TaskStopped",
+        "WorkerExited",
+        "WorkerReady",
+    ),
 }
 
-if not TYPE_CHECKING:  # To a type checker, any name would do.
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+if not TYPE_CHECKING:  # A type checker would accept any name.
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"zmqruntime.execution.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,27 +1,27 @@
-"""What can go wrong with an execution, and whose fault it was.
+"""Errors of executions.
 
 ZMQRuntimeError
     ExecutionError
-        RequestRejected         the server refused a request; ``code`` says why
-            UnknownExecution    it keeps no such execution
-            Conflict            the id stands for something else, or the execution has ended
-            QueueFull           it takes no more for now
-            ShuttingDown        it takes no more at all
-            JournalUnavailable  it cannot write down what it would accept
-        ExecutionFailed         the task raised, timed out, or its worker died
-        ExecutionCancelled      somebody cancelled it
-        ResultDropped           it completed, and its result was dropped before it was read
+        RequestRejected         the server refused a request; ``code`` is the reason
+            UnknownExecution    it keeps no execution of this id
+            Conflict            the id belongs to another task, or the execution has ended
+            QueueFull           its queue is full for now
+            ShuttingDown        it accepts no further executions
+            JournalUnavailable  it cannot write to its journal for now
+        ExecutionFailed         the task raised or timed out, or its worker died
+        ExecutionCancelled      it was cancelled
+        ResultDropped           it completed, but its result was dropped before it was read
         WaitTimeout             it has not ended yet (also a TimeoutError)
-        WorkerFailed            the server's worker cannot start
-        UnpicklableServer       the server object cannot be sent to it (also a TypeError)
-        JournalError            the server's journal, for who runs the server
-            JournalInUse        another server has it
-            JournalUnusable     it is damaged, or something else, or cannot be opened
-            CommitFailed        it cannot be written, for now
-        IllegalTransition       a defect: an execution was moved where it cannot go
+        WorkerFailed            the server's worker process cannot start
+        UnpicklableServer       the server object cannot be pickled (also a TypeError)
+        JournalError            the server's journal; raised in the server's process
+            JournalInUse        another server has it open
+            JournalUnusable     it is damaged, not a journal, or cannot be opened
+            CommitFailed        it cannot be written for now
+        IllegalTransition       a defect: a state change outside the lifecycle
 
-TaskCancelled is raised inside a task that is to stop. It derives from KeyboardInterrupt, as
-if somebody had pressed Ctrl-C: ``except Exception`` does not swallow it.
+TaskCancelled is raised inside a task that is interrupted. It derives from KeyboardInterrupt, so
+that ``except Exception`` does not catch it.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ __all__ = [
 
 
 class ExecutionError(ZMQRuntimeError):
-    """Something about an execution, or about the server's readiness to take one."""
+    """Base class of the errors of executions and of execution servers."""
 
 
 class RequestRejected(ExecutionError):
-    """The server refused a request. ``details`` names each field that was at fault."""
+    """The server refused a request and changed nothing.
+
+    ``code`` is the reason; ``details`` names each invalid field, if that is the reason.
+    """
 
     def __init__(self, reply: ErrorReply) -> None:
-        # The whole of it, so that it survives pickling: a process pool hands errors on that way.
+        # The complete reply: exceptions are pickled by their `args`, as in a process pool.
         super().__init__(reply)
         self.code = reply.code
         self.details = reply.details
@@ -77,27 +80,48 @@ class RequestRejected(ExecutionError):
 
 
 class UnknownExecution(RequestRejected):
-    """The server keeps no execution of this id: it never did, or dropped it from history."""
+    """The server keeps no execution of this id.
+
+    It was never submitted to this server, was evicted from its history, or was lost with a restart
+    without a journal. Submit it again if its result is needed.
+    """
 
 
 class Conflict(RequestRejected):
-    """The id already stands for another task, or the execution has ended and cannot change."""
+    """The id belongs to another task, or the execution to cancel has ended.
+
+    The existing execution is unchanged. Submit under another id, or read the record.
+    """
 
 
 class QueueFull(RequestRejected):
-    """The server's queue is at its limit; try again when something has ended."""
+    """The server's queue is full: ``max_queued`` or ``max_queued_bytes`` is reached.
+
+    Nothing was submitted. Submit again when an execution has ended.
+    """
 
 
 class ShuttingDown(RequestRejected):
-    """The server takes no more work."""
+    """The server is shutting down and accepts no further executions.
+
+    Accepted ones end as the shutdown's mode demands. Submit again to the next server.
+    """
 
 
 class JournalUnavailable(RequestRejected):
-    """The server's disk is full or fails, or a file of its journal is gone; try again later."""
+    """The server cannot write to its journal for now, and accepts nothing meanwhile.
+
+    Its disk is full or fails, or a journal file is missing; its log names the cause. Submit again
+    later: the server retries until it can write.
+    """
 
 
 class ExecutionFailed(ExecutionError):
-    """The execution failed; ``record`` has the error, and the traceback if the task raised."""
+    """The execution failed: its task raised or timed out, or its worker process died.
+
+    ``record.error`` has the kind, the message, and the traceback if the task raised. Submit it
+    again under a new id to retry.
+    """
 
     def __init__(self, record: ExecutionRecord) -> None:
         super().__init__(record)
@@ -105,12 +129,15 @@ class ExecutionFailed(ExecutionError):
 
     def __str__(self) -> str:
         error = self.record.error
-        reason = "no reason is known" if error is None else _describe(error)
+        reason = "reason unknown" if error is None else _describe(error)
         return printable(f"execution {self.record.execution_id} failed ({reason})", newline="\n")
 
 
 class ExecutionCancelled(ExecutionError):
-    """The execution was cancelled; ``record`` says when."""
+    """The execution was cancelled, by a client or by the server's shutdown.
+
+    ``record`` has the time, and in ``error`` the reason if no client cancelled it.
+    """
 
     def __init__(self, record: ExecutionRecord) -> None:
         super().__init__(record)
@@ -124,10 +151,10 @@ class ExecutionCancelled(ExecutionError):
 
 
 class ResultDropped(ExecutionError):
-    """The execution completed, and the server has dropped its result unread; see ``record``.
+    """The execution completed, but the server has dropped its result before it was read.
 
     The server keeps unread results up to its ``unread_limit``, ``unread_bytes`` and
-    ``history_seconds``.
+    ``history_seconds``. Read results sooner, raise the limit, or submit again under a new id.
     """
 
     def __init__(self, record: ExecutionRecord) -> None:
@@ -136,47 +163,65 @@ class ResultDropped(ExecutionError):
 
     def __str__(self) -> str:
         return (
-            f"the result of execution {self.record.execution_id} was dropped: it completed, and "
-            "was not read before the server's limit of unread results was reached (unread_limit, "
+            f"the result of execution {self.record.execution_id} was dropped: it was not read "
+            "before the server's limit of unread results was reached (unread_limit, "
             "unread_bytes, history_seconds). Read results sooner, raise the limit, or submit it "
             "again under a new id"
         )
 
 
 class WaitTimeout(ExecutionError, TimeoutError):
-    """The execution had not ended in time; it goes on."""
+    """The execution has not ended in time; it continues. Wait again, or cancel it."""
 
 
 class WorkerFailed(ExecutionError):
-    """The worker process cannot start; the message has its own last words."""
+    """The server's worker process cannot start, so the server has stopped.
+
+    The message has the end of the worker's output: usually `setup_worker` raised.
+    """
 
 
 class UnpicklableServer(ExecutionError, TypeError):
-    """The server object cannot be sent to its worker; the message says what is in the way."""
+    """The server object cannot be pickled for its worker; the message has pickle's reason.
+
+    Open files, sockets and locks in `setup_worker`, not in ``__init__``.
+    """
 
 
 class JournalError(ExecutionError):
-    """Something about a server's journal; the message names its file."""
+    """Base class of the errors of a server's journal; the message names its file."""
 
 
 class JournalInUse(JournalError):
-    """Another server has the journal open; the message names its process."""
+    """Another server has the journal open; the message names its process.
+
+    This server has not started. Stop the other one, or use another journal.
+    """
 
 
 class JournalUnusable(JournalError):
-    """The files are damaged, read-only, no journal, or cannot be opened. They were left as is."""
+    """The journal's files are damaged, read-only, of another kind, or cannot be opened.
+
+    They are unchanged, and the server has not started. Restore or move them as the message says.
+    """
 
 
 class CommitFailed(JournalError):
-    """The journal cannot be written: the disk is full or fails, or a file of it is gone."""
+    """A journal transaction failed: the disk is full or fails, or a journal file is missing.
+
+    The server answers `JournalUnavailable` and retries until the journal can be written.
+    """
 
 
 class IllegalTransition(ExecutionError):
-    """An execution was to move where the lifecycle has no way to. A defect of the server."""
+    """A state change outside the lifecycle was requested: a defect of the server."""
 
 
 class TaskCancelled(KeyboardInterrupt):
-    """Raised in a task that is to stop. Clean up and let it pass."""
+    """Raised in a task that is interrupted, because of a cancel, a timeout or a shutdown.
+
+    Clean up within ``cancel_grace_seconds`` and let it propagate; after that, the worker is killed.
+    """
 
 
 _REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
@@ -189,12 +234,12 @@ _REJECTIONS: dict[ErrorCode, type[RequestRejected]] = {
 
 
 def rejection(reply: ErrorReply) -> RequestRejected:
-    """Return the exception that stands for an error reply."""
+    """Return the exception for an error reply, by its code."""
     return _REJECTIONS.get(reply.code, RequestRejected)(reply)
 
 
 def _describe(error: ExecutionErrorInfo) -> str:
-    """Return what went wrong as the last line of a traceback has it, or by the kind of error."""
+    """Return the error as the last line of a traceback, or its kind and message."""
     if error.type is None:
         return f"{error.kind}: {error.message}"
     return (
@@ -203,7 +248,7 @@ def _describe(error: ExecutionErrorInfo) -> str:
 
 
 def raise_unless_complete(record: ExecutionRecord) -> None:
-    """Raise what stands for a record without a result.
+    """Raise the error of a record that has no result.
 
     Raises:
         ExecutionFailed: it failed.

@@ -1,7 +1,6 @@
-"""Keyword arguments for a launched server's constructor, on their way through a pipe.
+"""Keyword arguments for a launched server's constructor, pickled through a pipe.
 
-They are pickled by the launcher and read by the process that it started, and by no other; nothing
-of this comes over a socket.
+Only the process that the launcher started reads them; nothing here comes from a socket.
 """
 
 from __future__ import annotations
@@ -29,51 +28,52 @@ __all__ = [
 
 _DIGEST_BYTES = 16
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
-# What the client decides, or the launcher has an argument for.
-_GIVEN = ("port", "host", "transport_mode", "config", "log_file_path")
+# Arguments that the client sets, or the launcher has a parameter for.
+_RESERVED = ("port", "host", "transport_mode", "config", "log_file_path")
 
 
 class LaunchArgumentsError(ZMQRuntimeError):
-    """A launched server cannot read what its launcher gave for its constructor."""
+    """A launched server cannot unpickle the arguments of its launcher."""
 
 
 def check_fit(server_class: type, arguments: Mapping[str, object]) -> None:
-    """Refuse arguments that the constructor of a server's class does not take, or lacks.
+    """Check that the constructor of a server's class accepts these arguments.
 
     Raises:
-        TypeError: one is unknown, or missing; the error names it.
+        TypeError: one is unknown or missing; the error names it.
     """
     check_names(arguments)
     name = f"{server_class.__qualname__}.__init__"
     signature = inspect.signature(server_class)
     try:
-        signature.bind(**dict.fromkeys(_GIVEN), **arguments)
+        signature.bind(**dict.fromkeys(_RESERVED), **arguments)
     except TypeError as error:
         raise TypeError(
-            f"{name} cannot be called by a launcher: {error}. A launcher gives {', '.join(_GIVEN)} "
-            f"and its own arguments; the constructor takes {', '.join(signature.parameters)}"
+            f"{name} cannot be called by a launcher: {error}. A launcher passes "
+            f"{', '.join(_RESERVED)} and its own arguments; the constructor takes "
+            f"{', '.join(signature.parameters)}"
         ) from None
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse what is not a launcher's to give.
+    """Check that no argument is one that the client or the launcher sets.
 
     Raises:
-        TypeError: it is the client's.
+        TypeError: one is reserved; the error names it.
     """
     for name in names:
-        if name in _GIVEN:
+        if name in _RESERVED:
             raise TypeError(
-                f"{name} is not for a launcher: give it to the client, which launches the server "
-                "where it looks for it"
+                f"{name} is not an argument of a launcher: pass it to the client, which connects "
+                "to the server that it launches"
             )
 
 
 def pickle_arguments(arguments: Mapping[str, object]) -> dict[str, bytes]:
-    """Return each argument as it is now, for the server's process.
+    """Return each argument pickled.
 
     Raises:
-        TypeError: an argument cannot be pickled, or not be read there; the error names it.
+        TypeError: one cannot be pickled, or not be unpickled there; the error names it.
     """
     pickled = {}
     for name, value in arguments.items():
@@ -82,15 +82,15 @@ def pickle_arguments(arguments: Mapping[str, object]) -> dict[str, bytes]:
             _Pickler(buffer).dump(value)
         except Exception as error:  # noqa: BLE001 - an application's __reduce__ may raise anything
             raise TypeError(
-                f"{name} cannot be sent to the server's process: {error}. Give what can be "
-                "pickled, such as a path, and open it in setup_worker()"
+                f"{name} cannot be sent to the server's process: {error}. Pass a picklable "
+                "value, such as a path, and open it in setup_worker()"
             ) from None
         pickled[name] = buffer.getvalue()
     return pickled
 
 
 def pack_arguments(pickled: Mapping[str, bytes], digest: str) -> bytes:
-    """Return what `read_arguments` reads in the server's process."""
+    """Return the bytes that `read_arguments` reads in the server's process."""
     return pickle.dumps((digest, dict(pickled)))
 
 
@@ -98,19 +98,19 @@ def read_arguments(stream: BinaryIO) -> tuple[str, dict[str, Any]]:
     """Return the digest and the arguments that this process was launched with.
 
     Raises:
-        LaunchArgumentsError: they were cut off, or one cannot be read here.
+        LaunchArgumentsError: they are truncated, or one cannot be unpickled here.
     """
     try:
         digest, packed = pickle.load(stream)
     except (EOFError, pickle.UnpicklingError) as error:
-        raise LaunchArgumentsError(f"the arguments of the launcher did not come: {error}") from None
+        raise LaunchArgumentsError(f"launch arguments missing or truncated: {error}") from None
     arguments = {}
     for name, data in packed.items():
         try:
             arguments[name] = pickle.loads(data)
         except Exception as error:  # noqa: BLE001 - a module imported for it may raise anything
             raise LaunchArgumentsError(
-                f"the argument {name} cannot be read in the server's process: "
+                f"argument {name} cannot be unpickled in the server's process: "
                 f"{type(error).__name__}: {error}"
             ) from None
     return digest, arguments
@@ -119,7 +119,7 @@ def read_arguments(stream: BinaryIO) -> tuple[str, dict[str, Any]]:
 def compute_arguments_digest(given: Mapping[str, object]) -> str | None:
     """Return a digest that is equal for equal arguments, in every process; None for no arguments.
 
-    It is not a secret's hiding place: a short value can be guessed from it.
+    It does not protect secrets: a short value can be guessed from it.
     """
     if not given:
         return None
@@ -129,7 +129,7 @@ def compute_arguments_digest(given: Mapping[str, object]) -> str | None:
 
 
 def _canonical(value: object) -> object:
-    """Return what has the same `repr` for equal values: pickles differ by identity and hash."""
+    """Return an object whose `repr` is equal for equal values, which a pickle is not."""
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if value is None or isinstance(value, Enum | type):
         return f"{name}:{value!r}"
@@ -144,19 +144,19 @@ def _canonical(value: object) -> object:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return (name, _canonical(fields))
     text = repr(value)
-    # A repr with an address is another one in each process, and that of an array is shortened.
+    # A repr with an address differs between processes; that of an array is shortened.
     if _ADDRESS.search(text) or hasattr(value, "__array__"):
         return (name, pickle.dumps(value))
     return (name, text)
 
 
 class _Pickler(pickle.Pickler):
-    """Refuses what only this program's main script defines: the server's process has another."""
+    """Refuses objects defined in ``__main__``, which is another module in the server's process."""
 
     def persistent_id(self, found: Any) -> None:
         kind = found if isinstance(found, type) or inspect.isfunction(found) else type(found)
         if getattr(kind, "__module__", None) == "__main__":
             raise pickle.PicklingError(
-                f"{kind.__qualname__} is defined in the script that runs: move it to a module of "
-                "its own, so that the server's process can import it"
+                f"{kind.__qualname__} is defined in __main__: move it to a module of its own, so "
+                "that the server's process can import it"
             )

@@ -1,4 +1,4 @@
-"""A class named by ``module:Class``, as launchers and the command line name a server's class."""
+"""Import of a server class by its name, ``module:Class``, for launchers and the command line."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class TargetError(ZMQRuntimeError):
 
 
 def import_target(target: str) -> object:
-    """Import a module, and return what ``module:Class`` names in it.
+    """Import a module, and return the attribute that ``module:Class`` names.
 
     Raises:
-        TargetError: there is no such module, or it has no such attribute.
-        Exception: whatever the module raises while it is imported.
+        TargetError: the module or the attribute does not exist.
+        Exception: any error of the module's import.
     """
     module_name, _, class_name = target.partition(":")
     if not module_name or not class_name or module_name.startswith("."):
-        raise TargetError(f"{target!r} does not name a server: write it as 'module:Class'")
+        raise TargetError(f"invalid server name {target!r}: write it as 'module:Class'")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # It is another one, which this one imports.
-        raise TargetError(f"{target}: {error}; looked in {', '.join(sys.path)}") from None
+            raise  # Another module, which this one imports.
+        raise TargetError(f"{target}: {error}; searched {', '.join(sys.path)}") from None
     try:
         return operator.attrgetter(class_name)(module)
     except AttributeError as error:

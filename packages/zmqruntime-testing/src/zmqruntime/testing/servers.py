@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import psutil
 
-from zmqruntime.execution import ExecutionSession
+from zmqruntime.execution import ExecutionServer
 from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.testing.teardown import Teardown, where_is
@@ -130,14 +130,10 @@ def stop(servers: Sequence[_Stoppable], teardown: Teardown, part: float) -> list
 
 
 def _worker_pids(server: ZMQServer) -> list[int]:
-    """Return the worker processes of this server, and of no other one of this process.
-
-    Its runner is asked, and not the server, which may be stuck.
-    """
-    session = server._run.session if server._run is not None else None
-    if not isinstance(session, ExecutionSession):
+    """Return the worker processes of this server, and of no other one of this process."""
+    if not isinstance(server, ExecutionServer):
         return []
-    return [worker.pid for worker in session._runner.describe(None)]
+    return [worker.pid for worker in server.list_workers()]
 
 
 def _descendants(pids: Iterable[int]) -> Iterator[psutil.Process]:

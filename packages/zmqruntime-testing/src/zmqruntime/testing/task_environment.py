@@ -14,13 +14,12 @@ from zmqruntime.execution import (
     ExecutionContext,
     ExecutionFailed,
     ExecutionServer,
-    Interrupt,
     ProgressReporter,
     TaskRaised,
     TaskReturned,
     TaskStopped,
-    run_task,
 )
+from zmqruntime.execution.lowlevel import Interrupt, run_task
 from zmqruntime.messages import (
     ErrorKind,
     ExecuteRequest,

@@ -1,4 +1,4 @@
-"""Submit many, wait for all: with hooks, and with or without giving up at the first failure."""
+"""Batches: submit many tasks, wait for all, with hooks and optional fail-fast."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from zmqruntime.transport import (
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
 
-# For how long the reply to a submission is held, since a short task ends until then.
+# The hold of a submission's reply: short tasks end within it, and need one round trip.
 _HOLD_SECONDS = 2.0
-# How long one that has ended may go untold while those behind it are waited for.
+# How long the report of a finished execution may be delayed to read a whole group together.
 _TOGETHER_SECONDS = 0.02
 _MAX_GROUP = 64
 
@@ -36,20 +36,22 @@ _log = logging.getLogger("zmqruntime.client")
 
 
 def _ignore(_: object) -> None:
-    """Do nothing: the hook that nobody set."""
+    """Do nothing: the default hook."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchHooks:
-    """What an application wants to be told. Called in the thread that runs the batch."""
+    """Callbacks of a batch, called in the thread that runs it."""
 
     on_submitted: Callable[[ExecutionHandle], None] = _ignore
+    """Called when the server has accepted a task."""
     on_finished: Callable[[ExecutionRecord], None] = _ignore
+    """Called with each final record, in the order of the tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The final records of a batch, in the order of its tasks; fewer when it was stopped."""
+    """The final records of a batch, in the order of its tasks; fewer after a fail-fast cancel."""
 
     records: tuple[ExecutionRecord, ...]
 
@@ -59,7 +61,7 @@ class BatchResult:
         return all(r.status is ExecutionStatus.COMPLETE for r in self.records)
 
     def results(self) -> list[JsonValue]:
-        """Return what the tasks returned; raises for the first that did not complete.
+        """Return the results of the tasks; raise for the first that did not complete.
 
         Raises:
             ExecutionFailed: one failed.
@@ -74,19 +76,19 @@ class BatchResult:
 class BatchSubmitWaitEngine:
     """Runs batches of tasks through one client.
 
-    It keeps a bounded number of executions under way, so that a batch of any length fits the
-    server's queue and each result is read before the server drops it from its history.
+    The number of outstanding executions is bounded, so that a batch of any length fits the
+    server's queue, and each result is read before the server drops it from its history.
 
     Args:
         client: a connected client.
-        policy: how patiently to wait for each.
-        fail_fast: whether the first execution that does not complete cancels those under way,
-            and no further task is submitted.
-        hooks: what to call on the way.
-        max_outstanding: how many executions to have under way at most.
+        policy: the wait policy for each execution.
+        fail_fast: whether the first execution that does not complete cancels the outstanding
+            ones and ends the submission of tasks.
+        hooks: callbacks.
+        max_outstanding: the limit of outstanding executions.
 
     Raises:
-        TypeError: an argument is of the wrong kind; the error names it.
+        TypeError: an argument is of the wrong type; the error names it.
         ValueError: ``max_outstanding`` is less than 1.
     """
 
@@ -110,11 +112,11 @@ class BatchSubmitWaitEngine:
         self._client = client
 
     def run(self, tasks: Iterable[Any], config: Any = None) -> BatchResult:
-        """Submit every task, wait for every execution, and return how each ended.
+        """Submit every task, wait for every execution, and return the final records.
 
-        When a task cannot be submitted, or a hook raises, those under way are cancelled and the
-        error is raised. A server that is lost for good is raised as it is; then the executions
-        go on, and the ids of those that it has accepted were given to ``on_submitted``.
+        When a task cannot be submitted, or a hook raises, the outstanding executions are
+        cancelled and the error is raised. The loss of the server is raised without a cancel; the
+        executions continue, and ``on_submitted`` has had a handle of each accepted one.
         """
         batch = _Batch(self._client, tasks, config, self)
         try:
@@ -130,118 +132,122 @@ class BatchSubmitWaitEngine:
 
 
 class _Batch:
-    """One run: what is under way, and what has ended."""
+    """One run: its outstanding and its finished executions."""
 
     def __init__(
-        self, client: ExecutionClient, tasks: Iterable[Any], config: Any, how: BatchSubmitWaitEngine
+        self,
+        client: ExecutionClient,
+        tasks: Iterable[Any],
+        config: Any,
+        engine: BatchSubmitWaitEngine,
     ) -> None:
         self.records: list[ExecutionRecord] = []
-        """Of those that have ended, as far as all before them have."""
+        """Final records in the order of the tasks, up to the first outstanding one."""
         self._client = client
         self._pending = iter(tasks)
         self._config = config
-        self._how = how
-        self._all_taken = False
-        self._under_way: dict[str, ExecutionHandle] = {}
-        """In the order of the tasks; of some it is not known yet whether they are accepted."""
-        self._ended: dict[str, ExecutionRecord] = {}
+        self._engine = engine
+        self._exhausted = False
+        self._outstanding: dict[str, ExecutionHandle] = {}
+        """In the order of the tasks; some may not be accepted yet."""
+        self._finished: dict[str, ExecutionRecord] = {}
         self._order: deque[str] = deque()
         self._group = 1
         self._has_failed = False
-        self._missed: set[str] = set()
-        """Those still on their way when they were to be cancelled; they are when they are there."""
+        self._to_cancel: set[str] = set()
+        """Ids whose cancel came before their submission; cancelled again when accepted."""
 
     @property
     def is_over(self) -> bool:
-        """Whether all has ended that there is."""
-        return self._all_taken and not self._under_way
+        """Whether every task was submitted, and every execution has ended."""
+        return self._exhausted and not self._outstanding
 
     def submit(self) -> None:
-        """Submit as many as may be under way together, and take the ends of those that are short.
+        """Submit tasks up to the limit, and collect the final records of short ones.
 
-        While others are waited for, what is submitted behind them is not.
+        Replies are held only if none is outstanding: else they would delay `wait_for_some`.
         """
-        hold = 0.0 if self._under_way else _HOLD_SECONDS
+        hold = 0.0 if self._outstanding else _HOLD_SECONDS
         following = self._client.follow_many(
-            self._take_tasks(),
+            self._iterate_tasks(),
             self._config,
             hold=hold,
-            window=self._how.max_outstanding,
-            on_sent=self._note,
+            window=self._engine.max_outstanding,
+            on_sent=self._add,
         )
         with contextlib.closing(following):
             for handle, record in following:
-                self._how.hooks.on_submitted(handle)
+                self._engine.hooks.on_submitted(handle)
                 if record is not None and record.status.is_terminal:
-                    self._end(record)
-                elif handle.execution_id in self._missed:
+                    self._finish(record)
+                elif handle.execution_id in self._to_cancel:
                     self._cancel(handle)
 
     def wait_for_some(self) -> None:
-        """Wait until the next one has ended; others may have ended with it."""
-        ended = self._look_at(list(islice(self._under_way.values(), self._group)))
-        if not ended and self._under_way:
-            handle = next(iter(self._under_way.values()))
-            ended = [handle.wait(policy=self._how.policy)]
-        # Twice as many as last time, as long as they end together: neither a round trip for
-        # each of many short tasks, nor a long one that is told late.
+        """Wait for the end of the next execution, and of those that end together with it."""
+        ended = self._read_group(list(islice(self._outstanding.values(), self._group)))
+        if not ended and self._outstanding:
+            handle = next(iter(self._outstanding.values()))
+            ended = [handle.wait(policy=self._engine.policy)]
+        # Double the group as long as its members end together: short tasks share round trips,
+        # and the end of a long one is reported without delay.
         self._group = max(1, min(2 * len(ended), _MAX_GROUP))
         for record in ended:
-            self._end(record)
+            self._finish(record)
 
     def cancel(self) -> None:
-        """Cancel what is under way, and take no more."""
-        self._all_taken = True
-        # From the end, so that none of them gets its turn meanwhile.
-        for handle in reversed(self._under_way.values()):
+        """Cancel the outstanding executions, and submit no more."""
+        self._exhausted = True
+        # The last first, so that none of them starts in between.
+        for handle in reversed(self._outstanding.values()):
             self._cancel(handle)
 
     def _cancel(self, handle: ExecutionHandle) -> None:
         try:
             handle.cancel()
         except Conflict as error:
-            _log.debug("not cancelled: %s", error)  # It had ended.
+            _log.debug("execution not cancelled: %s", error)  # It had ended.
         except UnknownExecution:
-            self._missed.add(handle.execution_id)
+            self._to_cancel.add(handle.execution_id)
         except TransportError as error:
-            _log.warning("an execution of a batch was not cancelled: %s", error)
+            _log.warning("execution %s not cancelled: %s", handle.execution_id, error)
 
-    def _take_tasks(self) -> Iterator[Any]:
-        """Yield tasks as long as there is room for them, and any are left."""
-        while not self._all_taken and len(self._under_way) < self._how.max_outstanding:
+    def _iterate_tasks(self) -> Iterator[Any]:
+        """Yield tasks up to the limit of outstanding executions."""
+        while not self._exhausted and len(self._outstanding) < self._engine.max_outstanding:
             try:
                 task = next(self._pending)
             except StopIteration:
-                self._all_taken = True
+                self._exhausted = True
             else:
                 yield task
 
-    def _note(self, handle: ExecutionHandle) -> None:
-        self._under_way[handle.execution_id] = handle
+    def _add(self, handle: ExecutionHandle) -> None:
+        self._outstanding[handle.execution_id] = handle
         self._order.append(handle.execution_id)
 
-    def _look_at(self, handles: list[ExecutionHandle]) -> list[ExecutionRecord]:
-        """Return the records of several that have ended, if these have; one is waited for."""
+    def _read_group(self, handles: list[ExecutionHandle]) -> list[ExecutionRecord]:
+        """Return the final records in a group of two or more, after a short wait for its last."""
         if len(handles) < 2:
             return []
         names = [handle.execution_id for handle in handles]
         try:
-            # They run in this order, as a rule: when the last one has ended, so have the others.
+            # Usually they run in this order: when the last one has ended, so have the others.
             self._client.get_record(names[-1], wait_seconds=_TOGETHER_SECONDS)
             records = self._client.get_records(names)
         except (ServerLost, RequestTimeout):
-            return []  # Who waits for one outlasts that.
+            return []  # `ExecutionHandle.wait` retries.
         return [record for record in records if record.status.is_terminal]
 
-    def _end(self, record: ExecutionRecord) -> None:
-        """Take the end of one, and tell of all that have ended in their order."""
-        self._under_way.pop(record.execution_id, None)
-        self._ended[record.execution_id] = record
-        while self._order and self._order[0] in self._ended:
-            next_one = self._ended.pop(self._order.popleft())
-            self.records.append(next_one)
-            self._how.hooks.on_finished(next_one)
+    def _finish(self, record: ExecutionRecord) -> None:
+        """Record one end; report all records that are next in the order of the tasks."""
+        self._outstanding.pop(record.execution_id, None)
+        self._finished[record.execution_id] = record
+        while self._order and self._order[0] in self._finished:
+            following = self._finished.pop(self._order.popleft())
+            self.records.append(following)
+            self._engine.hooks.on_finished(following)
         if record.status is not ExecutionStatus.COMPLETE and not self._has_failed:
             self._has_failed = True
-            if self._how.fail_fast:
+            if self._engine.fail_fast:
                 self.cancel()

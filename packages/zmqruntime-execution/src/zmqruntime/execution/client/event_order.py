@@ -1,4 +1,4 @@
-"""Events as a subscriber passes them on: each once, in order, and with those that were missed."""
+"""Turns received events into a sequence without duplicates, with replays filling its gaps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
-from zmqruntime.execution.client.gap_detection import Doubts, Sequences
-from zmqruntime.execution.client.replay import MissedEvents
+from zmqruntime.execution.client.gap_detection import GapDetector, UnconfirmedGaps
+from zmqruntime.execution.client.replay import EventReplay
 from zmqruntime.messages import ProgressEvent, StateEvent
 
 __all__ = ["EventOrder"]
@@ -18,104 +18,105 @@ _Event = ProgressEvent | StateEvent
 
 
 class EventOrder:
-    """Brings events into order, asks for what is missing, and counts what nobody has any more.
+    """Drops duplicates, replays missed events in their place, and counts those that are lost.
 
-    One thread alone brings events; any may `expect` an execution.
+    One thread passes events; any thread may call `expect`.
 
     Args:
-        kept: knows what was missed.
+        replay: fetches events that the server has kept.
     """
 
-    def __init__(self, kept: MissedEvents) -> None:
-        self._kept = kept
+    def __init__(self, replay: EventReplay) -> None:
+        self._replay = replay
         self._lock = threading.Lock()
-        self._sequences = Sequences()
-        self._doubts = Doubts()
+        self._detector = GapDetector()
+        self._unconfirmed = UnconfirmedGaps()
         self.missed = 0
-        """How many events never came, as far as that is known."""
+        """The known number of lost events."""
 
     def expect(self, execution_id: str) -> None:
-        """Take note of an execution that is only about to be submitted: its first event comes."""
+        """Watch an execution from its first event; call this before it is submitted."""
         with self._lock:
-            self._sequences.expect(execution_id)
+            self._detector.expect(execution_id)
 
     @property
-    def is_in_doubt(self) -> bool:
-        """Whether the last `fill_up` left a hole that may still be filled by what is on its way."""
-        return bool(self._doubts)
+    def has_unconfirmed_gaps(self) -> bool:
+        """Whether the last `replay_missed` left a gap that events in transit may fill."""
+        return bool(self._unconfirmed)
 
     def arrange(self, events: Iterable[_Event]) -> list[_Event]:
-        """Return those that were not seen before, each behind what was missed before it."""
+        """Return the new ones of these events, each behind those that were missed before it."""
         rest = iter(events)
         arranged: list[_Event] = []
         while True:
             with self._lock:
                 for event in rest:
-                    if not self._sequences.follows(event):
+                    if not self._detector.accept_next(event):
                         break
                     arranged.append(event)
                 else:
                     return arranged
-            arranged += self._take(event)  # Without the lock: it may ask the server.
+            arranged += self._accept(event)  # Unlocked: a replay blocks.
 
-    def fill_up(self, *, after_cut: bool) -> Iterator[list[_Event]]:
-        """Ask for what was missed of every execution that goes on, the end of it included.
+    def replay_missed(self, *, after_reconnect: bool) -> Iterator[list[_Event]]:
+        """Replay the missed events of every unfinished execution, terminal ones included.
 
         Args:
-            after_cut: whether the connection was cut since the last time, so that nothing is on
-                its way any more.
+            after_reconnect: whether the connection was lost since the last call, so that no
+                event of the old one is in transit.
 
         Yields:
-            What was missed of one of them, in order.
+            The missed events of one execution, in order.
 
         Raises:
-            ZMQRuntimeError: the server did not answer.
+            ZMQRuntimeError: the server did not reply.
         """
         with self._lock:
-            watched = self._sequences.unfinished()
-        last = dict(watched)
-        for execution_id, answer in self._kept.ask_many(watched):
-            if answer is None:
+            unfinished = self._detector.list_unfinished()
+        last = dict(unfinished)
+        for execution_id, reply in self._replay.fetch_many(unfinished):
+            if reply is None:
                 with self._lock:
-                    self._sequences.forget(execution_id)
+                    self._detector.forget(execution_id)
                 continue
             with self._lock:
-                self._sequences.no_more_than(execution_id, answer.last_sequence)
-            events: Sequence[_Event] = answer.events
-            if not after_cut:
-                events = self._doubts.sift(execution_id, last[execution_id], events)
-            yield list(self._in_order(events))
-        self._doubts.end_look()
+                self._detector.lower_last(execution_id, reply.last_sequence)
+            events: Sequence[_Event] = reply.events
+            if not after_reconnect:
+                events = self._unconfirmed.drop_unconfirmed(
+                    execution_id, last[execution_id], events
+                )
+            yield list(self._accept_new(events))
+        self._unconfirmed.end_pass()
 
-    def _take(self, event: _Event) -> Iterator[_Event]:
-        """Yield an event, if it was not seen before, behind those that were missed before it."""
+    def _accept(self, event: _Event) -> Iterator[_Event]:
+        """Yield an event, unless it is a duplicate, behind those that were missed before it."""
         with self._lock:
-            last = self._sequences.gap_before(event)
+            last = self._detector.find_gap(event)
         if last is not None:
-            kept = self._kept.ask(event.execution_id, last)
-            # What is behind it comes by itself.
-            yield from self._in_order(e for e in kept if e.sequence < event.sequence)
-        yield from self._in_order([event])
+            kept = self._replay.fetch(event.execution_id, last)
+            # Later ones are in transit.
+            yield from self._accept_new(e for e in kept if e.sequence < event.sequence)
+        yield from self._accept_new([event])
 
-    def _in_order(self, events: Iterable[_Event]) -> Iterator[_Event]:
-        """Yield those of one execution that were not seen before, and count what is not there."""
+    def _accept_new(self, events: Iterable[_Event]) -> Iterator[_Event]:
+        """Yield the new ones of these events; log and count the gaps before them."""
         for event in events:
             with self._lock:
-                step = self._sequences.take(event)
-            if step is None:
+                gap = self._detector.accept(event)
+            if gap is None:
                 continue
-            if step.restarted:
+            if gap.restarted:
                 _log.info(
-                    "the events of execution %s were cut by a restart of its server: how many "
-                    "were lost is not known",
+                    "events of execution %s lost in a restart of its server: number unknown",
                     event.execution_id,
                     extra={"execution_id": event.execution_id},
                 )
-            elif step.missed:
-                self.missed += step.missed
+            elif gap.missed:
+                self.missed += gap.missed
                 _log.info(
-                    "%d events of execution %s were lost",
-                    step.missed,
+                    "%d events of execution %s lost",
+                    gap.missed,
                     event.execution_id,
                     extra={"execution_id": event.execution_id},
                 )

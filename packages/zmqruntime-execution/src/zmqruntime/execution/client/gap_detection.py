@@ -1,4 +1,4 @@
-"""Which events of which executions have come: what is new, what came twice, what is missing."""
+"""Duplicate and gap detection in the events of executions, by their sequence numbers."""
 
 from __future__ import annotations
 
@@ -10,93 +10,94 @@ from typing import Final
 
 from zmqruntime.messages import SEQUENCE_GAP, ProgressEvent, StateEvent
 
-__all__ = ["Doubts", "Sequences", "Step"]
+__all__ = ["Gap", "GapDetector", "UnconfirmedGaps"]
 
-# A little less: somebody has heard of more than was written. And far above what a task reports.
-_RESTART: Final = SEQUENCE_GAP // 2
+# A restarted server skips SEQUENCE_GAP numbers, counted from the last one in its journal, which
+# may be older than the last one published. No task reports half as many events in between.
+_RESTART_GAP: Final = SEQUENCE_GAP // 2
 
-# So many executions are watched; those that were heard of last.
+# The least recently updated executions beyond this number are forgotten.
 _MAX_WATCHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What lies between an event and the last one before it."""
+class Gap:
+    """What lies between an event and its predecessor; nothing for consecutive ones."""
 
     missed: int
-    """How many events are known to be missing."""
+    """The known number of missing events."""
     restarted: bool
-    """Whether a server was started again in between: how many it had sent before is not known."""
+    """Whether the server was restarted in between; the number of missing events is unknown then."""
 
 
-_NEXT: Final = Step(0, restarted=False)
-_RESTARTED: Final = Step(0, restarted=True)
+_NO_GAP: Final = Gap(0, restarted=False)
+_RESTARTED: Final = Gap(0, restarted=True)
 
 
-class Sequences:
-    """The number of the last event of each execution, for those that were heard of last."""
+class GapDetector:
+    """The last sequence number of each execution; of the most recently updated executions."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[str, int] = OrderedDict()
         self._ended: set[str] = set()
 
     def expect(self, execution_id: str) -> None:
-        """Watch an execution from its first event on: it is about to be submitted."""
+        """Watch an execution from its first event; call this before it is submitted."""
         if execution_id not in self._last or execution_id in self._ended:
             self._ended.discard(execution_id)
             self._remember(execution_id, 0)
 
-    def follows(self, event: ProgressEvent | StateEvent) -> bool:
-        """Note an event if it is the next one of an execution that is watched: most are."""
+    def accept_next(self, event: ProgressEvent | StateEvent) -> bool:
+        """Record an event if it is the next one of a watched execution; the fast path."""
         name = event.execution_id
         if self._last.get(name) != event.sequence - 1 or name in self._ended:
             return False
-        # As `_note` does, in place: it is for every event of a flood.
+        # `_record`, inlined: this runs for every event of a flood.
         self._last[name] = event.sequence
         self._last.move_to_end(name)
         if isinstance(event, StateEvent) and event.status.is_terminal:
             self._ended.add(name)
         return True
 
-    def gap_before(self, event: ProgressEvent | StateEvent) -> int | None:
-        """Return the number of the last one, when some between it and ``event`` are missing."""
+    def find_gap(self, event: ProgressEvent | StateEvent) -> int | None:
+        """Return the last number before ``event`` if events between them are missing."""
         last = self._last_before(event)
         return last if event.sequence > last + 1 else None
 
-    def take(self, event: ProgressEvent | StateEvent) -> Step | None:
-        """Note an event; return what lies before it, or None when it is not new."""
+    def accept(self, event: ProgressEvent | StateEvent) -> Gap | None:
+        """Record an event and return the gap before it; None for a duplicate."""
         last = self._last_before(event)
         if event.sequence <= last:
             return None
         self._ended.discard(event.execution_id)
-        self._note(event)
+        self._record(event)
         missed = event.sequence - last - 1
-        if missed >= _RESTART:
+        if missed >= _RESTART_GAP:
             return _RESTARTED
-        return Step(missed, restarted=False) if missed else _NEXT
+        return Gap(missed, restarted=False) if missed else _NO_GAP
 
-    def unfinished(self) -> list[tuple[str, int]]:
-        """Return what goes on, as far as is known, each with the number of its last event."""
+    def list_unfinished(self) -> list[tuple[str, int]]:
+        """Return the executions without a terminal event, each with its last sequence number."""
         return [(name, last) for name, last in self._last.items() if name not in self._ended]
 
-    def no_more_than(self, execution_id: str, last: int) -> None:
-        """Correct a number: a server that was started again may count from an earlier one."""
+    def lower_last(self, execution_id: str, last: int) -> None:
+        """Lower a number to ``last``: a restarted server may continue from an earlier one."""
         if self._last.get(execution_id, 0) > last:
             self._last[execution_id] = last
 
     def forget(self, execution_id: str) -> None:
-        """Watch an execution no more."""
+        """Stop watching an execution."""
         self._last.pop(execution_id, None)
         self._ended.discard(execution_id)
 
     def _last_before(self, event: ProgressEvent | StateEvent) -> int:
-        # Of one unknown so far nothing is missed: it went on before anybody listened. A name
-        # that comes again after its end begins anew.
+        # Nothing is missing before the first event of an unknown execution: it may have begun
+        # before the subscription. An id that is reused after its end starts again at 1.
         last = self._last.get(event.execution_id, event.sequence - 1)
-        begins_anew = event.sequence == 1 and event.execution_id in self._ended
-        return 0 if begins_anew else last
+        is_reused = event.sequence == 1 and event.execution_id in self._ended
+        return 0 if is_reused else last
 
-    def _note(self, event: ProgressEvent | StateEvent) -> None:
+    def _record(self, event: ProgressEvent | StateEvent) -> None:
         self._remember(event.execution_id, event.sequence)
         if isinstance(event, StateEvent) and event.status.is_terminal:
             self._ended.add(event.execution_id)
@@ -108,33 +109,39 @@ class Sequences:
             self._ended.discard(self._last.popitem(last=False)[0])
 
 
-class Doubts:
-    """Answers of a server that have holes in them.
+class UnconfirmedGaps:
+    """Gaps in replayed events that events in transit may still fill.
 
-    An answer may overtake events that are on their way; of many of them the server keeps only the
-    latest. So a hole is believed when nothing has come of its execution by the next look.
+    A reply may overtake published events, of which the server keeps only the latest for a replay.
+    A gap is confirmed when no event of its execution has arrived by the next pass.
     """
 
     def __init__(self) -> None:
-        self._last_look: dict[str, int] = {}
-        self._this_look: dict[str, int] = {}
+        self._previous_pass: dict[str, int] = {}
+        self._current_pass: dict[str, int] = {}
 
     def __bool__(self) -> bool:
-        """Whether there was a hole in an answer at the last look."""
-        return bool(self._last_look)
+        """Whether the last pass found a gap."""
+        return bool(self._previous_pass)
 
-    def sift(
+    def drop_unconfirmed(
         self, execution_id: str, last: int, events: Sequence[ProgressEvent | StateEvent]
     ) -> Sequence[ProgressEvent | StateEvent]:
-        """Return the events that are to be believed now; ``last`` is the latest that has come."""
-        if self._last_look.get(execution_id) == last:
+        """Return replayed events up to the first unconfirmed gap.
+
+        Args:
+            execution_id: the execution of the events.
+            last: the last sequence number that has arrived.
+            events: the reply to a replay behind ``last``.
+        """
+        if self._previous_pass.get(execution_id) == last:
             return events
         numbers = count(last + 1)
         unbroken = list(takewhile(lambda event: event.sequence == next(numbers), events))
         if len(unbroken) < len(events):
-            self._this_look[execution_id] = last + len(unbroken)
+            self._current_pass[execution_id] = last + len(unbroken)
         return unbroken
 
-    def end_look(self) -> None:
-        """Note that all have been asked about."""
-        self._last_look, self._this_look = self._this_look, {}
+    def end_pass(self) -> None:
+        """Begin the next pass."""
+        self._previous_pass, self._current_pass = self._current_pass, {}

@@ -1,4 +1,4 @@
-"""`ExecutionHandle`: one submitted execution, in its client's hands."""
+"""`ExecutionHandle`: the client's view of one submitted execution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from zmqruntime.execution.client.read_ahead import Readable, ReadAhead
+from zmqruntime.execution.client.prefetch import Prefetchable, RecordPrefetcher
 from zmqruntime.execution.client.stream import EventStream
 from zmqruntime.execution.client.wait import WaitPolicy
 from zmqruntime.execution.errors import raise_unless_complete
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecutionHandle"]
 
+# The interval of status checks while no event arrives: the terminal event may be lost.
 _CHECK_SECONDS = 10.0
+# How long to wait for the reply to such a check, and for the last events of a lost server.
 _LAST_SECONDS = 1.0
 
 _T = TypeVar("_T")
 
 
-class ExecutionHandle(Readable):
-    """One execution: ask it, wait for it, follow it, cancel it. From any thread."""
+class ExecutionHandle(Prefetchable):
+    """One execution: its status, result, progress and log, and its cancel. Thread-safe."""
 
     def __init__(
         self,
@@ -40,32 +42,33 @@ class ExecutionHandle(Readable):
         stream: EventStream | None = None,
         *,
         submitter: str | None = None,
-        read_ahead: ReadAhead | None = None,
+        prefetcher: RecordPrefetcher | None = None,
     ) -> None:
         self._client = client
         self._submitter = submitter
         self._lock = threading.Lock()
         self._stream = stream
-        self._read_ahead = read_ahead
+        self._prefetcher = prefetcher
         self.execution_id = execution_id
-        if read_ahead is not None:
-            read_ahead.add(self)
+        if prefetcher is not None:
+            prefetcher.add(self)
 
     def __repr__(self) -> str:
         return f"<ExecutionHandle {self.execution_id}>"
 
     def status(self) -> ExecutionRecord:
-        """Return everything the server knows of it now. The final record is asked for once."""
+        """Return the present record. The final one is requested once, and cached."""
         return self._read(None)
 
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether the execution has ended, in whatever state."""
         return self.status().status.is_terminal
 
     def cancel(self) -> ExecutionStatus:
-        """Ask the server to stop this execution and no other; return its status now.
+        """Cancel the execution; return its status.
 
-        A queued one is cancelled at once, a running one a moment later.
+        A queued one is cancelled immediately. The task of a running one is interrupted, and the
+        execution ends a moment later.
 
         Raises:
             Conflict: it has ended already.
@@ -75,83 +78,83 @@ class ExecutionHandle(Readable):
     def wait(
         self, timeout: float | None = None, policy: WaitPolicy | None = None
     ) -> ExecutionRecord:
-        """Return the final record as soon as there is one, however the execution ended.
+        """Return the final record when the execution has ended, in whatever state.
 
         Raises:
-            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
-            ServerLost: the server is gone, and was not back in time: what became of the
-                execution is not known.
+            WaitTimeout: it has not ended after ``timeout`` seconds; it continues.
+            ServerLost: the server is gone and did not return in time: the state of the
+                execution is unknown.
         """
         if (final := self._final) is not None:
             return final
-        if self._read_ahead is not None:
-            return self._keep(self._read_ahead.wait(self, policy, timeout))
+        if self._prefetcher is not None:
+            return self._keep(self._prefetcher.wait(self, policy, timeout))
         return self._keep(self._client.wait_for_completion(self.execution_id, policy, timeout))
 
     def result(self, timeout: float | None = None) -> JsonValue:
-        """Return what the task returned, as soon as it has.
+        """Return the result of the task when it has completed.
 
         Raises:
             ExecutionFailed: it failed; the error has the record.
             ExecutionCancelled: it was cancelled.
             ResultDropped: it completed, and the server has dropped its result unread.
-            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
-            ServerLost: the server is gone, and was not back in time: what became of the
-                execution is not known.
+            WaitTimeout: it has not ended after ``timeout`` seconds; it continues.
+            ServerLost: the server is gone and did not return in time: the state of the
+                execution is unknown.
         """
         record = self.wait(timeout)
         raise_unless_complete(record)
         return record.result
 
     def progress(self) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield its events as they arrive; the last one is the terminal state.
+        """Yield the execution's events as they arrive; the last one is its terminal state.
 
-        Starts with the events since the submit when the client has a progress callback, else
-        with the one of its present state and its latest progress, both at once, and what comes
-        after this call; of one that has ended, that is its latest progress and its end. Where
-        events were lost that the server keeps no more, it goes on with the next that arrived.
+        The first call for a submission of a client with a progress callback starts with its first
+        event. Any other call starts with the present state and the latest progress; if the
+        execution has ended, with its latest progress and its terminal state. Lost events that the
+        server does not keep are skipped.
 
         Raises:
-            NotConnected: the client was disconnected; what had arrived is yielded before.
-            ServerLost: the server is gone or silent, and was not back within
-                ``reconnect_timeout``: what became of the execution is not known.
+            NotConnected: the client was disconnected; events that had arrived come first.
+            ServerLost: the server is gone or does not reply, and did not return within
+                ``reconnect_timeout``: the state of the execution is unknown.
         """
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is not None:
             return self._follow(stream, [])
-        # Here, not when the first event is asked for: what happens meanwhile is not to be missed.
-        stream = self._outlasting(
+        # Subscribe now rather than at the first `next()`, so that no event in between is missed.
+        stream = self._retry_lost(
             lambda: self._client.open_stream(self.execution_id, self._submitter)
         )
-        record = self._outlasting(self.status)
+        record = self._retry_lost(self.status)
         if record.status.is_terminal:
             final = _final_event(record, 0)
             return iter([final] if record.progress is None else [record.progress, final])
         kept = self._client.read_kept_events(self.execution_id)
-        return self._follow(stream, _present(record, kept))
+        return self._follow(stream, _compose_present(record, kept))
 
     def _follow(
         self, stream: EventStream, events: list[ProgressEvent | StateEvent]
     ) -> Iterator[ProgressEvent | StateEvent]:
-        """Yield these events, and then what a stream brings."""
+        """Yield these events, and then those of a stream."""
         last = 0
         while True:
             events = events or stream.take(_CHECK_SECONDS)
             if not events:
-                # The terminal event may be among lost ones: the record is the truth.
+                # The terminal event may be lost; the record is authoritative.
                 try:
                     record = self._read(_LAST_SECONDS)
                 except (ServerLost, RequestTimeout):
-                    # The last events of a server that ends may come after its last reply.
+                    # The last events of a stopping server may arrive after its last reply.
                     if events := stream.take(_LAST_SECONDS):
                         continue
-                    record = self._outlasting(self.status)
+                    record = self._retry_lost(self.status)
                 if not record.status.is_terminal:
                     if stream.closed:
                         raise NotConnected(
-                            "the client was disconnected, and this execution goes on: "
-                            f"{self.execution_id}"
+                            f"client disconnected while execution {self.execution_id} was "
+                            f"{record.status}: it continues; reconnect and attach() to follow it"
                         )
                     continue
                 events = stream.take(0.0) or [_final_event(record, last)]
@@ -165,24 +168,24 @@ class ExecutionHandle(Readable):
             events = []
 
     def log_tail(self, max_bytes: int = 16_384) -> str:
-        """Return the end of what its task has written to stdout and stderr, also from afar.
+        """Return the end of what the task has written to stdout and stderr.
 
         Args:
-            max_bytes: how much of it, up to 64 KiB. The server keeps the newest of it, 1 MiB
-                unless told otherwise, as long as it keeps the record.
+            max_bytes: how much of it, up to 64 KiB. The server keeps the newest
+                ``max_log_bytes``, by default 1 MiB, as long as it keeps the record.
         """
         return self._client.read_log_tail(self.execution_id, max_bytes).text
 
-    def _outlasting(self, ask: Callable[[], _T]) -> _T:
-        """Return the server's answer, also when it has to be waited for."""
+    def _retry_lost(self, request: Callable[[], _T]) -> _T:
+        """Call ``request``; call it again when a lost server has returned."""
         while True:
             try:
-                return ask()
+                return request()
             except (ServerLost, RequestTimeout) as error:
                 self._client.outlast(error)
 
     def _read(self, timeout: float | None) -> ExecutionRecord:
-        """Return its record, if the server replies within ``timeout`` seconds."""
+        """Return the record; ``timeout`` is that of the request."""
         if (final := self._final) is not None:
             return final
         return self._keep(self._client.get_record(self.execution_id, timeout=timeout))
@@ -193,14 +196,14 @@ class ExecutionHandle(Readable):
         return record
 
 
-def _present(
+def _compose_present(
     record: ExecutionRecord, kept: Sequence[ProgressEvent | StateEvent]
 ) -> list[ProgressEvent | StateEvent]:
-    """Return the event of its present state, and its latest progress since, if there is one.
+    """Return the event of the present state, and the latest progress since, if any.
 
     Args:
-        record: of what has not ended; all that there is when the server keeps no events.
-        kept: the latest events, a little later than the record.
+        record: of an unfinished execution.
+        kept: its latest events, read after the record; empty when the server keeps none.
     """
     if not kept:
         return [] if record.progress is None else [record.progress]
@@ -208,15 +211,15 @@ def _present(
     if states:
         state, since = kept[states[-1]], kept[states[-1] + 1 :]
         is_over = isinstance(state, StateEvent) and state.status.is_terminal
-        if is_over and len(states) > 1:  # It has ended since the record.
+        if is_over and len(states) > 1:  # It has ended after the record was read.
             return [*kept[states[-2] + 1 : states[-1]][-1:], state]
-    else:  # It has reported so much since it began to run that the server has dropped that one.
+    else:  # The server has evicted the state event: many reports followed it.
         state, since = _running_event(record, kept[0].sequence - 1), kept
     return [state, *since[-1:]]
 
 
 def _running_event(record: ExecutionRecord, sequence: int) -> StateEvent:
-    """Return the event that tells that it runs, as the record tells it."""
+    """Return the event of the running state, reconstructed from the record."""
     return StateEvent(
         execution_id=record.execution_id,
         sequence=sequence,
@@ -228,7 +231,7 @@ def _running_event(record: ExecutionRecord, sequence: int) -> StateEvent:
 
 
 def _final_event(record: ExecutionRecord, last: int) -> StateEvent:
-    """Return the terminal event as the record tells it, with a number above all that was seen."""
+    """Return the terminal event, reconstructed from the record, with a number above ``last``."""
     assert record.finished_at is not None
     if record.progress is not None:
         last = max(last, record.progress.sequence)

@@ -1,4 +1,4 @@
-"""Launching an application's own server class in a process of its own."""
+"""`ExecutionServerLauncher`: starts an application's server class in a new process."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class ExecutionServerLauncher(SubprocessLauncher):
     """Starts ``python -m zmqruntime.execution module:Class`` with this interpreter.
 
     Args:
-        target: an `ExecutionServer` subclass, as ``"module:Class"`` or as the class itself.
-        environment: variables to set beside the inherited ones.
-        log_file_path: where its output goes, appended; None: the platform's log directory.
-        journal: the file in which executions outlive the server; True: one in the user's data
-            directory; False: none; None: as the class says.
+        target: an `ExecutionServer` subclass, or its name as ``"module:Class"``.
+        environment: environment variables to set in addition to the inherited ones.
+        log_file_path: where its output is appended; None: the platform's log directory.
+        journal: the file that keeps executions across restarts; True: one in the user's data
+            directory; False: no journal; None: the default of the class.
         arguments: further keyword arguments for the class's constructor, such as ``max_queued``,
-            or the application's own. They are pickled now, and reach the server through a pipe, so
-            that no list of processes shows them.
+            or the application's own. They are pickled now and sent through a pipe, so that no
+            process list shows them.
 
     Raises:
-        TypeError: an argument is of the wrong kind, cannot be pickled, or is none that the
-            class's constructor takes; the error names it. Of a ``"module:Class"`` that is not
-            imported here, the server's process checks it, and the launch fails.
-        ValueError: the target names no class, or one that no other process can import: it is
-            in ``__main__``, or inside a function.
+        TypeError: an argument is of the wrong type, cannot be pickled, or is not accepted by the
+            class's constructor; the error names it. If ``"module:Class"`` is not imported here,
+            the server's process checks it, and the launch fails.
+        ValueError: the target does not name a class, or one that no other process can import:
+            defined in ``__main__`` or inside a function.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class ExecutionServerLauncher(SubprocessLauncher):
         if isinstance(target, type):
             if target.__module__ == "__main__":
                 raise ValueError(
-                    f"{target.__qualname__} is defined in the script that runs: move it to a "
-                    "module of its own, so that the server's process can import it"
+                    f"{target.__qualname__} is defined in __main__: move it to a module of its "
+                    "own, so that the server's process can import it"
                 )
             if "<locals>" in target.__qualname__:
                 raise ValueError(
@@ -78,14 +78,14 @@ class ExecutionServerLauncher(SubprocessLauncher):
             target = f"{target.__module__}:{target.__qualname__}"
         module_name, _, class_name = target.partition(":")
         if not module_name or not class_name:
-            raise ValueError(f"target is {target!r}: write it as 'module:Class'")
+            raise ValueError(f"target must be 'module:Class', not {target!r}")
         self._target = target
         check_names(arguments)
         if (server_class := _find_loaded(target)) is not None:
             check_fit(server_class, arguments)
         if isinstance(journal, Path | str):
             journal = Path(journal).resolve()
-        # With a search path of its own, the server may import the module from another directory.
+        # With its own PYTHONPATH, the server may import the module from another directory.
         self._shares_import_path = "PYTHONPATH" not in (environment or {})
         given: dict[str, object] = dict(arguments)
         if environment:
@@ -106,10 +106,10 @@ class ExecutionServerLauncher(SubprocessLauncher):
         )
 
     def expect(self, found: ApplicationInfo) -> ExpectedApplication:
-        """Return the application that this would start, as it is on disk now.
+        """Return the application that this would start, with the digests of its source on disk.
 
-        A target by name is imported only if its name differs from that of the class that was
-        found: it may be an alias of that class.
+        A target by name is imported only if that differs from the found class, of which it may
+        be an alias.
         """
         server_class = _find_loaded(self._target)
         if server_class is None and self._target != found.class_path:
@@ -134,18 +134,18 @@ def _options(journal: JournalChoice) -> list[str]:
 
 
 def _find_loaded(target: str) -> type | None:
-    """Return the class that a target names, if its module is imported by now."""
+    """Return the class that a target names, if its module is already imported."""
     module_name, _, class_name = target.partition(":")
     module = sys.modules.get(module_name)
     try:
         found = operator.attrgetter(class_name)(module)
     except AttributeError:
-        return None  # Its server says so, with the place.
+        return None  # The server's process raises an error with the details.
     return found if inspect.isclass(found) else None
 
 
 def _find_imported(target: str) -> type | None:
-    """Return the class that a target names, importing its module; None where that fails."""
+    """Import and return the class that a target names; None if that fails."""
     try:
         found = import_target(target)
     except (Exception, SystemExit):  # noqa: BLE001 - an application's module may raise anything

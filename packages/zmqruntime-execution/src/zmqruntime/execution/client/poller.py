@@ -1,4 +1,4 @@
-"""One execution's status, told whenever it has changed."""
+"""`ExecutionStatusPoller`: an execution's status by long polling."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["ExecutionStatusPoller"]
 class ExecutionStatusPoller:
     """Follows an execution by status requests alone, for peers without a data channel.
 
-    Each request is held by the server, so the end is seen when it is there; what happens
-    between is seen once per ``poll_interval``.
+    The server holds each request until the execution has ended, so its end is reported without
+    delay; changes before it once per ``poll_interval``.
 
     Args:
-        ask_status: asks a server for a record, and has it hold its reply.
-        policy: how long each request is held.
+        ask_status: requests a record from a server, with a hold.
+        policy: its ``poll_interval`` is the hold of each request.
     """
 
     def __init__(self, ask_status: AskStatus, policy: WaitPolicy | None = None) -> None:
@@ -27,9 +27,9 @@ class ExecutionStatusPoller:
         self._policy = policy or WaitPolicy()
 
     def follow(self, execution_id: str, timeout: float | None = None) -> Iterator[ExecutionRecord]:
-        """Yield the record now, then whenever it differs from the last one, to the final one.
+        """Yield the present record, then each that differs from the last, up to the final one.
 
-        Stops early, without an error, when ``timeout`` seconds have passed.
+        After ``timeout`` seconds it stops without an error.
         """
         deadline = Deadline.after(timeout)
         record = self._ask_status(execution_id, 0.0, seconds_beside(deadline, 0.0))

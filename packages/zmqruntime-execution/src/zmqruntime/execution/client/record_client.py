@@ -1,11 +1,11 @@
-"""`RecordClient`: asks a server for what it keeps of executions, and has them cancelled."""
+"""`RecordClient`: requests about executions by id: status, wait, cancel, log, events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
 
-from zmqruntime.execution.client.replay import MissedEvents
+from zmqruntime.execution.client.replay import EventReplay
 from zmqruntime.execution.client.submitter import expect
 from zmqruntime.execution.client.wait import ExecutionWaiter, WaitPolicy
 from zmqruntime.messages import (
@@ -33,9 +33,9 @@ _R = TypeVar("_R", bound=Reply)
 
 
 class RecordClient(ZMQClient):
-    """A client of an execution server, as far as it asks about executions, whoever submitted them.
+    """Reads, waits for and cancels executions by id, those of other clients included.
 
-    Takes what `ZMQClient` takes.
+    The arguments are those of `ZMQClient`.
     """
 
     def poll_status(
@@ -47,19 +47,19 @@ class RecordClient(ZMQClient):
         cursor: str | None = None,
         timeout: float | None = None,
     ) -> ExecutionStatusSnapshot:
-        """Return a snapshot of one execution, or of the server's queue, page by page.
+        """Return a snapshot of one execution, or of the server with a page of its queue.
 
         Args:
-            execution_id: which; None for the whole server.
-            wait_seconds: how long the server holds the answer while the execution goes on.
-            limit: how many queued executions to list.
-            cursor: the last page's.
-            timeout: seconds beside ``wait_seconds``; None for the configuration's.
+            execution_id: the execution; None for the whole server.
+            wait_seconds: how long the server holds its reply until the execution has ended.
+            limit: the page size: how many queued executions to list.
+            cursor: the cursor of the previous page.
+            timeout: seconds in addition to ``wait_seconds``; None for the configuration's.
 
         Raises:
-            DecodeError: an argument is wrong; the error names it.
-            UnknownExecution: the server keeps none of this id.
-            TransportError: the server was not reached.
+            DecodeError: an argument is invalid; the error names it.
+            UnknownExecution: the server keeps no execution of this id.
+            TransportError: the server was not reached, or did not reply.
         """
         with explaining("status request"):
             request = StatusRequest(
@@ -82,7 +82,7 @@ class RecordClient(ZMQClient):
         Raises what `get_record` raises.
         """
         found: dict[str, ExecutionRecord] = {}
-        for name in execution_ids:  # All of them, before the first is asked for.
+        for name in execution_ids:  # All of them, before the first request.
             _check_named(name)
         with explaining("status request"):
             asked = [StatusRequest(execution_id=name) for name in execution_ids]
@@ -98,25 +98,25 @@ class RecordClient(ZMQClient):
         policy: WaitPolicy | None = None,
         timeout: float | None = None,
     ) -> ExecutionRecord:
-        """Return the final record of an execution, as soon as it has one, however it ended.
+        """Return the final record of an execution when it has ended, in whatever state.
 
         Raises:
-            WaitTimeout: it has not ended after ``timeout`` seconds, and goes on.
-            UnknownExecution: the server keeps none of this id.
-            ServerLost: the server is gone, and was not back in time: see `outlast`.
-            TransportError: the server was not reached.
+            WaitTimeout: it has not ended after ``timeout`` seconds; it continues.
+            UnknownExecution: the server keeps no execution of this id.
+            ServerLost: the server is gone and did not return in time: see `outlast`.
+            TransportError: the server was not reached, or did not reply.
         """
         return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
 
     def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
-        """Wait for a server that was lost, or silent, to be back, as far as that makes sense.
+        """Wait for the return of a server that was lost or did not reply; then reconnect.
 
-        Until the deadline, or without one for the configuration's ``reconnect_timeout``.
+        Until the deadline; without one, for the configuration's ``reconnect_timeout``.
 
         Raises:
-            ServerLost: it is not back by then; or, at once, its process has ended and has kept
-                nothing for another one.
-            RequestTimeout: it was silent until the deadline.
+            ServerLost: it did not return in time; or, immediately, it ended without a journal,
+                so that its executions are lost.
+            RequestTimeout: it did not reply until the deadline.
         """
         is_over = deadline is not None and deadline.expired
         if not self.may_return or (is_over and isinstance(error, RequestTimeout)):
@@ -125,12 +125,15 @@ class RecordClient(ZMQClient):
         self.reconnect(None if deadline is None or is_endless else deadline.remaining)
 
     def cancel_execution(self, execution_id: ExecutionId) -> ExecutionStatus:
-        """Ask the server to stop one execution and no other; return its status now.
+        """Cancel one execution; return its status.
+
+        A queued one is cancelled immediately. The task of a running one is interrupted, and the
+        execution ends a moment later.
 
         Raises:
             Conflict: it has ended already.
-            DecodeError: the id is none.
-            UnknownExecution: the server keeps none of this id.
+            DecodeError: the id is invalid.
+            UnknownExecution: the server keeps no execution of this id.
         """
         with explaining("cancel request"):
             request = CancelRequest(execution_id=execution_id)
@@ -142,23 +145,23 @@ class RecordClient(ZMQClient):
         """Return the end of what a task has written to its stdout and stderr.
 
         Args:
-            execution_id: which.
+            execution_id: the execution.
             max_bytes: how much of it, up to 64 KiB.
 
         Raises:
-            DecodeError: an argument is wrong; the error names it.
-            UnknownExecution: the server keeps none of this id.
+            DecodeError: an argument is invalid; the error names it.
+            UnknownExecution: the server keeps no execution of this id.
         """
         with explaining("log request"):
             request = LogTailRequest(execution_id=execution_id, max_bytes=max_bytes)
         return self._ask(request, LogReply)
 
     def read_kept_events(self, execution_id: ExecutionId) -> list[ProgressEvent | StateEvent]:
-        """Return the events of an execution that the server keeps, for `ExecutionHandle`.
+        """Return the events of an execution that the server has kept, for `ExecutionHandle`.
 
-        None when it keeps none, does not say, or is not reached.
+        Empty when it has kept none, refuses, or does not reply.
         """
-        return MissedEvents(self).ask(execution_id, 0)
+        return EventReplay(self).fetch(execution_id, 0)
 
     def _ask(
         self, request: Outgoing, expected: type[_R], timeout: float | None = None, hold: float = 0.0
@@ -167,6 +170,8 @@ class RecordClient(ZMQClient):
 
 
 def _check_named(execution_id: ExecutionId | None) -> None:
-    """Refuse None where one execution is meant: to the protocol it stands for the whole server."""
+    """Raise for None, which the protocol reads as the whole server."""
     if execution_id is None:
-        raise DecodeError.of_field("status request", "execution_id", "None names no execution")
+        raise DecodeError.of_field(
+            "status request", "execution_id", "an execution id is required, not None"
+        )

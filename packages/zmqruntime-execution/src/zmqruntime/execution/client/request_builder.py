@@ -1,4 +1,4 @@
-"""From what an application hands over to the request that goes out."""
+"""Builds execute requests from an application's task, configuration and options."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _KINDS = tuple(kind.value for kind in ErrorKind)
 
 
 class RequestOptions(TypedDict, total=False):
-    """Further fields of a request; None for those that are left as they are."""
+    """Optional fields of a request; None for the default."""
 
     labels: Labels | None
     timeout_seconds: float | None
@@ -60,10 +60,10 @@ def make_request(
     wait_seconds: float = 0.0,
     **options: Unpack[RequestOptions],
 ) -> PreparedRequest:
-    """Return the request for a task, with a name for its execution.
+    """Return the request for a task; ``execution_id`` None for a new id.
 
     Raises:
-        DecodeError: a part of it is not JSON, or a field is wrong; the error names it.
+        DecodeError: a part of it is not JSON, or a field is invalid; the error names it.
     """
     given: dict[str, Any] = {}
     for name, value in options.items():
@@ -72,11 +72,13 @@ def make_request(
     if retry_on is not None:
         given["retry_on"] = _read_kinds(retry_on)
     if type(given.get("priority")) is int and given["priority"] == 0:
-        del given["priority"]  # It is that anyway.
+        del given["priority"]  # The default.
     if execution_id is None:
         execution_id = os.urandom(16).hex()
-        if not given and (usual := _compose(task, config, client_id, execution_id, wait_seconds)):
-            return usual
+        if not given and (
+            composed := _compose(task, config, client_id, execution_id, wait_seconds)
+        ):
+            return composed
     with explaining("submission"):
         request = ExecuteRequest(
             task=task,
@@ -92,26 +94,26 @@ def make_request(
 def read_fields(
     fields: Mapping[str, Any], options: Mapping[str, Any], client_id: ClientId
 ) -> dict[str, Any]:
-    """Return the arguments of `make_request`, where an application has given them as one mapping.
+    """Return the arguments of `make_request` from a mapping that `serialize_task` returned.
 
-    Those that are None count as absent. ``request_id`` and ``wait_seconds`` are the client's own,
-    and left out.
+    None counts as absent. ``protocol``, ``request_id`` and ``wait_seconds`` are the client's to
+    set, and ignored.
 
     Args:
-        fields: of an `ExecuteRequest`.
-        options: of the call; they go before the mapping.
-        client_id: whose request it is.
+        fields: the fields of an `ExecuteRequest`.
+        options: the arguments of the call; they override the mapping.
+        client_id: the client that sends the request.
 
     Raises:
-        DecodeError: ``task`` is missing, a field is unknown, or the request would be another
-            client's or of another type; the error names it.
-        TypeError: the task or the configuration is neither a mapping nor a pydantic model, or
-            ``fields`` is no mapping.
+        DecodeError: ``task`` is missing, a field is unknown, or ``client_id`` or ``type`` differs
+            from the client's; the error names it.
+        TypeError: ``fields`` is not a mapping, or the task or the configuration is neither a
+            mapping nor a pydantic model.
     """
     if not isinstance(fields, Mapping):
         raise TypeError(
-            "serialize_task() has to return the pair of task and configuration, or a mapping "
-            f"with the fields of an ExecuteRequest, and not {type(fields).__name__}"
+            "serialize_task() must return a tuple of task and configuration, or a mapping "
+            f"with the fields of an ExecuteRequest, not {type(fields).__name__}"
         )
     given = {name: value for name, value in fields.items() if value is not None}
     for name, fixed in (("client_id", client_id), ("type", "execute")):
@@ -121,35 +123,37 @@ def read_fields(
     for name in given:
         if name not in ExecuteRequest.model_fields:
             known = ", ".join(sorted(ExecuteRequest.model_fields))
-            reason = f"there is no such field; known are {known}"
+            reason = f"unknown field; use one of {known}"
             raise DecodeError.of_field("submission", str(name), reason)
     if "task" not in given:
-        raise DecodeError.of_field("submission", "task", "serialize_task() returned none")
+        raise DecodeError.of_field(
+            "submission", "task", "missing in the mapping that serialize_task() returned"
+        )
     for name in ("task", "config"):
         if name in given:
             given[name] = to_object(name, given[name])
     own = {name: value for name, value in given.items() if name not in _CLIENTS_OWN}
-    said = {name: value for name, value in options.items() if value is not None}
-    return {"config": None} | own | said
+    overrides = {name: value for name, value in options.items() if value is not None}
+    return {"config": None} | own | overrides
 
 
 def check_client_id(client_id: ClientId) -> None:
-    """Refuse what names no client, as a submission does.
+    """Raise for an invalid client id, as a submission would.
 
     Raises:
-        DecodeError: it is no name.
+        DecodeError: it is invalid.
     """
     with explaining("client"):
         ExecuteRequest(task={}, client_id=client_id)
 
 
 def to_object(name: str, value: Any) -> JsonObject:
-    """Return a mapping as it is, and a pydantic model as its JSON form.
+    """Return a mapping as a dict, or a pydantic model in JSON form.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: ``value`` is neither.
     """
-    if isinstance(value, (dict, Mapping)):  # A dict is seen at once to be one.
+    if isinstance(value, (dict, Mapping)):  # `dict` first: its check is fast.
         return dict(value)
     if isinstance(value, BaseModel):
         dumped: JsonObject = value.model_dump(mode="json")
@@ -161,13 +165,13 @@ def to_object(name: str, value: Any) -> JsonObject:
 
 
 def _read_kinds(retry_on: Iterable[ErrorKind | str]) -> tuple[ErrorKind, ...]:
-    if isinstance(retry_on, str):  # To Python, a list of its letters.
-        reason = f"a list of kinds is required, not {retry_on!r} alone"
+    if isinstance(retry_on, str):  # Which is an iterable of characters.
+        reason = f"a list of error kinds is required, not the string {retry_on!r}"
         raise DecodeError.of_field("submission", "retry_on", reason)
     kinds = tuple(retry_on)
     for kind in kinds:
         if kind not in _KINDS:
-            reason = f"{kind!r} is no kind of error: {', '.join(_KINDS)}"
+            reason = f"unknown error kind {kind!r}: use one of {', '.join(_KINDS)}"
             raise DecodeError.of_field("submission", "retry_on", reason)
     return tuple(map(ErrorKind, kinds))
 
@@ -179,9 +183,9 @@ def _compose(
     execution_id: ExecutionId,
     wait_seconds: float,
 ) -> PreparedRequest | None:
-    """Return a request without options, as most are, at a third of what its model costs.
+    """Return a request without options, at a third of the cost of its model.
 
-    None when something is wrong with it: the model knows how to say that.
+    None when it is invalid: the model raises an error that names the field.
     """
     if not (isinstance(task, dict) and isinstance(config, dict | None)):
         return None
@@ -205,7 +209,7 @@ def _compose(
 
 @lru_cache(maxsize=8)
 def _encode_client(client_id: ClientId) -> bytes:
-    """Return the beginning of every request of a client."""
+    """Return the fields that every request of a client starts with."""
     checked = ExecuteRequest(task={}, client_id=client_id)
     return b'"protocol":%d,"type":"execute","client_id":"%b",' % (
         checked.protocol,

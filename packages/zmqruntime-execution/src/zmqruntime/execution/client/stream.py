@@ -1,4 +1,4 @@
-"""The events of one execution, handed from the subscriber's thread to whoever reads them."""
+"""Event buffers between the subscriber's thread and the threads that read `progress()`."""
 
 from __future__ import annotations
 
@@ -17,87 +17,87 @@ _MAX_EVENTS = 10_000
 
 
 class EventStream:
-    """A bounded buffer between two threads; when it is full, the oldest events go first."""
+    """A bounded buffer of one execution's events for one reader; when full, drops the oldest."""
 
     def __init__(self, group: StreamGroup | None = None) -> None:
-        self._group = group  # Lives as long as one of its streams.
+        self._group = group  # Keeps the group alive as long as one of its streams.
         self._events: deque[_Event] = deque(maxlen=_MAX_EVENTS)
         self._lock = threading.Lock()
-        # Made by the reader: most streams of a client that submits many have none.
+        # Created by the first `take`: most streams of a client that submits many are never read.
         self._changed: threading.Condition | None = None
-        self._disturbed = False
+        self._check_requested = False
         self._closed = False
 
     @property
     def closed(self) -> bool:
-        """Whether nothing will come any more."""
+        """Whether no further event will arrive."""
         return self._closed
 
     def put(self, events: Iterable[_Event]) -> None:
-        """Append events; wake the reader up."""
+        """Append events and wake the reader."""
         with self._lock:
             self._events.extend(events)
-            self._wake_up()
+            self._notify()
 
-    def disturb(self) -> None:
-        """Wake the reader up: events may be missing, so that it should ask for the status."""
+    def request_check(self) -> None:
+        """Wake the reader to check the status, because events may be missing."""
         with self._lock:
-            self._disturbed = True
-            self._wake_up()
+            self._check_requested = True
+            self._notify()
 
     def close(self) -> None:
-        """Wake the reader up, now and whenever it comes back: nothing will come any more."""
+        """Wake the reader; later calls of `take` do not block."""
         with self._lock:
             self._closed = True
-            self._wake_up()
+            self._notify()
 
     def take(self, timeout: float) -> list[_Event]:
-        """Return what there is.
+        """Remove and return all events, waiting up to ``timeout`` seconds for the first.
 
-        Nothing when it was disturbed, is closed, or after ``timeout`` seconds.
+        Empty after the timeout, after `request_check`, or when the stream is closed.
         """
         with self._lock:
             changed = self._changed = self._changed or threading.Condition(self._lock)
-            changed.wait_for(lambda: self._events or self._disturbed or self._closed, timeout)
+            changed.wait_for(lambda: self._events or self._check_requested or self._closed, timeout)
             events = list(self._events)
             self._events.clear()
             if not events:
-                self._disturbed = False
+                self._check_requested = False
             return events
 
-    def _wake_up(self) -> None:
+    def _notify(self) -> None:
         if self._changed is not None:
             self._changed.notify()
 
 
 class StreamGroup:
-    """The streams of one execution, one for each reader that still has it."""
+    """The streams of one execution, held by weak references: a reader drops its own."""
 
     def __init__(self) -> None:
         self._streams: tuple[weakref.ref[EventStream], ...] = ()
 
     def open(self) -> EventStream:
-        """Return a new stream. For one thread at a time."""
+        """Return a new stream. Calls must not overlap."""
         stream = EventStream(self)
         self._streams = (*(s for s in self._streams if s() is not None), weakref.ref(stream))
         return stream
 
     def put(self, events: Sequence[_Event]) -> None:
-        """Append events to each; another thread may open one meanwhile."""
-        for stream in self._living():
+        """Append events to every stream. Another thread may call `open` meanwhile."""
+        for stream in self._list_streams():
             stream.put(events)
 
-    def disturb(self) -> None:
-        """Wake every reader up."""
-        for stream in self._living():
-            stream.disturb()
+    def request_check(self) -> None:
+        """Wake every reader to check the status."""
+        for stream in self._list_streams():
+            stream.request_check()
 
     def close(self) -> None:
-        """Tell every reader that nothing will come any more."""
-        for stream in self._living():
+        """Close every stream."""
+        for stream in self._list_streams():
             stream.close()
 
-    def _living(self) -> Iterator[EventStream]:
+    def _list_streams(self) -> Iterator[EventStream]:
         for reference in self._streams:
             if (stream := reference()) is not None:
                 yield stream

@@ -1,4 +1,4 @@
-"""Requests to execute, one or many behind each other, and what becomes of them on the way."""
+"""Submission of one or many requests, with retries after a loss and cancels after an error."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = ["Submitter", "expect"]
 _log = logging.getLogger("zmqruntime.client")
 
 _MAX_LOSSES = 2
-"""How often in a row a server may be lost, without an answer in between, and be asked again."""
+"""How many losses in a row, without a reply in between, are retried."""
 
 _R = TypeVar("_R", bound=Reply)
 
 
 class Outlast(Protocol):
-    """Returns when a lost server is back; raises the error when it is not in time."""
+    """Returns when a lost server has returned; raises the error if it has not in time."""
 
     def __call__(
         self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None, /
@@ -47,7 +47,7 @@ class Outlast(Protocol):
 
 
 class MakeRequest(Protocol):
-    """Makes a request for one task: under a new name, or under that of an earlier one."""
+    """Builds the request for one task: with a new id, or again with that of an earlier one."""
 
     def __call__(
         self, *, execution_id: ExecutionId | None = None, wait_seconds: float = 0.0
@@ -55,11 +55,11 @@ class MakeRequest(Protocol):
 
 
 class Submitter:
-    """Submits for one client.
+    """Submits requests of one client.
 
     Args:
         client: a connected client.
-        outlast: waits for a server that was lost.
+        outlast: waits for a lost server.
     """
 
     def __init__(self, client: ZMQClient, outlast: Outlast) -> None:
@@ -69,14 +69,14 @@ class Submitter:
     def submit_held(
         self, make_request: MakeRequest, hold: float, deadline: Deadline
     ) -> tuple[ExecutionId, ExecutionRecord | None]:
-        """Submit one task, and return its name and the record of its end, or of its way there.
+        """Submit one task; return its id and its record, final or as it is after the hold.
 
-        The record is None when there is none, or another server that does not know of it.
+        The record is None if the reply has none, or a lost server was restarted without a journal.
 
         Args:
-            make_request: makes what is asked, and the same again.
-            hold: how long the server is asked to hold its reply; not so one that is back.
-            deadline: the end of the wait for a lost one.
+            make_request: builds the request, and the same again for a retry.
+            hold: how long the server holds its reply; a retry is not held.
+            deadline: limits the wait for a lost server.
         """
         request = make_request(wait_seconds=hold)
         execution_id = request.execution_id
@@ -89,43 +89,43 @@ class Submitter:
                 return execution_id, expect(AcceptedReply, reply).execution
             except (ServerLost, RequestTimeout) as error:
                 self._outlast(error, deadline)
-            # It knows what it has accepted, so asking again is safe.
+            # The server recognizes an id that it has accepted, so a retry is safe.
             if not self._client.pong.durable and self._client.pong.process != server:
                 return execution_id, None
             request, hold = make_request(execution_id=execution_id), 0.0
 
     def submit_all(self, requests: Sequence[PreparedRequest]) -> None:
-        """Have the server accept all of these; or cancel those that it has, and raise why."""
-        course = _Course(self._client, requests)
+        """Submit all requests; on an error, cancel the accepted ones and raise."""
+        pipeline = _SubmissionPipeline(self._client, requests)
         try:
-            for _ in course.replies():
+            for _ in pipeline.replies():
                 pass
         except BaseException:
-            self._take_back(course.sent)
+            self._cancel_all(pipeline.sent)
             raise
 
     def follow_all(
         self, requests: Iterable[PreparedRequest], hold: float, window: int
     ) -> Generator[tuple[PreparedRequest, ExecutionRecord | None], None, None]:
-        """Submit requests as there is room for them, and yield each with its record.
+        """Submit requests as the window has room, and yield each with its record.
 
-        The record is that of its end, or of ``hold`` seconds later when it takes longer; None
-        where the server tells none. A server that is lost and comes back is asked again; not for
-        ever, when nothing is heard from it in between.
+        The record is final, or that after ``hold`` seconds; None if the reply has none. When a
+        lost server has returned, unanswered requests are sent again; after too many losses in a
+        row without a reply in between, the last one is raised.
 
-        When it refuses one, or the iterator is closed early, those that wait for their replies
-        are cancelled; not when it was lost.
+        After a refusal, and when the iterator is closed early, those without a reply are
+        cancelled; not when the server was lost.
         """
-        course = _Course(self._client, requests)
+        pipeline = _SubmissionPipeline(self._client, requests)
         losses = 0
         try:
             while True:
                 server = self._client.pong.process
                 try:
-                    with contextlib.closing(course.replies(hold, window)) as replies:
+                    with contextlib.closing(pipeline.replies(hold, window)) as replies:
                         for request, record in replies:
                             losses = 0
-                            course.sent.pop(request.execution_id or "")
+                            pipeline.sent.pop(request.execution_id or "")
                             yield request, record
                 except (ServerLost, RequestTimeout) as error:
                     losses += 1
@@ -140,34 +140,34 @@ class Submitter:
         except (ServerLost, RequestTimeout, NotConnected):
             raise
         except BaseException:
-            self._take_back(course.sent)
+            self._cancel_all(pipeline.sent)
             raise
 
-    def _take_back(self, sent: Iterable[str]) -> None:
-        """Cancel these on another connection, where theirs has broken."""
+    def _cancel_all(self, sent: Iterable[str]) -> None:
+        """Cancel requests over a new connection, when theirs is broken."""
         cancels = [CancelRequest(execution_id=name) for name in reversed(list(sent))]
         if not cancels:
             return
         try:
             for _ in self._client.pipeline(cancels):
-                pass  # Refused for those that it does not have, or that ended.
+                pass  # A refusal means that it was not accepted, or has ended.
         except TransportError as error:
-            _log.warning("not all of a failed submission was cancelled: %s", error)
+            _log.warning("failed submission not cancelled completely: %s", error)
 
 
-class _Course:
-    """Requests to execute on their way, and behind them their cancels, should it come to that.
+class _SubmissionPipeline:
+    """Pipelined execute requests, followed by their cancels if one of them fails.
 
-    The cancels take the same connection, so that none overtakes what it cancels.
+    The cancels use the same connection, so that none overtakes its request.
 
     Args:
         client: a connected client.
-        requests: what to execute.
+        requests: the requests to submit.
     """
 
     def __init__(self, client: ZMQClient, requests: Iterable[PreparedRequest]) -> None:
         self.sent: dict[str, PreparedRequest] = {}
-        """What went out, as long as it is to be cancelled if anything fails."""
+        """The sent requests that an error would cancel."""
         self._client = client
         self._pending = iter(requests)
         self._failure: BaseException | None = None
@@ -175,10 +175,10 @@ class _Course:
     def replies(
         self, hold: float = 0.0, window: int = 64
     ) -> Generator[tuple[PreparedRequest, ExecutionRecord | None], None, None]:
-        """Yield the requests that are accepted, with their records.
+        """Yield the accepted requests, with their records.
 
-        When one is refused, the source fails or the iterator is closed, what was sent is cancelled
-        before that is raised.
+        When one is refused, the source raises or the iterator is closed, the sent requests are
+        cancelled before the error is raised.
         """
         replies = self._client.pipeline(self._requests(), hold=hold, window=window)
         with contextlib.closing(replies):
@@ -191,39 +191,39 @@ class _Course:
                         yield request, expect(AcceptedReply, reply).execution
                     except BaseException as error:  # noqa: BLE001 - raised below
                         self._failure = error
-                # Not until the tasks have ended: one may not heed its cancel.
+                # Do not wait for the tasks to end: one may ignore its cancel.
                 if self._failure is not None and not self.sent:
                     break
         if self._failure is not None:
             raise self._failure
 
     def _requests(self) -> Iterator[Outgoing | None]:
-        yield from tuple(self.sent.values())  # Once more, after a loss.
+        yield from tuple(self.sent.values())  # Again, after a loss.
         while (request := self._take()) is not None:
             self.sent[request.execution_id or ""] = request
             yield request
         while self._failure is None:
-            yield None  # The next reply may be a refusal.
-        # From the end, so that none of them gets its turn meanwhile.
+            yield None  # Wait for the next reply: it may be a refusal.
+        # The last first, so that none of them starts in between.
         for name in reversed(tuple(self.sent)):
             if name in self.sent:
                 yield CancelRequest(execution_id=name)
 
     def _take(self) -> PreparedRequest | None:
-        """Return the next one to send; None when there is none, or something has failed."""
+        """Return the next request to send; None at the end or after a failure."""
         if self._failure is not None:
             return None
         try:
             return next(self._pending, None)
-        except BaseException as error:  # noqa: BLE001 - raised when all is cancelled
+        except BaseException as error:  # noqa: BLE001 - raised after the cancels
             self._failure = error
             return None
 
 
 def expect(expected: type[_R], reply: Reply) -> _R:
-    """Return a reply of the kind that was asked for; raise what another one says."""
+    """Return a reply of the expected type; raise an error reply as its exception."""
     if isinstance(reply, ErrorReply):
         raise rejection(reply)
     if not isinstance(reply, expected):
-        raise TransportError(f"the server answered with a {reply.type}")
+        raise TransportError(f"unexpected reply of type {reply.type}")
     return reply

@@ -1,4 +1,4 @@
-"""The client's background loop: hears of events, comes back to its server, calls back."""
+"""`ProgressStreamSubscriber`: receives events in a thread, with recovery from lost connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Literal
 
 from zmqruntime.execution.client.event_order import EventOrder
-from zmqruntime.execution.client.replay import MissedEvents
+from zmqruntime.execution.client.replay import EventReplay
 from zmqruntime.execution.client.stream import EventStream, StreamGroup
 from zmqruntime.execution.errors import rejection
 from zmqruntime.messages import (
@@ -35,35 +35,34 @@ __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# Between two tries to come back to a server that does not answer; and for how long nothing comes
-# when nothing is on its way any more.
+# Backoff of a failed recovery; also the time after which events in transit must have arrived.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
-"""Called in the subscriber's thread with each event, the terminal one included."""
+"""Called in the subscriber's thread with each event, terminal ones included."""
 
 
 class ProgressStreamSubscriber:
-    """Receives the events of a client's executions, or of everybody's, and passes them on.
+    """Receives the events of one client's executions, or of all clients'.
 
-    When the constructor returns, the server has seen the subscription: no event of an
-    execution submitted later is lost to a slow joiner. Events are still dropped for a
-    subscriber that falls far behind, and while its connection is cut. It asks the server for
-    them; what that does not keep any more is logged, and counted in ``missed``.
+    When the constructor returns, the server has seen the subscription, so no event of an
+    execution submitted later is lost to a slow joiner. Events are dropped when the subscriber is
+    too slow or its connection is lost. Those that the server has kept are replayed; the others
+    are logged and counted in ``missed``.
 
     Args:
-        client: a connected client; its owner closes the subscriber before disconnecting it.
-        client_id: whose events to receive.
-        callback: called with each event, in this subscriber's thread. What it raises is
-            logged, and the stream goes on.
-        scope: only this client's executions, or everybody's.
-        on_idle: called in this subscriber's thread when nobody has one of its streams any more.
+        client: a connected client; close the subscriber before disconnecting it.
+        client_id: the client whose events to receive.
+        callback: called with each event, in this subscriber's thread. An exception is logged,
+            and the stream continues.
+        scope: ``"own"``: the executions of ``client_id``; ``"all"``: those of all clients.
+        on_idle: called in this subscriber's thread when the last of its streams was dropped.
 
     Raises:
-        DecodeError: the client's id is none.
+        DecodeError: the client id is invalid.
         RequestRejected: the server has not seen the subscription in time.
-        TransportError: the server did not answer.
+        TransportError: the server did not reply.
     """
 
     def __init__(
@@ -85,19 +84,19 @@ class ProgressStreamSubscriber:
         self._callback = callback
         self._on_idle = on_idle
         self._lock = threading.Lock()
-        self._order = EventOrder(MissedEvents(client))
+        self._order = EventOrder(EventReplay(client))
         self._streams: weakref.WeakValueDictionary[str, StreamGroup] = weakref.WeakValueDictionary()
         self._was_connected = False
         self._connected = False
         self._registered = True
-        self._was_cut = False
+        self._has_reconnected = False
         self._retry: Timer | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._stopping = False
-        # The server knows the client by its own prefix, so that one comes last of those.
+        # The server recognizes the client by its own prefix, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
         prefixes.append(make_topic_prefix(client_id))
-        with self._lock:  # Its thread may call back before it is here.
+        with self._lock:  # Callbacks may run before the assignment.
             self._subscriber = client.subscribe(
                 [*prefixes, *(ARRAYS_MARK + prefix for prefix in prefixes)],
                 self._on_messages,
@@ -111,12 +110,12 @@ class ProgressStreamSubscriber:
             raise
 
     def open_stream(self, execution_id: str, *, from_start: bool = False) -> EventStream:
-        """Return a stream of its own that gets the events of one execution from now on.
+        """Return a new stream of one execution's events from now on.
 
         Args:
-            execution_id: which.
-            from_start: whether it is only about to be submitted, so that the first event to
-                come is its first, or else was lost.
+            execution_id: the execution.
+            from_start: whether it is not submitted yet, so that a first event with a number
+                above 1 means lost events.
         """
         if from_start:
             self._order.expect(execution_id)
@@ -125,8 +124,8 @@ class ProgressStreamSubscriber:
             if group is None:
                 group = self._streams[execution_id] = StreamGroup()
                 if self._on_idle is not None:
-                    # It may end at any point of any thread, so there nothing is done but to post.
-                    end = weakref.finalize(group, self._subscriber.post, self._tell_if_idle)
+                    # Finalizers run at any point of any thread: this one only posts.
+                    end = weakref.finalize(group, self._subscriber.post, self._notify_if_idle)
                     end.atexit = False
             stream = group.open()
             if self._stopping:
@@ -135,30 +134,28 @@ class ProgressStreamSubscriber:
 
     @property
     def missed(self) -> int:
-        """How many events never came, after the first that did of each execution.
+        """The number of lost events behind the first received one of each execution.
 
-        Without those that a server had sent before it was killed: their number is not known.
+        Without those lost in a restart of the server, whose number is unknown.
         """
         return self._order.missed
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has one of its streams."""
+        """Whether none of its streams is in use."""
         return next(self._groups(), None) is None
 
     def close(self) -> None:
-        """Take leave of the server, if it is there, and end the thread."""
+        """Stop, and wait for the thread to end."""
         try:
             self.stop()
         finally:
             self._subscriber.close()
 
     def stop(self) -> None:
-        """Close the streams, take leave of the server, and begin to end.
+        """Close the streams, unregister from the server, and stop the thread without joining it.
 
-        It does not wait for the thread.
-
-        A callback may be in a request that only `disconnect` wakes up; that waits afterwards.
+        A callback may be blocked in a request until `disconnect`, which joins the thread.
         """
         with self._lock:
             self._stopping = True
@@ -167,22 +164,22 @@ class ProgressStreamSubscriber:
         try:
             self._client.request(UnregisterProgressRequest(client_id=self.client_id), timeout=1.0)
         except TransportError as error:
-            _log.debug("not unregistered: %s", error)  # It sees the subscription end anyway.
+            _log.debug("not unregistered: %s", error)  # The server sees the subscription end.
         finally:
             self._subscriber.stop()
 
     def retire(self) -> None:
-        """End by itself, as an idle one may: the server sees that its subscription ends."""
+        """Stop an idle subscriber without a request: the server sees its subscription end."""
         self._stopping = True
         self._subscriber.stop()
 
     def _groups(self) -> Iterator[StreamGroup]:
-        for reference in self._streams.valuerefs():  # A copy: other threads open streams.
+        for reference in self._streams.valuerefs():  # A copy: other threads may open streams.
             if (group := reference()) is not None:
                 yield group
 
     def _register(self) -> None:
-        # Asked again because a reply was lost, the server holds its answer for so long.
+        # On a retry after a lost reply, the server may hold its reply for that long.
         reply = self._client.request(
             self._registration,
             hold=self._client.config.registration_timeout,
@@ -198,33 +195,32 @@ class ProgressStreamSubscriber:
             try:
                 events += decode_events(frame)
             except MessageError as error:
-                _log.warning("a message on topic %r was ignored: %s", topic, error)
-        self._tell(self._order.arrange(events))
+                _log.warning("invalid message on topic %r ignored: %s", topic, error)
+        self._deliver(self._order.arrange(events))
 
-    def _tell(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
+    def _deliver(self, events: Sequence[ProgressEvent | StateEvent]) -> None:
         if (callback := self._callback) is not None:
             for event in events:
                 if self._stopping:
                     return
                 try:
                     callback(event)
-                # Whatever the application raises, sys.exit included: this thread serves every
-                # other stream as well.
+                # Including SystemExit: this thread serves other streams as well.
                 except BaseException:  # noqa: BLE001
                     _log.exception(
-                        "the progress callback failed on event %d of execution %s; the stream "
-                        "goes on",
+                        "progress callback failed on event %d of execution %s; the stream "
+                        "continues",
                         event.sequence,
                         event.execution_id,
                         extra={"execution_id": event.execution_id},
                     )
-        # Afterwards, so that who reads the last one knows that the callback has had it; and
-        # together, so that each reader is woken up once.
+        # After the callback, which has had every event that a reader gets; and in groups, so that
+        # each reader wakes once.
         for execution_id, of_one in groupby(events, attrgetter("execution_id")):
             if (group := self._streams.get(execution_id)) is not None:
                 group.put(list(of_one))
 
-    def _tell_if_idle(self) -> None:
+    def _notify_if_idle(self) -> None:
         if self._on_idle is not None and self.idle:
             self._on_idle(self)
 
@@ -233,43 +229,43 @@ class ProgressStreamSubscriber:
         self._cancel_retry()
         if connected and self._was_connected:
             self._registered = False
-            self._was_cut = True
+            self._has_reconnected = True
             self._pause = _FIRST_PAUSE_SECONDS
             self._recover()
         self._was_connected = self._was_connected or connected
         for group in self._groups():
-            group.disturb()
+            group.request_check()
 
     def _on_caught_up(self) -> None:
-        if self._retry is None:  # Else it is asked soon.
+        if self._retry is None:  # Else a recovery is due soon.
             self._recover()
 
     def _recover(self) -> None:
-        """Register again, if need be, and fill up; what fails is tried again later.
+        """Register again if necessary, and replay missed events; on failure, retry with backoff.
 
-        While there is no connection it waits for the next one.
+        Without a connection, the next one triggers the retry.
         """
         self._retry = None
         try:
             if not self._registered:
                 self._register_again()
                 self._registered = True
-            for events in self._order.fill_up(after_cut=self._was_cut):
-                self._tell(events)
-            self._was_cut = False
+            for events in self._order.replay_missed(after_reconnect=self._has_reconnected):
+                self._deliver(events)
+            self._has_reconnected = False
         except ReferenceError:
-            return  # The client was collected, and this ends.
+            return  # The client was garbage-collected.
         except ZMQRuntimeError as error:
             if self._stopping:
                 return
-            what = "asked for what was missed" if self._registered else "registered again"
-            _log.warning("not %s, and tried again later: %s", what, error)
+            what = "replay of missed events" if self._registered else "progress registration"
+            _log.warning("%s failed and will be retried: %s", what, error)
             if self._connected:
                 self._recover_later()
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         else:
             self._pause = _FIRST_PAUSE_SECONDS
-            if self._order.is_in_doubt:
+            if self._order.has_unconfirmed_gaps:
                 self._recover_later()
 
     def _recover_later(self) -> None:
@@ -285,5 +281,5 @@ class ProgressStreamSubscriber:
         try:
             self._register()
         except ServerLost:
-            self._client.reconnect()  # Another one is there: this connection is to it.
+            self._client.reconnect()  # The server was restarted.
             self._register()

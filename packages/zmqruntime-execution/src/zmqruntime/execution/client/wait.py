@@ -1,4 +1,4 @@
-"""Waiting for an execution to end: one held request after another, never a tick."""
+"""Waiting for the end of an execution, by long polling: successive held status requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, check_num
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
 HOLD_SECONDS: Final = 30.0
-"""How long a server is asked to hold its reply, unless told otherwise."""
+"""The default hold of a reply."""
 
 _MAX_BACKOFF_SECONDS = 60.0
 _MAX_DOUBLINGS = 100
@@ -22,17 +22,17 @@ _SLACK_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
-"""Execution id, seconds to hold the reply, seconds for the request beside that."""
+"""Arguments: execution id, seconds to hold the reply, further seconds for the request."""
 
 Outlast = Callable[[ServerLost, Deadline], None]
-"""Returns when a lost server is back; raises the error when it is not by the deadline."""
+"""Returns when a lost server has returned; raises the error if it has not by the deadline."""
 
 
 def seconds_beside(deadline: Deadline, hold: float) -> float | None:
-    """Return how long a held request may take beside its hold, to keep the caller's deadline.
+    """Return the timeout of a held request beyond its hold, to keep the caller's deadline.
 
-    That is until a second after it, for a reply that is on its way. None, which stands for the
-    configuration's time, as long as the deadline is far.
+    It ends a second after the deadline, for a reply in transit. None, for the configuration's
+    timeout, as long as the deadline is far.
     """
     seconds = deadline.remaining - hold + _SLACK_SECONDS
     return seconds if seconds < _PATIENCE_SECONDS else None
@@ -40,22 +40,21 @@ def seconds_beside(deadline: Deadline, hold: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class WaitPolicy:
-    """How patiently to wait. Times are in seconds.
+    """Hold and retries of a wait. Times are in seconds.
 
     Raises:
-        TypeError: a value is no number; the error names it.
-        ValueError: one makes no sense.
+        TypeError: a value is not a number; the error names it.
+        ValueError: a value is out of range; the error names it.
     """
 
     poll_interval: float = HOLD_SECONDS
-    """How long the server holds one status request. A result is seen when it is there, not at
-    the end of an interval; a short one only makes more requests."""
+    """How long the server holds one status request. It replies earlier when the execution has
+    ended: a short interval only makes more requests."""
     max_consecutive_errors: int = 3
-    """How many requests in a row may go unanswered before a wait without a deadline gives up;
-    one with a deadline goes on until then."""
+    """How many timeouts in a row end a wait without a deadline; one with a deadline retries
+    until then."""
     retry_backoff_seconds: float = 0.5
-    """How long to wait after the first of them; twice as long after each further one, and at
-    most a minute."""
+    """The delay after the first of them, doubled after each further one, up to a minute."""
 
     def __post_init__(self) -> None:
         seconds, longest = self.retry_backoff_seconds, _MAX_BACKOFF_SECONDS
@@ -64,7 +63,7 @@ class WaitPolicy:
         check_number("retry_backoff_seconds", seconds, least=0, most=longest)
 
     def backoff(self, errors: int) -> float:
-        """Return how long to wait after the ``errors``-th unanswered request in a row."""
+        """Return the delay after the ``errors``-th timeout in a row."""
         longer: float = self.retry_backoff_seconds * 2.0 ** min(errors - 1, _MAX_DOUBLINGS)
         return min(longer, _MAX_BACKOFF_SECONDS)
 
@@ -73,9 +72,9 @@ class ExecutionWaiter:
     """Waits for executions with one policy.
 
     Args:
-        ask_status: asks a server for a record, and has it hold its reply.
-        policy: how patiently.
-        outlast: waits for a server that was lost; None: its loss is raised at once.
+        ask_status: requests a record from a server, with a hold.
+        policy: hold and retries.
+        outlast: waits for a lost server; None: its loss is raised.
     """
 
     def __init__(
@@ -89,17 +88,17 @@ class ExecutionWaiter:
         self._outlast = outlast
 
     def wait(self, execution_id: str, timeout: float | None = None) -> ExecutionRecord:
-        """Return the final record of an execution, as soon as it has one.
+        """Return the final record of an execution when it has ended.
 
         Args:
-            execution_id: which.
-            timeout: seconds; None for as long as it takes.
+            execution_id: the execution.
+            timeout: seconds; None for no limit.
 
         Raises:
-            WaitTimeout: it has not ended in time, and goes on.
-            RequestTimeout: the server has not answered, time after time or at the deadline.
-            ServerLost: the server is gone, and was not back in time.
-            UnknownExecution: the server keeps none of this id.
+            WaitTimeout: it has not ended in time; it continues.
+            RequestTimeout: the server did not reply, too often or at the deadline.
+            ServerLost: the server is gone and did not return in time.
+            UnknownExecution: the server keeps no execution of this id.
         """
         deadline = Deadline.after(timeout)
         errors = 0
@@ -127,5 +126,5 @@ class ExecutionWaiter:
             if deadline.expired:
                 raise WaitTimeout(
                     f"execution {execution_id} is still {record.status} after {timeout:g} s; "
-                    "it goes on"
+                    "it continues; wait again, or cancel it"
                 )

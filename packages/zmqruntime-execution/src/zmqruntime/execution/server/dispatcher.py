@@ -58,7 +58,7 @@ from zmqruntime.transport import Caller, WorkSummary
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
 
-__all__ = ["Dispatcher", "Outlet"]
+__all__ = ["Dispatcher", "Transport"]
 
 _log = logging.getLogger("zmqruntime.server")
 
@@ -73,8 +73,8 @@ _ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _WORTH_A_TRY = frozenset({Submitted, TimerDue})
 
 
-class Outlet(Protocol):
-    """What carries a dispatcher's words to its clients: sockets, or none at all."""
+class Transport(Protocol):
+    """Carries replies and events to clients: over sockets, or in memory."""
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         """Send the one reply that ``caller`` is owed, encoded."""
@@ -101,7 +101,7 @@ class Dispatcher:
     Args:
         scheduler: nobody else uses it.
         runner: nobody else uses it.
-        outlet: where replies and events go.
+        transport: delivers replies and events.
         soon: calls back when what has arrived together is handled, so that it is committed
             together; None: each event is committed by itself.
         later: calls back a moment later, for changes that nobody waits for; None: the same.
@@ -113,7 +113,7 @@ class Dispatcher:
         self,
         scheduler: Scheduler,
         runner: TaskRunner,
-        outlet: Outlet,
+        transport: Transport,
         *,
         soon: Defer | None = None,
         later: Defer | None = None,
@@ -122,12 +122,12 @@ class Dispatcher:
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
-        self._outlet = outlet
+        self._transport = transport
         self._wall = wall
         self._monotonic = monotonic
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
-            Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
-            LargeReply: lambda effect: outlet.send_composed_reply(effect.caller, effect.compose),
+            Reply: lambda effect: transport.send_reply(effect.caller, effect.frame),
+            LargeReply: lambda effect: transport.send_composed_reply(effect.caller, effect.compose),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(effect.execution_id, effect.request),
             InterruptTask: lambda effect: runner.interrupt(effect.execution_id),
@@ -135,7 +135,7 @@ class Dispatcher:
             StartWorker: lambda effect: runner.start_worker(),
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             LogCancelled: _log_cancelled,
-            Exit: lambda effect: outlet.exit(effect.failure),
+            Exit: lambda effect: transport.exit(effect.failure),
         }
         self._committer: Committer | None = None
         if scheduler.engine.durable:  # Else nothing is committed, and nothing held back.
@@ -168,7 +168,7 @@ class Dispatcher:
         else:
             self._scheduler.start(committer.take, self._now())
             committer.commit()
-        self._outlet.handled(TimerDue())
+        self._transport.handled(TimerDue())
 
     def close(self) -> None:
         """Clean up after the last event, when the runner is closed, and give the engine back.
@@ -191,7 +191,7 @@ class Dispatcher:
             committer.begin_event(is_end=kind in _ENDS, is_worth_a_try=kind in _WORTH_A_TRY)
             self._scheduler.handle(event, self._now())
             committer.end_event()
-        self._outlet.handled(event)
+        self._transport.handled(event)
 
     def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> bool:
         """Take a request about executions; return False for any other one.
@@ -241,10 +241,10 @@ class Dispatcher:
 
     def _on_commit_failed(self, held: list[Effect]) -> None:
         self._scheduler.commit_failed(held, self._now())
-        self._outlet.handled(TimerDue())
+        self._transport.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
-        self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
+        self._transport.publish_events(effect.client_id, effect.execution_id, effect.events)
         tells_all = _log.isEnabledFor(logging.DEBUG)
         for event in effect.events:
             if not isinstance(event, StateChange):
@@ -262,7 +262,7 @@ class Dispatcher:
             tail, size = self._runner.read_log(execution_id, request.max_bytes)
             text = tail.decode("utf-8", "replace")
             reply = LogReply(execution_id=execution_id, text=text, size_bytes=size)
-        self._outlet.send_reply(caller, encode_with_id(reply, caller.request_id))
+        self._transport.send_reply(caller, encode_with_id(reply, caller.request_id))
 
     def _is_kept(self, execution_id: str) -> bool:
         return self._scheduler.engine.get(execution_id) is not None

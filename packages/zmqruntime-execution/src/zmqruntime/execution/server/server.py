@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.engine import LifecycleEngine
     from zmqruntime.execution.lifecycle.retry import RetryPolicy
     from zmqruntime.execution.runner import TaskRunner
+    from zmqruntime.messages import WorkerInfo
     from zmqruntime.transport import ServerSession
 
 __all__ = ["ExecutionServer"]
@@ -211,6 +212,18 @@ class ExecutionServer(ZMQServer, ABC):
 
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
 
+    def list_workers(self) -> tuple[WorkerInfo, ...]:
+        """Return the worker processes of the current run; none when the server does not run.
+
+        From any thread, without waiting for the server's loop, which may be blocked.
+        """
+        from zmqruntime.execution.server.session import ExecutionSession
+
+        run = self._run
+        if run is None or not isinstance(run.session, ExecutionSession):
+            return ()
+        return run.session.list_workers()
+
     def start(self) -> None:
         """Serve in a thread of the server's own; return when its first worker is ready.
 
@@ -223,7 +236,8 @@ class ExecutionServer(ZMQServer, ABC):
         if not self._waits_for_end:
             self._wait_until_settled()
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return the session of one run, with what `make_engine` and `make_runner` return."""
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.server.session import ExecutionSession

@@ -15,8 +15,8 @@ from zmqruntime.execution.lifecycle.events import (
     compose_messages,
 )
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.execution.server.dispatcher import Dispatcher, Outlet
-from zmqruntime.messages import Incoming, ShutdownMode, make_topic
+from zmqruntime.execution.server.dispatcher import Dispatcher, Transport
+from zmqruntime.messages import Incoming, ShutdownMode, WorkerInfo, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
 from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
 
@@ -27,7 +27,7 @@ _MOMENT_SECONDS = 0.003
 _MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
-class ExecutionSession(ServerSession, Outlet):
+class ExecutionSession(ServerSession, Transport):
     """Drives one scheduler and one runner from the loop of one server.
 
     Takes what `ServerSession` takes, and a scheduler and a runner that nobody else uses.
@@ -82,6 +82,10 @@ class ExecutionSession(ServerSession, Outlet):
 
     def abort(self) -> None:
         self._dispatcher.shut_down(ShutdownMode.NOW, forced=True)
+
+    def list_workers(self) -> tuple[WorkerInfo, ...]:
+        """Return the runner's workers. From any thread."""
+        return self._runner.describe(None)
 
     def describe_work(self, limit: int) -> WorkSummary:
         return self._dispatcher.describe_work(limit)

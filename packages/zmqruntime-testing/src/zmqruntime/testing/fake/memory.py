@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from typing import Self
 
-from zmqruntime.execution import Dispatcher, InMemoryLifecycleEngine, Scheduler
+from zmqruntime.execution import InMemoryLifecycleEngine
+from zmqruntime.execution.lowlevel import Dispatcher, Scheduler
 from zmqruntime.messages import (
     ErrorReply,
     OkReply,

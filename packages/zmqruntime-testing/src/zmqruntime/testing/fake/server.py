@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from zmqruntime.execution import (
-    ExecutionSession,
-    InMemoryLifecycleEngine,
-    RunnerHost,
-    Scheduler,
-)
+from zmqruntime.execution import InMemoryLifecycleEngine, RunnerHost
+from zmqruntime.execution.lowlevel import ExecutionSession, Scheduler
 from zmqruntime.messages import ErrorReply, Incoming, UnparsedExecute, decode_request
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.fake.controls import ScriptedServer
@@ -68,7 +64,8 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
     def describe_application(self) -> None:
         """Return nothing: a fake stands for any application, whatever a client expects."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return a session whose runner plays the scripts."""
         self._player = Player(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
         return _FakeSession(

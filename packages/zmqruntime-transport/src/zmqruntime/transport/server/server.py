@@ -158,7 +158,7 @@ class ZMQServer:
         require_files(_SERVER_FILES, f"a server on {self._endpoint}")
         log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
         try:
-            session = self._make_session()
+            session = self.make_session()
             session.open()
         except BaseException:
             if log_file is not None:
@@ -244,7 +244,11 @@ class ZMQServer:
         self._run = None
         atexit.unregister(self.stop)
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return the session of one run: its loop, sockets and request handlers. May be overridden.
+
+        Called in the thread that starts the server, before a socket is bound.
+        """
         # Not above: a worker, which is waited for, imports this module and opens no ZeroMQ socket.
         from zmqruntime.transport.server.session import ServerSession
 

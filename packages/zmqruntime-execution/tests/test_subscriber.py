@@ -1,4 +1,4 @@
-"""What the server publishes reaches the application: checked, in order, and whatever it does."""
+"""`ProgressStreamSubscriber`: order, duplicates, gaps, replays, reconnects, callbacks."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def state(
 
 
 class Connection:
-    """A client and its subscriber's socket, played by the test."""
+    """Test double of a client and of its subscriber's socket."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.answers: list[OkReply | ErrorReply | BaseException] = []
         self.kept: dict[str, _Events] = {}
         self.page = 100
-        self.is_back = False
+        self.is_restarted = False
         self.prefixes: Sequence[bytes] = ()
         self.state = "not open"
         self.later: list[tuple[float, Timer]] = []
@@ -78,24 +78,24 @@ class Connection:
     def request(
         self, request: Request, timeout: float | None = None, *, hold: float = 0.0
     ) -> Reply:
-        # The server holds its answer to a registration, and no try is shorter than that.
+        # The server may hold its reply to a registration for `registration_timeout`.
         assert hold == (1.5 if isinstance(request, RegisterProgressRequest) else 0.0)
         if isinstance(request, EventsRequest):
-            return self._tell_kept(request)
-        self.asked.append(request)
+            return self._reply_kept(request)
+        self.requests.append(request)
         answer = self.answers.pop(0) if self.answers else OkReply()
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
     def reconnect(self) -> None:
-        if not self.is_back:
-            raise ServerLost("nobody is back")
+        if not self.is_restarted:
+            raise ServerLost("no server")
 
     def exchange(self, requests: Sequence[Request]) -> list[Reply]:
         return [self.request(request) for request in requests]
 
-    def _tell_kept(self, request: EventsRequest) -> Reply:
+    def _reply_kept(self, request: EventsRequest) -> Reply:
         kept = self.kept.get(request.execution_id)
         if kept is None:
             return ErrorReply(code=ErrorCode.UNKNOWN_EXECUTION, message="not kept here")
@@ -114,7 +114,7 @@ class Connection:
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None],
     ) -> Subscriber:
-        assert not self.asked, "it subscribes first, then registers"
+        assert not self.requests, "registered before the subscription"
         self.prefixes = prefixes
         self._on_messages, self._on_connection = on_messages, on_connection
         self.catch_up = on_caught_up
@@ -144,8 +144,8 @@ class Connection:
     def connect(self, connected: bool) -> None:
         self._on_connection(connected)
 
-    def let_time_pass(self) -> float | None:
-        """Call what is due next; return how long that had to wait, None for nothing."""
+    def run_next_timer(self) -> float | None:
+        """Run the next timer and return its delay; None without one."""
         while self.later:
             seconds, timer = self.later.pop(0)
             if (callback := timer.callback) is not None:
@@ -159,24 +159,26 @@ class Connection:
         return ProgressStreamSubscriber(cast("ZMQClient", self), "lab", callback, **options)
 
 
-def test_it_subscribes_to_its_own_says_that_it_takes_arrays_and_registers() -> None:
+def test_subscriber_subscribes_to_its_own_topics_and_arrays_and_registers() -> None:
     connection = Connection()
     connection.open()
     assert connection.prefixes == [b"lab/", b"~lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")]
+    assert connection.requests == [RegisterProgressRequest(client_id="lab")]
 
 
 @pytest.mark.parametrize("scope", [ProgressScope.ALL, "all"], ids=["member", "word"])
-def test_for_everybodys_the_subscription_by_which_it_is_known_comes_last_of_those(
+def test_scope_all_sends_the_identifying_subscription_last(
     scope: Any,
 ) -> None:
     connection = Connection()
     connection.open(scope=scope)
     assert connection.prefixes == [b"", b"lab/", b"~", b"~lab/"]
-    assert connection.asked == [RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)]
+    assert connection.requests == [
+        RegisterProgressRequest(client_id="lab", scope=ProgressScope.ALL)
+    ]
 
 
-def test_a_registration_that_is_refused_leaves_nothing_open() -> None:
+def test_refused_registration_closes_the_socket() -> None:
     connection = Connection()
     connection.answers = [ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen in 2 s")]
     with pytest.raises(RequestRejected, match="not seen in 2 s"):
@@ -184,15 +186,15 @@ def test_a_registration_that_is_refused_leaves_nothing_open() -> None:
     assert connection.state == "closed"
 
 
-def test_a_server_that_does_not_answer_leaves_nothing_open() -> None:
+def test_registration_timeout_closes_the_socket() -> None:
     connection = Connection()
-    connection.answers = [RequestTimeout("no answer")]
+    connection.answers = [RequestTimeout("no reply")]
     with pytest.raises(RequestTimeout):
         connection.open()
     assert connection.state == "closed"
 
 
-def test_each_event_is_called_back_in_order_the_terminal_one_included() -> None:
+def test_callback_receives_every_event_in_order() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     sent: _Events = [state(1, ExecutionStatus.QUEUED), progress(2), progress(3), state(4)]
@@ -200,31 +202,31 @@ def test_each_event_is_called_back_in_order_the_terminal_one_included() -> None:
     assert events == sent
 
 
-def test_an_event_that_comes_twice_is_told_once() -> None:
+def test_duplicate_events_are_dropped() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     connection.deliver(progress(1), progress(1), progress(2), progress(1), progress(3))
     assert [event.sequence for event in events] == [1, 2, 3]
 
 
-def test_a_gap_is_counted_and_logged_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_gap_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     with caplog.at_level(logging.INFO, "zmqruntime.client"):
         connection.deliver(progress(1), progress(5), progress(6))
     assert [event.sequence for event in events] == [1, 5, 6]
     assert subscriber.missed == 3
-    assert "3 events of execution a were lost" in caplog.text
+    assert "3 events of execution a lost" in caplog.text
 
 
-def test_of_what_went_on_before_it_listened_nothing_is_missed() -> None:
+def test_events_before_the_subscription_do_not_count_as_missed() -> None:
     connection = Connection()
     subscriber = connection.open()
     connection.deliver(progress(5000), progress(5001))
     assert subscriber.missed == 0
 
 
-def test_of_what_was_submitted_later_everything_would_be() -> None:
+def test_events_before_the_first_of_an_expected_execution_count_as_missed() -> None:
     connection = Connection()
     subscriber = connection.open()
     stream = subscriber.open_stream("a", from_start=True)
@@ -233,14 +235,14 @@ def test_of_what_was_submitted_later_everything_would_be() -> None:
     assert stream.take(0) == [progress(4)]
 
 
-def test_executions_are_told_apart() -> None:
+def test_sequence_numbers_are_per_execution() -> None:
     connection = Connection()
     subscriber = connection.open()
     connection.deliver(progress(1, "a"), progress(1, "b"), progress(2, "a"), progress(2, "b"))
     assert subscriber.missed == 0
 
 
-def test_a_name_that_is_used_again_begins_anew() -> None:
+def test_reused_execution_id_starts_a_new_sequence() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1), state(2))
@@ -250,7 +252,7 @@ def test_a_name_that_is_used_again_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xff", b"~", b'{"type":"progress"}', b'{"type":"hello"}'])
-def test_what_is_no_event_is_logged_and_the_stream_goes_on(
+def test_invalid_message_is_logged_and_ignored(
     frame: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection, events = Connection(), cast("_Events", [])
@@ -258,26 +260,26 @@ def test_what_is_no_event_is_logged_and_the_stream_goes_on(
     connection.deliver_frame(frame)
     connection.deliver(progress(1))
     assert events == [progress(1)]
-    assert "a message on topic b'lab/a' was ignored" in caplog.text
+    assert "invalid message on topic b'lab/a' ignored" in caplog.text
 
 
 def batch(*events: ProgressEvent | StateEvent) -> bytes:
     return b"[%b]" % b",".join(map(encode, events))
 
 
-def test_it_takes_several_events_in_one_message() -> None:
+def test_array_of_events_is_delivered_in_order() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     stream = subscriber.open_stream("a")
-    told: _Events = [*(progress(n) for n in range(1, 8)), state(8)]
-    connection.deliver_frame(batch(*told[:5]))
-    connection.deliver(told[5])
-    connection.deliver_frame(batch(*told[6:]))
-    assert events == told
-    assert stream.take(0.0) == told
+    sent_events: _Events = [*(progress(n) for n in range(1, 8)), state(8)]
+    connection.deliver_frame(batch(*sent_events[:5]))
+    connection.deliver(sent_events[5])
+    connection.deliver_frame(batch(*sent_events[6:]))
+    assert events == sent_events
+    assert stream.take(0.0) == sent_events
 
 
-def test_of_a_batch_what_came_before_is_not_told_again() -> None:
+def test_duplicates_within_an_array_are_dropped() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1), progress(2))
@@ -288,7 +290,7 @@ def test_of_a_batch_what_came_before_is_not_told_again() -> None:
     assert subscriber.missed == 0
 
 
-def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
+def test_invalid_array_is_logged_and_its_events_are_replayed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     connection, events = Connection(), cast("_Events", [])
@@ -296,7 +298,7 @@ def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
     connection.deliver(progress(1))
     connection.deliver_frame(batch(progress(2), progress(3)).replace(b'"sequence":3', b'"s":3'))
     assert [event.sequence for event in events] == [1]
-    assert "a message on topic b'lab/a' was ignored" in caplog.text
+    assert "invalid message on topic b'lab/a' ignored" in caplog.text
     assert "sequence" in caplog.text
     connection.kept["a"] = [progress(n) for n in range(1, 6)]
     connection.deliver_frame(batch(progress(4), progress(5)))
@@ -307,7 +309,7 @@ def test_a_batch_with_a_fault_is_logged_and_its_events_are_asked_for(
 @pytest.mark.parametrize(
     "kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, asyncio.CancelledError]
 )
-def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
+def test_exception_of_the_callback_is_logged_and_delivery_continues(
     kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     connection, seen = Connection(), cast("_Events", [])
@@ -322,11 +324,11 @@ def test_a_callback_that_raises_is_logged_and_the_stream_goes_on(
     connection.deliver(progress(1), progress(2))
     assert [event.sequence for event in seen] == [1, 2]
     assert stream.take(0) == [progress(1), progress(2)]
-    assert "the progress callback failed on event 1 of execution a" in caplog.text
-    assert "the application's own" in caplog.text  # with its traceback
+    assert "progress callback failed on event 1 of execution a" in caplog.text
+    assert "the application's own" in caplog.text  # The traceback.
 
 
-def test_each_reader_has_every_event_of_its_execution() -> None:
+def test_every_reader_receives_all_events_of_its_execution() -> None:
     connection = Connection()
     subscriber = connection.open()
     one, other, another = (subscriber.open_stream(name) for name in "aab")
@@ -336,7 +338,7 @@ def test_each_reader_has_every_event_of_its_execution() -> None:
     assert one.take(0) == []
 
 
-def test_a_reader_that_is_gone_costs_nothing_and_the_others_go_on() -> None:
+def test_dropped_reader_does_not_affect_the_others() -> None:
     connection = Connection()
     subscriber = connection.open()
     gone, stays = subscriber.open_stream("a"), subscriber.open_stream("a")
@@ -345,17 +347,17 @@ def test_a_reader_that_is_gone_costs_nothing_and_the_others_go_on() -> None:
     assert stays.take(0) == [progress(1)]
 
 
-def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the_record() -> None:
+def test_reconnect_registers_again_and_wakes_the_readers() -> None:
     connection = Connection()
     subscriber = connection.open()
     stream = subscriber.open_stream("a")
     connection.connect(True)
-    assert len(connection.asked) == 1
+    assert len(connection.requests) == 1
     assert stream.take(60) == []
     connection.connect(False)
     assert stream.take(60) == []
     connection.connect(True)
-    assert connection.asked == [RegisterProgressRequest(client_id="lab")] * 2
+    assert connection.requests == [RegisterProgressRequest(client_id="lab")] * 2
     assert stream.take(60) == []
 
 
@@ -363,12 +365,12 @@ def test_back_after_a_lost_connection_it_registers_again_and_readers_look_at_the
     "answer",
     [
         ServerLost("gone"),
-        RequestTimeout("no answer"),
+        RequestTimeout("no reply"),
         ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen"),
     ],
     ids=lambda answer: type(answer).__name__,
 )
-def test_a_registration_that_fails_later_is_logged_and_readers_are_woken_all_the_same(
+def test_failed_registration_after_a_reconnect_is_logged_and_wakes_the_readers(
     answer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = Connection()
@@ -378,17 +380,17 @@ def test_a_registration_that_fails_later_is_logged_and_readers_are_woken_all_the
     connection.answers = [answer]
     connection.connect(True)
     assert stream.take(60) == []
-    assert "not registered again, and tried again later" in caplog.text
+    assert "progress registration failed and will be retried" in caplog.text
 
 
-def test_it_takes_its_leave() -> None:
+def test_close_unregisters_and_closes_the_socket() -> None:
     connection = Connection()
     connection.open().close()
-    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.requests[-1] == UnregisterProgressRequest(client_id="lab")
     assert connection.state == "closed"
 
 
-def test_it_closes_also_when_the_server_is_gone() -> None:
+def test_close_succeeds_without_a_server() -> None:
     connection = Connection()
     subscriber = connection.open()
     connection.answers = [ServerLost("gone")]
@@ -396,14 +398,14 @@ def test_it_closes_also_when_the_server_is_gone() -> None:
     assert connection.state == "closed"
 
 
-def test_stopping_waits_for_no_callback() -> None:
+def test_stop_does_not_join_the_thread() -> None:
     connection = Connection()
     connection.open().stop()
-    assert connection.asked[-1] == UnregisterProgressRequest(client_id="lab")
+    assert connection.requests[-1] == UnregisterProgressRequest(client_id="lab")
     assert connection.state == "stopping"
 
 
-def test_stopping_closes_the_streams_that_there_are_and_that_are_opened_too_late() -> None:
+def test_stop_closes_present_and_later_streams() -> None:
     subscriber = Connection().open()
     stream = subscriber.open_stream("a")
     subscriber.stop()
@@ -411,17 +413,17 @@ def test_stopping_closes_the_streams_that_there_are_and_that_are_opened_too_late
     assert subscriber.open_stream("a").closed
 
 
-def test_any_number_of_executions_is_watched_at_a_bounded_cost() -> None:
+def test_gap_detection_covers_the_latest_of_many_executions() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
-    for n in range(20_000):  # none of which ends
+    for n in range(20_000):  # None of them ends.
         connection.deliver(progress(1, f"x{n}"))
     connection.deliver(progress(3, "x19999"))
     assert subscriber.missed == 1
     assert len(events) == 20_001
 
 
-def test_a_gap_is_filled_with_what_the_server_still_keeps() -> None:
+def test_gap_is_filled_by_a_replay() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.kept["a"] = [progress(n) for n in range(1, 6)]
@@ -430,7 +432,7 @@ def test_a_gap_is_filled_with_what_the_server_still_keeps() -> None:
     assert subscriber.missed == 0
 
 
-def test_a_gap_of_many_pages_is_filled() -> None:
+def test_gap_of_many_pages_is_filled() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.page = 7
     connection.open(events.append)
@@ -439,7 +441,7 @@ def test_a_gap_of_many_pages_is_filled() -> None:
     assert [event.sequence for event in events] == list(range(1, 101))
 
 
-def test_what_is_older_than_what_is_kept_is_missed_and_told_once(
+def test_events_that_the_server_has_evicted_are_missed_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     connection, events = Connection(), cast("_Events", [])
@@ -449,12 +451,12 @@ def test_what_is_older_than_what_is_kept_is_missed_and_told_once(
         connection.deliver(progress(1), progress(9), progress(10))
     assert [event.sequence for event in events] == [1, 6, 7, 8, 9, 10]
     assert subscriber.missed == 4
-    (told,) = [r for r in caplog.records if "were lost" in r.getMessage()]
-    assert vars(told)["execution_id"] == "a"
+    (sent_events,) = [r for r in caplog.records if r.getMessage().endswith(" lost")]
+    assert vars(sent_events)["execution_id"] == "a"
 
 
 @pytest.mark.parametrize("unwritten", [0, 500])
-def test_a_restart_is_told_as_one_and_not_as_a_number_of_lost_events(
+def test_sequence_gap_of_a_restart_is_logged_and_not_counted(
     unwritten: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection, events = Connection(), cast("_Events", [])
@@ -466,10 +468,10 @@ def test_a_restart_is_told_as_one_and_not_as_a_number_of_lost_events(
         connection.deliver(back, progress(back.sequence + 3))
     assert subscriber.missed == missed + 2
     assert events[-2] == back
-    assert "execution a were cut by a restart of its server" in caplog.text
+    assert "events of execution a lost in a restart of its server" in caplog.text
 
 
-def test_what_arrives_after_it_was_asked_for_is_told_once() -> None:
+def test_events_that_arrive_after_their_replay_are_dropped() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     connection.kept["a"] = [*(progress(n) for n in range(1, 9)), state(9)]
@@ -477,10 +479,10 @@ def test_what_arrives_after_it_was_asked_for_is_told_once() -> None:
     assert [event.sequence for event in events] == list(range(1, 10))
 
 
-def test_a_server_that_cannot_tell_what_was_missed_leaves_a_gap() -> None:
+def test_replay_timeout_leaves_the_gap() -> None:
     class Silent(Connection):
-        def _tell_kept(self, request: EventsRequest) -> Reply:
-            raise RequestTimeout("no answer")
+        def _reply_kept(self, request: EventsRequest) -> Reply:
+            raise RequestTimeout("no reply")
 
     connection, events = Silent(), cast("_Events", [])
     subscriber = connection.open(events.append)
@@ -489,7 +491,7 @@ def test_a_server_that_cannot_tell_what_was_missed_leaves_a_gap() -> None:
     assert subscriber.missed == 2
 
 
-def test_back_after_a_cut_it_has_what_went_on_meanwhile_the_end_included() -> None:
+def test_reconnect_replays_missed_events_including_the_terminal_one() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     stream = subscriber.open_stream("a")
@@ -507,7 +509,7 @@ def test_back_after_a_cut_it_has_what_went_on_meanwhile_the_end_included() -> No
     assert stream.take(0) == [progress(1), progress(2), state(3)]
 
 
-def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_dropped() -> None:
+def test_catching_up_replays_dropped_events_of_unfinished_executions() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     connection.deliver(progress(1), progress(1, "b"), state(2, execution_id="b"))
@@ -518,21 +520,21 @@ def test_caught_up_after_having_been_far_behind_it_asks_for_what_may_have_been_d
     assert len(events) == 4
 
 
-def test_what_is_still_on_its_way_is_not_taken_for_lost() -> None:
+def test_events_in_transit_are_not_missed() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
-    connection.kept["a"] = [progress(n) for n in range(5, 9)]  # It keeps no more of them.
+    connection.kept["a"] = [progress(n) for n in range(5, 9)]  # Earlier ones are evicted.
     connection.catch_up()
     for n in range(2, 9):
         connection.deliver(progress(n))
-        connection.let_time_pass()
-    connection.let_time_pass()
+        connection.run_next_timer()
+    connection.run_next_timer()
     assert [event.sequence for event in events] == list(range(1, 9))
     assert subscriber.missed == 0
 
 
-def test_nor_is_what_left_while_page_after_page_was_asked_for() -> None:
+def test_events_published_between_pages_are_not_missed() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
@@ -540,39 +542,39 @@ def test_nor_is_what_left_while_page_after_page_was_asked_for() -> None:
     connection.catch_up()
     assert [event.sequence for event in events] == [1, 2]
     connection.deliver(*[progress(n) for n in range(2, 7)], state(7))
-    connection.let_time_pass()
+    connection.run_next_timer()
     assert [event.sequence for event in events] == list(range(1, 8))
     assert subscriber.missed == 0
-    assert connection.let_time_pass() is None
+    assert connection.run_next_timer() is None
 
 
-def test_what_does_not_come_for_a_while_is_missed() -> None:
+def test_gap_is_confirmed_after_the_backoff() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
     connection.kept["a"] = [progress(5), state(6)]
     connection.catch_up()
     assert len(events) == 1
-    assert connection.let_time_pass() == 0.5
+    assert connection.run_next_timer() == 0.5
     assert [event.sequence for event in events] == [1, 5, 6]
     assert subscriber.missed == 3
-    assert connection.let_time_pass() is None
+    assert connection.run_next_timer() is None
 
 
-def test_a_stream_that_goes_on_for_long_loses_nothing_by_being_asked_about() -> None:
+def test_repeated_replays_of_a_long_stream_lose_nothing() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
-    for n in range(1, 100):  # The server is always further than what it keeps reaches back.
+    for n in range(1, 100):  # The kept events never reach back to the last received one.
         connection.deliver(progress(n))
         connection.kept["a"] = [progress(n + 5), progress(n + 6)]
         connection.catch_up()
         connection.deliver(progress(n + 1))
-        connection.let_time_pass()
+        connection.run_next_timer()
     assert len(events) == 100
     assert subscriber.missed == 0
 
 
-def test_but_it_is_asked_in_the_end_though_others_keep_coming() -> None:
+def test_events_of_other_executions_do_not_defer_a_replay() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     connection.deliver(progress(1))
@@ -580,11 +582,11 @@ def test_but_it_is_asked_in_the_end_though_others_keep_coming() -> None:
     connection.catch_up()
     for n in range(1, 50):
         connection.deliver(progress(n, "b"))
-        connection.let_time_pass()
+        connection.run_next_timer()
     assert state(2) in events
 
 
-def test_a_gap_is_filled_with_what_lies_in_it_and_the_rest_comes_by_itself() -> None:
+def test_replay_of_a_gap_omits_later_events() -> None:
     connection, events = Connection(), cast("_Events", [])
     subscriber = connection.open(events.append)
     connection.deliver(progress(1))
@@ -598,33 +600,33 @@ def test_a_gap_is_filled_with_what_lies_in_it_and_the_rest_comes_by_itself() -> 
     assert subscriber.missed == 4
 
 
-def test_another_server_at_the_same_place_is_gone_on_with() -> None:
+def test_restarted_server_may_continue_from_an_earlier_number() -> None:
     connection, events = Connection(), cast("_Events", [])
     connection.open(events.append)
     connection.connect(True)
     connection.deliver(progress(1), progress(7))
-    # It was killed before it had written down how far it had counted.
+    # It was killed before the last sequence number was persisted.
     connection.kept["a"] = [progress(1), state(5, ExecutionStatus.RUNNING)]
-    connection.answers, connection.is_back = [ServerLost("gone"), OkReply()], True
+    connection.answers, connection.is_restarted = [ServerLost("gone"), OkReply()], True
     connection.connect(True)
     connection.deliver(progress(6))
     assert events[-1] == progress(6)
 
 
-class Deaf(Connection):
-    """Its server does not tell what was missed, until it does."""
+class Unresponsive(Connection):
+    """Its server does not reply to the first replays."""
 
-    silences = 0
+    timeouts = 0
 
-    def _tell_kept(self, request: EventsRequest) -> Reply:
-        if self.silences:
-            self.silences -= 1
-            raise RequestTimeout("no answer")
-        return super()._tell_kept(request)
+    def _reply_kept(self, request: EventsRequest) -> Reply:
+        if self.timeouts:
+            self.timeouts -= 1
+            raise RequestTimeout("no reply")
+        return super()._reply_kept(request)
 
 
 def follow_to_its_last_event(connection: Connection) -> _Events:
-    """Open a subscriber that has all but the end of what its server keeps."""
+    """Open a subscriber that has missed only the terminal event."""
     events: _Events = []
     connection.open(events.append)
     connection.connect(True)
@@ -633,35 +635,35 @@ def follow_to_its_last_event(connection: Connection) -> _Events:
     return events
 
 
-def test_a_server_that_is_silent_when_it_has_caught_up_is_asked_again_later(
+def test_failed_replay_is_retried_with_backoff(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    connection = Deaf()
+    connection = Unresponsive()
     events = follow_to_its_last_event(connection)
-    connection.silences = 3
+    connection.timeouts = 3
     connection.catch_up()
-    connection.catch_up()  # Not asked twice meanwhile.
-    assert "not asked for what was missed, and tried again later" in caplog.text
-    assert [connection.let_time_pass() for _ in range(4)] == [0.5, 1.0, 2.0, None]
+    connection.catch_up()  # Does not add a second retry.
+    assert "replay of missed events failed and will be retried" in caplog.text
+    assert [connection.run_next_timer() for _ in range(4)] == [0.5, 1.0, 2.0, None]
     assert events == [progress(1), state(2)]
 
 
-def test_the_pause_between_two_tries_is_bounded() -> None:
-    connection = Deaf()
+def test_backoff_of_replays_is_bounded() -> None:
+    connection = Unresponsive()
     follow_to_its_last_event(connection)
-    connection.silences = 100
+    connection.timeouts = 100
     connection.catch_up()
-    assert max(connection.let_time_pass() or 0 for _ in range(100)) <= 60
-    assert connection.let_time_pass() is None
+    assert max(connection.run_next_timer() or 0 for _ in range(100)) <= 60
+    assert connection.run_next_timer() is None
 
 
-def test_a_server_that_was_lost_is_asked_as_soon_as_it_is_back() -> None:
-    connection = Deaf()
+def test_reconnect_replaces_a_pending_retry() -> None:
+    connection = Unresponsive()
     events = follow_to_its_last_event(connection)
-    connection.silences = 1
+    connection.timeouts = 1
     connection.catch_up()
     connection.connect(False)
-    assert connection.let_time_pass() is None
+    assert connection.run_next_timer() is None
     connection.connect(True)
     assert events == [progress(1), state(2)]
 
@@ -670,12 +672,12 @@ def test_a_server_that_was_lost_is_asked_as_soon_as_it_is_back() -> None:
     "answer",
     [
         ServerLost("gone"),
-        RequestTimeout("no answer"),
+        RequestTimeout("no reply"),
         ErrorReply(code=ErrorCode.NOT_SUBSCRIBED, message="not seen"),
     ],
     ids=lambda answer: type(answer).__name__,
 )
-def test_a_registration_that_fails_later_is_tried_again_and_what_was_missed_asked_for(
+def test_failed_registration_after_a_reconnect_is_retried_before_the_replay(
     answer: Any,
 ) -> None:
     connection = Connection()
@@ -684,19 +686,19 @@ def test_a_registration_that_fails_later_is_tried_again_and_what_was_missed_aske
     connection.answers = [answer]
     connection.connect(True)
     assert events == [progress(1)]
-    assert connection.let_time_pass() == 0.5
-    assert connection.asked[-1] == RegisterProgressRequest(client_id="lab")
-    assert connection.let_time_pass() is None
+    assert connection.run_next_timer() == 0.5
+    assert connection.requests[-1] == RegisterProgressRequest(client_id="lab")
+    assert connection.run_next_timer() is None
     assert events == [progress(1), state(2)]
 
 
-def test_who_is_about_to_stop_tries_nothing_again(caplog: pytest.LogCaptureFixture) -> None:
-    connection = Deaf()
+def test_failure_after_stop_is_neither_retried_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    connection = Unresponsive()
     subscriber = connection.open()
     connection.connect(True)
     connection.deliver(progress(1))
     subscriber.stop()
-    connection.silences = 1
+    connection.timeouts = 1
     connection.catch_up()
-    assert connection.let_time_pass() is None
+    assert connection.run_next_timer() is None
     assert not caplog.records

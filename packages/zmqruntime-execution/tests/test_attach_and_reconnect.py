@@ -1,4 +1,4 @@
-"""Who was away comes back: to any execution, after a restart, and never waits for nothing."""
+"""Attaching to executions, and waits across restarts and unresponsive servers."""
 
 from __future__ import annotations
 
@@ -77,31 +77,31 @@ def connect(config: ZMQConfig) -> Iterator[Callable[..., ExecutionClient]]:
 Connect = Callable[..., ExecutionClient]
 
 
-class Impatient(ExecutionClient):
-    """Shows when it begins to wait for its server."""
+class ObservedClient(ExecutionClient):
+    """Sets an event when it begins to wait for its server."""
 
     def __init__(self, config: ZMQConfig, **options: Any) -> None:
         super().__init__(config=config, **options)
-        self.waits = threading.Event()
+        self.has_begun_to_wait = threading.Event()
 
     def request_within(self, seconds: float) -> None:
-        """Have later requests time out after so long: short only while the server is silent."""
+        """Set the timeout of later requests; short ones only while the server is blocked."""
         self._config = replace(self._config, request_timeout=seconds)
 
     def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
-        self.waits.set()
+        self.has_begun_to_wait.set()
         super().outlast(error, deadline)
 
 
 def await_gate(handle: ExecutionHandle) -> None:
-    """Return when its task waits for its gate."""
+    """Wait until the task waits at its gate."""
     deadline = time.monotonic() + PATIENCE
     while (progress := handle.status().progress) is None or progress.phase != "waits":
         assert time.monotonic() < deadline, handle.status()
         time.sleep(0.005)
 
 
-def await_that(condition: Callable[[], object]) -> None:
+def await_condition(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
@@ -111,7 +111,7 @@ def await_that(condition: Callable[[], object]) -> None:
 # -- attach ------------------------------------------------------------------------------------
 
 
-def test_anybody_can_follow_an_execution_from_its_latest_progress_to_its_end(
+def test_attached_client_follows_from_the_latest_progress_to_the_end(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     start()
@@ -132,7 +132,7 @@ def test_anybody_can_follow_an_execution_from_its_latest_progress_to_its_end(
     assert attached.result(PATIENCE) == 7
 
 
-def test_who_attaches_hears_everything_from_then_on(
+def test_attached_client_receives_every_later_event(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     start()
@@ -152,9 +152,7 @@ def test_who_attaches_hears_everything_from_then_on(
     assert seen == list(range(1, 54))
 
 
-def test_what_has_ended_can_be_attached_to_as_long_as_it_is_kept(
-    start: Start, connect: Connect
-) -> None:
+def test_ended_execution_can_be_attached_while_it_is_kept(start: Start, connect: Connect) -> None:
     start()
     connect(client_id="desk").submit_execution({"result": [1]}, execution_id="x").wait(PATIENCE)
     attached = connect().attach("x")
@@ -162,7 +160,7 @@ def test_what_has_ended_can_be_attached_to_as_long_as_it_is_kept(
     assert [e.type for e in attached.progress()] == ["state"]
 
 
-def test_what_is_not_kept_cannot_be_attached_to(start: Start, connect: Connect) -> None:
+def test_attach_to_an_unknown_execution_raises(start: Start, connect: Connect) -> None:
     start()
     with pytest.raises(UnknownExecution, match="no execution nothing is kept here"):
         connect().attach("nothing")
@@ -175,7 +173,7 @@ def count_open_files() -> int:
     return process.num_fds()
 
 
-def test_what_hears_of_another_client_ends_with_its_last_stream(
+def test_subscriber_to_another_client_ends_with_its_last_stream(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     start()
@@ -185,17 +183,17 @@ def test_what_hears_of_another_client_ends_with_its_last_stream(
     await_gate(handle)
     first, second = (client.attach(handle.execution_id).progress() for _ in range(2))
     next(first)
-    (heard,) = client._subscriptions._subscribers.values()
+    (subscriber,) = client._progress_subscribers._by_client.values()
     del first
     next(second)
-    assert list(client._subscriptions._subscribers.values()) == [heard]
+    assert list(client._progress_subscribers._by_client.values()) == [subscriber]
     gate.touch()
     list(second)
-    await_that(lambda: not client._subscriptions._subscribers)
-    await_that(lambda: not desk.ping().progress_subscribers)
+    await_condition(lambda: not client._progress_subscribers._by_client)
+    await_condition(lambda: not desk.ping().progress_subscribers)
 
 
-def test_who_follows_many_clients_one_after_the_other_needs_no_more_for_it(
+def test_following_many_clients_in_turn_leaks_no_threads_and_files(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     start()
@@ -205,22 +203,22 @@ def test_who_follows_many_clients_one_after_the_other_needs_no_more_for_it(
 
     def follow(handle: ExecutionHandle) -> None:
         next(client.attach(handle.execution_id).progress())
-        await_that(lambda: not client._subscriptions._subscribers)
+        await_condition(lambda: not client._progress_subscribers._by_client)
 
     follow(names[0])
-    await_that(lambda: not client.ping().progress_subscribers)
+    await_condition(lambda: not client.ping().progress_subscribers)
     threads, files = threading.active_count(), count_open_files()
     for handle in names:
         follow(handle)
-    await_that(lambda: threading.active_count() <= threads)
-    await_that(lambda: count_open_files() <= files)
+    await_condition(lambda: threading.active_count() <= threads)
+    await_condition(lambda: count_open_files() <= files)
 
 
-# -- a server that is started again --------------------------------------------------------------
+# -- restarts ------------------------------------------------------------------------------------
 
 
-def waiting_for(handle: ExecutionHandle, pool: ThreadPoolExecutor) -> list[Any]:
-    """Let three threads wait for an end, each in its own way."""
+def start_waits(handle: ExecutionHandle, pool: ThreadPoolExecutor) -> list[Any]:
+    """Start three threads that wait for the end in different ways."""
     events = handle.progress()
     next(events)
     return [
@@ -230,7 +228,7 @@ def waiting_for(handle: ExecutionHandle, pool: ThreadPoolExecutor) -> list[Any]:
     ]
 
 
-def test_who_waits_lives_through_a_restart_of_a_server_that_keeps_its_work(
+def test_waits_survive_the_restart_of_a_durable_server(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     engine = OnDisk()
@@ -238,7 +236,7 @@ def test_who_waits_lives_through_a_restart_of_a_server_that_keeps_its_work(
     handle = connect().submit_execution({"gate": str(tmp_path / "never")})
     await_gate(handle)
     with ThreadPoolExecutor() as pool:
-        result, endless, last = waiting_for(handle, pool)
+        result, endless, last = start_waits(handle, pool)
         first.stop()
         start(engine)
         for waiter in (result, endless):
@@ -248,13 +246,13 @@ def test_who_waits_lives_through_a_restart_of_a_server_that_keeps_its_work(
         assert last.result(PATIENCE).status is ExecutionStatus.FAILED
 
 
-def test_an_execution_that_the_next_server_does_not_know_is_told_as_unknown(
+def test_waits_raise_unknown_execution_after_a_restart_without_the_record(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     first = start(InMemoryLifecycleEngine(history_limit=0))
     handle = connect().submit_execution({"gate": str(tmp_path / "never")})
     await_gate(handle)
-    first.stop()  # It tells who waits just now; so they begin to wait when it is gone.
+    first.stop()  # It replies to pending waits; so they start when it is gone.
     with ThreadPoolExecutor() as pool:
         waiters = [pool.submit(wait) for wait in (handle.result, lambda: list(handle.progress()))]
         start()
@@ -262,7 +260,7 @@ def test_an_execution_that_the_next_server_does_not_know_is_told_as_unknown(
             assert isinstance(waiter.exception(PATIENCE), UnknownExecution)
 
 
-def test_a_client_goes_on_with_the_next_server(start: Start, connect: Connect) -> None:
+def test_reconnected_client_uses_the_next_server(start: Start, connect: Connect) -> None:
     first = start(OnDisk())
     events: list[Any] = []
     client = connect(progress_callback=events.append)
@@ -275,7 +273,7 @@ def test_a_client_goes_on_with_the_next_server(start: Start, connect: Connect) -
     assert [e.sequence for e in handle.progress()] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_server_that_is_not_back_by_the_deadline_is_lost(
+def test_wait_raises_server_lost_at_its_deadline(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     first = start(OnDisk(history_limit=0))
@@ -288,11 +286,11 @@ def test_a_server_that_is_not_back_by_the_deadline_is_lost(
     assert time.monotonic() - began >= 1.4
 
 
-def test_without_a_deadline_it_is_lost_after_the_configured_time(
+def test_wait_without_a_deadline_raises_server_lost_after_reconnect_timeout(
     start: Start, config: ZMQConfig, tmp_path: Path
 ) -> None:
     first = start(OnDisk(history_limit=0))
-    with Impatient(replace(config, reconnect_timeout=0.5)) as client:
+    with ObservedClient(replace(config, reconnect_timeout=0.5)) as client:
         handle = client.submit_execution({"gate": str(tmp_path / "never")})
         await_gate(handle)
         first.stop()
@@ -301,25 +299,25 @@ def test_without_a_deadline_it_is_lost_after_the_configured_time(
             handle.wait(policy=WaitPolicy(poll_interval=0.5))
 
 
-def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_stream(
+def test_subscriber_with_a_backlog_survives_a_restart(
     start: Start, config: ZMQConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = OnDisk()
     first = start(engine)
     brief = replace(config, data_high_water_mark=100)
-    go_on = threading.Event()
+    unblock = threading.Event()
 
     def callback(_: ProgressEvent | StateEvent) -> None:
-        go_on.wait(PATIENCE)
+        unblock.wait(PATIENCE)
 
-    with Impatient(brief, progress_callback=callback) as client:
+    with ObservedClient(brief, progress_callback=callback) as client:
         assert client.submit_execution({"report": 300}).wait(PATIENCE).status.is_terminal
         await_gate(client.submit_execution({"gate": str(tmp_path / "never")}))
-        client.submit_execution({})  # It is queued still when the server has ended.
+        client.submit_execution({})  # Still queued when the server stops.
         first.stop()
         client.request_within(0.3)
-        go_on.set()
-        await_that(lambda: "not asked for what was missed" in caplog.text)
+        unblock.set()
+        await_condition(lambda: "replay of missed events failed" in caplog.text)
         client.request_within(PATIENCE)
         start(engine)
         client.reconnect(PATIENCE)
@@ -327,71 +325,75 @@ def test_a_server_that_ends_while_a_backlog_is_worked_off_does_not_end_the_strea
         assert [e.sequence for e in handle.progress()] == [1, 2, 3, 4, 5, 6]
 
 
-# -- a server that is silent for a while ---------------------------------------------------------
+# -- unresponsive servers ------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def silence(server: Kept) -> Iterator[None]:
-    """Let a server do nothing for a while."""
-    begun, go_on = threading.Event(), threading.Event()
+def blocked(server: Kept) -> Iterator[None]:
+    """Block a server's loop."""
+    begun, unblock = threading.Event(), threading.Event()
 
-    def be_silent() -> None:
+    def block() -> None:
         begun.set()
-        go_on.wait(PATIENCE)
+        unblock.wait(PATIENCE)
 
     assert server._run is not None
-    server._run.session.loop.post(be_silent)
+    server._run.session.loop.post(block)
     assert begun.wait(PATIENCE)
     try:
         yield
     finally:
-        go_on.set()
+        unblock.set()
 
 
-def test_who_reads_progress_lives_through_a_silence(
+def test_progress_survives_a_blocked_server(
     start: Start, config: ZMQConfig, tmp_path: Path
 ) -> None:
     server, gate = start(), tmp_path / "gate"
-    with Impatient(config) as client, ThreadPoolExecutor() as pool:
+    with ObservedClient(config) as client, ThreadPoolExecutor() as pool:
         handle = client.submit_execution({"gate": str(gate)})
         await_gate(handle)
-        with silence(server):
+        with blocked(server):
             client.request_within(0.3)
             last = pool.submit(lambda: list(handle.progress())[-1])
-            assert client.waits.wait(PATIENCE)
+            assert client.has_begun_to_wait.wait(PATIENCE)
         gate.touch()
         event = last.result(PATIENCE)
         assert isinstance(event, StateEvent)
         assert event.status is ExecutionStatus.COMPLETE
 
 
-def test_who_executes_lives_through_a_silence(
+def test_execute_survives_a_blocked_server(
     start: Start, config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start()
     monkeypatch.setattr("zmqruntime.execution.client.client.HOLD_SECONDS", 0.2)
-    with Impatient(config) as client, ThreadPoolExecutor() as pool:
-        with silence(server):
+    with ObservedClient(config) as client, ThreadPoolExecutor() as pool:
+        with blocked(server):
             client.request_within(0.3)
             result = pool.submit(client.execute, {"result": 7}, timeout=PATIENCE)
-            assert client.waits.wait(PATIENCE)
+            assert client.has_begun_to_wait.wait(PATIENCE)
         assert result.result(PATIENCE) == 7
 
 
-def test_a_silence_ends_with_the_configured_time(start: Start, config: ZMQConfig) -> None:
+def test_progress_of_a_blocked_server_raises_after_reconnect_timeout(
+    start: Start, config: ZMQConfig
+) -> None:
     server = start()
-    with Impatient(replace(config, reconnect_timeout=0.5)) as client:
+    with ObservedClient(replace(config, reconnect_timeout=0.5)) as client:
         handle = client.submit_execution({})
         client.request_within(0.3)
-        with silence(server), pytest.raises(ServerLost, match="did not answer in time"):
+        with blocked(server), pytest.raises(ServerLost, match="did not answer in time"):
             list(handle.progress())
 
 
-def test_a_silence_ends_with_the_deadline_of_who_waits(start: Start, config: ZMQConfig) -> None:
+def test_execute_on_a_blocked_server_raises_at_its_deadline(
+    start: Start, config: ZMQConfig
+) -> None:
     server = start()
-    with Impatient(config) as client, silence(server):
+    with ObservedClient(config) as client, blocked(server):
         client.request_within(0.3)
         with pytest.raises((ServerLost, RequestTimeout)):
             client.execute({}, timeout=0.2)
         with pytest.raises(RequestTimeout):
-            client.outlast(RequestTimeout("no answer"), Deadline.after(0))
+            client.outlast(RequestTimeout("no reply"), Deadline.after(0))

@@ -1,4 +1,4 @@
-"""What an application hands over becomes JSON, or is refused by name."""
+"""Execute requests from an application's task, configuration and options."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class Task(BaseModel):
     ],
     ids=lambda task: type(task).__name__,
 )
-def test_a_mapping_or_a_model_is_an_object(task: Any) -> None:
+def test_mapping_or_model_becomes_an_object(task: Any) -> None:
     assert to_object("task", task) == {"tiles": ["a"], "scale": 1.0}
 
 
 @pytest.mark.parametrize("task", [["a"], "a", 3, None, object()], ids=lambda t: type(t).__name__)
-def test_anything_else_is_for_the_application_to_turn_into_one(task: Any) -> None:
-    sentence = f"a task must be a mapping or a pydantic model, not {type(task).__name__}"
-    with pytest.raises(TypeError, match=f"{sentence}: override serialize_task"):
+def test_other_types_raise_with_a_hint_to_serialize_task(task: Any) -> None:
+    message = f"a task must be a mapping or a pydantic model, not {type(task).__name__}"
+    with pytest.raises(TypeError, match=f"{message}: override serialize_task"):
         to_object("task", task)
 
 
-def test_what_was_handed_over_is_the_applications_to_change() -> None:
-    mine = {"tiles": ["a"]}
-    taken = to_object("task", mine)
-    mine["more"] = ["b"]
-    assert taken == {"tiles": ["a"]}
+def test_object_is_a_copy_of_the_mapping() -> None:
+    given = {"tiles": ["a"]}
+    converted = to_object("task", given)
+    given["more"] = ["b"]
+    assert converted == {"tiles": ["a"]}
 
 
 FIELDS: dict[str, Any] = {
@@ -62,22 +62,22 @@ FIELDS: dict[str, Any] = {
 }
 
 
-class Deciding(ExecutionClient):
-    """Decides all of a request in one place."""
+class WholeRequestClient(ExecutionClient):
+    """Returns the fields of a request from `serialize_task`."""
 
     def serialize_task(self, task: Any, config: Any = None) -> Any:
         return task
 
 
-def submit(task: Any, **given: Any) -> ExecuteRequest:
-    request = Deciding(client_id="lab")._make_request(task, None, **given)
+def build(task: Any, **given: Any) -> ExecuteRequest:
+    request = WholeRequestClient(client_id="lab")._make_request(task, None, **given)
     decoded = decode_request(encode_with_id(request, None))
     assert isinstance(decoded, ExecuteRequest)
     return decoded
 
 
-def test_one_mapping_has_all_of_a_request() -> None:
-    request = submit(FIELDS)
+def test_mapping_may_have_every_field_of_a_request() -> None:
+    request = build(FIELDS)
     assert request == ExecuteRequest.model_validate(FIELDS | {"client_id": "lab"}, strict=False)
 
 
@@ -93,58 +93,56 @@ def test_one_mapping_has_all_of_a_request() -> None:
         ("execution_id", "plate-8"),
     ],
 )
-def test_what_a_call_is_given_goes_before_the_mapping(name: str, value: Any) -> None:
-    assert getattr(submit(FIELDS, **{name: value}), name) == value
-    assert getattr(submit(FIELDS, **{name: None}), name) == FIELDS[name]
+def test_arguments_of_a_call_override_the_mapping(name: str, value: Any) -> None:
+    assert getattr(build(FIELDS, **{name: value}), name) == value
+    assert getattr(build(FIELDS, **{name: None}), name) == FIELDS[name]
 
 
-def test_a_whole_request_may_be_given_as_its_mapping() -> None:
+def test_mapping_may_be_a_dumped_request() -> None:
     whole = ExecuteRequest(task={"x": 1}, client_id="lab", labels={"a": "b"})
-    assert submit(whole.model_dump()).labels == {"a": "b"}
+    assert build(whole.model_dump()).labels == {"a": "b"}
 
 
-def test_the_pair_goes_on_working() -> None:
-    request = submit(({"task": 1}, {"y": 2}), priority=4)
+def test_pair_of_task_and_configuration_is_accepted() -> None:
+    request = build(({"task": 1}, {"y": 2}), priority=4)
     assert (request.task, request.config, request.priority) == ({"task": 1}, {"y": 2}, 4)
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
-        ({}, "submission: task: serialize_task.. returned none"),
-        ({"task": None}, "submission: task: serialize_task.. returned none"),
-        ({"task": {}, "tiemout": 3}, "submission: tiemout: there is no such field; known are"),
+        ({}, "submission: task: missing in the mapping that serialize_task"),
+        ({"task": None}, "submission: task: missing in the mapping that serialize_task"),
+        ({"task": {}, "tiemout": 3}, "submission: tiemout: unknown field; use one of"),
         ({"task": {}, "client_id": "me"}, "client_id: 'me' differs from 'lab', which this client"),
         ({"task": {}, "type": "ping"}, "type: 'ping' differs from 'execute'"),
         ({"task": {}, "execution_id": "a b"}, "execution_id: has to be 1 to 64 characters, each"),
     ],
 )
-def test_a_mapping_that_is_no_request_is_refused_by_field(
-    fields: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(DecodeError, match=sentence):
-        submit(fields)
+def test_invalid_mapping_is_refused_by_field(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        build(fields)
 
 
-def test_a_task_within_a_mapping_may_be_a_model() -> None:
+def test_task_in_a_mapping_may_be_a_model() -> None:
     assert read_fields({"task": Task(tiles=["a"])}, {}, "lab")["task"]["scale"] == 1.0
     with pytest.raises(TypeError, match="a task must be a mapping or a pydantic model, not int"):
         read_fields({"task": 3}, {}, "lab")
 
 
 @pytest.mark.parametrize("returned", [None, 3, "task", [{}, None]])
-def test_what_is_neither_a_pair_nor_a_mapping_is_refused(returned: Any) -> None:
-    with pytest.raises(TypeError, match="has to return the pair of task and configuration, or a"):
-        submit(returned)
+def test_return_value_other_than_pair_or_mapping_is_refused(returned: Any) -> None:
+    with pytest.raises(TypeError, match="must return a tuple of task and configuration, or a"):
+        build(returned)
 
 
-def test_a_request_has_a_name_of_its_own() -> None:
+def test_each_request_has_its_own_execution_id() -> None:
     names = {make_request({}, None, "lab").execution_id for _ in range(100)}
     assert len(names) == 100
     assert None not in names
 
 
-def test_a_request_has_all_that_was_said() -> None:
+def test_request_has_all_arguments() -> None:
     request = make_request(
         {"x": 1}, {"y": 2}, "lab", execution_id="a", labels={"l": "1"}, timeout_seconds=5.0
     )
@@ -160,7 +158,7 @@ def test_a_request_has_all_that_was_said() -> None:
     )
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_error_names_every_invalid_field() -> None:
     with pytest.raises(DecodeError) as caught:
         make_request({"a": nan}, {"b": nan}, "no client", wait_seconds=61.0)
     assert [fault.field for fault in caught.value.faults] == [
@@ -171,7 +169,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
-def test_a_request_without_options_says_the_same_as_one_with_them() -> None:
+def test_composed_request_equals_its_model() -> None:
     request = make_request({"x": [1.5, None, "\u00e4"]}, None, "lab", wait_seconds=2.5)
     assert decode_request(encode_with_id(request, "#1")) == ExecuteRequest(
         request_id="#1",
@@ -203,13 +201,13 @@ def test_a_request_without_options_says_the_same_as_one_with_them() -> None:
     ],
     ids=range(15),
 )
-def test_what_is_wrong_with_it_is_told_by_its_path(fields: dict[str, Any], path: str) -> None:
+def test_error_names_the_path_of_the_invalid_value(fields: dict[str, Any], path: str) -> None:
     arguments = {"task": {}, "config": None, "client_id": "lab"} | fields
     with pytest.raises(DecodeError, match=path):
         make_request(**arguments)
 
 
-def test_labels_that_a_server_would_refuse_are_refused_before_they_are_sent() -> None:
+def test_labels_above_the_limit_are_refused_by_the_client() -> None:
     labels = {str(number): "\u20ac" * 1000 for number in range(32)}
     with pytest.raises(DecodeError, match=r"invalid submission: labels: 96,?\d{3} bytes") as caught:
         make_request({}, None, "lab", labels=labels)

@@ -1,4 +1,4 @@
-"""A server's records, told to whoever asks, as a test scripts them."""
+"""A scripted status request: its replies are records or errors that the test sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zmqruntime.transport import RequestTimeout
 
 __all__ = ["SILENCE", "Script", "record"]
 
-SILENCE = RequestTimeout("no answer in time")
+SILENCE = RequestTimeout("no reply in time")
 
 
 def record(
@@ -24,15 +24,15 @@ def record(
 
 
 class Script:
-    """Answers one request after another, and remembers what was asked."""
+    """Returns or raises the next reply, and records the requests."""
 
-    def __init__(self, answers: Iterable[ExecutionRecord | BaseException]) -> None:
-        self._answers = iter(answers)
-        self.asked: list[tuple[str, float]] = []
+    def __init__(self, replies: Iterable[ExecutionRecord | BaseException]) -> None:
+        self._replies = iter(replies)
+        self.requests: list[tuple[str, float]] = []
 
     def __call__(self, execution_id: str, hold: float, timeout: float | None) -> ExecutionRecord:
-        self.asked.append((execution_id, hold))
-        answer = next(self._answers)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        self.requests.append((execution_id, hold))
+        reply = next(self._replies)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
