@@ -339,8 +339,8 @@ def silence(server: Kept) -> Iterator[None]:
         begun.set()
         go_on.wait(PATIENCE)
 
-    assert server._run is not None
-    server._run.session.loop.post(be_silent)
+    assert server.server_session is not None
+    server.server_session.loop.post(be_silent)
     assert begun.wait(PATIENCE)
     try:
         yield

@@ -127,8 +127,8 @@ class BrokenServer(InstantServer):
     def make_engine(self) -> LifecycleEngine:
         return self._fault.engine()
 
-    def _make_session(self) -> ServerSession:
-        session = super()._make_session()
+    def make_session(self) -> ServerSession:
+        session = super().make_session()
         assert isinstance(session, ExecutionSession)
         Tap(session, self._fault)
         return session

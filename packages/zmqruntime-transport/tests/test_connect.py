@@ -375,7 +375,7 @@ class LateSession(ServerSession):
 
 
 class LateServer(OpenServer):
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         self.session: LateSession = LateSession("LateServer", "0", self.endpoint, self.config)
         return self.session
 

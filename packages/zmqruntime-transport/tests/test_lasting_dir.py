@@ -183,8 +183,8 @@ def test_server_whose_address_was_taken_meanwhile_leaves_the_other_one_alone(
 def test_server_without_work_does_not_wake_up_to_look_at_its_files(
     server: OpenServer, config: ZMQConfig
 ) -> None:
-    assert server._run is not None
-    session = server._run.session
+    session = server.server_session
+    assert session is not None
     with ZMQClient(config=config, transport_mode=TransportMode.IPC) as client:
         client.ping()
     deadline = Deadline.after(PATIENCE_SECONDS)

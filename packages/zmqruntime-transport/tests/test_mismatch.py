@@ -82,8 +82,8 @@ class Lab(OpenServer):
     def describe_application(self) -> ApplicationInfo | None:
         return self.application
 
-    def _make_session(self) -> Any:
-        session = super()._make_session()
+    def make_session(self) -> Any:
+        session = super().make_session()
         session.describe_work = lambda limit: self.work  # type: ignore[method-assign]
         return session
 

@@ -169,8 +169,8 @@ def test_a_shutdown_request_is_acknowledged_and_ends_the_server(
 
 def test_a_server_that_does_not_end_in_time_is_ended_by_force(config: ZMQConfig) -> None:
     class Stubborn(OpenServer):
-        def _make_session(self) -> ServerSession:
-            session = super()._make_session()
+        def make_session(self) -> ServerSession:
+            session = super().make_session()
             setattr(session, "shut_down", lambda mode: None)  # noqa: B010 - for one object
             return session
 
@@ -216,8 +216,8 @@ def test_a_server_whose_derived_part_fails_to_open_or_to_close_still_ends(
         raise ArithmeticError(step)
 
     class BrokenServer(OpenServer):
-        def _make_session(self) -> ServerSession:
-            session = super()._make_session()
+        def make_session(self) -> ServerSession:
+            session = super().make_session()
             setattr(session, step, fail)
             return session
 

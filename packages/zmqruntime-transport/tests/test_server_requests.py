@@ -274,7 +274,7 @@ class SlowSession(ServerSession):
 class SlowServer(OpenServer):
     """Ready when it is told to be."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         self.session: SlowSession = SlowSession(
             "Slow", "0", self.endpoint, self.config, describe=self.describe
         )
@@ -370,7 +370,7 @@ def test_a_derived_session_answers_more_and_may_answer_later(
                 callers.append(caller)
 
     class Server(OpenServer):
-        def _make_session(self) -> ServerSession:
+        def make_session(self) -> ServerSession:
             self.session = Collecting("Collecting", "0", self.endpoint, self.config)
             return self.session
 
@@ -396,7 +396,7 @@ def test_a_derived_session_may_find_more_wrong_with_a_request(
             raise DecodeError(ErrorCode.INVALID_REQUEST, "not on Sundays")
 
     class Server(OpenServer):
-        def _make_session(self) -> ServerSession:
+        def make_session(self) -> ServerSession:
             self.session = Strict("Strict", "0", self.endpoint, self.config)
             return self.session
 

@@ -48,7 +48,7 @@ class LongServer(ZMQServer):
     def describe_application(self) -> None:
         """Keep it out of the pongs, whose length counts here."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         self.session = LongSession("Long", "0", self.endpoint, self.config)
         return self.session
 
@@ -200,7 +200,7 @@ class UnreadySession(ServerSession):
 
 
 class UnreadyServer(ZMQServer):
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         return UnreadySession("Unready", "0", self.endpoint, self.config)
 
 

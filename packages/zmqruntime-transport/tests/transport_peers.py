@@ -135,8 +135,8 @@ class OpenServer(ZMQServer):
 
     session: ServerSession
 
-    def _make_session(self) -> ServerSession:
-        self.session = super()._make_session()
+    def make_session(self) -> ServerSession:
+        self.session = super().make_session()
         return self.session
 
     def in_loop(self, action: Callable[[], object]) -> None:

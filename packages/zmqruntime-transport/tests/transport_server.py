@@ -39,7 +39,7 @@ class PrintingServer(Server):
 class StubbornServer(Server):
     """Does not end when it is asked to, only when it is told to at once."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         return StubbornSession("Stubborn", "0", self.endpoint, self.config)
 
 
@@ -51,7 +51,7 @@ class StubbornSession(ServerSession):
 class UnreadyServer(Server):
     """Listens, and is never ready."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         return UnreadySession("Unready", "0", self.endpoint, self.config)
 
 
@@ -64,7 +64,7 @@ class UnreadySession(ServerSession):
 class DurableServer(Server):
     """Says that its work outlives it."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
         return DurableSession("Durable", "0", self.endpoint, self.config)
 
 

@@ -134,7 +134,7 @@ def _worker_pids(server: ZMQServer) -> list[int]:
 
     Its runner is asked, and not the server, which may be stuck.
     """
-    session = server._run.session if server._run is not None else None
+    session = server.server_session
     if not isinstance(session, ExecutionSession):
         return []
     return [worker.pid for worker in session._runner.describe(None)]

@@ -223,7 +223,8 @@ class ExecutionServer(ZMQServer, ABC):
         if not self._waits_for_end:
             self._wait_until_settled()
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return a session with a scheduler and a runner of this server's settings."""
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.server.session import ExecutionSession
@@ -239,7 +240,7 @@ class ExecutionServer(ZMQServer, ABC):
             __version__,
             self.endpoint,
             self.config,
-            log_file_path=self._log_file_path,
+            log_file_path=self.log_file_path,
             describe=self.describe,
             application=self.describe_application(),
             scheduler=Scheduler(

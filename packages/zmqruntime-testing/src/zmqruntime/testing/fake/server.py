@@ -68,7 +68,8 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
     def describe_application(self) -> None:
         """Return nothing: a fake stands for any application, whatever a client expects."""
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return a session whose runner follows the script."""
         self._player = Player(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
         return _FakeSession(
@@ -76,7 +77,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             __version__,
             self.endpoint,
             self.config,
-            log_file_path=self._log_file_path,
+            log_file_path=self.log_file_path,
             describe=self.describe,
             scheduler=Scheduler(
                 InMemoryLifecycleEngine(), cancel_grace_seconds=self._cancel_grace_seconds

@@ -79,7 +79,7 @@ class ZMQServer:
         self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
         check_kind("log_file_path", log_file_path, str, Path, optional=True)
-        self._log_file_path = None if log_file_path is None else str(log_file_path)
+        self.log_file_path = None if log_file_path is None else str(log_file_path)
         self._run: _Run | None = None
         # Whether `start` is called by `serve_forever`, which handles signals until the end.
         self._waits_for_end = False
@@ -110,6 +110,14 @@ class ZMQServer:
     def config(self) -> ZMQConfig:
         """The settings that it shares with its clients."""
         return self._config
+
+    @property
+    def server_session(self) -> ServerSession | None:
+        """The session of the current run; None before `start` and after `stop`.
+
+        It belongs to the server's own thread: from another one, use only its ``loop.post``.
+        """
+        return None if self._run is None else self._run.session
 
     @property
     def running(self) -> bool:
@@ -156,9 +164,9 @@ class ZMQServer:
         from zmqruntime.transport.process.open_files import require_files
 
         require_files(_SERVER_FILES, f"a server on {self._endpoint}")
-        log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
+        log_file = None if self.log_file_path is None else _open_log(self.log_file_path)
         try:
-            session = self._make_session()
+            session = self.make_session()
             session.open()
         except BaseException:
             if log_file is not None:
@@ -244,7 +252,12 @@ class ZMQServer:
         self._run = None
         atexit.unregister(self.stop)
 
-    def _make_session(self) -> ServerSession:
+    def make_session(self) -> ServerSession:
+        """Return the session of one run: a seam for a server with further kinds of requests.
+
+        Called once by each `start`, in the thread of the caller, before anything is bound. The
+        session is opened and run by the server; an override returns a new one for each call.
+        """
         # Not above: a worker, which is waited for, imports this module and opens no ZeroMQ socket.
         from zmqruntime.transport.server.session import ServerSession
 
@@ -253,7 +266,7 @@ class ZMQServer:
             __version__,
             self._endpoint,
             self._config,
-            log_file_path=self._log_file_path,
+            log_file_path=self.log_file_path,
             describe=self.describe,
             application=self.describe_application(),
         )
