@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.server.session import (
         ServerSession,
     )
-    from zmqruntime.transport.validation import check_kind, check_number, check_word
+    from zmqruntime.transport.validation import check_number, check_type, parse_choice
 
 __all__ = [
     "AddressInUse",
@@ -126,9 +126,8 @@ __all__ = [
     "ZMQConfig",
     "ZMQServer",
     "__version__",
-    "check_kind",
     "check_number",
-    "check_word",
+    "check_type",
     "compute_origin_digest",
     "compute_source_digest",
     "default_log_dir",
@@ -138,6 +137,7 @@ __all__ = [
     "kill_process_tree",
     "make_private_dir",
     "name_class",
+    "parse_choice",
 ]
 
 _HOMES = {
@@ -175,9 +175,9 @@ _HOMES = {
     "ZMQClient": "client.client",
     "ZMQConfig": "config",
     "ZMQServer": "server.server",
-    "check_kind": "validation",
+    "check_type": "validation",
     "check_number": "validation",
-    "check_word": "validation",
+    "parse_choice": "validation",
     "compute_origin_digest": "process.source_digest",
     "compute_source_digest": "process.source_digest",
     "default_log_dir": "process.runtime_dir",

@@ -71,10 +71,14 @@ class ZMQConfig:
     peer may leave a quarter of it unread, and one message; events of 16 KiB and more a quarter."""
 
     def __post_init__(self) -> None:
-        most = MAX_PORT - 1
-        check_number("default_port", self.default_port, least=1, most=MAX_PORT, whole=True)
+        max_offset = MAX_PORT - 1
+        check_number("default_port", self.default_port, ge=1, le=MAX_PORT, whole=True)
         check_number(
-            "control_port_offset", self.control_port_offset, least=-most, most=most, whole=True
+            "control_port_offset",
+            self.control_port_offset,
+            ge=-max_offset,
+            le=max_offset,
+            whole=True,
         )
         check_file_name("app_name", self.app_name)
         for name in ("runtime_dir", "log_dir"):
@@ -82,8 +86,8 @@ class ZMQConfig:
         check_number(
             "max_message_bytes",
             self.max_message_bytes,
-            least=MIN_MESSAGE_BYTES,
-            most=_MAX_MESSAGE_BYTES,
+            ge=MIN_MESSAGE_BYTES,
+            le=_MAX_MESSAGE_BYTES,
             whole=True,
         )
         for name in (
@@ -92,13 +96,13 @@ class ZMQConfig:
             "reconnect_timeout",
             "registration_timeout",
         ):
-            check_number(name, getattr(self, name), above=0)
-        check_number("retry_interval", self.retry_interval, least=_MIN_RETRY_INTERVAL)
+            check_number(name, getattr(self, name), gt=0)
+        check_number("retry_interval", self.retry_interval, ge=_MIN_RETRY_INTERVAL)
         check_number(
             "data_high_water_mark",
             self.data_high_water_mark,
-            least=0,
-            most=_MAX_HIGH_WATER_MARK,
+            ge=0,
+            le=_MAX_HIGH_WATER_MARK,
             whole=True,
         )
-        check_number("max_unread_bytes", self.max_unread_bytes, least=MIN_MESSAGE_BYTES, whole=True)
+        check_number("max_unread_bytes", self.max_unread_bytes, ge=MIN_MESSAGE_BYTES, whole=True)

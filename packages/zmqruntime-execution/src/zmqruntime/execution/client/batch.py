@@ -20,8 +20,8 @@ from zmqruntime.transport import (
     RequestTimeout,
     ServerLost,
     TransportError,
-    check_kind,
     check_number,
+    check_type,
 )
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
@@ -99,10 +99,10 @@ class BatchSubmitWaitEngine:
         hooks: BatchHooks | None = None,
         max_outstanding: int = 200,
     ) -> None:
-        check_kind("client", client, ExecutionClient)
-        check_kind("policy", policy, WaitPolicy, optional=True)
-        check_kind("hooks", hooks, BatchHooks, optional=True)
-        check_number("max_outstanding", max_outstanding, least=1, whole=True)
+        check_type("client", client, ExecutionClient)
+        check_type("policy", policy, WaitPolicy, optional=True)
+        check_type("hooks", hooks, BatchHooks, optional=True)
+        check_number("max_outstanding", max_outstanding, ge=1, whole=True)
         self.policy = policy
         self.fail_fast = fail_fast
         self.hooks = hooks or BatchHooks()

@@ -236,7 +236,7 @@ class ExecutionClient(RecordClient):
         Then, and when the iterator is closed early, those that were not yielded are cancelled; but
         not when the server was lost.
         """
-        check_number("window", window, least=1, whole=True)
+        check_number("window", window, ge=1, whole=True)
         return self._follow_many(tasks, config, hold, window, on_sent)
 
     def _follow_many(

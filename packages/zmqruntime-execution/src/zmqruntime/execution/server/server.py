@@ -107,20 +107,20 @@ class ExecutionServer(ZMQServer, ABC):
             log_file_path=log_file_path,
         )
         from zmqruntime.execution.lifecycle.retry import RetryPolicy
-        from zmqruntime.transport import check_kind, check_number, check_word
+        from zmqruntime.transport import check_number, check_type, parse_choice
 
-        check_number("max_queued", max_queued, least=0, whole=True, optional=True)
-        check_number("max_queued_bytes", max_queued_bytes, least=0, whole=True, optional=True)
-        check_number("history_limit", history_limit, least=0, whole=True)
-        check_number("history_seconds", history_seconds, least=0, optional=True)
-        check_number("history_bytes", history_bytes, least=0, whole=True)
-        check_number("unread_limit", unread_limit, least=1, whole=True)
-        check_number("unread_bytes", unread_bytes, least=0, whole=True)
-        check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
-        check_kind("journal", journal, Path, str, bool, optional=True)
-        check_kind("retry", retry, RetryPolicy, optional=True)
-        check_number("events_kept", events_kept, least=0, whole=True)
-        check_number("max_log_bytes", max_log_bytes, least=0, whole=True)
+        check_number("max_queued", max_queued, ge=0, whole=True, optional=True)
+        check_number("max_queued_bytes", max_queued_bytes, ge=0, whole=True, optional=True)
+        check_number("history_limit", history_limit, ge=0, whole=True)
+        check_number("history_seconds", history_seconds, ge=0, optional=True)
+        check_number("history_bytes", history_bytes, ge=0, whole=True)
+        check_number("unread_limit", unread_limit, ge=1, whole=True)
+        check_number("unread_bytes", unread_bytes, ge=0, whole=True)
+        check_number("cancel_grace_seconds", cancel_grace_seconds, ge=0)
+        check_type("journal", journal, Path, str, bool, optional=True)
+        check_type("retry", retry, RetryPolicy, optional=True)
+        check_number("events_kept", events_kept, ge=0, whole=True)
+        check_number("max_log_bytes", max_log_bytes, ge=0, whole=True)
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
         self._history_limit = history_limit
@@ -132,8 +132,8 @@ class ExecutionServer(ZMQServer, ABC):
         self.journal: Path | None = None
         """The file in which executions outlive the server; None: there is none."""
         self.choose_journal(journal)
-        self._on_restart = check_word("on_restart", on_restart, RestartPolicy)
-        self._queue_policy = check_word("queue_policy", queue_policy, QueuePolicy)
+        self._on_restart = parse_choice("on_restart", on_restart, RestartPolicy)
+        self._queue_policy = parse_choice("queue_policy", queue_policy, QueuePolicy)
         self._retry = retry
         self._events_kept = events_kept
         self._max_log_bytes = max_log_bytes

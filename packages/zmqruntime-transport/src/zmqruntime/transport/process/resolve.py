@@ -8,7 +8,7 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import LOOPBACK, Endpoint, parse_address
 from zmqruntime.transport.errors import EndpointError
 from zmqruntime.transport.process.runtime_dir import default_runtime_dir
-from zmqruntime.transport.validation import check_kind, check_number, check_word
+from zmqruntime.transport.validation import check_number, check_type, parse_choice
 
 __all__ = ["resolve_endpoint"]
 
@@ -31,7 +31,7 @@ def resolve_endpoint(
     import zmq  # Not above: nobody who is given an endpoint needs it.
 
     check_number("port", port, whole=True, optional=True)
-    check_kind("config", config, ZMQConfig)
+    check_type("config", config, ZMQConfig)
     if host is not None:
         _check_host(host)
     # On Windows libzmq may have ipc, yet Python cannot tell there whether a socket file is live.
@@ -40,7 +40,7 @@ def resolve_endpoint(
         use_ipc = host is None and has_ipc
         transport_mode = TransportMode.IPC if use_ipc else TransportMode.TCP
     else:
-        transport_mode = check_word("transport_mode", transport_mode, TransportMode)
+        transport_mode = parse_choice("transport_mode", transport_mode, TransportMode)
     if transport_mode is TransportMode.IPC:
         if host is not None:
             raise EndpointError(f"host {host!r} is for TCP: leave it out, or the transport mode")
@@ -57,7 +57,7 @@ def resolve_endpoint(
 
 
 def _check_host(host: str) -> None:
-    check_kind("host", host, str)
+    check_type("host", host, str)
     is_bare = bool(host) and not set("/[]") & set(host)
     if not is_bare or (":" in host and parse_address(host) is None):
         raise EndpointError(

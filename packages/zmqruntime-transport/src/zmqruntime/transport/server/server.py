@@ -23,7 +23,7 @@ from zmqruntime.transport.process.inherited_state import fill_standard_descripto
 from zmqruntime.transport.process.logfile import LogFile
 from zmqruntime.transport.process.resolve import resolve_endpoint
 from zmqruntime.transport.process.signals import ending_on_signals
-from zmqruntime.transport.validation import check_kind
+from zmqruntime.transport.validation import check_type
 
 if TYPE_CHECKING:
     from zmqruntime.messages import ApplicationInfo
@@ -78,7 +78,7 @@ class ZMQServer:
     ) -> None:
         self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
-        check_kind("log_file_path", log_file_path, str, Path, optional=True)
+        check_type("log_file_path", log_file_path, str, Path, optional=True)
         self.log_file_path = None if log_file_path is None else str(log_file_path)
         self._run: _Run | None = None
         # Whether `start` is called by `serve_forever`, which handles signals until the end.
@@ -139,7 +139,7 @@ class ZMQServer:
         """
         from zmqruntime.transport.application import describe_application
 
-        check_kind("application_version", self.application_version, str)
+        check_type("application_version", self.application_version, str)
         return describe_application(type(self), self.application_version, self.launch_digest)
 
     def start(self) -> None:
