@@ -28,7 +28,8 @@ from zmqruntime.execution import (
     WaitPolicy,
 )
 from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQConfig
+from zmqruntime.transport import RequestTimeout, ServerLost, ZMQConfig
+from zmqruntime.transport.lowlevel import Deadline
 
 PATIENCE = 60.0
 PORT = 21_400

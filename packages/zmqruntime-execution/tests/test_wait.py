@@ -10,7 +10,8 @@ from asking import SILENCE, Script, record
 
 from zmqruntime.execution import ExecutionWaiter, UnknownExecution, WaitPolicy, WaitTimeout
 from zmqruntime.messages import ErrorCode, ErrorReply, ExecutionStatus
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost
+from zmqruntime.transport import RequestTimeout, ServerLost
+from zmqruntime.transport.lowlevel import Deadline
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from zmqruntime.transport import Deadline
+from zmqruntime.transport.lowlevel import Deadline
 
 
 class Clock:

@@ -33,8 +33,8 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
-    kill_process_tree,
 )
+from zmqruntime.transport.lowlevel import kill_process_tree
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 

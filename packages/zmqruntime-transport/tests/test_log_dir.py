@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zmqruntime.transport import EndpointError, make_private_dir
+from zmqruntime.transport import EndpointError
+from zmqruntime.transport.lowlevel import make_private_dir
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 

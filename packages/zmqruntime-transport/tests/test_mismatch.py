@@ -27,9 +27,9 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
-    compute_origin_digest,
 )
 from zmqruntime.transport.application import Difference, find_differences, name_class
+from zmqruntime.transport.lowlevel import compute_origin_digest
 
 FOUND = ApplicationInfo(
     class_path="lab:Lab", version="1", code_digest="c", arguments_digest=None, origin_digest="o"

@@ -14,7 +14,8 @@ import psutil
 import pytest
 from transport_peers import PATIENCE_SECONDS, eventually
 
-from zmqruntime.transport import ProcessIdentity, describe_exit, kill_process_tree
+from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.lowlevel import describe_exit, kill_process_tree
 from zmqruntime.transport.process.process_tree import kill_process_group
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

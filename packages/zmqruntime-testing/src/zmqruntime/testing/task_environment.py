@@ -37,7 +37,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.testing.child_reports import ChildReports
 from zmqruntime.testing.clock import MovableClock
-from zmqruntime.transport import check_number, check_type
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["TaskEnvironment"]
 

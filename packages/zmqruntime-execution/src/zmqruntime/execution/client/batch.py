@@ -15,14 +15,8 @@ from zmqruntime.execution.client.handle import ExecutionHandle
 from zmqruntime.execution.client.wait import WaitPolicy
 from zmqruntime.execution.errors import Conflict, UnknownExecution, raise_unless_complete
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, JsonValue
-from zmqruntime.transport import (
-    NotConnected,
-    RequestTimeout,
-    ServerLost,
-    TransportError,
-    check_number,
-    check_type,
-)
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
 

@@ -35,14 +35,8 @@ from zmqruntime.messages import (
     PongReply,
     PreparedRequest,
 )
-from zmqruntime.transport import (
-    Deadline,
-    MismatchPolicy,
-    ServerLauncher,
-    TransportMode,
-    ZMQConfig,
-    check_number,
-)
+from zmqruntime.transport import MismatchPolicy, ServerLauncher, TransportMode, ZMQConfig
+from zmqruntime.transport.lowlevel import Deadline, check_number
 
 __all__ = ["ExecutionClient"]
 

@@ -19,9 +19,8 @@ from zmqruntime.execution.launch_arguments import (
 )
 from zmqruntime.execution.target import import_target
 from zmqruntime.messages import ApplicationInfo
-from zmqruntime.transport import (
-    ExpectedApplication,
-    SubprocessLauncher,
+from zmqruntime.transport import ExpectedApplication, SubprocessLauncher
+from zmqruntime.transport.lowlevel import (
     check_type,
     compute_origin_digest,
     compute_source_digest,

@@ -9,7 +9,8 @@ from typing import Final
 
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, check_number
+from zmqruntime.transport import RequestTimeout, ServerLost
+from zmqruntime.transport.lowlevel import Deadline, check_number
 
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 

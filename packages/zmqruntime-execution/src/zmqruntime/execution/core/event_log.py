@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle.events import StateChange
-from zmqruntime.transport.validation import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.events import ExecutionEvent

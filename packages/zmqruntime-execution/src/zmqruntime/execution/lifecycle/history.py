@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
-from zmqruntime.transport.validation import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 __all__ = ["History", "HistoryLimits", "Tombstone", "size_of"]
 

@@ -12,7 +12,7 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
 )
-from zmqruntime.transport.validation import check_number, check_type, parse_choice
+from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
 __all__ = ["RetryPolicy", "make_attempt"]
 

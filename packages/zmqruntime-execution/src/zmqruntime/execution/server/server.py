@@ -107,7 +107,7 @@ class ExecutionServer(ZMQServer, ABC):
             log_file_path=log_file_path,
         )
         from zmqruntime.execution.lifecycle.retry import RetryPolicy
-        from zmqruntime.transport import check_number, check_type, parse_choice
+        from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
         check_number("max_queued", max_queued, ge=0, whole=True, optional=True)
         check_number("max_queued_bytes", max_queued_bytes, ge=0, whole=True, optional=True)
@@ -148,7 +148,7 @@ class ExecutionServer(ZMQServer, ABC):
         self.journal = choose_journal(choice, self.journal, default=self._default_journal)
 
     def _default_journal(self) -> Path:
-        from zmqruntime.transport import name_class
+        from zmqruntime.transport.lowlevel import name_class
 
         return default_journal_path(self.config.app_name, name_class(type(self)), self.port)
 

@@ -18,7 +18,7 @@ from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.server.dispatcher import Dispatcher, Outlet
 from zmqruntime.messages import Incoming, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
-from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
+from zmqruntime.transport.lowlevel import LARGE_EVENT_BYTES
 
 __all__ = ["ExecutionSession"]
 

@@ -15,7 +15,7 @@ from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request, 
 from zmqruntime.testing.errors import ScriptMismatch, check_open
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
-from zmqruntime.transport import check_number, check_type
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["RequestType", "ScriptedServer"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from zmqruntime.transport import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 __all__ = [
     "Delivery",

@@ -25,7 +25,7 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
-from zmqruntime.transport.process.identity import describe_exit
+from zmqruntime.transport.process.exit_code import describe_exit
 from zmqruntime.transport.process.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process.lock_file import take_lock
 from zmqruntime.transport.process.runtime_dir import check_private_dir, make_private_dir

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["ProcessIdentity", "describe_exit", "start_of"]
+__all__ = ["ProcessIdentity", "start_of"]
 
 # Two readings of one process's start are the same number on Linux; elsewhere they differ by less
 # than a clock tick or two.
@@ -119,13 +118,3 @@ def start_of(process: psutil.Process) -> float:
     except (FileNotFoundError, ProcessLookupError):
         raise psutil.NoSuchProcess(process.pid) from None
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def describe_exit(exit_code: int) -> str:
-    """Say how a process ended, from its exit code as `subprocess` gives it."""
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    try:
-        return f"signal {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"signal {-exit_code}"

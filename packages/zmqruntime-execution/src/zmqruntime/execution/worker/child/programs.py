@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psutil
 
-from zmqruntime.transport.process.process_tree import environment_of, is_resource_tracker, kill_all
+from zmqruntime.transport.lowlevel import environment_of, is_resource_tracker, kill_all
 
 __all__ = ["Program", "run_program"]
 

@@ -19,13 +19,13 @@ from typing import Final
 import psutil
 
 from zmqruntime.transport import ProcessIdentity
-from zmqruntime.transport.process.identity import start_of
-from zmqruntime.transport.process.process_tree import (
+from zmqruntime.transport.lowlevel import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
     environment_of,
     is_resource_tracker,
     kill_all,
+    start_of,
 )
 
 __all__ = ["RunProcesses"]

@@ -17,9 +17,7 @@ from zmqruntime.execution.worker.framing import Message, MessageReader, encode_h
 from zmqruntime.execution.worker.protocol import TOKEN_BYTES
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.transport import Loop
-from zmqruntime.transport.limited_log import LimitedLog
-from zmqruntime.transport.process.held_paths import identify
-from zmqruntime.transport.process.runtime_dir import make_private_dir
+from zmqruntime.transport.lowlevel import LimitedLog, identify, make_private_dir
 
 __all__ = ["LinkHub"]
 
