@@ -152,7 +152,7 @@ def test_absent_server_is_named_at_once(config: ZMQConfig) -> None:
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX modes")
 def test_path_that_is_no_socket_is_named(config: ZMQConfig, endpoint: Endpoint) -> None:
     endpoint.control_path.write_text("not a socket")
-    with pytest.raises(EndpointError, match=r"is in the way and is no socket"):
+    with pytest.raises(EndpointError, match=r"exists and is no socket"):
         ZMQClient(config=config, launcher=NoLauncher()).connect()
 
 

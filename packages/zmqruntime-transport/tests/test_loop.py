@@ -104,12 +104,12 @@ def test_a_quiet_moment_comes_when_all_is_handled_that_has_arrived(running: Loop
     def arrive(name: str) -> None:
         ran.append(name)
         if name == "first":
-            running.loop.when_quiet(rest)
+            running.loop.call_when_idle(rest)
             running.loop.post(partial(arrive, "third"))
 
     def rest() -> None:
         ran.append("rest")
-        running.loop.when_quiet(done.set)
+        running.loop.call_when_idle(done.set)
 
     def post_both() -> None:  # In the loop's thread, so that it reads them together.
         for name in ("first", "second"):
@@ -131,7 +131,7 @@ def test_a_quiet_moment_comes_soon_however_much_arrives(running: LoopThread) -> 
             running.loop.post(arrive)
 
     def begin() -> None:
-        running.loop.when_quiet(done.set)
+        running.loop.call_when_idle(done.set)
         arrive()
 
     running.call(begin)

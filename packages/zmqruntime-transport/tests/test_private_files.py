@@ -18,26 +18,20 @@ import pytest
 
 from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.process import file_owners, private_files
+from zmqruntime.transport.process.default_dirs import (
+    default_data_dir,
+    default_log_dir,
+    default_runtime_dir,
+)
 from zmqruntime.transport.process.file_owners import (
     directory_fault,
     file_fault,
     is_private_group,
 )
-from zmqruntime.transport.process.lock_file import take_lock
-from zmqruntime.transport.process.private_files import (
-    check_ancestors,
-    check_private_file,
-    check_safe_dir,
-    open_log,
-    open_private,
-)
-from zmqruntime.transport.process.runtime_dir import (
-    check_private_dir,
-    default_data_dir,
-    default_log_dir,
-    default_runtime_dir,
-    make_private_dir,
-)
+from zmqruntime.transport.process.lock_file import acquire_lock
+from zmqruntime.transport.process.private_dirs import check_private_dir, make_private_dir
+from zmqruntime.transport.process.private_files import check_private_file, open_log, open_private
+from zmqruntime.transport.process.safe_paths import check_ancestors, check_safe_dir
 
 US, STRANGER = 1000, 65534
 
@@ -635,7 +629,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
     def refuse(*_: object, **__: object) -> Path:
         raise error
 
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     monkeypatch.setattr(platformdirs, function, refuse)
     with pytest.raises(EndpointError, match=f"no default directory for {setting}: {error}"):
         default("lab")
@@ -646,7 +640,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
 def test_default_runtime_directory_that_another_user_made_first_is_refused(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     runtime_dir.chmod(0o1777)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(runtime_dir))
@@ -669,14 +663,14 @@ def test_default_runtime_directory_that_another_user_made_first_is_refused(
 def test_lock_file_has_mode_0600_whatever_the_umask(runtime_dir: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        lock = take_lock(runtime_dir / "a.lock", timeout=0)
+        lock = acquire_lock(runtime_dir / "a.lock", timeout=0)
     finally:
         os.umask(before)
     assert mode_of(runtime_dir / "a.lock") == 0o600
     with pytest.raises(filelock.Timeout):
-        take_lock(runtime_dir / "a.lock", timeout=0)
+        acquire_lock(runtime_dir / "a.lock", timeout=0)
     lock.release()
-    take_lock(runtime_dir / "a.lock", timeout=0).release()
+    acquire_lock(runtime_dir / "a.lock", timeout=0).release()
 
 
 @posix
@@ -687,7 +681,7 @@ def test_planted_lock_file_is_refused(runtime_dir: Path, plant: object) -> None:
     target.write_bytes(b"precious")
     plant(runtime_dir / "a.lock", target)
     with pytest.raises(UnsafePath, match=f"{runtime_dir / 'a.lock'} "):
-        take_lock(runtime_dir / "a.lock", timeout=0)
+        acquire_lock(runtime_dir / "a.lock", timeout=0)
     assert target.read_bytes() == b"precious"
 
 
@@ -700,4 +694,4 @@ def test_lock_that_the_file_system_does_not_give_is_an_endpoint_error(
 
     monkeypatch.setattr(filelock.FileLock, "acquire", fail)
     with pytest.raises(EndpointError, match=f"a.lock cannot be locked: {error}. Set runtime_dir"):
-        take_lock(runtime_dir / "a.lock", timeout=0)
+        acquire_lock(runtime_dir / "a.lock", timeout=0)

@@ -265,13 +265,13 @@ def test_who_has_just_subscribed_gets_no_array(
     alice = subscribe(b"alice/")
     alice.subscribe(b"~alice/")
     assert dealer.ask(register("alice"))["type"] == "ok"
-    eventually(lambda: session.registrations.all_take_arrays)
+    eventually(lambda: session.registrations.all_accept_arrays)
     server.in_loop(lambda: session.publish(b"alice/x", b"1", b"2"))
     assert alice.recv_multipart() == [b"alice/x", b"[1,2]"]
 
     bob = subscribe(b"bob/", b"~bob/")
     assert dealer.ask(register("bob"))["type"] == "ok"  # The loop has admitted his connection.
-    eventually(lambda: session.registrations.all_take_arrays)
+    eventually(lambda: session.registrations.all_accept_arrays)
 
     def publish_before_he_is_read_of() -> None:
         """In the loop, which reads no subscription meanwhile."""
@@ -289,12 +289,12 @@ def test_who_has_just_subscribed_gets_no_array(
 def test_the_server_knows_whether_anybody_listens(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
-    assert not server.session.registrations.anybody
+    assert not server.session.registrations.has_subscribers
     sock = subscribe(b"alice/")
     dealer.ask(register("alice"))
-    assert server.session.registrations.anybody
+    assert server.session.registrations.has_subscribers
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
 def test_reply_lists_a_hundred_clients_and_counts_all(
@@ -372,9 +372,9 @@ def test_many_subscriptions_are_all_seen_though_each_round_reads_a_few(
     sock.connect(server.endpoint.data_address)
     for number in range(3000):
         sock.send(b"\x01client-%d/" % number)
-    eventually(lambda: server.session._subscriptions.total == 3000)
+    eventually(lambda: server.session._subscriptions._ledger.total == 3000)
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
 def test_equal_subscriptions_of_one_connection_leave_nothing_behind(
@@ -385,6 +385,6 @@ def test_equal_subscriptions_of_one_connection_leave_nothing_behind(
     for _ in range(3):
         sock.send(b"\x01alice/")
     sock.send(b"\x01last/")
-    eventually(lambda: server.session._subscriptions.total == 2)
+    eventually(lambda: server.session._subscriptions._ledger.total == 2)
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)

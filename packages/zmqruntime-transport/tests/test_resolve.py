@@ -14,12 +14,9 @@ import pytest
 import zmq
 
 from zmqruntime.transport import EndpointError, TransportMode, ZMQClient, ZMQConfig, ZMQServer
+from zmqruntime.transport.process.default_dirs import default_log_dir, default_runtime_dir
+from zmqruntime.transport.process.private_dirs import make_private_dir
 from zmqruntime.transport.process.resolve import resolve_endpoint
-from zmqruntime.transport.process.runtime_dir import (
-    default_log_dir,
-    default_runtime_dir,
-    make_private_dir,
-)
 
 
 def has_ipc(monkeypatch: pytest.MonkeyPatch, *, zeromq: bool, python: bool) -> None:
@@ -126,7 +123,7 @@ def test_a_port_that_is_no_port_is_not_taken_for_none(config: ZMQConfig) -> None
 def test_sockets_that_cannot_outlive_a_login_live_in_the_platform_s_runtime_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     assert ZMQServer().endpoint.directory == default_runtime_dir("zmqruntime")
     # Without one, platformdirs warns; the caller has nothing to do about it.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
@@ -137,7 +134,7 @@ def test_sockets_that_cannot_outlive_a_login_live_in_the_platform_s_runtime_dire
 def test_a_runtime_directory_that_is_missing_is_made_so_that_everybody_finds_it(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir / "not" / "there"))
     first = default_runtime_dir("lab")
     make_private_dir(first)

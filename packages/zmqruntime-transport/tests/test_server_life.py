@@ -379,7 +379,7 @@ def test_a_file_where_the_directory_should_be_is_refused(runtime_dir: Path) -> N
     assert in_the_way.read_text() == "mine"
 
 
-# -- what is in the way of a socket file -----------------------------------------------------
+# -- files at the path of a socket file -----------------------------------------------------
 
 
 @ipc
@@ -401,7 +401,7 @@ def test_what_is_no_socket_is_left_where_it_is(
         case "directory":
             path.mkdir()
     before = path.lstat()
-    with pytest.raises(EndpointError, match=f"{path} is in the way and is no socket: move it"):
+    with pytest.raises(EndpointError, match=f"{path} exists and is no socket: move it"):
         ZMQServer(config=config).start()
     assert path.lstat() == before
 
@@ -481,7 +481,7 @@ def test_a_socket_file_that_cannot_be_looked_at_is_left_alone(
         raise PermissionError("not yours")
 
     monkeypatch.setattr(socket.socket, "connect", deny)
-    with pytest.raises(EndpointError, match="cannot be looked at: not yours"):
+    with pytest.raises(EndpointError, match="cannot be probed for a server: not yours"):
         ZMQServer(config=config).start()
 
 

@@ -14,7 +14,7 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import Endpoint, ProcessIdentity, ServerArguments, ZMQConfig, ZMQServer
-from zmqruntime.transport.process.signals import ending_on_signals
+from zmqruntime.transport.process.signals import call_on_stop_signals
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -152,7 +152,7 @@ def before() -> Iterator[list[int]]:
 
 def test_the_handlers_are_the_program_s_own_again_afterwards(before: list[int]) -> None:
     ended: list[str] = []
-    with ending_on_signals(lambda: ended.append("end")):
+    with call_on_stop_signals(lambda: ended.append("end")):
         pass
     signal.raise_signal(INT)
     assert (before, ended) == ([INT], [])
@@ -164,7 +164,7 @@ def test_an_impatient_signal_after_the_end_is_swallowed_and_a_later_one_is_not(
     now = 100.0
     monkeypatch.setattr("zmqruntime.transport.process.signals.time.monotonic", lambda: now)
     ended: list[str] = []
-    with ending_on_signals(lambda: ended.append("end")):
+    with call_on_stop_signals(lambda: ended.append("end")):
         signal.raise_signal(INT)
     assert ended == ["end"]
     now = 101.0
@@ -206,6 +206,6 @@ def test_a_handler_that_is_not_python_s_becomes_the_system_s(
 ) -> None:
     set_handler = signal.signal
     monkeypatch.setattr(signal, "signal", lambda signum, to: set_handler(signum, to) and None)
-    with ending_on_signals(lambda: None):
+    with call_on_stop_signals(lambda: None):
         pass
     assert signal.getsignal(INT) is signal.SIG_DFL

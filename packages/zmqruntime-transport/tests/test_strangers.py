@@ -149,7 +149,7 @@ def test_subscription_without_a_zmtp_3_handshake_is_not_taken(
         if greeting in ENDED:
             read_to_end(stranger)
         assert peer.ask({"type": "ping"})["ready"]
-        assert not open_server.session.registrations.anybody
+        assert not open_server.session.registrations.has_subscribers
 
 
 def test_bare_zmtp_3_handshake_is_accepted(open_server: OpenServer) -> None:
@@ -236,7 +236,7 @@ def test_connection_with_too_many_subscriptions_is_ended_and_no_other(
     assert monitor.poll(int(PATIENCE_SECONDS * 1000))
     greedy.disable_monitor()
     monitor.close()
-    eventually(lambda: session._subscriptions.total == 1)
+    eventually(lambda: session._subscriptions._ledger.total == 1)
     eventually(lambda: "the most of all connections: 10000 at most" in caplog.text)
     assert peer.ask({"type": "ping"})["progress_subscribers"] == ["good"]
     open_server.in_loop(lambda: session.publish(b"good/x", b"event"))
@@ -256,7 +256,7 @@ def test_connection_with_too_long_prefixes_is_ended(
     assert monitor.poll(int(PATIENCE_SECONDS * 1000))
     odd.disable_monitor()
     monitor.close()
-    eventually(lambda: not open_server.session.registrations.anybody)
+    eventually(lambda: not open_server.session.registrations.has_subscribers)
 
 
 def test_ending_a_connection_spares_a_descriptor_of_something_else(

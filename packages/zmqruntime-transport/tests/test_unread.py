@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from zmqruntime.transport import Caller
 from zmqruntime.transport.server.fair_share import FairShare
 from zmqruntime.transport.server.held_replies import HeldReplies
-from zmqruntime.transport.server.unread_replies import LARGE_BYTES, UnreadReplies
+from zmqruntime.transport.server.unread_replies import LARGE_REPLY_BYTES, UnreadReplies
 
-PER_PEER, IN_ALL = 4 * LARGE_BYTES, 8 * LARGE_BYTES
-LONGEST = 5 * LARGE_BYTES
+PER_PEER, IN_ALL = 4 * LARGE_REPLY_BYTES, 8 * LARGE_REPLY_BYTES
+LONGEST = 5 * LARGE_REPLY_BYTES
 peers = st.sampled_from([b"a", b"b", b"c", b"d"])
 
 
@@ -40,10 +40,10 @@ class Model(RuleBasedStateMachine):
 
     def answer(self, peer: bytes, size: int) -> None:
         self.ended[peer] += 1
-        if size >= LARGE_BYTES and self.unread.is_exhausted(peer):
+        if size >= LARGE_REPLY_BYTES and self.unread.is_exhausted(peer):
             size = 200  # It is refused.
         marked = self.unread.sent(peer, size)
-        assert marked or size < LARGE_BYTES, "a large reply is not known to be unread"
+        assert marked or size < LARGE_REPLY_BYTES, "a large reply is not known to be unread"
         if marked:
             self.markers[peer].append(marked)
 
@@ -66,7 +66,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def unread_bytes_are_within_their_bounds(self) -> None:
-        small = LARGE_BYTES + 1024
+        small = LARGE_REPLY_BYTES + 1024
         for markers in self.markers.values():
             assert sum(markers) <= PER_PEER + LONGEST + small
         assert self.unread.total == sum(map(sum, self.markers.values()))
@@ -101,9 +101,9 @@ def test_a_greedy_peer_leaves_half_to_others_and_two_leave_a_third() -> None:
 
 
 def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() -> None:
-    unread = UnreadReplies(LARGE_BYTES, IN_ALL)
+    unread = UnreadReplies(LARGE_REPLY_BYTES, IN_ALL)
     for peer in (b"many", b"long"):
-        unread.sent(peer, LARGE_BYTES)
+        unread.sent(peer, LARGE_REPLY_BYTES)
         assert unread.must_wait(peer)
     done: list[int] = []
 
@@ -115,7 +115,7 @@ def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() 
     assert unread.wait(b"long", make(0), 20 * 2**20), "the first is taken whatever its length"
     assert not unread.wait(b"long", make(0), 40)
     assert unread.next_action(b"many") is None
-    unread.freed(b"many", LARGE_BYTES + 256)
+    unread.freed(b"many", LARGE_REPLY_BYTES + 256)
     while (action := unread.next_action(b"many")) is not None:
         action()
     assert done == list(range(10_000))

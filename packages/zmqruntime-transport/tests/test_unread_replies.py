@@ -233,7 +233,7 @@ def test_long_events_that_a_subscriber_does_not_read_are_known_until_it_is_gone(
             subscriber.connect(server.endpoint.data_address)
             subscriber.subscribe(b"a/")
         registrations = server.session.registrations
-        eventually(lambda: registrations._seen[b"a/"] == 2)
+        eventually(lambda: registrations._subscribed[b"a/"] == 2)
 
         def publish() -> None:
             server.session.publish(b"a/x", event)
@@ -245,8 +245,8 @@ def test_long_events_that_a_subscriber_does_not_read_are_known_until_it_is_gone(
             assert other.recv_multipart() == [b"a/x", event]
         assert publisher.unread_bytes <= PER_PEER + len(event)
         assert count >= PER_PEER // len(event)
-        server.in_loop(lambda: publisher.note_left_out(3))
-        server.in_loop(lambda: publisher.note_left_out(0))
+        server.in_loop(lambda: publisher.log_dropped_events(3))
+        server.in_loop(lambda: publisher.log_dropped_events(0))
         assert "large events not published: 3" in caplog.text
         server.in_loop(lambda: server.session.publish(b"a/x", b"short"))
         assert other.recv_multipart() == [b"a/x", b"short"]

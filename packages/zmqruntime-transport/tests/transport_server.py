@@ -10,7 +10,7 @@ import threading
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport import ServerArguments, ServerSession, WorkSummary, ZMQServer
-from zmqruntime.transport.server import server
+from zmqruntime.transport.server import server_run
 
 
 class Server(ZMQServer):
@@ -28,7 +28,7 @@ class PrintingServer(Server):
     """Prints 512 KiB whenever it is pinged; its log file is checked often."""
 
     def start(self) -> None:
-        server._LOG_CHECK_SECONDS = 0.001
+        server_run._LOG_CHECK_SECONDS = 0.001
         super().start()
 
     def describe(self) -> JsonObject:

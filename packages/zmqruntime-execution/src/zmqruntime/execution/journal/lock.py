@@ -67,11 +67,11 @@ def claim(path: Path) -> Iterator[None]:
     # Not above: a worker needs none of it.
     import filelock
 
-    from zmqruntime.transport.lowlevel import take_lock
+    from zmqruntime.transport.lowlevel import acquire_lock
 
     file = path.with_name(f"{path.name}.lock")
     try:
-        lock = take_lock(file, timeout=0)
+        lock = acquire_lock(file, timeout=0)
     except filelock.Timeout as error:
         raise in_use(path) from error
     except UnsafePath:

@@ -93,10 +93,10 @@ def test_directory_of_an_endpoint_is_named_since_the_default_depends_on_the_envi
         ("--app-name=../x", "app_name '../x' must do as part of a file name"),
         ("--runtime-dir=", "runtime_dir '' must do as the name of a directory"),
         ("--log-dir=", "log_dir '' must do as the name of a directory"),
-        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, and not a file"),
-        (f"--log-file={LONG}", f"{LONG!r} names no file: {os.strerror(errno.ENAMETOOLONG)}"),
-        ("--owner=nobody", "'nobody' names no process: it has to be PID:CREATE_TIME"),
-        ("--owner=1:x", "'1:x' names no process: it has to be PID:CREATE_TIME"),
+        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, not a file"),
+        (f"--log-file={LONG}", f"invalid file name {LONG!r}: {os.strerror(errno.ENAMETOOLONG)}"),
+        ("--owner=nobody", "invalid process 'nobody': it has to be PID:CREATE_TIME"),
+        ("--owner=1:x", "invalid process '1:x': it has to be PID:CREATE_TIME"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_by_name(

@@ -20,8 +20,8 @@ from zmqruntime.transport import (
     ZMQConfig,
 )
 from zmqruntime.transport.deadline import Deadline
-from zmqruntime.transport.process.lasting_dir import find_lasting_dir, is_unfit
-from zmqruntime.transport.process.runtime_dir import default_runtime_dir
+from zmqruntime.transport.process.default_dirs import default_runtime_dir
+from zmqruntime.transport.process.state_dir import find_state_dir, is_unsuitable
 
 ipc = pytest.mark.skipif(
     sys.platform == "win32" or not hasattr(socket, "AF_UNIX"), reason="needs socket files"
@@ -48,7 +48,7 @@ def test_state_directory_whose_path_is_too_long_for_a_socket_is_not_used(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(runtime_dir / name))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir))
-    assert find_lasting_dir("lab") is None
+    assert find_state_dir("lab") is None
     assert default_runtime_dir("lab") == runtime_dir / "lab"
 
 
@@ -59,7 +59,7 @@ def test_state_directory_that_other_users_can_write_is_not_used(
     monkeypatch.setenv("XDG_STATE_HOME", str(runtime_dir / "state"))
     (runtime_dir / "state").mkdir()
     (runtime_dir / "state").chmod(0o777)
-    assert find_lasting_dir("lab") is None
+    assert find_state_dir("lab") is None
 
 
 @linux
@@ -67,9 +67,9 @@ def test_state_directory_that_cannot_be_written_is_not_used(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(runtime_dir))
-    assert find_lasting_dir("lab") is not None
+    assert find_state_dir("lab") is not None
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert find_lasting_dir("lab") is None
+    assert find_state_dir("lab") is None
 
 
 @linux
@@ -78,7 +78,7 @@ def test_user_without_a_home_has_no_lasting_directory(monkeypatch: pytest.Monkey
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("platformdirs.user_state_path", refuse)
-    assert find_lasting_dir("lab") is None
+    assert find_state_dir("lab") is None
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
@@ -86,7 +86,7 @@ def test_other_platforms_have_no_lasting_directory(
     platform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    assert find_lasting_dir("lab") is None
+    assert find_state_dir("lab") is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows numbers no devices")
@@ -108,8 +108,8 @@ def test_file_system_of_a_directory_is_that_of_its_device(kind: str, unfit: bool
         b"36 35 98:0 /lab /home/lab rw,noatime master:1 - %s host:/home rw" % kind.encode(),
         b"",
     ]
-    assert is_unfit(os.makedev(98, 0), mounts) is unfit
-    assert not is_unfit(os.makedev(98, 1), mounts)
+    assert is_unsuitable(os.makedev(98, 0), mounts) is unfit
+    assert not is_unsuitable(os.makedev(98, 1), mounts)
 
 
 # -- removed under a running server -----------------------------------------------------------
@@ -139,7 +139,7 @@ def test_removed_directory_is_made_again_by_a_server_that_works(
             await_server(config)
         assert directory.stat().st_mode & 0o777 == 0o700
         assert server.endpoint.control_path.stat().st_mode & 0o777 == 0o600
-        assert "were removed, and are made again" in caplog.text
+        assert "were removed, and are restored" in caplog.text
     with pytest.raises(AddressInUse):
         OpenServer(config=config).start()  # It is locked again.
     server.stop()
@@ -170,7 +170,7 @@ def test_server_whose_address_was_taken_meanwhile_leaves_the_other_one_alone(
         shutil.rmtree(server.endpoint.directory)
         with OpenServer(config=config) as other:
             deadline = Deadline.after(PATIENCE_SECONDS)
-            while "cannot be reached by new clients" not in caplog.text:
+            while "new clients cannot reach" not in caplog.text:
                 client.ping()
                 assert not deadline.expired
                 threading.Event().wait(0.05)
@@ -188,7 +188,7 @@ def test_server_without_work_does_not_wake_up_to_look_at_its_files(
     with ZMQClient(config=config, transport_mode=TransportMode.IPC) as client:
         client.ping()
     deadline = Deadline.after(PATIENCE_SECONDS)
-    while session.looks:
+    while session.file_check.scheduled:
         assert not deadline.expired
         threading.Event().wait(0.05)
     assert not session.loop._timers
