@@ -1,4 +1,4 @@
-"""Files and directories that only this user can write, and the refusal of all others."""
+"""Private files and directories: their rules, and the refusal of unsafe ones."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def reading(path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o000, 0o644])
-def test_file_of_this_user_s_own_is_accepted(mode: int) -> None:
+def test_file_of_this_user_is_accepted(mode: int) -> None:
     assert file_fault(found(stat.S_IFREG | mode), US) is None
 
 
@@ -84,13 +84,13 @@ def test_file_of_this_user_s_own_is_accepted(mode: int) -> None:
         (found(stat.S_IFDIR | 0o700), "is a directory"),
     ],
 )
-def test_file_that_may_be_another_user_s_is_a_fault(
+def test_file_under_control_of_another_user_is_a_fault(
     stat_result: os.stat_result, fault: str
 ) -> None:
     assert fault in (file_fault(stat_result, US) or "")
 
 
-def test_link_count_is_checked_where_users_have_no_numbers() -> None:
+def test_link_count_is_checked_without_numeric_users() -> None:
     assert file_fault(found(stat.S_IFREG | 0o666, owner=0), None) is None
     assert file_fault(found(stat.S_IFREG | 0o666, links=2), None) is not None
 
@@ -112,7 +112,7 @@ def test_link_count_is_checked_where_users_have_no_numbers() -> None:
     ],
 )
 @posix
-def test_directory_is_safe_when_only_its_owner_can_replace_what_is_in_it(
+def test_directory_is_safe_if_only_its_owner_can_replace_its_entries(
     stat_result: os.stat_result, is_ancestor: bool, is_safe: bool
 ) -> None:
     fault = directory_fault(stat_result, US, is_ancestor=is_ancestor)
@@ -120,7 +120,7 @@ def test_directory_is_safe_when_only_its_owner_can_replace_what_is_in_it(
 
 
 @posix
-def test_directory_of_a_user_s_own_group_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_of_a_private_group_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         file_owners, "is_private_group", lambda group, user: (group, user) == (7, US)
     )
@@ -130,7 +130,7 @@ def test_directory_of_a_user_s_own_group_is_safe(monkeypatch: pytest.MonkeyPatch
 
 
 @posix
-def test_directory_with_an_access_control_list_is_not_its_group_s_alone(
+def test_directory_with_an_access_control_list_is_writable_by_more_than_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_owners, "is_private_group", lambda *_: True)
@@ -155,7 +155,7 @@ def test_directory_with_an_access_control_list_is_not_its_group_s_alone(
         (("ada", "x", 1001, []), False),
     ],
 )
-def test_group_is_private_when_it_is_named_as_its_only_member(
+def test_group_is_private_if_it_has_the_name_of_its_only_member(
     group: tuple[object, ...], is_private: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import grp
@@ -173,7 +173,7 @@ def test_group_without_a_name_is_not_private() -> None:
 
 
 @posix
-def test_unmapped_user_of_a_rootless_container_stands_for_root(
+def test_unmapped_user_of_a_rootless_container_counts_as_root(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(file_owners, "_outside_user", lambda: STRANGER)
@@ -209,7 +209,7 @@ def test_content_of_a_private_file_is_kept_until_it_is_truncated(tmp_path: Path)
     assert path.read_bytes() == b""
 
 
-def test_missing_file_is_not_made_unasked(tmp_path: Path) -> None:
+def test_missing_file_is_created_only_on_request(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_private(tmp_path / "missing", write=True)
     check_private_file(tmp_path / "missing")
@@ -295,7 +295,7 @@ def plant_directory(path: Path, _: Path) -> None:
         {"append": True, "create": True, "truncate": True},
     ],
 )
-def test_planted_file_is_refused_and_left_as_it_is(
+def test_planted_file_is_refused_and_not_changed(
     runtime_dir: Path, plant: object, options: dict[str, bool]
 ) -> None:
     assert callable(plant)
@@ -318,7 +318,7 @@ def test_planted_file_is_refused_and_left_as_it_is(
 
 
 @posix
-def test_link_to_nothing_makes_no_file(tmp_path: Path) -> None:
+def test_dangling_link_creates_no_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(UnsafePath, match="symbolic link"):
         open_private(tmp_path / "link", write=True, create=True)
@@ -332,15 +332,13 @@ def test_link_that_is_planted_just_before_the_open_is_refused(
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     (tmp_path / "link").symlink_to(target)
-    monkeypatch.setattr(Path, "is_symlink", lambda _: False)  # As it was found a moment before.
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)  # The result of an earlier check.
     with pytest.raises(UnsafePath, match="symbolic link"):
         open_private(tmp_path / "link", write=True, create=True, truncate=True)
     assert target.read_bytes() == b"precious"
 
 
-def test_link_is_refused_where_open_would_follow_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_link_is_refused_without_nofollow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_files, "_NOFOLLOW", 0)
     target = tmp_path / "target"
     target.write_bytes(b"precious")
@@ -365,7 +363,7 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @posix
-def test_log_may_be_sent_to_a_device_and_to_no_link_to_a_file(tmp_path: Path) -> None:
+def test_log_may_be_a_device_and_not_a_link_to_a_file(tmp_path: Path) -> None:
     (tmp_path / "device").symlink_to(os.devnull)
     for device in (Path(os.devnull), tmp_path / "device"):
         with os.fdopen(open_log(device), "ab") as log:
@@ -382,7 +380,7 @@ def test_log_may_be_sent_to_a_device_and_to_no_link_to_a_file(tmp_path: Path) ->
 
 @posix
 @pytest.mark.parametrize("through_link", [False, True])
-def test_log_may_be_sent_to_a_pipe_of_this_user_s_own(tmp_path: Path, through_link: bool) -> None:
+def test_log_may_be_a_pipe_of_this_user(tmp_path: Path, through_link: bool) -> None:
     with reading(tmp_path / "pipe") as reader:
         path = tmp_path / "pipe"
         if through_link:
@@ -396,7 +394,7 @@ def test_log_may_be_sent_to_a_pipe_of_this_user_s_own(tmp_path: Path, through_li
 
 @root
 @pytest.mark.parametrize("through_link", [False, True])
-def test_log_is_not_sent_to_a_pipe_of_another_user(tmp_path: Path, through_link: bool) -> None:
+def test_log_to_a_pipe_of_another_user_is_refused(tmp_path: Path, through_link: bool) -> None:
     with reading(tmp_path / "pipe"):
         os.chown(tmp_path / "pipe", STRANGER, STRANGER)
         path = tmp_path / "pipe"
@@ -409,7 +407,7 @@ def test_log_is_not_sent_to_a_pipe_of_another_user(tmp_path: Path, through_link:
 
 @root
 @pytest.mark.parametrize("target", ["pipe", os.devnull])
-def test_log_is_not_sent_through_a_link_of_another_user(tmp_path: Path, target: str) -> None:
+def test_log_through_a_link_of_another_user_is_refused(tmp_path: Path, target: str) -> None:
     with reading(tmp_path / "pipe"):
         (tmp_path / "link").symlink_to(tmp_path / target)
         os.lchown(tmp_path / "link", STRANGER, STRANGER)
@@ -419,7 +417,7 @@ def test_log_is_not_sent_through_a_link_of_another_user(tmp_path: Path, target: 
 
 @root
 @pytest.mark.skipif(sys.platform != "linux", reason="a pipe without a name has no owner to change")
-def test_log_may_be_sent_to_the_stdout_of_this_process_whatever_user_made_its_pipe() -> None:
+def test_log_may_be_the_stdout_of_this_process_of_any_user() -> None:
     reader, writer = os.pipe()
     os.fchown(writer, STRANGER, STRANGER)
     log = "import os, pathlib; from zmqruntime.transport.process.private_files import open_log; "
@@ -432,7 +430,7 @@ def test_log_may_be_sent_to_the_stdout_of_this_process_whatever_user_made_its_pi
 
 @posix
 @pytest.mark.parametrize(("mode", "is_taken"), [(0o755, True), (0o1777, True), (0o777, False)])
-def test_log_is_not_in_a_directory_in_which_every_user_can_rename_it(
+def test_log_in_a_world_writable_directory_is_refused(
     tmp_path: Path, mode: int, is_taken: bool
 ) -> None:
     directory = tmp_path / "logs"
@@ -447,7 +445,7 @@ def test_log_is_not_in_a_directory_in_which_every_user_can_rename_it(
 
 
 @root
-def test_log_is_not_in_a_directory_of_another_user(tmp_path: Path) -> None:
+def test_log_in_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     os.chown(tmp_path / "logs", STRANGER, STRANGER)
     with pytest.raises(UnsafePath, match="logs belongs to user 65534"):
@@ -455,7 +453,7 @@ def test_log_is_not_in_a_directory_of_another_user(tmp_path: Path) -> None:
 
 
 @root
-def test_log_may_be_in_a_directory_of_root_in_which_a_group_of_the_system_writes(
+def test_log_may_be_in_a_group_writable_directory_of_root(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "log").mkdir()
@@ -504,7 +502,7 @@ def test_directory_that_a_group_can_write_is_refused(
 
 
 @posix
-def test_directory_behind_links_is_checked_along_both_ways(tmp_path: Path) -> None:
+def test_directory_behind_links_is_checked_on_both_paths(tmp_path: Path) -> None:
     shared, ours = tmp_path / "shared", tmp_path / "ours"
     shared.mkdir()
     (ours / "real").mkdir(parents=True)
@@ -520,7 +518,7 @@ def test_directory_behind_links_is_checked_along_both_ways(tmp_path: Path) -> No
 
 
 @posix
-def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
+def test_circular_links_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
@@ -552,7 +550,7 @@ def test_link_of_another_user_in_a_sticky_directory_is_refused(tmp_path: Path) -
         check_safe_dir(sticky / "link")
 
 
-def test_ancestors_are_not_checked_where_users_have_no_numbers(
+def test_ancestors_are_not_checked_without_numeric_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "geteuid", raising=False)
@@ -566,7 +564,7 @@ def test_ancestors_are_not_checked_where_users_have_no_numbers(
 
 @posix
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_made_directories_have_mode_0700_whatever_the_umask(runtime_dir: Path, umask: int) -> None:
+def test_created_directories_have_mode_0700_with_any_umask(runtime_dir: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         make_private_dir(runtime_dir / "a" / "b" / "c")
@@ -590,7 +588,7 @@ def test_private_directory_that_another_user_could_replace_is_refused(runtime_di
 
 
 @posix
-def test_directory_behind_a_link_to_nothing_cannot_be_made(runtime_dir: Path) -> None:
+def test_directory_behind_a_dangling_link_cannot_be_created(runtime_dir: Path) -> None:
     (runtime_dir / "link").symlink_to("nowhere")
     with pytest.raises(EndpointError, match=f"{runtime_dir}/link/run cannot be made"):
         make_private_dir(runtime_dir / "link" / "run")
@@ -619,7 +617,7 @@ def test_private_directory_below_one_of_another_user_is_refused(runtime_dir: Pat
         ("user_data_path", default_data_dir, "journal"),
     ],
 )
-def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
+def test_missing_default_directory_is_an_endpoint_error(
     error: Exception,
     function: str,
     default: Callable[[str], Path],
@@ -637,7 +635,7 @@ def test_platform_s_refusal_of_a_default_directory_is_an_endpoint_error(
 
 @root
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
-def test_default_runtime_directory_that_another_user_made_first_is_refused(
+def test_default_runtime_directory_of_another_user_is_refused(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
@@ -645,7 +643,7 @@ def test_default_runtime_directory_that_another_user_made_first_is_refused(
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(runtime_dir))
     monkeypatch.setenv("TMPDIR", str(runtime_dir))
-    monkeypatch.setattr(os, "geteuid", lambda: 4321)  # Has no directory below /run/user.
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)  # A user without a directory below /run/user.
     monkeypatch.setattr(os, "getuid", lambda: 4321)
     planted = runtime_dir / "runtime-4321"
     planted.mkdir()
@@ -686,7 +684,7 @@ def test_planted_lock_file_is_refused(runtime_dir: Path, plant: object) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("no locks available"), NotImplementedError("no flock")])
-def test_lock_that_the_file_system_does_not_give_is_an_endpoint_error(
+def test_lock_on_a_file_system_without_locks_is_an_endpoint_error(
     runtime_dir: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Registrations agree with a naive model of them, and cost no more the more there are."""
+"""Registrations: agreement with a naive model, and constant cost of each message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMES = st.integers(1, 3)
 
 
 class NaiveRegistrations:
-    """The same by scans of everything: what registrations mean, in the fewest words."""
+    """A naive model of registrations, by scans."""
 
     def __init__(self) -> None:
         self.seen: Counter[bytes] = Counter()
@@ -89,7 +89,7 @@ class NaiveRegistrations:
 
 
 class NaiveModel(RuleBasedStateMachine):
-    """Both are given the same, and agree in all that they return."""
+    """Runs both with the same steps, and compares their results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ TestNaiveModel = NaiveModel.TestCase
 
 
 def measure(make: Callable[[], Callable[[int], object]]) -> float:
-    """Return the processor time of 300 calls, the least of several tries."""
+    """Return the processor time of 300 calls, the minimum of several runs."""
 
     def try_once() -> float:
         act = make()
@@ -146,7 +146,7 @@ def measure(make: Callable[[], Callable[[int], object]]) -> float:
 
 
 def fill(count: int, *, registered: bool) -> Registrations:
-    """Return registrations of so many clients, or so many that wait for their subscription."""
+    """Return so many registrations, completed or waiting."""
     registrations = Registrations()
     for number in range(count):
         if registered:

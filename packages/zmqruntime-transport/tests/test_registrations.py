@@ -1,4 +1,4 @@
-"""Registrations follow the subscriptions: never before one, never longer than the last."""
+"""Registrations and subscriptions: each registration needs a subscription of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUBSCRIBED, UNSUBSCRIBED = b"\x01", b"\x00"
 ALICE, BOB = Caller((b"alice", b""), "1", 1), Caller((b"bob", b""), "1", 2)
 
 
-def test_a_client_that_is_subscribed_is_registered_at_once() -> None:
+def test_subscribed_client_is_registered_immediately() -> None:
     registrations = Registrations()
     assert registrations.apply(b"\x01a/") == []
     assert registrations.register("a", OWN, ALICE)
@@ -27,7 +27,7 @@ def test_a_client_that_is_subscribed_is_registered_at_once() -> None:
     assert registrations.waiting == ()
 
 
-def test_a_client_that_is_not_waits_for_its_subscription_and_for_no_other() -> None:
+def test_registration_waits_for_its_own_subscription() -> None:
     registrations = Registrations()
     assert not registrations.register("a", OWN, ALICE)
     for other in (b"ab/", b"a", b"", b"A/"):
@@ -37,14 +37,14 @@ def test_a_client_that_is_not_waits_for_its_subscription_and_for_no_other() -> N
     assert registrations.clients == ("a",)
 
 
-def test_scope_all_takes_both_subscriptions() -> None:
+def test_scope_all_requires_both_subscriptions() -> None:
     registrations = Registrations()
     assert not registrations.register("a", ALL, ALICE)
     assert registrations.apply(b"\x01a/") == []
     assert registrations.apply(b"\x01") == [(ALICE, "a")]
 
 
-def test_a_caller_that_gave_up_is_not_registered_later() -> None:
+def test_cancelled_wait_is_not_completed_later() -> None:
     registrations = Registrations()
     registrations.register("a", OWN, ALICE)
     assert registrations.cancel_wait(ALICE) is False
@@ -53,7 +53,7 @@ def test_a_caller_that_gave_up_is_not_registered_later() -> None:
     assert registrations.clients == ()
 
 
-def test_a_caller_that_was_answered_has_nothing_to_give_up() -> None:
+def test_completed_registration_cannot_be_cancelled() -> None:
     registrations = Registrations()
     registrations.register("a", OWN, ALICE)
     registrations.apply(b"\x01a/")
@@ -61,7 +61,7 @@ def test_a_caller_that_was_answered_has_nothing_to_give_up() -> None:
     assert registrations.clients == ("a",)
 
 
-def test_each_of_two_clients_with_one_id_waits_for_its_own_subscription() -> None:
+def test_two_clients_with_one_id_wait_for_a_subscription_each() -> None:
     registrations = Registrations()
     registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
@@ -70,7 +70,7 @@ def test_each_of_two_clients_with_one_id_waits_for_its_own_subscription() -> Non
     assert registrations.clients == ("a",)
 
 
-def test_when_one_of_two_clients_with_one_id_goes_the_other_stays_registered() -> None:
+def test_end_of_one_of_two_equal_subscriptions_keeps_the_id_registered() -> None:
     registrations = Registrations()
     for caller in (ALICE, BOB):
         registrations.apply(b"\x01a/")
@@ -81,7 +81,7 @@ def test_when_one_of_two_clients_with_one_id_goes_the_other_stays_registered() -
     assert not registrations.clients
 
 
-def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> None:
+def test_second_request_of_a_registered_client_is_acknowledged() -> None:
     registrations = Registrations()
     registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
@@ -91,7 +91,7 @@ def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> N
 
 
 def left_and_come_back() -> Registrations:
-    """A client has unregistered, and registers again, before its first socket is seen to close."""
+    """A client unregisters and registers again before the end of its first socket arrives."""
     registrations = Registrations()
     registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
@@ -101,27 +101,27 @@ def left_and_come_back() -> Registrations:
     return registrations
 
 
-def test_a_client_that_comes_back_waits_for_its_new_subscription() -> None:
+def test_returning_client_waits_for_its_new_subscription() -> None:
     registrations = left_and_come_back()
     assert registrations.apply(b"\x00a/") == []
     assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.clients == ("a",)
 
 
-def test_its_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
+def test_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
     registrations = left_and_come_back()
     assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.apply(b"\x00a/") == []
     assert registrations.clients == ("a",)
 
 
-def test_without_a_new_subscription_it_is_not_registered() -> None:
+def test_returning_client_without_a_new_subscription_is_not_registered() -> None:
     registrations = left_and_come_back()
     assert registrations.cancel_wait(BOB) is False
     assert registrations.clients == ()
 
 
-def test_a_registration_ends_with_the_last_subscription() -> None:
+def test_registration_ends_with_the_last_subscription() -> None:
     registrations = Registrations()
     registrations.apply(b"\x01a/")
     registrations.apply(b"\x01b/")
@@ -132,13 +132,13 @@ def test_a_registration_ends_with_the_last_subscription() -> None:
     assert not registrations.register("a", OWN, ALICE)
 
 
-def test_to_unregister_what_is_not_registered_does_nothing() -> None:
+def test_unregister_of_an_unknown_client_does_nothing() -> None:
     registrations = Registrations()
     registrations.unregister("a")
     assert registrations.clients == ()
 
 
-def test_nobody_listens_before_somebody_subscribes() -> None:
+def test_subscribers_exist_only_after_a_subscription() -> None:
     registrations = Registrations()
     assert not registrations.has_subscribers
     registrations.apply(b"\x01x")
@@ -147,7 +147,7 @@ def test_nobody_listens_before_somebody_subscribes() -> None:
     assert not registrations.has_subscribers
 
 
-def test_what_is_no_subscription_is_ignored() -> None:
+def test_invalid_frame_is_ignored() -> None:
     registrations = Registrations()
     for frame in (b"", b"\x02a/", b"hello"):
         assert registrations.apply(frame) == []
@@ -155,18 +155,18 @@ def test_what_is_no_subscription_is_ignored() -> None:
 
 
 def come(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
-    """Have a socket subscribe, and say that it takes arrays, if it does."""
+    """Subscribe a socket, with the mark of array support if it has that."""
     for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
         registrations.apply(SUBSCRIBED + prefix)
 
 
 def leave(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
-    """Have it gone, with all its subscriptions."""
+    """End a socket with all its subscriptions."""
     for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
         registrations.apply(UNSUBSCRIBED + prefix)
 
 
-def test_nobody_takes_arrays_where_nobody_is() -> None:
+def test_arrays_are_not_accepted_without_subscribers() -> None:
     registrations = Registrations()
     assert not registrations.all_accept_arrays
     come(registrations, b"a/")
@@ -175,7 +175,7 @@ def test_nobody_takes_arrays_where_nobody_is() -> None:
 
 
 @pytest.mark.parametrize("prefix", [b"", b"a/", b"b/", b"a/1"])
-def test_one_who_takes_no_arrays_spares_all_from_them_while_he_is_there(prefix: bytes) -> None:
+def test_one_subscriber_without_array_support_disables_arrays(prefix: bytes) -> None:
     registrations = Registrations()
     come(registrations, b"a/")
     come(registrations, b"", b"c/")
@@ -186,7 +186,7 @@ def test_one_who_takes_no_arrays_spares_all_from_them_while_he_is_there(prefix: 
     assert registrations.all_accept_arrays
 
 
-def test_who_shares_a_prefix_with_one_who_takes_arrays_is_told_apart_from_him() -> None:
+def test_array_support_is_counted_for_each_subscription_of_a_prefix() -> None:
     registrations = Registrations()
     come(registrations, b"a/")
     come(registrations, b"a/", takes_arrays=False)
@@ -194,7 +194,7 @@ def test_who_shares_a_prefix_with_one_who_takes_arrays_is_told_apart_from_him() 
     assert not registrations.all_accept_arrays
 
 
-def test_what_was_said_twice_goes_with_the_last_who_is_there() -> None:
+def test_repeated_marks_end_with_the_last_subscription() -> None:
     registrations = Registrations()
     come(registrations, b"a/")
     registrations.apply(b"\x01~a/")  # The end of both is reported once.
@@ -203,7 +203,7 @@ def test_what_was_said_twice_goes_with_the_last_who_is_there() -> None:
     assert not registrations.all_accept_arrays
 
 
-def test_to_say_that_one_takes_arrays_is_no_subscription() -> None:
+def test_mark_of_array_support_is_no_subscription() -> None:
     registrations = Registrations()
     assert not registrations.register("~a", OWN, ALICE)
     registrations.apply(b"\x01~a/")
@@ -217,7 +217,7 @@ PREFIXES = st.sampled_from([b"", b"a/", b"b/", b"aa/", b"a"])
 
 
 class RegistrationModel(RuleBasedStateMachine):
-    """What an XPUB tells of many sockets, and a model that counts."""
+    """Compares registrations with a model that counts, for the frames of many sockets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,14 +289,14 @@ class RegistrationModel(RuleBasedStateMachine):
 
 @dataclass(eq=False)
 class Listener:
-    """One socket: what it is subscribed to, and whether it takes arrays."""
+    """One socket: its subscriptions and its array support."""
 
     prefixes: frozenset[bytes]
     takes_arrays: bool
 
 
 class ArraysModel(RuleBasedStateMachine):
-    """Sockets come and go, some of which take arrays: all do, or one does not."""
+    """Sockets with and without array support subscribe and end."""
 
     def __init__(self) -> None:
         super().__init__()

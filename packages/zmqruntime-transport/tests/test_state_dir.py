@@ -1,4 +1,4 @@
-"""Sockets that outlive a login: where they live, and what happens when they are removed."""
+"""The state directory of sockets, and their restoration after a removal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ipc = pytest.mark.skipif(
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the directories of Linux")
 
 
-# -- where they live --------------------------------------------------------------------------
+# -- the directory --------------------------------------------------------------------------
 
 
 @linux
@@ -73,7 +73,7 @@ def test_state_directory_that_cannot_be_written_is_not_used(
 
 
 @linux
-def test_user_without_a_home_has_no_lasting_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_a_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -82,7 +82,7 @@ def test_user_without_a_home_has_no_lasting_directory(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
-def test_other_platforms_have_no_lasting_directory(
+def test_other_platforms_have_no_state_directory(
     platform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
@@ -128,29 +128,27 @@ def await_server(config: ZMQConfig) -> None:
 
 
 @ipc
-def test_removed_directory_is_made_again_by_a_server_that_works(
+def test_removed_directory_is_restored_by_an_active_server(
     server: OpenServer, config: ZMQConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = server.endpoint.directory
     with ZMQClient(config=config) as client:
         for _ in range(2):
             shutil.rmtree(directory)
-            client.ping()  # A connection that is open stays so, and this is work.
+            client.ping()  # The connection stays open, and a request schedules the check.
             await_server(config)
         assert directory.stat().st_mode & 0o777 == 0o700
         assert server.endpoint.control_path.stat().st_mode & 0o777 == 0o600
         assert "were removed, and are restored" in caplog.text
     with pytest.raises(AddressInUse):
-        OpenServer(config=config).start()  # It is locked again.
+        OpenServer(config=config).start()  # The lock is held again.
     server.stop()
     assert [path for path in directory.iterdir() if path.suffix == ".sock"] == []
 
 
 @ipc
 @pytest.mark.parametrize("name", ["data_path", "control_path"])
-def test_single_socket_file_that_was_removed_is_made_again(
-    name: str, server: OpenServer, config: ZMQConfig
-) -> None:
+def test_removed_socket_file_is_restored(name: str, server: OpenServer, config: ZMQConfig) -> None:
     path: Path = getattr(server.endpoint, name)
     with ZMQClient(config=config) as client:
         path.unlink()
@@ -163,7 +161,7 @@ def test_single_socket_file_that_was_removed_is_made_again(
 
 
 @ipc
-def test_server_whose_address_was_taken_meanwhile_leaves_the_other_one_alone(
+def test_server_whose_address_was_taken_does_not_replace_the_other(
     server: OpenServer, config: ZMQConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ZMQClient(config=config) as client:
@@ -175,14 +173,12 @@ def test_server_whose_address_was_taken_meanwhile_leaves_the_other_one_alone(
                 assert not deadline.expired
                 threading.Event().wait(0.05)
             server.stop()
-            assert other.endpoint.control_path.is_socket()  # It has removed only its own.
+            assert other.endpoint.control_path.is_socket()  # Not removed.
             await_server(config)
 
 
 @ipc
-def test_server_without_work_does_not_wake_up_to_look_at_its_files(
-    server: OpenServer, config: ZMQConfig
-) -> None:
+def test_idle_server_does_not_check_its_files(server: OpenServer, config: ZMQConfig) -> None:
     session = server.server_session
     assert session is not None
     with ZMQClient(config=config, transport_mode=TransportMode.IPC) as client:

@@ -1,4 +1,4 @@
-"""Subscriptions count as they do in libzmq, and the connection with too many is named."""
+"""The ledger counts subscriptions like libzmq, and finds the connection with too many."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FIRST, SECOND, THIRD = Origin(7, "1"), Origin(8, "2"), Origin(9, "3")
 
 
 def subscribe(ledger: SubscriptionLedger, origin: Origin, *prefixes: bytes) -> list[Excess]:
-    """Subscribe, and return the connections that have too many by that."""
+    """Subscribe, and return the connections that have too many then."""
     entries = [ledger.apply(b"\x01" + prefix, origin) for prefix in prefixes]
     return [entry.excess for entry in entries if entry.excess is not None]
 
 
-def test_a_subscription_and_its_end_count() -> None:
+def test_subscription_and_its_end_count() -> None:
     ledger = SubscriptionLedger()
     assert ledger.apply(b"\x01a/", FIRST).change == 1
     assert ledger.apply(b"\x00a/", FIRST).change == -1
@@ -41,7 +41,7 @@ def test_equal_subscriptions_of_one_connection_end_together(origin: Origin | Non
     assert ledger.total == 0
 
 
-def test_the_last_of_several_connections_takes_all_that_is_left_with_it() -> None:
+def test_end_of_the_last_connection_ends_all_subscriptions_of_a_prefix() -> None:
     ledger = SubscriptionLedger()
     subscribe(ledger, FIRST, b"a/", b"a/")
     subscribe(ledger, SECOND, b"a/")
@@ -49,7 +49,7 @@ def test_the_last_of_several_connections_takes_all_that_is_left_with_it() -> Non
     assert changes == [-1, -2, 0]
 
 
-def test_the_end_of_another_connection_s_subscription_does_not_count() -> None:
+def test_end_of_another_connection_s_subscription_does_not_count() -> None:
     ledger = SubscriptionLedger()
     subscribe(ledger, FIRST, b"a/")
     assert ledger.apply(b"\x00a/", SECOND).change == 0
@@ -57,11 +57,11 @@ def test_the_end_of_another_connection_s_subscription_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"\x02a/", b"hello"])
-def test_a_frame_that_is_no_subscription_does_not_count(frame: bytes) -> None:
+def test_frame_that_is_no_subscription_does_not_count(frame: bytes) -> None:
     assert SubscriptionLedger().apply(frame, FIRST).change == 0
 
 
-def test_the_connection_with_the_longest_prefixes_is_to_be_ended() -> None:
+def test_connection_with_the_longest_prefixes_is_to_be_ended() -> None:
     ledger = SubscriptionLedger(max_bytes=100)
     assert subscribe(ledger, FIRST, *(b"%d" % number for number in range(10))) == []
     assert subscribe(ledger, SECOND, b"x" * 90) == []
@@ -71,18 +71,18 @@ def test_the_connection_with_the_longest_prefixes_is_to_be_ended() -> None:
     assert subscribe(ledger, THIRD, b"y" * 80) == []
 
 
-def test_the_connection_with_the_most_subscriptions_is_to_be_ended_and_no_other() -> None:
+def test_connection_with_the_most_subscriptions_is_to_be_ended() -> None:
     ledger = SubscriptionLedger(max_subscriptions=4)
     assert subscribe(ledger, FIRST, b"a", b"b", b"c") == []
     (excess,) = subscribe(ledger, SECOND, b"a", b"b")
     assert excess == (7, "3 subscriptions, the most of all connections: 4 at most for all together")
-    # Its subscriptions do not weigh on the others while it ends.
+    # Its subscriptions do not count while it ends.
     assert subscribe(ledger, FIRST, b"d", b"e") == []
     assert subscribe(ledger, THIRD, b"a", b"b") == []
     assert ledger.total == 4
 
 
-def test_a_descriptor_s_new_owner_starts_without_subscriptions() -> None:
+def test_descriptor_s_new_owner_starts_without_subscriptions() -> None:
     ledger = SubscriptionLedger(max_subscriptions=3)
     subscribe(ledger, FIRST, b"shared", b"a")
     subscribe(ledger, SECOND, b"shared")
@@ -93,7 +93,7 @@ def test_a_descriptor_s_new_owner_starts_without_subscriptions() -> None:
 
 def test_newest_of_equal_connections_is_to_be_ended() -> None:
     ledger = SubscriptionLedger(max_subscriptions=4)
-    subscribe(ledger, FIRST, b"gone")
+    subscribe(ledger, FIRST, b"ended")
     subscribe(ledger, SECOND, b"a", b"b")
     reused = Origin(FIRST.descriptor, "4")  # Newer than the second, with an older descriptor.
     assert subscribe(ledger, reused, b"a", b"b") == []
@@ -109,14 +109,14 @@ def test_end_of_an_unknown_prefix_leaves_no_connection_behind() -> None:
 
 @dataclass(eq=False)
 class Connection:
-    """One connection, as libzmq has it: each prefix once, however often it was sent."""
+    """A connection as in libzmq: each prefix once, also if it was sent repeatedly."""
 
     origin: Origin
     prefixes: dict[bytes, None] = field(default_factory=dict)
 
 
 class LedgerModel(RuleBasedStateMachine):
-    """Connections that come, send anything and go, and the count that libzmq has in its trie."""
+    """Compares the ledger with the count in libzmq's trie, for connections that send anything."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The accounting of unread and held replies stays within its bounds, and forgets nothing."""
+"""Counts of unread and held replies: their bounds, and their release."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ peers = st.sampled_from([b"a", b"b", b"c", b"d"])
 
 
 class Model(RuleBasedStateMachine):
-    """Peers ask, read and leave; what waits is done as the session does it."""
+    """Peers send requests, read and disconnect; postponed actions run as in the session."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unread = UnreadReplies(PER_PEER, IN_ALL)
         self.markers: dict[bytes, deque[int]] = {peer: deque() for peer in (b"a", b"b", b"c", b"d")}
-        self.asked: Counter[bytes] = Counter()
+        self.requested: Counter[bytes] = Counter()
         self.ended: Counter[bytes] = Counter()
         """Requests that were replied to, refused or dropped."""
 
     @rule(peer=peers, size=st.integers(1, LONGEST))
-    def ask(self, peer: bytes, size: int) -> None:
-        self.asked[peer] += 1
+    def send_request(self, peer: bytes, size: int) -> None:
+        self.requested[peer] += 1
         if not self.unread.must_wait(peer):
             self.answer(peer, size)
         elif not self.unread.wait(peer, lambda: self.answer(peer, size), 40):
@@ -41,7 +41,7 @@ class Model(RuleBasedStateMachine):
     def answer(self, peer: bytes, size: int) -> None:
         self.ended[peer] += 1
         if size >= LARGE_REPLY_BYTES and self.unread.is_exhausted(peer):
-            size = 200  # It is refused.
+            size = 200  # The reply is refused.
         marked = self.unread.sent(peer, size)
         assert marked or size < LARGE_REPLY_BYTES, "a large reply is not known to be unread"
         if marked:
@@ -74,20 +74,20 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def every_request_is_answered_or_waits(self) -> None:
-        assert self.unread.waiting == self.asked.total() - self.ended.total()
+        assert self.unread.waiting == self.requested.total() - self.ended.total()
 
     def teardown(self) -> None:
         for peer in self.markers:
             while self.markers[peer]:
                 self.read(peer)
         assert self.unread.waiting == self.unread.total == 0
-        assert self.asked == self.ended
+        assert self.requested == self.ended
 
 
 TestUnreadReplies = Model.TestCase
 
 
-def test_a_greedy_peer_leaves_half_to_others_and_two_leave_a_third() -> None:
+def test_greedy_peer_leaves_half_to_others_and_two_leave_a_third() -> None:
     share = FairShare(per_peer=900, in_all=900)
     while share.room(b"a") > 0:
         share.take(b"a", 1)
@@ -122,7 +122,7 @@ def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() 
     assert unread.drop(b"long") == 1
 
 
-def test_peers_that_leave_a_little_unmarked_are_forgotten_in_the_end() -> None:
+def test_peers_with_few_unmarked_bytes_are_removed_in_the_end() -> None:
     unread = UnreadReplies(PER_PEER, IN_ALL)
     for number in range(100_000):
         assert not unread.sent(number.to_bytes(4, "big"), 100)
@@ -130,7 +130,7 @@ def test_peers_that_leave_a_little_unmarked_are_forgotten_in_the_end() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 60_000])
-def test_held_replies_are_bounded_for_a_peer_and_in_all_and_their_room_comes_back(
+def test_held_replies_are_bounded_for_a_peer_and_in_all(
     length: int,
 ) -> None:
     held = HeldReplies()

@@ -1,4 +1,4 @@
-"""Peers that do not read their replies cost a server a bounded amount, and delay no other peer."""
+"""Backpressure: peers that do not read their replies, and their effect on others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PING: dict[str, Any] = {"type": "ping"}
 
 
 class LongSession(ServerSession):
-    """Answers `status` with a long reply."""
+    """Replies to `status` with a long reply."""
 
     composed = 0
     most_unread = 0
@@ -46,7 +46,7 @@ class LongServer(ZMQServer):
     session: LongSession
 
     def describe_application(self) -> None:
-        """Keep it out of the pongs, whose length counts here."""
+        """Return nothing, for short pongs."""
 
     def make_session(self) -> ServerSession:
         self.session = LongSession("Long", "0", self.endpoint, self.config)
@@ -60,11 +60,11 @@ def server(config: ZMQConfig) -> Iterator[LongServer]:
 
 
 def make_deaf(context: BareContext, server: ZMQServer, requests: int) -> RawPeer:
-    """Return a peer that has sent requests, and reads no replies until it is asked to."""
+    """Return a peer that has sent requests, and has read no replies."""
     peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
     peer.socket.rcvhwm = 1
     peer.socket.sndhwm = 0
-    # The options count for connections that are made later.
+    # The options apply to later connections.
     peer.socket.disconnect(server.endpoint.control_address)
     peer.socket.connect(server.endpoint.control_address)
     for number in range(requests):
@@ -72,7 +72,7 @@ def make_deaf(context: BareContext, server: ZMQServer, requests: int) -> RawPeer
     return peer
 
 
-def ask(context: BareContext, server: ZMQServer, request: dict[str, Any]) -> Any:
+def request_once(context: BareContext, server: ZMQServer, request: dict[str, Any]) -> Any:
     return RawPeer(context, zmq.REQ, server.endpoint.control_address).ask(request)
 
 
@@ -84,13 +84,13 @@ def waiting(server: LongServer) -> int:
     return server.session._sender.unread.waiting
 
 
-def test_a_peer_that_reads_late_gets_all_its_replies_in_order(
+def test_peer_that_reads_late_gets_all_its_replies_in_order(
     server: LongServer, context: BareContext
 ) -> None:
     deaf = make_deaf(context, server, 60)
     eventually(lambda: waiting(server) > 40)
     assert server.session.composed < 20, "replies were composed for a peer that does not read"
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
+    assert request_once(context, server, {"type": "status"})["code"] == "conflict"
     numbers = [deaf.receive()["request_id"] for _ in range(60)]
     assert numbers == [str(number) for number in range(60)]
     assert server.session.most_unread <= PER_PEER + 2 * MESSAGE_BYTES + SLACK_BYTES
@@ -105,24 +105,24 @@ def test_many_peers_that_do_not_read_are_bounded_together_and_others_get_small_r
     refused: dict[str, Any] = {}
 
     def is_refused() -> bool:
-        # The peers' buffers still take some of it, so that there may be room at first.
-        refused.update(ask(context, server, {"type": "status", "request_id": "7"}))
+        # The peers' buffers take some of it, so that there may be room at first.
+        refused.update(request_once(context, server, {"type": "status", "request_id": "7"}))
         return bool(refused["code"] == "busy")
 
     eventually(is_refused)
     assert refused["request_id"] == "7"
-    assert ask(context, server, PING)["type"] == "pong"
+    assert request_once(context, server, PING)["type"] == "pong"
     assert server.session.most_unread <= IN_ALL + MESSAGE_BYTES + SLACK_BYTES
     assert "large reply refused as busy" in caplog.text
 
-    for peer in peers:  # Those that read now get a reply to each request.
+    for peer in peers:  # Peers that read get a reply to each request.
         codes = [peer.receive()["code"] for _ in range(20)]
         assert set(codes) <= {"conflict", "busy"}
     eventually(lambda: unread(server) == waiting(server) == 0)
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
+    assert request_once(context, server, {"type": "status"})["code"] == "conflict"
 
 
-def test_what_a_peer_left_unread_is_free_when_it_is_gone(
+def test_unread_replies_are_freed_when_their_peer_disconnects(
     server: LongServer, context: BareContext
 ) -> None:
     peers = [make_deaf(context, server, 50) for _ in range(3)]
@@ -130,11 +130,11 @@ def test_what_a_peer_left_unread_is_free_when_it_is_gone(
     for peer in peers:
         peer.socket.close(linger=0)
     eventually(lambda: unread(server) == waiting(server) == 0)
-    assert server.session.composed < 50, "replies were composed for peers that are gone"
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
+    assert server.session.composed < 50, "replies were composed for peers that have disconnected"
+    assert request_once(context, server, {"type": "status"})["code"] == "conflict"
 
 
-def test_a_server_stops_while_replies_are_unread_and_requests_wait(
+def test_server_stops_while_replies_are_unread_and_requests_wait(
     server: LongServer, context: BareContext
 ) -> None:
     make_deaf(context, server, 50)
@@ -146,7 +146,7 @@ def test_a_server_stops_while_replies_are_unread_and_requests_wait(
 def test_small_replies_of_a_peer_that_does_not_read_are_counted_as_well(
     config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # None of them is dropped, however few the system takes before the first one waits.
+    # Enough that no request is dropped, with any size of the system's buffers.
     monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 25_000)
     with LongServer(config=dataclasses.replace(config, max_unread_bytes=IN_ALL)) as server:
         deaf = make_deaf(context, server, 0)
@@ -155,11 +155,11 @@ def test_small_replies_of_a_peer_that_does_not_read_are_counted_as_well(
             deaf.send(frame)
         eventually(lambda: waiting(server) > 0)
         assert unread(server) <= PER_PEER + SLACK_BYTES
-        assert ask(context, server, PING)["type"] == "pong"
+        assert request_once(context, server, PING)["type"] == "pong"
         assert {deaf.receive()["type"] for _ in range(25_000)} == {"pong"}
 
 
-def test_requests_beyond_those_that_wait_are_dropped_with_one_log_line(
+def test_requests_beyond_the_bound_are_dropped_with_one_log_line(
     server: LongServer,
     context: BareContext,
     caplog: pytest.LogCaptureFixture,
@@ -168,7 +168,7 @@ def test_requests_beyond_those_that_wait_are_dropped_with_one_log_line(
     monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 10)
     make_deaf(context, server, 5000)
     eventually(lambda: "request dropped: its peer does not read its replies" in caplog.text)
-    assert ask(context, server, PING)["type"] == "pong"
+    assert request_once(context, server, PING)["type"] == "pong"
     assert waiting(server) <= 10
     assert sum(record.levelno >= logging.WARNING for record in caplog.records) < 5
 
@@ -178,11 +178,11 @@ class FailingServer(ZMQServer):
         raise RuntimeError("password=hunter2")
 
 
-def test_an_internal_error_has_a_reference_and_nothing_of_the_application(
+def test_internal_error_has_a_reference_and_no_application_text(
     config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with FailingServer(config=config) as server:
-        replies = [ask(context, server, PING) for _ in range(50)]
+        replies = [request_once(context, server, PING) for _ in range(50)]
         text = json.dumps(replies)
         assert "hunter2" not in text
         assert "RuntimeError" not in text
@@ -204,7 +204,7 @@ class UnreadyServer(ZMQServer):
         return UnreadySession("Unready", "0", self.endpoint, self.config)
 
 
-def test_a_held_ping_too_many_is_refused_as_busy(
+def test_held_ping_beyond_the_bound_is_refused_as_busy(
     config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zmqruntime.transport.server.held_replies._PER_PEER_BYTES", 10_000)
@@ -216,10 +216,10 @@ def test_a_held_ping_too_many_is_refused_as_busy(
         refused = [peer.receive() for _ in range(11)]
         assert {reply["code"] for reply in refused} == {"busy"}
         assert [reply["request_id"] for reply in refused] == [str(n) for n in range(9, 20)]
-        assert ask(context, server, PING)["ready"] is False
+        assert request_once(context, server, PING)["ready"] is False
 
 
-def test_long_events_that_a_subscriber_does_not_read_are_known_until_it_is_gone(
+def test_long_unread_events_are_counted_until_their_subscriber_disconnects(
     config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     bounded = dataclasses.replace(config, max_unread_bytes=IN_ALL)

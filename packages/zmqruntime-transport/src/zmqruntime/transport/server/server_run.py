@@ -26,7 +26,7 @@ _LOG_CHECK_SECONDS = 5.0
 
 
 class ServerRun:
-    """Runs an open session in a thread of its own, at once.
+    """Runs an open session in a thread of its own, which it starts.
 
     Args:
         session: the session; its thread closes it.
