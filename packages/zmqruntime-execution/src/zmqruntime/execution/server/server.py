@@ -220,8 +220,7 @@ class ExecutionServer(ZMQServer, ABC):
             AddressInUse, EndpointError, TooManyOpenFiles, RuntimeError: as of `ZMQServer.start`.
         """
         super().start()
-        if not self._waits_for_end:
-            self._wait_until_settled()
+        self.wait_until_settled()
 
     def make_session(self) -> ServerSession:
         """Return a session with a scheduler and a runner of this server's settings."""

@@ -195,8 +195,14 @@ class ZMQServer:
                 self._endpoint,
             )
 
-    def _wait_until_settled(self) -> None:
-        """Wait until the session is ready, and raise the error that ended it before."""
+    def wait_until_settled(self) -> None:
+        """Wait until the session is ready, and raise the error that ended it before.
+
+        For the `start` of a derived class. Returns immediately if `serve_forever` has called
+        `start`, as that waits for the end itself.
+        """
+        if self._waits_for_end:
+            return
         run = self._run
         assert run is not None
         try:

@@ -63,7 +63,17 @@ _log = logging.getLogger("zmqruntime.server")
 
 
 class ServerSession:
-    """The sockets, the loop and the request handlers of a server, from `open` to its end."""
+    """The sockets, the loop and the request handlers of a server, from `open` to its end.
+
+    Args:
+        name: the name of the server, for pongs.
+        version: the version of its package, for pongs.
+        endpoint: the addresses to bind to.
+        config: the settings.
+        log_file_path: the path of the log file, for pongs.
+        describe: returns the ``details`` of a pong; called for every ping.
+        application: the application, for pongs.
+    """
 
     def __init__(
         self,
