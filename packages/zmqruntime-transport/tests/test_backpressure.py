@@ -81,7 +81,7 @@ def unread(server: LongServer) -> int:
 
 
 def waiting(server: LongServer) -> int:
-    return server.session._sender.unread.waiting
+    return server.session._sender.unread.postponed
 
 
 def test_peer_that_reads_late_gets_all_its_replies_in_order(

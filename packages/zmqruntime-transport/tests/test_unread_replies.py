@@ -33,16 +33,16 @@ class Model(RuleBasedStateMachine):
     @rule(peer=peers, size=st.integers(1, LONGEST))
     def send_request(self, peer: bytes, size: int) -> None:
         self.requested[peer] += 1
-        if not self.unread.must_wait(peer):
+        if not self.unread.must_postpone(peer):
             self.answer(peer, size)
-        elif not self.unread.wait(peer, lambda: self.answer(peer, size), 40):
+        elif not self.unread.postpone(peer, lambda: self.answer(peer, size), 40):
             self.ended[peer] += 1
 
     def answer(self, peer: bytes, size: int) -> None:
         self.ended[peer] += 1
-        if size >= LARGE_REPLY_BYTES and self.unread.is_exhausted(peer):
+        if size >= LARGE_REPLY_BYTES and self.unread.is_large_refused(peer):
             size = 200  # The reply is refused.
-        marked = self.unread.sent(peer, size)
+        marked = self.unread.count_sent(peer, size)
         assert marked or size < LARGE_REPLY_BYTES, "a large reply is not known to be unread"
         if marked:
             self.markers[peer].append(marked)
@@ -50,7 +50,7 @@ class Model(RuleBasedStateMachine):
     @rule(peer=peers)
     def read(self, peer: bytes) -> None:
         if self.markers[peer]:
-            self.unread.freed(peer, self.markers[peer].popleft())
+            self.unread.count_freed(peer, self.markers[peer].popleft())
             self.go_on(peer)
 
     def go_on(self, peer: bytes) -> None:
@@ -61,8 +61,8 @@ class Model(RuleBasedStateMachine):
     def leave(self, peer: bytes) -> None:
         self.ended[peer] += self.unread.drop(peer)
         while self.markers[peer]:
-            self.unread.freed(peer, self.markers[peer].popleft())
-        assert not self.unread.must_wait(peer)
+            self.unread.count_freed(peer, self.markers[peer].popleft())
+        assert not self.unread.must_postpone(peer)
 
     @invariant()
     def unread_bytes_are_within_their_bounds(self) -> None:
@@ -74,13 +74,13 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def every_request_is_answered_or_waits(self) -> None:
-        assert self.unread.waiting == self.requested.total() - self.ended.total()
+        assert self.unread.postponed == self.requested.total() - self.ended.total()
 
     def teardown(self) -> None:
         for peer in self.markers:
             while self.markers[peer]:
                 self.read(peer)
-        assert self.unread.waiting == self.unread.total == 0
+        assert self.unread.postponed == self.unread.total == 0
         assert self.requested == self.ended
 
 
@@ -103,19 +103,19 @@ def test_greedy_peer_leaves_half_to_others_and_two_leave_a_third() -> None:
 def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() -> None:
     unread = UnreadReplies(LARGE_REPLY_BYTES, IN_ALL)
     for peer in (b"many", b"long"):
-        unread.sent(peer, LARGE_REPLY_BYTES)
-        assert unread.must_wait(peer)
+        unread.count_sent(peer, LARGE_REPLY_BYTES)
+        assert unread.must_postpone(peer)
     done: list[int] = []
 
     def make(number: int) -> Callable[[], None]:
         return lambda: done.append(number)
 
-    assert all(unread.wait(b"many", make(number), 40) for number in range(10_000))
-    assert not unread.wait(b"many", make(10_000), 40)
-    assert unread.wait(b"long", make(0), 20 * 2**20), "the first is taken whatever its length"
-    assert not unread.wait(b"long", make(0), 40)
+    assert all(unread.postpone(b"many", make(number), 40) for number in range(10_000))
+    assert not unread.postpone(b"many", make(10_000), 40)
+    assert unread.postpone(b"long", make(0), 20 * 2**20), "the first is taken whatever its length"
+    assert not unread.postpone(b"long", make(0), 40)
     assert unread.next_action(b"many") is None
-    unread.freed(b"many", LARGE_REPLY_BYTES + 256)
+    unread.count_freed(b"many", LARGE_REPLY_BYTES + 256)
     while (action := unread.next_action(b"many")) is not None:
         action()
     assert done == list(range(10_000))
@@ -125,7 +125,7 @@ def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() 
 def test_peers_with_few_unmarked_bytes_are_removed_in_the_end() -> None:
     unread = UnreadReplies(PER_PEER, IN_ALL)
     for number in range(100_000):
-        assert not unread.sent(number.to_bytes(4, "big"), 100)
+        assert not unread.count_sent(number.to_bytes(4, "big"), 100)
     assert len(unread._unmarked) <= 8192 + 1
 
 

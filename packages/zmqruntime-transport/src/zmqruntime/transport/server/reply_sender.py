@@ -48,19 +48,19 @@ class ReplySender:
         """Send an encoded reply, now or later; a large one may be refused instead."""
         peer, size = caller.envelope[0], len(frame)
         if size >= LARGE_REPLY_BYTES:
-            if self._must_wait(peer):
-                self._wait(peer, partial(self._send_large, caller, frame), size)
+            if self._must_postpone(peer):
+                self._postpone(peer, partial(self._send_large, caller, frame), size)
             else:
                 self._send_large(caller, frame)
             return
-        marked = self.unread.sent(peer, size)
+        marked = self.unread.count_sent(peer, size)
         self._send(caller, frame if not marked else self._lend(peer, frame, marked))
 
     def send_composed(self, caller: Caller, compose: Callable[[], bytes]) -> None:
         """Send a large reply that is composed only when it can be sent."""
         peer = caller.envelope[0]
-        if self._must_wait(peer):
-            self._wait(peer, partial(self._compose, caller, compose), 0)
+        if self._must_postpone(peer):
+            self._postpone(peer, partial(self._compose, caller, compose), 0)
         else:
             self._compose(caller, compose)
 
@@ -70,18 +70,18 @@ class ReplySender:
         Returns:
             whether it was postponed or dropped; False: the caller is to take it now.
         """
-        if not self.unread.must_wait(peer):
+        if not self.unread.must_postpone(peer):
             return False
-        self._wait(peer, take, size)
+        self._postpone(peer, take, size)
         return True
 
-    def _must_wait(self, peer: bytes) -> bool:
+    def _must_postpone(self, peer: bytes) -> bool:
         if peer == self._resuming_peer:
-            return self.unread.is_blocked(peer)
-        return self.unread.must_wait(peer)
+            return self.unread.is_at_bound(peer)
+        return self.unread.must_postpone(peer)
 
-    def _wait(self, peer: bytes, action: Callable[[], None], size: int) -> None:
-        if not self.unread.wait(peer, action, size):
+    def _postpone(self, peer: bytes, action: Callable[[], None], size: int) -> None:
+        if not self.unread.postpone(peer, action, size):
             self._log.warning(
                 "requests dropped",
                 "request dropped: its peer does not read its replies (%d bytes are unread in all)",
@@ -89,17 +89,17 @@ class ReplySender:
             )
 
     def _compose(self, caller: Caller, compose: Callable[[], bytes]) -> None:
-        if self.unread.is_exhausted(caller.envelope[0]):
+        if self.unread.is_large_refused(caller.envelope[0]):
             self._refuse(caller)
         else:
             self.send(caller, compose())
 
     def _send_large(self, caller: Caller, frame: bytes) -> None:
         peer = caller.envelope[0]
-        if self.unread.is_exhausted(peer):
+        if self.unread.is_large_refused(peer):
             self._refuse(caller)
         else:
-            self._send(caller, self._lend(peer, frame, self.unread.sent(peer, len(frame))))
+            self._send(caller, self._lend(peer, frame, self.unread.count_sent(peer, len(frame))))
 
     def _refuse(self, caller: Caller) -> None:
         self._log.warning(
@@ -133,7 +133,7 @@ class ReplySender:
         return lend(frame, partial(self._loop.post, on_freed))
 
     def _on_freed(self, peer: bytes, marked: int) -> None:
-        self.unread.freed(peer, marked)
+        self.unread.count_freed(peer, marked)
         self._resume(peer)
 
     def _resume(self, peer: bytes) -> None:

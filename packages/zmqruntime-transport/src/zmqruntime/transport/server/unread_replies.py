@@ -62,8 +62,8 @@ class UnreadReplies:
         self._unmarked: dict[bytes, int] = {}
         """The bytes that were sent to a peer since its last marker."""
         self._many_peers = _MANY_PEERS
-        self._waiting: dict[bytes, deque[tuple[_Action, int]]] = {}
-        self._waiting_bytes = FairShare(_MAX_WAITING_BYTES, _MAX_ALL_WAITING_BYTES)
+        self._postponed: dict[bytes, deque[tuple[_Action, int]]] = {}
+        self._postponed_bytes = FairShare(_MAX_WAITING_BYTES, _MAX_ALL_WAITING_BYTES)
 
     @property
     def total(self) -> int:
@@ -71,28 +71,28 @@ class UnreadReplies:
         return self._unread.total
 
     @property
-    def waiting(self) -> int:
+    def postponed(self) -> int:
         """The number of postponed requests and held replies."""
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, self._postponed.values()))
 
-    def is_blocked(self, peer: bytes) -> bool:
+    def is_at_bound(self, peer: bytes) -> bool:
         """Whether a peer has unread replies, and is at its bound."""
         unread = self._unread
         return bool(unread.total) and bool(unread.used(peer)) and unread.room(peer) <= 0
 
-    def must_wait(self, peer: bytes) -> bool:
+    def must_postpone(self, peer: bytes) -> bool:
         """Whether an action for a peer is to be postponed: at its bound, or behind others."""
-        return peer in self._waiting or self.is_blocked(peer)
+        return peer in self._postponed or self.is_at_bound(peer)
 
-    def is_exhausted(self, peer: bytes) -> bool:
+    def is_large_refused(self, peer: bytes) -> bool:
         """Whether a large reply to a peer is to be refused: the shared bound is used up."""
         return self._unread.room(peer) <= 0
 
-    def sent(self, peer: bytes, size: int) -> int:
+    def count_sent(self, peer: bytes, size: int) -> int:
         """Count a reply to a peer.
 
         Returns:
-            the bytes that it is a marker for, to be `freed` with it; 0: it is no marker.
+            the bytes that it is a marker for, for `count_freed`; 0: it is no marker.
         """
         unmarked = self._unmarked.get(peer, 0) + size + _OVERHEAD_BYTES
         if unmarked < LARGE_REPLY_BYTES:
@@ -104,44 +104,44 @@ class UnreadReplies:
         self._unread.take(peer, unmarked)
         return unmarked
 
-    def freed(self, peer: bytes, size: int) -> None:
+    def count_freed(self, peer: bytes, size: int) -> None:
         """Subtract the bytes of a marker that libzmq has freed."""
         self._unread.release(peer, size)
 
-    def wait(self, peer: bytes, action: _Action, size: int) -> bool:
+    def postpone(self, peer: bytes, action: _Action, size: int) -> bool:
         """Postpone an action for a peer until it has read; False: there is no room."""
         cost = size + _OVERHEAD_BYTES
-        waiting = self._waiting.get(peer)
-        if waiting is None:
-            waiting = deque()
+        queue = self._postponed.get(peer)
+        if queue is None:
+            queue = deque()
         # A single one is kept at any length: a task may be longer than the bound.
-        elif len(waiting) >= _MAX_WAITING or self._waiting_bytes.room(peer) < cost:
+        elif len(queue) >= _MAX_WAITING or self._postponed_bytes.room(peer) < cost:
             return False
-        if self._waiting_bytes.total + cost > _MAX_ALL_WAITING_BYTES:
+        if self._postponed_bytes.total + cost > _MAX_ALL_WAITING_BYTES:
             return False
-        self._waiting[peer] = waiting
-        waiting.append((action, cost))
-        self._waiting_bytes.take(peer, cost)
+        self._postponed[peer] = queue
+        queue.append((action, cost))
+        self._postponed_bytes.take(peer, cost)
         return True
 
     def next_action(self, peer: bytes) -> _Action | None:
         """Remove and return the next postponed action for a peer; None: there is none, for now."""
-        waiting = self._waiting.get(peer)
-        if waiting is None or self.is_blocked(peer):
+        queue = self._postponed.get(peer)
+        if queue is None or self.is_at_bound(peer):
             return None
-        action, cost = waiting.popleft()
-        self._waiting_bytes.release(peer, cost)
-        if not waiting:
-            del self._waiting[peer]
+        action, cost = queue.popleft()
+        self._postponed_bytes.release(peer, cost)
+        if not queue:
+            del self._postponed[peer]
         return action
 
     def drop(self, peer: bytes) -> int:
         """Drop the postponed actions for a disconnected peer; return their number."""
         self._unmarked.pop(peer, None)
-        waiting = self._waiting.pop(peer, ())
-        for _, cost in waiting:
-            self._waiting_bytes.release(peer, cost)
-        return len(waiting)
+        queue = self._postponed.pop(peer, ())
+        for _, cost in queue:
+            self._postponed_bytes.release(peer, cost)
+        return len(queue)
 
     def _remove_idle_peers(self) -> None:
         """Remove the unmarked bytes of peers that have read all markers."""
