@@ -59,7 +59,7 @@ def server(config: ZMQConfig) -> Iterator[LongServer]:
         yield server
 
 
-def make_deaf(context: BareContext, server: ZMQServer, requests: int) -> RawPeer:
+def connect_slow_reader(context: BareContext, server: ZMQServer, requests: int) -> RawPeer:
     """Return a peer that has sent requests, and has read no replies."""
     peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
     peer.socket.rcvhwm = 1
@@ -80,27 +80,27 @@ def unread(server: LongServer) -> int:
     return server.session._sender.unread.total
 
 
-def waiting(server: LongServer) -> int:
+def count_postponed(server: LongServer) -> int:
     return server.session._sender.unread.postponed
 
 
 def test_peer_that_reads_late_gets_all_its_replies_in_order(
     server: LongServer, context: BareContext
 ) -> None:
-    deaf = make_deaf(context, server, 60)
-    eventually(lambda: waiting(server) > 40)
+    deaf = connect_slow_reader(context, server, 60)
+    eventually(lambda: count_postponed(server) > 40)
     assert server.session.composed < 20, "replies were composed for a peer that does not read"
     assert request_once(context, server, {"type": "status"})["code"] == "conflict"
     numbers = [deaf.receive()["request_id"] for _ in range(60)]
     assert numbers == [str(number) for number in range(60)]
     assert server.session.most_unread <= PER_PEER + 2 * MESSAGE_BYTES + SLACK_BYTES
-    eventually(lambda: unread(server) == waiting(server) == 0)
+    eventually(lambda: unread(server) == count_postponed(server) == 0)
 
 
 def test_many_peers_that_do_not_read_are_bounded_together_and_others_get_small_replies(
     server: LongServer, context: BareContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    peers = [make_deaf(context, server, 20) for _ in range(20)]
+    peers = [connect_slow_reader(context, server, 20) for _ in range(20)]
     eventually(lambda: unread(server) >= IN_ALL)
     refused: dict[str, Any] = {}
 
@@ -118,18 +118,18 @@ def test_many_peers_that_do_not_read_are_bounded_together_and_others_get_small_r
     for peer in peers:  # Peers that read get a reply to each request.
         codes = [peer.receive()["code"] for _ in range(20)]
         assert set(codes) <= {"conflict", "busy"}
-    eventually(lambda: unread(server) == waiting(server) == 0)
+    eventually(lambda: unread(server) == count_postponed(server) == 0)
     assert request_once(context, server, {"type": "status"})["code"] == "conflict"
 
 
 def test_unread_replies_are_freed_when_their_peer_disconnects(
     server: LongServer, context: BareContext
 ) -> None:
-    peers = [make_deaf(context, server, 50) for _ in range(3)]
-    eventually(lambda: waiting(server) > 100)
+    peers = [connect_slow_reader(context, server, 50) for _ in range(3)]
+    eventually(lambda: count_postponed(server) > 100)
     for peer in peers:
         peer.socket.close(linger=0)
-    eventually(lambda: unread(server) == waiting(server) == 0)
+    eventually(lambda: unread(server) == count_postponed(server) == 0)
     assert server.session.composed < 50, "replies were composed for peers that have disconnected"
     assert request_once(context, server, {"type": "status"})["code"] == "conflict"
 
@@ -137,8 +137,8 @@ def test_unread_replies_are_freed_when_their_peer_disconnects(
 def test_server_stops_while_replies_are_unread_and_requests_wait(
     server: LongServer, context: BareContext
 ) -> None:
-    make_deaf(context, server, 50)
-    eventually(lambda: waiting(server) > 30)
+    connect_slow_reader(context, server, 50)
+    eventually(lambda: count_postponed(server) > 30)
     server.stop()
     assert not server.running
 
@@ -149,11 +149,11 @@ def test_small_replies_of_a_peer_that_does_not_read_are_counted_as_well(
     # Enough that no request is dropped, with any size of the system's buffers.
     monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 25_000)
     with LongServer(config=dataclasses.replace(config, max_unread_bytes=IN_ALL)) as server:
-        deaf = make_deaf(context, server, 0)
+        deaf = connect_slow_reader(context, server, 0)
         frame = json.dumps(PING | {"request_id": "x" * 250}).encode()
         for _ in range(25_000):
             deaf.send(frame)
-        eventually(lambda: waiting(server) > 0)
+        eventually(lambda: count_postponed(server) > 0)
         assert unread(server) <= PER_PEER + SLACK_BYTES
         assert request_once(context, server, PING)["type"] == "pong"
         assert {deaf.receive()["type"] for _ in range(25_000)} == {"pong"}
@@ -166,10 +166,10 @@ def test_requests_beyond_the_bound_are_dropped_with_one_log_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 10)
-    make_deaf(context, server, 5000)
+    connect_slow_reader(context, server, 5000)
     eventually(lambda: "request dropped: its peer does not read its replies" in caplog.text)
     assert request_once(context, server, PING)["type"] == "pong"
-    assert waiting(server) <= 10
+    assert count_postponed(server) <= 10
     assert sum(record.levelno >= logging.WARNING for record in caplog.records) < 5
 
 

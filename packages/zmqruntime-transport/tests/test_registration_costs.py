@@ -99,7 +99,7 @@ class NaiveModel(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from([b"\x01", b"\x00"]), mark=st.booleans(), prefix=PREFIXES, times=TIMES
     )
-    def see(self, kind: bytes, mark: bool, prefix: bytes, times: int) -> None:
+    def apply_frame(self, kind: bytes, mark: bool, prefix: bytes, times: int) -> None:
         frame = kind + ARRAYS_MARK * mark + prefix
         assert self.real.apply(frame, times) == self.naive.apply(frame, times)
 
@@ -120,7 +120,7 @@ class NaiveModel(RuleBasedStateMachine):
             assert self.real.cancel_wait(caller) is self.naive.cancel_wait(caller)
 
     @invariant()
-    def they_agree(self) -> None:
+    def results_agree(self) -> None:
         assert self.real.clients == tuple(self.naive.registered)
         assert self.real.client_count == len(self.naive.registered)
         assert self.real.list_clients(1) == tuple(self.naive.registered)[:1]
@@ -172,17 +172,17 @@ def leave(count: int) -> Callable[[int], object]:
     return lambda number: registrations.apply(b"\x00client-%d/" % number)
 
 
-def subscribe_while_others_wait(count: int) -> Callable[[int], object]:
+def subscribe_with_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
     return lambda number: registrations.apply(b"\x01new-%d/" % number)
 
 
-def subscribe_to_everything_while_others_wait(count: int) -> Callable[[int], object]:
+def subscribe_to_all_topics_with_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
     return lambda number: registrations.apply(b"\x00" if number % 2 else b"\x01")
 
 
-def answer_those_that_wait(count: int) -> Callable[[int], object]:
+def complete_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
     registrations.apply(b"\x01")
     return lambda number: registrations.apply(b"\x01client-%d/" % number)
@@ -198,9 +198,9 @@ def cancel_wait(count: int) -> Callable[[int], object]:
     [
         subscribe_and_register,
         leave,
-        subscribe_while_others_wait,
-        subscribe_to_everything_while_others_wait,
-        answer_those_that_wait,
+        subscribe_with_waiting,
+        subscribe_to_all_topics_with_waiting,
+        complete_waiting,
         cancel_wait,
     ],
 )

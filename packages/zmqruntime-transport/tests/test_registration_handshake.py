@@ -273,14 +273,14 @@ def test_new_subscriber_without_array_support_gets_no_array(
     assert dealer.ask(register("bob"))["type"] == "ok"  # The connection is authorized.
     eventually(lambda: session.registrations.all_accept_arrays)
 
-    def publish_before_he_is_read_of() -> None:
+    def publish_before_the_subscription_is_read() -> None:
         """Runs in the loop, so that no subscription is read meanwhile."""
         assert session._sockets is not None
         bob.subscribe(b"alice/")
         assert session._sockets.data.poll(30_000, zmq.POLLIN)
         session.publish(b"alice/x", b"3", b"4")
 
-    server.in_loop(publish_before_he_is_read_of)
+    server.in_loop(publish_before_the_subscription_is_read)
     for sock in (alice, bob):
         assert sock.recv_multipart() == [b"alice/x", b"3"]
         assert sock.recv_multipart() == [b"alice/x", b"4"]

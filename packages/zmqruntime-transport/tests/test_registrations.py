@@ -90,7 +90,7 @@ def test_second_request_of_a_registered_client_is_acknowledged() -> None:
     assert registrations.clients == ("a",)
 
 
-def left_and_come_back() -> Registrations:
+def returning_client() -> Registrations:
     """A client unregisters and registers again before the end of its first socket arrives."""
     registrations = Registrations()
     registrations.apply(b"\x01a/")
@@ -102,21 +102,21 @@ def left_and_come_back() -> Registrations:
 
 
 def test_returning_client_waits_for_its_new_subscription() -> None:
-    registrations = left_and_come_back()
+    registrations = returning_client()
     assert registrations.apply(b"\x00a/") == []
     assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.clients == ("a",)
 
 
 def test_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
-    registrations = left_and_come_back()
+    registrations = returning_client()
     assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.apply(b"\x00a/") == []
     assert registrations.clients == ("a",)
 
 
 def test_returning_client_without_a_new_subscription_is_not_registered() -> None:
-    registrations = left_and_come_back()
+    registrations = returning_client()
     assert registrations.cancel_wait(BOB) is False
     assert registrations.clients == ()
 
@@ -154,52 +154,54 @@ def test_invalid_frame_is_ignored() -> None:
     assert not registrations.has_subscribers
 
 
-def come(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
+def subscribe_socket(
+    registrations: Registrations, *prefixes: bytes, accepts_arrays: bool = True
+) -> None:
     """Subscribe a socket, with the mark of array support if it has that."""
-    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if accepts_arrays)):
         registrations.apply(SUBSCRIBED + prefix)
 
 
-def leave(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
+def end_socket(registrations: Registrations, *prefixes: bytes, accepts_arrays: bool = True) -> None:
     """End a socket with all its subscriptions."""
-    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if accepts_arrays)):
         registrations.apply(UNSUBSCRIBED + prefix)
 
 
 def test_arrays_are_not_accepted_without_subscribers() -> None:
     registrations = Registrations()
     assert not registrations.all_accept_arrays
-    come(registrations, b"a/")
-    leave(registrations, b"a/")
+    subscribe_socket(registrations, b"a/")
+    end_socket(registrations, b"a/")
     assert not registrations.all_accept_arrays
 
 
 @pytest.mark.parametrize("prefix", [b"", b"a/", b"b/", b"a/1"])
 def test_one_subscriber_without_array_support_disables_arrays(prefix: bytes) -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
-    come(registrations, b"", b"c/")
+    subscribe_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"", b"c/")
     assert registrations.all_accept_arrays
-    come(registrations, prefix, takes_arrays=False)
+    subscribe_socket(registrations, prefix, accepts_arrays=False)
     assert not registrations.all_accept_arrays
-    leave(registrations, prefix, takes_arrays=False)
+    end_socket(registrations, prefix, accepts_arrays=False)
     assert registrations.all_accept_arrays
 
 
 def test_array_support_is_counted_for_each_subscription_of_a_prefix() -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
-    come(registrations, b"a/", takes_arrays=False)
-    leave(registrations, b"a/")
+    subscribe_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"a/", accepts_arrays=False)
+    end_socket(registrations, b"a/")
     assert not registrations.all_accept_arrays
 
 
 def test_repeated_marks_end_with_the_last_subscription() -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
+    subscribe_socket(registrations, b"a/")
     registrations.apply(b"\x01~a/")  # The end of both is reported once.
-    leave(registrations, b"a/")
-    come(registrations, b"a/", takes_arrays=False)
+    end_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"a/", accepts_arrays=False)
     assert not registrations.all_accept_arrays
 
 
@@ -272,27 +274,27 @@ class RegistrationModel(RuleBasedStateMachine):
             assert self.registrations.cancel_wait(caller) is None
 
     @invariant()
-    def nobody_is_registered_who_is_not_subscribed(self) -> None:
+    def registered_clients_are_subscribed(self) -> None:
         for client_id in self.registrations.clients:
             assert self.is_subscribed(client_id, OWN)
 
     @invariant()
-    def each_subscription_lets_one_registration_pass(self) -> None:
+    def each_subscription_completes_one_registration(self) -> None:
         for client_id, passed in self.passed.items():
             assert passed <= self.ever_subscribed[f"{client_id}/"]
 
     @invariant()
-    def they_agree(self) -> None:
+    def results_agree(self) -> None:
         assert self.registrations.waiting == tuple(self.waiting)
         assert self.registrations.has_subscribers == any(self.subscriptions.values())
 
 
 @dataclass(eq=False)
-class Listener:
+class SubscriberSocket:
     """One socket: its subscriptions and its array support."""
 
     prefixes: frozenset[bytes]
-    takes_arrays: bool
+    accepts_arrays: bool
 
 
 class ArraysModel(RuleBasedStateMachine):
@@ -301,22 +303,22 @@ class ArraysModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.registrations = Registrations()
-        self.listeners: list[Listener] = []
+        self.listeners: list[SubscriberSocket] = []
 
-    @rule(prefixes=st.frozensets(PREFIXES, min_size=1), takes_arrays=st.booleans())
-    def one_comes(self, prefixes: frozenset[bytes], takes_arrays: bool) -> None:
-        self.listeners.append(Listener(prefixes, takes_arrays))
-        come(self.registrations, *prefixes, takes_arrays=takes_arrays)
+    @rule(prefixes=st.frozensets(PREFIXES, min_size=1), accepts_arrays=st.booleans())
+    def socket_subscribes(self, prefixes: frozenset[bytes], accepts_arrays: bool) -> None:
+        self.listeners.append(SubscriberSocket(prefixes, accepts_arrays))
+        subscribe_socket(self.registrations, *prefixes, accepts_arrays=accepts_arrays)
 
     @rule(which=st.integers(0, 5))
-    def one_leaves(self, which: int) -> None:
+    def socket_ends(self, which: int) -> None:
         for leaving in self.listeners[which : which + 1]:
             self.listeners.remove(leaving)
-            leave(self.registrations, *leaving.prefixes, takes_arrays=leaving.takes_arrays)
+            end_socket(self.registrations, *leaving.prefixes, accepts_arrays=leaving.accepts_arrays)
 
     @invariant()
     def array_support_matches_the_model(self) -> None:
-        all_do = bool(self.listeners) and all(one.takes_arrays for one in self.listeners)
+        all_do = bool(self.listeners) and all(one.accepts_arrays for one in self.listeners)
         assert self.registrations.all_accept_arrays is all_do
 
 

@@ -50,7 +50,7 @@ def pings(context: BareContext, endpoint: Endpoint) -> bool:
 
 
 @pytest.fixture
-def stranger(endpoint: Endpoint) -> Iterator[socket.socket]:
+def foreign_listener(endpoint: Endpoint) -> Iterator[socket.socket]:
     """A foreign program that listens at the path of the control socket."""
     endpoint.directory.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -417,7 +417,7 @@ def test_socket_files_of_a_server_that_was_killed_are_replaced(
 
 @ipc
 def test_live_listener_is_never_touched(
-    config: ZMQConfig, endpoint: Endpoint, stranger: socket.socket
+    config: ZMQConfig, endpoint: Endpoint, foreign_listener: socket.socket
 ) -> None:
     before = endpoint.control_path.lstat()
     with pytest.raises(AddressInUse, match=f"port {endpoint.control_port} .ipc. is held by"):
@@ -451,7 +451,7 @@ def test_listener_with_a_full_backlog_is_a_listener(config: ZMQConfig, endpoint:
 @ipc
 @pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="no /proc/net/unix")
 def test_process_that_holds_a_socket_file_is_named(
-    config: ZMQConfig, stranger: socket.socket
+    config: ZMQConfig, foreign_listener: socket.socket
 ) -> None:
     with pytest.raises(AddressInUse, match=rf"is held by process {os.getpid()} \(.+\): stop it"):
         ZMQServer(config=config).start()
@@ -459,7 +459,7 @@ def test_process_that_holds_a_socket_file_is_named(
 
 @ipc
 def test_unknown_holder_is_named_another_process(
-    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+    config: ZMQConfig, foreign_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deny(kind: str) -> None:
         raise psutil.AccessDenied
@@ -471,7 +471,7 @@ def test_unknown_holder_is_named_another_process(
 
 @ipc
 def test_socket_file_that_cannot_be_probed_is_not_removed(
-    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+    config: ZMQConfig, foreign_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deny(self: socket.socket, address: str) -> None:
         raise PermissionError("not yours")

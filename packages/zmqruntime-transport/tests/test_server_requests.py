@@ -217,7 +217,7 @@ def test_clients_that_send_and_die_leave_no_memory_behind(
 # -- errors of the application ------------------------------------------------------
 
 
-class Fussy(ZMQServer):
+class DescribingServer(ZMQServer):
     details: Callable[[], Any] = dict
 
     def describe(self) -> JsonObject:
@@ -225,14 +225,14 @@ class Fussy(ZMQServer):
         return result
 
 
-def raise_strange_words() -> Any:
+def raise_with_lone_surrogate() -> Any:
     raise LookupError("half a character: \ud800")
 
 
 @pytest.mark.parametrize(
     "details",
-    [raise_strange_words, lambda: {"x": float("nan")}, lambda: {"x": object()}, lambda: "x"],
-    ids=["it raises", "NaN", "no JSON", "no object"],
+    [raise_with_lone_surrogate, lambda: {"x": float("nan")}, lambda: {"x": object()}, lambda: "x"],
+    ids=["raises", "NaN", "no JSON", "no object"],
 )
 def test_failing_handler_is_answered_with_internal(
     config: ZMQConfig,
@@ -240,7 +240,7 @@ def test_failing_handler_is_answered_with_internal(
     caplog: pytest.LogCaptureFixture,
     details: Callable[[], Any],
 ) -> None:
-    class Broken(Fussy):
+    class Broken(DescribingServer):
         pass
 
     Broken.details = staticmethod(details)

@@ -163,7 +163,7 @@ class LedgerModel(RuleBasedStateMachine):
                 self.apply(b"\x00" + prefix, None)
 
     @invariant()
-    def the_count_is_that_of_libzmq(self) -> None:
+    def count_equals_that_of_libzmq(self) -> None:
         installed = Counter(p for connection in self.connections for p in connection.prefixes)
         if self.is_exact:
             assert +self.counted == installed
@@ -171,13 +171,13 @@ class LedgerModel(RuleBasedStateMachine):
         assert set(+self.counted) == set(installed)
 
     @invariant()
-    def the_rest_stays_within_the_bound(self) -> None:
+    def remaining_connections_are_within_the_bound(self) -> None:
         assert self.ledger.total <= 6
         left = [c for c in self.connections if c.origin not in self.ending]
         assert sum(len(connection.prefixes) for connection in left) <= 6
 
     @invariant()
-    def nothing_stays_when_all_are_gone(self) -> None:
+    def ledger_is_empty_without_subscriptions(self) -> None:
         if not any(connection.prefixes for connection in self.connections):
             assert self.ledger.total == 0
 

@@ -51,9 +51,9 @@ class Model(RuleBasedStateMachine):
     def read(self, peer: bytes) -> None:
         if self.markers[peer]:
             self.unread.count_freed(peer, self.markers[peer].popleft())
-            self.go_on(peer)
+            self.resume(peer)
 
-    def go_on(self, peer: bytes) -> None:
+    def resume(self, peer: bytes) -> None:
         while (action := self.unread.next_action(peer)) is not None:
             action()
 
@@ -73,7 +73,7 @@ class Model(RuleBasedStateMachine):
         assert self.unread.total <= IN_ALL + LONGEST + small * len(self.markers)
 
     @invariant()
-    def every_request_is_answered_or_waits(self) -> None:
+    def every_request_is_answered_or_postponed(self) -> None:
         assert self.unread.postponed == self.requested.total() - self.ended.total()
 
     def teardown(self) -> None:

@@ -177,12 +177,12 @@ def test_handshakes_that_arrive_while_the_loop_is_busy_complete_afterwards(
 ) -> None:
     peers: list[RawPeer] = []
 
-    def be_busy() -> None:
+    def block_loop() -> None:
         for _ in range(100):
             peers.append(RawPeer(context, zmq.DEALER, open_server.endpoint.control_address))
             peers[-1].send({"type": "ping"})
 
-    open_server.in_loop(be_busy)
+    open_server.in_loop(block_loop)
     assert [peer.receive()["type"] for peer in peers] == ["pong"] * 100
 
 
