@@ -25,13 +25,13 @@ def attach_monitor(sock: zmq.Socket[bytes], monitor: zmq.Socket[bytes], events: 
 
 
 def read_event(monitor: zmq.Socket[bytes]) -> int | None:
-    """Return the next event of a monitor; None: there is none."""
+    """Return the next event of a monitor; None: no event."""
     event = read_event_value(monitor)
     return None if event is None else event[0]
 
 
 def read_event_value(monitor: zmq.Socket[bytes]) -> tuple[int, int] | None:
-    """Return the next event of a monitor with its value; None: there is none."""
+    """Return the next event of a monitor with its value; None: no event."""
     # As `zmq.utils.monitor`, which imports all of asyncio.
     try:
         number, value = _EVENT.unpack_from(monitor.recv_multipart(zmq.NOBLOCK)[0])

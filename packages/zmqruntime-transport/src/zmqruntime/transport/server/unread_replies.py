@@ -125,7 +125,7 @@ class UnreadReplies:
         return True
 
     def next_action(self, peer: bytes) -> _Action | None:
-        """Remove and return the next postponed action for a peer; None: there is none, for now."""
+        """Remove and return the next postponed action for a peer; None: no action, for now."""
         queue = self._postponed.get(peer)
         if queue is None or self.is_at_bound(peer):
             return None
