@@ -55,6 +55,7 @@ PACKAGES = [
     for name in (
         "messages",
         "transport",
+        "transport.lowlevel",
         "execution",
         "execution.lowlevel",
         "testing",

@@ -285,7 +285,7 @@ NO_BOUNDS = {
     "transport.config._MAX_HIGH_WATER_MARK": "range of a setting",
     "transport.config._MAX_MESSAGE_BYTES": "range of a setting",
     "transport.client.conversation._AT_ONCE": "a deadline",
-    "transport.process.private_files._MAX_LINKS": "as the system does",
+    "transport.process.safe_paths._MAX_LINKS": "as the system does",
     "transport.process.process_tree._MAX_ROUNDS": "tries to end what forks meanwhile",
     "transport.socket_poller._LONGEST_SECONDS": "what poll(2) takes",
     "transport.client.attach._LONGEST_PAUSE_SECONDS": "pause between two tries to connect",

@@ -28,7 +28,8 @@ from zmqruntime.execution import (
     WaitPolicy,
 )
 from zmqruntime.messages import ExecutionStatus, ProgressEvent, StateEvent
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQConfig
+from zmqruntime.transport import RequestTimeout, ServerLost, ZMQConfig
+from zmqruntime.transport.lowlevel import Deadline
 
 PATIENCE = 60.0
 PORT = 21_400
@@ -337,8 +338,8 @@ def blocked(server: Kept) -> Iterator[None]:
         begun.set()
         unblock.wait(PATIENCE)
 
-    assert server._run is not None
-    server._run.session.loop.post(block)
+    assert server.server_session is not None
+    server.server_session.loop.post(block)
     assert begun.wait(PATIENCE)
     try:
         yield

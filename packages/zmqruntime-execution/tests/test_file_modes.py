@@ -17,7 +17,8 @@ from zmqruntime.execution.errors import JournalUnusable
 from zmqruntime.execution.journal.durable_engine import JournalLifecycleEngine
 from zmqruntime.execution.journal.file import check_journal_dir
 from zmqruntime.messages import ExecuteRequest, ProgressEvent
-from zmqruntime.transport import ZMQConfig, make_private_dir
+from zmqruntime.transport import ZMQConfig
+from zmqruntime.transport.lowlevel import make_private_dir
 
 PATIENCE = 60.0
 STRANGER = 65534

@@ -138,7 +138,7 @@ def test_what_an_application_has_got_wrong_is_one_line_that_says_where(
         ("--data-high-water-mark=-3", "data_high_water_mark is -3: it has to be "),
         ("--log-file=.", "'.' is a directory"),
         ("--app-name=a/b", "app_name 'a/b' must do as part of a file name"),
-        ("--owner=x", "'x' names no process"),
+        ("--owner=x", "invalid process 'x'"),
     ],
 )
 def test_an_impossible_option_is_a_wrong_command_line(

@@ -488,8 +488,8 @@ def test_a_client_that_comes_meanwhile_gets_the_reason_as_well(
         threads[0].start()
         worker, _ = listening.accept()
         threads[1].start()
-        assert server._run is not None
-        held = server._run.session._held_pings
+        assert server.server_session is not None
+        held = server.server_session._held_pings
         while not held._pings:
             threading.Event().wait(0.01)
         worker.close()

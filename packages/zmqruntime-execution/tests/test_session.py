@@ -114,7 +114,7 @@ class FullPublisher:
     def __init__(self) -> None:
         self.left_out = 0
 
-    def note_left_out(self, count: int) -> None:
+    def log_dropped_events(self, count: int) -> None:
         self.left_out += count
 
 
@@ -125,7 +125,7 @@ def test_long_reports_are_left_out_while_subscribers_do_not_read_and_states_are_
     publisher = FullPublisher()
     monkeypatch.setattr(session, "publisher", publisher, raising=False)
     monkeypatch.setattr(session, "publish", lambda topic, *events: published.extend(events))
-    session.registrations.saw(b"\1lab/")
+    session.registrations.apply(b"\1lab/")
     long_error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="x" * 20_000)
     events: list[ExecutionEvent] = [
         ProgressReport(1, 5.0, b'{"completed":1}'),

@@ -29,12 +29,8 @@ from zmqruntime.messages import (
     decode_request,
     encode_with_id,
 )
-from zmqruntime.transport import (
-    Deadline,
-    RequestTimeout,
-    ServerLost,
-    ZMQClient,
-)
+from zmqruntime.transport import RequestTimeout, ServerLost, ZMQClient
+from zmqruntime.transport.lowlevel import Deadline
 
 # -- one held request
 

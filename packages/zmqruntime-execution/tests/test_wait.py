@@ -24,7 +24,8 @@ from zmqruntime.messages import (
     ExecutionRecord,
     ExecutionStatus,
 )
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport import RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport.lowlevel import Deadline
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 

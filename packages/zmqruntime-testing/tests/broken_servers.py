@@ -321,11 +321,11 @@ def acknowledge_at_once(session: ExecutionSession) -> None:
 
 def remember_who_left(session: ExecutionSession) -> None:
     """Take no notice of the end of a subscription."""
-    saw = session.registrations.saw
+    apply = session.registrations.apply
     setattr(  # noqa: B010
         session.registrations,
-        "saw",
-        lambda frame, times: saw(frame, times) if frame[:1] == b"\1" else [],
+        "apply",
+        lambda frame, times: apply(frame, times) if frame[:1] == b"\1" else [],
     )
 
 

@@ -1,7 +1,8 @@
-"""A place of its own for each test, and bare ZeroMQ to speak with."""
+"""Fixtures: a runtime directory and ports for each test, bare ZeroMQ sockets, processes."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,14 +17,14 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 
-# Tests are imported without a package; this is how they find what they share.
+# Tests are imported without a package: the path of their shared modules.
 sys.path.insert(0, str(HERE))
 
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, free_tcp_ports  # noqa: E402
 
 from zmqruntime.transport import Endpoint, SubprocessLauncher, ZMQClient, ZMQConfig  # noqa: E402
 
-# That a machine is slow is no failure.
+# A slow machine is not a failure.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
@@ -32,7 +33,7 @@ StartProcess = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A private directory with a path so short that sockets fit into it anywhere."""
+    """A private directory with a path that is short enough for sockets."""
     directory = Path(tempfile.mkdtemp(prefix="zt"))
     yield directory
     shutil.rmtree(directory)
@@ -40,7 +41,7 @@ def runtime_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def tcp_ports() -> tuple[int, int]:
-    """A data port and a control port that are free."""
+    """A free data port and control port."""
     return free_tcp_ports()
 
 
@@ -57,20 +58,20 @@ def config(runtime_dir: Path, tcp_ports: tuple[int, int]) -> ZMQConfig:
 
 @pytest.fixture
 def endpoint(config: ZMQConfig) -> Endpoint:
-    """Where every client and server of this test is, by the platform's own transport."""
+    """The endpoint of this test's clients and servers, with the platform's default transport."""
     return ZMQClient(config=config).endpoint
 
 
 @pytest.fixture
 def server(config: ZMQConfig) -> Iterator[OpenServer]:
-    """A server that serves."""
+    """A running server."""
     with OpenServer(config=config) as started:
         yield started
 
 
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    """Bare ZeroMQ; what a test leaves open is closed at its end, and not before."""
+    """A bare ZeroMQ context; its sockets are closed at the end of the test."""
     opened: list[zmq.Socket[bytes]] = []
 
     class KeepingContext(zmq.Context[zmq.Socket[bytes]]):
@@ -87,13 +88,13 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 @pytest.fixture
 def dealer(server: OpenServer, context: zmq.Context[zmq.Socket[bytes]]) -> RawPeer:
-    """A bare DEALER that is connected to the server."""
+    """A bare DEALER socket that is connected to the server."""
     return RawPeer(context, zmq.DEALER, server.endpoint.control_address)
 
 
 @pytest.fixture
 def start_process() -> Iterator[StartProcess]:
-    """Start Python processes that do not outlive the test; their stdout is read line by line."""
+    """Start Python processes with piped streams, and kill them at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
@@ -120,9 +121,26 @@ def server_script() -> Path:
 
 @pytest.fixture
 def make_launcher(server_script: Path) -> Callable[..., SubprocessLauncher]:
-    """Make a launcher of the test's server script, which acts as it is told."""
+    """Make a launcher of the test's server script, which behaves as ``act`` says."""
 
     def make(act: str = "serve") -> SubprocessLauncher:
         return SubprocessLauncher([sys.executable, str(server_script), f"--act={act}"])
 
     return make
+
+
+@pytest.fixture
+def child(start_process: StartProcess) -> subprocess.Popen[str]:
+    """A running process that waits for input."""
+    process = start_process("-c", "print('here', flush=True); input()")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
+@pytest.fixture
+def no_pidfd_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove `os.pidfd_open`, as in conda's Python."""
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    # psutil caches what it has read.
+    monkeypatch.setattr("psutil._psposix.can_use_pidfd_open", lambda: False, raising=False)

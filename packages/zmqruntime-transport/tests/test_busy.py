@@ -1,4 +1,4 @@
-"""A server that is too busy to accept a connection is not an absent one."""
+"""Clients of a server whose backlog is full."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ server.serve_forever()
 
 
 class NoLauncher(ServerLauncher):
-    """A launcher that must not be used."""
+    """A launcher that the test must not use."""
 
     def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
         raise AssertionError("a second server was launched")
 
 
 class FullListener:
-    """A socket file whose queue of connections is full."""
+    """A socket file of a listener whose backlog is full."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ linux = pytest.mark.skipif(
 
 
 @linux
-def test_full_queue_of_connections_is_no_absent_server(
+def test_full_backlog_is_not_mistaken_for_an_absent_server(
     config: ZMQConfig, full: FullListener
 ) -> None:
     client = ZMQClient(config=config, launcher=NoLauncher())
@@ -118,7 +118,7 @@ def test_full_queue_of_connections_is_no_absent_server(
 
 
 @linux
-def test_first_outcome_of_a_full_queue_is_busy_at_any_pace(
+def test_first_outcome_of_a_full_backlog_is_busy_at_any_pace(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
     channel = Channel(context, endpoint, config)
@@ -131,7 +131,7 @@ def test_first_outcome_of_a_full_queue_is_busy_at_any_pace(
 
 
 @linux
-def test_end_of_a_busy_server_is_waited_for(
+def test_client_waits_for_the_end_of_a_busy_server(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
     control = ControlClient(context, endpoint, config)
@@ -143,23 +143,23 @@ def test_end_of_a_busy_server_is_waited_for(
         control.close()
 
 
-def test_absent_server_is_named_at_once(config: ZMQConfig) -> None:
+def test_error_for_an_absent_server_is_immediate(config: ZMQConfig) -> None:
     client = ZMQClient(config=replace(config, connect_timeout=PATIENCE_SECONDS))
     with pytest.raises(ConnectionFailed, match="no server listens"):
         client.connect()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX modes")
-def test_path_that_is_no_socket_is_named(config: ZMQConfig, endpoint: Endpoint) -> None:
+def test_error_names_a_path_that_is_no_socket(config: ZMQConfig, endpoint: Endpoint) -> None:
     endpoint.control_path.write_text("not a socket")
-    with pytest.raises(EndpointError, match=r"is in the way and is no socket"):
+    with pytest.raises(EndpointError, match=r"exists and is no socket"):
         ZMQClient(config=config, launcher=NoLauncher()).connect()
 
 
 @pytest.mark.parametrize(
     ("files", "backlog"), [(None, 4096), (2**20, 4096), (20_000, 1250), (256, 32)]
 )
-def test_queue_of_connections_is_as_long_as_the_open_files_allow(
+def test_backlog_depends_on_the_limit_of_open_files(
     config: ZMQConfig,
     endpoint: Endpoint,
     context: BareContext,
@@ -177,7 +177,7 @@ def test_queue_of_connections_is_as_long_as_the_open_files_allow(
 
 @linux
 @pytest.mark.parametrize("backlog", [2, 4096])
-def test_paused_server_answers_all_clients_that_connected_meanwhile(
+def test_paused_server_replies_to_all_clients_that_connected_meanwhile(
     config: ZMQConfig,
     endpoint: Endpoint,
     context: BareContext,
@@ -199,7 +199,7 @@ def test_paused_server_answers_all_clients_that_connected_meanwhile(
 
     all_there = threading.Barrier(CLIENTS + 1)
 
-    def ask() -> object:
+    def ping() -> object:
         all_there.wait(PATIENCE_SECONDS)
         deadline = Deadline.after(PATIENCE_SECONDS)
         return control.request(PingRequest(limit=0), deadline, on_broken=refused.append)
@@ -207,12 +207,12 @@ def test_paused_server_answers_all_clients_that_connected_meanwhile(
     server.send_signal(signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(CLIENTS) as threads:
-            asked = [threads.submit(ask) for _ in range(CLIENTS)]
+            calls = [threads.submit(ping) for _ in range(CLIENTS)]
             all_there.wait(PATIENCE_SECONDS)
             if backlog < CLIENTS:
                 eventually(lambda: Outcome.BUSY in refused)
             server.send_signal(signal.SIGCONT)
-            pongs = [pong.result(PATIENCE_SECONDS) for pong in asked]
+            pongs = [pong.result(PATIENCE_SECONDS) for pong in calls]
     finally:
         server.send_signal(signal.SIGCONT)
         control.close()

@@ -9,8 +9,9 @@ import pytest
 import zmq
 from transport_peers import PATIENCE_SECONDS
 
-from zmqruntime.transport import Deadline, Endpoint, ZMQConfig
+from zmqruntime.transport import Endpoint, ZMQConfig
 from zmqruntime.transport.client.channel import Channel, Outcome
+from zmqruntime.transport.lowlevel import Deadline
 from zmqruntime.transport.socket_poller import READ, SocketPoller
 
 BareContext = zmq.Context[zmq.Socket[bytes]]

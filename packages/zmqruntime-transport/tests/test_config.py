@@ -1,4 +1,4 @@
-"""A setting that cannot work is refused where it is made, by its name."""
+"""Validation of settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zmqruntime.transport import ZMQConfig
         "data_high_water_mark",
     ],
 )
-def test_what_is_of_another_kind_is_refused(field: str) -> None:
+def test_setting_of_another_type_is_refused(field: str) -> None:
     with pytest.raises(TypeError, match=rf"^{field} has to be .*, not \[1\]$"):
         ZMQConfig(**{field: [1]})  # type: ignore[arg-type]
 
@@ -58,18 +58,18 @@ def test_what_is_of_another_kind_is_refused(field: str) -> None:
         ("data_high_water_mark", 2**31 // 4, "is .*: it has to be .* at most 429,496,729"),
     ],
 )
-def test_what_is_out_of_its_range_is_refused(field: str, value: Any, complaint: str) -> None:
+def test_setting_out_of_range_is_refused(field: str, value: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=f"^{field} {complaint}$"):
         ZMQConfig(**{field: value})
 
 
-def test_what_is_at_the_end_of_its_range_is_taken() -> None:
+def test_setting_at_the_end_of_its_range_is_valid() -> None:
     ZMQConfig(default_port=1, control_port_offset=65_534, app_name="..a", runtime_dir=Path())
     ZMQConfig(default_port=65_535, control_port_offset=-65_534, data_high_water_mark=0)
     ZMQConfig(max_message_bytes=2**53 - 1, data_high_water_mark=(2**31 - 1) // 5)
     ZMQConfig(connect_timeout=math.inf, retry_interval=math.inf, request_timeout=1)
 
 
-def test_a_directory_may_be_named_by_a_string() -> None:
+def test_directory_may_be_a_string() -> None:
     config = ZMQConfig(runtime_dir="run", log_dir="log")  # type: ignore[arg-type]
     assert config == ZMQConfig(runtime_dir=Path("run"), log_dir=Path("log"))

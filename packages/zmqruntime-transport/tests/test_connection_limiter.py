@@ -1,4 +1,4 @@
-"""New connections end before the process has no file left for them."""
+"""The limit of new connections, below the limit of open files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def open_connection(endpoint: Endpoint) -> socket.socket:
 
 
 def was_ended(peer: socket.socket) -> bool:
-    """Wait for what the server says or does to a connection: a greeting, or the end."""
+    """Wait for the ZMTP greeting of a connection, or for its end."""
     peer.settimeout(PATIENCE_SECONDS)
     with contextlib.suppress(ConnectionResetError):
         while received := peer.recv(64):
@@ -77,7 +77,7 @@ def open_files() -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_connection_beyond_the_limit_is_ended_and_one_below_is_not(
+def test_connection_beyond_the_limit_is_ended_and_one_below_stays(
     config: ZMQConfig, context: BareContext, mode: TransportMode
 ) -> None:
     endpoint = ZMQClient(config=config, transport_mode=mode).endpoint
@@ -91,7 +91,7 @@ def test_connection_beyond_the_limit_is_ended_and_one_below_is_not(
     thread.start()
     try:
         with open_connection(endpoint) as peer:
-            while peer.recv(64):  # It may have been greeted before it was ended.
+            while peer.recv(64):  # The greeting may precede the end.
                 pass
         limits[0] = read_file_limit()
         with open_connection(endpoint) as peer:
@@ -108,7 +108,7 @@ def test_connection_beyond_the_limit_is_ended_and_one_below_is_not(
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_server_at_its_limit_of_files_answers_and_logs_once(
+def test_server_at_its_limit_of_files_replies_and_logs_once(
     config: ZMQConfig,
     start_process: StartProcess,
     open_files: contextlib.ExitStack,
@@ -129,9 +129,9 @@ def test_server_at_its_limit_of_files_answers_and_logs_once(
     with ZMQClient(config=config, transport_mode=mode) as client:
         for _ in range(2 * FILES):
             open_files.enter_context(open_connection(client.endpoint))
-            # A round trip in between: what is accepted at once has to fit into the reserve.
+            # One by one: connections that are accepted together have to fit into the reserve.
             assert client.ping().ready
-        # Some more than that may be open: what is accepted meanwhile may find others just ended.
+        # Slightly more may be open: those that were accepted while others ended.
         eventually(lambda: files.num_fds() < FILES - count_reserved(FILES) // 2)
         open_files.close()
         eventually(lambda: files.num_fds() < FILES - count_reserved(FILES))
@@ -156,7 +156,7 @@ def test_reserve_is_half_of_few_files_and_a_quarter_of_many() -> None:
     assert [count_reserved(n) for n in (64, 1024, 4096, 2**20)] == [32, 512, 1024, 2**18]
 
 
-def test_limit_is_none_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_limit_is_none_if_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_file_limit() == os.sysconf("SC_OPEN_MAX")
     monkeypatch.setattr(sys, "platform", "win32")
     assert read_file_limit() is None

@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from zmqruntime.messages import OkReply, PingRequest, encode
-from zmqruntime.transport import Deadline, Endpoint
+from zmqruntime.transport import Endpoint
 from zmqruntime.transport.client.channel_pool import ChannelPool
 from zmqruntime.transport.client.conversation import Conversation
 from zmqruntime.transport.client.pending_requests import Unanswered
+from zmqruntime.transport.lowlevel import Deadline
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""A deadline is one moment, however many steps look at it."""
+"""Deadlines: remaining time, expiry, and the earlier of two."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from zmqruntime.transport import Deadline
+from zmqruntime.transport.lowlevel import Deadline
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def test_what_remains_gets_less_and_never_negative() -> None:
+def test_remaining_time_decreases_to_zero() -> None:
     clock = Clock()
     deadline = Deadline.after(5, clock)
     assert (deadline.remaining, deadline.expired) == (5.0, False)
@@ -29,22 +29,22 @@ def test_what_remains_gets_less_and_never_negative() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -math.inf])
-def test_no_time_at_all_has_passed_at_once(seconds: float) -> None:
+def test_deadline_of_zero_seconds_has_expired(seconds: float) -> None:
     assert Deadline.after(seconds, Clock()).expired
 
 
-def test_a_limit_that_is_no_number_is_refused_for_it_would_never_pass() -> None:
+def test_nan_seconds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^a time limit is nan: it has to be a number of sec"):
         Deadline.after(math.nan, Clock())
 
 
-def test_none_never_passes() -> None:
+def test_deadline_of_none_never_expires() -> None:
     deadline = Deadline.after(None, Clock())
     assert deadline.remaining == float("inf")
     assert not deadline.expired
 
 
-def test_a_step_gets_its_own_time_but_no_more_than_is_left() -> None:
+def test_step_gets_the_earlier_of_two_deadlines() -> None:
     clock = Clock()
     deadline = Deadline.after(5, clock)
     assert deadline.within(2).remaining == 2
@@ -53,5 +53,5 @@ def test_a_step_gets_its_own_time_but_no_more_than_is_left() -> None:
     assert deadline.within(2).remaining == 1
 
 
-def test_the_clock_is_the_monotonic_one() -> None:
+def test_deadline_uses_the_monotonic_clock() -> None:
     assert 0 < Deadline.after(60).remaining <= 60

@@ -1,4 +1,4 @@
-"""The frames around a request go back as they came, whoever put them there."""
+"""Envelopes of requests: REQ sockets, proxies, and invalid frames."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def refusal(frames: list[bytes]) -> tuple[tuple[bytes, ...], str]:
     return envelope, fault.message
 
 
-def test_a_req_socket_puts_an_empty_frame_before_the_body() -> None:
+def test_envelope_of_a_req_socket_ends_with_an_empty_frame() -> None:
     assert split_envelope([PEER, b"", BODY]) == ((PEER, b""), BODY)
 
 
-def test_the_request_id_of_req_correlate_is_part_of_the_envelope() -> None:
+def test_request_id_of_req_correlate_is_part_of_the_envelope() -> None:
     assert split_envelope([PEER, b"\x00\x00\x00\x01", b"", BODY]) == (
         (PEER, b"\x00\x00\x00\x01", b""),
         BODY,
     )
 
 
-def test_a_proxy_adds_the_identities_of_its_peers() -> None:
+def test_proxy_adds_the_routing_ids_of_its_peers() -> None:
     assert split_envelope([PEER, b"hop 2", b"hop 1", b"", BODY]) == (
         (PEER, b"hop 2", b"hop 1", b""),
         BODY,
     )
 
 
-def test_a_missing_delimiter_is_told_to_the_peer_itself() -> None:
+def test_missing_delimiter_is_an_error_for_the_peer_itself() -> None:
     envelope, message = refusal([PEER, BODY])
     assert envelope == (PEER,)
     assert "use a REQ socket, or send an empty frame first" in message
 
 
-def test_a_request_of_no_frame_or_of_several_is_refused() -> None:
+def test_request_of_no_or_several_frames_is_refused() -> None:
     assert refusal([PEER, b""]) == ((PEER, b""), "a request is one frame; this one has 0")
     assert refusal([PEER, b"", BODY, BODY]) == (
         (PEER, b""),
@@ -51,13 +51,13 @@ def test_a_request_of_no_frame_or_of_several_is_refused() -> None:
     )
 
 
-def test_only_the_first_empty_frame_is_the_delimiter() -> None:
+def test_first_empty_frame_is_the_delimiter() -> None:
     assert split_envelope([PEER, b"", b""]) == ((PEER, b""), b"")
     assert refusal([PEER, b"", b"", BODY])[0] == (PEER, b"")
 
 
 @given(st.lists(st.binary(max_size=3), max_size=6))
-def test_whatever_a_peer_sends_is_answered_along_the_way_it_came(frames: list[bytes]) -> None:
+def test_reply_envelope_is_the_request_envelope_for_any_frames(frames: list[bytes]) -> None:
     envelope, body = split_envelope([PEER, *frames])
     assert envelope == (PEER, *frames)[: len(envelope)]
     assert envelope[1:].count(b"") == (1 if b"" in frames else 0)
@@ -76,7 +76,7 @@ def test_whatever_a_peer_sends_is_answered_along_the_way_it_came(frames: list[by
         pytest.param([b"x" * 4096, b""], id="too many bytes"),
     ],
 )
-def test_an_envelope_that_is_too_long_is_refused_and_not_returned(envelope: list[bytes]) -> None:
+def test_too_long_envelope_is_refused_and_not_returned(envelope: list[bytes]) -> None:
     returned, fault = split_envelope([PEER, *envelope, BODY])
     assert returned == (PEER, b"")
     assert isinstance(fault, DecodeError)
@@ -84,6 +84,6 @@ def test_an_envelope_that_is_too_long_is_refused_and_not_returned(envelope: list
     assert "at most 16 frames of together 4,096 bytes are taken" in str(fault)
 
 
-def test_an_envelope_of_just_the_longest_length_is_taken() -> None:
+def test_envelope_of_the_maximum_length_is_valid() -> None:
     envelope = (PEER, *[b"h" * 255] * 14, b"")
     assert split_envelope([*envelope, BODY]) == (envelope, BODY)

@@ -1,4 +1,4 @@
-"""A client that was connected before a fork is of no use after it, and does no harm."""
+"""Clients and servers after a fork of their process."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ pytestmark = [
 
 
 def in_fork(act: Callable[[], str]) -> str:
-    """Return what ``act`` returns in a fork of this process, or how it went wrong there."""
+    """Return the result or the error of ``act`` in a fork of this process."""
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.write(sink, act().encode())
-        except BaseException:  # noqa: BLE001 - the parent tells
+        except BaseException:  # noqa: BLE001 - the parent reports it
             os.write(sink, traceback.format_exc().encode())
         finally:
             os._exit(0)
     os.close(sink)
     try:
-        told, _, _ = select.select([source], [], [], PATIENCE_SECONDS)
-        if not told:
+        output, _, _ = select.select([source], [], [], PATIENCE_SECONDS)
+        if not output:
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        return os.read(source, 65_536).decode() if told else "it hung"
+        return os.read(source, 65_536).decode() if output else "it hung"
     finally:
         os.close(source)
 
 
 @pytest.fixture
 def client(config: ZMQConfig, make_launcher: Callable[..., SubprocessLauncher]) -> ZMQClient:
-    """One that owns its server."""
+    """A client that owns its server."""
     return ZMQClient(config=config, launcher=make_launcher(), persistent=False)
 
 
@@ -58,7 +58,7 @@ USES: dict[str, Callable[[ZMQClient], object]] = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_fork_cannot_use_it_and_is_told_why(
+def test_fork_cannot_use_the_client_and_gets_the_reason(
     client: ZMQClient, use: Callable[[ZMQClient], object]
 ) -> None:
     def act() -> str:
@@ -68,15 +68,15 @@ def test_a_fork_cannot_use_it_and_is_told_why(
         return f"{os.getppid()} {os.getpid()} {caught.value}"
 
     with client:
-        here, there, told = in_fork(act).split(" ", 2)
+        here, there, output = in_fork(act).split(" ", 2)
     assert here == str(os.getpid())
-    assert told.endswith(
+    assert output.endswith(
         f"was connected in process {here}, and this is process {there}: "
         "a client does not outlive a fork; make a new one here"
     )
 
 
-def test_a_fork_may_disconnect_and_leaves_alone_what_is_not_its_own(
+def test_disconnect_in_a_fork_leaves_the_server_running(
     client: ZMQClient, config: ZMQConfig
 ) -> None:
     def act() -> str:

@@ -33,8 +33,8 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
     ZMQServer,
-    kill_process_tree,
 )
+from zmqruntime.transport.lowlevel import kill_process_tree
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -432,7 +432,7 @@ def test_a_log_directory_that_others_can_enter_is_told(
 ) -> None:
     (runtime_dir / "log").mkdir()
     (runtime_dir / "log").chmod(0o777)
-    with pytest.raises(LaunchFailed, match=r"no log can be written: .*: set log_dir \("):
+    with pytest.raises(LaunchFailed, match=r"the log cannot be written: .*: set log_dir \("):
         ZMQClient(config=config, launcher=make_launcher()).connect()
 
 

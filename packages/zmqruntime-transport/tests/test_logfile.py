@@ -1,4 +1,4 @@
-"""Log files: what is written there cannot be forged, is bounded, and is its owner's alone."""
+"""Log files: escaped records, private files, rotation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def names_in(directory: Path) -> list[str]:
 
 
 @given(st.text(st.characters(), max_size=100))
-def test_a_message_is_one_line_whatever_text_is_in_it(text: str) -> None:
+def test_message_is_one_line_for_any_text(text: str) -> None:
     line = make_record("client %s", text)
     assert line.endswith(f" INFO lab: client {printable(text)}")
     assert line.splitlines() == [line]
@@ -84,7 +84,7 @@ def test_each_line_of_a_traceback_is_indented(text: str) -> None:
         assert line.replace("\t", "").isprintable()
 
 
-def test_a_traceback_that_another_formatter_left_is_not_taken_from_it() -> None:
+def test_traceback_of_another_formatter_is_not_used() -> None:
     error = ValueError(FORGED)
     record = logging.LogRecord(
         "lab", logging.INFO, "", 1, "failed", (), (ValueError, error, error.__traceback__)
@@ -96,7 +96,7 @@ def test_a_traceback_that_another_formatter_left_is_not_taken_from_it() -> None:
     assert "\n    2026" in RecordFormatter().format(record)
 
 
-def test_a_stack_is_indented_as_well() -> None:
+def test_stack_is_indented_as_well() -> None:
     record = logging.LogRecord("lab", logging.INFO, "", 1, "here", (), None)
     record.stack_info = "Stack (most recent call last):\n\x1b"
     assert (
@@ -106,13 +106,13 @@ def test_a_stack_is_indented_as_well() -> None:
     )
 
 
-def test_line_breaks_of_a_message_stay_where_they_are_wanted() -> None:
+def test_line_breaks_of_a_message_stay_with_multiline() -> None:
     record = logging.LogRecord("lab", logging.INFO, "", 1, "a\n\x1b[2Jb", (), None)
     line = RecordFormatter("%(name)s %(message)s", multiline=True).format(record)
     assert line == "lab a\n    \\x1b[2Jb"
 
 
-def test_a_long_record_is_shortened_in_its_middle() -> None:
+def test_long_record_is_shortened_in_its_middle() -> None:
     line = make_record("%s", "a" * 1_000_000 + "end")
     assert len(line) < 33_000
     assert " characters left out) ..." in line
@@ -124,7 +124,7 @@ def test_a_long_record_is_shortened_in_its_middle() -> None:
 
 @posix
 @pytest.mark.usefixtures("umask")
-def test_a_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
+def test_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
     for mask in (0, 0o022, 0o377):
         os.umask(mask)
         path = tmp_path / f"{mask}.log"
@@ -134,7 +134,7 @@ def test_a_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_log_file_of_before_becomes_private(tmp_path: Path) -> None:
+def test_existing_log_file_becomes_private(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     path.touch(0o644)
     LogFile(str(path)).close()
@@ -143,7 +143,7 @@ def test_a_log_file_of_before_becomes_private(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_a_link_in_the_place_of_a_log_file_is_refused(
+def test_link_in_place_of_a_log_file_is_refused(
     tmp_path: Path, link: Callable[[Path, Path], None]
 ) -> None:
     foreign, path = tmp_path / "foreign", tmp_path / "server.log"
@@ -156,7 +156,7 @@ def test_a_link_in_the_place_of_a_log_file_is_refused(
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs a second user")
-def test_a_log_file_of_another_user_is_refused(tmp_path: Path) -> None:
+def test_log_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     path.touch(0o666)
     os.chown(path, 65534, 65534)
@@ -166,13 +166,13 @@ def test_a_log_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_to_a_device_is_a_log_file(tmp_path: Path) -> None:
+def test_link_to_a_device_is_a_valid_log_file(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to(os.devnull)
     LogFile(str(tmp_path / "log")).close()
 
 
 @posix
-def test_a_device_keeps_its_mode() -> None:
+def test_device_keeps_its_mode() -> None:
     before = mode_of(Path(os.devnull))
     LogFile(os.devnull).close()
     assert mode_of(Path(os.devnull)) == before
@@ -187,7 +187,7 @@ def test_forged_records_stay_in_the_line_of_the_real_one(log_file: LogFile, tmp_
 # -- rotation --------------------------------------------------------------------------------
 
 
-def test_a_log_file_and_its_backups_are_bounded(log_file: LogFile, tmp_path: Path) -> None:
+def test_log_file_and_its_backups_are_bounded(log_file: LogFile, tmp_path: Path) -> None:
     for number in range(500):
         SERVER.info("line %d", number)
     names = ["server.log", "server.log.1", "server.log.2"]
@@ -196,7 +196,7 @@ def test_a_log_file_and_its_backups_are_bounded(log_file: LogFile, tmp_path: Pat
         line for name in reversed(names) for line in (tmp_path / name).read_text().splitlines()
     ]
     newest = range(500 - len(lines), 500)
-    assert [line.rpartition(" ")[2] for line in lines] == list(map(str, newest))  # None is lost.
+    assert [line.rpartition(" ")[2] for line in lines] == list(map(str, newest))  # No line is lost.
     for name in names:
         assert (tmp_path / name).stat().st_size <= 1100
         assert os.name == "nt" or mode_of(tmp_path / name) == 0o600
@@ -204,7 +204,7 @@ def test_a_log_file_and_its_backups_are_bounded(log_file: LogFile, tmp_path: Pat
 
 @posix
 @pytest.mark.parametrize("renamed", [True, False])
-def test_a_log_file_that_is_taken_away_is_replaced_when_it_is_long(
+def test_removed_log_file_is_replaced_when_it_is_long(
     log_file: LogFile, tmp_path: Path, renamed: bool
 ) -> None:
     path = tmp_path / "server.log"
@@ -220,8 +220,8 @@ def test_a_log_file_that_is_taken_away_is_replaced_when_it_is_long(
         assert (tmp_path / "renamed.log").stat().st_size < 1100
 
 
-def test_output_that_leads_to_the_log_file_is_rotated_with_it(tmp_path: Path) -> None:
-    # The process prints through stdout, as one does whose launcher redirected it.
+def test_output_to_the_log_file_is_rotated_with_it(tmp_path: Path) -> None:
+    # The stdout of the process is the log file, as in a launched server.
     path = tmp_path / "server.log"
     code = (
         "import sys; from zmqruntime.transport.process.logfile import LogFile\n"
@@ -237,14 +237,14 @@ def test_output_that_leads_to_the_log_file_is_rotated_with_it(tmp_path: Path) ->
     assert path.stat().st_size <= 1100
 
 
-def test_output_of_a_process_that_leads_elsewhere_is_none_of_the_log_file_s(
+def test_output_to_another_file_is_not_rotated(
     log_file: LogFile,
 ) -> None:
     assert not log_file.takes_output
 
 
 @pytest.mark.parametrize("backups", [0, 1, 3])
-def test_only_the_newest_of_a_file_that_is_far_too_long_is_kept(
+def test_rotation_of_a_far_too_long_file_keeps_its_newest_part(
     tmp_path: Path, backups: int
 ) -> None:
     path = tmp_path / "log"
@@ -260,7 +260,7 @@ def test_only_the_newest_of_a_file_that_is_far_too_long_is_kept(
         assert lines[-1] == b"line  9999"
 
 
-def test_a_short_or_missing_file_is_not_rotated(tmp_path: Path) -> None:
+def test_short_or_missing_file_is_not_rotated(tmp_path: Path) -> None:
     path = tmp_path / "log"
     assert not rotate_log_file(path, 10)
     path.write_bytes(b"x" * 10)
@@ -268,7 +268,7 @@ def test_a_short_or_missing_file_is_not_rotated(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["log"]
 
 
-def test_a_file_that_another_process_rotates_is_left_to_it(tmp_path: Path) -> None:
+def test_file_is_not_rotated_while_another_process_does(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * 100)
     with filelock.FileLock(f"{path}.lock"):
@@ -277,7 +277,7 @@ def test_a_file_that_another_process_rotates_is_left_to_it(tmp_path: Path) -> No
     assert rotate_log_file(path, 10)
 
 
-def test_one_file_is_rotated_once_by_several_at_a_time(tmp_path: Path) -> None:
+def test_file_is_rotated_once_by_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * 100)
     start = threading.Barrier(4)
@@ -297,7 +297,7 @@ def test_one_file_is_rotated_once_by_several_at_a_time(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_in_the_place_of_a_backup_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_place_of_a_backup_is_not_followed(tmp_path: Path) -> None:
     path, foreign = tmp_path / "log", tmp_path / "foreign"
     foreign.write_text("precious")
     path.write_bytes(b"x" * 100)
@@ -308,7 +308,7 @@ def test_a_link_in_the_place_of_a_backup_is_not_followed(tmp_path: Path) -> None
     assert not path.with_name("log.1").is_symlink()
 
 
-def test_a_rotation_that_fails_is_one_warning_and_is_tried_again(
+def test_failed_rotation_is_one_warning_and_is_retried(
     log_file: LogFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -328,7 +328,7 @@ def test_a_rotation_that_fails_is_one_warning_and_is_tried_again(
 
 @pytest.fixture
 def unwritable_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no lock file made, as in a directory in which this user cannot write."""
+    """Make the lock file impossible, as in a directory in which this user cannot write."""
 
     def deny(path: Path, **_: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -337,7 +337,7 @@ def unwritable_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unwritable_directory")
-def test_log_goes_on_in_the_same_file_where_its_directory_is_not_writable(
+def test_log_in_an_unwritable_directory_continues_in_the_same_file(
     log_file: LogFile, tmp_path: Path
 ) -> None:
     for number in range(30):
@@ -349,7 +349,7 @@ def test_log_goes_on_in_the_same_file_where_its_directory_is_not_writable(
     assert "line 29" in text
 
 
-def test_emit_of_a_log_file_reports_every_failure_to_rotate_and_raises_none(
+def test_emit_reports_every_failed_rotation_and_raises_nothing(
     log_file: LogFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
@@ -364,7 +364,7 @@ def test_emit_of_a_log_file_reports_every_failure_to_rotate_and_raises_none(
 # -- the log of a launched server ------------------------------------------------------------
 
 
-def test_what_a_launched_server_prints_is_bounded(
+def test_output_of_a_launched_server_is_bounded(
     config: ZMQConfig, make_launcher: Callable[..., SubprocessLauncher]
 ) -> None:
     with ZMQClient(config=config, launcher=make_launcher("print"), persistent=False) as client:
@@ -381,7 +381,7 @@ def test_what_a_launched_server_prints_is_bounded(
     assert os.name == "nt" or mode_of(oldest) == 0o600
 
 
-def test_a_log_that_is_too_long_is_rotated_when_a_server_is_launched(
+def test_log_that_is_too_long_is_rotated_when_a_server_is_launched(
     config: ZMQConfig, endpoint: Endpoint, make_launcher: Callable[..., SubprocessLauncher]
 ) -> None:
     launcher = make_launcher("exit")
@@ -406,7 +406,7 @@ def test_log_that_cannot_be_rotated_is_a_failed_launch(
         launcher.launch(endpoint, config, persistent=True)
 
 
-def test_the_end_of_a_log_that_was_rotated_is_still_found(
+def test_log_tail_survives_a_rotation(
     config: ZMQConfig, endpoint: Endpoint, make_launcher: Callable[..., SubprocessLauncher]
 ) -> None:
     launcher = make_launcher("exit")

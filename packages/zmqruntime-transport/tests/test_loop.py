@@ -1,4 +1,4 @@
-"""A loop does what others ask, in its own thread, and sleeps when there is nothing to do."""
+"""The event loop: posts, timers, sockets, fairness, and its idle state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zmqruntime.transport.socket_poller import SocketPoller
 
 
 class LoopThread:
-    """A loop in a thread; ``call`` waits for what it asks."""
+    """A loop in a thread; ``call`` waits for its callback."""
 
     def __init__(self) -> None:
         self.loop = Loop()
@@ -69,49 +69,49 @@ class CountingPoller(SocketPoller):
         return super().poll(seconds)
 
 
-def test_what_threads_post_runs_in_the_loop_s_thread_in_the_order_of_each(
+def test_posts_of_a_thread_run_in_the_loop_s_thread_in_order(
     running: LoopThread,
 ) -> None:
     ran: list[tuple[int, int]] = []
     threads_seen: set[threading.Thread] = set()
     start = threading.Barrier(8)
 
-    def callback(who: int, number: int) -> None:
+    def callback(source: int, number: int) -> None:
         threads_seen.add(threading.current_thread())
-        ran.append((who, number))
+        ran.append((source, number))
 
-    def post(who: int) -> None:
+    def post(source: int) -> None:
         start.wait(PATIENCE_SECONDS)
         for number in range(2000):
-            running.loop.post(partial(callback, who, number))
+            running.loop.post(partial(callback, source, number))
 
-    posters = [threading.Thread(target=post, args=(who,)) for who in range(8)]
+    posters = [threading.Thread(target=post, args=(source,)) for source in range(8)]
     for poster in posters:
         poster.start()
     for poster in posters:
         poster.join()
     running.call(lambda: None)
     assert len(ran) == 16_000
-    for who in range(8):
-        assert [number for w, number in ran if w == who] == list(range(2000))
+    for source in range(8):
+        assert [number for origin, number in ran if origin == source] == list(range(2000))
     assert len(threads_seen) == 1
 
 
-def test_a_quiet_moment_comes_when_all_is_handled_that_has_arrived(running: LoopThread) -> None:
+def test_idle_callback_runs_when_all_messages_are_handled(running: LoopThread) -> None:
     ran: list[str] = []
     done = threading.Event()
 
     def arrive(name: str) -> None:
         ran.append(name)
         if name == "first":
-            running.loop.when_quiet(rest)
+            running.loop.call_when_idle(rest)
             running.loop.post(partial(arrive, "third"))
 
     def rest() -> None:
         ran.append("rest")
-        running.loop.when_quiet(done.set)
+        running.loop.call_when_idle(done.set)
 
-    def post_both() -> None:  # In the loop's thread, so that it reads them together.
+    def post_both() -> None:  # Sent in the loop's thread, so that one round reads them together.
         for name in ("first", "second"):
             running.loop.post(partial(arrive, name))
 
@@ -120,7 +120,7 @@ def test_a_quiet_moment_comes_when_all_is_handled_that_has_arrived(running: Loop
     assert ran == ["first", "second", "third", "rest"]
 
 
-def test_a_quiet_moment_comes_soon_however_much_arrives(running: LoopThread) -> None:
+def test_idle_callback_runs_soon_also_in_a_busy_loop(running: LoopThread) -> None:
     done = threading.Event()
     arrivals = 0
 
@@ -131,7 +131,7 @@ def test_a_quiet_moment_comes_soon_however_much_arrives(running: LoopThread) -> 
             running.loop.post(arrive)
 
     def begin() -> None:
-        running.loop.when_quiet(done.set)
+        running.loop.call_when_idle(done.set)
         arrive()
 
     running.call(begin)
@@ -139,7 +139,7 @@ def test_a_quiet_moment_comes_soon_however_much_arrives(running: LoopThread) -> 
     assert 1 < running.call(lambda: arrivals) < 20
 
 
-def test_more_posts_than_the_inbox_can_announce_all_run(running: LoopThread) -> None:
+def test_posts_beyond_the_wake_up_buffer_all_run(running: LoopThread) -> None:
     free = threading.Event()
     ran: list[int] = []
 
@@ -155,12 +155,12 @@ def test_more_posts_than_the_inbox_can_announce_all_run(running: LoopThread) -> 
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the platform has no such signal")
-def test_a_signal_handler_may_post_also_while_its_thread_posts(running: LoopThread) -> None:
+def test_signal_handler_may_post_while_its_thread_posts(running: LoopThread) -> None:
     handled: list[int] = []
     ran: list[int] = []
 
     def set_alarm() -> None:
-        # For once: on a slow machine one that repeats would interrupt its own handler for ever.
+        # A single alarm: on a slow machine a repeated one could interrupt its own handler forever.
         signal.setitimer(signal.ITIMER_REAL, 0.0001)
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
@@ -183,7 +183,7 @@ def test_a_signal_handler_may_post_also_while_its_thread_posts(running: LoopThre
     assert ran == handled
 
 
-def test_what_a_callback_posts_runs_after_it(running: LoopThread) -> None:
+def test_post_of_a_callback_runs_after_it(running: LoopThread) -> None:
     ran: list[str] = []
 
     def outer() -> None:
@@ -196,7 +196,7 @@ def test_what_a_callback_posts_runs_after_it(running: LoopThread) -> None:
     assert ran == ["outer", "inner"]
 
 
-def test_timers_run_when_they_are_due_the_earliest_first(running: LoopThread) -> None:
+def test_timers_run_when_they_are_due_in_order(running: LoopThread) -> None:
     ran: list[tuple[str, float]] = []
     done = threading.Event()
     start = time.monotonic()
@@ -217,7 +217,7 @@ def test_timers_run_when_they_are_due_the_earliest_first(running: LoopThread) ->
     )
 
 
-def test_timers_of_one_moment_run_in_the_order_in_which_they_were_set(
+def test_timers_of_one_time_run_in_the_order_of_their_creation(
     running: LoopThread,
 ) -> None:
     ran: list[int] = []
@@ -233,13 +233,13 @@ def test_timers_of_one_moment_run_in_the_order_in_which_they_were_set(
     assert ran == list(range(100))
 
 
-def test_timers_that_set_others_at_once_do_not_keep_sockets_waiting(running: LoopThread) -> None:
+def test_timers_that_create_timers_do_not_starve_sockets(running: LoopThread) -> None:
     receiver, sender = socket.socketpair()
     read = threading.Event()
 
     def again() -> None:
         if not read.is_set():
-            # Also before the present, as a deadline is that has passed long ago.
+            # A time in the past, like an expired deadline.
             running.loop.call_at(time.monotonic() - 1, again)
 
     def take() -> None:
@@ -255,7 +255,7 @@ def test_timers_that_set_others_at_once_do_not_keep_sockets_waiting(running: Loo
 
 
 @pytest.mark.parametrize("kind", ["timers", "posts"])
-def test_many_callbacks_that_take_long_share_the_time_with_sockets(
+def test_slow_callbacks_do_not_starve_sockets(
     running: LoopThread, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     receiver, sender = socket.socketpair()
@@ -264,7 +264,7 @@ def test_many_callbacks_that_take_long_share_the_time_with_sockets(
     now = 0.0
 
     class Clock:
-        """Each callback takes a second of this time."""
+        """A clock on which each callback takes a second."""
 
         @staticmethod
         def monotonic() -> float:
@@ -299,7 +299,7 @@ def test_many_callbacks_that_take_long_share_the_time_with_sockets(
     assert order.index("read") <= 2
 
 
-def test_a_cancelled_timer_does_not_run(running: LoopThread) -> None:
+def test_cancelled_timer_does_not_run(running: LoopThread) -> None:
     ran: list[str] = []
     done = threading.Event()
 
@@ -316,7 +316,7 @@ def test_a_cancelled_timer_does_not_run(running: LoopThread) -> None:
     assert ran == ["kept"]
 
 
-def test_a_timer_may_cancel_another_one_that_is_due(running: LoopThread) -> None:
+def test_timer_may_cancel_another_one_that_is_due(running: LoopThread) -> None:
     ran: list[str] = []
     done = threading.Event()
 
@@ -337,7 +337,7 @@ def test_a_timer_may_cancel_another_one_that_is_due(running: LoopThread) -> None
     assert ran == ["first"]
 
 
-def test_a_timer_that_has_run_can_still_be_cancelled(running: LoopThread) -> None:
+def test_cancel_of_a_timer_that_has_run_does_nothing(running: LoopThread) -> None:
     done = threading.Event()
     timer = running.call(lambda: running.loop.call_at(time.monotonic(), done.set))
     assert done.wait(PATIENCE_SECONDS)
@@ -345,7 +345,7 @@ def test_a_timer_that_has_run_can_still_be_cancelled(running: LoopThread) -> Non
         running.call(timer.cancel)
 
 
-def test_cancelled_timers_do_not_pile_up(running: LoopThread) -> None:
+def test_cancelled_timers_do_not_accumulate(running: LoopThread) -> None:
     def hold_and_answer() -> int:
         later = time.monotonic() + 60
         for _ in range(10_000):
@@ -362,13 +362,13 @@ def test_cancelled_timers_do_not_pile_up(running: LoopThread) -> None:
 
 
 @pytest.mark.parametrize("when", [1e18, float("inf")])
-def test_a_timer_may_be_as_far_off_as_it_likes(running: LoopThread, when: float) -> None:
+def test_timer_may_be_in_the_far_future(running: LoopThread, when: float) -> None:
     running.call(lambda: running.loop.call_at(when, lambda: None))
     assert running.call(lambda: "still there") == "still there"
     assert running.failure is None
 
 
-def test_an_idle_loop_does_not_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_loop_does_not_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SocketPoller", CountingPoller)
     running = LoopThread()
     alarm = threading.Event()
@@ -377,14 +377,14 @@ def test_an_idle_loop_does_not_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
         CountingPoller.polls = 0
         running.call(lambda: running.loop.call_at(time.monotonic() + 0.5, alarm.set))
         assert alarm.wait(PATIENCE_SECONDS)
-        # A few for the call, and one until the alarm; a loop that is busy has thousands.
+        # A few for the call, and one until the alarm; a busy loop has thousands.
         assert 1 <= CountingPoller.polls <= 10
     finally:
         running.end()
         running.loop.close()
 
 
-def test_a_socket_is_read_whenever_it_has_something(
+def test_socket_is_read_while_it_is_readable(
     running: LoopThread, context: zmq.Context[zmq.Socket[bytes]]
 ) -> None:
     receiver, sender = context.socket(zmq.PULL), context.socket(zmq.PUSH)
@@ -394,7 +394,7 @@ def test_a_socket_is_read_whenever_it_has_something(
     complete = threading.Event()
 
     def read() -> None:
-        received.append(receiver.recv(zmq.NOBLOCK))  # One at a time: the rest is announced again.
+        received.append(receiver.recv(zmq.NOBLOCK))  # One each: the rest is reported again.
         if len(received) == 1000:
             complete.set()
 
@@ -409,7 +409,7 @@ def test_a_socket_is_read_whenever_it_has_something(
     assert len(received) == 1000
 
 
-def test_a_callback_may_remove_the_reader_that_is_next(
+def test_callback_may_remove_the_next_reader(
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> None:
     loop = Loop()
@@ -438,7 +438,7 @@ def test_a_callback_may_remove_the_reader_that_is_next(
     assert len(read) == 1
 
 
-def test_nothing_runs_after_stop() -> None:
+def test_no_callback_runs_after_stop() -> None:
     loop = Loop()
     ran: list[str] = []
     loop.post(lambda: ran.append("before"))
@@ -451,14 +451,14 @@ def test_nothing_runs_after_stop() -> None:
     loop.close()
 
 
-def test_a_post_to_a_closed_loop_does_nothing() -> None:
+def test_post_to_a_closed_loop_does_nothing() -> None:
     loop = Loop()
     loop.close()
     for _ in range(3):
         loop.post(lambda: pytest.fail("it ran"))
 
 
-def test_a_closed_loop_gives_back_its_handles() -> None:
+def test_closed_loop_has_no_open_files() -> None:
     loop = Loop()
     pair = [s for s in vars(loop).values() if isinstance(s, socket.socket)]
     assert len(pair) == 2
@@ -467,7 +467,7 @@ def test_a_closed_loop_gives_back_its_handles() -> None:
     assert all(s.fileno() == -1 for s in pair)
 
 
-def test_it_writes_to_a_plain_socket_while_there_is_room_and_reads_its_end(
+def test_writer_and_reader_of_a_plain_socket_are_called(
     running: LoopThread,
 ) -> None:
     near, far = socket.socketpair()

@@ -1,4 +1,4 @@
-"""Processes that have as many files open as they may: their errors, and what they can still do."""
+"""Processes at their limit of open files: their errors, and their further work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zmqruntime.transport.process.open_files import naming_file_limit
 
 needs_limit = pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_NOFILE")
 
-# libzmq's default, of which each connection takes three.
+# libzmq's default; each connection uses three.
 _ZMQ_MAX_SOCKETS = 1023
 
 _BEGIN = """
@@ -40,7 +40,7 @@ def fill(left):
 
 
 def run(start_process: Callable[..., object], config: ZMQConfig, code: str) -> str:
-    """Run code in a process of its own, and return what it prints."""
+    """Run code in a process of its own, and return its output."""
     process = start_process(
         "-c",
         _BEGIN + code,
@@ -54,7 +54,7 @@ def run(start_process: Callable[..., object], config: ZMQConfig, code: str) -> s
 
 
 @needs_limit
-def test_calls_that_wait_are_not_bounded_by_the_default_of_libzmq(
+def test_number_of_waiting_calls_exceeds_the_default_of_libzmq(
     server: OpenServer, config: ZMQConfig
 ) -> None:
     with ZMQClient(config=config) as client:
@@ -66,14 +66,14 @@ def test_calls_that_wait_are_not_bounded_by_the_default_of_libzmq(
 
 
 @needs_limit
-def test_connection_that_waits_takes_four_files(server: OpenServer, config: ZMQConfig) -> None:
+def test_waiting_connection_uses_four_files(server: OpenServer, config: ZMQConfig) -> None:
     descriptors = Path("/dev/fd")
     with ZMQClient(config=config) as client:
         pool = client._connected()._control._pool
         client.ping()
         before = len(list(descriptors.iterdir()))
         channels = [pool.take() for _ in range(20)]
-        # The server is in this process: it has the other end of each.
+        # The server in this process has the other end of each.
         assert len(list(descriptors.iterdir())) - before <= 5 * 20
         for channel in channels:
             pool.drop(channel)
@@ -99,7 +99,7 @@ with ZMQClient(config=config) as client:
 
 
 @needs_limit
-def test_client_at_its_hard_limit_names_that_and_goes_on(
+def test_client_at_its_hard_limit_raises_and_stays_usable(
     server: OpenServer, config: ZMQConfig, start_process: Callable[..., object]
 ) -> None:
     output = run(
@@ -174,7 +174,7 @@ with ZMQClient(config=config) as client:
 
 
 @pytest.mark.parametrize("error", [zmq.ZMQError(errno.EMFILE), OSError(errno.EMFILE, "x")])
-def test_limit_of_sockets_or_files_has_an_error_of_its_own(error: Exception) -> None:
+def test_limit_of_sockets_or_files_is_too_many_open_files(error: Exception) -> None:
     with (
         pytest.raises(TooManyOpenFiles, match="no file is left for a test"),
         naming_file_limit("a test"),

@@ -1,4 +1,4 @@
-"""A pong says how the server is now, however little has changed since the last one."""
+"""Pongs: their content is current, although only changes are encoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pongs() -> Pongs:
     )
 
 
-def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
+def compose_pong(pongs: Pongs, request_id: str | None = None, **changes: Any) -> PongReply:
     usual: dict[str, Any] = {
         "ready": True,
         "details": {},
@@ -33,51 +33,49 @@ def ask(pongs: Pongs, request_id: str | None = None, **told: Any) -> PongReply:
         "progress_subscriber_count": 0,
         "work": WorkSummary(),
     }
-    reply = decode_reply(pongs.compose(request_id, **(usual | told)))
+    reply = decode_reply(pongs.compose(request_id, **(usual | changes)))
     assert isinstance(reply, PongReply)
     return reply
 
 
-def test_what_never_changes_is_told_each_time(
-    pongs: Pongs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_constant_fields_are_in_each_pong(pongs: Pongs, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time() + 10
     monkeypatch.setattr("zmqruntime.transport.server.pongs.time", SimpleNamespace(time=lambda: now))
-    first = ask(pongs)
+    first = compose_pong(pongs)
     now += 1
-    second = ask(pongs)
+    second = compose_pong(pongs)
     for pong in (first, second):
         assert (pong.server, pong.version, pong.port, pong.process.pid) == ("Lab", "1", 7777, 7)
     assert second.started_at == first.started_at
     assert second.uptime_seconds - first.uptime_seconds == pytest.approx(1)
 
 
-def test_each_pong_bears_the_id_of_its_ping(pongs: Pongs) -> None:
+def test_pong_has_the_id_of_its_ping(pongs: Pongs) -> None:
     ids = ("1", None, 'a"b\\', "é")
-    assert [ask(pongs, request_id).request_id for request_id in ids] == list(ids)
+    assert [compose_pong(pongs, request_id).request_id for request_id in ids] == list(ids)
 
 
-def test_every_change_is_told(pongs: Pongs) -> None:
-    assert ask(pongs, work=WorkSummary(queued_count=1)).queued_count == 1
-    assert ask(pongs, work=WorkSummary(queued_count=2)).queued_count == 2
-    assert ask(pongs, progress_subscribers=("lab",)).progress_subscribers == ("lab",)
-    assert ask(pongs, progress_subscriber_count=2).progress_subscriber_count == 2
-    assert not ask(pongs, ready=False).ready
-    assert ask(pongs).ready
+def test_every_change_is_in_the_next_pong(pongs: Pongs) -> None:
+    assert compose_pong(pongs, work=WorkSummary(queued_count=1)).queued_count == 1
+    assert compose_pong(pongs, work=WorkSummary(queued_count=2)).queued_count == 2
+    assert compose_pong(pongs, progress_subscribers=("lab",)).progress_subscribers == ("lab",)
+    assert compose_pong(pongs, progress_subscriber_count=2).progress_subscriber_count == 2
+    assert not compose_pong(pongs, ready=False).ready
+    assert compose_pong(pongs).ready
 
 
-def test_details_that_the_application_has_changed_in_place_are_told(pongs: Pongs) -> None:
+def test_details_that_were_changed_in_place_are_in_the_next_pong(pongs: Pongs) -> None:
     details: dict[str, Any] = {"samples": [1]}
-    assert ask(pongs, details=details).details == {"samples": [1]}
+    assert compose_pong(pongs, details=details).details == {"samples": [1]}
     details["samples"].append(2)
-    assert ask(pongs, details=details).details == {"samples": [1, 2]}
+    assert compose_pong(pongs, details=details).details == {"samples": [1, 2]}
     details["number"] = 1
-    assert ask(pongs, details=details).details["number"] == 1
+    assert compose_pong(pongs, details=details).details["number"] == 1
     details["number"] = True
-    assert ask(pongs, details=details).details["number"] is True
+    assert compose_pong(pongs, details=details).details["number"] is True
 
 
-def test_details_that_are_not_json_are_the_server_s_own_fault(pongs: Pongs) -> None:
+def test_details_that_are_not_json_are_an_error_of_the_server(pongs: Pongs) -> None:
     with pytest.raises(TypeError, match=r"details\.lock is of type object"):
-        ask(pongs, details={"lock": object()})
-    assert ask(pongs).details == {}
+        compose_pong(pongs, details={"lock": object()})
+    assert compose_pong(pongs).details == {}

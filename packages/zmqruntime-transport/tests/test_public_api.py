@@ -1,33 +1,44 @@
-"""What the package promises to those who import it."""
+"""The names that the package exports, to its users and to its sibling packages."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from zmqruntime import transport
+from zmqruntime.transport import lowlevel
+
+both_modules = pytest.mark.parametrize("module", [transport, lowlevel], ids=lambda m: m.__name__)
 
 
-def test_what_type_checkers_see_is_what_there_is() -> None:
-    source = ast.parse(Path(transport.__file__ or "").read_text())
-    imported = {
-        alias.name: node.module
+@both_modules
+def test_exports_are_those_that_type_checkers_read(module: ModuleType) -> None:
+    source = ast.parse(Path(module.__file__ or "").read_text())
+    homes = {
+        alias.name: node.module or ""
         for node in ast.walk(source)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zmqruntime.")
         for alias in node.names
     }
-    assert sorted(imported) == transport.__all__
-    for name, module in imported.items():
-        assert getattr(transport, name) is getattr(importlib.import_module(module or ""), name)
+    assert sorted(homes) == module.__all__
+    for name, home in homes.items():
+        assert getattr(module, name) is getattr(importlib.import_module(home), name)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+@both_modules
+def test_unknown_name_is_an_attribute_error(module: ModuleType) -> None:
     with pytest.raises(AttributeError, match="no attribute 'ZMQServant'"):
-        _ = transport.ZMQServant  # type: ignore[attr-defined]
+        _ = module.ZMQServant
 
 
-def test_every_public_name_is_listed_before_it_is_loaded() -> None:
-    assert set(transport.__all__) <= set(dir(transport))
+@both_modules
+def test_dir_lists_exports_before_they_are_imported(module: ModuleType) -> None:
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_no_name_is_exported_twice() -> None:
+    assert not set(transport.__all__) & set(lowlevel.__all__)

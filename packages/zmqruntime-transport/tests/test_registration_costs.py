@@ -1,4 +1,4 @@
-"""Registrations agree with a naive model of them, and cost no more the more there are."""
+"""Registrations: agreement with a naive model, and constant cost of each message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMES = st.integers(1, 3)
 
 
 class NaiveRegistrations:
-    """The same by scans of everything: what registrations mean, in the fewest words."""
+    """A naive model of registrations, by scans."""
 
     def __init__(self) -> None:
         self.seen: Counter[bytes] = Counter()
@@ -32,7 +32,7 @@ class NaiveRegistrations:
         self.waiting: dict[Caller, tuple[str, ProgressScope]] = {}
 
     @property
-    def all_take_arrays(self) -> bool:
+    def all_accept_arrays(self) -> bool:
         return bool(self.seen) and self.seen == self.marked
 
     def is_subscribed(self, client_id: str, scope: ProgressScope) -> bool:
@@ -56,12 +56,12 @@ class NaiveRegistrations:
     def unregister(self, client_id: str) -> None:
         self.registered -= Counter([client_id])
 
-    def give_up(self, caller: Caller) -> bool | None:
+    def cancel_wait(self, caller: Caller) -> bool | None:
         if (waited := self.waiting.pop(caller, None)) is None:
             return None
         return waited[0] in self.registered and self.is_subscribed(*waited)
 
-    def saw(self, frame: bytes, times: int = 1) -> list[tuple[Caller, str]]:
+    def apply(self, frame: bytes, times: int = 1) -> list[tuple[Caller, str]]:
         comes, prefix = frame[0] == 1, frame[1:]
         counts = self.marked if prefix.startswith(ARRAYS_MARK) else self.seen
         prefix = prefix.removeprefix(ARRAYS_MARK)
@@ -89,7 +89,7 @@ class NaiveRegistrations:
 
 
 class NaiveModel(RuleBasedStateMachine):
-    """Both are given the same, and agree in all that they return."""
+    """Runs both with the same steps, and compares their results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,9 +99,9 @@ class NaiveModel(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from([b"\x01", b"\x00"]), mark=st.booleans(), prefix=PREFIXES, times=TIMES
     )
-    def see(self, kind: bytes, mark: bool, prefix: bytes, times: int) -> None:
+    def apply_frame(self, kind: bytes, mark: bool, prefix: bytes, times: int) -> None:
         frame = kind + ARRAYS_MARK * mark + prefix
-        assert self.real.saw(frame, times) == self.naive.saw(frame, times)
+        assert self.real.apply(frame, times) == self.naive.apply(frame, times)
 
     @rule(client_id=CLIENTS, scope=st.sampled_from(ProgressScope))
     def register(self, client_id: str, scope: ProgressScope) -> None:
@@ -115,25 +115,25 @@ class NaiveModel(RuleBasedStateMachine):
         self.naive.unregister(client_id)
 
     @rule(which=st.integers(0, 5))
-    def give_up(self, which: int) -> None:
+    def cancel_wait(self, which: int) -> None:
         for caller in tuple(self.naive.waiting)[which : which + 1]:
-            assert self.real.give_up(caller) is self.naive.give_up(caller)
+            assert self.real.cancel_wait(caller) is self.naive.cancel_wait(caller)
 
     @invariant()
-    def they_agree(self) -> None:
+    def results_agree(self) -> None:
         assert self.real.clients == tuple(self.naive.registered)
         assert self.real.client_count == len(self.naive.registered)
         assert self.real.list_clients(1) == tuple(self.naive.registered)[:1]
         assert self.real.waiting == tuple(self.naive.waiting)
-        assert self.real.anybody == bool(self.naive.seen)
-        assert self.real.all_take_arrays == self.naive.all_take_arrays
+        assert self.real.has_subscribers == bool(self.naive.seen)
+        assert self.real.all_accept_arrays == self.naive.all_accept_arrays
 
 
 TestNaiveModel = NaiveModel.TestCase
 
 
 def measure(make: Callable[[], Callable[[int], object]]) -> float:
-    """Return the processor time of 300 calls, the least of several tries."""
+    """Return the processor time of 300 calls, the minimum of several runs."""
 
     def try_once() -> float:
         act = make()
@@ -146,11 +146,11 @@ def measure(make: Callable[[], Callable[[int], object]]) -> float:
 
 
 def fill(count: int, *, registered: bool) -> Registrations:
-    """Return registrations of so many clients, or so many that wait for their subscription."""
+    """Return so many registrations, completed or waiting."""
     registrations = Registrations()
     for number in range(count):
         if registered:
-            registrations.saw(b"\x01client-%d/" % number)
+            registrations.apply(b"\x01client-%d/" % number)
         scope = OWN if registered or number % 2 else ALL
         registrations.register(f"client-{number}", scope, Caller((b"p", b""), None, number))
     return registrations
@@ -160,7 +160,7 @@ def subscribe_and_register(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=True)
 
     def act(number: int) -> None:
-        registrations.saw(b"\x01new-%d/" % number)
+        registrations.apply(b"\x01new-%d/" % number)
         assert registrations.register(f"new-{number}", OWN, Caller((b"n", b""), None, number))
         assert len(registrations.list_clients(100)) == 100
 
@@ -169,28 +169,28 @@ def subscribe_and_register(count: int) -> Callable[[int], object]:
 
 def leave(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=True)
-    return lambda number: registrations.saw(b"\x00client-%d/" % number)
+    return lambda number: registrations.apply(b"\x00client-%d/" % number)
 
 
-def subscribe_while_others_wait(count: int) -> Callable[[int], object]:
+def subscribe_with_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
-    return lambda number: registrations.saw(b"\x01new-%d/" % number)
+    return lambda number: registrations.apply(b"\x01new-%d/" % number)
 
 
-def subscribe_to_everything_while_others_wait(count: int) -> Callable[[int], object]:
+def subscribe_to_all_topics_with_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
-    return lambda number: registrations.saw(b"\x00" if number % 2 else b"\x01")
+    return lambda number: registrations.apply(b"\x00" if number % 2 else b"\x01")
 
 
-def answer_those_that_wait(count: int) -> Callable[[int], object]:
+def complete_waiting(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
-    registrations.saw(b"\x01")
-    return lambda number: registrations.saw(b"\x01client-%d/" % number)
+    registrations.apply(b"\x01")
+    return lambda number: registrations.apply(b"\x01client-%d/" % number)
 
 
-def give_up(count: int) -> Callable[[int], object]:
+def cancel_wait(count: int) -> Callable[[int], object]:
     registrations = fill(count, registered=False)
-    return lambda number: registrations.give_up(Caller((b"p", b""), None, number))
+    return lambda number: registrations.cancel_wait(Caller((b"p", b""), None, number))
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,10 @@ def give_up(count: int) -> Callable[[int], object]:
     [
         subscribe_and_register,
         leave,
-        subscribe_while_others_wait,
-        subscribe_to_everything_while_others_wait,
-        answer_those_that_wait,
-        give_up,
+        subscribe_with_waiting,
+        subscribe_to_all_topics_with_waiting,
+        complete_waiting,
+        cancel_wait,
     ],
 )
 def test_cost_of_one_message_does_not_grow_with_the_number_of_clients(

@@ -1,4 +1,4 @@
-"""Who is told that he is registered misses no event; who is gone is registered no more."""
+"""The registration handshake: no lost events, and no registrations without a subscription."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def subscribers(dealer: RawPeer) -> list[str]:
     return clients
 
 
-def test_a_subscriber_is_registered_and_seen(dealer: RawPeer, subscribe: Subscribe) -> None:
+def test_subscriber_is_registered_and_listed(dealer: RawPeer, subscribe: Subscribe) -> None:
     subscribe(b"alice/")
     reply = dealer.ask({**register("alice"), "request_id": "7"})
     assert (reply["type"], reply["client_id"], reply["request_id"]) == ("ok", "alice", "7")
@@ -53,10 +53,10 @@ def test_a_subscriber_is_registered_and_seen(dealer: RawPeer, subscribe: Subscri
     assert subscribers(dealer) == ["alice"]
 
 
-def test_the_ok_comes_only_after_the_subscription(dealer: RawPeer, subscribe: Subscribe) -> None:
+def test_ok_follows_the_subscription(dealer: RawPeer, subscribe: Subscribe) -> None:
     sock = subscribe(b"alice", b"bob/")
     dealer.send({**register("alice"), "request_id": "held"})
-    # One socket's requests are taken in order: this answer means that the first one waits.
+    # The requests of one socket are handled in order: so the first one waits.
     assert dealer.ask({"type": "ping", "request_id": "first"})["request_id"] == "first"
     sock.subscribe(b"alice/")
     reply = dealer.receive()
@@ -73,7 +73,7 @@ def test_scope_all_is_acknowledged_after_both_subscriptions(
     assert dealer.receive()["request_id"] == "held"
 
 
-def test_without_a_subscription_it_is_refused_in_time_with_the_remedy(
+def test_registration_without_a_subscription_is_refused_after_the_timeout(
     config: ZMQConfig, context: BareContext
 ) -> None:
     quick = ZMQConfig(runtime_dir=config.runtime_dir, registration_timeout=0.05)
@@ -90,7 +90,7 @@ def test_without_a_subscription_it_is_refused_in_time_with_the_remedy(
         eventually(lambda: peer.ask(register("alice"))["type"] == "ok")
 
 
-def test_a_client_that_asks_again_on_a_fresh_socket_is_told_that_it_is_registered(
+def test_repeated_registration_on_a_fresh_socket_is_acknowledged(
     config: ZMQConfig, context: BareContext
 ) -> None:
     quick = ZMQConfig(runtime_dir=config.runtime_dir, registration_timeout=0.05)
@@ -105,7 +105,7 @@ def test_a_client_that_asks_again_on_a_fresh_socket_is_told_that_it_is_registere
         assert again.ask(register("alice"))["progress_subscribers"] == known
 
 
-def test_a_registration_that_waits_is_refused_when_the_server_ends(
+def test_waiting_registration_is_refused_at_the_end_of_the_server(
     server: OpenServer, dealer: RawPeer
 ) -> None:
     dealer.send(register("alice"))
@@ -114,7 +114,7 @@ def test_a_registration_that_waits_is_refused_when_the_server_ends(
     assert dealer.receive()["code"] == "shutting_down"
 
 
-def test_each_of_many_registrations_without_ids_gets_its_own_answer(
+def test_registrations_without_request_ids_get_a_reply_each(
     dealer: RawPeer, subscribe: Subscribe
 ) -> None:
     for _ in range(3):
@@ -126,7 +126,7 @@ def test_each_of_many_registrations_without_ids_gets_its_own_answer(
     assert subscribers(dealer) == ["alice"]
 
 
-def test_who_unregisters_is_registered_no_more(dealer: RawPeer, subscribe: Subscribe) -> None:
+def test_unregistered_client_is_not_listed(dealer: RawPeer, subscribe: Subscribe) -> None:
     subscribe(b"alice/", b"bob/")
     dealer.ask(register("alice"))
     dealer.ask(register("bob"))
@@ -135,10 +135,10 @@ def test_who_unregisters_is_registered_no_more(dealer: RawPeer, subscribe: Subsc
         assert (reply["type"], reply["progress_subscribers"]) == ("ok", ["bob"])
 
 
-def test_who_unregisters_and_comes_back_waits_for_his_new_subscription(
+def test_returning_client_waits_for_its_new_subscription(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
-    subscribe(b"alice/")  # Its end has not arrived yet.
+    subscribe(b"alice/")  # The end of its subscription has not arrived yet.
     dealer.ask(register("alice"))
     dealer.ask({"type": "unregister_progress", "client_id": "alice"})
     dealer.send({**register("alice"), "request_id": "held"})
@@ -149,21 +149,21 @@ def test_who_unregisters_and_comes_back_waits_for_his_new_subscription(
     assert sock.recv_multipart() == [b"alice/x", b"first"]
 
 
-def test_who_unsubscribes_is_registered_no_more(dealer: RawPeer, subscribe: Subscribe) -> None:
+def test_client_without_a_subscription_is_not_listed(dealer: RawPeer, subscribe: Subscribe) -> None:
     sock = subscribe(b"alice/")
     dealer.ask(register("alice"))
     sock.unsubscribe(b"alice/")
     eventually(lambda: subscribers(dealer) == [])
 
 
-def test_who_closes_his_socket_is_registered_no_more(dealer: RawPeer, subscribe: Subscribe) -> None:
+def test_client_with_a_closed_socket_is_not_listed(dealer: RawPeer, subscribe: Subscribe) -> None:
     sock = subscribe(b"alice/")
     dealer.ask(register("alice"))
     sock.close(linger=0)
     eventually(lambda: subscribers(dealer) == [])
 
 
-def test_of_two_clients_with_one_id_the_second_keeps_it_registered(
+def test_second_client_with_an_id_keeps_it_registered(
     dealer: RawPeer, subscribe: Subscribe
 ) -> None:
     first, second = subscribe(b"alice/"), subscribe(b"alice/")
@@ -194,7 +194,7 @@ sub.recv()
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_a_subscriber_that_is_killed_is_registered_no_more(
+def test_killed_subscriber_is_not_listed(
     config: ZMQConfig,
     context: BareContext,
     start_process: StartProcess,
@@ -219,7 +219,7 @@ def test_a_subscriber_that_is_killed_is_registered_no_more(
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_no_first_event_is_lost_over_200_registrations(
+def test_first_event_is_never_lost_in_200_registrations(
     config: ZMQConfig, context: BareContext, mode: TransportMode
 ) -> None:
     if mode is TransportMode.IPC and not zmq.has("ipc"):
@@ -238,7 +238,7 @@ def test_no_first_event_is_lost_over_200_registrations(
             sock.close(linger=0)
 
 
-def test_a_publisher_never_waits_for_a_subscriber_that_does_not_read(
+def test_publish_never_waits_for_a_subscriber_that_does_not_read(
     config: ZMQConfig, context: BareContext
 ) -> None:
     narrow = ZMQConfig(runtime_dir=config.runtime_dir, data_high_water_mark=10)
@@ -258,43 +258,43 @@ def test_a_publisher_never_waits_for_a_subscriber_that_does_not_read(
         assert peer.ask({"type": "ping"})["progress_subscribers"] == ["deaf"]
 
 
-def test_who_has_just_subscribed_gets_no_array(
+def test_new_subscriber_without_array_support_gets_no_array(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
     session = server.session
     alice = subscribe(b"alice/")
     alice.subscribe(b"~alice/")
     assert dealer.ask(register("alice"))["type"] == "ok"
-    eventually(lambda: session.registrations.all_take_arrays)
+    eventually(lambda: session.registrations.all_accept_arrays)
     server.in_loop(lambda: session.publish(b"alice/x", b"1", b"2"))
     assert alice.recv_multipart() == [b"alice/x", b"[1,2]"]
 
     bob = subscribe(b"bob/", b"~bob/")
-    assert dealer.ask(register("bob"))["type"] == "ok"  # The loop has admitted his connection.
-    eventually(lambda: session.registrations.all_take_arrays)
+    assert dealer.ask(register("bob"))["type"] == "ok"  # The connection is authorized.
+    eventually(lambda: session.registrations.all_accept_arrays)
 
-    def publish_before_he_is_read_of() -> None:
-        """In the loop, which reads no subscription meanwhile."""
+    def publish_before_the_subscription_is_read() -> None:
+        """Runs in the loop, so that no subscription is read meanwhile."""
         assert session._sockets is not None
         bob.subscribe(b"alice/")
         assert session._sockets.data.poll(30_000, zmq.POLLIN)
         session.publish(b"alice/x", b"3", b"4")
 
-    server.in_loop(publish_before_he_is_read_of)
+    server.in_loop(publish_before_the_subscription_is_read)
     for sock in (alice, bob):
         assert sock.recv_multipart() == [b"alice/x", b"3"]
         assert sock.recv_multipart() == [b"alice/x", b"4"]
 
 
-def test_the_server_knows_whether_anybody_listens(
+def test_server_knows_whether_there_are_subscribers(
     server: OpenServer, dealer: RawPeer, subscribe: Subscribe
 ) -> None:
-    assert not server.session.registrations.anybody
+    assert not server.session.registrations.has_subscribers
     sock = subscribe(b"alice/")
     dealer.ask(register("alice"))
-    assert server.session.registrations.anybody
+    assert server.session.registrations.has_subscribers
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
 def test_reply_lists_a_hundred_clients_and_counts_all(
@@ -326,11 +326,11 @@ def test_registration_beyond_the_bound_of_those_that_wait_is_refused_at_once(
         sock.connect(server.endpoint.data_address)
         sock.subscribe(b"client-0/")
         assert peer.receive()["client_id"] == "client-0"
-        peer.send({**register("late"), "request_id": "held"})  # There is room for one again.
+        peer.send({**register("late"), "request_id": "held"})  # There is room for one registration.
         assert peer.ask({"type": "ping", "request_id": "first"})["request_id"] == "first"
 
 
-def test_newcomer_may_wait_while_other_connections_have_many_registrations_that_wait(
+def test_new_connection_may_wait_beside_many_waiting_registrations(
     config: ZMQConfig, context: BareContext
 ) -> None:
     patient = replace(config, registration_timeout=1000.0)
@@ -340,10 +340,10 @@ def test_newcomer_may_wait_while_other_connections_have_many_registrations_that_
             stranger = RawPeer(context, zmq.DEALER, address)
             for number in range(MAX_WAITING):
                 stranger.send(register(f"client-{number}"))
-            stranger.receive()  # A refusal: it has as many as it may.
+            stranger.receive()  # A refusal: the connection is at its bound.
         newcomer = RawPeer(context, zmq.DEALER, address)
         newcomer.send(register("alice"))
-        pong = newcomer.ask({"type": "ping"})  # Else the refusal would be before it.
+        pong = newcomer.ask({"type": "ping"})  # A refusal would precede the pong.
         assert pong["type"] == "pong"
         sock = context.socket(zmq.SUB)
         sock.connect(server.endpoint.data_address)
@@ -364,7 +364,7 @@ def test_many_registrations_that_expire_together_are_all_refused(
         assert server.session.registrations.waiting == ()
 
 
-def test_many_subscriptions_are_all_seen_though_each_round_reads_a_few(
+def test_subscriptions_beyond_one_round_are_all_read(
     server: OpenServer, context: BareContext
 ) -> None:
     sock = context.socket(zmq.XSUB)
@@ -372,12 +372,12 @@ def test_many_subscriptions_are_all_seen_though_each_round_reads_a_few(
     sock.connect(server.endpoint.data_address)
     for number in range(3000):
         sock.send(b"\x01client-%d/" % number)
-    eventually(lambda: server.session._subscriptions.total == 3000)
+    eventually(lambda: server.session._subscriptions._ledger.total == 3000)
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
-def test_equal_subscriptions_of_one_connection_leave_nothing_behind(
+def test_equal_subscriptions_of_one_connection_end_together(
     server: OpenServer, context: BareContext
 ) -> None:
     sock = context.socket(zmq.XSUB)
@@ -385,6 +385,6 @@ def test_equal_subscriptions_of_one_connection_leave_nothing_behind(
     for _ in range(3):
         sock.send(b"\x01alice/")
     sock.send(b"\x01last/")
-    eventually(lambda: server.session._subscriptions.total == 2)
+    eventually(lambda: server.session._subscriptions._ledger.total == 2)
     sock.close(linger=0)
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)

@@ -1,4 +1,4 @@
-"""Registrations follow the subscriptions: never before one, never longer than the last."""
+"""Registrations and subscriptions: each registration needs a subscription of its own."""
 
 from __future__ import annotations
 
@@ -19,81 +19,81 @@ SUBSCRIBED, UNSUBSCRIBED = b"\x01", b"\x00"
 ALICE, BOB = Caller((b"alice", b""), "1", 1), Caller((b"bob", b""), "1", 2)
 
 
-def test_a_client_that_is_subscribed_is_registered_at_once() -> None:
+def test_subscribed_client_is_registered_immediately() -> None:
     registrations = Registrations()
-    assert registrations.saw(b"\x01a/") == []
+    assert registrations.apply(b"\x01a/") == []
     assert registrations.register("a", OWN, ALICE)
     assert registrations.clients == ("a",)
     assert registrations.waiting == ()
 
 
-def test_a_client_that_is_not_waits_for_its_subscription_and_for_no_other() -> None:
+def test_registration_waits_for_its_own_subscription() -> None:
     registrations = Registrations()
     assert not registrations.register("a", OWN, ALICE)
     for other in (b"ab/", b"a", b"", b"A/"):
-        assert registrations.saw(SUBSCRIBED + other) == []
+        assert registrations.apply(SUBSCRIBED + other) == []
     assert not registrations.clients
-    assert registrations.saw(b"\x01a/") == [(ALICE, "a")]
+    assert registrations.apply(b"\x01a/") == [(ALICE, "a")]
     assert registrations.clients == ("a",)
 
 
-def test_scope_all_takes_both_subscriptions() -> None:
+def test_scope_all_requires_both_subscriptions() -> None:
     registrations = Registrations()
     assert not registrations.register("a", ALL, ALICE)
-    assert registrations.saw(b"\x01a/") == []
-    assert registrations.saw(b"\x01") == [(ALICE, "a")]
+    assert registrations.apply(b"\x01a/") == []
+    assert registrations.apply(b"\x01") == [(ALICE, "a")]
 
 
-def test_a_caller_that_gave_up_is_not_registered_later() -> None:
+def test_cancelled_wait_is_not_completed_later() -> None:
     registrations = Registrations()
     registrations.register("a", OWN, ALICE)
-    assert registrations.give_up(ALICE) is False
-    assert registrations.give_up(ALICE) is None
-    assert registrations.saw(b"\x01a/") == []
+    assert registrations.cancel_wait(ALICE) is False
+    assert registrations.cancel_wait(ALICE) is None
+    assert registrations.apply(b"\x01a/") == []
     assert registrations.clients == ()
 
 
-def test_a_caller_that_was_answered_has_nothing_to_give_up() -> None:
+def test_completed_registration_cannot_be_cancelled() -> None:
     registrations = Registrations()
     registrations.register("a", OWN, ALICE)
-    registrations.saw(b"\x01a/")
-    assert registrations.give_up(ALICE) is None
+    registrations.apply(b"\x01a/")
+    assert registrations.cancel_wait(ALICE) is None
     assert registrations.clients == ("a",)
 
 
-def test_each_of_two_clients_with_one_id_waits_for_its_own_subscription() -> None:
+def test_two_clients_with_one_id_wait_for_a_subscription_each() -> None:
     registrations = Registrations()
-    registrations.saw(b"\x01a/")
+    registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
     assert not registrations.register("a", OWN, BOB)
-    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
+    assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.clients == ("a",)
 
 
-def test_when_one_of_two_clients_with_one_id_goes_the_other_stays_registered() -> None:
+def test_end_of_one_of_two_equal_subscriptions_keeps_the_id_registered() -> None:
     registrations = Registrations()
     for caller in (ALICE, BOB):
-        registrations.saw(b"\x01a/")
+        registrations.apply(b"\x01a/")
         assert registrations.register("a", OWN, caller)
-    registrations.saw(b"\x00a/")
+    registrations.apply(b"\x00a/")
     assert registrations.clients == ("a",)
-    registrations.saw(b"\x00a/")
+    registrations.apply(b"\x00a/")
     assert not registrations.clients
 
 
-def test_a_client_that_asks_twice_is_registered_though_it_subscribed_once() -> None:
+def test_second_request_of_a_registered_client_is_acknowledged() -> None:
     registrations = Registrations()
-    registrations.saw(b"\x01a/")
+    registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
     assert not registrations.register("a", OWN, BOB)  # The same client, on a fresh socket.
-    assert registrations.give_up(BOB) is True
+    assert registrations.cancel_wait(BOB) is True
     assert registrations.clients == ("a",)
 
 
-def left_and_come_back() -> Registrations:
-    """A client has unregistered, and registers again, before its first socket is seen to close."""
+def returning_client() -> Registrations:
+    """A client unregisters and registers again before the end of its first socket arrives."""
     registrations = Registrations()
-    registrations.saw(b"\x01a/")
+    registrations.apply(b"\x01a/")
     assert registrations.register("a", OWN, ALICE)
     registrations.unregister("a")
     assert registrations.clients == ()
@@ -101,114 +101,116 @@ def left_and_come_back() -> Registrations:
     return registrations
 
 
-def test_a_client_that_comes_back_waits_for_its_new_subscription() -> None:
-    registrations = left_and_come_back()
-    assert registrations.saw(b"\x00a/") == []
-    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
+def test_returning_client_waits_for_its_new_subscription() -> None:
+    registrations = returning_client()
+    assert registrations.apply(b"\x00a/") == []
+    assert registrations.apply(b"\x01a/") == [(BOB, "a")]
     assert registrations.clients == ("a",)
 
 
-def test_its_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
-    registrations = left_and_come_back()
-    assert registrations.saw(b"\x01a/") == [(BOB, "a")]
-    assert registrations.saw(b"\x00a/") == []
+def test_new_subscription_may_overtake_the_end_of_the_old_one() -> None:
+    registrations = returning_client()
+    assert registrations.apply(b"\x01a/") == [(BOB, "a")]
+    assert registrations.apply(b"\x00a/") == []
     assert registrations.clients == ("a",)
 
 
-def test_without_a_new_subscription_it_is_not_registered() -> None:
-    registrations = left_and_come_back()
-    assert registrations.give_up(BOB) is False
+def test_returning_client_without_a_new_subscription_is_not_registered() -> None:
+    registrations = returning_client()
+    assert registrations.cancel_wait(BOB) is False
     assert registrations.clients == ()
 
 
-def test_a_registration_ends_with_the_last_subscription() -> None:
+def test_registration_ends_with_the_last_subscription() -> None:
     registrations = Registrations()
-    registrations.saw(b"\x01a/")
-    registrations.saw(b"\x01b/")
+    registrations.apply(b"\x01a/")
+    registrations.apply(b"\x01b/")
     registrations.register("a", OWN, ALICE)
     registrations.register("b", OWN, BOB)
-    registrations.saw(b"\x00a/")
+    registrations.apply(b"\x00a/")
     assert registrations.clients == ("b",)
     assert not registrations.register("a", OWN, ALICE)
 
 
-def test_to_unregister_what_is_not_registered_does_nothing() -> None:
+def test_unregister_of_an_unknown_client_does_nothing() -> None:
     registrations = Registrations()
     registrations.unregister("a")
     assert registrations.clients == ()
 
 
-def test_nobody_listens_before_somebody_subscribes() -> None:
+def test_subscribers_exist_only_after_a_subscription() -> None:
     registrations = Registrations()
-    assert not registrations.anybody
-    registrations.saw(b"\x01x")
-    assert registrations.anybody
-    registrations.saw(b"\x00x")
-    assert not registrations.anybody
+    assert not registrations.has_subscribers
+    registrations.apply(b"\x01x")
+    assert registrations.has_subscribers
+    registrations.apply(b"\x00x")
+    assert not registrations.has_subscribers
 
 
-def test_what_is_no_subscription_is_ignored() -> None:
+def test_invalid_frame_is_ignored() -> None:
     registrations = Registrations()
     for frame in (b"", b"\x02a/", b"hello"):
-        assert registrations.saw(frame) == []
-    assert not registrations.anybody
+        assert registrations.apply(frame) == []
+    assert not registrations.has_subscribers
 
 
-def come(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
-    """Have a socket subscribe, and say that it takes arrays, if it does."""
-    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
-        registrations.saw(SUBSCRIBED + prefix)
+def subscribe_socket(
+    registrations: Registrations, *prefixes: bytes, accepts_arrays: bool = True
+) -> None:
+    """Subscribe a socket, with the mark of array support if it has that."""
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if accepts_arrays)):
+        registrations.apply(SUBSCRIBED + prefix)
 
 
-def leave(registrations: Registrations, *prefixes: bytes, takes_arrays: bool = True) -> None:
-    """Have it gone, with all its subscriptions."""
-    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if takes_arrays)):
-        registrations.saw(UNSUBSCRIBED + prefix)
+def end_socket(registrations: Registrations, *prefixes: bytes, accepts_arrays: bool = True) -> None:
+    """End a socket with all its subscriptions."""
+    for prefix in (*prefixes, *(ARRAYS_MARK + p for p in prefixes if accepts_arrays)):
+        registrations.apply(UNSUBSCRIBED + prefix)
 
 
-def test_nobody_takes_arrays_where_nobody_is() -> None:
+def test_arrays_are_not_accepted_without_subscribers() -> None:
     registrations = Registrations()
-    assert not registrations.all_take_arrays
-    come(registrations, b"a/")
-    leave(registrations, b"a/")
-    assert not registrations.all_take_arrays
+    assert not registrations.all_accept_arrays
+    subscribe_socket(registrations, b"a/")
+    end_socket(registrations, b"a/")
+    assert not registrations.all_accept_arrays
 
 
 @pytest.mark.parametrize("prefix", [b"", b"a/", b"b/", b"a/1"])
-def test_one_who_takes_no_arrays_spares_all_from_them_while_he_is_there(prefix: bytes) -> None:
+def test_one_subscriber_without_array_support_disables_arrays(prefix: bytes) -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
-    come(registrations, b"", b"c/")
-    assert registrations.all_take_arrays
-    come(registrations, prefix, takes_arrays=False)
-    assert not registrations.all_take_arrays
-    leave(registrations, prefix, takes_arrays=False)
-    assert registrations.all_take_arrays
+    subscribe_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"", b"c/")
+    assert registrations.all_accept_arrays
+    subscribe_socket(registrations, prefix, accepts_arrays=False)
+    assert not registrations.all_accept_arrays
+    end_socket(registrations, prefix, accepts_arrays=False)
+    assert registrations.all_accept_arrays
 
 
-def test_who_shares_a_prefix_with_one_who_takes_arrays_is_told_apart_from_him() -> None:
+def test_array_support_is_counted_for_each_subscription_of_a_prefix() -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
-    come(registrations, b"a/", takes_arrays=False)
-    leave(registrations, b"a/")
-    assert not registrations.all_take_arrays
+    subscribe_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"a/", accepts_arrays=False)
+    end_socket(registrations, b"a/")
+    assert not registrations.all_accept_arrays
 
 
-def test_what_was_said_twice_goes_with_the_last_who_is_there() -> None:
+def test_repeated_marks_end_with_the_last_subscription() -> None:
     registrations = Registrations()
-    come(registrations, b"a/")
-    registrations.saw(b"\x01~a/")  # The end of both is reported once.
-    leave(registrations, b"a/")
-    come(registrations, b"a/", takes_arrays=False)
-    assert not registrations.all_take_arrays
+    subscribe_socket(registrations, b"a/")
+    registrations.apply(b"\x01~a/")  # The end of both is reported once.
+    end_socket(registrations, b"a/")
+    subscribe_socket(registrations, b"a/", accepts_arrays=False)
+    assert not registrations.all_accept_arrays
 
 
-def test_to_say_that_one_takes_arrays_is_no_subscription() -> None:
+def test_mark_of_array_support_is_no_subscription() -> None:
     registrations = Registrations()
     assert not registrations.register("~a", OWN, ALICE)
-    registrations.saw(b"\x01~a/")
-    assert not registrations.anybody
-    assert not registrations.all_take_arrays
+    registrations.apply(b"\x01~a/")
+    assert not registrations.has_subscribers
+    assert not registrations.all_accept_arrays
     assert registrations.waiting == (ALICE,)
 
 
@@ -217,7 +219,7 @@ PREFIXES = st.sampled_from([b"", b"a/", b"b/", b"aa/", b"a"])
 
 
 class RegistrationModel(RuleBasedStateMachine):
-    """What an XPUB tells of many sockets, and a model that counts."""
+    """Compares registrations with a model that counts, for the frames of many sockets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,7 +238,7 @@ class RegistrationModel(RuleBasedStateMachine):
     def subscribe(self, prefix: bytes) -> None:
         self.subscriptions[prefix] += 1
         self.ever_subscribed[prefix.decode()] += 1
-        for caller, client_id in self.registrations.saw(SUBSCRIBED + prefix):
+        for caller, client_id in self.registrations.apply(SUBSCRIBED + prefix):
             waited_for, scope = self.waiting.pop(caller)
             self.passed[client_id] += 1
             assert waited_for == client_id
@@ -246,7 +248,7 @@ class RegistrationModel(RuleBasedStateMachine):
     def unsubscribe(self, prefix: bytes) -> None:
         if self.subscriptions[prefix]:
             self.subscriptions[prefix] -= 1
-            assert self.registrations.saw(UNSUBSCRIBED + prefix) == []
+            assert self.registrations.apply(UNSUBSCRIBED + prefix) == []
 
     @rule(client_id=CLIENTS, scope=st.sampled_from(ProgressScope))
     def register(self, client_id: str, scope: ProgressScope) -> None:
@@ -263,61 +265,61 @@ class RegistrationModel(RuleBasedStateMachine):
         self.registrations.unregister(client_id)
 
     @rule(which=st.integers(0, 20))
-    def give_up(self, which: int) -> None:
+    def cancel_wait(self, which: int) -> None:
         for caller in list(self.waiting)[which : which + 1]:
             client_id, scope = self.waiting.pop(caller)
             claimed = client_id in self.registrations.clients
             registered = claimed and self.is_subscribed(client_id, scope)
-            assert self.registrations.give_up(caller) is registered
-            assert self.registrations.give_up(caller) is None
+            assert self.registrations.cancel_wait(caller) is registered
+            assert self.registrations.cancel_wait(caller) is None
 
     @invariant()
-    def nobody_is_registered_who_is_not_subscribed(self) -> None:
+    def registered_clients_are_subscribed(self) -> None:
         for client_id in self.registrations.clients:
             assert self.is_subscribed(client_id, OWN)
 
     @invariant()
-    def each_subscription_lets_one_registration_pass(self) -> None:
+    def each_subscription_completes_one_registration(self) -> None:
         for client_id, passed in self.passed.items():
             assert passed <= self.ever_subscribed[f"{client_id}/"]
 
     @invariant()
-    def they_agree(self) -> None:
+    def results_agree(self) -> None:
         assert self.registrations.waiting == tuple(self.waiting)
-        assert self.registrations.anybody == any(self.subscriptions.values())
+        assert self.registrations.has_subscribers == any(self.subscriptions.values())
 
 
 @dataclass(eq=False)
-class Listener:
-    """One socket: what it is subscribed to, and whether it takes arrays."""
+class SubscriberSocket:
+    """One socket: its subscriptions and its array support."""
 
     prefixes: frozenset[bytes]
-    takes_arrays: bool
+    accepts_arrays: bool
 
 
 class ArraysModel(RuleBasedStateMachine):
-    """Sockets come and go, some of which take arrays: all do, or one does not."""
+    """Sockets with and without array support subscribe and end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.registrations = Registrations()
-        self.listeners: list[Listener] = []
+        self.listeners: list[SubscriberSocket] = []
 
-    @rule(prefixes=st.frozensets(PREFIXES, min_size=1), takes_arrays=st.booleans())
-    def one_comes(self, prefixes: frozenset[bytes], takes_arrays: bool) -> None:
-        self.listeners.append(Listener(prefixes, takes_arrays))
-        come(self.registrations, *prefixes, takes_arrays=takes_arrays)
+    @rule(prefixes=st.frozensets(PREFIXES, min_size=1), accepts_arrays=st.booleans())
+    def socket_subscribes(self, prefixes: frozenset[bytes], accepts_arrays: bool) -> None:
+        self.listeners.append(SubscriberSocket(prefixes, accepts_arrays))
+        subscribe_socket(self.registrations, *prefixes, accepts_arrays=accepts_arrays)
 
     @rule(which=st.integers(0, 5))
-    def one_leaves(self, which: int) -> None:
+    def socket_ends(self, which: int) -> None:
         for leaving in self.listeners[which : which + 1]:
             self.listeners.remove(leaving)
-            leave(self.registrations, *leaving.prefixes, takes_arrays=leaving.takes_arrays)
+            end_socket(self.registrations, *leaving.prefixes, accepts_arrays=leaving.accepts_arrays)
 
     @invariant()
-    def it_is_known_whether_all_take_arrays(self) -> None:
-        all_do = bool(self.listeners) and all(one.takes_arrays for one in self.listeners)
-        assert self.registrations.all_take_arrays is all_do
+    def array_support_matches_the_model(self) -> None:
+        all_do = bool(self.listeners) and all(one.accepts_arrays for one in self.listeners)
+        assert self.registrations.all_accept_arrays is all_do
 
 
 TestArraysModel = ArraysModel.TestCase

@@ -672,7 +672,7 @@ def test_disconnect_leaves_no_thread_no_handle_and_no_context(
         return me.num_fds() if hasattr(me, "num_fds") else 0
 
     use_client()
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
     gc.collect()
     before = threading.active_count(), me.num_threads(), handles()
     monkeypatch.setattr("zmqruntime.transport.client.connection.TrackedContext", NotedContext)
@@ -729,7 +729,7 @@ def test_a_farewell_that_fails_keeps_nothing_open(server: OpenServer) -> None:
     client.disconnect()
 
 
-@pytest.mark.parametrize("at", ["watch", "configure_tcp"])
+@pytest.mark.parametrize("at", ["attach_monitor", "configure_tcp"])
 def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""From what a caller says, and what he leaves out, to the endpoint that is meant."""
+"""Resolution of arguments and configuration to an endpoint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ import pytest
 import zmq
 
 from zmqruntime.transport import EndpointError, TransportMode, ZMQClient, ZMQConfig, ZMQServer
+from zmqruntime.transport.process.default_dirs import default_log_dir, default_runtime_dir
+from zmqruntime.transport.process.private_dirs import make_private_dir
 from zmqruntime.transport.process.resolve import resolve_endpoint
-from zmqruntime.transport.process.runtime_dir import (
-    default_log_dir,
-    default_runtime_dir,
-    make_private_dir,
-)
 
 
 def has_ipc(monkeypatch: pytest.MonkeyPatch, *, zeromq: bool, python: bool) -> None:
@@ -30,13 +27,13 @@ def has_ipc(monkeypatch: pytest.MonkeyPatch, *, zeromq: bool, python: bool) -> N
         monkeypatch.setattr(socket, "AF_UNIX", 1, raising=False)
 
 
-def test_client_and_server_agree_without_a_word() -> None:
+def test_client_and_server_have_the_same_default_endpoint() -> None:
     assert ZMQClient().endpoint == ZMQServer().endpoint
     assert ZMQServer().port == 7777
     assert ZMQServer().endpoint.control_port == 8777
 
 
-def test_ipc_is_taken_where_the_platform_has_it(
+def test_ipc_is_the_default_if_the_platform_has_it(
     monkeypatch: pytest.MonkeyPatch, config: ZMQConfig
 ) -> None:
     has_ipc(monkeypatch, zeromq=True, python=True)
@@ -44,7 +41,7 @@ def test_ipc_is_taken_where_the_platform_has_it(
 
 
 @pytest.mark.parametrize(("zeromq", "python"), [(False, True), (True, False)])
-def test_loopback_is_taken_where_it_has_not(
+def test_tcp_loopback_is_the_default_without_ipc(
     monkeypatch: pytest.MonkeyPatch, config: ZMQConfig, zeromq: bool, python: bool
 ) -> None:
     has_ipc(monkeypatch, zeromq=zeromq, python=python)
@@ -54,7 +51,7 @@ def test_loopback_is_taken_where_it_has_not(
         resolve_endpoint(None, None, TransportMode.IPC, config)
 
 
-def test_a_host_means_tcp(config: ZMQConfig) -> None:
+def test_host_selects_tcp(config: ZMQConfig) -> None:
     endpoint = resolve_endpoint(None, "lab-server", None, config)
     assert (endpoint.transport_mode, endpoint.host) == (TransportMode.TCP, "lab-server")
     with pytest.raises(EndpointError, match="host 'lab-server' is for TCP"):
@@ -75,7 +72,7 @@ def test_a_host_means_tcp(config: ZMQConfig) -> None:
         ({"config": "x"}, "config has to be of type ZMQConfig, not 'x'"),
     ],
 )
-def test_an_argument_of_another_kind_is_refused_by_name(
+def test_argument_of_another_type_is_refused_by_name(
     make: Callable[..., object], arguments: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -84,32 +81,32 @@ def test_an_argument_of_another_kind_is_refused_by_name(
 
 
 @pytest.mark.parametrize("host", ["tcp://lab", "[::1]", "lab:7777", "127.0.0.1:7777", "lab/", ""])
-def test_a_host_is_a_name_or_an_address_alone(host: str) -> None:
+def test_host_with_protocol_brackets_or_port_is_refused(host: str) -> None:
     with pytest.raises(EndpointError, match=f"^host {re.escape(repr(host))} has to be .* alone"):
         ZMQClient(host=host)
 
 
 @pytest.mark.parametrize("host", ["lab-server", "::1", "fe80::1%eth0", "*", "10.0.0.7"])
-def test_a_name_or_an_address_alone_is_a_host(host: str) -> None:
+def test_name_or_address_is_a_valid_host(host: str) -> None:
     assert ZMQClient(host=host).endpoint.host == host
 
 
-def test_a_transport_mode_may_be_named_by_its_word(config: ZMQConfig) -> None:
+def test_transport_mode_may_be_a_string(config: ZMQConfig) -> None:
     client = ZMQClient(transport_mode="tcp", config=config)
     assert client.endpoint.transport_mode is TransportMode.TCP
 
 
-def test_a_launcher_that_launches_nothing_is_refused() -> None:
+def test_launcher_of_another_type_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^launcher has to have a method launch\(\): 'x' has none"):
         ZMQClient(launcher="x")  # type: ignore[arg-type]
 
 
-def test_a_log_file_is_named_by_a_path_or_a_string() -> None:
+def test_log_file_may_be_a_path_or_a_string() -> None:
     with pytest.raises(TypeError, match=r"^log_file_path has to be of type str or Path, not 3$"):
         ZMQServer(log_file_path=3)  # type: ignore[arg-type]
 
 
-def test_what_is_not_said_comes_from_the_config(runtime_dir: Path) -> None:
+def test_missing_arguments_come_from_the_configuration(runtime_dir: Path) -> None:
     config = ZMQConfig(
         default_port=5000, control_port_offset=7, app_name="lab", runtime_dir=runtime_dir
     )
@@ -118,37 +115,37 @@ def test_what_is_not_said_comes_from_the_config(runtime_dir: Path) -> None:
     assert (endpoint.app_name, endpoint.directory) == ("lab", runtime_dir)
 
 
-def test_a_port_that_is_no_port_is_not_taken_for_none(config: ZMQConfig) -> None:
+def test_port_zero_is_invalid_and_not_the_default(config: ZMQConfig) -> None:
     with pytest.raises(EndpointError, match="port 0 is out of range"):
         resolve_endpoint(0, None, None, config)
 
 
-def test_sockets_that_cannot_outlive_a_login_live_in_the_platform_s_runtime_directory(
+def test_runtime_directory_is_used_without_a_state_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     assert ZMQServer().endpoint.directory == default_runtime_dir("zmqruntime")
-    # Without one, platformdirs warns; the caller has nothing to do about it.
+    # Without one, platformdirs warns; the caller does not see that.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert default_runtime_dir("zmqruntime").name == "zmqruntime"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
-def test_a_runtime_directory_that_is_missing_is_made_so_that_everybody_finds_it(
+def test_missing_runtime_directory_is_created(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.transport.process.runtime_dir.find_lasting_dir", lambda _: None)
+    monkeypatch.setattr("zmqruntime.transport.process.default_dirs.find_state_dir", lambda _: None)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir / "not" / "there"))
     first = default_runtime_dir("lab")
     make_private_dir(first)
-    assert default_runtime_dir("lab") == first  # It would be none if others could enter it.
+    assert default_runtime_dir("lab") == first  # It is not used if others can enter it.
 
 
-def test_logs_live_in_the_platform_s_log_directory() -> None:
+def test_log_directory_is_the_platform_s() -> None:
     assert "lab" in default_log_dir("lab").parts
 
 
-def test_where_users_have_no_numbers_their_profile_s_directories_are_their_own(
+def test_directories_of_a_profile_are_private_without_numeric_users(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "geteuid", raising=False)

@@ -1,4 +1,4 @@
-"""A server starts once, takes only what is free, and leaves nothing behind."""
+"""Start and stop of servers: addresses, files, logs, and cleanup."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def pings(context: BareContext, endpoint: Endpoint) -> bool:
 
 
 @pytest.fixture
-def stranger(endpoint: Endpoint) -> Iterator[socket.socket]:
-    """A program of somebody else's that listens where the control socket would be."""
+def foreign_listener(endpoint: Endpoint) -> Iterator[socket.socket]:
+    """A foreign program that listens at the path of the control socket."""
     endpoint.directory.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(endpoint.control_path))
@@ -62,9 +62,7 @@ def stranger(endpoint: Endpoint) -> Iterator[socket.socket]:
 # -- from start to stop ----------------------------------------------------------------------
 
 
-def test_a_server_that_was_not_started_has_opened_nothing(
-    config: ZMQConfig, runtime_dir: Path
-) -> None:
+def test_server_opens_nothing_before_its_start(config: ZMQConfig, runtime_dir: Path) -> None:
     threads = threading.active_count()
     server = ZMQServer(config=config, log_file_path=runtime_dir / "log")
     assert not server.running
@@ -73,7 +71,7 @@ def test_a_server_that_was_not_started_has_opened_nothing(
     server.stop()
 
 
-def test_a_server_serves_between_start_and_stop(config: ZMQConfig, context: BareContext) -> None:
+def test_server_serves_between_start_and_stop(config: ZMQConfig, context: BareContext) -> None:
     server = ZMQServer(config=config)
     server.start()
     assert server.running
@@ -82,13 +80,13 @@ def test_a_server_serves_between_start_and_stop(config: ZMQConfig, context: Bare
     assert not server.running
 
 
-def test_a_server_is_a_context_manager(config: ZMQConfig, context: BareContext) -> None:
+def test_server_is_a_context_manager(config: ZMQConfig, context: BareContext) -> None:
     with ZMQServer(config=config) as server:
         assert pings(context, server.endpoint)
     assert not server.running
 
 
-def test_a_server_that_was_started_before_it_is_entered_is_not_started_again(
+def test_running_server_is_not_started_again_as_context_manager(
     config: ZMQConfig,
 ) -> None:
     server = ZMQServer(config=config)
@@ -98,7 +96,7 @@ def test_a_server_that_was_started_before_it_is_entered_is_not_started_again(
     assert not server.running
 
 
-def test_a_server_is_started_once_and_stopped_any_number_of_times(config: ZMQConfig) -> None:
+def test_server_is_started_once_and_stopped_any_number_of_times(config: ZMQConfig) -> None:
     server = ZMQServer(config=config)
     server.start()
     with pytest.raises(RuntimeError, match="was started already"):
@@ -108,7 +106,7 @@ def test_a_server_is_started_once_and_stopped_any_number_of_times(config: ZMQCon
     server.stop()
 
 
-def test_a_server_that_was_stopped_can_be_started_again(
+def test_server_that_was_stopped_can_be_started_again(
     config: ZMQConfig, context: BareContext
 ) -> None:
     server = ZMQServer(config=config)
@@ -128,7 +126,7 @@ def test_two_threads_may_stop_a_server(config: ZMQConfig) -> None:
     assert not server.running
 
 
-def test_a_server_may_stop_itself(config: ZMQConfig, context: BareContext) -> None:
+def test_server_may_stop_itself(config: ZMQConfig, context: BareContext) -> None:
     class Quitter(ZMQServer):
         def describe(self) -> JsonObject:
             self.stop()
@@ -155,7 +153,7 @@ def test_stop_leaves_no_thread_no_handle_and_no_socket_file(
     assert not list(runtime_dir.glob("*.sock"))
 
 
-def test_a_shutdown_request_is_acknowledged_and_ends_the_server(
+def test_shutdown_request_is_acknowledged_and_ends_the_server(
     config: ZMQConfig, context: BareContext
 ) -> None:
     server = ZMQServer(config=config)
@@ -167,7 +165,7 @@ def test_a_shutdown_request_is_acknowledged_and_ends_the_server(
     assert not server.running
 
 
-def test_a_server_that_does_not_end_in_time_is_ended_by_force(config: ZMQConfig) -> None:
+def test_server_that_exceeds_the_stop_timeout_is_aborted(config: ZMQConfig) -> None:
     class Stubborn(OpenServer):
         def make_session(self) -> ServerSession:
             session = super().make_session()
@@ -194,7 +192,7 @@ def test_serve_forever_starts_a_server_and_returns_when_it_was_stopped(
     assert not serving.is_alive()
 
 
-def test_serve_forever_raises_what_ended_the_server(
+def test_serve_forever_raises_the_error_that_ended_the_server(
     config: ZMQConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
@@ -209,7 +207,7 @@ def test_serve_forever_raises_what_ended_the_server(
 
 
 @pytest.mark.parametrize("step", ["on_start", "on_close"])
-def test_a_server_whose_derived_part_fails_to_open_or_to_close_still_ends(
+def test_failing_seam_of_a_derived_session_ends_the_server(
     config: ZMQConfig, runtime_dir: Path, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
     def fail() -> None:
@@ -231,7 +229,7 @@ def test_a_server_whose_derived_part_fails_to_open_or_to_close_still_ends(
     assert not list(runtime_dir.glob("*.sock"))
 
 
-def test_what_is_pickled_is_a_server_that_was_never_started(server: OpenServer) -> None:
+def test_pickled_server_was_never_started(server: OpenServer) -> None:
     plain = ZMQServer(config=server.config, log_file_path=os.devnull)
     with pytest.raises(AddressInUse):
         plain.start()
@@ -249,7 +247,7 @@ def test_what_is_pickled_is_a_server_that_was_never_started(server: OpenServer) 
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """The project's logger, of which no level was asked, whatever other tests did to it."""
+    """The project's logger without a level, restored after the test."""
     logger = logging.getLogger("zmqruntime")
     level = logger.level
     logger.setLevel(logging.NOTSET)
@@ -257,7 +255,7 @@ def logger() -> Iterator[logging.Logger]:
     logger.setLevel(level)
 
 
-def test_what_a_server_logs_is_appended_to_its_log_file(
+def test_log_records_of_a_server_are_appended_to_its_log_file(
     config: ZMQConfig, runtime_dir: Path, context: BareContext
 ) -> None:
     log = runtime_dir / "server.log"
@@ -273,7 +271,7 @@ def test_what_a_server_logs_is_appended_to_its_log_file(
     assert (logger.level, logger.handlers) == (level, handlers)
 
 
-def test_the_logger_is_as_it_was_when_the_last_of_several_log_files_is_closed(
+def test_logger_is_restored_after_the_last_log_file_is_closed(
     config: ZMQConfig, runtime_dir: Path, logger: logging.Logger
 ) -> None:
     first = ZMQServer(config=config, log_file_path=runtime_dir / "first.log")
@@ -287,7 +285,7 @@ def test_the_logger_is_as_it_was_when_the_last_of_several_log_files_is_closed(
     assert not logger.handlers
 
 
-def test_an_application_s_own_level_is_respected(
+def test_log_level_of_the_application_stays(
     config: ZMQConfig, runtime_dir: Path, logger: logging.Logger
 ) -> None:
     logger.setLevel(logging.ERROR)
@@ -298,7 +296,7 @@ def test_an_application_s_own_level_is_respected(
 
 
 @pytest.mark.parametrize("place", ["nowhere/server.log", "."])
-def test_a_log_file_that_cannot_be_written_is_told_before_anything_is_bound(
+def test_unwritable_log_file_is_an_error_before_anything_is_bound(
     config: ZMQConfig, runtime_dir: Path, place: str
 ) -> None:
     log = runtime_dir / place
@@ -324,7 +322,7 @@ def test_socket_files_live_in_a_directory_that_only_its_owner_can_enter(
 
 @ipc
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o710, 0o701, 0o777])
-def test_a_directory_that_others_can_enter_is_refused_with_the_remedy(
+def test_directory_that_others_can_enter_is_refused_with_the_remedy(
     config: ZMQConfig, runtime_dir: Path, mode: int
 ) -> None:
     runtime_dir.chmod(mode)
@@ -335,10 +333,10 @@ def test_a_directory_that_others_can_enter_is_refused_with_the_remedy(
 
 @ipc
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG directories are Linux's")
-def test_a_command_is_told_only_for_a_directory_that_is_made_for_this(
+def test_chmod_is_recommended_for_default_directories_only(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Whoever obeyed it for /tmp, or a project's directory, would shut others out of it.
+    # A chmod of /tmp or a shared directory would lock others out.
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir))
     for name, command in (("lab", True), ("tmp/lab", False)):
         directory = runtime_dir / name
@@ -351,7 +349,7 @@ def test_a_command_is_told_only_for_a_directory_that_is_made_for_this(
 
 
 @ipc
-def test_a_directory_of_somebody_else_s_is_refused(
+def test_directory_of_another_user_is_refused(
     config: ZMQConfig, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -360,7 +358,7 @@ def test_a_directory_of_somebody_else_s_is_refused(
 
 
 @ipc
-def test_a_link_to_a_directory_is_refused(runtime_dir: Path) -> None:
+def test_link_to_a_directory_is_refused(runtime_dir: Path) -> None:
     (runtime_dir / "real").mkdir(mode=0o700)
     link = runtime_dir / "link"
     link.symlink_to("real")
@@ -369,7 +367,7 @@ def test_a_link_to_a_directory_is_refused(runtime_dir: Path) -> None:
 
 
 @ipc
-def test_a_file_where_the_directory_should_be_is_refused(runtime_dir: Path) -> None:
+def test_file_in_place_of_the_directory_is_refused(runtime_dir: Path) -> None:
     in_the_way = runtime_dir / "file"
     in_the_way.write_text("mine")
     with pytest.raises(EndpointError, match=f"{in_the_way} is not a directory"):
@@ -379,13 +377,13 @@ def test_a_file_where_the_directory_should_be_is_refused(runtime_dir: Path) -> N
     assert in_the_way.read_text() == "mine"
 
 
-# -- what is in the way of a socket file -----------------------------------------------------
+# -- files at the path of a socket file -----------------------------------------------------
 
 
 @ipc
 @pytest.mark.parametrize("which", ["data_path", "control_path"])
 @pytest.mark.parametrize("kind", ["file", "link to a file", "dangling link", "directory"])
-def test_what_is_no_socket_is_left_where_it_is(
+def test_file_that_is_no_socket_is_not_removed(
     config: ZMQConfig, endpoint: Endpoint, runtime_dir: Path, which: str, kind: str
 ) -> None:
     path: Path = getattr(endpoint, which)
@@ -401,7 +399,7 @@ def test_what_is_no_socket_is_left_where_it_is(
         case "directory":
             path.mkdir()
     before = path.lstat()
-    with pytest.raises(EndpointError, match=f"{path} is in the way and is no socket: move it"):
+    with pytest.raises(EndpointError, match=f"{path} exists and is no socket: move it"):
         ZMQServer(config=config).start()
     assert path.lstat() == before
 
@@ -418,8 +416,8 @@ def test_socket_files_of_a_server_that_was_killed_are_replaced(
 
 
 @ipc
-def test_a_live_listener_is_never_touched(
-    config: ZMQConfig, endpoint: Endpoint, stranger: socket.socket
+def test_live_listener_is_never_touched(
+    config: ZMQConfig, endpoint: Endpoint, foreign_listener: socket.socket
 ) -> None:
     before = endpoint.control_path.lstat()
     with pytest.raises(AddressInUse, match=f"port {endpoint.control_port} .ipc. is held by"):
@@ -431,9 +429,7 @@ def test_a_live_listener_is_never_touched(
 
 
 @ipc
-def test_a_listener_that_is_too_busy_to_take_one_more_is_a_listener(
-    config: ZMQConfig, endpoint: Endpoint
-) -> None:
+def test_listener_with_a_full_backlog_is_a_listener(config: ZMQConfig, endpoint: Endpoint) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(endpoint.data_path))
         listener.listen(0)
@@ -453,17 +449,17 @@ def test_a_listener_that_is_too_busy_to_take_one_more_is_a_listener(
 
 
 @ipc
-@pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="who listens is not told there")
-def test_the_process_that_holds_a_socket_file_is_named(
-    config: ZMQConfig, stranger: socket.socket
+@pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="no /proc/net/unix")
+def test_process_that_holds_a_socket_file_is_named(
+    config: ZMQConfig, foreign_listener: socket.socket
 ) -> None:
     with pytest.raises(AddressInUse, match=rf"is held by process {os.getpid()} \(.+\): stop it"):
         ZMQServer(config=config).start()
 
 
 @ipc
-def test_a_holder_that_the_system_does_not_name_is_another_process(
-    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+def test_unknown_holder_is_named_another_process(
+    config: ZMQConfig, foreign_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deny(kind: str) -> None:
         raise psutil.AccessDenied
@@ -474,18 +470,18 @@ def test_a_holder_that_the_system_does_not_name_is_another_process(
 
 
 @ipc
-def test_a_socket_file_that_cannot_be_looked_at_is_left_alone(
-    config: ZMQConfig, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+def test_socket_file_that_cannot_be_probed_is_not_removed(
+    config: ZMQConfig, foreign_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deny(self: socket.socket, address: str) -> None:
         raise PermissionError("not yours")
 
     monkeypatch.setattr(socket.socket, "connect", deny)
-    with pytest.raises(EndpointError, match="cannot be looked at: not yours"):
+    with pytest.raises(EndpointError, match="cannot be probed for a server: not yours"):
         ZMQServer(config=config).start()
 
 
-def test_a_second_server_on_one_port_is_refused_and_the_first_serves_on(
+def test_second_server_on_a_port_is_refused_and_the_first_continues(
     server: OpenServer, context: BareContext
 ) -> None:
     for _ in range(2):
@@ -494,7 +490,7 @@ def test_a_second_server_on_one_port_is_refused_and_the_first_serves_on(
     assert pings(context, server.endpoint)
 
 
-def test_a_server_whose_data_port_is_another_one_s_control_port_is_refused(
+def test_data_port_that_is_the_control_port_of_another_server_is_refused(
     server: OpenServer, context: BareContext
 ) -> None:
     for port in (
@@ -508,9 +504,7 @@ def test_a_server_whose_data_port_is_another_one_s_control_port_is_refused(
 
 
 @ipc
-def test_a_server_refuses_a_path_that_another_one_is_about_to_take(
-    config: ZMQConfig, endpoint: Endpoint
-) -> None:
+def test_path_locked_by_a_starting_server_is_refused(config: ZMQConfig, endpoint: Endpoint) -> None:
     for path in endpoint.serve_lock_paths:
         with filelock.FileLock(path), pytest.raises(AddressInUse):
             ZMQServer(config=config).start()
@@ -518,7 +512,7 @@ def test_a_server_refuses_a_path_that_another_one_is_about_to_take(
         pass
 
 
-def test_a_refused_server_can_be_started_when_the_port_is_free(server: OpenServer) -> None:
+def test_refused_server_can_be_started_when_the_port_is_free(server: OpenServer) -> None:
     second = ZMQServer(config=server.config)
     with pytest.raises(AddressInUse):
         second.start()
@@ -538,7 +532,7 @@ def listening_addresses(ports: tuple[int, int]) -> set[str]:
     }
 
 
-def test_a_tcp_server_binds_to_the_loopback_interface_unless_told_otherwise(
+def test_tcp_server_binds_to_loopback_by_default(
     config: ZMQConfig, tcp_ports: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     with ZMQServer(config=config, transport_mode=TCP):
@@ -547,7 +541,7 @@ def test_a_tcp_server_binds_to_the_loopback_interface_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "*"])
-def test_a_server_that_the_network_can_reach_warns_once_that_nothing_protects_it(
+def test_server_on_the_network_warns_once_of_missing_authentication(
     config: ZMQConfig, tcp_ports: tuple[int, int], caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
     with ZMQServer(config=config, host=host):
@@ -558,7 +552,7 @@ def test_a_server_that_the_network_can_reach_warns_once_that_nothing_protects_it
 
 
 @pytest.mark.parametrize("held", [0, 1])
-def test_a_tcp_port_that_something_else_holds_is_named_with_its_holder(
+def test_error_names_a_tcp_port_in_use_and_its_holder(
     config: ZMQConfig, tcp_ports: tuple[int, int], held: int, context: BareContext
 ) -> None:
     with socket.socket() as listener:
@@ -573,19 +567,19 @@ def test_a_tcp_port_that_something_else_holds_is_named_with_its_holder(
         assert pings(context, server.endpoint)
 
 
-def test_an_address_that_is_not_this_machine_s_is_told(config: ZMQConfig) -> None:
+def test_foreign_address_is_an_endpoint_error(config: ZMQConfig) -> None:
     with pytest.raises(EndpointError, match=r"tcp://192\.0\.2\.1:\d+ cannot be bound"):
         ZMQServer(config=config, host="192.0.2.1").start()
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-def test_a_server_may_listen_on_ipv6(config: ZMQConfig, context: BareContext) -> None:
+def test_server_may_listen_on_ipv6(config: ZMQConfig, context: BareContext) -> None:
     with ZMQServer(config=config, host="::1") as server:
         context.ipv6 = True
         assert pings(context, server.endpoint)
 
 
-def test_an_idle_server_does_not_wake_up(
+def test_idle_server_does_not_wake_up(
     config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     polls: list[float] = []
@@ -603,11 +597,11 @@ def test_an_idle_server_does_not_wake_up(
         server.in_loop(lambda: loop.call_at(time.monotonic() + 0.5, alarm.set))
         polls.clear()
         assert alarm.wait(PATIENCE_SECONDS)
-        # It looks once more for what has arrived, and then waits for its alarm.
+        # One more poll, then the loop waits for its alarm.
         assert len(polls) <= 10, polls
 
 
-def test_a_process_that_still_imports_the_main_script_starts_no_server(
+def test_start_during_the_import_of_the_main_script_is_refused(
     config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
@@ -615,7 +609,7 @@ def test_a_process_that_still_imports_the_main_script_starts_no_server(
         ZMQServer(config=config).start()
 
 
-def test_failure_of_a_server_is_known_before_its_log_handlers_run(config: ZMQConfig) -> None:
+def test_failure_is_set_before_log_handlers_run(config: ZMQConfig) -> None:
     noted: list[BaseException | None] = []
 
     class NotingHandler(logging.Handler):
@@ -637,7 +631,7 @@ def test_failure_of_a_server_is_known_before_its_log_handlers_run(config: ZMQCon
 
 
 @ipc
-def test_server_with_a_link_in_the_place_of_its_log_is_not_started(
+def test_server_with_a_link_in_place_of_its_log_does_not_start(
     config: ZMQConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "log").symlink_to(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Every request gets exactly one reply, whatever it contained, and the server goes on."""
+"""Requests: exactly one reply to each, also to invalid ones."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PING: Json = {"type": "ping"}
 
 @pytest.fixture
 def other(server: OpenServer, context: BareContext) -> RawPeer:
-    """Somebody else, who must not notice."""
+    """A second peer, which must not be affected."""
     return RawPeer(context, zmq.REQ, server.endpoint.control_address)
 
 
 # -- ping ------------------------------------------------------------------------------------
 
 
-def test_a_pong_says_who_the_server_is_and_how(server: OpenServer, dealer: RawPeer) -> None:
+def test_pong_has_identity_and_state_of_the_server(server: OpenServer, dealer: RawPeer) -> None:
     pong = dealer.ask({"type": "ping", "request_id": "7"})
     assert (pong["type"], pong["status"], pong["protocol"]) == ("pong", "ok", 1)
     assert pong["request_id"] == "7"
@@ -82,20 +82,20 @@ def test_peers_behind_a_proxy_are_served(server: OpenServer, context: BareContex
     assert [peer.receive()["request_id"] for peer in peers] == ["0", "1", "2"]
 
 
-def test_a_peer_may_have_many_requests_under_way_and_read_late(dealer: RawPeer) -> None:
+def test_peer_may_pipeline_requests_and_read_late(dealer: RawPeer) -> None:
     count = 5000
     for number in range(count):
         dealer.send({"type": "ping", "request_id": str(number)})
     assert [dealer.receive()["request_id"] for _ in range(count)] == [*map(str, range(count))]
 
 
-# -- what is wrong with a request ------------------------------------------------------------
+# -- invalid requests ------------------------------------------------------------
 
 DEEP = b'{"type":"ping","request_id":' + b"[" * 500 + b"]" * 500 + b"}"
 
 
 @pytest.mark.parametrize(
-    ("frame", "code", "said"),
+    ("frame", "code", "text"),
     [
         (b"", "malformed", "not JSON"),
         (b"hello", "malformed", "not JSON"),
@@ -124,16 +124,16 @@ DEEP = b'{"type":"ping","request_id":' + b"[" * 500 + b"]" * 500 + b"}"
         (b'{"type":"cancel","execution_id":"x"}', "unknown_type", "takes no cancel requests"),
     ],
 )
-def test_a_request_that_is_wrong_is_told_why_and_the_server_goes_on(
-    dealer: RawPeer, other: RawPeer, frame: bytes, code: str, said: str
+def test_invalid_request_gets_an_error_and_the_server_continues(
+    dealer: RawPeer, other: RawPeer, frame: bytes, code: str, text: str
 ) -> None:
     reply = dealer.ask(frame)
     assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", code)
-    assert said in reply["message"]
+    assert text in reply["message"]
     assert dealer.ask(PING)["type"] == other.ask(PING)["type"] == "pong"
 
 
-def test_a_refusal_carries_the_request_s_id_where_it_can_be_read(dealer: RawPeer) -> None:
+def test_error_reply_has_the_request_id_if_it_is_readable(dealer: RawPeer) -> None:
     wrong: list[Json] = [
         {"type": "launch"},
         {"type": "status"},
@@ -145,7 +145,7 @@ def test_a_refusal_carries_the_request_s_id_where_it_can_be_read(dealer: RawPeer
 
 
 @pytest.mark.parametrize(
-    ("frames", "said"),
+    ("frames", "text"),
     [
         ([b'{"type":"ping"}'], "delimiter"),
         ([b""], "this one has 0"),
@@ -154,16 +154,16 @@ def test_a_refusal_carries_the_request_s_id_where_it_can_be_read(dealer: RawPeer
         ([b"a", b"b", b"c"], "delimiter"),
     ],
 )
-def test_a_message_of_the_wrong_frames_is_told_so(
-    dealer: RawPeer, other: RawPeer, frames: list[bytes], said: str
+def test_message_with_invalid_frames_gets_an_error(
+    dealer: RawPeer, other: RawPeer, frames: list[bytes], text: str
 ) -> None:
     dealer.socket.send_multipart(frames)
     reply = dealer.receive()
-    assert (reply["code"], said in reply["message"]) == ("malformed", True)
+    assert (reply["code"], text in reply["message"]) == ("malformed", True)
     assert dealer.ask(PING)["type"] == other.ask(PING)["type"] == "pong"
 
 
-def test_a_frame_past_the_limit_ends_its_connection_and_no_other(
+def test_frame_beyond_the_limit_ends_its_connection_only(
     server: OpenServer, dealer: RawPeer, other: RawPeer
 ) -> None:
     assert dealer.ask(PING)["type"] == "pong"
@@ -175,13 +175,13 @@ def test_a_frame_past_the_limit_ends_its_connection_and_no_other(
     monitor.close(linger=0)
 
 
-def test_a_message_as_long_as_the_limit_is_taken(config: ZMQConfig, context: BareContext) -> None:
+def test_message_of_the_maximum_length_is_accepted(config: ZMQConfig, context: BareContext) -> None:
     small = ZMQConfig(runtime_dir=config.runtime_dir, max_message_bytes=2**17)
     with ZMQServer(config=small) as server:
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
         head, tail = b'{"type":"execute","client_id":"a","task":{"x":"', b'"}}'
         frame = head + b"x" * (2**17 - len(head + tail)) + tail
-        assert peer.ask(frame)["code"] == "unknown_type"  # It was read: no task runs here.
+        assert peer.ask(frame)["code"] == "unknown_type"  # It was read; this server runs no tasks.
         monitor = peer.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         peer.send(frame + b" ")
         assert monitor.poll(30_000)
@@ -189,9 +189,7 @@ def test_a_message_as_long_as_the_limit_is_taken(config: ZMQConfig, context: Bar
         monitor.close(linger=0)
 
 
-def test_a_request_without_a_task_is_bounded_below_the_limit(
-    server: OpenServer, other: RawPeer
-) -> None:
+def test_request_without_its_task_has_a_lower_bound(server: OpenServer, other: RawPeer) -> None:
     assert other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES))["type"] == "pong"
     refused = other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES + 1))
     assert (refused["code"], refused["request_id"]) == ("too_large", None)
@@ -201,11 +199,11 @@ def test_a_request_without_a_task_is_bounded_below_the_limit(
 @pytest.mark.parametrize(
     ("max_message_bytes", "count"), [(2**17, 1000), (2**24, 16), (2**26, 16), (2**20, 256)]
 )
-def test_the_read_ahead_of_a_peer_is_bounded_in_bytes(max_message_bytes: int, count: int) -> None:
+def test_read_ahead_of_a_peer_is_bounded_in_bytes(max_message_bytes: int, count: int) -> None:
     assert count_read_ahead(max_message_bytes) == count
 
 
-def test_clients_that_send_and_die_leave_no_trace(
+def test_clients_that_send_and_die_leave_no_memory_behind(
     server: OpenServer, context: BareContext, other: RawPeer
 ) -> None:
     for request in ({"type": "ping"}, {"type": "register_progress", "client_id": "gone"}):
@@ -216,10 +214,10 @@ def test_clients_that_send_and_die_leave_no_trace(
     assert other.ask(PING)["type"] == "pong"
 
 
-# -- what is wrong with the application ------------------------------------------------------
+# -- errors of the application ------------------------------------------------------
 
 
-class Fussy(ZMQServer):
+class DescribingServer(ZMQServer):
     details: Callable[[], Any] = dict
 
     def describe(self) -> JsonObject:
@@ -227,22 +225,22 @@ class Fussy(ZMQServer):
         return result
 
 
-def raise_strange_words() -> Any:
+def raise_with_lone_surrogate() -> Any:
     raise LookupError("half a character: \ud800")
 
 
 @pytest.mark.parametrize(
     "details",
-    [raise_strange_words, lambda: {"x": float("nan")}, lambda: {"x": object()}, lambda: "x"],
-    ids=["it raises", "NaN", "no JSON", "no object"],
+    [raise_with_lone_surrogate, lambda: {"x": float("nan")}, lambda: {"x": object()}, lambda: "x"],
+    ids=["raises", "NaN", "no JSON", "no object"],
 )
-def test_a_request_that_the_server_fails_to_answer_is_answered_with_that(
+def test_failing_handler_is_answered_with_internal(
     config: ZMQConfig,
     context: BareContext,
     caplog: pytest.LogCaptureFixture,
     details: Callable[[], Any],
 ) -> None:
-    class Broken(Fussy):
+    class Broken(DescribingServer):
         pass
 
     Broken.details = staticmethod(details)
@@ -256,7 +254,7 @@ def test_a_request_that_the_server_fails_to_answer_is_answered_with_that(
         assert peer.ask(PING)["details"] == {"fine": True}
 
 
-# -- pings that wait until the server is ready -----------------------------------------------
+# -- held pings -----------------------------------------------
 
 
 class SlowSession(ServerSession):
@@ -272,7 +270,7 @@ class SlowSession(ServerSession):
 
 
 class SlowServer(OpenServer):
-    """Ready when it is told to be."""
+    """A session whose readiness the test sets."""
 
     def make_session(self) -> ServerSession:
         self.session: SlowSession = SlowSession(
@@ -287,7 +285,7 @@ def slow_server(config: ZMQConfig) -> Iterator[SlowServer]:
         yield started
 
 
-def test_pings_that_wait_are_answered_in_several_rounds(
+def test_held_pings_are_answered_in_several_rounds(
     slow_server: SlowServer, context: BareContext
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
@@ -298,7 +296,7 @@ def test_pings_that_wait_are_answered_in_several_rounds(
     assert all(peer.receive()["ready"] for _ in range(1000))
 
 
-def test_a_ping_may_wait_until_the_server_is_ready(
+def test_ping_may_wait_until_the_server_is_ready(
     slow_server: SlowServer, context: BareContext
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
@@ -310,14 +308,14 @@ def test_a_ping_may_wait_until_the_server_is_ready(
     assert (then["request_id"], then["ready"]) == ("waits", True)
 
 
-def test_a_ping_that_has_waited_long_enough_is_told_that_it_is_not(
+def test_held_ping_gets_not_ready_after_its_timeout(
     slow_server: SlowServer, context: BareContext
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
     assert peer.ask({"type": "ping", "wait_seconds": 0.02})["ready"] is False
 
 
-def test_each_of_many_pings_without_ids_gets_its_own_answer(
+def test_pings_without_request_ids_get_a_reply_each(
     slow_server: SlowServer, context: BareContext
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
@@ -331,7 +329,7 @@ def test_each_of_many_pings_without_ids_gets_its_own_answer(
     assert [peer.receive()["ready"] for _ in range(3)] == [True] * 3
 
 
-def test_a_ping_that_still_waits_is_answered_when_the_server_ends(
+def test_held_ping_is_answered_at_the_end_of_the_server(
     slow_server: SlowServer, context: BareContext
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, slow_server.endpoint.control_address)
@@ -341,7 +339,7 @@ def test_a_ping_that_still_waits_is_answered_when_the_server_ends(
     assert peer.receive()["ready"] is False
 
 
-def test_a_held_ping_that_cannot_be_answered_does_not_end_the_server(
+def test_failing_pong_of_a_held_ping_does_not_end_the_server(
     config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     class BrokenAndSlow(SlowServer):
@@ -354,10 +352,10 @@ def test_a_held_ping_that_cannot_be_answered_does_not_end_the_server(
         assert peer.ask({"type": "ping"})["code"] == "internal"
 
 
-# -- what a package above builds on ----------------------------------------------------------
+# -- derived sessions ----------------------------------------------------------
 
 
-def test_a_derived_session_answers_more_and_may_answer_later(
+def test_derived_session_handles_more_requests_and_may_reply_later(
     config: ZMQConfig, context: BareContext
 ) -> None:
     callers: list[Caller] = []
@@ -378,7 +376,7 @@ def test_a_derived_session_answers_more_and_may_answer_later(
         peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
         for number in range(3):
             peer.send({"type": "status", "request_id": str(number)})
-        assert peer.ask(PING)["type"] == "pong"  # Nobody's long wait delays a ping.
+        assert peer.ask(PING)["type"] == "pong"  # A held reply does not delay a ping.
 
         def answer_all() -> None:
             for caller in reversed(callers):
@@ -388,9 +386,7 @@ def test_a_derived_session_answers_more_and_may_answer_later(
         assert [peer.receive()["request_id"] for _ in range(3)] == ["2", "1", "0"]
 
 
-def test_a_derived_session_may_find_more_wrong_with_a_request(
-    config: ZMQConfig, context: BareContext
-) -> None:
+def test_derived_session_may_refuse_a_request(config: ZMQConfig, context: BareContext) -> None:
     class Strict(ServerSession):
         def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
             raise DecodeError(ErrorCode.INVALID_REQUEST, "not on Sundays")
@@ -409,7 +405,7 @@ def test_a_derived_session_may_find_more_wrong_with_a_request(
     assert server.session.context.closed
 
 
-def test_a_flood_from_one_peer_does_not_starve_another(
+def test_flood_from_one_peer_does_not_starve_another(
     server: OpenServer, dealer: RawPeer, other: RawPeer
 ) -> None:
     stop = threading.Event()
@@ -428,7 +424,7 @@ def test_a_flood_from_one_peer_does_not_starve_another(
     flooding.join()
 
 
-def test_replies_that_a_peer_never_reads_are_dropped_at_last_with_a_word(
+def test_replies_that_a_peer_never_reads_are_dropped_with_one_log_line(
     config: ZMQConfig,
     context: BareContext,
     caplog: pytest.LogCaptureFixture,

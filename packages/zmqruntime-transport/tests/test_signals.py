@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a server process cleanly, however often they are sent."""
+"""Ctrl-C and SIGTERM, once and repeated; the owner process; signal handlers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import zmq
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, eventually
 
 from zmqruntime.transport import Endpoint, ProcessIdentity, ServerArguments, ZMQConfig, ZMQServer
-from zmqruntime.transport.process.signals import ending_on_signals
+from zmqruntime.transport.process.signals import call_on_stop_signals
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -29,7 +29,7 @@ INT, TERM = signal.SIGINT, signal.SIGTERM
 def start_server(
     start_process: StartProcess, server_script: Path, endpoint: Endpoint, config: ZMQConfig
 ) -> StartServer:
-    """Start a server process that acts as it is told, and wait until it serves."""
+    """Start a server process with a given behaviour, and wait until it serves."""
 
     def start(act: str = "serve", owner: ProcessIdentity | None = None) -> subprocess.Popen[str]:
         arguments = ServerArguments.for_endpoint(endpoint, config, owner=owner, log_file_path=None)
@@ -51,7 +51,7 @@ def assert_ended_cleanly(process: subprocess.Popen[str], config: ZMQConfig) -> N
 
 @posix
 @pytest.mark.parametrize("signum", [INT, TERM])
-def test_one_signal_ends_a_server(
+def test_single_signal_stops_a_server(
     start_server: StartServer, config: ZMQConfig, signum: signal.Signals
 ) -> None:
     process = start_server()
@@ -62,19 +62,19 @@ def test_one_signal_ends_a_server(
 @posix
 @pytest.mark.parametrize("first", [INT, TERM])
 @pytest.mark.parametrize("second", [INT, TERM])
-def test_a_second_signal_ends_a_server_that_takes_its_time(
+def test_second_signal_aborts_a_slow_server(
     start_server: StartServer, config: ZMQConfig, first: signal.Signals, second: signal.Signals
 ) -> None:
     process = start_server("stubborn")
     process.send_signal(first)
     assert process.stdout is not None
-    assert process.stdout.readline() == "asked to end\n"
+    assert process.stdout.readline() == "stop requested\n"
     process.send_signal(second)
     assert_ended_cleanly(process, config)
 
 
 @posix
-def test_two_signals_at_one_moment_end_a_server_as_cleanly(
+def test_two_simultaneous_signals_stop_a_server_cleanly(
     start_server: StartServer, config: ZMQConfig
 ) -> None:
     process = start_server()
@@ -86,7 +86,7 @@ def test_two_signals_at_one_moment_end_a_server_as_cleanly(
 
 
 @posix
-def test_a_signal_does_not_cut_off_the_replies_that_are_owed(
+def test_signal_does_not_drop_pending_replies(
     start_server: StartServer, config: ZMQConfig, endpoint: Endpoint, context: BareContext
 ) -> None:
     process = start_server("unready")
@@ -102,7 +102,7 @@ def test_a_signal_does_not_cut_off_the_replies_that_are_owed(
 # -- the owner ---------------------------------------------------------------------------------
 
 
-def test_a_server_ends_when_its_owner_is_killed(
+def test_server_stops_when_its_owner_is_killed(
     start_server: StartServer, start_process: StartProcess, config: ZMQConfig
 ) -> None:
     owner = start_process("-c", "input()")
@@ -111,7 +111,7 @@ def test_a_server_ends_when_its_owner_is_killed(
     assert_ended_cleanly(process, config)
 
 
-def test_a_server_whose_owner_is_gone_already_ends_at_once(
+def test_server_with_an_ended_owner_stops_immediately(
     start_process: StartProcess, config: ZMQConfig
 ) -> None:
     owner = start_process("-c", "input()")
@@ -119,13 +119,13 @@ def test_a_server_whose_owner_is_gone_already_ends_at_once(
     owner.kill()
     owner.wait(PATIENCE_SECONDS)
     successor = ProcessIdentity(os.getpid(), ProcessIdentity.current().create_time - 60)
-    for gone in (identity, successor):
+    for ended in (identity, successor):
         server = ZMQServer(config=config)
-        server.serve_forever(owner=gone)
+        server.serve_forever(owner=ended)
         assert not server.running
 
 
-def test_a_server_serves_on_while_its_owner_lives(
+def test_server_runs_while_its_owner_runs(
     start_server: StartServer, start_process: StartProcess, endpoint: Endpoint, context: BareContext
 ) -> None:
     bystander = start_process("-c", "input()")
@@ -142,7 +142,7 @@ def test_a_server_serves_on_while_its_owner_lives(
 
 @pytest.fixture
 def before() -> Iterator[list[int]]:
-    """What SIGINT does outside of a server; the list takes a note of each."""
+    """A SIGINT handler of the program, which appends to the list."""
     noted: list[int] = []
     handlers = {s: signal.signal(s, lambda signum, _: noted.append(signum)) for s in (INT, TERM)}
     yield noted
@@ -150,21 +150,21 @@ def before() -> Iterator[list[int]]:
         signal.signal(signum, handler)
 
 
-def test_the_handlers_are_the_program_s_own_again_afterwards(before: list[int]) -> None:
+def test_signal_handlers_are_restored_afterwards(before: list[int]) -> None:
     ended: list[str] = []
-    with ending_on_signals(lambda: ended.append("end")):
+    with call_on_stop_signals(lambda: ended.append("end")):
         pass
     signal.raise_signal(INT)
     assert (before, ended) == ([INT], [])
 
 
-def test_an_impatient_signal_after_the_end_is_swallowed_and_a_later_one_is_not(
+def test_repeated_signal_after_the_end_is_ignored_for_a_moment_only(
     before: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr("zmqruntime.transport.process.signals.time.monotonic", lambda: now)
     ended: list[str] = []
-    with ending_on_signals(lambda: ended.append("end")):
+    with call_on_stop_signals(lambda: ended.append("end")):
         signal.raise_signal(INT)
     assert ended == ["end"]
     now = 101.0
@@ -178,7 +178,7 @@ def test_an_impatient_signal_after_the_end_is_swallowed_and_a_later_one_is_not(
     assert ended == ["end"]
 
 
-def test_a_signal_that_comes_before_the_server_serves_is_not_lost(config: ZMQConfig) -> None:
+def test_signal_before_the_server_runs_is_not_lost(config: ZMQConfig) -> None:
     class Interrupted(ZMQServer):
         def start(self) -> None:
             signal.raise_signal(INT)
@@ -190,7 +190,7 @@ def test_a_signal_that_comes_before_the_server_serves_is_not_lost(config: ZMQCon
     signal.signal(INT, signal.default_int_handler)
 
 
-def test_a_server_in_another_thread_leaves_the_signals_alone(config: ZMQConfig) -> None:
+def test_server_in_another_thread_installs_no_signal_handlers(config: ZMQConfig) -> None:
     handler = signal.getsignal(INT)
     with OpenServer(config=config) as server:
         serving = threading.Thread(target=server.serve_forever)
@@ -201,11 +201,11 @@ def test_a_server_in_another_thread_leaves_the_signals_alone(config: ZMQConfig) 
     eventually(lambda: not serving.is_alive())
 
 
-def test_a_handler_that_is_not_python_s_becomes_the_system_s(
+def test_handler_in_c_is_replaced_by_the_default(
     before: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_handler = signal.signal
     monkeypatch.setattr(signal, "signal", lambda signum, to: set_handler(signum, to) and None)
-    with ending_on_signals(lambda: None):
+    with call_on_stop_signals(lambda: None):
         pass
     assert signal.getsignal(INT) is signal.SIG_DFL

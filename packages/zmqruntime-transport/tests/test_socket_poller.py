@@ -1,4 +1,4 @@
-"""A poller tells of all that there is to do, whatever was done with a socket meanwhile."""
+"""The poller reports all messages, also after other uses of their sockets."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def plain() -> Iterator[Plain]:
 
 
 def settle(poller: SocketPoller) -> None:
-    """Wait until nothing more is told: connecting may be told of, too."""
+    """Poll until nothing is reported; a connect may be reported, too."""
     while poller.poll(0.05):
         pass
 
 
 @pytest.fixture
 def watched(poller: SocketPoller, pair: Pair) -> Pair:
-    """Have the first of a pair watched, of which nothing is to be told yet."""
+    """Register the first socket of a pair, and poll until nothing is reported."""
     poller.register(pair[0])
     settle(poller)
     return pair
 
 
-def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, watched: Pair) -> None:
+def test_message_is_reported_until_it_is_read(poller: SocketPoller, watched: Pair) -> None:
     ours, other = watched
     other.send(b"1")
     for _ in range(3):
@@ -63,30 +63,30 @@ def test_a_message_is_told_of_until_it_is_read(poller: SocketPoller, watched: Pa
     settle(poller)
 
 
-def test_a_message_is_told_of_though_the_socket_was_used_since_it_came(
+def test_message_is_reported_after_another_use_of_the_socket(
     poller: SocketPoller, watched: Pair
 ) -> None:
     ours, other = watched
     other.send(b"1")
     other.send(b"2")
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
-    assert ours.recv() == b"1"  # This takes note of the second one, too.
+    assert ours.recv() == b"1"  # This processes the signal of the second message, too.
     poller.send(ours, b"back")
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
 
 
-def test_a_message_is_told_of_though_something_was_sent_since_it_came(
+def test_message_is_reported_after_a_send_on_the_socket(
     poller: SocketPoller, watched: Pair
 ) -> None:
     ours, other = watched
     other.send(b"1")
     assert select.select([int(ours.getsockopt(zmq.FD))], [], [], PATIENCE_SECONDS)[0]
-    time.sleep(0.01)  # One that sends takes note of what has come, once in a few milliseconds.
+    time.sleep(0.01)  # A send processes the signals of messages, once in a few milliseconds.
     poller.send(ours, b"back")
     assert poller.poll(PATIENCE_SECONDS) == {ours: READ}
 
 
-def test_one_that_waits_hears_of_a_message(poller: SocketPoller, watched: Pair) -> None:
+def test_waiting_poll_returns_for_a_message(poller: SocketPoller, watched: Pair) -> None:
     ours, other = watched
     sender = threading.Timer(0.05, other.send, (b"1",))
     sender.start()
@@ -94,7 +94,7 @@ def test_one_that_waits_hears_of_a_message(poller: SocketPoller, watched: Pair) 
     sender.join()
 
 
-def test_plain_sockets_and_others_are_told_of_together(
+def test_plain_and_zeromq_sockets_are_reported_together(
     poller: SocketPoller, pair: Pair, plain: Plain
 ) -> None:
     poller.register(pair[0])
@@ -110,7 +110,7 @@ def test_plain_sockets_and_others_are_told_of_together(
     assert poller.poll(0.0) == {}
 
 
-def test_room_to_write_is_told_of_when_it_is_asked_for(poller: SocketPoller, plain: Plain) -> None:
+def test_writability_is_reported_on_request(poller: SocketPoller, plain: Plain) -> None:
     fd = plain[0].fileno()
     poller.register(fd)
     poller.modify(fd, READ | WRITE)
@@ -119,14 +119,14 @@ def test_room_to_write_is_told_of_when_it_is_asked_for(poller: SocketPoller, pla
     assert poller.poll(0.0) == {}
 
 
-def test_a_wait_is_never_shorter_than_asked(poller: SocketPoller, plain: Plain) -> None:
+def test_wait_is_never_shorter_than_its_timeout(poller: SocketPoller, plain: Plain) -> None:
     poller.register(plain[0].fileno())
     begun = time.monotonic()
     assert poller.poll(0.0101) == {}
     assert time.monotonic() - begun >= 0.0101
 
 
-def test_any_time_may_be_waited(poller: SocketPoller, plain: Plain) -> None:
+def test_any_timeout_is_valid(poller: SocketPoller, plain: Plain) -> None:
     poller.register(plain[0].fileno())
     plain[1].send(b"1")
     assert poller.poll(1e300) == {plain[0].fileno(): READ}

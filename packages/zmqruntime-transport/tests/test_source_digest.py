@@ -1,4 +1,4 @@
-"""A digest of source files differs when a file of the application does, and only then."""
+"""Source digests change with the files of the application only."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def write(root: Path, files: dict[str, str]) -> None:
         ("new.py", False),
     ],
 )
-def test_a_digest_is_of_what_is_imported_from_beside_a_module(
-    root: Path, name: str, is_part: bool
-) -> None:
+def test_digest_includes_imports_from_beside_a_module(root: Path, name: str, is_part: bool) -> None:
     before = compute_source_digest(root / "lab.py")
     assert before == compute_source_digest(root / "lab.py")
     text = (root / name).read_text() if name in FILES else ""
@@ -51,7 +49,7 @@ def test_a_digest_is_of_what_is_imported_from_beside_a_module(
     assert (compute_source_digest(root / "lab.py") != before) is is_part
 
 
-def test_the_digest_of_a_package_does_not_depend_on_its_place(tmp_path: Path) -> None:
+def test_digest_of_a_package_is_independent_of_its_place(tmp_path: Path) -> None:
     digests = set()
     for place in ("here", "there"):
         write(tmp_path / place, FILES)
@@ -59,7 +57,7 @@ def test_the_digest_of_a_package_does_not_depend_on_its_place(tmp_path: Path) ->
     assert len(digests) == 1
 
 
-def test_of_what_is_installed_only_its_own_package_counts(tmp_path: Path) -> None:
+def test_digest_of_an_installed_module_includes_its_package_only(tmp_path: Path) -> None:
     root = tmp_path / "site-packages"
     write(root, FILES)
     before = compute_source_digest(root / "parts" / "filter.py")
@@ -80,12 +78,12 @@ def test_text_that_is_no_python_has_a_digest(tmp_path: Path, text: bytes) -> Non
     assert compute_source_digest(tmp_path / "odd.py")
 
 
-def test_a_module_without_a_file_has_no_digest(tmp_path: Path) -> None:
+def test_module_without_a_file_has_no_digest(tmp_path: Path) -> None:
     assert compute_source_digest(None) is None
     assert compute_source_digest(tmp_path / "missing.py") is None
 
 
-def test_a_source_is_found_without_an_import(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_is_found_without_an_import(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(root)
     assert find_source("unrelated") == root / "unrelated.py"
     assert find_source(__name__) == Path(__file__)

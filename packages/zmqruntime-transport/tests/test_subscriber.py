@@ -129,7 +129,7 @@ def test_nothing_arrives_after_close(server: OpenServer) -> None:
         subscriber.close()
         subscriber.close()
         publish(server, b"alice/x", b"late")
-        eventually(lambda: not server.session.registrations.anybody)
+        eventually(lambda: not server.session.registrations.has_subscribers)
     assert messages.received == []
 
 
@@ -139,7 +139,7 @@ def test_a_subscriber_may_be_closed_from_its_own_callback(server: OpenServer) ->
         subscriber = messages.subscribe(client, b"alice/")
         messages.then = subscriber.close
         publish(server, b"alice/x", *[b"x"] * 1000)
-        eventually(lambda: not server.session.registrations.anybody)
+        eventually(lambda: not server.session.registrations.has_subscribers)
         subscriber.close()
     assert messages.calls == 1
 
@@ -168,7 +168,7 @@ def test_disconnect_closes_the_subscribers(server: OpenServer) -> None:
         messages.subscribe(client, name)
     client.disconnect()
     assert threading.active_count() == threads
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
 def test_nobody_subscribes_to_a_connection_that_was_closed(server: OpenServer) -> None:
@@ -249,7 +249,7 @@ def test_subscribing_while_another_thread_disconnects_ends_one_way_or_the_other(
         client.disconnect()
         assert subscribed.wait(PATIENCE_SECONDS)
         thread.join()
-    eventually(lambda: not server.session.registrations.anybody)
+    eventually(lambda: not server.session.registrations.has_subscribers)
 
 
 def test_a_server_that_is_there_no_more_does_not_hold_up_disconnect(server: OpenServer) -> None:

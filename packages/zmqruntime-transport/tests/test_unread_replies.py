@@ -1,255 +1,153 @@
-"""Peers that do not read their replies cost a server a bounded amount, and delay no other peer."""
+"""Counts of unread and held replies: their bounds, and their release."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import logging
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable
 
 import pytest
-import zmq
-from transport_peers import OpenServer, RawPeer, eventually
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqruntime.messages import ErrorCode, ErrorReply, Incoming, StatusRequest, encode_with_id
-from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
+from zmqruntime.transport import Caller
+from zmqruntime.transport.server.fair_share import FairShare
+from zmqruntime.transport.server.held_replies import HeldReplies
+from zmqruntime.transport.server.unread_replies import LARGE_REPLY_BYTES, UnreadReplies
 
-MESSAGE_BYTES = 2**20
-PER_PEER, IN_ALL = 2 * MESSAGE_BYTES, 8 * MESSAGE_BYTES
-SLACK_BYTES = 256 * 1024
-BareContext = zmq.Context[zmq.Socket[bytes]]
-
-PING: dict[str, Any] = {"type": "ping"}
-
-
-class LongSession(ServerSession):
-    """Answers `status` with a long reply."""
-
-    composed = 0
-    most_unread = 0
-
-    def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
-        if isinstance(request, StatusRequest):
-            self.send_composed_reply(caller, lambda: self.compose(caller))
-            self.most_unread = max(self.most_unread, self._sender.unread.total)
-        else:
-            super().handle_request(request, caller, frame)
-
-    def compose(self, caller: Caller) -> bytes:
-        self.composed += 1
-        reply = ErrorReply(code=ErrorCode.CONFLICT, message="x" * MESSAGE_BYTES)
-        return encode_with_id(reply, caller.request_id)
+PER_PEER, IN_ALL = 4 * LARGE_REPLY_BYTES, 8 * LARGE_REPLY_BYTES
+LONGEST = 5 * LARGE_REPLY_BYTES
+peers = st.sampled_from([b"a", b"b", b"c", b"d"])
 
 
-class LongServer(ZMQServer):
-    session: LongSession
+class Model(RuleBasedStateMachine):
+    """Peers send requests, read and disconnect; postponed actions run as in the session."""
 
-    def describe_application(self) -> None:
-        """Keep it out of the pongs, whose length counts here."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread = UnreadReplies(PER_PEER, IN_ALL)
+        self.markers: dict[bytes, deque[int]] = {peer: deque() for peer in (b"a", b"b", b"c", b"d")}
+        self.requested: Counter[bytes] = Counter()
+        self.ended: Counter[bytes] = Counter()
+        """Requests that were replied to, refused or dropped."""
 
-    def make_session(self) -> ServerSession:
-        self.session = LongSession("Long", "0", self.endpoint, self.config)
-        return self.session
+    @rule(peer=peers, size=st.integers(1, LONGEST))
+    def send_request(self, peer: bytes, size: int) -> None:
+        self.requested[peer] += 1
+        if not self.unread.must_postpone(peer):
+            self.answer(peer, size)
+        elif not self.unread.postpone(peer, lambda: self.answer(peer, size), 40):
+            self.ended[peer] += 1
+
+    def answer(self, peer: bytes, size: int) -> None:
+        self.ended[peer] += 1
+        if size >= LARGE_REPLY_BYTES and self.unread.is_large_refused(peer):
+            size = 200  # The reply is refused.
+        marked = self.unread.count_sent(peer, size)
+        assert marked or size < LARGE_REPLY_BYTES, "a large reply is not known to be unread"
+        if marked:
+            self.markers[peer].append(marked)
+
+    @rule(peer=peers)
+    def read(self, peer: bytes) -> None:
+        if self.markers[peer]:
+            self.unread.count_freed(peer, self.markers[peer].popleft())
+            self.resume(peer)
+
+    def resume(self, peer: bytes) -> None:
+        while (action := self.unread.next_action(peer)) is not None:
+            action()
+
+    @rule(peer=peers)
+    def leave(self, peer: bytes) -> None:
+        self.ended[peer] += self.unread.drop(peer)
+        while self.markers[peer]:
+            self.unread.count_freed(peer, self.markers[peer].popleft())
+        assert not self.unread.must_postpone(peer)
+
+    @invariant()
+    def unread_bytes_are_within_their_bounds(self) -> None:
+        small = LARGE_REPLY_BYTES + 1024
+        for markers in self.markers.values():
+            assert sum(markers) <= PER_PEER + LONGEST + small
+        assert self.unread.total == sum(map(sum, self.markers.values()))
+        assert self.unread.total <= IN_ALL + LONGEST + small * len(self.markers)
+
+    @invariant()
+    def every_request_is_answered_or_postponed(self) -> None:
+        assert self.unread.postponed == self.requested.total() - self.ended.total()
+
+    def teardown(self) -> None:
+        for peer in self.markers:
+            while self.markers[peer]:
+                self.read(peer)
+        assert self.unread.postponed == self.unread.total == 0
+        assert self.requested == self.ended
 
 
-@pytest.fixture
-def server(config: ZMQConfig) -> Iterator[LongServer]:
-    with LongServer(config=dataclasses.replace(config, max_unread_bytes=IN_ALL)) as server:
-        yield server
+TestUnreadReplies = Model.TestCase
 
 
-def make_deaf(context: BareContext, server: ZMQServer, requests: int) -> RawPeer:
-    """Return a peer that has sent requests, and reads no replies until it is asked to."""
-    peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
-    peer.socket.rcvhwm = 1
-    peer.socket.sndhwm = 0
-    # The options count for connections that are made later.
-    peer.socket.disconnect(server.endpoint.control_address)
-    peer.socket.connect(server.endpoint.control_address)
-    for number in range(requests):
-        peer.send(json.dumps({"type": "status", "request_id": str(number)}).encode())
-    return peer
+def test_greedy_peer_leaves_half_to_others_and_two_leave_a_third() -> None:
+    share = FairShare(per_peer=900, in_all=900)
+    while share.room(b"a") > 0:
+        share.take(b"a", 1)
+    assert share.total == 450
+    while share.room(b"b") > 0:
+        share.take(b"b", 1)
+    assert share.total == 675
+    share.release(b"a", 450)
+    assert share.used(b"a") == 0
+    assert share.room(b"c") == 900 - 225
 
 
-def ask(context: BareContext, server: ZMQServer, request: dict[str, Any]) -> Any:
-    return RawPeer(context, zmq.REQ, server.endpoint.control_address).ask(request)
+def test_requests_of_a_peer_that_does_not_read_wait_up_to_a_number_and_a_size() -> None:
+    unread = UnreadReplies(LARGE_REPLY_BYTES, IN_ALL)
+    for peer in (b"many", b"long"):
+        unread.count_sent(peer, LARGE_REPLY_BYTES)
+        assert unread.must_postpone(peer)
+    done: list[int] = []
+
+    def make(number: int) -> Callable[[], None]:
+        return lambda: done.append(number)
+
+    assert all(unread.postpone(b"many", make(number), 40) for number in range(10_000))
+    assert not unread.postpone(b"many", make(10_000), 40)
+    assert unread.postpone(b"long", make(0), 20 * 2**20), "the first is taken whatever its length"
+    assert not unread.postpone(b"long", make(0), 40)
+    assert unread.next_action(b"many") is None
+    unread.count_freed(b"many", LARGE_REPLY_BYTES + 256)
+    while (action := unread.next_action(b"many")) is not None:
+        action()
+    assert done == list(range(10_000))
+    assert unread.drop(b"long") == 1
 
 
-def unread(server: LongServer) -> int:
-    return server.session._sender.unread.total
+def test_peers_with_few_unmarked_bytes_are_removed_in_the_end() -> None:
+    unread = UnreadReplies(PER_PEER, IN_ALL)
+    for number in range(100_000):
+        assert not unread.count_sent(number.to_bytes(4, "big"), 100)
+    assert len(unread._unmarked) <= 8192 + 1
 
 
-def waiting(server: LongServer) -> int:
-    return server.session._sender.unread.waiting
-
-
-def test_a_peer_that_reads_late_gets_all_its_replies_in_order(
-    server: LongServer, context: BareContext
+@pytest.mark.parametrize("length", [0, 60_000])
+def test_held_replies_are_bounded_for_a_peer_and_in_all(
+    length: int,
 ) -> None:
-    deaf = make_deaf(context, server, 60)
-    eventually(lambda: waiting(server) > 40)
-    assert server.session.composed < 20, "replies were composed for a peer that does not read"
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
-    numbers = [deaf.receive()["request_id"] for _ in range(60)]
-    assert numbers == [str(number) for number in range(60)]
-    assert server.session.most_unread <= PER_PEER + 2 * MESSAGE_BYTES + SLACK_BYTES
-    eventually(lambda: unread(server) == waiting(server) == 0)
-
-
-def test_many_peers_that_do_not_read_are_bounded_together_and_others_get_small_replies(
-    server: LongServer, context: BareContext, caplog: pytest.LogCaptureFixture
-) -> None:
-    peers = [make_deaf(context, server, 20) for _ in range(20)]
-    eventually(lambda: unread(server) >= IN_ALL)
-    refused: dict[str, Any] = {}
-
-    def is_refused() -> bool:
-        # The peers' buffers still take some of it, so that there may be room at first.
-        refused.update(ask(context, server, {"type": "status", "request_id": "7"}))
-        return bool(refused["code"] == "busy")
-
-    eventually(is_refused)
-    assert refused["request_id"] == "7"
-    assert ask(context, server, PING)["type"] == "pong"
-    assert server.session.most_unread <= IN_ALL + MESSAGE_BYTES + SLACK_BYTES
-    assert "large reply refused as busy" in caplog.text
-
-    for peer in peers:  # Those that read now get a reply to each request.
-        codes = [peer.receive()["code"] for _ in range(20)]
-        assert set(codes) <= {"conflict", "busy"}
-    eventually(lambda: unread(server) == waiting(server) == 0)
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
-
-
-def test_what_a_peer_left_unread_is_free_when_it_is_gone(
-    server: LongServer, context: BareContext
-) -> None:
-    peers = [make_deaf(context, server, 50) for _ in range(3)]
-    eventually(lambda: waiting(server) > 100)
-    for peer in peers:
-        peer.socket.close(linger=0)
-    eventually(lambda: unread(server) == waiting(server) == 0)
-    assert server.session.composed < 50, "replies were composed for peers that are gone"
-    assert ask(context, server, {"type": "status"})["code"] == "conflict"
-
-
-def test_a_server_stops_while_replies_are_unread_and_requests_wait(
-    server: LongServer, context: BareContext
-) -> None:
-    make_deaf(context, server, 50)
-    eventually(lambda: waiting(server) > 30)
-    server.stop()
-    assert not server.running
-
-
-def test_small_replies_of_a_peer_that_does_not_read_are_counted_as_well(
-    config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # None of them is dropped, however few the system takes before the first one waits.
-    monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 25_000)
-    with LongServer(config=dataclasses.replace(config, max_unread_bytes=IN_ALL)) as server:
-        deaf = make_deaf(context, server, 0)
-        frame = json.dumps(PING | {"request_id": "x" * 250}).encode()
-        for _ in range(25_000):
-            deaf.send(frame)
-        eventually(lambda: waiting(server) > 0)
-        assert unread(server) <= PER_PEER + SLACK_BYTES
-        assert ask(context, server, PING)["type"] == "pong"
-        assert {deaf.receive()["type"] for _ in range(25_000)} == {"pong"}
-
-
-def test_requests_beyond_those_that_wait_are_dropped_with_one_log_line(
-    server: LongServer,
-    context: BareContext,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("zmqruntime.transport.server.unread_replies._MAX_WAITING", 10)
-    make_deaf(context, server, 5000)
-    eventually(lambda: "request dropped: its peer does not read its replies" in caplog.text)
-    assert ask(context, server, PING)["type"] == "pong"
-    assert waiting(server) <= 10
-    assert sum(record.levelno >= logging.WARNING for record in caplog.records) < 5
-
-
-class FailingServer(ZMQServer):
-    def describe(self) -> Any:
-        raise RuntimeError("password=hunter2")
-
-
-def test_an_internal_error_has_a_reference_and_nothing_of_the_application(
-    config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
-) -> None:
-    with FailingServer(config=config) as server:
-        replies = [ask(context, server, PING) for _ in range(50)]
-        text = json.dumps(replies)
-        assert "hunter2" not in text
-        assert "RuntimeError" not in text
-        assert {reply["code"] for reply in replies} == {"internal"}
-        for reply in replies:
-            reference = reply["message"].rpartition(" ")[2]
-            assert f"[{reference}]" in caplog.text
-    assert caplog.text.count("Traceback") < 5
-
-
-class UnreadySession(ServerSession):
-    @property
-    def ready(self) -> bool:
-        return False
-
-
-class UnreadyServer(ZMQServer):
-    def make_session(self) -> ServerSession:
-        return UnreadySession("Unready", "0", self.endpoint, self.config)
-
-
-def test_a_held_ping_too_many_is_refused_as_busy(
-    config: ZMQConfig, context: BareContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zmqruntime.transport.server.held_replies._PER_PEER_BYTES", 10_000)
-    with UnreadyServer(config=config) as server:
-        peer = RawPeer(context, zmq.DEALER, server.endpoint.control_address)
-        for number in range(20):
-            ping = PING | {"wait_seconds": 60, "request_id": str(number)}
-            peer.send(json.dumps(ping).encode())
-        refused = [peer.receive() for _ in range(11)]
-        assert {reply["code"] for reply in refused} == {"busy"}
-        assert [reply["request_id"] for reply in refused] == [str(n) for n in range(9, 20)]
-        assert ask(context, server, PING)["ready"] is False
-
-
-def test_long_events_that_a_subscriber_does_not_read_are_known_until_it_is_gone(
-    config: ZMQConfig, context: BareContext, caplog: pytest.LogCaptureFixture
-) -> None:
-    bounded = dataclasses.replace(config, max_unread_bytes=IN_ALL)
-    event = b"x" * 32_000
-    with OpenServer(config=bounded) as server:
-        publisher = server.session.publisher
-        deaf, other = context.socket(zmq.SUB), context.socket(zmq.SUB)
-        deaf.rcvhwm = 1
-        for subscriber in (deaf, other):
-            subscriber.rcvtimeo = 30_000
-            subscriber.connect(server.endpoint.data_address)
-            subscriber.subscribe(b"a/")
-        registrations = server.session.registrations
-        eventually(lambda: registrations._seen[b"a/"] == 2)
-
-        def publish() -> None:
-            server.session.publish(b"a/x", event)
-
-        count = 0
-        while not publisher.is_full:
-            server.in_loop(publish)
-            count += 1
-            assert other.recv_multipart() == [b"a/x", event]
-        assert publisher.unread_bytes <= PER_PEER + len(event)
-        assert count >= PER_PEER // len(event)
-        server.in_loop(lambda: publisher.note_left_out(3))
-        server.in_loop(lambda: publisher.note_left_out(0))
-        assert "large events not published: 3" in caplog.text
-        server.in_loop(lambda: server.session.publish(b"a/x", b"short"))
-        assert other.recv_multipart() == [b"a/x", b"short"]
-        deaf.close(linger=0)
-        eventually(lambda: publisher.unread_bytes == 0)
-        assert not publisher.is_full
+    held = HeldReplies()
+    request_id = "x" * length
+    callers = [
+        Caller((bytes([peer]), b""), request_id, number)
+        for peer in range(8)
+        for number in range(20_000)
+    ]
+    taken = [(caller, cost) for caller in callers if (cost := held.take(caller))]
+    by_peer = Counter(caller.envelope[0] for caller, _ in taken)
+    cost = 1024 + length
+    assert max(by_peer.values()) * cost <= 16 * 2**20
+    assert by_peer[b"\0"] * cost >= 0.9 * 16 * 2**20
+    assert by_peer.total() * cost <= 64 * 2**20
+    assert len(by_peer) == 8, "a newcomer found no room"
+    for caller, cost in taken:
+        held.release(caller.envelope[0], cost)
+    assert held._share.total == 0
+    assert held._share.used(b"\0") == 0

@@ -1,4 +1,4 @@
-"""ZAP requests (RFC 27) are decided without a socket; an invalid one is refused."""
+"""ZAP requests (RFC 27): decisions, and the refusal of invalid ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ENVELOPE = [b"peer", b""]
 REQUEST = [*ENVELOPE, b"1.0", b"7", ZAP_DOMAIN, b"127.0.0.1", b"me", b"NULL"]
 
 
-def ask(*frames: bytes) -> list[bytes]:
+def reply_to(*frames: bytes) -> list[bytes]:
     reply = compose_reply(frames, NullAccess().authorize)
     assert reply is not None
     return reply
 
 
-def test_a_null_connection_is_accepted_under_a_number_of_its_own() -> None:
+def test_null_connection_is_accepted_with_a_unique_number() -> None:
     access = NullAccess()
     replies = [compose_reply(REQUEST, access.authorize) for _ in range(2)]
     for number, reply in enumerate(replies, 1):
@@ -38,13 +38,13 @@ def test_a_null_connection_is_accepted_under_a_number_of_its_own() -> None:
 def test_another_domain_or_mechanism_is_refused_with_the_reason(
     index: int, frame: bytes, reason: bytes
 ) -> None:
-    reply = ask(*REQUEST[:index], frame, *REQUEST[index + 1 :])
+    reply = reply_to(*REQUEST[:index], frame, *REQUEST[index + 1 :])
     assert reply[2:5] == [b"1.0", b"7", b"400"]
     assert reply[5].startswith(reason)
     assert reply[6] == b""
 
 
-def test_a_decision_is_made_by_all_that_libzmq_knows_of_a_connection() -> None:
+def test_decision_gets_all_that_libzmq_knows_of_a_connection() -> None:
     seen: list[ZapRequest] = []
 
     def authorize(request: ZapRequest) -> Decision:
@@ -57,10 +57,10 @@ def test_a_decision_is_made_by_all_that_libzmq_knows_of_a_connection() -> None:
     assert reply[6] == b"alice"
 
 
-def test_an_unknown_version_or_a_missing_frame_is_a_failure() -> None:
-    assert ask(*ENVELOPE, b"2.0", *REQUEST[3:])[4] == b"500"
+def test_unknown_version_or_missing_frame_is_a_failure() -> None:
+    assert reply_to(*ENVELOPE, b"2.0", *REQUEST[3:])[4] == b"500"
     for count in range(4, len(REQUEST)):
-        assert ask(*REQUEST[:count])[2:5] == [b"1.0", b"7", b"500"]
+        assert reply_to(*REQUEST[:count])[2:5] == [b"1.0", b"7", b"500"]
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=12))

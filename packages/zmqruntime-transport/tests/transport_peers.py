@@ -1,4 +1,4 @@
-"""What the tests talk to servers and clients with: bare sockets, and conditions to wait for."""
+"""Bare peers of servers and clients, and conditions to wait for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until ``condition`` holds, for what tells nobody when it does."""
+    """Wait until ``condition`` holds, by polling."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():
@@ -33,7 +33,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def free_tcp_ports() -> tuple[int, int]:
-    """Return two ports that nobody holds and the system gives to nobody by itself."""
+    """Return two free ports outside of the ephemeral range."""
     for _ in range(100):
         ports = random.sample(range(20_000, 32_000), 2)
         try:
@@ -64,7 +64,7 @@ def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
 
 
 class RawPeer:
-    """A peer that imports nothing of the project: one bare ZeroMQ socket."""
+    """A peer that is one bare ZeroMQ socket."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
         self._delimiter = [] if kind == zmq.REQ else [b""]
@@ -91,7 +91,7 @@ class RawPeer:
 
 
 class FakeServer:
-    """A bare ROUTER where a server should be; ``answer`` says what it replies, if anything."""
+    """A bare ROUTER socket in place of a server; ``answer`` returns its replies."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class FakeServer:
 
 
 class OpenServer(ZMQServer):
-    """A server into whose session a test may reach."""
+    """A server with its session as an attribute."""
 
     session: ServerSession
 
@@ -140,7 +140,7 @@ class OpenServer(ZMQServer):
         return self.session
 
     def in_loop(self, action: Callable[[], object]) -> None:
-        """Do something in the server's own thread and wait until it is done."""
+        """Run ``action`` in the server's thread and wait for its end."""
         done = threading.Event()
 
         def run() -> None:

@@ -1,4 +1,4 @@
-"""A server process for the tests: what a launcher starts, and how it may misbehave."""
+"""A server process for launchers, with several kinds of misbehaviour."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import threading
 
 from zmqruntime.messages import JsonObject, ShutdownMode
 from zmqruntime.transport import ServerArguments, ServerSession, WorkSummary, ZMQServer
-from zmqruntime.transport.server import server
+from zmqruntime.transport.server import server_run
 
 
 class Server(ZMQServer):
-    """Says when it serves, and in its pong what it can import."""
+    """Prints when it serves; its pongs have its import path."""
 
     def start(self) -> None:
         super().start()
@@ -28,7 +28,7 @@ class PrintingServer(Server):
     """Prints 512 KiB whenever it is pinged; its log file is checked often."""
 
     def start(self) -> None:
-        server._LOG_CHECK_SECONDS = 0.001
+        server_run._LOG_CHECK_SECONDS = 0.001
         super().start()
 
     def describe(self) -> JsonObject:
@@ -37,7 +37,7 @@ class PrintingServer(Server):
 
 
 class StubbornServer(Server):
-    """Does not end when it is asked to, only when it is told to at once."""
+    """Does not stop on request; only an abort ends it."""
 
     def make_session(self) -> ServerSession:
         return StubbornSession("Stubborn", "0", self.endpoint, self.config)
@@ -45,7 +45,7 @@ class StubbornServer(Server):
 
 class StubbornSession(ServerSession):
     def shut_down(self, mode: ShutdownMode) -> None:
-        print("asked to end", flush=True)
+        print("stop requested", flush=True)
 
 
 class UnreadyServer(Server):
@@ -62,7 +62,7 @@ class UnreadySession(ServerSession):
 
 
 class DurableServer(Server):
-    """Says that its work outlives it."""
+    """Reports itself as durable."""
 
     def make_session(self) -> ServerSession:
         return DurableSession("Durable", "0", self.endpoint, self.config)

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from zmqruntime.transport.process.inherited_state import fill_standard_descriptors, reset_signals
+from zmqruntime.transport.lowlevel import fill_standard_descriptors, reset_signals
 
 # Before anything else is imported: that may open files.
 fill_standard_descriptors()

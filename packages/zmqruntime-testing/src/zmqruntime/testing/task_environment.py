@@ -36,7 +36,7 @@ from zmqruntime.messages import (
 )
 from zmqruntime.testing.child_reports import ChildReports
 from zmqruntime.testing.clock import MovableClock
-from zmqruntime.transport import check_kind, check_number
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["TaskEnvironment"]
 
@@ -63,7 +63,7 @@ class TaskEnvironment:
     """
 
     def __init__(self, server: ExecutionServer, clock: MovableClock | None = None) -> None:
-        check_kind("server", server, ExecutionServer)
+        check_type("server", server, ExecutionServer)
         self.clock = MovableClock() if clock is None else clock
         self.progress: list[ProgressEvent] = []
         """What the task reported in the latest run, from whichever thread or process."""
@@ -102,7 +102,7 @@ class TaskEnvironment:
         """
         if self._run is not None:
             raise RuntimeError("this environment runs a task already: one at a time, as a worker")
-        check_number("cancel_at", cancel_at, least=1, whole=True, optional=True)
+        check_number("cancel_at", cancel_at, ge=1, whole=True, optional=True)
         request = _make_request(
             task=task,
             config=config,

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from zmqruntime.testing.errors import LeftRunning
-from zmqruntime.transport import Deadline
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["Ending", "Teardown", "where_is"]
 

@@ -1,200 +1,92 @@
-"""Sockets and processes: a server that answers, and a client that finds or starts it.
+"""Servers on a data and a control socket, and clients that attach to one or launch it.
 
-A name is loaded when it is first asked for: a worker, whose start is waited for, needs few.
+Each name is imported when it is first used, so that a worker process, whose start is waited for,
+loads only what it needs.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-from zmqruntime.transport._version import __version__
+from zmqruntime.transport._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from zmqruntime.transport.application import (
-        ExpectedApplication,
-        name_class,
-    )
-    from zmqruntime.transport.client.client import (
-        ZMQClient,
-    )
-    from zmqruntime.transport.client.mismatch import (
-        MismatchPolicy,
-        ServerMismatchWarning,
-    )
-    from zmqruntime.transport.client.subscriber import (
-        Subscriber,
-    )
-    from zmqruntime.transport.config import (
-        TransportMode,
-        ZMQConfig,
-    )
-    from zmqruntime.transport.deadline import (
-        Deadline,
-    )
-    from zmqruntime.transport.endpoint import (
-        Endpoint,
-    )
-    from zmqruntime.transport.envelope import (
-        Caller,
-    )
-    from zmqruntime.transport.errors import (
-        AddressInUse,
-        ConnectionFailed,
-        EndpointError,
-        LaunchFailed,
-        MessageTooLarge,
-        NotConnected,
-        RequestTimeout,
-        ServerLost,
-        ServerMismatch,
-        TooManyOpenFiles,
-        TransportError,
-        UnsafePath,
-    )
-    from zmqruntime.transport.loop import (
-        Loop,
-        Timer,
-    )
-    from zmqruntime.transport.multipart import drain
-    from zmqruntime.transport.process.identity import (
-        ProcessIdentity,
-        describe_exit,
-    )
-    from zmqruntime.transport.process.launcher import (
-        LaunchedServer,
-        ServerLauncher,
-        SubprocessLauncher,
-    )
-    from zmqruntime.transport.process.logfile import (
-        RecordFormatter,
-    )
-    from zmqruntime.transport.process.process_tree import kill_process_tree
-    from zmqruntime.transport.process.runtime_dir import (
-        default_log_dir,
-        make_private_dir,
-    )
-    from zmqruntime.transport.process.server_arguments import (
-        ServerArguments,
-        ServerOptions,
-    )
-    from zmqruntime.transport.process.source_digest import (
-        compute_origin_digest,
-        compute_source_digest,
-        find_source,
-    )
-    from zmqruntime.transport.server.pongs import WorkSummary
-    from zmqruntime.transport.server.server import (
-        ZMQServer,
-    )
-    from zmqruntime.transport.server.session import (
-        ServerSession,
-    )
-    from zmqruntime.transport.validation import check_kind, check_number, check_word
+    from zmqruntime.transport.application import ExpectedApplication as ExpectedApplication
+    from zmqruntime.transport.client.client import ZMQClient as ZMQClient
+    from zmqruntime.transport.client.mismatch import MismatchPolicy as MismatchPolicy
+    from zmqruntime.transport.client.mismatch import ServerMismatchWarning as ServerMismatchWarning
+    from zmqruntime.transport.client.subscriber import Subscriber as Subscriber
+    from zmqruntime.transport.config import TransportMode as TransportMode
+    from zmqruntime.transport.config import ZMQConfig as ZMQConfig
+    from zmqruntime.transport.endpoint import Endpoint as Endpoint
+    from zmqruntime.transport.envelope import Caller as Caller
+    from zmqruntime.transport.errors import AddressInUse as AddressInUse
+    from zmqruntime.transport.errors import ConnectionFailed as ConnectionFailed
+    from zmqruntime.transport.errors import EndpointError as EndpointError
+    from zmqruntime.transport.errors import LaunchFailed as LaunchFailed
+    from zmqruntime.transport.errors import MessageTooLarge as MessageTooLarge
+    from zmqruntime.transport.errors import NotConnected as NotConnected
+    from zmqruntime.transport.errors import RequestTimeout as RequestTimeout
+    from zmqruntime.transport.errors import ServerLost as ServerLost
+    from zmqruntime.transport.errors import ServerMismatch as ServerMismatch
+    from zmqruntime.transport.errors import TooManyOpenFiles as TooManyOpenFiles
+    from zmqruntime.transport.errors import TransportError as TransportError
+    from zmqruntime.transport.errors import UnsafePath as UnsafePath
+    from zmqruntime.transport.loop import Loop as Loop
+    from zmqruntime.transport.loop import Timer as Timer
+    from zmqruntime.transport.process.identity import ProcessIdentity as ProcessIdentity
+    from zmqruntime.transport.process.launcher import LaunchedServer as LaunchedServer
+    from zmqruntime.transport.process.launcher import ServerLauncher as ServerLauncher
+    from zmqruntime.transport.process.launcher import SubprocessLauncher as SubprocessLauncher
+    from zmqruntime.transport.process.logfile import RecordFormatter as RecordFormatter
+    from zmqruntime.transport.process.server_arguments import ServerArguments as ServerArguments
+    from zmqruntime.transport.process.server_arguments import ServerOptions as ServerOptions
+    from zmqruntime.transport.server.pongs import WorkSummary as WorkSummary
+    from zmqruntime.transport.server.server import ZMQServer as ZMQServer
+    from zmqruntime.transport.server.session import ServerSession as ServerSession
 
-__all__ = [
-    "AddressInUse",
-    "Caller",
-    "ConnectionFailed",
-    "Deadline",
-    "Endpoint",
-    "EndpointError",
-    "ExpectedApplication",
-    "LaunchFailed",
-    "LaunchedServer",
-    "Loop",
-    "MessageTooLarge",
-    "MismatchPolicy",
-    "NotConnected",
-    "ProcessIdentity",
-    "RecordFormatter",
-    "RequestTimeout",
-    "ServerArguments",
-    "ServerLauncher",
-    "ServerLost",
-    "ServerMismatch",
-    "ServerMismatchWarning",
-    "ServerOptions",
-    "ServerSession",
-    "SubprocessLauncher",
-    "Subscriber",
-    "Timer",
-    "TooManyOpenFiles",
-    "TransportError",
-    "TransportMode",
-    "UnsafePath",
-    "WorkSummary",
-    "ZMQClient",
-    "ZMQConfig",
-    "ZMQServer",
-    "__version__",
-    "check_kind",
-    "check_number",
-    "check_word",
-    "compute_origin_digest",
-    "compute_source_digest",
-    "default_log_dir",
-    "describe_exit",
-    "drain",
-    "find_source",
-    "kill_process_tree",
-    "make_private_dir",
-    "name_class",
-]
-
+# The names that each module gives, beside the imports above, which type checkers read.
 _HOMES = {
-    "AddressInUse": "errors",
-    "Caller": "envelope",
-    "ConnectionFailed": "errors",
-    "Deadline": "deadline",
-    "Endpoint": "endpoint",
-    "EndpointError": "errors",
-    "ExpectedApplication": "application",
-    "LaunchFailed": "errors",
-    "LaunchedServer": "process.launcher",
-    "Loop": "loop",
-    "MessageTooLarge": "errors",
-    "MismatchPolicy": "client.mismatch",
-    "NotConnected": "errors",
-    "ProcessIdentity": "process.identity",
-    "RecordFormatter": "process.logfile",
-    "RequestTimeout": "errors",
-    "ServerArguments": "process.server_arguments",
-    "ServerLauncher": "process.launcher",
-    "ServerLost": "errors",
-    "ServerMismatch": "errors",
-    "ServerMismatchWarning": "client.mismatch",
-    "ServerOptions": "process.server_arguments",
-    "ServerSession": "server.session",
-    "SubprocessLauncher": "process.launcher",
-    "Subscriber": "client.subscriber",
-    "Timer": "loop",
-    "TooManyOpenFiles": "errors",
-    "TransportError": "errors",
-    "TransportMode": "config",
-    "UnsafePath": "errors",
-    "WorkSummary": "server.pongs",
-    "ZMQClient": "client.client",
-    "ZMQConfig": "config",
-    "ZMQServer": "server.server",
-    "check_kind": "validation",
-    "check_number": "validation",
-    "check_word": "validation",
-    "compute_origin_digest": "process.source_digest",
-    "compute_source_digest": "process.source_digest",
-    "default_log_dir": "process.runtime_dir",
-    "describe_exit": "process.identity",
-    "drain": "multipart",
-    "find_source": "process.source_digest",
-    "kill_process_tree": "process.process_tree",
-    "make_private_dir": "process.runtime_dir",
-    "name_class": "application",
+    "application": ("ExpectedApplication",),
+    "client.client": ("ZMQClient",),
+    "client.mismatch": ("MismatchPolicy", "ServerMismatchWarning"),
+    "client.subscriber": ("Subscriber",),
+    "config": ("TransportMode", "ZMQConfig"),
+    "endpoint": ("Endpoint",),
+    "envelope": ("Caller",),
+    "errors": (
+        "AddressInUse",
+        "ConnectionFailed",
+        "EndpointError",
+        "LaunchFailed",
+        "MessageTooLarge",
+        "NotConnected",
+        "RequestTimeout",
+        "ServerLost",
+        "ServerMismatch",
+        "TooManyOpenFiles",
+        "TransportError",
+        "UnsafePath",
+    ),
+    "loop": ("Loop", "Timer"),
+    "process.identity": ("ProcessIdentity",),
+    "process.launcher": ("LaunchedServer", "ServerLauncher", "SubprocessLauncher"),
+    "process.logfile": ("RecordFormatter",),
+    "process.server_arguments": ("ServerArguments", "ServerOptions"),
+    "server.pongs": ("WorkSummary",),
+    "server.server": ("ZMQServer",),
+    "server.session": ("ServerSession",),
 }
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
-if not TYPE_CHECKING:  # To a type checker, any name would do.
+__all__ = sorted(["__version__", *_MODULES])
+
+
+if not TYPE_CHECKING:  # Else a type checker would accept every name.
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"zmqruntime.transport.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Which application a server runs, and which one a client expects: compared when it attaches."""
+"""The application of a server, and its comparison with the one that a client expects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Difference(StrEnum):
-    """In what a server differs from the one that a client's launcher would start."""
+    """A difference between a server and the one that a client's launcher would start."""
 
     CLASS = "class"
     ORIGIN = "origin"
@@ -35,14 +35,14 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExpectedApplication:
-    """The application that a launcher starts, as far as it knows that without starting it.
+    """The application that a launcher would start, as far as it is known before a start.
 
     Args:
         class_path: the server's class, as ``module:Class``.
-        version: its ``application_version``; empty: not known, and not compared.
-        arguments_digest: of what the launcher gives to it; None: it gives nothing.
-        code_digest: of its source files now; None: not known, and not compared.
-        origin_digest: of the path of its source file; None: not known, and not compared.
+        version: its ``application_version``; empty: unknown, and not compared.
+        arguments_digest: the digest of the launcher's arguments; None: there are none.
+        code_digest: the digest of its present source files; None: unknown, and not compared.
+        origin_digest: the digest of the path of its source file; None: unknown, and not compared.
     """
 
     class_path: str
@@ -53,7 +53,7 @@ class ExpectedApplication:
 
 
 def name_class(server_class: type) -> str:
-    """Return ``module:Class``; of a class in the main script, by the name that imports it."""
+    """Return ``module:Class``; for a class of the main script, with the script's module name."""
     module = server_class.__module__
     if module == "__main__":
         main = sys.modules["__main__"]
@@ -69,7 +69,7 @@ def name_class(server_class: type) -> str:
 def describe_application(
     server_class: type, version: str, arguments_digest: str | None
 ) -> ApplicationInfo:
-    """Return what the pongs of a server say of its application; reads its source files."""
+    """Return the ``application`` of a server's pongs. Reads its source files."""
     source = find_source(server_class.__module__)
     return ApplicationInfo(
         class_path=name_class(server_class),
@@ -83,7 +83,7 @@ def describe_application(
 def find_differences(
     expected: ExpectedApplication, found: ApplicationInfo
 ) -> tuple[Difference, ...]:
-    """Return in what a server differs from what is expected; class or file alone if one differs."""
+    """Return the differences; only the class or the source file if that differs."""
     if expected.class_path != found.class_path:
         return (Difference.CLASS,)
     if _differ(expected.origin_digest, found.origin_digest):
@@ -99,5 +99,5 @@ def find_differences(
 
 
 def _differ(expected: str | None, found: str | None) -> bool:
-    """Return whether two digests differ; one that is not known does not."""
+    """Return whether two digests are known and differ."""
     return expected is not None and found is not None and expected != found

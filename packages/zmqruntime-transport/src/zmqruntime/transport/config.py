@@ -1,4 +1,4 @@
-"""How a server and its clients find and treat each other; both sides use equal values."""
+"""The settings of a server and its clients; both sides use equal values."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from zmqruntime.transport.validation import check_directory, check_file_name, ch
 __all__ = ["MAX_PORT", "MIN_MESSAGE_BYTES", "TransportMode", "ZMQConfig"]
 
 MIN_MESSAGE_BYTES = 128 * 1024
-"""What the protocol's own messages have to fit into, beside a little of the application's."""
+"""The smallest ``max_message_bytes``: enough for the protocol's own messages."""
 
 MAX_PORT = 65535
-# libzmq counts in 64 bits; a client reads it in a pong, and not every JSON reader takes more than
-# these exactly (RFC 8259, section 6).
+# Part of a pong: larger integers are not exact in every JSON reader (RFC 8259, section 6).
 _MAX_MESSAGE_BYTES = 2**53 - 1
 # libzmq counts in 32 bits, and a subscriber keeps five times as many.
 _MAX_HIGH_WATER_MARK = (2**31 - 1) // 5
-# Sooner than that no reply can be expected, and each try is a socket of its own.
+# No reply can be expected sooner, and each attempt opens a socket.
 _MIN_RETRY_INTERVAL = 0.001
 
 
 class TransportMode(StrEnum):
-    """What carries the messages: a socket file of this machine, or TCP."""
+    """The transport: socket files of this machine, or TCP."""
 
     IPC = "ipc"
     TCP = "tcp"
@@ -35,46 +34,49 @@ class ZMQConfig:
     """The settings of one application's servers and clients. Times are in seconds.
 
     Raises:
-        TypeError: a setting is of another kind.
-        ValueError: a setting is out of its range, or no name of a file or directory.
+        TypeError: a setting is of another type.
+        ValueError: a setting is out of range, or no name of a file or directory.
     """
 
     default_port: int = 7777
     control_port_offset: int = 1000
     """The control port is the data port plus this."""
     app_name: str = "zmqruntime"
-    """The first part of every file name; an application sets its own."""
+    """The first part of every file name; set one for each application."""
     runtime_dir: Path | None = None
-    """Where socket and lock files live; None: the platform's, per user. A string will do."""
+    """The directory of socket and lock files; None: the platform's, for each user."""
     log_dir: Path | None = None
-    """Where launched servers write their logs; None: the platform's. A string will do."""
+    """The directory of the logs of launched servers; None: the platform's."""
     max_message_bytes: int = 16 * 1024 * 1024
-    """How long one message may be, so a request with its task, or a reply with a result. The
-    server drops the connection of a peer that sends a longer one."""
+    """The length of one message: of a request with its task, or a reply with its result. The server
+    ends the connection of a peer that sends a longer one."""
     connect_timeout: float = 30.0
-    """How long to wait for a server to answer, or to start and get ready."""
+    """The timeout of `connect`: for a server to reply, or to start and get ready."""
     request_timeout: float = 10.0
-    """How long a request may take, all its tries together, when the caller sets no time."""
+    """The default timeout of a request, with all its attempts."""
     reconnect_timeout: float = 60.0
-    """How long who waits without a deadline of its own waits for a lost server to be back."""
+    """How long a wait without a timeout waits for a lost server to return."""
     retry_interval: float = 2.5
-    """How long one try waits for its reply before it is repeated on a fresh socket."""
+    """The timeout of one attempt; the next one uses a fresh socket."""
     registration_timeout: float = 2.0
-    """How long a server waits to see the subscription that a client registers."""
+    """How long a registration waits for its subscription in the server."""
     data_high_water_mark: int = 20_000
-    """How many messages with events may wait in the server for one slow subscriber, before further
-    ones are dropped; on the subscriber's own side five times as many. A message has one event, or
-    up to 8 of a task that reports fast, when all subscribers take that. 0: however many, as long
-    as there is memory."""
+    """The messages with events that the server queues for one slow subscriber; further ones are
+    dropped. The subscriber queues five times as many. A message has one event, or up to 8 of a
+    task that reports fast if all subscribers accept arrays. 0: no bound."""
     max_unread_bytes: int = 256 * 1024 * 1024
-    """How much of its replies a server keeps for peers that have not read them, of all peers. One
-    peer may leave a quarter of it unread, and one message; events of 16 KiB and more a quarter."""
+    """The bytes of unread replies that a server keeps for all peers. The bounds of one peer, and of
+    events of 16 KiB and more, are a quarter of it; one message may exceed them."""
 
     def __post_init__(self) -> None:
-        most = MAX_PORT - 1
-        check_number("default_port", self.default_port, least=1, most=MAX_PORT, whole=True)
+        max_offset = MAX_PORT - 1
+        check_number("default_port", self.default_port, ge=1, le=MAX_PORT, whole=True)
         check_number(
-            "control_port_offset", self.control_port_offset, least=-most, most=most, whole=True
+            "control_port_offset",
+            self.control_port_offset,
+            ge=-max_offset,
+            le=max_offset,
+            whole=True,
         )
         check_file_name("app_name", self.app_name)
         for name in ("runtime_dir", "log_dir"):
@@ -82,8 +84,8 @@ class ZMQConfig:
         check_number(
             "max_message_bytes",
             self.max_message_bytes,
-            least=MIN_MESSAGE_BYTES,
-            most=_MAX_MESSAGE_BYTES,
+            ge=MIN_MESSAGE_BYTES,
+            le=_MAX_MESSAGE_BYTES,
             whole=True,
         )
         for name in (
@@ -92,13 +94,13 @@ class ZMQConfig:
             "reconnect_timeout",
             "registration_timeout",
         ):
-            check_number(name, getattr(self, name), above=0)
-        check_number("retry_interval", self.retry_interval, least=_MIN_RETRY_INTERVAL)
+            check_number(name, getattr(self, name), gt=0)
+        check_number("retry_interval", self.retry_interval, ge=_MIN_RETRY_INTERVAL)
         check_number(
             "data_high_water_mark",
             self.data_high_water_mark,
-            least=0,
-            most=_MAX_HIGH_WATER_MARK,
+            ge=0,
+            le=_MAX_HIGH_WATER_MARK,
             whole=True,
         )
-        check_number("max_unread_bytes", self.max_unread_bytes, least=MIN_MESSAGE_BYTES, whole=True)
+        check_number("max_unread_bytes", self.max_unread_bytes, ge=MIN_MESSAGE_BYTES, whole=True)

@@ -1,4 +1,4 @@
-"""One time limit for a call, however many steps and tries it takes."""
+"""One deadline for all steps and attempts of a call."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ _Clock = Callable[[], float]
 
 
 class Deadline(NamedTuple):
-    """A moment on a monotonic clock, in seconds; infinite for no limit."""
+    """A point in time on a monotonic clock, in seconds; infinite: no limit."""
 
     at: float
     clock: _Clock = time.monotonic
 
     @classmethod
     def after(cls, seconds: float | None, clock: _Clock = time.monotonic) -> Deadline:
-        """Return the deadline ``seconds`` from now; None never expires.
+        """Return the deadline ``seconds`` from now; None: it never expires.
 
         Raises:
-            ValueError: the seconds are NaN, which would neither expire nor leave any time.
+            ValueError: the seconds are NaN.
         """
-        if seconds != seconds:  # Only NaN; quicker than `math.isnan`, and None may be given.
+        if seconds != seconds:  # NaN; faster than `math.isnan`, and valid for None.
             raise ValueError("a time limit is nan: it has to be a number of seconds, or None")
         return cls(float("inf") if seconds is None else clock() + seconds, clock)
 
     @property
     def remaining(self) -> float:
-        """Seconds left, 0 when it has passed."""
+        """The seconds that are left; 0 after the deadline."""
         return max(0.0, self.at - self.clock())
 
     @property
     def expired(self) -> bool:
-        """Whether it has passed."""
+        """Whether the deadline has passed."""
         return self.clock() >= self.at
 
     def within(self, seconds: float) -> Deadline:
-        """Return the sooner of this deadline and ``seconds`` from now."""
+        """Return the earlier of this deadline and ``seconds`` from now."""
         return Deadline(min(self.at, self.clock() + seconds), self.clock)

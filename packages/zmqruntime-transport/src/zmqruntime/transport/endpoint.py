@@ -1,4 +1,4 @@
-"""Where a server is: two addresses that follow from one port."""
+"""The endpoint of a server: two addresses that derive from one port."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LOOPBACK = "127.0.0.1"
 
 
 def ipc_path_limit(platform: str = sys.platform) -> int:
-    """Return how many bytes a socket's path may have (``sun_path`` less its final NUL)."""
+    """Return the maximum length of a socket path in bytes (``sun_path`` without its NUL)."""
     return 103 if platform == "darwin" else 107
 
 
 def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that a host is; None where it is a name."""
+    """Return a host as an IP address; None: it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -35,7 +35,7 @@ class Endpoint:
     """The addresses of one server: data on ``port``, control on ``port + offset``.
 
     Raises:
-        EndpointError: a port is out of range, or a socket path is not one that the system takes.
+        EndpointError: a port is out of range, or a socket path is too long.
     """
 
     port: int
@@ -43,7 +43,7 @@ class Endpoint:
     host: str = LOOPBACK
     control_port_offset: int = 1000
     directory: Path = Path()
-    """Where ipc socket files and, for either transport, lock files are."""
+    """The directory of socket files (ipc) and, for both transports, of lock files."""
     app_name: str = "zmqruntime"
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Endpoint:
 
     @property
     def serve_lock_paths(self) -> tuple[Path, Path]:
-        """The locks, one per port, that a server holds as long as it serves (ipc)."""
+        """The locks, one for each port, that a server holds while it runs (ipc)."""
         ports = (self.port, self.control_port)
         first, second = (self.directory / f"{self.app_name}-{port}.serve.lock" for port in ports)
         return first, second
@@ -99,17 +99,17 @@ class Endpoint:
 
     @property
     def data_address(self) -> str:
-        """What the data socket is bound to."""
+        """The address of the data socket."""
         return self._address(self.data_path, self.port)
 
     @property
     def control_address(self) -> str:
-        """What the control socket is bound to."""
+        """The address of the control socket."""
         return self._address(self.control_path, self.control_port)
 
     @property
     def is_local(self) -> bool:
-        """Whether the server is on this machine for sure, so that its pid means something."""
+        """Whether the server is surely on this machine, so that its pid is valid here."""
         if self.transport_mode is TransportMode.IPC or self.host == "localhost":
             return True
         address = parse_address(self.host)

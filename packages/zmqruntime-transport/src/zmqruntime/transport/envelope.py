@@ -1,7 +1,7 @@
-"""The frames around a request: how a reply finds its way back.
+"""The envelope of a request, by which its reply is routed back (RFC 28).
 
-A ROUTER sees the peer's identity, whatever a REQ socket or a proxy put behind it, an empty
-delimiter, then the body (RFC 28). What came before the body goes back as it came.
+A ROUTER socket receives the routing id of the peer, then frames of a REQ socket or of proxies, an
+empty delimiter, and the body. The reply repeats all frames before the body.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from zmqruntime.messages import DecodeError, ErrorCode
 __all__ = ["MAX_FRAMES", "Caller", "split_envelope"]
 
 MAX_FRAMES = 20
-"""How many frames of one message are kept; further ones are dropped as they are received."""
+"""The frames of one message that are kept; further ones are received and dropped."""
 
-# A server keeps the envelope of a request as long as it holds the reply. Each proxy adds one frame,
-# a routing id, which has at most 255 bytes (ZMQ_ROUTING_ID).
+# A server keeps the envelope while it holds the reply. Each proxy adds one frame, a routing id of
+# at most 255 bytes (ZMQ_ROUTING_ID).
 _MAX_ENVELOPE_FRAMES = 16
 _MAX_ENVELOPE_BYTES = 4096
 
 
 class Caller(NamedTuple):
-    """One request's sender: whom to answer, and under which of its request ids."""
+    """The sender of one request: the envelope and request id for its reply."""
 
     envelope: tuple[bytes, ...]
     request_id: str | None = None
     number: int = 0
-    """Tells apart requests of one peer that gives them no ids."""
+    """Distinguishes requests of one peer without request ids."""
 
     @property
     def peer(self) -> bytes:
-        """The connection by which the request came; empty for one that came by no socket."""
+        """The routing id of the connection; empty for a request without a socket."""
         return self.envelope[0] if self.envelope else b""
 
 
 def split_envelope(frames: list[bytes]) -> tuple[tuple[bytes, ...], bytes | DecodeError]:
-    """Return the envelope and the one body frame behind it, or why there is none."""
+    """Return the envelope, and the body frame or the error of an invalid message."""
     if len(frames) == 3 and not frames[1]:
         return (frames[0], b""), frames[2]
     end = frames.index(b"", 1) + 1 if b"" in frames[1:] else 0

@@ -1,18 +1,18 @@
-"""What can go wrong between two processes.
+"""The errors of transport.
 
 ZMQRuntimeError
     TransportError
-        EndpointError          an address that cannot be used: too long, not private, no port
-            AddressInUse       something else holds it
+        EndpointError          an address is invalid or cannot be used
+            AddressInUse       another process holds it
             UnsafePath         another user could write there (also a PermissionError)
-        ConnectionFailed       no server could be reached
-            LaunchFailed       one was started and did not come up
-            ServerMismatch     it is not the one that the launcher would start
-        RequestTimeout         the server did not answer in time (also a TimeoutError)
-        ServerLost             the server that was connected to is gone
-        NotConnected           the client is not connected, or no longer
-        MessageTooLarge        longer than the peer takes
-        TooManyOpenFiles       this process has as many open as it may
+        ConnectionFailed       no server was reached
+            LaunchFailed       a launched server ended, or did not get ready
+            ServerMismatch     it is not the server that the launcher would start
+        RequestTimeout         no reply within the timeout (also a TimeoutError)
+        ServerLost             the connected server has ended
+        NotConnected           the client is not connected, or was disconnected
+        MessageTooLarge        the message is longer than the server accepts
+        TooManyOpenFiles       the process is at its limit of open files
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ class EndpointError(TransportError):
 
 
 class AddressInUse(EndpointError):
-    """The port or path is held by something else, which is left alone."""
+    """Another process holds the port or path; it is not ended."""
 
 
 class UnsafePath(EndpointError, PermissionError):
-    """A file or directory that another user has put there, or could; it was left as it is.
+    """A file or directory that another user has created or could replace; it was not changed.
 
     The message names the path, what is wrong with it and the remedy.
     """
 
 
 class ConnectionFailed(TransportError):
-    """No server could be reached at the endpoint."""
+    """No server was reached at the endpoint."""
 
 
 class LaunchFailed(ConnectionFailed):
-    """A server was started and ended, or did not get ready.
+    """A launched server ended, or did not get ready.
 
-    ``exit_code`` is negative for a signal, as in `subprocess`, and None when the process
-    still ran; ``log_tail`` is the end of what it wrote.
+    ``exit_code`` is negative for a signal, as in `subprocess`, and None while the process runs;
+    ``log_tail`` is the end of its log.
     """
 
     def __init__(self, message: str, *, exit_code: int | None = None, log_tail: str = "") -> None:
@@ -80,7 +80,7 @@ class LaunchFailed(ConnectionFailed):
 class ServerMismatch(ConnectionFailed):
     """The server at the endpoint is not the one that the client's launcher would start.
 
-    ``expected`` is what the launcher would start, ``found`` what the server says that it runs.
+    ``expected`` is the launcher's application, ``found`` the one of the server's pong.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class ServerMismatch(ConnectionFailed):
 
 
 class RequestTimeout(TransportError, TimeoutError):
-    """The server did not answer within the caller's time; the request may have been done."""
+    """No reply arrived within the timeout; the request may have been performed."""
 
 
 class ServerLost(TransportError):
-    """The server that this client was connected to is gone.
+    """The server that this client was connected to has ended.
 
-    What happened to its executions is not known: this never means that one was cancelled.
-    ``exit_code`` is known when this process launched the server.
+    The state of its executions is unknown; none was cancelled. ``exit_code`` is known if this
+    process launched the server.
     """
 
     def __init__(self, message: str, *, exit_code: int | None = None) -> None:
@@ -112,11 +112,11 @@ class NotConnected(TransportError):
 
 
 class MessageTooLarge(TransportError):
-    """The message is longer than the server takes; nothing was sent."""
+    """The message is longer than the server accepts; it was not sent."""
 
 
 class TooManyOpenFiles(TransportError):
-    """This process has as many files or sockets open as it may; the message names the limit.
+    """This process is at its limit of open files or sockets; the message names it.
 
     Each call that waits for its reply has a connection of its own, of four files.
     """

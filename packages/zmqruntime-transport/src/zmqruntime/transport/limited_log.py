@@ -1,8 +1,7 @@
-"""Log lines that a peer can cause: one of each kind, and then a count.
+"""Rate limit for log lines that a peer can cause: one of each kind, then a count.
 
-A line is written when it is the first of its kind, and again when a second has passed, then two,
-four, up to a minute; it states how many of its kind were left out since. After a minute without any
-of its kind the pauses begin anew.
+The first line of a kind is written, and a further one after a second, then two, four, up to a
+minute, with the number of omitted ones. A minute without a line of the kind resets the pause.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _MAX_KINDS: Final = 256
 
 
 class Omitted(NamedTuple):
-    """Lines of one kind that were not written."""
+    """The omitted lines of one kind."""
 
     lines: int
     since: float
-    """When the last one was written, on the clock of the caller."""
+    """The time of the last written one, by the caller's clock."""
 
 
 @dataclass(slots=True)
@@ -39,13 +38,13 @@ class _Kind:
 
 
 class Repeats:
-    """Decides which log lines are written. Pure: the time is an argument, in seconds."""
+    """Decides which log lines are written. Pure: the time, in seconds, is an argument."""
 
     def __init__(self) -> None:
         self._kinds: dict[Hashable, _Kind] = {}
 
     def take(self, kind: Hashable, now: float) -> Omitted | None:
-        """Return what was left out before this line; None: it is left out, too."""
+        """Return the omitted lines before this one; None: omit this one, too."""
         known = self._kinds.get(kind)
         if known is None:
             if len(self._kinds) >= _MAX_KINDS:
@@ -63,17 +62,17 @@ class Repeats:
         return omitted
 
     def take_rest(self) -> dict[Hashable, Omitted]:
-        """Return what was left out behind the last line of each kind, and start anew."""
+        """Return the omitted lines after the last one of each kind, and reset."""
         kinds, self._kinds = self._kinds, {}
         return {kind: Omitted(k.count, k.written_at) for kind, k in kinds.items() if k.count}
 
 
 class LimitedLog:
-    """Writes to a logger what `Repeats` lets through. For one thread at a time.
+    """Writes to a logger the lines that `Repeats` admits. For one thread at a time.
 
     Args:
-        logger: where the lines go.
-        clock: the monotonic time in seconds.
+        logger: takes the lines.
+        clock: returns the monotonic time in seconds.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,14 +84,14 @@ class LimitedLog:
     def log(
         self, level: int, kind: Hashable, message: str, *args: object, exc_info: bool = False
     ) -> bool:
-        """Write a line, unless one of its kind was written a moment ago.
+        """Write a line, unless its kind is paused.
 
         Args:
-            level: the logging module's.
-            kind: what makes lines alike; of few values, and none that a peer chooses.
-            message: the format, as a logger's.
+            level: the level, as in `logging`.
+            kind: the kind of the line: one of few values, none chosen by a peer.
+            message: the format, as in `logging`.
             args: its arguments.
-            exc_info: whether the traceback of the exception at hand is written as well.
+            exc_info: whether to append the traceback of the current exception.
 
         Returns:
             whether it was written.
@@ -110,13 +109,13 @@ class LimitedLog:
         return self.log(logging.WARNING, kind, message, *args)
 
     def failure(self, message: str) -> str:
-        """Log the exception at hand, with its traceback, as an error.
+        """Log the current exception as an error, with its traceback.
 
         Returns:
-            a random reference that stands in the log beside it; or beside the last one of the same
-            type from the same place, when this one is left out.
+            a random reference that is in the log line, or, if this one is omitted, in the last
+            line of the same exception type and place.
         """
-        kind = _place_of_exception()
+        kind = _describe_exception_place()
         reference = secrets.token_hex(4)
         if self.log(logging.ERROR, kind, f"{message} [{reference}]", exc_info=True):
             if len(self._references) >= _MAX_KINDS:
@@ -125,7 +124,7 @@ class LimitedLog:
         return self._references.get(kind, reference)
 
     def close(self) -> None:
-        """Write how many lines of each kind were left out at last."""
+        """Write the number of lines of each kind that are omitted since the last one."""
         for kind, omitted in self._repeats.take_rest().items():
             self._logger.warning("%s: %s more since %s", kind, *self._describe(omitted))
 
@@ -134,8 +133,8 @@ class LimitedLog:
         return f"{omitted.lines:,}", time.strftime("%H:%M:%S", since)
 
 
-def _place_of_exception() -> str:
-    """Name the type of the exception at hand, and the line that raised it."""
+def _describe_exception_place() -> str:
+    """Return the type of the current exception, and the line that raised it."""
     kind, _, traceback = sys.exc_info()
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

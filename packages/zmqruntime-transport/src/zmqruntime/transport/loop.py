@@ -1,11 +1,10 @@
-"""One thread's event loop: sockets, timers, and an inbox for everybody else.
+"""Event loop of one thread: sockets, timers, and callbacks posted by other threads.
 
-Whatever a loop owns is touched by its thread alone; other threads, and signal handlers, post
-a callback. The loop blocks until there is something to do: it never wakes up to look.
+Only the loop's thread uses what the loop owns; other threads, and signal handlers, post a callback.
+The loop blocks until there is work: it does not poll.
 
-No kind of work keeps the others waiting: a round reads each socket that is ready once, and runs
-the timers that were due, and the posts that were there, when it came to them, for as long as
-`ROUND_SECONDS`. What is left over, or was added meanwhile, comes in the next round.
+Fairness: a round reads each ready socket once, then runs the timers that are due, then the posts in
+the inbox, each kind for up to `ROUND_SECONDS`. The rest, and new work, follows in the next round.
 """
 
 from __future__ import annotations
@@ -26,18 +25,19 @@ from zmqruntime.transport.socket_poller import READ, WRITE, SocketPoller
 __all__ = ["ROUND_SECONDS", "Loop", "Timer"]
 
 ROUND_SECONDS: Final = 0.005
-"""For how long one round begins callbacks of one kind, in seconds."""
+"""The time in which one round begins callbacks of one kind, in seconds."""
 
 _Callback = Callable[[], None]
+_Reader = Callable[[], object]
 
-# For so many rounds what waits for a quiet moment may be put off.
-_MANY_ROUNDS = 8
-# Cancelled timers stay in the heap until it is worth to rebuild it without them.
-_MANY_CANCELLED = 64
+# Idle callbacks run after so many rounds also if the loop is not idle.
+_BUSY_ROUNDS = 8
+# Cancelled timers stay in the heap until there are so many, then it is rebuilt.
+_REBUILD_CANCELLED = 64
 
 
 class Timer:
-    """A callback that is due at a moment of the monotonic clock, until it is cancelled."""
+    """A callback that is due at a time of the monotonic clock, unless it is cancelled."""
 
     __slots__ = ("_on_cancel", "callback", "when")
 
@@ -47,66 +47,67 @@ class Timer:
         self._on_cancel = on_cancel
 
     def cancel(self) -> None:
-        """Let the callback not run any more; nothing happens when it has run."""
+        """Cancel the callback; does nothing after it has run."""
         if self.callback is not None:
             self.callback = None
             self._on_cancel()
 
 
 class Loop:
-    """Run callbacks in one thread as sockets get readable, timers due, or posts arrive."""
+    """Runs callbacks in one thread for readable sockets, due timers and posts."""
 
     def __init__(self) -> None:
         self._poller = SocketPoller()
-        self._readers: dict[object, _Callback] = {}
+        self._readers: dict[object, _Reader] = {}
         self._writers: dict[object, _Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._order = itertools.count()
-        self._when_quiet: list[_Callback] = []
+        self._idle_callbacks: list[_Callback] = []
         self._inbox: deque[_Callback] = deque()
         self._stopping = False
-        # A socket pair, not a lock and a zmq socket: a signal handler may post, at any point.
+        # A socket pair, not a lock with a ZeroMQ socket: a signal handler may post at any point.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
         self._poller.register(self._wake_receiver.fileno())
-        self._readers[self._wake_receiver.fileno()] = self._take_posts
+        self._readers[self._wake_receiver.fileno()] = self._run_posts
 
-    def add_reader(self, sock: zmq.Socket[bytes] | int, callback: _Callback) -> None:
-        """Call back whenever ``sock`` may have something to read; called again while it has.
+    def add_reader(self, sock: zmq.Socket[bytes] | int, callback: _Reader) -> None:
+        """Call back while ``sock`` may be readable.
 
-        ``sock`` is a ZeroMQ socket, or the file descriptor of a plain one; its end counts, too.
+        ``sock`` is a ZeroMQ socket, or the file descriptor of a plain one, which is readable at its
+        end, too.
         """
         self._poller.register(sock)
         self._readers[sock] = callback
 
     def remove_reader(self, sock: zmq.Socket[bytes] | int) -> None:
-        """Stop watching ``sock``, also for room to write."""
+        """Remove the callbacks of ``sock``."""
         self._poller.unregister(sock)
         del self._readers[sock]
         if isinstance(sock, int):
             self._writers.pop(sock, None)
 
     def send(self, sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> None:
-        """Send one message, or its beginning, by a socket that is watched, without blocking.
+        """Send one message, or its beginning, on a socket with a reader, without blocking.
 
         Raises:
-            zmq.Again: the socket takes none now; nothing of the message was sent.
+            zmq.Again: the socket is full; nothing of the message was sent.
         """
         self._poller.send(sock, *frames, more=more)
 
-    def look_again(self, sock: zmq.Socket[bytes]) -> None:
-        """Call back in the next round if ``sock``, read at another time, has more to read."""
-        self._poller.look_again(sock)
+    def poll_again(self, sock: zmq.Socket[bytes]) -> None:
+        """Call back in the next round if ``sock``, read outside its callback, is still readable."""
+        self._poller.poll_again(sock)
 
     def add_writer(self, fd: int, callback: _Callback) -> None:
-        """Call back as long as there is room to write to a plain socket that is watched already."""
+        """Call back while a plain socket with a reader is writable."""
         self._poller.modify(fd, READ | WRITE)
         self._writers[fd] = callback
 
     def remove_writer(self, fd: int) -> None:
-        """Watch a plain socket only for what there is to read."""
+        """Remove the writer of a plain socket."""
         self._poller.modify(fd, READ)
         del self._writers[fd]
 
@@ -116,12 +117,12 @@ class Loop:
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
-    def when_quiet(self, callback: _Callback) -> None:
-        """Call back once, when nothing more is to be read for now; soon, whatever arrives."""
-        self._when_quiet.append(callback)
+    def call_when_idle(self, callback: _Callback) -> None:
+        """Call back once, when no socket is readable, or after a few rounds."""
+        self._idle_callbacks.append(callback)
 
     def post(self, callback: _Callback) -> None:
-        """Call back in the loop's thread, soon. For any thread, and for signal handlers."""
+        """Call back in the loop's thread. For any thread, and for signal handlers."""
         self._inbox.append(callback)
         self._wake()
 
@@ -129,7 +130,7 @@ class Loop:
         try:
             self._wake_sender.send(b"\0")
         except BlockingIOError:
-            pass  # So many posts wait that the loop is sure to wake up.
+            pass  # The buffer is full of wake-ups.
         except OSError:
             if not self._stopping:
                 raise
@@ -140,29 +141,29 @@ class Loop:
         return self._stopping
 
     def stop(self) -> None:
-        """Let `run` return after the callback at hand. For the loop's own thread."""
+        """Make `run` return after the current callback. For the loop's own thread."""
         self._stopping = True
 
     def run(self) -> None:
         """Block, running callbacks, until `stop`."""
         rounds = 0
         while not self._stopping:
-            ready = self._poller.poll(0.0 if self._when_quiet else self._seconds_to_timer())
+            ready = self._poller.poll(0.0 if self._idle_callbacks else self._seconds_to_timer())
             for sock, event in ready.items():
                 if self._stopping:
                     return
-                # A callback of this very round may have taken another one's away.
+                # A callback of the same round may have removed this one.
                 if event & WRITE and (writer := self._writers.get(sock)) is not None:
                     writer()
                 if event & READ and (reader := self._readers.get(sock)) is not None:
                     reader()
             self._run_due_timers()
-            rounds = rounds + 1 if self._when_quiet else 0
-            if not ready or rounds >= _MANY_ROUNDS:
-                self._be_quiet()
+            rounds = rounds + 1 if self._idle_callbacks else 0
+            if not ready or rounds >= _BUSY_ROUNDS:
+                self._run_idle_callbacks()
 
     def close(self) -> None:
-        """Give back the inbox's file handles. Later posts do nothing."""
+        """Close the files of the loop. Later posts do nothing."""
         self._stopping = True
         self._poller.close()
         self._wake_receiver.close()
@@ -194,20 +195,20 @@ class Loop:
                 callback()
                 now = time.monotonic()
 
-    def _be_quiet(self) -> None:
-        callbacks, self._when_quiet = self._when_quiet, []
+    def _run_idle_callbacks(self) -> None:
+        callbacks, self._idle_callbacks = self._idle_callbacks, []
         for callback in callbacks:
             if not self._stopping:
                 callback()
 
     def _count_cancelled(self) -> None:
         self._cancelled += 1
-        if self._cancelled > max(_MANY_CANCELLED, len(self._timers) // 2):
+        if self._cancelled > max(_REBUILD_CANCELLED, len(self._timers) // 2):
             self._timers = [entry for entry in self._timers if entry[2].callback is not None]
             heapq.heapify(self._timers)
             self._cancelled = 0
 
-    def _take_posts(self) -> None:
+    def _run_posts(self) -> None:
         self._wake_receiver.recv(4096)
         until = time.monotonic() + ROUND_SECONDS
         for _ in range(len(self._inbox)):

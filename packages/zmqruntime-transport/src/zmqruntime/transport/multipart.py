@@ -1,4 +1,4 @@
-"""Multipart messages, at half of what pyzmq's own helpers cost for small ones."""
+"""Multipart messages, at half the cost of pyzmq's own helpers for small ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["drain", "receive_frames", "send_frames"]
 # Plain integers: an operation on pyzmq's flags costs as much as a whole frame.
 _DONTWAIT = int(zmq.DONTWAIT)
 _DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
-# The method under `zmq.Socket.send`, which first looks for arguments that none of ours has.
+# The method under `zmq.Socket.send`, without its handling of optional arguments.
 _send = zmq.backend.Socket.send
 
 
 def send_frames(sock: zmq.Socket[bytes], *frames: bytes, more: bool = False) -> None:
-    """Send one message, without blocking; or its beginning, when there is ``more`` of it.
+    """Send one message without blocking, or its beginning if there is ``more`` of it.
 
     Raises:
-        zmq.Again: the socket takes none now; nothing of the message was sent.
+        zmq.Again: the socket is full; nothing of the message was sent.
     """
     for frame in frames[:-1]:
         _send(sock, frame, _DONTWAIT_MORE)
@@ -31,12 +31,12 @@ def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
     """Receive one message, or its first `MAX_FRAMES` frames, without blocking.
 
     Raises:
-        zmq.Again: there is none.
+        zmq.Again: there is no message.
     """
     frames: list[bytes] = []
     more = True
     while more and len(frames) < MAX_FRAMES:
-        # A frame knows whether another one follows; asking the socket costs twice as much.
+        # `more` of a frame costs half as much as the socket option.
         frame = sock.recv(_DONTWAIT, copy=False)
         frames.append(frame.bytes)
         more = frame.more
@@ -45,12 +45,12 @@ def receive_frames(sock: zmq.Socket[bytes]) -> list[bytes]:
     return frames
 
 
-def drain(sock: zmq.Socket[bytes], most: int) -> list[list[bytes]]:
-    """Return the messages that wait in a socket, up to ``most`` of them, without blocking."""
+def drain(sock: zmq.Socket[bytes], limit: int) -> list[list[bytes]]:
+    """Receive up to ``limit`` messages without blocking."""
     messages: list[list[bytes]] = []
     try:
-        while len(messages) < most:
+        while len(messages) < limit:
             messages.append(receive_frames(sock))
     except zmq.Again:
-        pass  # These were all.
+        pass  # The socket is empty.
     return messages

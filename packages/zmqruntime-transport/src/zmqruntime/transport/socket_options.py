@@ -1,4 +1,4 @@
-"""Socket options that both sides of a connection set alike."""
+"""Socket options that are the same on both sides of a connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEARTBEAT_MS = 5000
 
 
 def configure_tcp(sock: zmq.Socket[bytes], endpoint: Endpoint) -> None:
-    """Let a TCP socket notice a peer that is gone without a word (ZMTP heartbeats)."""
+    """Enable ZMTP heartbeats on a TCP socket, which detect a peer that vanished, and IPv6."""
     if endpoint.transport_mode is TransportMode.TCP:
         sock.ipv6 = endpoint.is_ipv6
         sock.heartbeat_ivl = _HEARTBEAT_MS

@@ -16,7 +16,6 @@ from zmqruntime.execution.cli.render import make_json, make_table
 from zmqruntime.execution.journal.location import default_journal_path
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
-    Deadline,
     ProcessIdentity,
     RequestTimeout,
     ServerArguments,
@@ -24,6 +23,7 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
 )
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["app", "run"]
 

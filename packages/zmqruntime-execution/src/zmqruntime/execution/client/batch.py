@@ -15,14 +15,8 @@ from zmqruntime.execution.client.handle import ExecutionHandle
 from zmqruntime.execution.client.wait import WaitPolicy
 from zmqruntime.execution.errors import Conflict, UnknownExecution, raise_unless_complete
 from zmqruntime.messages import ExecutionRecord, ExecutionStatus, JsonValue
-from zmqruntime.transport import (
-    NotConnected,
-    RequestTimeout,
-    ServerLost,
-    TransportError,
-    check_kind,
-    check_number,
-)
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["BatchHooks", "BatchResult", "BatchSubmitWaitEngine"]
 
@@ -101,10 +95,10 @@ class BatchSubmitWaitEngine:
         hooks: BatchHooks | None = None,
         max_outstanding: int = 200,
     ) -> None:
-        check_kind("client", client, ExecutionClient)
-        check_kind("policy", policy, WaitPolicy, optional=True)
-        check_kind("hooks", hooks, BatchHooks, optional=True)
-        check_number("max_outstanding", max_outstanding, least=1, whole=True)
+        check_type("client", client, ExecutionClient)
+        check_type("policy", policy, WaitPolicy, optional=True)
+        check_type("hooks", hooks, BatchHooks, optional=True)
+        check_number("max_outstanding", max_outstanding, ge=1, whole=True)
         self.policy = policy
         self.fail_fast = fail_fast
         self.hooks = hooks or BatchHooks()

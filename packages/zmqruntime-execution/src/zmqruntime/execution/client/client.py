@@ -35,14 +35,8 @@ from zmqruntime.messages import (
     PongReply,
     PreparedRequest,
 )
-from zmqruntime.transport import (
-    Deadline,
-    MismatchPolicy,
-    ServerLauncher,
-    TransportMode,
-    ZMQConfig,
-    check_number,
-)
+from zmqruntime.transport import MismatchPolicy, ServerLauncher, TransportMode, ZMQConfig
+from zmqruntime.transport.lowlevel import Deadline, check_number
 
 __all__ = ["ExecutionClient"]
 
@@ -247,7 +241,7 @@ class ExecutionClient(RecordClient):
         raises. After an error, and when the iterator is closed early, those that were not yielded
         are cancelled; not when the server was lost.
         """
-        check_number("window", window, least=1, whole=True)
+        check_number("window", window, ge=1, whole=True)
         return self._follow_many(tasks, config, hold, window, on_sent)
 
     def _follow_many(

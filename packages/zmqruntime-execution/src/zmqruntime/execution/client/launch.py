@@ -19,10 +19,9 @@ from zmqruntime.execution.launch_arguments import (
 )
 from zmqruntime.execution.target import import_target
 from zmqruntime.messages import ApplicationInfo
-from zmqruntime.transport import (
-    ExpectedApplication,
-    SubprocessLauncher,
-    check_kind,
+from zmqruntime.transport import ExpectedApplication, SubprocessLauncher
+from zmqruntime.transport.lowlevel import (
+    check_type,
     compute_origin_digest,
     compute_source_digest,
     find_source,
@@ -61,9 +60,9 @@ class ExecutionServerLauncher(SubprocessLauncher):
         journal: JournalChoice = None,
         **arguments: Any,
     ) -> None:
-        check_kind("target", target, str, type)
-        check_kind("log_file_path", log_file_path, Path, str, optional=True)
-        check_kind("journal", journal, Path, str, bool, optional=True)
+        check_type("target", target, str, type)
+        check_type("log_file_path", log_file_path, Path, str, optional=True)
+        check_type("journal", journal, Path, str, bool, optional=True)
         if isinstance(target, type):
             if target.__module__ == "__main__":
                 raise ValueError(

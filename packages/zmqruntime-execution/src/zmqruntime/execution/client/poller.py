@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from zmqruntime.execution.client.wait import AskStatus, WaitPolicy, seconds_beside
 from zmqruntime.messages import ExecutionRecord
-from zmqruntime.transport import Deadline
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["ExecutionStatusPoller"]
 

@@ -25,7 +25,8 @@ from zmqruntime.messages import (
     StatusRequest,
     explaining,
 )
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
+from zmqruntime.transport import RequestTimeout, ServerLost, ZMQClient
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["RecordClient"]
 

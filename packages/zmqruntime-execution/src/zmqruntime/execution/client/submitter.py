@@ -19,14 +19,8 @@ from zmqruntime.messages import (
     PreparedRequest,
     Reply,
 )
-from zmqruntime.transport import (
-    Deadline,
-    NotConnected,
-    RequestTimeout,
-    ServerLost,
-    TransportError,
-    ZMQClient,
-)
+from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError, ZMQClient
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["Submitter", "expect"]
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
-from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, check_number
+from zmqruntime.transport import RequestTimeout, ServerLost
+from zmqruntime.transport.lowlevel import Deadline, check_number
 
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
@@ -58,9 +59,9 @@ class WaitPolicy:
 
     def __post_init__(self) -> None:
         seconds, longest = self.retry_backoff_seconds, _MAX_BACKOFF_SECONDS
-        check_number("poll_interval", self.poll_interval, above=0, most=MAX_WAIT_SECONDS)
-        check_number("max_consecutive_errors", self.max_consecutive_errors, least=1, whole=True)
-        check_number("retry_backoff_seconds", seconds, least=0, most=longest)
+        check_number("poll_interval", self.poll_interval, gt=0, le=MAX_WAIT_SECONDS)
+        check_number("max_consecutive_errors", self.max_consecutive_errors, ge=1, whole=True)
+        check_number("retry_backoff_seconds", seconds, ge=0, le=longest)
 
     def backoff(self, errors: int) -> float:
         """Return the delay after the ``errors``-th timeout in a row."""

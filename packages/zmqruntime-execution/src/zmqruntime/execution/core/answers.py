@@ -14,7 +14,7 @@ from zmqruntime.messages import (
     ExecutionStatus,
     StatusRequest,
 )
-from zmqruntime.transport import describe_exit
+from zmqruntime.transport.lowlevel import describe_exit
 
 if TYPE_CHECKING:
     from zmqruntime.messages import ExecutionStatusSnapshot

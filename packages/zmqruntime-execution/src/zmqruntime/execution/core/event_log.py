@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zmqruntime.execution.lifecycle.events import StateChange
-from zmqruntime.transport.validation import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.events import ExecutionEvent
@@ -39,7 +39,7 @@ class EventLog:
         max_bytes: int = 32 * 1024 * 1024,
         max_execution_bytes: int = 4 * 1024 * 1024,
     ) -> None:
-        check_number("events_kept", kept, least=0, whole=True)
+        check_number("events_kept", kept, ge=0, whole=True)
         self._kept = kept
         self._slack = kept // 8  # The front of a list is cut off rarely, and then for long.
         self._max_bytes = max_bytes

@@ -28,7 +28,7 @@ from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import ExecutionEvent
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import encode_with_id
-from zmqruntime.transport.server.unread_replies import LARGE_BYTES
+from zmqruntime.transport.lowlevel import LARGE_REPLY_BYTES
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.events import (
@@ -247,7 +247,7 @@ class Speaker:
     def _reply_on(self, waiting: WaitingCaller, execution: Execution) -> int:
         """Send a reply on an execution, and return how long it is, about."""
         caller, result = waiting.caller, execution.result
-        if result is not None and len(result) >= LARGE_BYTES and self._has_record(waiting):
+        if result is not None and len(result) >= LARGE_REPLY_BYTES and self._has_record(waiting):
             compose = partial(self._compose_late, waiting)
             self.perform(LargeReply(caller, compose, execution.execution_id))
             return len(result)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from zmqruntime.transport.server.held_replies import HeldReplies
+from zmqruntime.transport.lowlevel import HeldReplies
 
 if TYPE_CHECKING:
     from zmqruntime.execution.core.frames import Compose

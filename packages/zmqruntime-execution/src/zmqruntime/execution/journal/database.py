@@ -22,7 +22,7 @@ from zmqruntime.execution.errors import JournalUnusable
 from zmqruntime.execution.journal.lock import in_use
 from zmqruntime.execution.journal.mark import Mark
 from zmqruntime.execution.journal.rows import checksum
-from zmqruntime.transport.process.private_files import check_private_file, open_private
+from zmqruntime.transport.lowlevel import check_private_file, open_private
 
 __all__ = [
     "Latest",

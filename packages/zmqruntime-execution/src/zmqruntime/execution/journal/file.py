@@ -44,8 +44,8 @@ from zmqruntime.execution.journal.rows import (
     state_checksum,
 )
 from zmqruntime.execution.lifecycle.history import Tombstone
-from zmqruntime.transport.errors import UnsafePath
-from zmqruntime.transport.process.private_files import check_safe_dir
+from zmqruntime.transport import UnsafePath
+from zmqruntime.transport.lowlevel import check_safe_dir
 
 __all__ = ["Changes", "JournalFile", "check_journal_dir"]
 

@@ -46,7 +46,7 @@ def make_journal_dir(journal: Path, app_name: str) -> None:
     """
     if journal.parent == (directory := _default_dir(app_name)):
         from zmqruntime.execution.errors import JournalUnusable
-        from zmqruntime.transport.process.runtime_dir import make_dirs
+        from zmqruntime.transport.lowlevel import make_dirs
 
         try:
             make_dirs(directory)
@@ -59,6 +59,6 @@ def make_journal_dir(journal: Path, app_name: str) -> None:
 
 def _default_dir(app_name: str) -> Path:
     # Not above: a worker imports this module, and needs no directory.
-    from zmqruntime.transport.process.runtime_dir import default_data_dir
+    from zmqruntime.transport.lowlevel import default_data_dir
 
     return default_data_dir(app_name) / "journals"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from zmqruntime.execution.errors import CommitFailed, JournalInUse, JournalUnusable
-from zmqruntime.transport.errors import EndpointError, UnsafePath
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport import EndpointError, UnsafePath
+from zmqruntime.transport.lowlevel import open_private
 
 __all__ = ["HeldJournal", "check_not_held", "check_writable", "claim", "in_use"]
 
@@ -67,11 +67,11 @@ def claim(path: Path) -> Iterator[None]:
     # Not above: a worker needs none of it.
     import filelock
 
-    from zmqruntime.transport.process.lock_file import take_lock
+    from zmqruntime.transport.lowlevel import acquire_lock
 
     file = path.with_name(f"{path.name}.lock")
     try:
-        lock = take_lock(file, timeout=0)
+        lock = acquire_lock(file, timeout=0)
     except filelock.Timeout as error:
         raise in_use(path) from error
     except UnsafePath:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from zmqruntime.execution.journal.mark import Mark
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport.lowlevel import open_private
 
 __all__ = [
     "END",

@@ -25,7 +25,7 @@ from zmqruntime.execution.journal.redo_log import (
     EndNote,
     StartNote,
 )
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport.lowlevel import open_private
 
 __all__ = ["FoundNotes", "read_notes"]
 

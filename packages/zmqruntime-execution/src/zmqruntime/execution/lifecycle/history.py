@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, encode
-from zmqruntime.transport.validation import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 __all__ = ["History", "HistoryLimits", "Tombstone", "size_of"]
 
@@ -51,12 +51,12 @@ class HistoryLimits:
     tombstone_limit: int = 100_000
 
     def __post_init__(self) -> None:
-        check_number("history_limit", self.history_limit, least=0, whole=True)
-        check_number("history_bytes", self.history_bytes, least=0, whole=True)
-        check_number("history_seconds", self.history_seconds, least=0, optional=True)
-        check_number("unread_limit", self.unread_limit, least=1, whole=True)
-        check_number("unread_bytes", self.unread_bytes, least=0, whole=True)
-        check_number("tombstone_limit", self.tombstone_limit, least=0, whole=True)
+        check_number("history_limit", self.history_limit, ge=0, whole=True)
+        check_number("history_bytes", self.history_bytes, ge=0, whole=True)
+        check_number("history_seconds", self.history_seconds, ge=0, optional=True)
+        check_number("unread_limit", self.unread_limit, ge=1, whole=True)
+        check_number("unread_bytes", self.unread_bytes, ge=0, whole=True)
+        check_number("tombstone_limit", self.tombstone_limit, ge=0, whole=True)
 
 
 class Tombstone(NamedTuple):

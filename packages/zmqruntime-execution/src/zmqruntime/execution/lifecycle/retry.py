@@ -12,7 +12,7 @@ from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
 )
-from zmqruntime.transport.validation import check_kind, check_number, check_word
+from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
 __all__ = ["RetryPolicy", "make_attempt"]
 
@@ -43,10 +43,10 @@ class RetryPolicy:
     backoff_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("max_attempts", self.max_attempts, least=1, most=MAX_ATTEMPTS, whole=True)
-        check_number("backoff_seconds", self.backoff_seconds, least=0, most=MAX_BACKOFF_SECONDS)
-        check_kind("retry_on", self.retry_on, frozenset, set, tuple, list)
-        kinds = frozenset(check_word("retry_on", kind, ErrorKind) for kind in self.retry_on)
+        check_number("max_attempts", self.max_attempts, ge=1, le=MAX_ATTEMPTS, whole=True)
+        check_number("backoff_seconds", self.backoff_seconds, ge=0, le=MAX_BACKOFF_SECONDS)
+        check_type("retry_on", self.retry_on, frozenset, set, tuple, list)
+        kinds = frozenset(parse_choice("retry_on", kind, ErrorKind) for kind in self.retry_on)
         object.__setattr__(self, "retry_on", kinds)
 
     def delay(self, execution: Execution, error: ExecutionErrorInfo) -> float | None:

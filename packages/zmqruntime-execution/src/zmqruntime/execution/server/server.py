@@ -108,20 +108,20 @@ class ExecutionServer(ZMQServer, ABC):
             log_file_path=log_file_path,
         )
         from zmqruntime.execution.lifecycle.retry import RetryPolicy
-        from zmqruntime.transport import check_kind, check_number, check_word
+        from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
-        check_number("max_queued", max_queued, least=0, whole=True, optional=True)
-        check_number("max_queued_bytes", max_queued_bytes, least=0, whole=True, optional=True)
-        check_number("history_limit", history_limit, least=0, whole=True)
-        check_number("history_seconds", history_seconds, least=0, optional=True)
-        check_number("history_bytes", history_bytes, least=0, whole=True)
-        check_number("unread_limit", unread_limit, least=1, whole=True)
-        check_number("unread_bytes", unread_bytes, least=0, whole=True)
-        check_number("cancel_grace_seconds", cancel_grace_seconds, least=0)
-        check_kind("journal", journal, Path, str, bool, optional=True)
-        check_kind("retry", retry, RetryPolicy, optional=True)
-        check_number("events_kept", events_kept, least=0, whole=True)
-        check_number("max_log_bytes", max_log_bytes, least=0, whole=True)
+        check_number("max_queued", max_queued, ge=0, whole=True, optional=True)
+        check_number("max_queued_bytes", max_queued_bytes, ge=0, whole=True, optional=True)
+        check_number("history_limit", history_limit, ge=0, whole=True)
+        check_number("history_seconds", history_seconds, ge=0, optional=True)
+        check_number("history_bytes", history_bytes, ge=0, whole=True)
+        check_number("unread_limit", unread_limit, ge=1, whole=True)
+        check_number("unread_bytes", unread_bytes, ge=0, whole=True)
+        check_number("cancel_grace_seconds", cancel_grace_seconds, ge=0)
+        check_type("journal", journal, Path, str, bool, optional=True)
+        check_type("retry", retry, RetryPolicy, optional=True)
+        check_number("events_kept", events_kept, ge=0, whole=True)
+        check_number("max_log_bytes", max_log_bytes, ge=0, whole=True)
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
         self._history_limit = history_limit
@@ -133,8 +133,8 @@ class ExecutionServer(ZMQServer, ABC):
         self.journal: Path | None = None
         """The file in which executions outlive the server; None: there is none."""
         self.choose_journal(journal)
-        self._on_restart = check_word("on_restart", on_restart, RestartPolicy)
-        self._queue_policy = check_word("queue_policy", queue_policy, QueuePolicy)
+        self._on_restart = parse_choice("on_restart", on_restart, RestartPolicy)
+        self._queue_policy = parse_choice("queue_policy", queue_policy, QueuePolicy)
         self._retry = retry
         self._events_kept = events_kept
         self._max_log_bytes = max_log_bytes
@@ -149,7 +149,7 @@ class ExecutionServer(ZMQServer, ABC):
         self.journal = choose_journal(choice, self.journal, default=self._default_journal)
 
     def _default_journal(self) -> Path:
-        from zmqruntime.transport import name_class
+        from zmqruntime.transport.lowlevel import name_class
 
         return default_journal_path(self.config.app_name, name_class(type(self)), self.port)
 
@@ -233,8 +233,7 @@ class ExecutionServer(ZMQServer, ABC):
             AddressInUse, EndpointError, TooManyOpenFiles, RuntimeError: as of `ZMQServer.start`.
         """
         super().start()
-        if not self._waits_for_end:
-            self._wait_until_settled()
+        self.wait_until_settled()
 
     def make_session(self) -> ServerSession:
         """Return the session of one run, with what `make_engine` and `make_runner` return."""
@@ -253,7 +252,7 @@ class ExecutionServer(ZMQServer, ABC):
             __version__,
             self.endpoint,
             self.config,
-            log_file_path=self._log_file_path,
+            log_file_path=self.log_file_path,
             describe=self.describe,
             application=self.describe_application(),
             scheduler=Scheduler(

@@ -18,7 +18,7 @@ from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.server.dispatcher import Dispatcher, Transport
 from zmqruntime.messages import Incoming, ShutdownMode, WorkerInfo, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
-from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
+from zmqruntime.transport.lowlevel import LARGE_EVENT_BYTES
 
 __all__ = ["ExecutionSession"]
 
@@ -36,7 +36,7 @@ class ExecutionSession(ServerSession, Transport):
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._dispatcher = Dispatcher(
-            scheduler, runner, self, soon=self.loop.when_quiet, later=self._in_a_moment
+            scheduler, runner, self, soon=self.loop.call_when_idle, later=self._in_a_moment
         )
         self._runner = runner
         self._runner_open = False
@@ -95,7 +95,7 @@ class ExecutionSession(ServerSession, Transport):
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
-        if not self.registrations.anybody:
+        if not self.registrations.has_subscribers:
             return
         if self.publisher.is_full:
             events = self._without_large(events)
@@ -106,7 +106,7 @@ class ExecutionSession(ServerSession, Transport):
     def _without_large(self, events: Sequence[ExecutionEvent]) -> Sequence[ExecutionEvent]:
         """Leave out what a subscriber can do without: long reports, which the event log keeps."""
         short = [event for event in events if not _is_large(event)]
-        self.publisher.note_left_out(len(events) - len(short))
+        self.publisher.log_dropped_events(len(events) - len(short))
         return short
 
     def exit(self, failure: str | None) -> None:
@@ -119,8 +119,8 @@ class ExecutionSession(ServerSession, Transport):
         self._runner.restore_files()
 
     def handled(self, event: Event) -> None:
-        if not self.looks:
-            self.look_later()
+        if not self.file_check.scheduled:
+            self.file_check.schedule()
         if type(event) is WorkerReady:
             self.settled.set()
         # A journal that can be written again is told as a timer.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zmqruntime.transport import Endpoint
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport.lowlevel import open_private
 
 __all__ = ["TaskLogs", "log_directory", "trim"]
 

@@ -15,7 +15,7 @@ from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request, 
 from zmqruntime.testing.errors import ScriptMismatch, check_open
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
-from zmqruntime.transport import check_kind, check_number
+from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["RequestType", "ScriptedServer"]
 
@@ -70,7 +70,7 @@ class ScriptedServer(ABC):
         """
         self._check_open()
         for script in scripts:
-            check_kind("a script", script, Script)
+            check_type("a script", script, Script)
             _check_end(script)
         with self._changed:
             self._planned.extend(scripts)
@@ -144,7 +144,7 @@ class ScriptedServer(ABC):
 
     def asked(self, kind: type[_R]) -> list[_R]:
         """Return what was asked so far of one kind: ``fake.asked(ExecuteRequest)``."""
-        check_kind("kind", kind, type)
+        check_type("kind", kind, type)
         return [request for request in self.requests if isinstance(request, kind)]
 
     def await_request(self, kind: type[_R], *, count: int = 1, timeout: float = 10.0) -> _R:
@@ -154,7 +154,7 @@ class ScriptedServer(ABC):
             ScriptMismatch: there have not within ``timeout`` seconds.
         """
         self._check_open()
-        check_number("count", count, least=1, whole=True)
+        check_number("count", count, ge=1, whole=True)
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
                 asked = ", ".join(r.type for r in self._requests) or "nothing"
@@ -245,7 +245,7 @@ class ScriptedServer(ABC):
         self._check_open()
         if request not in self._refusals:
             raise ValueError(f"there is no {request!r} request: say one of {', '.join(_TYPES)}")
-        check_number("times", times, least=1, whole=True, optional=True)
+        check_number("times", times, ge=1, whole=True, optional=True)
         with self._changed:
             if times is None:
                 self._from_now_on[request] = refusal

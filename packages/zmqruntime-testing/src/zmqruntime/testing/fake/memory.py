@@ -33,13 +33,13 @@ from zmqruntime.testing.fake.line import Outbox, PlayerRunner, Subscription
 from zmqruntime.testing.fake.script import ServerDies
 from zmqruntime.transport import (
     Caller,
-    Deadline,
     MessageTooLarge,
     ProcessIdentity,
     RequestTimeout,
     ServerLost,
     ZMQConfig,
 )
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["InMemoryExecutionServer"]
 

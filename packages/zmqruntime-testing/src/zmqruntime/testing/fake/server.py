@@ -73,7 +73,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             __version__,
             self.endpoint,
             self.config,
-            log_file_path=self._log_file_path,
+            log_file_path=self.log_file_path,
             describe=self.describe,
             scheduler=Scheduler(
                 InMemoryLifecycleEngine(), cancel_grace_seconds=self._cancel_grace_seconds

@@ -8,7 +8,7 @@ from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import LeftRunning, check_open
 from zmqruntime.testing.faults.proxy import FaultProxy
 from zmqruntime.testing.teardown import Teardown, where_is
-from zmqruntime.transport import Deadline
+from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["FaultProxyFactory"]
 

@@ -10,7 +10,8 @@ import zmq
 
 from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.faults.rules import Lane
-from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain
+from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode
+from zmqruntime.transport.lowlevel import drain
 
 __all__ = ["Link", "open_anywhere"]
 

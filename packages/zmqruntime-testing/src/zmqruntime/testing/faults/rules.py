@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from zmqruntime.transport import check_number
+from zmqruntime.transport.lowlevel import check_number
 
 __all__ = [
     "Delivery",
@@ -71,8 +71,8 @@ class Rule:
     """Whether it was done to its message."""
 
     def __post_init__(self) -> None:
-        check_number("nth", self.nth, least=1, whole=True)
-        check_number("seconds", self.seconds, least=0, optional=True)
+        check_number("nth", self.nth, ge=1, whole=True)
+        check_number("seconds", self.seconds, ge=0, optional=True)
 
     def is_due(self, lane: Lane, content: Mapping[str, Any]) -> bool:
         """Count a message; return whether it is the one, or comes after one that was taken."""
@@ -99,8 +99,8 @@ class Misbehaviour:
     max_delay: float
 
     def __post_init__(self) -> None:
-        check_number("rate", self.rate, least=0, most=1)
-        check_number("max_delay", self.max_delay, least=0)
+        check_number("rate", self.rate, ge=0, le=1)
+        check_number("max_delay", self.max_delay, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

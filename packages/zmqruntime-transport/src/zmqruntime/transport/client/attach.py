@@ -25,10 +25,10 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import ConnectionFailed, LaunchFailed, RequestTimeout
-from zmqruntime.transport.process.identity import describe_exit
+from zmqruntime.transport.process.exit_code import describe_exit
 from zmqruntime.transport.process.launcher import LaunchedServer, ServerLauncher
-from zmqruntime.transport.process.lock_file import take_lock
-from zmqruntime.transport.process.runtime_dir import check_private_dir, make_private_dir
+from zmqruntime.transport.process.lock_file import acquire_lock
+from zmqruntime.transport.process.private_dirs import check_private_dir, make_private_dir
 
 __all__ = ["attach_again", "attach_or_launch"]
 
@@ -113,7 +113,7 @@ def attach_again(control: ControlClient, deadline: Deadline) -> PongReply:
 def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
     make_private_dir(endpoint.directory)
     try:
-        lock = take_lock(endpoint.launch_lock_path, _as_timeout(deadline))
+        lock = acquire_lock(endpoint.launch_lock_path, _as_timeout(deadline))
     except filelock.Timeout:
         raise ConnectionFailed(
             f"no server on {endpoint} yet: another client is still launching one"
@@ -156,7 +156,7 @@ def _end(control: ControlClient, endpoint: Endpoint, pong: PongReply, deadline: 
         # It gives these up a moment after its sockets, and the next one needs them.
         for path in endpoint.serve_lock_paths:
             try:
-                take_lock(path, _as_timeout(deadline)).release()
+                acquire_lock(path, _as_timeout(deadline)).release()
             except filelock.Timeout:
                 is_over = False
     if not is_over:

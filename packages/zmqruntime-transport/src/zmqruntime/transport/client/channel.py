@@ -17,9 +17,9 @@ from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError
-from zmqruntime.transport.monitor import read_event, watch
+from zmqruntime.transport.monitor import attach_monitor, read_event
 from zmqruntime.transport.multipart import drain
-from zmqruntime.transport.process.held_paths import has_listener
+from zmqruntime.transport.process.ipc_files import has_listener
 from zmqruntime.transport.socket_options import configure_tcp
 from zmqruntime.transport.socket_poller import SocketPoller
 
@@ -118,7 +118,7 @@ class Channel:
             self._socket.reconnect_ivl_max = _BUSY_MAX_MS
         configure_tcp(self._socket, endpoint)
         self._monitor = context.socket(zmq.PAIR)
-        watch(self._socket, self._monitor, _EVENTS)
+        attach_monitor(self._socket, self._monitor, _EVENTS)
         self._poller.register(self._socket)
         self._poller.register(self._monitor)
         try:

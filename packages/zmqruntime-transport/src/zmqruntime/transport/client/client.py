@@ -30,7 +30,7 @@ from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import NotConnected, TransportError
 from zmqruntime.transport.process.launcher import ServerLauncher
 from zmqruntime.transport.process.resolve import resolve_endpoint
-from zmqruntime.transport.validation import check_number, check_word
+from zmqruntime.transport.validation import check_number, parse_choice
 
 __all__ = ["ZMQClient"]
 
@@ -75,7 +75,7 @@ class ZMQClient:
         self._launcher = launcher
         self._persistent = persistent
         if on_mismatch is not None:
-            on_mismatch = check_word("on_mismatch", on_mismatch, MismatchPolicy)
+            on_mismatch = parse_choice("on_mismatch", on_mismatch, MismatchPolicy)
         self._guard = ServerGuard(self._endpoint, launcher, on_mismatch)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -324,7 +324,7 @@ class ZMQClient:
         Raises:
             ValueError: the window has no room for any; further, what `request` raises.
         """
-        check_number("window", window, least=1, whole=True)
+        check_number("window", window, ge=1, whole=True)
         seconds = self._config.request_timeout if timeout is None else timeout
         return self._while_kept(self._connected().pipeline(requests, seconds, hold, window))
 

@@ -27,7 +27,8 @@ from zmqruntime.transport.errors import (
     ServerLost,
     TransportError,
 )
-from zmqruntime.transport.process.identity import ProcessIdentity, describe_exit
+from zmqruntime.transport.process.exit_code import describe_exit
+from zmqruntime.transport.process.identity import ProcessIdentity
 from zmqruntime.transport.process.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process.open_files import naming_file_limit, require_files
 

@@ -14,7 +14,7 @@ import zmq
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.loop import Loop, Timer
-from zmqruntime.transport.monitor import read_event, watch
+from zmqruntime.transport.monitor import attach_monitor, read_event
 from zmqruntime.transport.multipart import drain
 from zmqruntime.transport.socket_options import configure_tcp
 
@@ -77,7 +77,7 @@ class Subscriber:
             self._socket.rcvhwm = _ROOM * config.data_high_water_mark
             configure_tcp(self._socket, endpoint)
             self._monitor = monitor = context.socket(zmq.PAIR)
-            watch(
+            attach_monitor(
                 self._socket,
                 monitor,
                 zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED,

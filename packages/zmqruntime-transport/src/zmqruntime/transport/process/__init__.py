@@ -1,1 +1,1 @@
-"""Processes and the files they share: identity, launching, runtime directories, locks, logs."""
+"""Processes and the files that they share: identity, launcher, directories, locks, logs."""

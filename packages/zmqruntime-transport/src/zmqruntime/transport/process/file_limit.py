@@ -1,4 +1,4 @@
-"""The limit of open files of this process (RLIMIT_NOFILE); Windows has none."""
+"""The limit of open files of this process (RLIMIT_NOFILE); not on Windows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 
 __all__ = ["count_reserved", "raise_file_limit", "read_file_limit"]
 
-# Beyond that no server needs more, and programs that walk through all of them take long.
-_MOST_FILES: Final = 2**20
-# What macOS takes at least where its hard limit is infinite (OPEN_MAX).
-_SURE_FILES: Final = 10_240
+# Enough for every server; programs that close all possible descriptors take long beyond it.
+_MAX_FILES: Final = 2**20
+# What macOS always accepts when its hard limit is infinite (OPEN_MAX).
+_MACOS_FILES: Final = 10_240
 
 
 def read_file_limit() -> int | None:
-    """Return how many files this process may have open; None: no limit that is known."""
+    """Return the soft limit of open files; None: unknown or infinite."""
     if sys.platform == "win32":
         return None
     import resource
@@ -31,15 +31,15 @@ def raise_file_limit() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    for limit in (most, min(most, _SURE_FILES)):
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    for limit in (wanted, min(wanted, _MACOS_FILES)):
         if soft == resource.RLIM_INFINITY or soft >= limit:
             return
-        with contextlib.suppress(ValueError, OSError):  # Less than the hard limit says.
+        with contextlib.suppress(ValueError, OSError):  # Above what the system allows.
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
             return
 
 
 def count_reserved(limit: int) -> int:
-    """Return how many of the files are not for connections: half of up to 1,024, else a quarter."""
+    """Return the files reserved from connections: half of up to 1,024, else a quarter."""
     return max(limit // 4, min(limit // 2, 512))

@@ -1,8 +1,8 @@
-"""The rules for an owner, a mode and a link count that keep other users' hands off a path.
+"""Rules for owner, mode and link count, so that other users cannot write to a path.
 
-Pure: a rule takes the result of a stat and returns what is wrong with it, or None. Windows has
-neither owners as numbers nor modes: there `user_id` is None, and only the kind of a file and its
-links are checked; a profile's directories are its user's own.
+Pure: a rule takes the result of a stat and returns its fault, or None. Windows has no numeric
+owners and no modes: there `user_id` is None, and only the type of a file and its links are checked;
+the directories of a profile are private to its user.
 
 The rules for the directories are those of OpenSSH's ``StrictModes`` (``auth_secure_path``): every
 directory that leads to a path belongs to this user or to root, and no other user can rename what
@@ -39,12 +39,12 @@ def user_id() -> int | None:
 
 
 def file_fault(found: os.stat_result, user: int | None) -> str | None:
-    """Return why a file is not this user's alone to write, or None."""
+    """Return why another user may write a file, or None."""
     if not stat.S_ISREG(found.st_mode):
         return f"is {describe_kind(found.st_mode)}, not a regular file: remove it"
     if found.st_nlink != 1:
         return (
-            f"has {found.st_nlink} hard links, so that it may be another file as well: remove the "
+            f"has {found.st_nlink} hard links, so it may be another file as well: remove the "
             "other names, or this one"
         )
     if user is None:
@@ -60,12 +60,12 @@ def file_fault(found: os.stat_result, user: int | None) -> str | None:
 
 
 def link_fault(found: os.stat_result, user: int | None) -> str | None:
-    """Return why a symbolic link on the way to a path may be another user's, or None."""
+    """Return why another user may control a symbolic link on the way to a path, or None."""
     return _owner_fault(found, user)
 
 
 def pipe_fault(found: os.stat_result, user: int | None) -> str | None:
-    """Return why a named pipe may be another user's, who can leave it full, or None."""
+    """Return why another user may control a named pipe, and leave it full, or None."""
     if _is_trusted(found, user):
         return None
     return (
@@ -82,16 +82,16 @@ def directory_fault(
     has_acl: bool = False,
     trusts_root_groups: bool = False,
 ) -> str | None:
-    """Return why another user can replace what is in a directory, or None.
+    """Return why another user can replace the entries of a directory, or None.
 
     Args:
         found: its stat.
-        user: the user of this process; None: the platform has no numbers for users.
-        is_ancestor: only one entry of it matters, which belongs to this user or to root; then the
-            sticky bit keeps that entry from the others, as in ``/tmp``.
-        has_acl: it has an access control list, whose mask the mode of its group is (acl(5)); then
-            more users than those of its group may write.
-        trusts_root_groups: a group may write in it if it belongs to root, as ``syslog`` may in
+        user: the user of this process; None: the platform has no numeric users.
+        is_ancestor: only one entry matters, which belongs to this user or root; then the sticky
+            bit protects that entry, as in ``/tmp``.
+        has_acl: it has an access control list, whose mask replaces the mode of the group (acl(5)):
+            users outside the group may write.
+        trusts_root_groups: the group of a directory of root may write, as ``syslog`` in
             ``/var/log`` on Ubuntu.
     """
     if not stat.S_ISDIR(found.st_mode):
@@ -113,7 +113,7 @@ def directory_fault(
 
 
 def describe_kind(mode: int) -> str:
-    """Return what kind of file a mode belongs to, with its article."""
+    """Return the type of a file by its mode, with an article."""
     kinds = {
         stat.S_IFDIR: "a directory",
         stat.S_IFLNK: "a symbolic link",
@@ -127,19 +127,19 @@ def describe_kind(mode: int) -> str:
 
 
 def is_private_group(group: int, user: int) -> bool:
-    """Whether ``group`` is the one of its own that a system gives each user, with no other member.
+    """Whether ``group`` is the private group of ``user``, without other members.
 
-    Where users have one (Ubuntu, Fedora), their default umask is 0002, and the directories that
-    they make are writable by that group.
+    Where users have one (Ubuntu, Fedora), their default umask is 0002, and their directories are
+    writable by that group.
     """
     if sys.platform == "win32":
         return True
-    import grp  # Not above: Windows has neither.
+    import grp  # Not above: not on Windows.
     import pwd
 
     try:
         owner, found = pwd.getpwuid(user), grp.getgrgid(group)
-    except KeyError:  # A user or group without a name, as in a container: its members are unknown.
+    except KeyError:  # No name, as in a container: the members are unknown.
         return False
     is_own = owner.pw_gid == group and found.gr_name == owner.pw_name
     return is_own and set(found.gr_mem) <= {owner.pw_name}
@@ -153,25 +153,25 @@ def _owner_fault(found: os.stat_result, user: int | None) -> str | None:
     if _is_trusted(found, user):
         return None
     return (
-        f"belongs to user {found.st_uid}, who can replace what is below it: choose a directory "
-        "below one of your own"
+        f"belongs to user {found.st_uid}, and that user can replace what is below it: choose a "
+        "directory below one of your own"
     )
 
 
-def _remedy(whose: str) -> str:
-    return f"run chmod {whose}-w on it, or choose a directory of your own"
+def _remedy(class_: str) -> str:
+    return f"run chmod {class_}-w on it, or choose a directory of your own"
 
 
 @functools.cache
 def _outside_user() -> int | None:
-    """Return the id that stands for all users outside this user namespace, if this is in one.
+    """Return the id of all users outside of this user namespace; None: in the initial namespace.
 
-    In a rootless container the host's root has that id, and ``/`` often belongs to it.
+    In a rootless container the root of the host has this id, and ``/`` often belongs to it.
     user_namespaces(7), "Unmapped user and group IDs".
     """
     try:
         if Path("/proc/self/uid_map").read_text("ascii").split() == _NO_NAMESPACE:
             return None
         return int(Path("/proc/sys/kernel/overflowuid").read_text("ascii"))
-    except (OSError, ValueError):  # No Linux, or no /proc.
+    except (OSError, ValueError):  # Not Linux, or without /proc.
         return None

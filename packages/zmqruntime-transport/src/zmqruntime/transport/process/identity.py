@@ -1,33 +1,31 @@
-"""Processes by their exact identity."""
+"""The identity of a process: its pid and start time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import select
-import signal
 import sys
 from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["ProcessIdentity", "describe_exit", "start_of"]
+__all__ = ["ProcessIdentity", "read_start_time"]
 
-# Two readings of one process's start are the same number on Linux; elsewhere they differ by less
-# than a clock tick or two.
+# Two readings of a start time are equal on Linux; elsewhere they differ by up to two clock ticks.
 _SAME_START_SECONDS = 0.001 if sys.platform == "linux" else 1.0
-# How often to look for an end that the system does not tell: one that nobody has reaped yet.
-_LOOK_AGAIN_SECONDS = 1.0
+# The interval of checks for a zombie, of which psutil does not notify.
+_ZOMBIE_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One process, for good: a pid may be given to another one, its start time not."""
+    """A process by pid and start time: the system reuses a pid, but not with the start time."""
 
     pid: int
     create_time: float
-    """When it started, in seconds: since the start of the system on Linux, so that setting the
-    clock changes nothing; in Unix time elsewhere."""
+    """The start time in seconds: on Linux since the system's start, so that it is independent of
+    the clock; in Unix time elsewhere."""
 
     @classmethod
     def current(cls) -> ProcessIdentity:
@@ -36,34 +34,34 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
-        """Return the identity of the process that has ``pid`` now.
+        """Return the identity of the present process with ``pid``.
 
         Raises:
-            ProcessLookupError: there is none.
+            ProcessLookupError: there is no such process.
         """
         try:
-            return cls(pid, start_of(psutil.Process(pid)))
+            return cls(pid, read_start_time(psutil.Process(pid)))
         except psutil.NoSuchProcess:
             raise ProcessLookupError(f"no process has pid {pid}") from None
 
     @classmethod
     def parse(cls, text: str) -> ProcessIdentity:
-        """Return the identity that `str` wrote, as PID:CREATE_TIME.
+        """Return the identity from its `str`, PID:CREATE_TIME.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is invalid.
         """
         pid, _, create_time = text.partition(":")
         try:
             return cls(int(pid), float(create_time))
         except ValueError:
-            raise ValueError(f"{text!r} names no process: it has to be PID:CREATE_TIME") from None
+            raise ValueError(f"invalid process {text!r}: it has to be PID:CREATE_TIME") from None
 
     def __str__(self) -> str:
         return f"{self.pid}:{self.create_time!r}"
 
     def is_running(self) -> bool:
-        """Whether exactly this process still runs; one that ended unreaped does not."""
+        """Whether this process runs; a zombie does not."""
         process = self.find()
         try:
             return process is not None and process.status() != psutil.STATUS_ZOMBIE
@@ -71,20 +69,20 @@ class ProcessIdentity:
             return False
 
     def wait(self) -> None:
-        """Block until exactly this process has ended. For processes that this one did not start."""
-        # Missing in a Python that was built for old kernels, as conda's is.
+        """Block until this process has ended. For processes that the caller did not start."""
+        # Missing in a Python that was built for old kernels, such as conda's.
         if sys.platform == "linux" and hasattr(os, "pidfd_open"):
-            with contextlib.suppress(OSError):  # An old kernel, or one told not to (seccomp).
+            with contextlib.suppress(OSError):  # An old kernel, or forbidden (seccomp).
                 self._wait_for_pidfd()
         while (process := self.find()) is not None and self.is_running():
             with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(_LOOK_AGAIN_SECONDS)
+                process.wait(_ZOMBIE_CHECK_SECONDS)
 
     def find(self) -> psutil.Process | None:
-        """Return exactly this process, or None when it has ended."""
+        """Return this process; None: it has ended."""
         try:
             process = psutil.Process(self.pid)
-            start = start_of(process)
+            start = read_start_time(process)
         except psutil.NoSuchProcess:
             return None
         return process if abs(start - self.create_time) < _SAME_START_SECONDS else None
@@ -94,7 +92,7 @@ class ProcessIdentity:
         def _wait_for_pidfd(self) -> None:
             fd = os.pidfd_open(self.pid)
             try:
-                # The descriptor is held before the look at whose it is: nothing falls between.
+                # Checked after the descriptor is open: from now on it cannot change its process.
                 if self.is_running():
                     poller = select.poll()
                     poller.register(fd, select.POLLIN)
@@ -103,8 +101,8 @@ class ProcessIdentity:
                 os.close(fd)
 
 
-def start_of(process: psutil.Process) -> float:
-    """Return when a process started, as `ProcessIdentity.create_time` has it.
+def read_start_time(process: psutil.Process) -> float:
+    """Return the start time of a process, as in `ProcessIdentity.create_time`.
 
     Raises:
         psutil.NoSuchProcess: it has ended.
@@ -112,20 +110,10 @@ def start_of(process: psutil.Process) -> float:
     if sys.platform != "linux":
         return process.create_time()
     try:
-        # What psutil reads, before it adds the time of the system's start, which moves with the
-        # clock: proc(5), field 22 (starttime), counted from behind the name in parentheses.
+        # As psutil, which adds the time of the system's start, and that changes with the clock:
+        # proc(5), field 22 (starttime), counted after the name in parentheses.
         with open(f"/proc/{process.pid}/stat", "rb") as file:  # noqa: PTH123 - short and hot
             fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         raise psutil.NoSuchProcess(process.pid) from None
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def describe_exit(exit_code: int) -> str:
-    """Say how a process ended, from its exit code as `subprocess` gives it."""
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    try:
-        return f"signal {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"signal {-exit_code}"

@@ -1,6 +1,6 @@
-"""State that a process inherits from the program that started it, made as Python expects it.
+"""Repairs inherited process state that Python depends on: standard descriptors, signals.
 
-For the first lines of a server's and a worker's process: imports next to nothing.
+For the first lines of a server and a worker process: imports next to nothing.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ __all__ = ["fill_standard_descriptors", "reset_signals"]
 def fill_standard_descriptors() -> None:
     """Open the null device for each of the descriptors 0, 1 and 2 that is closed.
 
-    Else the next socket or file of this process gets that number, and whatever a library in C
-    writes to its standard error goes into it (POSIX leaves this to the program: fopen(3),
-    "lowest numbered").
+    Otherwise the next socket or file gets that number, and the standard error of a C library goes
+    into it (POSIX: the lowest free number).
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free: this one, as those below it are open.
+            # The lowest free number is this one.
             if os.open(os.devnull, os.O_RDWR) == number:
                 os.set_inheritable(number, True)
 
 
 def reset_signals() -> None:
-    """Unblock all signals, and let the exit codes of child processes be read.
+    """Unblock all signals, and reset an ignored SIGCHLD. For the main thread.
 
-    A program that ignores SIGCHLD hands that on to what it starts; the system then forgets how
-    children end, and every program seems to have ended well (waitpid(2)). For the main thread.
+    A process inherits an ignored SIGCHLD; the system then discards the exit codes of its children,
+    and each seems to have ended with 0 (waitpid(2)).
     """
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,4 +1,4 @@
-"""Starting a server process: a part that an application may replace."""
+"""Launchers: start a server process for a client. An application may provide its own."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from zmqruntime.transport.application import ExpectedApplication
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import EndpointError, LaunchFailed
+from zmqruntime.transport.process.default_dirs import default_log_dir
 from zmqruntime.transport.process.identity import ProcessIdentity
 from zmqruntime.transport.process.log_rotation import rotate_log_file
+from zmqruntime.transport.process.private_dirs import make_private_dir
 from zmqruntime.transport.process.private_files import open_log, open_private
 from zmqruntime.transport.process.process_tree import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
     kill_process_tree,
 )
-from zmqruntime.transport.process.runtime_dir import default_log_dir, make_private_dir
 from zmqruntime.transport.process.server_arguments import ServerArguments
 
 __all__ = ["LaunchedServer", "ServerLauncher", "SubprocessLauncher"]
@@ -38,49 +39,49 @@ _TAIL_BYTES = 16 * 1024
 
 
 class LaunchedServer(ABC):
-    """A server process that this process started, and may therefore end."""
+    """A server process that was started by this process."""
 
     @abstractmethod
     def exit_code(self) -> int | None:
-        """Return how it ended, negative for a signal, or None while it runs; never blocks."""
+        """Return its exit code, negative for a signal; None: it runs. Does not block."""
 
     @abstractmethod
     def wait(self, timeout: float) -> int | None:
-        """Return how it ended, or None when it still runs after ``timeout`` seconds."""
+        """Return its exit code; None: it still runs after ``timeout`` seconds."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End it at once, with all that it started."""
+        """Kill it, with all processes that it started."""
 
     @abstractmethod
     def log_tail(self) -> str:
-        """Return the last lines that it wrote, for an error message."""
+        """Return the last lines of its log, for an error message."""
 
 
 class ServerLauncher(ABC):
-    """Starts a server for a client that found none."""
+    """Starts a server for a client that has found none."""
 
     @abstractmethod
     def launch(self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool) -> LaunchedServer:
-        """Start a server that will listen on ``endpoint`` and return without waiting for it.
+        """Start a server on ``endpoint``, and return before it is ready.
 
         Args:
-            endpoint: where the client looks for it.
-            config: the client's settings, which the server has to share.
-            persistent: whether it outlives this process; else it ends when this process does,
-                even when this process is killed.
+            endpoint: the server's addresses.
+            config: the client's settings, for the server as well.
+            persistent: whether it outlives this process; else it stops when this process ends,
+                even when it is killed.
 
         Raises:
-            LaunchFailed: it could not be started at all.
+            LaunchFailed: the process could not be started.
         """
 
     def expect(self, found: ApplicationInfo) -> ExpectedApplication | None:
-        """Return the application that this would start, to be compared with the one found.
+        """Return the application that this would start, for a comparison: a seam.
 
-        May be overridden. None: not known, and any server will do.
+        None: it is unknown, and any server matches.
 
         Args:
-            found: what the server at the endpoint says that it runs.
+            found: the application of the server at the endpoint.
         """
         return None
 
@@ -89,11 +90,11 @@ class SubprocessLauncher(ServerLauncher):
     """Runs a command as a server, with its output in a log file.
 
     Args:
-        command: what to run; the options of `ServerArguments` are appended. When it is this
-            Python (``sys.executable``), the server can import what this program can.
-        environment: variables to set beside the inherited ones.
-        log_file_path: where stdout and stderr go, appended; None: the platform's log directory.
-        stdin: what the command reads from its standard input, to the end; None: nothing.
+        command: the command, to which the options of `ServerArguments` are appended. With this
+            Python (``sys.executable``), the server can import the modules of this program.
+        environment: variables beside the inherited ones.
+        log_file_path: the file for stdout and stderr, appended; None: in the log directory.
+        stdin: the content of its standard input; None: it is empty.
     """
 
     def __init__(
@@ -128,11 +129,11 @@ class SubprocessLauncher(ServerLauncher):
                     stdin=subprocess.DEVNULL if self._stdin is None else subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env=_own_environment(persistent=persistent)
+                    env=_inherited_environment(persistent=persistent)
                     | self._import_path()
                     | self._environment,
-                    # Neither a Ctrl-C nor the end of this terminal reaches the server: on
-                    # POSIX by a session, on Windows by a process group of its own.
+                    # Detached from Ctrl-C and the end of this terminal: by a session of its own
+                    # on POSIX, by a process group on Windows.
                     start_new_session=True,
                     creationflags=_creation_flags(),
                 )
@@ -141,8 +142,8 @@ class SubprocessLauncher(ServerLauncher):
                 f"the server could not be started: {error}; command: {' '.join(command)}"
             ) from None
         if self._stdin is not None:
-            _feed(process, self._stdin)
-        _outliving[:] = [child for child in _outliving if child.poll() is None] + [process]
+            _write_stdin(process, self._stdin)
+        _children[:] = [child for child in _children if child.poll() is None] + [process]
         return _LaunchedSubprocess(process, log_path, started_at_byte)
 
     def _import_path(self) -> dict[str, str]:
@@ -155,12 +156,12 @@ class SubprocessLauncher(ServerLauncher):
             directory = config.log_dir or default_log_dir(config.app_name)
             make_private_dir(directory, "log_dir")
         except EndpointError as error:
-            raise LaunchFailed(f"no log can be written: {error}") from None
+            raise LaunchFailed(f"the log cannot be written: {error}") from None
         return directory / f"{endpoint.app_name}-{endpoint.port}.log"
 
 
 class _Child(subprocess.Popen[bytes]):
-    """A process that may outlive this one on purpose, so that nobody warns of it."""
+    """A process that may outlive this one, without the ResourceWarning of `subprocess`."""
 
     def __del__(self) -> None:
         self.poll()
@@ -168,21 +169,21 @@ class _Child(subprocess.Popen[bytes]):
             super().__del__()
 
 
-def _feed(process: _Child, data: bytes) -> None:
-    """Write the standard input of a child, and close it; a pipe may hold less than all of it."""
+def _write_stdin(process: _Child, data: bytes) -> None:
+    """Write and close the standard input of a child, in a thread: a pipe may be full."""
     stdin = process.stdin
     assert stdin is not None
 
     def write() -> None:
-        # A child that has ended reads nothing; its exit code says more.
+        # The exit code reports a child that has ended.
         with contextlib.suppress(OSError), stdin:
             stdin.write(data)
 
     threading.Thread(target=write, name="zmqruntime-launch", daemon=True).start()
 
 
-# Every child that was running when last looked at, so that none stays a zombie for good.
-_outliving: list[_Child] = []
+# The children that ran at the last launch; kept to reap them.
+_children: list[_Child] = []
 
 
 class _LaunchedSubprocess(LaunchedServer):
@@ -190,7 +191,7 @@ class _LaunchedSubprocess(LaunchedServer):
         self._process = process
         self._log_path = log_path
         self._started_at_byte = started_at_byte
-        # Not reaped before `exit_code` or `wait` sees its end, so the pid is its own until then.
+        # Reaped only by `exit_code` and `wait`, so the pid is valid until then.
         self._handle = psutil.Process(process.pid)
 
     def exit_code(self) -> int | None:
@@ -210,7 +211,7 @@ class _LaunchedSubprocess(LaunchedServer):
         try:
             with os.fdopen(open_private(self._log_path), "rb") as log:
                 end = log.seek(0, os.SEEK_END)
-                # Shorter than at the start: it was rotated meanwhile, and all of it is newer.
+                # Shorter than at the start: rotated since, and all of it is newer.
                 start = self._started_at_byte if end >= self._started_at_byte else 0
                 log.seek(max(start, end - _TAIL_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
@@ -220,9 +221,9 @@ class _LaunchedSubprocess(LaunchedServer):
 
 
 def _added_import_path() -> list[str]:
-    """Return the directories that this program imports from, and a fresh Python would not."""
-    # The rest is left out: the variable reaches all that the server starts, and another Python
-    # among that must not find this one's library.
+    """Return the directories of ``sys.path`` that a fresh Python would not have."""
+    # Only these: the server's children inherit the variable, and another Python among them must
+    # not import this one's library.
     library = Path(sysconfig.get_path("stdlib"))
     fresh = {library, *map(Path, (*site.getsitepackages(), site.getusersitepackages()))}
     archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
@@ -233,13 +234,13 @@ def _added_import_path() -> list[str]:
     ]
 
 
-def _own_environment(*, persistent: bool) -> dict[str, str]:
+def _inherited_environment(*, persistent: bool) -> dict[str, str]:
     """Return the environment of this process for a server.
 
-    One that is to outlive a task which launches it is not one of the processes of that run.
+    Without the marks of a task's run, if the server is to outlive the task that launches it.
     """
-    own = {WORKER_VARIABLE, RUN_VARIABLE} if persistent else set()
-    return {name: value for name, value in os.environ.items() if name not in own}
+    marks = {WORKER_VARIABLE, RUN_VARIABLE} if persistent else set()
+    return {name: value for name, value in os.environ.items() if name not in marks}
 
 
 def _creation_flags() -> int:

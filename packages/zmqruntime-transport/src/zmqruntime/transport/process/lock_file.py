@@ -1,4 +1,4 @@
-"""A file lock between processes of one user, in a directory of that user's own."""
+"""A file lock between processes of one user, in a private directory."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ import filelock
 from zmqruntime.transport.errors import EndpointError, UnsafePath
 from zmqruntime.transport.process.private_files import open_private
 
-__all__ = ["take_lock"]
+__all__ = ["acquire_lock"]
 
 
-def take_lock(
+def acquire_lock(
     path: Path,
     timeout: float,
     *,
     remedy: str = "Set runtime_dir to a directory on a local disk",
 ) -> filelock.BaseFileLock:
-    """Return the lock at ``path``, held until it is released or this process ends.
+    """Acquire the lock at ``path``, until it is released or this process ends.
 
     Args:
-        path: its file, which is made if it is missing, with mode 0600, and stays there.
-        timeout: how long to wait for another holder, in seconds; 0: not at all; -1: no limit.
-        remedy: the end of the error message: which setting to change.
+        path: its file, created with mode 0600 if it is missing, and never removed.
+        timeout: how long to wait for another holder, in seconds; -1: no limit.
+        remedy: the end of the error message: the setting to change.
 
     Raises:
-        filelock.Timeout: another holder has had it for that time.
-        EndpointError: the file cannot be opened or locked; `UnsafePath` when another user may
-            have put it there.
+        filelock.Timeout: another holder has it after that time.
+        EndpointError: the file cannot be opened or locked; `UnsafePath` if another user may have
+            created it.
     """
     lock = filelock.FileLock(path, mode=0o600, thread_local=False)
     try:
-        # Made here, since that by filelock depends on the umask; it opens what it finds.
+        # Created here with its mode: filelock would apply the umask.
         os.close(open_private(path, write=True, create=True))
         lock.acquire(timeout=timeout)
     except (UnsafePath, filelock.Timeout):
         raise
-    except (OSError, NotImplementedError) as error:  # The latter: a file system without locks.
+    except (
+        OSError,
+        NotImplementedError,
+    ) as error:  # The latter: no file locks.
         raise EndpointError(f"the lock file {path} cannot be locked: {error}. {remedy}") from error
     return lock

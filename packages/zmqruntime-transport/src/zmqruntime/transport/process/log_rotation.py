@@ -1,10 +1,9 @@
 """Rotation of a log file that several processes append to.
 
-The standard `logging.handlers.RotatingFileHandler` renames the file. The stdout and stderr of a
-launched server, of its worker and of their children lead into the same file: they would follow it
-under its new name and fill that without a bound, and Windows renames no file that is open. So the
-file is copied and truncated in place (``copytruncate`` of logrotate(8)); whatever appends to it
-goes on at its new end.
+The standard `logging.handlers.RotatingFileHandler` renames the file. But the stdout and stderr of a
+launched server, its worker and their children have the same file open: they would go on to fill the
+renamed one, without a bound; and Windows does not rename an open file. So the file is copied and
+truncated in place, as by ``copytruncate`` of logrotate(8).
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from zmqruntime.transport.process.private_files import open_private
 __all__ = ["MAX_LOG_FILE_BYTES", "ROTATED_LOG_FILES", "rotate_log_file"]
 
 MAX_LOG_FILE_BYTES: Final = 2 * 1024 * 1024
-"""The size, in bytes, from which on a log file is rotated. The server's loop waits for its copy,
-about 1 ms per MiB: that is why it is not larger."""
+"""The size, in bytes, above which a log file is rotated. The copy blocks the server's loop for
+about 1 ms per MiB."""
 
 ROTATED_LOG_FILES: Final = 5
-"""How many older files are kept: ``NAME.1``, the newest, to ``NAME.5``."""
+"""The number of older files: ``NAME.1``, the newest, to ``NAME.5``."""
 
 _REMEDY: Final = (
     "Set log_file_path to a file in a directory on a local disk in which this user can write"
@@ -36,32 +35,31 @@ def rotate_log_file(
 ) -> bool:
     """Move the content of a file longer than ``max_bytes`` to ``NAME.1``, and that to ``NAME.2``.
 
-    Of a file that is longer than twice that, the newest ``max_bytes`` are kept. What is appended
-    between the copy and the truncation, some microseconds, is lost.
+    Of a file longer than twice that, the newest ``max_bytes`` are kept. Output in the microseconds
+    between the copy and the truncation is lost.
 
     Returns:
-        Whether it was rotated: not when it is short, no regular file, or when another process is
-        rotating it.
+        whether it was rotated; False: it is short, no regular file, or another process rotates it.
 
     Raises:
-        OSError: a copy cannot be written, for instance since the disk is full.
-        EndpointError: the lock beside the file cannot be taken, for instance since this user cannot
-            write in its directory.
+        OSError: the copy cannot be written, as on a full disk.
+        EndpointError: the lock beside the file cannot be acquired, as in a directory in which this
+            user cannot write.
     """
     if not _is_longer(path, max_bytes):
         return False
-    # Not above: a worker imports this module, and rotates nothing.
+    # Not above: a worker imports this module, and never rotates.
     import filelock
 
-    from zmqruntime.transport.process.lock_file import take_lock
+    from zmqruntime.transport.process.lock_file import acquire_lock
 
     try:
-        lock = take_lock(path.with_name(f"{path.name}.lock"), 0, remedy=_REMEDY)
+        lock = acquire_lock(path.with_name(f"{path.name}.lock"), 0, remedy=_REMEDY)
     except filelock.Timeout:
         return False
     try:
         if not _is_longer(path, max_bytes):
-            return False  # Another process was faster.
+            return False  # Another process has rotated it.
         _rotate(path, max_bytes, backups)
     finally:
         lock.release()
@@ -75,7 +73,7 @@ def _rotate(path: Path, max_bytes: int, backups: int) -> None:
         log.seek(start)
         content = log.read()
         if start:
-            content = content[content.find(b"\n") + 1 :]  # Whole lines, if there are any.
+            content = content[content.find(b"\n") + 1 :]  # From the first complete line.
         if backups:
             names = [path.with_name(f"{path.name}.{number}") for number in range(1, backups + 1)]
             for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):

@@ -1,4 +1,4 @@
-"""How log records are written: their format, and the file into which a server's records go."""
+"""The format of log records, and the log file of a server."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _STANDARD_STREAMS = (1, 2)
 
 
 class RecordFormatter(logging.Formatter):
-    """Formats records so that no text in them can forge another record.
+    """Formats records so that their content cannot forge further records.
 
     A record is one line. Control characters and line breaks in its message are escaped by
-    `printable`; the lines of a traceback follow, escaped and indented. A record longer than 32,000
-    characters is shortened in its middle.
+    `printable`; the lines of a traceback follow, escaped and indented. Records are shortened in
+    their middle to 32,000 characters.
 
     Args:
         fmt: as in `logging.Formatter`.
         datefmt: as in `logging.Formatter`.
-        multiline: whether line breaks in a message stay, its further lines indented.
+        multiline: whether to keep the line breaks of a message, with indented further lines.
     """
 
     def __init__(
@@ -53,25 +53,25 @@ class RecordFormatter(logging.Formatter):
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         parts = [printable(_shorten(self.formatMessage(record)), newline=self._newline)]
-        # Not `record.exc_text`, in which another formatter may have left its own text.
+        # Not `record.exc_text`, which another formatter may have set.
         if record.exc_info:
-            parts.append(_indentable(self.formatException(record.exc_info)))
+            parts.append(_indent(self.formatException(record.exc_info)))
         elif record.exc_text:
-            parts.append(_indentable(record.exc_text))
+            parts.append(_indent(record.exc_text))
         if record.stack_info:
-            parts.append(_indentable(self.formatStack(record.stack_info)))
+            parts.append(_indent(self.formatStack(record.stack_info)))
         return _CONTINUED.join(parts)
 
 
 class LogFile(logging.FileHandler):
-    """Takes what ``zmqruntime`` logs, from INFO on unless that logger has a level of its own.
+    """A handler of the logger ``zmqruntime``; sets its level to INFO if it has none.
 
-    Only its owner can read the file. It is rotated when it gets longer than ``max_bytes``.
+    Only its owner can read the file. It is rotated when it exceeds ``max_bytes``.
 
     Args:
         path: the file, appended to.
-        max_bytes: from which size on it is rotated.
-        backups: how many older files are kept beside it.
+        max_bytes: the size above which it is rotated.
+        backups: the number of older files.
 
     Raises:
         OSError: the file cannot be written.
@@ -96,11 +96,11 @@ class LogFile(logging.FileHandler):
 
     @property
     def takes_output(self) -> bool:
-        """Whether this process's stdout or stderr lead into the file, as a launcher makes them."""
+        """Whether stdout or stderr of this process is the file, as in a launched server."""
         return any(map(self._is_this_file, _STANDARD_STREAMS))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, and rotate the file when that made it too long. Raises nothing."""
+        """Write the record, then rotate the file if it is too long. Raises nothing."""
         super().emit(record)
         try:
             self._rotate_if_long()
@@ -108,7 +108,7 @@ class LogFile(logging.FileHandler):
             self.handleError(record)
 
     def rotate_if_long(self) -> None:
-        """Rotate the file if it got longer than it may, by whatever was appended to it."""
+        """Rotate the file if it is too long, also by output of other processes."""
         self.acquire()
         try:
             self._rotate_if_long()
@@ -116,7 +116,7 @@ class LogFile(logging.FileHandler):
             self.release()
 
     def close(self) -> None:
-        """Take no more records, and leave the logger as it was."""
+        """Remove the handler, and restore the level of the logger."""
         _logger.removeHandler(self)
         if not self._others():
             _logger.setLevel(self._level_before)
@@ -135,11 +135,11 @@ class LogFile(logging.FileHandler):
             if rotate_log_file(self._path, self._max_bytes, self._backups):
                 self._seek_to_end()
             elif not self._is_at_path(stream):
-                # It was removed or renamed: go on in a new one.
+                # It was removed or renamed: open a new one.
                 self.stream = self._open()
                 stream.close()
         except (OSError, EndpointError) as error:
-            # Not again for each record: this warning is one.
+            # Before the warning, which is a record itself.
             self._limit = os.fstat(stream.fileno()).st_size + self._max_bytes
             _log.warning(
                 "cannot rotate the log file %s: %s; trying again when it is %d bytes long",
@@ -155,7 +155,7 @@ class LogFile(logging.FileHandler):
             return False
 
     def _seek_to_end(self) -> None:
-        # Windows keeps an offset in an inherited handle, which is beyond the new end.
+        # On Windows the offset of an inherited handle is beyond the new end.
         for descriptor in filter(self._is_this_file, _STANDARD_STREAMS):
             os.lseek(descriptor, 0, os.SEEK_END)
 
@@ -165,13 +165,13 @@ class LogFile(logging.FileHandler):
                 descriptor, self.stream.fileno()
             )
         except OSError:
-            return False  # A process without a console has no such stream.
+            return False  # No such stream, as in a process without a console.
 
     def _others(self) -> list[Self]:
         return [h for h in _logger.handlers if isinstance(h, type(self)) and h is not self]
 
 
-def _indentable(text: str) -> str:
+def _indent(text: str) -> str:
     return printable(_shorten(text), newline=_CONTINUED)
 
 

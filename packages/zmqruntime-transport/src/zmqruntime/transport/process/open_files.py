@@ -1,4 +1,4 @@
-"""Sees to it that files are free before libzmq needs them, and names their limit where none is."""
+"""Ensures free file descriptors before libzmq needs them; maps errors of the limit."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["naming_file_limit", "require_files"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# libzmq has EMFILE for its own limit of sockets, too (ZMQ_MAX_SOCKETS).
+# libzmq also uses EMFILE for its own limit of sockets (ZMQ_MAX_SOCKETS).
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def require_files(count: int, purpose: str) -> None:
-    """See to it that files are free, for libzmq, which ends the process in places where none is.
+    """Ensure that files are free: libzmq may abort the process without them.
 
-    Where they are not, the soft limit of this process is raised to the hard one: only there, since
-    an application may have set it for a reason, such as select(2).
+    The soft limit of this process is raised to the hard one only if it is needed: an application
+    may have set it for a reason, such as select(2).
 
     Args:
-        count: how many.
-        purpose: what they are for, for the error.
+        count: the number of files.
+        purpose: their purpose, for the error.
 
     Raises:
-        TooManyOpenFiles: there are not so many.
+        TooManyOpenFiles: fewer files are free.
     """
     if _are_free(count):
         return
@@ -47,7 +47,7 @@ def require_files(count: int, purpose: str) -> None:
 
 @contextlib.contextmanager
 def naming_file_limit(purpose: str) -> Iterator[None]:
-    """Raise TooManyOpenFiles where the block fails for want of files, or of sockets of libzmq."""
+    """Raise TooManyOpenFiles in place of an error of the limit of files or libzmq sockets."""
     try:
         yield
     except (zmq.ZMQError, OSError) as error:

@@ -1,7 +1,7 @@
-"""Ends processes of ours together with what they have started, and nothing else.
+"""Kills processes of this application with their descendants, and no others.
 
-The resource tracker of `multiprocessing` (and loky's) is left: it removes the shared memory and
-semaphores of processes that have ended, and then ends by itself.
+The resource tracker of `multiprocessing` (and of loky) is not killed: it removes the shared memory
+and semaphores of ended processes, and then exits.
 https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
 """
 
@@ -21,32 +21,32 @@ import psutil
 __all__ = [
     "RUN_VARIABLE",
     "WORKER_VARIABLE",
-    "environment_of",
     "is_resource_tracker",
     "kill_all",
     "kill_marked",
     "kill_process_group",
     "kill_process_tree",
+    "read_environment",
 ]
 
 WORKER_VARIABLE: Final = "ZMQRUNTIME_WORKER"
-"""In the environment of a worker and of all that it starts: the mark of that worker."""
+"""The mark of a worker, in its environment and that of all its descendants."""
 
 RUN_VARIABLE: Final = "ZMQRUNTIME_RUN"
-"""In the environment of all that a worker starts: which of its runs has started it."""
+"""The run of a worker, in the environment of all that it starts."""
 
-# How its command line begins behind the interpreter's options: `python -c "from ..."`.
+# The code in its command line: `python -c "from ..."`.
 _TRACKERS: Final = (
     "from multiprocessing.resource_tracker import main",
     "loky.backend.resource_tracker import main",
 )
-# A group that goes on starting processes is then ended by the system, at once.
+# After these rounds killpg(2) ends a group that still starts processes.
 _MAX_ROUNDS: Final = 20
 _ROUND_SECONDS: Final = 0.5
 
 
 def is_resource_tracker(process: psutil.Process) -> bool:
-    """Whether a process only cleans up behind others; False when it has ended."""
+    """Whether a process is a resource tracker; False if it has ended."""
     try:
         return any(tracker in part for part in process.cmdline() for tracker in _TRACKERS)
     except (psutil.Error, OSError):
@@ -54,35 +54,34 @@ def is_resource_tracker(process: psutil.Process) -> bool:
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:
-    """Kill each but resource trackers. One that this user may not end is left."""
+    """Kill these processes but resource trackers, as far as this user may."""
     for process in processes:
         if not is_resource_tracker(process):
-            # It has ended meanwhile, is not ours, or cannot be looked at (EMFILE).
+            # It has ended, belongs to another user, or cannot be read (EMFILE).
             with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
 
 
 def kill_process_tree(process: psutil.Process, *, with_group: bool = True) -> None:
-    """End a process of ours and all that it started, at once and for good.
+    """Kill a process and its descendants.
 
-    Descendants are found by parentage. One that this user may not end, such as one that runs as
-    root, is left, and so are resource trackers.
+    Not resource trackers, and processes that this user may not kill, such as one of root.
 
     Args:
         process: the root of the tree.
-        with_group: also end, on POSIX, the process group that it leads, which holds those whose
-            own parent has ended; blocks for a moment, until they have ended.
+        with_group: kill also the process group that it leads (POSIX), for descendants whose parent
+            has ended; blocks for a moment, until they have ended.
     """
     family = [process]
     leads_group = False
     with contextlib.suppress(psutil.Error, ProcessLookupError):
-        # First what fails when the pid is another process's by now: its group is not ours.
+        # First the call that fails if the pid was reused: then its group is foreign.
         try:
             family += process.children(recursive=True)
         except ProcessLookupError:
             raise
-        except OSError:  # No file is left to look with (EMFILE): then the group, trackers included.
-            _kill_group_at_once(process.pid)
+        except OSError:  # EMFILE: kill the group, trackers included.
+            _kill_whole_group(process.pid)
         leads_group = sys.platform != "win32" and os.getpgid(process.pid) == process.pid
     kill_all(family)
     if with_group and leads_group:
@@ -90,49 +89,49 @@ def kill_process_tree(process: psutil.Process, *, with_group: bool = True) -> No
 
 
 def kill_process_group(group: int) -> None:
-    """Kill all members of a process group of ours but resource trackers (POSIX).
+    """Kill all members of a process group but resource trackers (POSIX).
 
-    The leader may have ended, as long as it was not reaped: its pid names no other group then.
-    May block for a moment, until they have ended.
+    The leader may be a zombie, but not reaped: its pid could name another group then. May block
+    for a moment, until they have ended.
     """
     if sys.platform == "win32":
         return
-    with contextlib.suppress(OSError):  # No file is left to look with (EMFILE).
+    with contextlib.suppress(OSError):  # EMFILE: the processes cannot be listed.
         for _ in range(_MAX_ROUNDS):
             members = [process for process in _members(group) if not is_resource_tracker(process)]
             if not members:
                 return
             kill_all(members)
             _wait_for_ends(members)
-    _kill_group_at_once(group)
+    _kill_whole_group(group)
 
 
-def _kill_group_at_once(group: int) -> None:
-    """Have the system kill a process group, resource trackers included (POSIX)."""
+def _kill_whole_group(group: int) -> None:
+    """Kill a process group by the system, resource trackers included (POSIX)."""
     if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
 
 
 def kill_marked(mark: str) -> None:
-    """Kill the processes that a worker with this mark has left behind, wherever they are."""
+    """Kill all processes with the mark of a worker, also orphans."""
     kill_all(
         process
         for process in psutil.process_iter()
-        if environment_of(process).get(WORKER_VARIABLE) == mark
+        if read_environment(process).get(WORKER_VARIABLE) == mark
     )
 
 
-def environment_of(process: psutil.Process) -> dict[str, str]:
-    """Return the environment in which a process began; empty when that cannot be known."""
+def read_environment(process: psutil.Process) -> dict[str, str]:
+    """Return the initial environment of a process; empty: it cannot be read."""
     try:
         return process.environ()
-    except (psutil.Error, OSError):  # It has ended, or is another user's.
+    except (psutil.Error, OSError):  # It has ended, or belongs to another user.
         return {}
 
 
 def _wait_for_ends(processes: Iterable[psutil.Process]) -> None:
-    """Block until all have ended, but not for long, and reap none: that is their parent's."""
+    """Block until all have ended, for half a second at most, without reaping them."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         foreign = [p for p in processes if _parent_of(p) != os.getpid()]
         psutil.wait_procs(foreign, timeout=_ROUND_SECONDS)
@@ -163,7 +162,7 @@ def _parent_of(process: psutil.Process) -> int | None:
 if sys.platform != "win32":
 
     def _members(group: int) -> Iterator[psutil.Process]:
-        """Yield the running members of a process group, but not this process."""
+        """Yield the running members of a process group but this process."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
                 if (

@@ -1,4 +1,4 @@
-"""From what a caller gave to the endpoint that is meant."""
+"""Resolves arguments and configuration to an endpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import socket
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import LOOPBACK, Endpoint, parse_address
 from zmqruntime.transport.errors import EndpointError
-from zmqruntime.transport.process.runtime_dir import default_runtime_dir
-from zmqruntime.transport.validation import check_kind, check_number, check_word
+from zmqruntime.transport.process.default_dirs import default_runtime_dir
+from zmqruntime.transport.validation import check_number, check_type, parse_choice
 
 __all__ = ["resolve_endpoint"]
 
@@ -19,33 +19,33 @@ def resolve_endpoint(
     transport_mode: TransportMode | str | None,
     config: ZMQConfig,
 ) -> Endpoint:
-    """Return the endpoint for a port, with the configuration's answers where nothing is said.
+    """Return the endpoint of these arguments, with the defaults of the configuration.
 
-    The transport is IPC where the platform has it and no ``host`` is given.
+    The transport is IPC if the platform has it and ``host`` is None.
 
     Raises:
-        TypeError: one of them is of another kind.
-        ValueError: the transport mode is none.
-        EndpointError: there cannot be such an endpoint on this platform, or at all.
+        TypeError: an argument is of another type.
+        ValueError: the transport mode is invalid.
+        EndpointError: the endpoint is invalid, or not available on this platform.
     """
-    import zmq  # Not above: nobody who is given an endpoint needs it.
+    import zmq  # Not above: a worker, which gets its endpoint, does not need it.
 
     check_number("port", port, whole=True, optional=True)
-    check_kind("config", config, ZMQConfig)
+    check_type("config", config, ZMQConfig)
     if host is not None:
         _check_host(host)
-    # On Windows libzmq may have ipc, yet Python cannot tell there whether a socket file is live.
+    # On Windows libzmq may have ipc, but Python cannot probe a socket file.
     has_ipc = bool(zmq.has("ipc")) and hasattr(socket, "AF_UNIX")
     if transport_mode is None:
         use_ipc = host is None and has_ipc
         transport_mode = TransportMode.IPC if use_ipc else TransportMode.TCP
     else:
-        transport_mode = check_word("transport_mode", transport_mode, TransportMode)
+        transport_mode = parse_choice("transport_mode", transport_mode, TransportMode)
     if transport_mode is TransportMode.IPC:
         if host is not None:
             raise EndpointError(f"host {host!r} is for TCP: leave it out, or the transport mode")
         if not has_ipc:
-            raise EndpointError("this platform has no IPC: use TransportMode.TCP, or say nothing")
+            raise EndpointError("this platform has no IPC: use TransportMode.TCP, or leave it out")
     return Endpoint(
         port=config.default_port if port is None else port,
         transport_mode=transport_mode,
@@ -57,7 +57,7 @@ def resolve_endpoint(
 
 
 def _check_host(host: str) -> None:
-    check_kind("host", host, str)
+    check_type("host", host, str)
     is_bare = bool(host) and not set("/[]") & set(host)
     if not is_bare or (":" in host and parse_address(host) is None):
         raise EndpointError(

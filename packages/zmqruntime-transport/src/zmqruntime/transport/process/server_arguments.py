@@ -1,4 +1,4 @@
-"""The command line that a launcher gives to a server process, written and read in one place."""
+"""The command line of a launched server: formatted and parsed in one place."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class ServerOptions(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ServerArguments:
-    """What a launched server has to know to be found, and by whom it is owned."""
+    """The endpoint, settings and owner of a launched server."""
 
     port: int
     host: str | None
     transport_mode: TransportMode | None
     config: ZMQConfig
     owner: ProcessIdentity | None = None
-    """The process with which the server ends; None: it lives on by itself."""
+    """The process with which the server stops; None: it is persistent."""
     log_file_path: Path | None = None
 
     @classmethod
@@ -47,12 +47,12 @@ class ServerArguments:
         owner: ProcessIdentity | None,
         log_file_path: Path | None,
     ) -> ServerArguments:
-        """Return the arguments of a server that is to listen on ``endpoint``."""
+        """Return the arguments of a server on ``endpoint``."""
         return cls(
             port=endpoint.port,
             host=endpoint.host if endpoint.transport_mode is TransportMode.TCP else None,
             transport_mode=endpoint.transport_mode,
-            # The default of another environment, with another home, may be another one.
+            # The default may differ in the server's environment.
             config=replace(config, runtime_dir=endpoint.directory.absolute()),
             owner=owner,
             log_file_path=log_file_path,
@@ -60,15 +60,16 @@ class ServerArguments:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server is to listen.
+        """The endpoint of the server.
 
-        Raises what `resolve_endpoint` raises.
+        Raises:
+            EndpointError: the endpoint is invalid, or not available on this platform.
         """
         return resolve_endpoint(self.port, self.host, self.transport_mode, self.config)
 
     @property
     def options(self) -> ServerOptions:
-        """What a server's constructor takes beside the port."""
+        """The arguments of the server's constructor beside the port."""
         return ServerOptions(
             host=self.host,
             transport_mode=self.transport_mode,
@@ -77,7 +78,7 @@ class ServerArguments:
         )
 
     def to_command_line(self) -> list[str]:
-        """Return the options that `from_namespace` reads: all that concerns a server."""
+        """Return the options that `from_namespace` parses."""
         config = self.config
         options: dict[str, object | None] = {
             "--port": self.port,
@@ -94,12 +95,12 @@ class ServerArguments:
             "--log-file": self.log_file_path,
             "--owner": self.owner,
         }
-        # In one word each: a value may begin with a dash.
+        # With "=": a value may begin with a dash.
         return [f"{option}={value}" for option, value in options.items() if value is not None]
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        """Declare the options on an application's own parser."""
+        """Add the options to a parser."""
         default = ZMQConfig()
         add = parser.add_argument
         add("--port", type=int, default=default.default_port, help="data port")
@@ -114,12 +115,12 @@ class ServerArguments:
         add_setting("--registration-timeout", float)
         add_setting("--data-high-water-mark", int)
         add_setting("--max-unread-bytes", int)
-        add("--log-file", type=_read_file, help="where log records go, appended")
-        add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
+        add("--log-file", type=_read_file, help="file for log records, appended")
+        add("--owner", type=_read_owner, help="stop when this process ends; PID:CREATE_TIME")
 
     @classmethod
     def from_namespace(cls, options: argparse.Namespace) -> ServerArguments:
-        """Return what a parser with these options has read."""
+        """Return the arguments from the result of a parser with these options."""
         return cls(
             port=options.port,
             host=options.host,
@@ -146,7 +147,7 @@ def _add_setting(
     convert: Callable[[str], object],
     help: str | None = None,
 ) -> None:
-    """Declare the option of a setting, which refuses what `ZMQConfig` would."""
+    """Add the option of a setting, validated by `ZMQConfig`."""
     name = option.removeprefix("--").replace("-", "_")
 
     def read(text: str) -> object:
@@ -156,7 +157,7 @@ def _add_setting(
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    read.__name__ = convert.__name__  # What the parser calls a text that is no such number.
+    read.__name__ = convert.__name__  # For the parser's error message.
     parser.add_argument(option, type=read, default=getattr(default, name), help=help)
 
 
@@ -164,10 +165,10 @@ def _read_file(text: str) -> Path:
     path = Path(text)
     try:
         is_directory = path.is_dir()
-    except OSError as error:  # It is too long, for one.
-        raise argparse.ArgumentTypeError(f"{text!r} names no file: {error.strerror}") from None
+    except OSError as error:  # It may be too long.
+        raise argparse.ArgumentTypeError(f"invalid file name {text!r}: {error.strerror}") from None
     if is_directory:
-        raise argparse.ArgumentTypeError(f"{text!r} is a directory, and not a file")
+        raise argparse.ArgumentTypeError(f"{text!r} is a directory, not a file")
     return path
 
 

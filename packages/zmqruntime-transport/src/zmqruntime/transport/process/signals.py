@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to end, however often they are sent."""
+"""Ctrl-C and SIGTERM as requests to stop, also when they are repeated."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["SignalWait", "ending_on_signals"]
+__all__ = ["SignalWait", "call_on_stop_signals"]
 
-# Ctrl-Break, on Windows, is the one that can be sent to a process in a group of its own.
+# Ctrl-Break (Windows) can be sent to a process in a group of its own.
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
-# So long after a signal that ended a server, a further one is taken to mean that server, too.
-_SAME_WISH_SECONDS = 2.0
+# A signal that follows so soon on one that stopped a server is ignored.
+_REPEAT_SECONDS = 2.0
 
 
 class SignalWait:
-    """Lets the main thread wait, and still handle every signal at once.
+    """A wait of the main thread that signals interrupt.
 
-    The system may hand a signal to any thread; only the main one runs Python's handlers, and
-    nobody wakes it up from a lock. So it waits for a socket, to which the interpreter writes
-    when a signal arrives, wherever that is.
+    Any thread may receive a signal, but only the main one runs Python's handlers, and a signal does
+    not wake it up from a lock. So it waits for a socket, to which the interpreter writes a byte for
+    each signal (`signal.set_wakeup_fd`).
     """
 
     def __init__(self) -> None:
@@ -34,18 +34,18 @@ class SignalWait:
         self._sender.setblocking(False)
 
     def wait(self, finished: threading.Event) -> None:
-        """Block until ``finished``; who sets it calls `wake` afterwards."""
+        """Block until ``finished`` is set; its setter calls `wake` afterwards."""
         while not finished.is_set():
             self._receiver.recv(4096)
 
     def wake(self) -> None:
-        """Let the waiting thread look again. For any thread, at any time."""
-        with contextlib.suppress(OSError):  # It looks already, or waits no more.
+        """Wake up the waiting thread. For any thread, at any time."""
+        with contextlib.suppress(OSError):  # It is awake, or has ended.
             self._sender.send(b"\0")
 
     @contextlib.contextmanager
-    def told_of_signals(self) -> Iterator[None]:
-        """Let the interpreter write here; in the main thread."""
+    def receiving_signals(self) -> Iterator[None]:
+        """Receive the interpreter's bytes in the block; in the main thread."""
         before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         try:
             yield
@@ -53,55 +53,55 @@ class SignalWait:
             signal.set_wakeup_fd(before)
 
     def close(self) -> None:
-        """Give back the sockets."""
+        """Close the sockets."""
         self._receiver.close()
         self._sender.close()
 
 
 @contextlib.contextmanager
-def ending_on_signals(end: Callable[[], None]) -> Iterator[SignalWait]:
-    """Call ``end`` for each signal that asks this process to end, in the main thread only.
+def call_on_stop_signals(stop: Callable[[], None]) -> Iterator[SignalWait]:
+    """Call ``stop`` for each SIGINT, SIGTERM and SIGBREAK; without effect in other threads.
 
     Yields:
-        What to wait with, in whatever thread this is.
+        a `SignalWait`, in any thread.
     """
     with contextlib.closing(SignalWait()) as wait:
         if threading.current_thread() is not threading.main_thread():
             yield wait
             return
-        asked_at: float | None = None
+        signalled_at: float | None = None
 
         def on_signal(_: int, frame: FrameType | None) -> None:
-            nonlocal asked_at
-            asked_at = time.monotonic()
-            end()
+            nonlocal signalled_at
+            signalled_at = time.monotonic()
+            stop()
 
-        with wait.told_of_signals():
+        with wait.receiving_signals():
             before: dict[signal.Signals, signal._HANDLER] = {}
             for signum in _SIGNALS:
                 handler = signal.signal(signum, on_signal)
-                # None: not one of Python's, so Python cannot set it again.
+                # None: a handler in C, which Python cannot restore.
                 before[signum] = signal.SIG_DFL if handler is None else handler
             try:
                 yield wait
             finally:
                 after = before
-                if asked_at is not None:
-                    after = dict.fromkeys(_SIGNALS, _outlast(asked_at, before))
+                if signalled_at is not None:
+                    after = dict.fromkeys(_SIGNALS, _ignore_repeats(signalled_at, before))
                 for signum, restored in after.items():
                     signal.signal(signum, restored)
 
 
-def _outlast(
-    asked_at: float, before: dict[signal.Signals, signal._HANDLER]
+def _ignore_repeats(
+    signalled_at: float, before: dict[signal.Signals, signal._HANDLER]
 ) -> Callable[[int, FrameType | None], None]:
-    """Return a handler that makes nothing of an impatient second signal, then steps aside.
+    """Return a handler that ignores repeated signals, and later restores the handlers before.
 
-    Else pressing Ctrl-C twice would end an orderly end with a traceback.
+    Otherwise a second Ctrl-C would interrupt the orderly end with a traceback.
     """
 
     def on_signal(signum: int, _: FrameType | None) -> None:
-        if time.monotonic() - asked_at > _SAME_WISH_SECONDS:
+        if time.monotonic() - signalled_at > _REPEAT_SECONDS:
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.raise_signal(signum)

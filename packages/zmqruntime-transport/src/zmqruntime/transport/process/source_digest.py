@@ -1,6 +1,6 @@
-"""A digest of an application's source files, so that a server of edited code can be noticed.
+"""A digest of an application's source files, to detect a server that runs other code.
 
-Computed from the files alone: a client need not import the application to compare it.
+Computed from the files: a client does not import the application.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["compute_origin_digest", "compute_source_digest", "find_source"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _DIGEST_BYTES = 16
-# A bound on the time that a start takes. What is beyond it is not compared.
+# Bounds the time of a start; further files are not compared.
 _MAX_FILES = 500
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+(?P<source>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n;#]*)"
@@ -28,9 +28,9 @@ _WORD = re.compile(rb"[.\w]+")
 
 
 def find_source(module_name: str) -> Path | None:
-    """Return the source file of a module, also of one that is not imported.
+    """Return the source file of a module, imported or not.
 
-    None where there is none that can be read: it is compiled, in an archive, or not found.
+    None: there is no such file: it is compiled, in an archive, or not found.
     """
     module = sys.modules.get(module_name)
     origin: str | None = getattr(module, "__file__", None)
@@ -46,13 +46,13 @@ def find_source(module_name: str) -> Path | None:
 
 
 def compute_source_digest(source: Path | None) -> str | None:
-    """Return a digest of a module and of what it imports from beside it, directly or not.
+    """Return a digest of a module and the modules beside it that it imports, also indirectly.
 
-    "Beside it" are modules and packages below the directory that its top package is in; of what
-    is installed in site-packages, its top package alone. Imports are found in the text, so that
-    what is imported by a computed name is not seen. At most 500 files are read.
+    "Beside it" is below the directory that contains its top-level package; for an installed one,
+    only that package. Imports are found in the text, so computed names are missed. At most 500
+    files are read.
 
-    None where the module's file cannot be read.
+    None: the file of the module cannot be read.
     """
     if source is None:
         return None
@@ -81,9 +81,9 @@ def compute_source_digest(source: Path | None) -> str | None:
 
 
 def compute_origin_digest(source: Path | None) -> str | None:
-    """Return a digest of the real path of a source file; None where there is none.
+    """Return a digest of the real path of a source file; None: there is no file.
 
-    Two applications may have modules and classes of the same names, in different directories.
+    Two applications may have modules and classes of the same name in different directories.
     """
     if source is None:
         return None
@@ -100,7 +100,7 @@ def _find_root(source: Path) -> tuple[Path, str]:
 
 
 def _find_imports(text: bytes, path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the names of the modules that a file imports, or may import, in parts."""
+    """Yield the possible names of the modules that a file imports, as parts."""
     package = path.parent.parts
     for match in _IMPORT.finditer(text):
         if match["modules"] is not None:
@@ -121,7 +121,7 @@ def _find_imports(text: bytes, path: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _files_of(root: Path, name: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files that an import of this module runs, as far as they are below ``root``."""
+    """Yield the files below ``root`` that an import of a module executes."""
     directory = root
     for part in name:
         if not part:

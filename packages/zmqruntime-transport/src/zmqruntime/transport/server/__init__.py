@@ -1,1 +1,1 @@
-"""The server's side: bound sockets, the loop's session, replies, publishing, registration."""
+"""The server: its bound sockets, session, replies, events and registrations."""

@@ -1,8 +1,8 @@
-"""Ends new connections before the process has no file left for them.
+"""Ends new connections before the process reaches its limit of open files.
 
-When there is none, libzmq tries to accept the same connection again and again: over TCP it keeps
-a core busy, over ipc it ends the process. Nothing in libzmq bounds the number of connections, so
-the newest ones are ended while some files are still free.
+At the limit libzmq retries to accept the same connection without a pause over TCP, and aborts the
+process over ipc. libzmq does not bound the number of connections, so the newest are ended while
+some files are still free.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import zmq
 
 from zmqruntime.transport.loop import Loop
-from zmqruntime.transport.monitor import read_event_value, watch
+from zmqruntime.transport.monitor import attach_monitor, read_event_value
 from zmqruntime.transport.process.file_limit import count_reserved, read_file_limit
 from zmqruntime.transport.server.accepted_sockets import end_accepted
 
@@ -24,18 +24,18 @@ __all__ = ["ConnectionLimiter"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-# Of new connections, in one round of the loop.
-_MOST_EVENTS: Final = 100
-_SILENT_SECONDS: Final = 60.0
+# New connections in one round of the loop.
+_MAX_EVENTS: Final = 100
+_LOG_PAUSE_SECONDS: Final = 60.0
 
 
 class ConnectionLimiter:
-    """Ends new connections while so few files are free that the server itself may need them.
+    """Ends new connections while only the reserved files are free.
 
     Args:
         context: the server's.
         loop: the server's.
-        read_limit: returns how many files there may be; None: no limit.
+        read_limit: returns the limit of open files; None: there is no limit.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class ConnectionLimiter:
         self._context = context
         self._loop = loop
         self._read_limit = read_limit
-        self._watched: list[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]] = []
+        self._monitors: list[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]] = []
         self._refused = 0
-        self._silent_until = float("-inf")
+        self._next_log_at = float("-inf")
 
     def watch(self, sock: zmq.Socket[bytes], local: int | str) -> None:
         """Limit the connections of a bound socket.
@@ -62,20 +62,20 @@ class ConnectionLimiter:
         if self._read_limit() is None:
             return
         monitor = self._context.socket(zmq.PAIR)
-        self._watched.append((sock, monitor))
-        monitor.rcvhwm = 0  # Else libzmq's own thread waits for this one to read.
-        watch(sock, monitor, zmq.Event.ACCEPTED)
+        self._monitors.append((sock, monitor))
+        monitor.rcvhwm = 0  # A full queue would block libzmq's I/O thread.
+        attach_monitor(sock, monitor, zmq.Event.ACCEPTED)
         self._loop.add_reader(monitor, lambda: self._read(monitor, local))
 
     def close(self) -> None:
-        """Watch nothing any more. Before the sockets are closed, and after the loop is."""
-        for sock, monitor in self._watched:
+        """Close the monitors: before the sockets, and after the loop."""
+        for sock, monitor in self._monitors:
             sock.disable_monitor()
             monitor.close(linger=0)
-        self._watched.clear()
+        self._monitors.clear()
 
     def _read(self, monitor: zmq.Socket[bytes], local: int | str) -> None:
-        for _ in range(_MOST_EVENTS):
+        for _ in range(_MAX_EVENTS):
             if (accepted := read_event_value(monitor)) is None:
                 return
             limit = self._read_limit()
@@ -87,8 +87,8 @@ class ConnectionLimiter:
 
     def _log_refusal(self, limit: int) -> None:
         now = time.monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + _SILENT_SECONDS
+        if now >= self._next_log_at:
+            self._next_log_at = now + _LOG_PAUSE_SECONDS
             _log.warning(
                 "refusing new connections, %d so far: nearly all of %d files are open; disconnect "
                 "clients that are not needed, or raise the limit (ulimit -n)",
@@ -98,7 +98,7 @@ class ConnectionLimiter:
 
 
 def _has_room(monitor: zmq.Socket[bytes], limit: int) -> bool:
-    """Whether more files are free than those that are reserved."""
+    """Whether files beyond the reserved ones are free."""
     try:
         lowest_free = os.dup(int(monitor.getsockopt(zmq.FD)))
     except OSError:

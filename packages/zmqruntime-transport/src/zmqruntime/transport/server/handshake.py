@@ -1,4 +1,4 @@
-"""The registration handshake: no registration is acknowledged before its subscription is seen."""
+"""Registration handshake: a registration is acknowledged when its subscription has arrived."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LISTED", "MAX_WAITING", "RegistrationHandshake"]
 
 MAX_LISTED = 100
-"""How many registered clients a reply lists at most; their number is in it as well."""
+"""Registered clients that a reply lists; it has their number as well."""
 MAX_WAITING = 1000
-"""How many registrations may wait for their subscription at once; a peer alone: half of it."""
+"""Registrations that may wait for their subscription together; a single peer gets half."""
 
-# Registrations that are refused in one round of the loop; the others are next round's.
+# Registrations that are refused in one round of the loop.
 _MAX_EXPIRED_AT_ONCE = 100
 
 
 class RegistrationHandshake:
-    """Answers each registration when its subscription was seen, or when its time is up.
+    """Replies to each registration when its subscription has arrived, or its timeout has passed.
 
     Args:
-        loop: whose timer says when.
-        timeout: how long, in seconds, to wait for a subscription.
-        data_port: the port that the error for a missing subscription names.
-        reply: sends a caller its one reply.
+        loop: the server's.
+        timeout: how long a registration waits, in seconds.
+        data_port: the data port, for the error of a missing subscription.
+        reply: sends the reply to a request.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class RegistrationHandshake:
         self._timeout = timeout
         self._data_port = data_port
         self._reply = reply
-        # All wait equally long, so they expire in the order in which they came.
+        # One timeout for all, so they expire in the order of arrival.
         self._waits: dict[Caller, tuple[float, ClientId]] = {}
         self._share = FairShare(MAX_WAITING, MAX_WAITING)
         self._timer_is_set = False
 
     def register(self, request: RegisterProgressRequest, caller: Caller) -> None:
-        """Acknowledge, now or as soon as the subscription is seen."""
+        """Register a client and acknowledge it, now or when its subscription arrives."""
         client_id = request.client_id
         if self.registrations.register(client_id, request.scope, caller):
             self._acknowledge(caller, client_id)
@@ -73,24 +73,24 @@ class RegistrationHandshake:
         else:
             own, total = self._share.used(caller.peer), self._share.total
             when = f"while {total} registrations wait, {own} of them of this connection"
-            self._give_up(caller, client_id, when)
+            self._expire(caller, client_id, when)
 
     def unregister(self, request: UnregisterProgressRequest, caller: Caller) -> None:
-        """Forget the client and acknowledge that."""
+        """Unregister a client and acknowledge it."""
         self.registrations.unregister(request.client_id)
         self._acknowledge(caller, request.client_id)
 
-    def saw(self, frame: bytes, times: int = 1) -> None:
-        """Take a frame of the XPUB socket, and acknowledge the registrations that it completes."""
-        for caller, client_id in self.registrations.saw(frame, times):
+    def apply(self, frame: bytes, times: int = 1) -> None:
+        """Apply a frame of the XPUB socket; acknowledge the registrations that it completes."""
+        for caller, client_id in self.registrations.apply(frame, times):
             self._end_wait(caller)
             self._acknowledge(caller, client_id)
 
-    def end(self) -> None:
-        """Refuse all registrations that still wait: the server ends."""
+    def refuse_waiting(self) -> None:
+        """Refuse all registrations that wait, at the end of the server."""
         for caller in self.registrations.waiting:
             self._end_wait(caller)
-            self.registrations.give_up(caller)
+            self.registrations.cancel_wait(caller)
             self._refuse(caller, ErrorCode.SHUTTING_DOWN, "the server is shutting down")
 
     def _end_wait(self, caller: Caller) -> None:
@@ -101,24 +101,24 @@ class RegistrationHandshake:
         if self._waits and not self._timer_is_set:
             self._timer_is_set = True
             due, _ = next(iter(self._waits.values()))
-            self._loop.call_at(due, self._expire)
+            self._loop.call_at(due, self._expire_due)
 
-    def _expire(self) -> None:
+    def _expire_due(self) -> None:
         now = time.monotonic()
         for caller, (due, client_id) in tuple(islice(self._waits.items(), _MAX_EXPIRED_AT_ONCE)):
             if due > now:
                 break
             self._end_wait(caller)
-            self._give_up(caller, client_id, f"within {self._timeout:g} s")
+            self._expire(caller, client_id, f"within {self._timeout:g} s")
         else:
             if self._waits:
-                self._loop.post(self._expire)  # Those behind may be due as well.
+                self._loop.post(self._expire_due)  # Further ones may be due.
                 return
         self._timer_is_set = False
         self._set_timer()
 
-    def _give_up(self, caller: Caller, client_id: ClientId, when: str) -> None:
-        if self.registrations.give_up(caller):
+    def _expire(self, caller: Caller, client_id: ClientId, when: str) -> None:
+        if self.registrations.cancel_wait(caller):
             self._acknowledge(caller, client_id)
             return
         self._refuse(

@@ -1,4 +1,4 @@
-"""What a server says of itself, encoded again only where it has changed."""
+"""Composes pongs, and encodes their content again only when it has changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHANGES_ALWAYS = {"request_id", "uptime_seconds"}
 
 
 class WorkSummary(NamedTuple):
-    """What a pong tells of executions and workers; see the fields of `PongReply`."""
+    """The executions and workers of a pong; see the fields of `PongReply`."""
 
     running_executions: tuple[RunningExecutionInfo, ...] = ()
     queued_executions: tuple[QueuedExecutionInfo, ...] = ()
@@ -34,17 +34,17 @@ class WorkSummary(NamedTuple):
 
 
 class Pongs:
-    """Composes the pongs of one server, which began now.
+    """Composes the pongs of one server, whose uptime begins now.
 
     Args:
-        fixed: the fields of a `PongReply` that stay as they are.
+        fixed: the constant fields of its `PongReply`.
     """
 
     def __init__(self, **fixed: Any) -> None:
         self._fixed = fixed
         self._started_at = time.time()
-        self._told: object = None
-        self._rest = b""
+        self._encoded: object = None
+        self._tail = b""
 
     def compose(
         self,
@@ -56,15 +56,15 @@ class Pongs:
         progress_subscriber_count: int,
         work: WorkSummary,
     ) -> bytes:
-        """Return the reply to a ping that has this ``request_id``; the rest is as it is now.
+        """Return the encoded reply to a ping.
 
         Raises:
-            TypeError: the application's ``details`` are not JSON; the error names the part.
+            TypeError: the application's ``details`` are not JSON; names the part.
         """
-        # The application may change what it has given before: of that, what is written counts.
+        # Compared as encoded: the application may have changed its object in place.
         subscribers = progress_subscribers, progress_subscriber_count
         now = ready, _encode(details), subscribers, work
-        if now != self._told:
+        if now != self._encoded:
             reply = PongReply(
                 started_at=self._started_at,
                 uptime_seconds=0.0,
@@ -75,15 +75,15 @@ class Pongs:
                 **self._fixed,
                 **work._asdict(),
             )
-            self._rest = encode(reply, _CHANGES_ALWAYS)[1:]
-            self._told = now
+            self._tail = encode(reply, _CHANGES_ALWAYS)[1:]
+            self._encoded = now
         uptime = max(0.0, time.time() - self._started_at)
         head = b'{"request_id":%b,"uptime_seconds":%a,'
-        return head % (encode_json(request_id), uptime) + self._rest
+        return head % (encode_json(request_id), uptime) + self._tail
 
 
 def _encode(details: object) -> bytes:
     try:
         return encode_json(details, "details")
     except DecodeError as error:
-        raise TypeError(error.message) from None  # No fault of the ping's.
+        raise TypeError(error.message) from None  # Not an error of the ping.

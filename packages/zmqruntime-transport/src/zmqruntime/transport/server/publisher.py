@@ -1,8 +1,8 @@
-"""Sends events on the data channel, and bounds the bytes of those that no subscriber has read.
+"""Publishes events on the data channel, and bounds the bytes of unread ones.
 
 libzmq keeps a message once for all its subscribers, up to ``data_high_water_mark`` messages for
-each. A subscriber that is stopped makes it keep that many. Messages of 16 KiB and more are lent
-without a copy, so that it is known when the last subscriber has them (see `unread`).
+each: as many as that while a subscriber does not read. Messages of 16 KiB and more are lent without
+a copy, so that libzmq reports when the last subscriber has read one (see `unread_replies`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["LARGE_EVENT_BYTES", "EventPublisher"]
 
 LARGE_EVENT_BYTES: Final = 16 * 1024
 _SHARE: Final = 4
-"""Large events may take up this part of what may be unread."""
+"""The part of ``max_unread_bytes`` for large events: a quarter."""
 
 
 class EventPublisher:
-    """Sends messages to all who have subscribed to their topic.
+    """Sends messages to the subscribers of their topic.
 
     Args:
-        loop: in whose thread everything here happens.
-        sock: the XPUB socket, which the loop watches.
-        max_unread_bytes: how much of replies and events together may be unread.
-        log: where it is noted that large events are left out.
+        loop: the loop whose thread this runs in.
+        sock: the XPUB socket, registered with the loop.
+        max_unread_bytes: the bound of unread replies and events together.
+        log: takes a line for large events that were dropped.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class EventPublisher:
         self._max_bytes = max_unread_bytes // _SHARE
         self._log = log
         self.unread_bytes = 0
-        """Of large events that some subscriber has yet to read."""
+        """The bytes of large events that at least one subscriber has not read."""
 
     def begin(self, topic: bytes) -> None:
-        """Send the first frame of a message; `send` sends the other one."""
+        """Send the first frame of a message; `send` completes it."""
         self._loop.send(self._sock, topic, more=True)
 
     def send(self, *frames: bytes) -> None:
-        """Send a message, or the rest of one; its body comes last."""
+        """Send a message, or the rest of one; the last frame is its body."""
         size = len(frames[-1])
         if size >= LARGE_EVENT_BYTES:
             self.unread_bytes += size
@@ -58,11 +58,11 @@ class EventPublisher:
 
     @property
     def is_full(self) -> bool:
-        """Whether subscribers have left as much of large events unread as they may."""
+        """Whether the bound of unread large events is reached."""
         return self.unread_bytes >= self._max_bytes
 
-    def note_left_out(self, count: int) -> None:
-        """Log that large events were not published, when there were any."""
+    def log_dropped_events(self, count: int) -> None:
+        """Log that ``count`` large events were not published; nothing for 0."""
         if count:
             self._log.warning(
                 "large events",

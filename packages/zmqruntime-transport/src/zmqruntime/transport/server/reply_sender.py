@@ -1,6 +1,6 @@
-"""Sends replies on the control channel, and holds back what is for peers that do not read.
+"""Sends replies on the control channel; backpressure for peers that do not read them.
 
-The rules are those of `UnreadReplies`; here are the socket, the loop and the log.
+`UnreadReplies` has the rules; here are the socket, the loop and the log.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from zmqruntime.messages import ErrorCode, ErrorReply, encode_with_id
 from zmqruntime.transport.envelope import Caller
 from zmqruntime.transport.limited_log import LimitedLog
 from zmqruntime.transport.loop import Loop
-from zmqruntime.transport.server.unread_replies import LARGE_BYTES, UnreadReplies
+from zmqruntime.transport.server.unread_replies import LARGE_REPLY_BYTES, UnreadReplies
 from zmqruntime.transport.server.zero_copy import lend
 
 __all__ = ["ReplySender"]
 
 _SHARE: Final = 4
-"""One peer may leave this part of all unread bytes."""
+"""The part of ``max_unread_bytes`` for one peer: a quarter."""
 
 
 class ReplySender:
-    """Sends each reply now, or as soon as its peer has read what was sent before.
+    """Sends each reply now, or when its peer has read enough of the earlier ones.
 
     Args:
-        loop: in whose thread everything here happens.
-        sock: the ROUTER socket, which the loop watches.
-        max_unread_bytes: how much all peers together may leave unread.
-        log: where dropped replies and requests are noted.
+        loop: the loop whose thread this runs in.
+        sock: the ROUTER socket, registered with the loop.
+        max_unread_bytes: the bound of unread replies of all peers together.
+        log: takes lines for dropped replies and requests.
     """
 
     def __init__(
@@ -41,43 +41,47 @@ class ReplySender:
         self._sock = sock
         self._log = log
         self.unread = UnreadReplies(max_unread_bytes // _SHARE, max_unread_bytes)
-        self._turn: bytes | None = None
-        """The peer for which something that waited is done now: its reply goes before the rest."""
+        self._resuming_peer: bytes | None = None
+        """The peer whose next postponed action runs now: its reply precedes those that wait."""
 
     def send(self, caller: Caller, frame: bytes) -> None:
-        """Send an encoded reply, or its refusal, now or later."""
+        """Send an encoded reply, now or later; a large one may be refused instead."""
         peer, size = caller.envelope[0], len(frame)
-        if size >= LARGE_BYTES:
-            if self._must_wait(peer):
-                self._wait(peer, partial(self._send_large, caller, frame), size)
+        if size >= LARGE_REPLY_BYTES:
+            if self._must_postpone(peer):
+                self._postpone(peer, partial(self._send_large, caller, frame), size)
             else:
                 self._send_large(caller, frame)
             return
-        marked = self.unread.sent(peer, size)
+        marked = self.unread.count_sent(peer, size)
         self._send(caller, frame if not marked else self._lend(peer, frame, marked))
 
     def send_composed(self, caller: Caller, compose: Callable[[], bytes]) -> None:
-        """Send a large reply that is composed when there is room for it."""
+        """Send a large reply that is composed only when it can be sent."""
         peer = caller.envelope[0]
-        if self._must_wait(peer):
-            self._wait(peer, partial(self._compose, caller, compose), 0)
+        if self._must_postpone(peer):
+            self._postpone(peer, partial(self._compose, caller, compose), 0)
         else:
             self._compose(caller, compose)
 
-    def holds_back(self, peer: bytes, take: Callable[[], None], size: int) -> bool:
-        """Whether a request of ``size`` bytes waits, and is taken later, or is dropped."""
-        if not self.unread.must_wait(peer):
+    def postpones(self, peer: bytes, take: Callable[[], None], size: int) -> bool:
+        """Postpone a request of ``size`` bytes, or drop it, while its peer does not read.
+
+        Returns:
+            whether it was postponed or dropped; False: the caller is to take it now.
+        """
+        if not self.unread.must_postpone(peer):
             return False
-        self._wait(peer, take, size)
+        self._postpone(peer, take, size)
         return True
 
-    def _must_wait(self, peer: bytes) -> bool:
-        if peer == self._turn:
-            return self.unread.is_blocked(peer)
-        return self.unread.must_wait(peer)
+    def _must_postpone(self, peer: bytes) -> bool:
+        if peer == self._resuming_peer:
+            return self.unread.is_at_bound(peer)
+        return self.unread.must_postpone(peer)
 
-    def _wait(self, peer: bytes, action: Callable[[], None], size: int) -> None:
-        if not self.unread.wait(peer, action, size):
+    def _postpone(self, peer: bytes, action: Callable[[], None], size: int) -> None:
+        if not self.unread.postpone(peer, action, size):
             self._log.warning(
                 "requests dropped",
                 "request dropped: its peer does not read its replies (%d bytes are unread in all)",
@@ -85,17 +89,17 @@ class ReplySender:
             )
 
     def _compose(self, caller: Caller, compose: Callable[[], bytes]) -> None:
-        if self.unread.is_exhausted(caller.envelope[0]):
+        if self.unread.is_large_refused(caller.envelope[0]):
             self._refuse(caller)
         else:
             self.send(caller, compose())
 
     def _send_large(self, caller: Caller, frame: bytes) -> None:
         peer = caller.envelope[0]
-        if self.unread.is_exhausted(peer):
+        if self.unread.is_large_refused(peer):
             self._refuse(caller)
         else:
-            self._send(caller, self._lend(peer, frame, self.unread.sent(peer, len(frame))))
+            self._send(caller, self._lend(peer, frame, self.unread.count_sent(peer, len(frame))))
 
     def _refuse(self, caller: Caller) -> None:
         self._log.warning(
@@ -122,23 +126,23 @@ class ReplySender:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self.unread.drop(caller.envelope[0])  # The peer is gone.
+            self.unread.drop(caller.envelope[0])  # The peer has disconnected.
 
     def _lend(self, peer: bytes, frame: bytes, marked: int) -> bytes:
         on_freed = partial(self._on_freed, peer, marked)
         return lend(frame, partial(self._loop.post, on_freed))
 
     def _on_freed(self, peer: bytes, marked: int) -> None:
-        self.unread.freed(peer, marked)
-        self._go_on(peer)
+        self.unread.count_freed(peer, marked)
+        self._resume(peer)
 
-    def _go_on(self, peer: bytes) -> None:
-        """Do the next thing that waits for a peer; one in each round of the loop."""
+    def _resume(self, peer: bytes) -> None:
+        """Run the next postponed action for a peer; one in each round of the loop."""
         action = self.unread.next_action(peer)
         if action is not None:
-            self._turn = peer
+            self._resuming_peer = peer
             try:
                 action()
             finally:
-                self._turn = None
-            self._loop.post(partial(self._go_on, peer))
+                self._resuming_peer = None
+            self._loop.post(partial(self._resume, peer))

@@ -1,18 +1,14 @@
-"""`ZMQServer`: what an application derives from, starts and stops."""
+"""`ZMQServer`: the base class of servers, with their start and stop."""
 
 from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from zmqruntime.messages import JsonObject, ShutdownMode
+from zmqruntime.messages import JsonObject
 from zmqruntime.transport._version import __version__
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
@@ -22,8 +18,9 @@ from zmqruntime.transport.process.identity import ProcessIdentity
 from zmqruntime.transport.process.inherited_state import fill_standard_descriptors
 from zmqruntime.transport.process.logfile import LogFile
 from zmqruntime.transport.process.resolve import resolve_endpoint
-from zmqruntime.transport.process.signals import ending_on_signals
-from zmqruntime.transport.validation import check_kind
+from zmqruntime.transport.process.signals import call_on_stop_signals
+from zmqruntime.transport.server.server_run import ServerRun
+from zmqruntime.transport.validation import check_type
 
 if TYPE_CHECKING:
     from zmqruntime.messages import ApplicationInfo
@@ -33,39 +30,36 @@ __all__ = ["ZMQServer"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-# How often to see whether what an application prints made the log file too long: no system
-# notifies portably of a file that grows.
-_LOG_CHECK_SECONDS = 5.0
-# Of a server that has just started; libzmq ends the process where it finds none for its threads.
+# The open files of a server at its start. libzmq aborts the process if its threads get none.
 _SERVER_FILES = 64
 
 
 class ZMQServer:
-    """A server on one port: it answers ping, registers progress clients, and shuts down.
+    """A server on one port: replies to pings, registers progress clients, and shuts down.
 
-    Constructing one opens nothing, so that it can be pickled; `start` binds. Use it as a
-    context manager, or call `serve_forever` from a program's main thread.
+    The constructor opens nothing, so a server can be pickled; `start` binds its sockets. Use it as
+    a context manager, or call `serve_forever` in the main thread of a program.
 
     Args:
-        port: the data port; None for the configuration's default. The control port is this
-            plus ``control_port_offset``.
-        host: the TCP address to bind to (giving one means TCP); None for loopback.
-        transport_mode: IPC where the platform has it, unless told otherwise.
-        config: settings that its clients have to share.
-        log_file_path: where log records of ``zmqruntime`` are also written, appended, for its owner
-            alone; rotated at 2 MiB, five older ones are kept.
+        port: the data port; None: the configuration's default. The control port is this plus
+            ``control_port_offset``.
+        host: the TCP address to bind to, which selects TCP; None: loopback.
+        transport_mode: ``"ipc"`` or ``"tcp"``; None: IPC where the platform has it and there is
+            no ``host``.
+        config: the settings that its clients share.
+        log_file_path: a file for the log records of ``zmqruntime``, readable by its owner only;
+            rotated at 2 MiB, with five older files.
 
     Raises:
-        EndpointError: the port is out of range, the host is none, or the socket path is too long.
-        TypeError: an argument is of another kind.
-        ValueError: the transport mode is none.
+        EndpointError: the port is out of range, the host is invalid, or the socket path too long.
+        TypeError: an argument is of another type.
+        ValueError: the transport mode is invalid.
     """
 
     application_version: str = ""
-    """The application's own, told in pongs; a class or a constructor sets it."""
-
+    """The application's version, for pongs; set by a class or a constructor."""
     launch_digest: str | None = None
-    """Of what a launcher gave to this server; set by what runs a launched one."""
+    """The digest of the launcher's arguments; set by the program that runs a launched server."""
 
     def __init__(
         self,
@@ -78,14 +72,14 @@ class ZMQServer:
     ) -> None:
         self._config = ZMQConfig() if config is None else config
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
-        check_kind("log_file_path", log_file_path, str, Path, optional=True)
-        self._log_file_path = None if log_file_path is None else str(log_file_path)
-        self._run: _Run | None = None
-        # Whether `start` is called by `serve_forever`, which handles signals until the end.
+        check_type("log_file_path", log_file_path, str, Path, optional=True)
+        self.log_file_path = None if log_file_path is None else str(log_file_path)
+        self._run: ServerRun | None = None
+        # Whether `serve_forever`, which handles signals until the end, has called `start`.
         self._waits_for_end = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a worker process gets is a server that was never started.
+        # A worker process gets a server that was never started.
         return self.__dict__ | {"_run": None, "_waits_for_end": False}
 
     def __enter__(self) -> Self:
@@ -98,7 +92,7 @@ class ZMQServer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server is, or will be."""
+        """The addresses of the server, running or not."""
         return self._endpoint
 
     @property
@@ -112,36 +106,63 @@ class ZMQServer:
         return self._config
 
     @property
+    def server_session(self) -> ServerSession | None:
+        """The session of the current run; None before `start` and after `stop`.
+
+        It belongs to the server's own thread: from another one, use only its ``loop.post``.
+        """
+        return None if self._run is None else self._run.session
+
+    @property
     def running(self) -> bool:
-        """Whether it serves now."""
+        """Whether the server runs, in this process."""
         run = self._run
-        return run is not None and run.is_here and not run.session.finished.is_set()
+        return run is not None and run.is_of_this_process and not run.session.finished.is_set()
 
     def describe(self) -> JsonObject:
-        """Return what a pong tells as ``details``. To be overridden; called for every ping."""
+        """Return the ``details`` of a pong: a seam. Called for every ping."""
         return {}
 
     def describe_application(self) -> ApplicationInfo | None:
-        """Return what a pong tells as ``application``. Called once, at the start.
+        """Return the ``application`` of every pong: a seam. Called once, by `start`.
 
-        May be overridden. None: a client that compares servers takes this one for any.
+        With None, clients do not compare this server with the one that they would launch.
 
         Raises:
             TypeError: ``application_version`` is no string.
         """
         from zmqruntime.transport.application import describe_application
 
-        check_kind("application_version", self.application_version, str)
+        check_type("application_version", self.application_version, str)
         return describe_application(type(self), self.application_version, self.launch_digest)
+
+    def make_session(self) -> ServerSession:
+        """Return the session of one run: a seam for servers with further kinds of requests.
+
+        Called once by each `start`, before a socket is bound. The server opens, runs and closes
+        the session; an override returns a new one for each call.
+        """
+        # Not above: a worker process imports this module, and opens no ZeroMQ socket.
+        from zmqruntime.transport.server.session import ServerSession
+
+        return ServerSession(
+            type(self).__name__,
+            __version__,
+            self._endpoint,
+            self._config,
+            log_file_path=self.log_file_path,
+            describe=self.describe,
+            application=self.describe_application(),
+        )
 
     def start(self) -> None:
         """Bind the sockets and serve in a thread of the server's own.
 
         Raises:
-            AddressInUse: something else holds a port or path; it is left alone.
-            EndpointError: an address or its directory cannot be used, or the log file.
-            TooManyOpenFiles: this process has nearly as many files open as it may.
-            RuntimeError: it was started and not stopped, or a worker process tries to, while it
+            AddressInUse: another process holds a port or path.
+            EndpointError: an address, its directory or the log file cannot be used.
+            TooManyOpenFiles: the process is at its limit of open files.
+            RuntimeError: it was started and not stopped; or a worker process starts it while it
                 imports the main script.
         """
         if _imports_main_script():
@@ -152,11 +173,11 @@ class ZMQServer:
         if self._run is not None:
             raise RuntimeError(f"this server was started already, on {self._endpoint}")
         fill_standard_descriptors()
-        # Not above: a worker imports this module, and no ZeroMQ.
+        # Not above: a worker process imports this module, and no ZeroMQ.
         from zmqruntime.transport.process.open_files import require_files
 
         require_files(_SERVER_FILES, f"a server on {self._endpoint}")
-        log_file = None if self._log_file_path is None else _open_log(self._log_file_path)
+        log_file = None if self.log_file_path is None else _open_log(self.log_file_path)
         try:
             session = self.make_session()
             session.open()
@@ -164,18 +185,24 @@ class ZMQServer:
             if log_file is not None:
                 log_file.close()
             raise
-        self._run = _Run(session, log_file)
+        self._run = ServerRun(session, log_file)
         atexit.register(self.stop)
         _log.info("%s serves on %s", type(self).__name__, self._endpoint)
         if not self._endpoint.is_local:
             _log.warning(
-                "%s accepts anybody who reaches it over the network: the channel is neither "
-                "encrypted nor authenticated. Keep it on loopback, or behind an SSH tunnel",
+                "%s accepts every peer on the network: the channel is neither encrypted nor "
+                "authenticated. Keep it on loopback, or behind an SSH tunnel",
                 self._endpoint,
             )
 
-    def _wait_until_settled(self) -> None:
-        """Return when the server can do what it is for; raise what has ended it before."""
+    def wait_until_settled(self) -> None:
+        """Wait until the session is ready, and raise the error that ended it before.
+
+        For the `start` of a derived class. Returns immediately if `serve_forever` has called
+        `start`, as that waits for the end itself.
+        """
+        if self._waits_for_end:
+            return
         run = self._run
         assert run is not None
         try:
@@ -188,15 +215,15 @@ class ZMQServer:
             raise run.session.failure
 
     def serve_forever(self, *, owner: ProcessIdentity | None = None) -> None:
-        """Serve until a shutdown request, SIGTERM or Ctrl-C; a second one ends it at once.
+        """Serve until a shutdown request, SIGTERM or Ctrl-C; a second signal aborts the server.
 
         Args:
-            owner: a process with which this server ends, however that one ends.
+            owner: a process; the server stops when it has ended.
 
         Raises:
-            Exception: whatever ended the server, when it was not asked to end.
+            Exception: the error that ended the server without a request to stop.
         """
-        # Here and not in `start`: this process is the server's own, not an application's.
+        # Not in `start`, which an application may call in a process of its own.
         raise_file_limit()
         signals = 0
 
@@ -204,9 +231,9 @@ class ZMQServer:
             nonlocal signals
             signals += 1
             if self._run is not None:
-                self._run.ask_to_end(at_once=signals > 1)
+                self._run.request_stop(abort=signals > 1)
 
-        with ending_on_signals(on_signal) as signal_wait:
+        with call_on_stop_signals(on_signal) as signal_wait:
             if self._run is None:
                 self._waits_for_end = True
                 try:
@@ -215,57 +242,39 @@ class ZMQServer:
                     self._waits_for_end = False
             run = self._run
             assert run is not None
-            if signals:  # It came while nobody was there to be told.
-                run.ask_to_end()
+            if signals:  # A signal arrived before the run existed.
+                run.request_stop()
             if owner is not None:
-                run.end_with(owner)
-            run.when_finished(signal_wait.wake)
+                run.stop_with(owner)
+            run.call_when_finished(signal_wait.wake)
             signal_wait.wait(run.session.finished)
             self.stop()
         if run.session.failure is not None:
             raise run.session.failure
 
     def stop(self, timeout: float = 10.0) -> None:
-        """End the server and wait for it; nothing to do when it does not run.
+        """Stop the server and wait for its end; does nothing when it does not run.
 
-        What runs is interrupted. After ``timeout`` seconds it is ended by force. In the
-        server's own thread, in `describe` for one, this only begins to end it.
+        Running tasks are interrupted, and killed after ``timeout`` seconds. A call in the server's
+        own thread, as from `describe`, does not wait.
         """
         run = self._run
         if run is None:
             return
-        if not run.is_here:  # In a fork, the sockets, locks and files are those of the parent.
+        if not run.is_of_this_process:  # In a fork: sockets, locks and files are the parent's.
             self._run = None
             return
-        run.ask_to_end()
-        if run.runs_here:
+        run.request_stop()
+        if run.is_current_thread:
             return
         run.wait(timeout)
         self._run = None
         atexit.unregister(self.stop)
 
-    def make_session(self) -> ServerSession:
-        """Return the session of one run: its loop, sockets and request handlers. May be overridden.
-
-        Called in the thread that starts the server, before a socket is bound.
-        """
-        # Not above: a worker, which is waited for, imports this module and opens no ZeroMQ socket.
-        from zmqruntime.transport.server.session import ServerSession
-
-        return ServerSession(
-            type(self).__name__,
-            __version__,
-            self._endpoint,
-            self._config,
-            log_file_path=self._log_file_path,
-            describe=self.describe,
-            application=self.describe_application(),
-        )
-
 
 def _imports_main_script() -> bool:
-    """Whether this is a process of `multiprocessing`, or a worker, that has not begun yet."""
-    # Nobody but who does that has loaded it, and it takes a while.
+    """Whether a worker, or a process of `multiprocessing`, is about to import the main script."""
+    # Loaded in such a process only; its import takes a while.
     loaded = sys.modules.get("multiprocessing.process")
     return loaded is not None and getattr(loaded.current_process(), "_inheriting", False)
 
@@ -276,70 +285,3 @@ def _open_log(path: str) -> LogFile:
     except OSError as error:
         kind = UnsafePath if isinstance(error, UnsafePath) else EndpointError
         raise kind(f"the log file {path} cannot be written: {error.strerror or error}") from None
-
-
-class _Run:
-    """A server from its start to its stop: a session, the thread it lives in, a log file."""
-
-    def __init__(self, session: ServerSession, log_file: LogFile | None) -> None:
-        self.session = session
-        self._pid = os.getpid()
-        self._log_file = log_file
-        self._to_wake: list[Callable[[], None]] = []
-        if log_file is not None and log_file.takes_output:
-            self._check_later(log_file)
-        self._thread = threading.Thread(
-            target=self._serve, name=f"zmqruntime-server-{session.endpoint.port}", daemon=True
-        )
-        self._thread.start()
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it was started in this process, and not in one of which this is a fork."""
-        return self._pid == os.getpid()
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether this is the server's own thread."""
-        return threading.current_thread() is self._thread
-
-    def when_finished(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` when the session has finished: once or twice, in one thread or another."""
-        self._to_wake.append(wake)
-        if self.session.finished.is_set():
-            wake()
-
-    def ask_to_end(self, *, at_once: bool = False) -> None:
-        """Let the session end. For any thread, and for signal handlers."""
-        session = self.session
-        session.loop.post(session.abort if at_once else lambda: session.shut_down(ShutdownMode.NOW))
-
-    def end_with(self, owner: ProcessIdentity) -> None:
-        """Ask the session to end as soon as ``owner`` has ended, or if it has ended already."""
-
-        def watch() -> None:
-            owner.wait()
-            _log.info("the owner (process %d) has ended", owner.pid)
-            self.ask_to_end()
-
-        threading.Thread(target=watch, name="zmqruntime-owner", daemon=True).start()
-
-    def wait(self, timeout: float) -> None:
-        """Wait for the end, which comes at once after ``timeout`` seconds. Any number of times."""
-        if not self.session.finished.wait(timeout):
-            self.ask_to_end(at_once=True)
-        self._thread.join()
-        if self._log_file is not None:
-            self._log_file.close()
-
-    def _check_later(self, log_file: LogFile) -> None:
-        def check() -> None:
-            log_file.rotate_if_long()
-            self._check_later(log_file)
-
-        self.session.loop.call_at(time.monotonic() + _LOG_CHECK_SECONDS, check)
-
-    def _serve(self) -> None:
-        self.session.run()
-        for wake in self._to_wake:
-            wake()

@@ -32,21 +32,21 @@ _FIXED_FRAMES = 6
 
 
 class ZapRequest(NamedTuple):
-    """What libzmq knows of a connection before its handshake is complete."""
+    """A connection before its handshake is complete, as libzmq describes it."""
 
     domain: bytes
     address: bytes
-    """The peer's IP address; of an ipc connection, a text that depends on the platform."""
+    """The peer's IP address; for ipc a platform-dependent text."""
     identity: bytes
-    """The routing id that the peer has chosen, if any."""
+    """The routing id that the peer has set, or empty."""
     mechanism: bytes
     """``NULL``, ``PLAIN``, ``CURVE`` or ``GSSAPI``."""
     credentials: tuple[bytes, ...] = ()
-    """Nothing for NULL; the public key, 32 bytes, for CURVE."""
+    """Empty for NULL; the public key, 32 bytes, for CURVE."""
 
 
 class Decision(NamedTuple):
-    """The handler's answer: 200 accepts, 400 refuses, 500 is a failure of the handler."""
+    """The handler's reply: status 200 accepts, 400 refuses, 500 is a failure of the handler."""
 
     status: int
     text: str
@@ -60,8 +60,8 @@ Authorize = Callable[[ZapRequest], Decision]
 class NullAccess:
     """Accepts every peer of ``domain`` that uses the NULL mechanism.
 
-    The user id is the number of the connection: unique while the server runs, so that messages of
-    one connection are told from those of every other one, its descriptor's next owner included.
+    The user id is the number of the connection. It is unique while the server runs; a descriptor
+    identifies another connection later.
     """
 
     def __init__(self, domain: bytes = ZAP_DOMAIN) -> None:
@@ -69,7 +69,7 @@ class NullAccess:
         self._numbers = itertools.count(1)
 
     def authorize(self, request: ZapRequest) -> Decision:
-        """Accept a connection, or refuse it with the reason."""
+        """Accept a connection, or refuse it with a reason."""
         if request.domain != self._domain:
             return Decision(400, f"unknown domain {request.domain!r}")
         if request.mechanism != b"NULL":
@@ -80,8 +80,7 @@ class NullAccess:
 def compose_reply(frames: Sequence[bytes], authorize: Authorize) -> list[bytes] | None:
     """Return the reply to one ZAP request, both with the envelope of a ROUTER socket.
 
-    An invalid request is refused with status 500. None: it lacks the frames that a reply has to
-    repeat, so there is nothing to reply to.
+    An invalid request is refused with status 500. None: it lacks the frames that a reply repeats.
     """
     try:
         end = list(frames).index(b"", 1) + 1

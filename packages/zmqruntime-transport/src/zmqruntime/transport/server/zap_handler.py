@@ -1,4 +1,4 @@
-"""The socket of a server's ZAP handler: in the server's own loop, with no thread of its own."""
+"""The socket of a ZAP handler, served by the server's loop instead of a thread."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from zmqruntime.transport.server.zap import ZAP_ADDRESS, Authorize, compose_repl
 
 __all__ = ["ZapHandler"]
 
-# Connections that are admitted in one round of the loop; the others are next round's.
+# Connections that are authorized in one round of the loop.
 _MAX_AT_ONCE = 32
 
 
 class ZapHandler:
-    """Replies to the ZAP requests of one context, from the time when ``loop`` runs.
+    """Replies to the ZAP requests of one context while ``loop`` runs.
 
-    A connection that arrives earlier waits in its handshake (30 s, ZMQ_HANDSHAKE_IVL). To be
-    opened before the sockets bind whose connections it admits: libzmq refuses a connection for
-    which no handler is there.
+    A connection that arrives earlier waits in its handshake (30 s, ZMQ_HANDSHAKE_IVL). Construct it
+    before the sockets of the context bind: without a handler libzmq refuses connections.
 
     Args:
-        context: the context of these sockets, which has no other handler; closes the socket.
-        loop: calls back for each request.
+        context: a context without another handler; closes the socket at its end.
+        loop: calls back for requests.
         authorize: decides on each request.
     """
 
@@ -32,7 +31,7 @@ class ZapHandler:
     ) -> None:
         self._loop = loop
         self._authorize = authorize
-        # Not a REP: that takes a second request only after it has replied to the first one.
+        # Not a REP: it would receive a second request only after the reply to the first.
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.bind(ZAP_ADDRESS)

@@ -36,12 +36,12 @@ from zmqruntime.execution.worker.child.task_logging import set_up_logging
 from zmqruntime.execution.worker.task_logs import TaskLogs
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
-from zmqruntime.transport.process.inherited_state import reset_signals
-from zmqruntime.transport.process.process_tree import (
+from zmqruntime.transport.lowlevel import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
     kill_all,
     kill_process_group,
+    reset_signals,
 )
 
 if TYPE_CHECKING:

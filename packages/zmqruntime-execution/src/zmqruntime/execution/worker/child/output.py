@@ -14,7 +14,7 @@ import sys
 from io import TextIOWrapper
 
 from zmqruntime.execution.worker.task_logs import TaskLogs
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport.lowlevel import open_private
 
 __all__ = ["TaskOutput"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psutil
 
-from zmqruntime.transport.process.process_tree import environment_of, is_resource_tracker, kill_all
+from zmqruntime.transport.lowlevel import is_resource_tracker, kill_all, read_environment
 
 __all__ = ["Program", "run_program"]
 
@@ -75,7 +75,7 @@ def _find_descendants(program: Program) -> set[psutil.Process]:
     found = {
         process
         for process in psutil.process_iter()
-        if process.pid != program.pid and environment_of(process).get(_VARIABLE) == program.mark
+        if process.pid != program.pid and read_environment(process).get(_VARIABLE) == program.mark
     }
     if program.poll() is None:  # Else its pid may be another process's by now.
         with contextlib.suppress(psutil.Error):

@@ -19,13 +19,13 @@ from typing import Final
 import psutil
 
 from zmqruntime.transport import ProcessIdentity
-from zmqruntime.transport.process.identity import start_of
-from zmqruntime.transport.process.process_tree import (
+from zmqruntime.transport.lowlevel import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
-    environment_of,
     is_resource_tracker,
     kill_all,
+    read_environment,
+    read_start_time,
 )
 
 __all__ = ["RunProcesses"]
@@ -55,7 +55,7 @@ class RunProcesses:
         self._patience = min(_MAX_TERMINATE_SECONDS, grace_seconds * _TERMINATE_SHARE)
         self._runs = itertools.count(1)
         # What a fork of this process has in its environment, as long as it executes no program.
-        self._outer_run = environment_of(psutil.Process()).get(RUN_VARIABLE, "")
+        self._outer_run = read_environment(psutil.Process()).get(RUN_VARIABLE, "")
         self._run = ""
         self._started_at = 0.0
         self._kept: set[ProcessIdentity] = set()
@@ -117,14 +117,14 @@ class RunProcesses:
         return found
 
     def _is_of_run(self, process: psutil.Process, *, is_child: bool) -> bool:
-        variables = environment_of(process)
+        variables = read_environment(process)
         if not is_child and variables.get(WORKER_VARIABLE) != self._mark:
             return False
         if process.status() == psutil.STATUS_ZOMBIE or _is_of_library(process):
             return False
         if (run := variables.get(RUN_VARIABLE, "")) != self._outer_run:
             return run == self._run or run.startswith(f"{self._run}/")
-        return start_of(process) >= self._started_at - _TICK_SECONDS
+        return read_start_time(process) >= self._started_at - _TICK_SECONDS
 
 
 def _is_of_library(process: psutil.Process) -> bool:
@@ -143,7 +143,7 @@ def _usage_of_children() -> tuple[float, ...] | None:
 
 
 def _now() -> float:
-    """Return the time by the clock of `start_of`."""
+    """Return the time by the clock of `read_start_time`."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time()

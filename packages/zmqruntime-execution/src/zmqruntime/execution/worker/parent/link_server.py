@@ -17,9 +17,7 @@ from zmqruntime.execution.worker.framing import Message, MessageReader, encode_h
 from zmqruntime.execution.worker.protocol import TOKEN_BYTES
 from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
 from zmqruntime.transport import Loop
-from zmqruntime.transport.limited_log import LimitedLog
-from zmqruntime.transport.process.held_paths import identify
-from zmqruntime.transport.process.runtime_dir import make_private_dir
+from zmqruntime.transport.lowlevel import LimitedLog, make_private_dir, read_file_id
 
 __all__ = ["LinkHub"]
 
@@ -85,7 +83,7 @@ class LinkHub:
             EndpointError: its directory cannot be made, or used.
             OSError: the file cannot be made.
         """
-        if self._path is None or identify(self._path) == self._file:
+        if self._path is None or read_file_id(self._path) == self._file:
             return
         make_private_dir(self._path.parent)
         if self._listens:
@@ -100,7 +98,7 @@ class LinkHub:
         else:
             self._path.unlink(missing_ok=True)  # The server's lock says that it is stale.
             self._listener = listen(str(self._path))
-            self._file = identify(self._path)
+            self._file = read_file_id(self._path)
         self._listens = True
         self._loop.add_reader(self._listener.fileno(), self._accept)
 

@@ -8,12 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from zmqruntime.execution.worker.task_logs import TaskLogs, log_directory
-from zmqruntime.transport import (
-    Endpoint,
-    EndpointError,
-    default_log_dir,
-    make_private_dir,
-)
+from zmqruntime.transport import Endpoint, EndpointError
+from zmqruntime.transport.lowlevel import default_log_dir, make_private_dir
 
 __all__ = ["LogKeeper"]
 

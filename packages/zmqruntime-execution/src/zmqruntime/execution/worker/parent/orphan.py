@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from zmqruntime.transport import ProcessIdentity, kill_process_tree
-from zmqruntime.transport.process.private_files import open_private
+from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport.lowlevel import kill_process_tree, open_private
 
 __all__ = ["WorkerNote"]
 

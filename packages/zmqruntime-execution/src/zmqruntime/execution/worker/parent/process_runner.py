@@ -31,12 +31,8 @@ from zmqruntime.execution.worker.parent.log_keeper import LogKeeper
 from zmqruntime.execution.worker.parent.orphan import WorkerNote
 from zmqruntime.execution.worker.parent.worker_process import WorkerProcess
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import (
-    EndpointError,
-    ProcessIdentity,
-    TransportMode,
-    describe_exit,
-)
+from zmqruntime.transport import EndpointError, ProcessIdentity, TransportMode
+from zmqruntime.transport.lowlevel import describe_exit
 
 __all__ = ["WorkerProcessRunner"]
 

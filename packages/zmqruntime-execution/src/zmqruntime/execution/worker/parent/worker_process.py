@@ -15,11 +15,7 @@ from zmqruntime.execution.worker.bootstrap import BegunWorker, WorkerProgram
 from zmqruntime.execution.worker.parent.orphan import WorkerNote
 from zmqruntime.messages import WorkerInfo
 from zmqruntime.transport import ProcessIdentity
-from zmqruntime.transport.process.process_tree import (
-    kill_marked,
-    kill_process_group,
-    kill_process_tree,
-)
+from zmqruntime.transport.lowlevel import kill_marked, kill_process_group, kill_process_tree
 
 __all__ = ["WorkerProcess"]
 

@@ -1,4 +1,4 @@
-"""A connection that does not speak ZMTP 3 gets nothing through, on either socket."""
+"""Peers without a ZMTP 3 handshake, and connections with too many subscriptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHUTDOWN = json.dumps({"type": "shutdown", "mode": "now"}).encode()
 
 
 def make_v1_frames(*frames: bytes) -> bytes:
-    """Return one message as ZMTP 1.0 has it: length, flags and body of each frame."""
+    """Return a message of ZMTP 1.0: length, flags and body of each frame."""
     more = [1] * (len(frames) - 1) + [0]
     return b"".join(
         bytes([len(frame) + 1, flag]) + frame for frame, flag in zip(frames, more, strict=True)
@@ -29,7 +29,7 @@ def make_v1_frames(*frames: bytes) -> bytes:
 
 
 def make_v2_frames(*frames: bytes) -> bytes:
-    """Return one message as ZMTP 2.0 and 3.x have it: flags, length and body of each frame."""
+    """Return a message of ZMTP 2.0 and 3.x: flags, length and body of each frame."""
     more = [1] * (len(frames) - 1) + [0]
     return b"".join(
         bytes([flag, len(frame)]) + frame for frame, flag in zip(frames, more, strict=True)
@@ -37,7 +37,7 @@ def make_v2_frames(*frames: bytes) -> bytes:
 
 
 def make_http(body: bytes) -> bytes:
-    """Return a POST as a form on a web page makes it."""
+    """Return a POST request like that of a form on a web page."""
     head = (
         f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n"
         f"Content-Length: {len(body)}\r\nContent-Type: text/plain\r\nAccept: */*\r\n\r\n"
@@ -79,7 +79,7 @@ DATA = {
     "TLS": TLS_HELLO,
     "no protocol": os.urandom(2000),
 }
-# The peer's end is the only sign; those of which libzmq still awaits more are not ended.
+# libzmq ends a connection only after a complete message of it.
 ENDED = {"HTTP", "ZMTP 1.0", "ZMTP 2.0", "ZMTP 3 without READY", "ZMTP 3 with PLAIN"}
 
 
@@ -105,7 +105,7 @@ def connect(server: OpenServer, *, data: bool = False) -> socket.socket:
 
 
 def read_until(stranger: socket.socket, expected: bytes) -> None:
-    """Read until something has come."""
+    """Read until a byte has arrived."""
     received = b""
     while expected not in received:
         chunk = stranger.recv(4096)
@@ -114,18 +114,18 @@ def read_until(stranger: socket.socket, expected: bytes) -> None:
 
 
 def read_to_end(stranger: socket.socket) -> bytes:
-    """Return all that comes until the other side ends the connection."""
+    """Return all bytes until the peer ends the connection."""
     received = b""
     try:
         while chunk := stranger.recv(4096):
             received += chunk
     except ConnectionError:
-        pass  # It was ended with something of ours unread.
+        pass  # It ended with unread bytes of this side.
     return received
 
 
 @pytest.mark.parametrize("greeting", CONTROL)
-def test_request_without_a_zmtp_3_handshake_is_not_taken(
+def test_request_without_a_zmtp_3_handshake_is_not_received(
     open_server: OpenServer, context: BareContext, greeting: str
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, open_server.endpoint.control_address)
@@ -140,7 +140,7 @@ def test_request_without_a_zmtp_3_handshake_is_not_taken(
 
 
 @pytest.mark.parametrize("greeting", DATA)
-def test_subscription_without_a_zmtp_3_handshake_is_not_taken(
+def test_subscription_without_a_zmtp_3_handshake_is_not_received(
     open_server: OpenServer, context: BareContext, greeting: str
 ) -> None:
     peer = RawPeer(context, zmq.DEALER, open_server.endpoint.control_address)
@@ -149,7 +149,7 @@ def test_subscription_without_a_zmtp_3_handshake_is_not_taken(
         if greeting in ENDED:
             read_to_end(stranger)
         assert peer.ask({"type": "ping"})["ready"]
-        assert not open_server.session.registrations.anybody
+        assert not open_server.session.registrations.has_subscribers
 
 
 def test_bare_zmtp_3_handshake_is_accepted(open_server: OpenServer) -> None:
@@ -162,7 +162,7 @@ def test_bare_zmtp_3_handshake_is_accepted(open_server: OpenServer) -> None:
 
 
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
-def test_connection_made_before_the_server_listens_is_admitted(
+def test_connection_before_the_server_runs_is_authorized(
     config: ZMQConfig, context: BareContext, kind: int
 ) -> None:
     server = OpenServer(config=config)
@@ -177,12 +177,12 @@ def test_handshakes_that_arrive_while_the_loop_is_busy_complete_afterwards(
 ) -> None:
     peers: list[RawPeer] = []
 
-    def be_busy() -> None:
+    def block_loop() -> None:
         for _ in range(100):
             peers.append(RawPeer(context, zmq.DEALER, open_server.endpoint.control_address))
             peers[-1].send({"type": "ping"})
 
-    open_server.in_loop(be_busy)
+    open_server.in_loop(block_loop)
     assert [peer.receive()["type"] for peer in peers] == ["pong"] * 100
 
 
@@ -200,7 +200,7 @@ def test_server_stops_while_a_handshake_awaits_its_loop(
         read_to_end(stranger)
 
 
-def test_two_servers_of_one_process_admit_connections_each(
+def test_two_servers_of_one_process_authorize_connections_each(
     config: ZMQConfig, context: BareContext
 ) -> None:
     other = ZMQConfig(
@@ -236,7 +236,7 @@ def test_connection_with_too_many_subscriptions_is_ended_and_no_other(
     assert monitor.poll(int(PATIENCE_SECONDS * 1000))
     greedy.disable_monitor()
     monitor.close()
-    eventually(lambda: session._subscriptions.total == 1)
+    eventually(lambda: session._subscriptions._ledger.total == 1)
     eventually(lambda: "the most of all connections: 10000 at most" in caplog.text)
     assert peer.ask({"type": "ping"})["progress_subscribers"] == ["good"]
     open_server.in_loop(lambda: session.publish(b"good/x", b"event"))
@@ -256,7 +256,7 @@ def test_connection_with_too_long_prefixes_is_ended(
     assert monitor.poll(int(PATIENCE_SECONDS * 1000))
     odd.disable_monitor()
     monitor.close()
-    eventually(lambda: not open_server.session.registrations.anybody)
+    eventually(lambda: not open_server.session.registrations.has_subscribers)
 
 
 def test_ending_a_connection_spares_a_descriptor_of_something_else(

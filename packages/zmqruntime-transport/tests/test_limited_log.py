@@ -1,4 +1,4 @@
-"""Log lines of one kind are written once, and counted from then on."""
+"""Rate limit of log lines: one of each kind, then a count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def log(clock: Clock) -> LimitedLog:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 5)), max_size=200))
-def test_lines_written_and_left_out_add_up(lines: list[tuple[str, float]]) -> None:
+def test_written_and_omitted_lines_add_up(lines: list[tuple[str, float]]) -> None:
     repeats, now = Repeats(), 0.0
     written = omitted = 0
     for kind, pause in lines:
@@ -44,7 +44,7 @@ def test_lines_written_and_left_out_add_up(lines: list[tuple[str, float]]) -> No
     assert not repeats.take_rest()
 
 
-def test_a_flood_of_one_kind_is_a_line_a_minute_and_another_kind_is_written() -> None:
+def test_flood_of_one_kind_is_a_line_a_minute_and_another_kind_is_written() -> None:
     repeats = Repeats()
     times = [repeat / 100 for repeat in range(100 * 3600)]
     written = [now for now in times if repeats.take("flood", now) is not None]
@@ -56,20 +56,20 @@ def test_a_flood_of_one_kind_is_a_line_a_minute_and_another_kind_is_written() ->
     assert repeats.take("flood", 3801.0) is not None, "the pause is long after a quiet minute"
 
 
-def test_a_line_every_two_seconds_is_written_once_a_minute_in_the_end() -> None:
+def test_line_every_two_seconds_is_written_once_a_minute_in_the_end() -> None:
     repeats = Repeats()
     written = [now for now in range(0, 3600, 2) if repeats.take("slow", now) is not None]
     assert len(written) <= 6 + 60
 
 
-def test_kinds_are_bounded() -> None:
+def test_number_of_kinds_is_bounded() -> None:
     repeats = Repeats()
     for number in range(1000):
         assert repeats.take(number, 0.0) is not None
     assert len(repeats._kinds) == 256
 
 
-def test_the_line_after_a_pause_has_the_number_left_out(
+def test_line_after_a_pause_has_the_number_of_omitted_ones(
     log: LimitedLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     since = time.strftime("%H:%M:%S", time.localtime(time.time() - 1))
@@ -82,7 +82,7 @@ def test_the_line_after_a_pause_has_the_number_left_out(
     assert since <= when.removesuffix(")") or since > "23:59:00"
 
 
-def test_what_was_left_out_at_last_is_counted_at_the_end(
+def test_omitted_lines_are_counted_at_the_end(
     log: LimitedLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(11):
@@ -99,7 +99,7 @@ def fail(log: LimitedLog, error: Exception) -> str:
         return log.failure("a request failed")
 
 
-def test_a_failure_has_a_reference_that_stands_in_the_log(
+def test_failure_has_a_reference_that_is_in_the_log(
     log: LimitedLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     references = [fail(log, LookupError("secret")) for _ in range(100)]

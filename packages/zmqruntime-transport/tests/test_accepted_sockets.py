@@ -1,4 +1,4 @@
-"""A connection that libzmq has accepted is shut down, and no other socket of the process."""
+"""Shutdown of connections that libzmq has accepted, and of no other socket of the process."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_connection_at_the_path_is_shut_down(runtime_dir: Path) -> None:
 @unix
 @pytest.mark.parametrize("local", [8000, 0, "/run/s"])
 def test_unix_socket_without_a_name_stays_open(local: int | str) -> None:
-    """One end of a socket pair, whose name is empty, has got the number of the connection."""
+    """A socket pair, whose name is empty, may have the descriptor of an ended connection."""
     peer, other = socket.socketpair(socket.AF_UNIX)
     with peer, other:
         assert not end_accepted(other.fileno(), local)

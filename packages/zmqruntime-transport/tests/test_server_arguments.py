@@ -1,4 +1,4 @@
-"""The command line of a launched server says all that the server has to know."""
+"""The command line of a launched server: round trips, and invalid options."""
 
 from __future__ import annotations
 
@@ -55,31 +55,31 @@ def read(command_line: list[str]) -> ServerArguments:
 
 
 @given(arguments)
-def test_what_is_written_is_read(written: ServerArguments) -> None:
+def test_arguments_survive_a_round_trip_through_the_command_line(written: ServerArguments) -> None:
     assert read(written.to_command_line()) == written
 
 
-def test_no_options_mean_the_defaults() -> None:
+def test_missing_options_have_the_defaults() -> None:
     assert read([]) == ServerArguments(
         port=7777, host=None, transport_mode=None, config=ZMQConfig()
     )
 
 
-def test_an_endpoint_s_host_is_only_told_for_tcp() -> None:
+def test_host_option_is_present_for_tcp_only() -> None:
     config, owner = ZMQConfig(), ProcessIdentity(7, 1.5)
     for mode, host in ((TransportMode.TCP, "::1"), (TransportMode.IPC, None)):
         endpoint = Endpoint(7777, mode, host="::1")
-        told = ServerArguments.for_endpoint(endpoint, config, owner=owner, log_file_path=None)
-        assert told == ServerArguments(7777, host, mode, told.config, owner)
+        arguments = ServerArguments.for_endpoint(endpoint, config, owner=owner, log_file_path=None)
+        assert arguments == ServerArguments(7777, host, mode, arguments.config, owner)
 
 
-def test_directory_of_an_endpoint_is_named_since_the_default_depends_on_the_environment(
+def test_command_line_names_the_runtime_directory(
     runtime_dir: Path,
 ) -> None:
     endpoint = Endpoint(7777, TransportMode.TCP, directory=runtime_dir)
-    told = ServerArguments.for_endpoint(endpoint, ZMQConfig(), owner=None, log_file_path=None)
-    assert told.config == ZMQConfig(runtime_dir=runtime_dir)
-    assert f"--runtime-dir={runtime_dir}" in told.to_command_line()
+    arguments = ServerArguments.for_endpoint(endpoint, ZMQConfig(), owner=None, log_file_path=None)
+    assert arguments.config == ZMQConfig(runtime_dir=runtime_dir)
+    assert f"--runtime-dir={runtime_dir}" in arguments.to_command_line()
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_directory_of_an_endpoint_is_named_since_the_default_depends_on_the_envi
         ("--app-name=../x", "app_name '../x' must do as part of a file name"),
         ("--runtime-dir=", "runtime_dir '' must do as the name of a directory"),
         ("--log-dir=", "log_dir '' must do as the name of a directory"),
-        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, and not a file"),
-        (f"--log-file={LONG}", f"{LONG!r} names no file: {os.strerror(errno.ENAMETOOLONG)}"),
-        ("--owner=nobody", "'nobody' names no process: it has to be PID:CREATE_TIME"),
-        ("--owner=1:x", "'1:x' names no process: it has to be PID:CREATE_TIME"),
+        (f"--log-file={Path.cwd()}", f"{str(Path.cwd())!r} is a directory, not a file"),
+        (f"--log-file={LONG}", f"invalid file name {LONG!r}: {os.strerror(errno.ENAMETOOLONG)}"),
+        ("--owner=nobody", "invalid process 'nobody': it has to be PID:CREATE_TIME"),
+        ("--owner=1:x", "invalid process '1:x': it has to be PID:CREATE_TIME"),
     ],
 )
-def test_an_option_that_cannot_work_is_refused_by_name(
+def test_invalid_option_is_refused_by_name(
     capsys: pytest.CaptureFixture[str], option: str, complaint: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
