@@ -27,8 +27,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from zmqruntime.execution import CommitFailed, JournalError, JournalLifecycleEngine
-from zmqruntime.execution.journal import file as journal_file
-from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal import disk_space, redo_log
 
 __all__ = ["Outcome", "make_other", "run_trial"]
 
@@ -59,7 +58,7 @@ def run_trial(seed: int, trial: int, directory: Path, other: Path) -> Outcome:
     """
     choices = Random(f"{seed}-{trial}")
     sizes = {"_PAGES_PER_CHECKPOINT": choices.choice([15, 60, 1000])}
-    with _patched(journal_file, sizes), _patched(redo_log, {"_ROOM_BYTES": 2**15}):
+    with _patched(disk_space, sizes), _patched(redo_log, {"_FILE_BYTES": 2**15}):
         kind = choices.choices([_at_rest, _while_it_runs, _full], [80, 14, 6])[0]
         return kind(choices, directory, other)
 
