@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import record_of
+from driving import record_of, request
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.journal import database as journal_database
@@ -34,7 +34,9 @@ __all__ = [
     "picture_of",
     "quick_engine",
     "reboot",
+    "redo_path",
     "set_sync_result",
+    "submit",
 ]
 
 COMMIT_ID = CommitId("0123456789abcdef", 7, "01234567")
@@ -79,6 +81,15 @@ def opened(path: Path, history_limit: int | None = None, **options: Any) -> Iter
 
 def connection_of(engine: JournalLifecycleEngine) -> sqlite3.Connection:
     return engine._file._database
+
+
+def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
+    for execution_id in execution_ids:
+        engine.submit(request(execution_id, **fields), 1.0)
+
+
+def redo_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.started")
 
 
 def abandon(engine: JournalLifecycleEngine) -> None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import request
+from hypothesis import given
+from hypothesis import strategies as st
 from journals import (
     abandon,
+    fill_redo_log,
     keeping,
     open_redo_log,
     opened,
     picture_of,
     quick_engine,
     set_sync_result,
+    submit,
 )
 
 from zmqruntime.execution import CommitFailed, JournalLifecycleEngine
 from zmqruntime.execution.journal import redo_log
 from zmqruntime.execution.journal.journal_file import JournalFile
-from zmqruntime.execution.journal.redo_log import RedoLog
+from zmqruntime.execution.journal.redo_format import StartEntry
+from zmqruntime.execution.journal.redo_log import RedoLog, read_redo_log
 from zmqruntime.messages import SEQUENCE_GAP, ExecutionStatus
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
@@ -348,6 +355,88 @@ def test_idle_journal_does_not_lag(path: Path) -> None:
 
 
 # -- the file -------------------------------------------------------------------------------
+
+
+def test_truncated_redo_entry_is_ignored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = quick_engine(path)
+    submit(engine, "a")
+    engine.commit()
+    write = redo_log._write_at
+    monkeypatch.setattr(redo_log, "_write_at", lambda file, at, note: write(file, at, note[:-10]))
+    engine.start("a", 2.0)
+    monkeypatch.undo()
+    assert not engine.is_committed("a")
+    abandon(engine)
+    with opened(path) as engine:
+        assert engine.list_running() == []
+
+
+def test_full_redo_log_has_room_for_reverts(path: Path) -> None:
+    file = open_redo_log(path)
+    for content in (b"x" * 1000, b""):  # Short entries fill the rest.
+        while file.append(StartEntry(1, 1, 1.0, 2.0, content)):
+            pass
+    for ticket in range(100):
+        file.append_revert(ticket)
+    found = read_redo_log(path)
+    file.close(delete=True)
+    assert found is not None
+    assert found.entries == []
+
+
+def test_failed_revert_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(path) as engine:
+        submit(engine, "a")
+        engine.start("a", 2.0)
+        fill_redo_log(engine)
+        engine.withdraw()
+    (record,) = caplog.records
+    assert "recovers an execution that was refused (ticket 0)" in record.getMessage()
+
+
+def test_redo_log_works_without_pwrite(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pwrite", raising=False)  # As on Windows.
+    engine = quick_engine(path)
+    submit(engine, "a", "b")
+    engine.start("a", 2.0)
+    engine.start("b", 3.0)
+    abandon(engine)
+    with opened(path) as engine:
+        assert [e.execution_id for e in engine.list_running()] == ["a", "b"]
+        assert engine.get("b").started_at == 3.0
+
+
+@given(
+    st.lists(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b" ")), max_size=8),
+    st.integers(0, 2000),
+    st.binary(min_size=1, max_size=40),
+    st.booleans(),
+)
+def test_damage_of_a_redo_log_is_reported_unless_all_entries_are_intact(
+    requests: list[bytes], at: int, rubbish: bytes, synced: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "notes")
+        file = open_redo_log(path)
+        made = [StartEntry(n, 1, 1.5, 2.25, request) for n, request in enumerate(requests)]
+        assert all(file.append(note) for note in made)
+        if synced:
+            assert file.sync()
+        end = file._end
+        file.close(delete=False)
+        content = bytearray(path.read_bytes())
+        content[at : at + len(rubbish)] = rubbish
+        path.write_bytes(content)
+        try:
+            found = read_redo_log(path)
+        except ValueError:  # Damaged at its beginning.
+            return
+        assert found is not None
+        if found.entries != made:
+            assert found.entries == made[: len(found.entries)]
+            assert (found.damage if synced else found.damage or found.torn) is not None
+        elif at > end + 20:
+            assert (found.damage, found.torn) == (None, None)
 
 
 @pytest.fixture
