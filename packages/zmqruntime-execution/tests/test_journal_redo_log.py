@@ -362,7 +362,7 @@ def test_truncated_redo_entry_is_ignored(path: Path, monkeypatch: pytest.MonkeyP
     submit(engine, "a")
     engine.commit()
     write = redo_log._write_at
-    monkeypatch.setattr(redo_log, "_write_at", lambda file, at, note: write(file, at, note[:-10]))
+    monkeypatch.setattr(redo_log, "_write_at", lambda file, at, line: write(file, at, line[:-10]))
     engine.start("a", 2.0)
     monkeypatch.undo()
     assert not engine.is_committed("a")
@@ -416,10 +416,10 @@ def test_damage_of_a_redo_log_is_reported_unless_all_entries_are_intact(
     requests: list[bytes], at: int, rubbish: bytes, synced: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "notes")
+        path = Path(directory, "redo-log")
         file = open_redo_log(path)
         made = [StartEntry(n, 1, 1.5, 2.25, request) for n, request in enumerate(requests)]
-        assert all(file.append(note) for note in made)
+        assert all(file.append(entry) for entry in made)
         if synced:
             assert file.sync()
         end = file._end

@@ -31,8 +31,8 @@ _log = logging.getLogger("zmqruntime.server")
 class JournalLifecycleEngine(InMemoryLifecycleEngine):
     """Keeps executions in memory, and persists them in a journal.
 
-    `commit` writes all changes since the last one in a transaction. A start is appended to the
-    redo log at once, and needs no commit, unless the redo log cannot record it. When all changes
+    `commit` writes all changes since the last one in a transaction. `start` appends to the
+    redo log, and then needs no commit, unless the redo log cannot record it. When all changes
     are short tasks that have returned, `commit` syncs the redo log in place of a transaction.
     Then the database lags, as it does behind progress, until the next transaction or `catch_up`.
     Which records were read is written by `close` alone: after a crash they count as unread.

@@ -125,7 +125,7 @@ class RedoLog:
     def prepare(self, commit_id: CommitId) -> None:
         """Log the id of a commit before it is made.
 
-        With it, recovery tells a kill between the commit and `reset` from a replaced file.
+        With it, recovery distinguishes a kill between commit and `reset` from a replaced file.
 
         Raises:
             OSError: the file cannot be written.
