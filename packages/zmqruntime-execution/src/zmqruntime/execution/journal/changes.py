@@ -44,9 +44,9 @@ class Changes(NamedTuple):
     """A `State`, its checksum, and the ticket of the row."""
     results: Sequence[tuple[int, bytes, bytes | None, int]]
     """The contents of executions that have ended, with a checksum."""
-    buried: Sequence[tuple[object, ...]]
+    tombstones: Sequence[tuple[object, ...]]
     """A `Tombstone`, and its checksum."""
-    unburied: Sequence[tuple[int]]
+    evicted_tombstones: Sequence[tuple[int]]
     """The places of evicted tombstones, some of which the same transaction has inserted."""
     read: Sequence[tuple[int, int, int]]
     """Which records were read, as `read_mark_row` returns them; only in the last transaction."""
@@ -66,5 +66,5 @@ class Changes(NamedTuple):
         contents = (*self.requests, *self.results)
         size = sum(len(request) + len(result or b"") for _, request, result, _ in contents)
         size += _ROW_BYTES * (len(self.added) + len(contents))
-        size += _ROW_BYTES * (len(self.buried) + len(self.unburied))
+        size += _ROW_BYTES * (len(self.tombstones) + len(self.evicted_tombstones))
         return 4 + len(self.changed) + 2 * len(self.dropped) + size // _PAGE_BYTES

@@ -74,8 +74,8 @@ class PendingChanges:
         self._unsynced: dict[int, _Pending] = {}
         self._dropped: list[int] = []
         self._dropped_ids: set[str] = set()
-        self._buried: list[Tombstone] = []
-        self._unburied: list[tuple[int]] = []
+        self._tombstones: list[Tombstone] = []
+        self._evicted_tombstones: list[tuple[int]] = []
 
     # -- changes --------------------------------------------------------------------------------
 
@@ -117,11 +117,11 @@ class PendingChanges:
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         """Add the tombstone of an evicted execution."""
-        self._buried.append(tombstone)
+        self._tombstones.append(tombstone)
 
     def add_evicted_tombstone(self, tombstone: Tombstone) -> None:
         """Add the eviction of a tombstone."""
-        self._unburied.append((tombstone.place,))
+        self._evicted_tombstones.append((tombstone.place,))
 
     def discard(self, ticket: int) -> None:
         """Remove the pending changes of an execution."""
@@ -197,8 +197,8 @@ class PendingChanges:
             results=[
                 _content(p.execution, p.execution.result) for p in every if p.ended is not None
             ],
-            buried=[(*tombstone, checksum(tombstone)) for tombstone in self._buried],
-            unburied=self._unburied,
+            tombstones=[(*tombstone, checksum(tombstone)) for tombstone in self._tombstones],
+            evicted_tombstones=self._evicted_tombstones,
             read=[read_mark_row(place, execution.ticket) for place, execution in enumerate(read)],
         )
 
