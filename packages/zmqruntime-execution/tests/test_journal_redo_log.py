@@ -13,6 +13,7 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 from journals import (
+    COMMIT_ID,
     abandon,
     fill_redo_log,
     keeping,
@@ -437,6 +438,24 @@ def test_damage_of_a_redo_log_is_reported_unless_all_entries_are_intact(
             assert (found.damage if synced else found.damage or found.torn) is not None
         elif at > end + 20:
             assert (found.damage, found.torn) == (None, None)
+
+
+def test_redo_log_that_has_no_room_on_the_disk_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors: list[int] = []
+
+    def write_nothing(descriptor: int, content: bytes) -> int:
+        descriptors.append(descriptor)
+        return 0
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write_nothing)
+        with pytest.raises(OSError, match=f"no room on the disk for {2**17} bytes in"):
+            RedoLog(path, COMMIT_ID).open()
+    (descriptor,) = descriptors
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 @pytest.fixture
