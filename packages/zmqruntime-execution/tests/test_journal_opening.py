@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,10 @@ from zmqruntime.execution import (
     JournalLifecycleEngine,
     JournalUnusable,
 )
-from zmqruntime.execution.journal import schema
+from zmqruntime.execution.journal import journal_file, schema
 from zmqruntime.execution.journal.latest_commit import LatestCommit
+from zmqruntime.execution.journal.lock import opening_lock
 from zmqruntime.execution.journal.redo_format import StartEntry
-from zmqruntime.messages import (
-    ExecutionStatus,
-)
-
-QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
 @pytest.fixture
@@ -130,6 +127,36 @@ def test_new_journal_is_opened_by_one_of_several_threads(path: Path) -> None:
     engine.close()
     with opened(path):
         pass
+
+
+def test_journal_that_another_thread_opens_first_is_not_opened_a_second_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[JournalLifecycleEngine] = []
+
+    @contextlib.contextmanager
+    def lose_the_race(path: Path) -> Iterator[None]:
+        with monkeypatch.context() as other:
+            other.setattr(journal_file, "opening_lock", opening_lock)
+            engines.append(quick_engine(path))
+        opened_paths.clear()
+        with opening_lock(path):
+            yield
+
+    opened_paths: list[object] = []
+    connect = sqlite3.connect
+
+    def observe(path: object, *args: Any, **options: Any) -> sqlite3.Connection:
+        opened_paths.append(path)
+        return connect(path, *args, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", observe)
+    monkeypatch.setattr(journal_file, "opening_lock", lose_the_race)
+    with pytest.raises(JournalInUse):
+        JournalLifecycleEngine(path)
+    engines.pop().close()
+
+    assert opened_paths == []
 
 
 @pytest.mark.parametrize(
