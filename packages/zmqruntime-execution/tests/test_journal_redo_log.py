@@ -407,6 +407,26 @@ def test_redo_log_works_without_pwrite(path: Path, monkeypatch: pytest.MonkeyPat
         assert engine.get("b").started_at == 3.0
 
 
+def test_damage_of_the_last_synced_entry_is_reported(path: Path) -> None:
+    log = open_redo_log(path)
+    for ticket in range(40):
+        assert log.append(StartEntry(ticket, 1, 1.0, 2.0, b""))
+    assert log.sync()
+    log.close(delete=False)
+    intact = read_redo_log(path)
+    content = bytearray(path.read_bytes())
+    assert intact is not None
+    content[intact.end - 2] ^= 1
+    path.write_bytes(content)
+
+    found = read_redo_log(path)
+
+    assert intact.end == log._end
+    assert found is not None
+    assert len(found.entries) == 39
+    assert found.damage == f"{path.name} is damaged at byte {found.end}"
+
+
 @given(
     st.lists(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b" ")), max_size=8),
     st.integers(0, 2000),
