@@ -113,7 +113,7 @@ class JournalFile:
             self._hold = JournalHold(self.path)
             self._watch = FileWatch(self.path, self._log_path)
 
-    def write(self, changes: Changes, *, closing: bool = False) -> None:
+    def write(self, changes: Changes, *, closing: bool) -> None:
         """Commit all changes in one transaction, which then survives a power cut.
 
         Args:
