@@ -270,8 +270,7 @@ def test_default_in_a_table_of_settings_is_that_of_the_code(heading: str) -> Non
 
 NO_BOUNDS = {
     "execution.client.batch._MAX_GROUP": "sizes a group of finished executions",
-    "execution.journal.database._NO_ROOM": "error codes of SQLite",
-    "execution.journal.redo_reader._LONGEST_BYTES": "one read of a file",
+    "execution.journal.opening._NO_ROOM": "error codes of SQLite",
     "execution.client.wait._MAX_DOUBLINGS": "keeps a power from overflowing below the bound",
     "execution.worker.child.run_processes._MAX_ROUNDS": "tries to end what forks meanwhile",
     "execution.worker.child.run_processes._MAX_TERMINATE_SECONDS": "time of a process to end",

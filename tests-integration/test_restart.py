@@ -183,7 +183,7 @@ def test_a_second_server_is_told_who_has_the_journal(
     first, client = serve()
     elsewhere = make_place()
     second = elsewhere.serve("Workshop", "--journal", str(tmp_path / "journal"))
-    assert f"is in use by process {first.pid}: end that server first" in second.output()
+    assert f"is in use by process {first.pid}: stop that server first" in second.output()
     assert second.returncode == 1
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
 
@@ -231,7 +231,7 @@ def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
     assert handle.result(PATIENCE) == 2
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
-    assert f"{part} is gone" in server.output()
+    assert f"{part} is missing" in server.output()
 
 
 def test_the_command_line_keeps_a_journal_for_each_server(place: Place, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Journals for tests: opened, and closed in the end, whatever happens."""
+"""Journals for tests: engines without disk syncs, and the faults that tests need."""
 
 from __future__ import annotations
 
@@ -11,56 +11,58 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import record_of
+from driving import record_of, request
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, LifecycleEngine
 from zmqruntime.execution.journal import database as journal_database
-from zmqruntime.execution.journal import file as journal_file
-from zmqruntime.execution.journal import redo_log
-from zmqruntime.execution.journal.mark import Mark
-from zmqruntime.execution.journal.redo_log import NoteFile
+from zmqruntime.execution.journal import journal_file, redo_log
+from zmqruntime.execution.journal.commit_id import CommitId
+from zmqruntime.execution.journal.redo_log import RedoLog
 from zmqruntime.execution.lifecycle.history import HistoryLimits
 
 __all__ = [
-    "MARK",
+    "COMMIT_ID",
+    "abandon",
     "connection_of",
     "empty_journal",
     "fill_disk",
+    "fill_redo_log",
     "free_disk",
     "keeping",
-    "let_sync",
-    "note_file",
+    "open_redo_log",
     "opened",
     "picture_of",
     "quick_engine",
     "reboot",
-    "spoil_notes",
+    "redo_path",
+    "set_sync_result",
+    "submit",
 ]
 
-MARK = Mark("0123456789abcdef", 7, "01234567")
+COMMIT_ID = CommitId("0123456789abcdef", 7, "01234567")
 
 
 def keeping(count: int) -> dict[str, Any]:
-    """Return the argument for an engine that keeps so many unread records, and no tombstone."""
+    """Return the arguments of an engine that keeps ``count`` unread records and no tombstones."""
     return {"limits": HistoryLimits(unread_limit=count, tombstone_limit=0)}
 
 
 def quick_engine(
     path: Path, history_limit: int | None = None, **options: Any
 ) -> JournalLifecycleEngine:
-    """Return an engine that does not wait for the disk: no test pulls the plug."""
+    """Return an engine without disk syncs."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(journal_database, "_SYNCHRONOUS", "OFF")
         patched.setattr(redo_log, "_sync", lambda file: None)
         patched.setattr(redo_log, "_sync_directory", lambda path: None)
         engine = JournalLifecycleEngine(path, history_limit, **options)
-    let_sync(engine, works=True)
+    set_sync_result(engine, works=True)
     return engine
 
 
 @cache
 def empty_journal() -> bytes:
-    """Return the content of a new journal: to write it costs less than to have it made."""
+    """Return the content of a new journal; to write it costs less than to create a journal."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "empty")
         JournalLifecycleEngine(path).close()
@@ -69,7 +71,7 @@ def empty_journal() -> bytes:
 
 @contextmanager
 def opened(path: Path, history_limit: int | None = None, **options: Any) -> Iterator[Any]:
-    """Open a journal for a while."""
+    """Open a journal, and close it at the end of the block."""
     engine = quick_engine(path, history_limit, **options)
     try:
         yield engine
@@ -81,45 +83,59 @@ def connection_of(engine: JournalLifecycleEngine) -> sqlite3.Connection:
     return engine._file._database
 
 
+def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
+    for execution_id in execution_ids:
+        engine.submit(request(execution_id, **fields), 1.0)
+
+
+def redo_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.started")
+
+
+def abandon(engine: JournalLifecycleEngine) -> None:
+    """Release the files as a killed process does: without a last commit."""
+    engine._file.close()
+
+
 def fill_disk(engine: JournalLifecycleEngine) -> None:
-    """Let the journal not get any longer, it has no page that is free; nor have notes on disk."""
+    """Make commits and syncs of the redo log fail: no free page, and no growth of the file."""
     database = connection_of(engine)
     database.executescript("PRAGMA incremental_vacuum")
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
-    let_sync(engine, works=False)
+    set_sync_result(engine, works=False)
 
 
 def free_disk(engine: JournalLifecycleEngine) -> None:
     connection_of(engine).execute("PRAGMA max_page_count = 1000000").fetchone()
-    let_sync(engine, works=True)
+    set_sync_result(engine, works=True)
 
 
-def let_sync(engine: JournalLifecycleEngine, *, works: bool) -> None:
-    """Let the disk take notes for good, without waiting for it, or not."""
-    vars(engine._file.notes)["sync"] = lambda: works
+def set_sync_result(engine: JournalLifecycleEngine, *, works: bool) -> None:
+    """Replace the sync of the redo log by one that succeeds or fails."""
+    vars(engine._file.redo_log)["sync"] = lambda: works
 
 
-def spoil_notes(engine: JournalLifecycleEngine) -> None:
-    """Let no start be noted any more."""
-    engine._file.notes._room = 0
+def fill_redo_log(engine: JournalLifecycleEngine) -> None:
+    """Make every append to the redo log fail."""
+    engine._file.redo_log._size = 0
 
 
-def note_file(path: Path, mark: Mark = MARK) -> NoteFile:
-    """Return a file of notes that can be written."""
-    file = NoteFile(path, mark)
+def open_redo_log(path: Path, mark: CommitId = COMMIT_ID) -> RedoLog:
+    """Return an empty redo log that can be written."""
+    file = RedoLog(path, mark)
     file.open()
-    file.begin_anew(mark)
+    file.reset(mark)
     return file
 
 
 def reboot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the machine have been started anew, as after a power cut."""
+    """Change the boot id, as after a power cut."""
     monkeypatch.setattr(journal_file, "boot_id", lambda: "another boot")
 
 
 def picture_of(engine: LifecycleEngine, names: list[str]) -> object:
-    """Return everything that an engine tells."""
+    """Return everything that an engine exposes."""
     kept = [execution for name in names if (execution := engine.get(name)) is not None]
     return (
         {execution.execution_id: _picture(execution) for execution in kept},

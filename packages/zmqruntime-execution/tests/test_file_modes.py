@@ -15,7 +15,7 @@ from talking import Talker
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
 from zmqruntime.execution.errors import JournalUnusable
 from zmqruntime.execution.journal.durable_engine import JournalLifecycleEngine
-from zmqruntime.execution.journal.file import check_journal_dir
+from zmqruntime.execution.journal.preflight import check_journal_dir
 from zmqruntime.messages import ExecuteRequest, ProgressEvent
 from zmqruntime.transport import ZMQConfig
 from zmqruntime.transport.lowlevel import make_private_dir

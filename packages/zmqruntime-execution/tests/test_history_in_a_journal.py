@@ -1,4 +1,4 @@
-"""A journal keeps history as memory does: what was read, what was not, and what is left of it."""
+"""History in a journal: read records, unread records, and tombstones survive a restart."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from driving import error, request
-from journals import connection_of, opened, quick_engine
+from journals import abandon, connection_of, opened, quick_engine
 
 from zmqruntime.execution import JournalLifecycleEngine, JournalUnusable
-from zmqruntime.execution.journal import database as journal_database
+from zmqruntime.execution.journal import schema
 from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.messages import ExecutionStatus
 
@@ -32,18 +32,16 @@ def run(engine: JournalLifecycleEngine, *names: str) -> None:
 
 def kill(engine: JournalLifecycleEngine) -> None:
     engine.commit()
-    engine._file._database.close()
-    engine._file._held_journal.release()
-    engine._file.notes.close(forget=False)
+    abandon(engine)
 
 
 def results(engine: Any, names: str) -> str:
-    """Return the names with their case: capitals were dropped but for their end."""
+    """Return the ids that are kept: a lower-case letter with its result, a capital without."""
     found = [(name, engine.get(name)) for name in names]
     return "".join(n.upper() if e.result_dropped else n for n, e in found if e is not None)
 
 
-def test_what_was_read_goes_first_also_in_the_next_server(path: Path) -> None:
+def test_read_records_are_evicted_first_after_a_restart(path: Path) -> None:
     with opened(path) as engine:
         run(engine, *"abcd")
         for name in "cab":
@@ -55,7 +53,7 @@ def test_what_was_read_goes_first_also_in_the_next_server(path: Path) -> None:
             assert results(engine, "abcd") == "bd"
 
 
-def test_what_was_read_counts_as_unread_behind_a_crash(path: Path) -> None:
+def test_read_records_count_as_unread_after_a_crash(path: Path) -> None:
     engine = quick_engine(path, history_limit=2)
     run(engine, *"abcd")
     for name in "abcd":
@@ -66,7 +64,7 @@ def test_what_was_read_counts_as_unread_behind_a_crash(path: Path) -> None:
         assert results(engine, "abcd") == "cd"
 
 
-def test_marks_of_a_server_that_ended_well_do_not_outlive_a_crash_of_the_next(path: Path) -> None:
+def test_read_marks_of_an_earlier_server_do_not_survive_a_crash(path: Path) -> None:
     with opened(path) as engine:
         run(engine, "a")
         engine.mark_read("a")
@@ -77,8 +75,8 @@ def test_marks_of_a_server_that_ended_well_do_not_outlive_a_crash_of_the_next(pa
         assert results(engine, "ab") == "ab"
 
 
-@pytest.mark.parametrize("ends_well", [True, False])
-def test_tombstones_are_kept_by_the_next_server(path: Path, ends_well: bool) -> None:
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_tombstones_survive_a_restart(path: Path, is_closed: bool) -> None:
     limits = HistoryLimits(unread_limit=1, tombstone_limit=3)
     engine = quick_engine(path, limits=limits)
     engine.submit(request("f"), 1.0)
@@ -86,7 +84,7 @@ def test_tombstones_are_kept_by_the_next_server(path: Path, ends_well: bool) -> 
     engine.finish("f", FAILED, 3.0, error=error())
     run(engine, *"abcd")
     before = [engine.get(name) for name in "abcd"]
-    engine.close() if ends_well else kill(engine)
+    engine.close() if is_closed else kill(engine)
     with opened(path, limits=limits) as engine:
         assert results(engine, "fabcd") == "ABCd"
         assert [engine.get(name) for name in "abc"] == before[:3]
@@ -99,7 +97,7 @@ def test_tombstones_are_kept_by_the_next_server(path: Path, ends_well: bool) -> 
         assert results(engine, "fabcde") == "De"
 
 
-def test_an_id_whose_tombstone_is_gone_may_be_used_anew(path: Path) -> None:
+def test_id_of_an_evicted_tombstone_can_be_reused(path: Path) -> None:
     limits = HistoryLimits(unread_limit=1, tombstone_limit=1)
     engine = quick_engine(path, limits=limits)
     run(engine, "a", "b")
@@ -119,7 +117,7 @@ def test_an_id_whose_tombstone_is_gone_may_be_used_anew(path: Path) -> None:
         "UPDATE read_marks SET ticket = ticket + 1",
     ],
 )
-def test_damage_of_what_is_kept_of_history_is_found(path: Path, damage: str) -> None:
+def test_changed_tombstone_or_read_mark_is_detected(path: Path, damage: str) -> None:
     limits = HistoryLimits(unread_limit=1)
     with opened(path, limits=limits) as engine:
         run(engine, *"abc")
@@ -129,17 +127,17 @@ def test_damage_of_what_is_kept_of_history_is_found(path: Path, damage: str) -> 
     database = sqlite3.connect(path, isolation_level=None)
     database.execute(damage)
     database.close()
-    with pytest.raises(JournalUnusable, match="is not as written"):
+    with pytest.raises(JournalUnusable, match="has a wrong checksum"):
         quick_engine(path, limits=limits)
 
 
-def test_a_journal_of_version_1_is_brought_up_to_date(path: Path) -> None:
+def test_journal_of_version_1_is_migrated(path: Path) -> None:
     with opened(path) as engine:
         run(engine, "a")
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript("DROP TABLE tombstones; DROP TABLE read_marks; PRAGMA user_version = 1")
     database.close()
-    assert journal_database.latest_version() == 2
+    assert schema.latest_version() == 2
     for _ in range(2):
         with opened(path, limits=HistoryLimits(unread_limit=1)) as engine:
             assert results(engine, "ab") == "a"

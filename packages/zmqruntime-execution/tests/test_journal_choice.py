@@ -1,4 +1,4 @@
-"""A server keeps the same journal wherever it is started from: class, launcher or command line."""
+"""Choice of the journal: the same rule for class, launcher and command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT = Path("default")
         ((False, True), None),
     ],
 )
-def test_the_first_choice_that_is_one_counts(
+def test_first_choice_that_is_not_none_decides(
     choices: tuple[JournalChoice, ...], journal: Path | None
 ) -> None:
     assert choose_journal(*choices, default=lambda: DEFAULT) == journal
@@ -43,7 +43,7 @@ CONFIG = ZMQConfig(app_name="stitcher", default_port=4711)
 
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The directory of the user's data."""
+    """The data directory of the user."""
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: tmp_path / name)
     return tmp_path / "stitcher"
 
@@ -72,7 +72,7 @@ def start_by_command(choice: JournalChoice, monkeypatch: pytest.MonkeyPatch) -> 
         ("/somewhere/here", "/somewhere/here"),
     ],
 )
-def test_a_server_has_the_same_journal_wherever_it_is_started_from(
+def test_server_has_the_same_journal_by_class_and_by_launcher(
     start: object,
     choice: JournalChoice,
     journal: str | None,
@@ -85,7 +85,7 @@ def test_a_server_has_the_same_journal_wherever_it_is_started_from(
     assert found == (expected if expected is None else expected.resolve())
 
 
-def test_a_choice_of_none_overrides_the_class() -> None:
+def test_choice_of_false_overrides_the_class() -> None:
     server = Keeping()
     assert server.journal == Path("the class's")
     server.choose_journal(None)
@@ -94,7 +94,7 @@ def test_a_choice_of_none_overrides_the_class() -> None:
     assert server.journal is None
 
 
-def test_the_default_directory_is_made_for_its_owner_alone(data: Path) -> None:
+def test_default_directory_is_private(data: Path) -> None:
     server = Echo(config=CONFIG, journal=True)
     assert server.journal is not None
     assert not data.exists()
@@ -104,17 +104,19 @@ def test_the_default_directory_is_made_for_its_owner_alone(data: Path) -> None:
         assert stat.S_IMODE(server.journal.parent.stat().st_mode) & 0o077 == 0
 
 
-def test_data_directory_that_cannot_be_made_is_named_with_the_argument(data: Path) -> None:
+def test_error_of_a_data_directory_that_cannot_be_created_names_the_argument(data: Path) -> None:
     data.write_bytes(b"a file where the directory would be")
     server = Echo(config=CONFIG, journal=True)
     assert server.journal is not None
     with pytest.raises(JournalUnusable) as caught:
         server.make_engine()
-    assert f"the directory {server.journal.parent} for the journal cannot" in str(caught.value)
+    assert f"cannot create the directory {server.journal.parent} for the journal" in str(
+        caught.value
+    )
     assert "journal=" in str(caught.value)
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_another_directory_is_not_made(data: Path) -> None:
+def test_directory_other_than_the_default_is_not_created(data: Path) -> None:
     make_journal_dir(data / "elsewhere" / "x.journal", "stitcher")
     assert not data.exists()

@@ -1,4 +1,4 @@
-"""A journal that is not as it was: what is lost is named, and nothing is accepted behind it."""
+"""Damaged journals: the error names what is lost, and a running server accepts nothing more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zmqruntime.execution import (
     JournalUnusable,
 )
 from zmqruntime.execution.journal.boot_id import boot_id
-from zmqruntime.execution.journal.mark import Mark
+from zmqruntime.execution.journal.commit_id import CommitId
 from zmqruntime.messages import ExecutionStatus
 
 posix_only = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def submit(engine: JournalLifecycleEngine, *names: str) -> None:
 
 
 def killed(path: Path, *names: str) -> Path:
-    """Return the journal of a server that was killed behind a commit for each name."""
+    """Return the journal of a server that was killed after a commit for each name."""
     engine = quick_engine(path)
     submit(engine, *names)
     shutil.copytree(path.parent, left := path.parent.with_name("left"))
@@ -77,7 +77,7 @@ def put_back(file: Path) -> None:
 @posix_only
 @pytest.mark.parametrize("suffix", ["", "-wal", ".started"])
 @pytest.mark.parametrize("how", [remove, replace])
-def test_a_commit_into_a_file_that_was_moved_away_fails_until_it_is_back(
+def test_commits_fail_while_a_file_is_moved_away(
     path: Path, suffix: str, how: Callable[[Path], None]
 ) -> None:
     engine = quick_engine(path)
@@ -85,7 +85,7 @@ def test_a_commit_into_a_file_that_was_moved_away_fails_until_it_is_back(
     how(part(path, suffix))
     for name in ("lost", "lost-too"):
         engine.submit(request(name), 1.0)
-        with pytest.raises(CommitFailed, match=r"is gone|was replaced by another file"):
+        with pytest.raises(CommitFailed, match=r"is missing|was replaced by another file"):
             engine.commit()
         assert not engine.available
         assert [e.execution_id for e in engine.withdraw()] == [name]
@@ -99,12 +99,14 @@ def test_a_commit_into_a_file_that_was_moved_away_fails_until_it_is_back(
 
 @posix_only
 @pytest.mark.parametrize("suffix", ["", "-wal", ".started"])
-def test_a_commit_into_a_file_that_was_cut_fails(path: Path, suffix: str) -> None:
+def test_commit_into_a_truncated_file_fails(path: Path, suffix: str) -> None:
     engine = quick_engine(path)
     submit(engine, "kept")
     os.truncate(part(path, suffix), 100)
     engine.submit(request("lost"), 1.0)
-    with pytest.raises(CommitFailed, match=r"was cut from \d+ to 100 bytes while the server runs"):
+    with pytest.raises(
+        CommitFailed, match=r"truncated from \d+ to 100 bytes while the server runs"
+    ):
         engine.commit()
     engine.withdraw()
     with pytest.raises(CommitFailed):
@@ -112,12 +114,12 @@ def test_a_commit_into_a_file_that_was_cut_fails(path: Path, suffix: str) -> Non
 
 
 @posix_only
-def test_a_journal_whose_directory_was_renamed_takes_nothing(path: Path) -> None:
+def test_commit_fails_when_the_directory_was_renamed(path: Path) -> None:
     engine = quick_engine(path)
     submit(engine, "kept")
     path.parent.rename(path.parent.with_name("renamed"))
     engine.submit(request("lost"), 1.0)
-    with pytest.raises(CommitFailed, match="is gone"):
+    with pytest.raises(CommitFailed, match="is missing"):
         engine.commit()
     engine.withdraw()
     path.parent.with_name("renamed").rename(path.parent)
@@ -126,13 +128,13 @@ def test_a_journal_whose_directory_was_renamed_takes_nothing(path: Path) -> None
 
 
 @posix_only
-def test_the_end_of_a_short_task_is_not_acknowledged_in_notes_that_are_gone(path: Path) -> None:
+def test_end_of_a_short_task_is_not_acknowledged_without_its_redo_log(path: Path) -> None:
     engine = quick_engine(path)
     engine.submit(request("a"), 1.0)
     engine.start("a", 2.0)
     engine.finish("a", ExecutionStatus.COMPLETE, 3.0, result=b"1")
     remove(part(path, ".started"))
-    with pytest.raises(CommitFailed, match=r"a\.journal\.started is gone"):
+    with pytest.raises(CommitFailed, match=r"a\.journal\.started is missing"):
         engine.commit()
     put_back(part(path, ".started"))
     engine.close()
@@ -142,19 +144,19 @@ def test_the_end_of_a_short_task_is_not_acknowledged_in_notes_that_are_gone(path
 
 
 @posix_only
-def test_a_hard_link_to_a_journal_that_is_open_is_in_use(path: Path) -> None:
+def test_hard_link_to_an_open_journal_is_in_use(path: Path) -> None:
     link = path.with_name("link")
     with opened(path) as engine:
         os.link(path, link)
         with pytest.raises(JournalInUse):
             JournalLifecycleEngine(link)
-        part(path, ".owner").unlink()  # It is no lock.
+        part(path, ".owner").unlink()  # The lock does not depend on it.
         with pytest.raises(JournalInUse):
             JournalLifecycleEngine(path)
         submit(engine, "a")
 
 
-def test_a_refused_opening_in_the_same_process_leaves_the_lock_to_its_owner(path: Path) -> None:
+def test_refused_open_in_the_same_process_keeps_the_lock(path: Path) -> None:
     script = (
         "import sys\n"
         "from zmqruntime.execution import JournalInUse, JournalLifecycleEngine\n"
@@ -171,10 +173,10 @@ def test_a_refused_opening_in_the_same_process_leaves_the_lock_to_its_owner(path
 
 
 @posix_only
-def test_a_journal_under_another_name_is_not_opened_without_its_parts(path: Path) -> None:
+def test_renamed_journal_is_refused_without_its_other_files(path: Path) -> None:
     left = killed(path, "a", "b")
     left.rename(left.with_name("other.journal"))
-    with pytest.raises(JournalUnusable, match=r"other\.journal\.started is gone"):
+    with pytest.raises(JournalUnusable, match=r"other\.journal\.started, its redo log, is missing"):
         JournalLifecycleEngine(left.with_name("other.journal"))
 
 
@@ -188,7 +190,7 @@ def flip(file: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize("frame", [0, 3])
-def test_a_flipped_bit_in_the_log_is_named_with_the_commits_that_are_lost(
+def test_error_of_a_flipped_bit_in_the_write_ahead_log_names_the_lost_commits(
     path: Path, frame: int
 ) -> None:
     left = killed(path, *"abcdef")
@@ -196,41 +198,41 @@ def test_a_flipped_bit_in_the_log_is_named_with_the_commits_that_are_lost(
     flip(log, 32 + frame * FRAME + 24 + 100)
     content = log.read_bytes()
     for _ in range(2):
-        with pytest.raises(JournalUnusable, match=r"ends with commit \d, and commit 7 was made"):
+        with pytest.raises(JournalUnusable, match=r"commit \d, and the redo log follows commit 7"):
             JournalLifecycleEngine(left)
-        assert log.read_bytes() == content  # Left as it was.
+        assert log.read_bytes() == content  # Unchanged.
 
 
-def test_a_flipped_bit_in_a_request_is_named_with_its_execution(path: Path) -> None:
+def test_error_of_a_flipped_bit_in_a_request_names_its_execution(path: Path) -> None:
     with opened(path) as engine:
         engine.submit(request("a", task={"needle": 1}), 1.0)
         engine.submit(request("b"), 1.0)
     flip(path, path.read_bytes().rindex(b"needle"))
-    with pytest.raises(JournalUnusable, match=r"1 of 2 executions are not as written: 'a'"):
+    with pytest.raises(JournalUnusable, match=r"1 of 2 executions have a wrong checksum: 'a'"):
         JournalLifecycleEngine(path)
 
 
 @pytest.mark.parametrize("column", ["attempt", "sequence", "submitted_at", "client_id", "ended"])
-def test_a_changed_column_is_found(path: Path, column: str) -> None:
+def test_changed_column_is_detected(path: Path, column: str) -> None:
     with opened(path) as engine:
         engine.submit(request("a"), 1.0)
     database = sqlite3.connect(path)
     database.execute(f"UPDATE executions SET {column} = 77")
     database.commit()
     database.close()
-    with pytest.raises(JournalUnusable, match="1 of 1 executions are not as written: 'a'"):
+    with pytest.raises(JournalUnusable, match="1 of 1 executions have a wrong checksum: 'a'"):
         JournalLifecycleEngine(path)
 
 
 @pytest.mark.parametrize("suffix", ["-wal", ".started", ""])
-def test_a_part_that_is_gone_is_named(path: Path, suffix: str) -> None:
+def test_missing_file_is_detected(path: Path, suffix: str) -> None:
     left = killed(path, "a", "b")
     part(left, suffix).unlink()
-    with pytest.raises(JournalUnusable, match=r"was made|is gone"):
+    with pytest.raises(JournalUnusable, match=r"follows commit|is missing"):
         JournalLifecycleEngine(left)
 
 
-def test_notes_of_an_earlier_commit_are_refused_in_the_same_boot_and_named_in_another_one(
+def test_redo_log_of_an_earlier_commit_is_an_error_in_the_same_boot_and_a_warning_in_another(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = quick_engine(path)
@@ -241,20 +243,20 @@ def test_notes_of_an_earlier_commit_are_refused_in_the_same_boot_and_named_in_an
     engine.close()
     part(left / path.name, ".started").write_bytes(older)
     if boot_id() == boot_id.__wrapped__():
-        with pytest.raises(JournalUnusable, match=r"a\.journal\.started is an older copy"):
+        with pytest.raises(JournalUnusable, match=r"\.started, its redo log, is an older copy"):
             JournalLifecycleEngine(left / path.name)
     reboot(monkeypatch)
     with caplog.at_level(logging.WARNING), opened(left / path.name) as engine:
         assert engine.get("b") is not None
-    assert "as a power cut leaves it; otherwise it is an older copy" in caplog.text
+    assert "After a power failure this is expected; otherwise it is an older copy" in caplog.text
 
 
-def test_a_kill_between_a_commit_and_its_note_is_no_damage(
+def test_kill_between_a_commit_and_the_reset_of_the_redo_log_is_not_damage(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = quick_engine(path)
     submit(engine, "a")
-    monkeypatch.setattr(engine._file.notes, "begin_anew", lambda mark: None)
+    monkeypatch.setattr(engine._file.redo_log, "reset", lambda commit_id: None)
     submit(engine, "b")
     shutil.copytree(path.parent, left := path.parent.with_name("left"))
     monkeypatch.undo()
@@ -263,10 +265,10 @@ def test_a_kill_between_a_commit_and_its_note_is_no_damage(
     assert caplog.text == ""
 
 
-def test_an_older_database_file_under_a_newer_log_is_named(
+def test_older_database_file_with_a_newer_write_ahead_log_is_detected(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.journal.file._PAGES_PER_CHECKPOINT", 1)
+    monkeypatch.setattr("zmqruntime.execution.journal.disk_space._PAGES_PER_CHECKPOINT", 1)
     engine = quick_engine(path)
     submit(engine, *(f"x{n}" for n in range(40)))
     older = path.read_bytes()
@@ -278,37 +280,37 @@ def test_an_older_database_file_under_a_newer_log_is_named(
         JournalLifecycleEngine(left / path.name)
 
 
-def test_a_mark_is_read_as_it_was_written() -> None:
-    mark = Mark.new().next()
-    assert Mark.parse(str(mark)) == mark
-    assert mark.next().commit == 2
-    assert mark.reopened().next() != mark.next()
+def test_commit_id_survives_a_round_trip() -> None:
+    commit_id = CommitId.new().next()
+    assert CommitId.parse(str(commit_id)) == commit_id
+    assert commit_id.next().commit == 2
+    assert commit_id.reopened().next() != commit_id.next()
 
 
-# -- a disk that takes nothing --------------------------------------------------------------------
+# -- read-only and full disks -------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes of POSIX")
 @pytest.mark.parametrize("suffix", ["", "-wal", ".started", "directory"])
-def test_a_journal_that_is_read_only_is_refused_for_root_as_well(path: Path, suffix: str) -> None:
+def test_read_only_journal_is_refused_also_for_root(path: Path, suffix: str) -> None:
     left = killed(path, "a")
     file = left.parent if suffix == "directory" else part(left, suffix)
     mode = file.stat().st_mode
     file.chmod(mode & 0o555)
-    with pytest.raises(JournalUnusable, match=rf"{file.name}, which is read-only \(mode 0"):
+    with pytest.raises(JournalUnusable, match=rf"{file.name}, .* is read-only \(mode 0"):
         JournalLifecycleEngine(left)
     file.chmod(mode)
     with opened(left) as engine:
         assert engine.get("a") is not None
 
 
-def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
+def test_journal_on_a_full_disk_is_read_and_refuses_new_executions(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     resource = pytest.importorskip("resource")
     left = killed(path, "a", "b")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # No file gets longer.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # No file can grow.
     try:
         engine = quick_engine(left)
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["a", "b"]
@@ -320,10 +322,10 @@ def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
         engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    engine.commit()  # There is room again.
+    engine.commit()  # The disk has room again.
     assert engine.available
     engine.close()
-    assert "nothing is accepted or started until it can be" in caplog.text
+    assert "No task is accepted or started until a commit succeeds" in caplog.text
     with opened(left) as engine:
         assert [e.execution_id for _, e in engine.list_queued(9).entries] == ["b"]
 
@@ -332,9 +334,7 @@ def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system, which takes root"
 )
 @pytest.mark.parametrize("left_bytes", [0, 4096, 65536])
-def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
-    path: Path, left_bytes: int
-) -> None:
+def test_journal_on_a_full_file_system_is_read_and_drained(path: Path, left_bytes: int) -> None:
     left = killed(path, "a", "b")
     (disk := path.parent.with_name("disk")).mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(disk)]
@@ -361,7 +361,7 @@ def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
 
 
 def fill(filler: Path, left_bytes: int) -> None:
-    """Take all room of a small file system but some."""
+    """Fill a small file system, except for ``left_bytes``."""
     with filler.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from driving import Driver, caller, error, request
-from journals import fill_disk, free_disk, quick_engine, spoil_notes
+from journals import abandon, fill_disk, fill_redo_log, free_disk, quick_engine
 
 from zmqruntime.execution import Execution, JournalLifecycleEngine, RestartPolicy
 from zmqruntime.execution.core.events import (
@@ -183,7 +183,7 @@ class Hall:
         self.due: list[Any] = []
         self.later: list[Any] = []
         self.time = 100.0
-        write, sync = engine._file.write, engine._file.notes.sync
+        write, sync = engine._file.write, engine._file.redo_log.sync
 
         def count(changes: Any, **options: Any) -> None:
             write(changes, **options)
@@ -195,7 +195,7 @@ class Hall:
             return sync()
 
         engine._file.write = count  # type: ignore[method-assign]
-        engine._file.notes.sync = count_sync  # type: ignore[method-assign]
+        engine._file.redo_log.sync = count_sync  # type: ignore[method-assign]
         self.dispatcher = Dispatcher(
             Scheduler(engine),
             self,  # type: ignore[arg-type]
@@ -220,8 +220,7 @@ class Hall:
 
     def die(self) -> None:
         """Die as by a kill: nothing more is written."""
-        self.engine._file._database.close()
-        self.engine._file._held_journal.release()
+        abandon(self.engine)
 
     def kept(self, name: str) -> Execution:
         execution = self.engine.get(name)
@@ -549,7 +548,7 @@ def test_a_start_that_cannot_be_noted_is_committed_before_the_task_begins(hall: 
         hall.submit(name)
     hall.end_round()
     hall.told.clear()
-    spoil_notes(hall.engine)
+    fill_redo_log(hall.engine)
     for name, following in ("ab", "bc"):
         hall.dispatcher.handle(TaskReturned(name, b"1"))
         commits = hall.commits
@@ -566,7 +565,7 @@ def test_and_waits_again_where_that_fails_until_the_disk_has_room(hall: Hall) ->
     hall.end_round()
     hall.told.clear()
     hall.events.clear()
-    spoil_notes(hall.engine)
+    fill_redo_log(hall.engine)
     fill_disk(hall.engine)
     hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
     hall.end_round()
@@ -589,7 +588,7 @@ def test_nor_is_a_cancel_forgotten_then(hall: Hall) -> None:
     hall.submit("a")
     hall.submit("b")
     hall.end_round()
-    spoil_notes(hall.engine)
+    fill_redo_log(hall.engine)
     fill_disk(hall.engine)
     hall.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
     hall.dispatcher.handle(CancelRequested(CancelRequest(execution_id="b"), caller()))

@@ -22,7 +22,7 @@ from driving import START, caller, error, request
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from journals import empty_journal, let_sync, quick_engine
+from journals import empty_journal, quick_engine, set_sync_result
 from turns import Turns
 
 from zmqruntime.execution import (
@@ -364,7 +364,7 @@ class Clients(RuleBasedStateMachine):
                 raise CommitFailed("no room")
 
             self.journal._file.write = write  # type: ignore[method-assign]
-            let_sync(self.journal, works=False)
+            set_sync_result(self.journal, works=False)
 
     @precondition(lambda self: self.full)
     @rule()
@@ -375,7 +375,7 @@ class Clients(RuleBasedStateMachine):
         if self.full:
             self.full = False
             del self.journal._file.write
-            let_sync(self.journal, works=True)
+            set_sync_result(self.journal, works=True)
 
     def recover(self) -> None:
         """Let the model go on where the last server has left it."""

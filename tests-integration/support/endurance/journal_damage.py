@@ -1,4 +1,4 @@
-"""Damages to the files of a journal that no server holds, and to those that one does."""
+"""Damages the files of a journal, closed or open."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-__all__ = ["AT_REST", "RUNNING", "Damage", "parts_of"]
+__all__ = ["CLOSED", "OPEN", "Damage", "nothing", "parts_of"]
 
 _PAGE = 4096
 
 Damage = Callable[[Path, Random, Path, Path], "Path | None"]
-"""Takes a journal, what decides, a directory with an older copy of it, and one with the files of
-another journal; returns the journal to open, None where there was nothing to damage."""
+"""Takes a journal, a random generator, a directory with an older copy of the journal, and one with
+the files of another journal; returns the journal to open. None: there was nothing to damage."""
 
 
 def parts_of(journal: Path) -> list[Path]:
-    """Return the files that belong to a journal and have something in them."""
+    """Return the files of a journal that are not empty."""
     names = "", "-wal", ".started"
     parts = [journal.with_name(f"{journal.name}{name}") for name in names]
     return [part for part in parts if part.is_file() and part.stat().st_size]
@@ -29,35 +29,37 @@ def _choose(journal: Path, choices: Random) -> Path:
 
 
 def flip_bit(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One bit of one file is another one."""
+    """Flip a bit of a file."""
     return _change(journal, choices, 1 << choices.randrange(8))
 
 
 def flip_byte(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One byte of one file is another one."""
+    """Change a byte of a file."""
     return _change(journal, choices, choices.randrange(1, 256))
 
 
 def _change(journal: Path, choices: Random, mask: int) -> Path | None:
     part = _choose(journal, choices)
     content = bytearray(part.read_bytes())
-    used = len(content.rstrip(b"\0")) or 1  # Notes have much room with nothing in it.
+    used = len(content.rstrip(b"\0")) or 1  # The redo log has a long tail of zeros.
     at = choices.randrange(used)
     content[at] ^= mask
     part.write_bytes(content)
     return journal
 
 
-def cut(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file ends too early, at a page or anywhere."""
+def truncate(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
+    """Truncate a file, at a page boundary or elsewhere."""
     part = _choose(journal, choices)
     size = choices.randrange(part.stat().st_size)
     os.truncate(part, size - size % choices.choice([1, _PAGE]))
     return journal
 
 
-def cut_log_behind_frame(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """The write-ahead log ends too early, behind a whole frame."""
+def truncate_log_after_frame(
+    journal: Path, choices: Random, older: Path, other: Path
+) -> Path | None:
+    """Truncate the write-ahead log after a frame."""
     log = journal.with_name(f"{journal.name}-wal")
     frames = (log.stat().st_size - 32) // (_PAGE + 24) if log.exists() else 0
     if frames < 1:
@@ -67,7 +69,7 @@ def cut_log_behind_frame(journal: Path, choices: Random, older: Path, other: Pat
 
 
 def zero_page(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """4 KB of one file are zeros."""
+    """Overwrite 4 KB of a file with zeros."""
     part = _choose(journal, choices)
     content = bytearray(part.read_bytes())
     at = choices.randrange(0, len(content.rstrip(b"\0")) + 1, choices.choice([1, _PAGE]))
@@ -79,17 +81,17 @@ def zero_page(journal: Path, choices: Random, older: Path, other: Path) -> Path 
 
 
 def remove(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file, and not all of them, is gone."""
+    """Remove one of several files."""
     parts = parts_of(journal)
     choices.choice(parts).unlink()
     return journal if len(parts) > 1 else None
 
 
 def replace_by_older(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file, and not all of them, is as it was before.
+    """Replace one of several files by an older copy.
 
-    Notes are not replaced by those of the same commit: these were copied within the last second,
-    and no other file has yet what was noted since.
+    Not a redo log by one of the same commit: the difference, at most a second of entries, is in no
+    other file, so no check can detect it.
     """
     parts = parts_of(journal)
     part = choices.choice(parts)
@@ -107,7 +109,7 @@ def _first_line(file: Path) -> bytes:
 
 
 def replace_by_other(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file, and not all of them, is of another journal."""
+    """Replace one of several files by that of another journal."""
     parts = parts_of(journal)
     part = choices.choice(parts)
     if len(parts) == 1 or not (other / part.name).exists():
@@ -117,16 +119,16 @@ def replace_by_other(journal: Path, choices: Random, older: Path, other: Path) -
 
 
 def hard_link(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """The database is opened under another name, which has no log and no notes."""
+    """Open the database by another name, without write-ahead log and redo log."""
     link = journal.with_name("link.journal")
     os.link(journal, link)
     if choices.random() < 0.5:
-        journal.unlink()  # It was renamed.
+        journal.unlink()  # As by a rename.
     return link if len(parts_of(journal)) > 1 else None
 
 
 def symbolic_link(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file is a link to where it was moved."""
+    """Move a file, and leave a symbolic link to it."""
     part = _choose(journal, choices)
     moved = part.with_name("moved")
     part.rename(moved)
@@ -135,21 +137,21 @@ def symbolic_link(journal: Path, choices: Random, older: Path, other: Path) -> P
 
 
 def read_only(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file, or its directory, may not be written."""
+    """Make a file or the directory read-only."""
     choices.choice([*parts_of(journal), journal.parent]).chmod(0o500)
     return journal
 
 
 def nothing(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """Nothing is damaged: nothing may be reported."""
+    """Damage no file: no damage may be reported."""
     return journal
 
 
-AT_REST: dict[Damage, int] = {
+CLOSED: dict[Damage, int] = {
     flip_bit: 20,
     flip_byte: 12,
-    cut: 12,
-    cut_log_behind_frame: 8,
+    truncate: 12,
+    truncate_log_after_frame: 8,
     zero_page: 10,
     remove: 8,
     replace_by_older: 12,
@@ -159,11 +161,11 @@ AT_REST: dict[Damage, int] = {
     read_only: 3,
     nothing: 12,
 }
-"""With what weight each is chosen."""
+"""The damages of a closed journal, with their weights."""
 
 
 def remove_directory(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """The directory has another name, and another one has taken its place."""
+    """Rename the directory, and perhaps create an empty one in its place."""
     journal.parent.rename(journal.parent.with_name("renamed"))
     if choices.random() < 0.5:
         journal.parent.mkdir()
@@ -171,7 +173,7 @@ def remove_directory(journal: Path, choices: Random, older: Path, other: Path) -
 
 
 def replace(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file was copied, and the copy moved over it."""
+    """Replace a file by a copy of itself."""
     part = _choose(journal, choices)
     copy = part.with_name("copy")
     shutil.copyfile(part, copy)
@@ -180,20 +182,20 @@ def replace(journal: Path, choices: Random, older: Path, other: Path) -> Path | 
 
 
 def rename(journal: Path, choices: Random, older: Path, other: Path) -> Path | None:
-    """One file has another name."""
+    """Rename a file."""
     part = _choose(journal, choices)
     part.rename(part.with_name("renamed"))
     return journal
 
 
-RUNNING: dict[Damage, int] = {
+OPEN: dict[Damage, int] = {
     remove: 3,
     replace: 3,
     rename: 2,
     remove_directory: 2,
-    cut: 3,
+    truncate: 3,
     flip_bit: 3,
     zero_page: 2,
     nothing: 2,
 }
-"""Under a running server."""
+"""The damages of an open journal, with their weights."""

@@ -1,8 +1,8 @@
-"""Journals that were damaged: nothing acknowledged is lost without a sentence that names it.
+"""Damages journals: no acknowledged state may be lost without an error or a log line about it.
 
-``python -m endurance.journal_fuzz --trials 5000 --seed 1``. Each trial builds a journal by a random
-life, damages one thing, and opens it. ``--only N`` repeats trial N alone, with all it found. Exits
-with 1 and a sentence when a promise is not kept.
+``python -m endurance.journal_fuzz --trials 5000 --seed 1``. Each trial drives a journal by random
+events, damages one file, and opens it. ``--only N`` repeats trial N and prints its outcome. Exits
+with 1 and a message when a promise is broken.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from random import Random
 from typing import NamedTuple
 
 from endurance.figures import Figure, tell
-from endurance.journal_damage import AT_REST, RUNNING, nothing, parts_of
+from endurance.journal_damage import CLOSED, OPEN, nothing, parts_of
 from endurance.journal_life import JournalLife
 from rich.console import Console
 from rich.progress import Progress
 
 from zmqruntime.execution import CommitFailed, JournalError, JournalLifecycleEngine
-from zmqruntime.execution.journal import file as journal_file
-from zmqruntime.execution.journal import redo_log
+from zmqruntime.execution.journal import disk_space, redo_log
 
 __all__ = ["Outcome", "make_other", "run_trial"]
 
@@ -36,36 +35,36 @@ _PATH = Path("work", "a.journal")
 
 
 class Outcome(NamedTuple):
-    """What came of one trial."""
+    """The outcome of one trial."""
 
     damage: str
     verdict: str
-    """`whole`, `named`, or `nothing to damage`; any other one is wrong."""
+    """`intact`, `reported`, or `nothing to damage`; any other value is a failure."""
     reason: str = ""
 
     @property
-    def is_right(self) -> bool:
-        return self.verdict in ("whole", "named", "nothing to damage")
+    def is_success(self) -> bool:
+        return self.verdict in ("intact", "reported", "nothing to damage")
 
 
 def run_trial(seed: int, trial: int, directory: Path, other: Path) -> Outcome:
-    """Build a journal, damage it, open it, and judge.
+    """Build a journal, damage it, open it, and compare it with what was acknowledged.
 
     Args:
-        seed: of all trials.
-        trial: its number.
+        seed: of the whole run.
+        trial: the number of the trial.
         directory: an empty one, for this trial.
         other: a directory with the files of another journal.
     """
     choices = Random(f"{seed}-{trial}")
     sizes = {"_PAGES_PER_CHECKPOINT": choices.choice([15, 60, 1000])}
-    with _patched(journal_file, sizes), _patched(redo_log, {"_ROOM_BYTES": 2**15}):
-        kind = choices.choices([_at_rest, _while_it_runs, _full], [80, 14, 6])[0]
-        return kind(choices, directory, other)
+    with _patched(disk_space, sizes), _patched(redo_log, {"_FILE_BYTES": 2**15}):
+        run = choices.choices([_damage_closed, _damage_open, _fill_disk], [80, 14, 6])[0]
+        return run(choices, directory, other)
 
 
 def make_other(directory: Path) -> None:
-    """Leave the files of another journal there, of a server that was killed."""
+    """Write the files of another journal, whose server was killed, to ``directory``."""
     home = directory.with_name("other-home")
     home.mkdir()
     life = JournalLife(home / _PATH.name, Random("other"))
@@ -74,12 +73,12 @@ def make_other(directory: Path) -> None:
     life.engine.close()
 
 
-def _live(choices: Random, directory: Path) -> tuple[JournalLife, Path]:
-    """Return a life that goes on, and a directory with an older copy of its files."""
+def _build(choices: Random, directory: Path) -> tuple[JournalLife, Path]:
+    """Return an open journal, and a directory with an older copy of its files."""
     path = directory / _PATH
     path.parent.mkdir()
     older = directory / "older"
-    for _ in range(choices.randrange(2)):  # An earlier life, which ended by itself.
+    for _ in range(choices.randrange(2)):  # Of an earlier server, which was closed.
         life = JournalLife(path, choices)
         life.live(choices.randrange(60))
         life.engine.close()
@@ -90,29 +89,29 @@ def _live(choices: Random, directory: Path) -> tuple[JournalLife, Path]:
     return life, older
 
 
-def _at_rest(choices: Random, directory: Path, other: Path) -> Outcome:
-    life, older = _live(choices, directory)
+def _damage_closed(choices: Random, directory: Path, other: Path) -> Outcome:
+    life, older = _build(choices, directory)
     if choices.random() < 0.2:
         life.engine.close()
-        life._hear()
-        life.since = {name: {seen} for name, seen in life.acknowledged.items()}
+        life.acknowledge()
+        life.possible = {name: {seen} for name, seen in life.acknowledged.items()}
         life.copy(directory / "left")
     else:
         life.copy(directory / "left")
         life.engine.close()
-    damage = choices.choices(list(AT_REST), list(AT_REST.values()))[0]
+    damage = choices.choices(list(CLOSED), list(CLOSED.values()))[0]
     path = damage(directory / "left" / _PATH.name, choices, older, other)
     if path is None:
         return Outcome(damage.__name__, "nothing to damage")
-    return _judge(life, path, damage.__name__, is_damaged=damage is not nothing)
+    return _open_damaged(life, path, damage.__name__, is_damaged=damage is not nothing)
 
 
-def _while_it_runs(choices: Random, directory: Path, other: Path) -> Outcome:
-    life, older = _live(choices, directory)
+def _damage_open(choices: Random, directory: Path, other: Path) -> Outcome:
+    life, older = _build(choices, directory)
     while not life.commit():
         pass
-    damage = choices.choices(list(RUNNING), list(RUNNING.values()))[0]
-    name = f"{damage.__name__} while it runs"
+    damage = choices.choices(list(OPEN), list(OPEN.values()))[0]
+    name = f"{damage.__name__} of an open journal"
     if damage(life.path, choices, older, other) is None:
         life.engine.close()
         return Outcome(name, "nothing to damage")
@@ -122,7 +121,7 @@ def _while_it_runs(choices: Random, directory: Path, other: Path) -> Outcome:
     if not was_committed:
         with suppress(CommitFailed):
             life.engine.close()
-        return Outcome(name, "named")
+        return Outcome(name, "reported")
     if life.path.parent.exists():
         life.copy(directory / "left")
     else:
@@ -130,12 +129,12 @@ def _while_it_runs(choices: Random, directory: Path, other: Path) -> Outcome:
     with suppress(CommitFailed):
         life.engine.close()
     path = directory / "left" / _PATH.name
-    return _judge(life, path, name, is_damaged=damage is not nothing)
+    return _open_damaged(life, path, name, is_damaged=damage is not nothing)
 
 
-def _full(choices: Random, directory: Path, other: Path) -> Outcome:
-    """The disk has no room: files cannot get longer than some of them are."""
-    life, _ = _live(choices, directory)
+def _fill_disk(choices: Random, directory: Path, other: Path) -> Outcome:
+    """Open a journal on a full disk: no file can grow beyond the size of one of them."""
+    life, _ = _build(choices, directory)
     life.copy(directory / "left")
     life.engine.close()
     path = directory / "left" / _PATH.name
@@ -153,30 +152,30 @@ def _full(choices: Random, directory: Path, other: Path) -> Outcome:
             engine.close()
     except JournalError as error:
         return Outcome("full", "refused", str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+    except Exception as error:  # noqa: BLE001 - any other error is a finding
         return Outcome("full", "crash", repr(error))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     if loss is not None:
         return Outcome("full", "silent loss", loss)
-    return _judge(life, path, "full", is_damaged=False)
+    return _open_damaged(life, path, "full", is_damaged=False)
 
 
-def _judge(life: JournalLife, path: Path, name: str, *, is_damaged: bool) -> Outcome:
-    with _observed() as log:
+def _open_damaged(life: JournalLife, path: Path, name: str, *, is_damaged: bool) -> Outcome:
+    with _collected_warnings() as log:
         try:
             engine = JournalLifecycleEngine(path, 10_000)
         except JournalError as error:
-            return Outcome(name, "named" if is_damaged else "false alarm", str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+            return Outcome(name, "reported" if is_damaged else "false alarm", str(error))
+        except Exception as error:  # noqa: BLE001 - any other error is a finding
             return Outcome(name, "crash", repr(error))
     loss = life.find_loss(engine)
     engine.close()
     if log:
-        return Outcome(name, "named" if is_damaged else "false alarm", log[0])
+        return Outcome(name, "reported" if is_damaged else "false alarm", log[0])
     if loss is not None:
         return Outcome(name, "silent loss", loss)
-    return Outcome(name, "whole")
+    return Outcome(name, "intact")
 
 
 @contextmanager
@@ -192,8 +191,8 @@ def _patched(module: object, values: dict[str, int]) -> Iterator[None]:
 
 
 @contextmanager
-def _observed() -> Iterator[list[str]]:
-    """Gather what is logged as a warning or worse."""
+def _collected_warnings() -> Iterator[list[str]]:
+    """Return a list to which the messages of warnings and errors are added."""
     lines: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
@@ -209,14 +208,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m endurance.journal_fuzz")
     parser.add_argument("--trials", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="repeat this trial alone")
+    parser.add_argument("--only", type=int, help="repeat one trial")
     options = parser.parse_args()
     console = Console()
     logging.getLogger("zmqruntime").addHandler(logging.NullHandler())
     logging.getLogger("zmqruntime").propagate = False
     memory = Path("/dev/shm")
     counts: Counter[str] = Counter()
-    wrong: list[tuple[int, Outcome]] = []
+    failures: list[tuple[int, Outcome]] = []
     trials = range(options.trials) if options.only is None else [options.only]
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
         other = Path(home, "other")
@@ -231,18 +230,18 @@ def main() -> int:
                 counts[outcome.verdict] += 1
                 if options.only is not None:
                     console.print(outcome, soft_wrap=True)
-                if not outcome.is_right:
-                    wrong.append((trial, outcome))
+                if not outcome.is_success:
+                    failures.append((trial, outcome))
                     text = f"trial {trial}: {outcome.damage}: {outcome.verdict}: {outcome.reason}"
                     console.print(text[:300], soft_wrap=True, markup=False)
                 progress.advance(task)
     figures = [
-        Figure("damaged, and nothing was lost", counts["whole"], ""),
-        Figure("damaged, and named", counts["named"], ""),
+        Figure("damaged, nothing lost", counts["intact"], ""),
+        Figure("damaged, reported", counts["reported"], ""),
         Figure("nothing to damage", counts["nothing to damage"], ""),
-        Figure("lost without a word", counts["silent loss"], "", 0),
-        Figure("errors that name nothing", counts["crash"], "", 0),
-        Figure("reported without a damage", counts["false alarm"], "", 0),
+        Figure("silent losses", counts["silent loss"], "", 0),
+        Figure("other exceptions", counts["crash"], "", 0),
+        Figure("reported without damage", counts["false alarm"], "", 0),
         Figure("refused on a full disk", counts["refused"], "", 0),
     ]
     return tell(console, figures)

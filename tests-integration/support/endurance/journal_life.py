@@ -1,4 +1,4 @@
-"""A journal with a random life: what was acknowledged, and what a kill leaves of its files."""
+"""Drives a journal by random events, and records what was acknowledged."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SIZES = [0, 10, 400, 3000, 9000]
 
 
 class Seen(NamedTuple):
-    """How an execution was at a moment."""
+    """The state of an execution at a moment."""
 
     status: ExecutionStatus
     attempt: int
     result: bytes | None
     work: bytes
-    """Its fingerprint."""
+    """The fingerprint of its request."""
 
     @classmethod
     def of(cls, execution: Execution) -> Seen:
@@ -40,11 +40,11 @@ class Seen(NamedTuple):
 
 
 class JournalLife:
-    """Drives an engine as a scheduler does, and knows what its clients were told.
+    """Drives an engine as a scheduler does.
 
     Args:
         path: the journal.
-        choices: decides what happens.
+        choices: of the events.
     """
 
     def __init__(self, path: Path, choices: Random) -> None:
@@ -52,20 +52,20 @@ class JournalLife:
         self.choices = choices
         self.engine = JournalLifecycleEngine(path, 10_000)
         self.acknowledged: dict[str, Seen] = {}
-        self.since: dict[str, set[Seen]] = {}
-        """How each may be by now, though nobody was told."""
-        self.begun: dict[str, int] = {}
-        """The attempt of each that a worker was given."""
+        self.possible: dict[str, set[Seen]] = {}
+        """The acknowledged state of each, and its later states that were not acknowledged."""
+        self.assigned: dict[str, int] = {}
+        """The attempt of each that was assigned to a worker."""
         self._time = 1.0
-        self._waits: str | None = None
-        self._hear()
+        self._uncommitted: str | None = None
+        self.acknowledge()
 
     def live(self, steps: int) -> None:
-        """Let things happen."""
+        """Make so many random events."""
         weights = {
             self._submit: 6,
             self._start: 6,
-            self._return: 5,
+            self._complete: 5,
             self._fail: 1,
             self._retry: 1,
             self._report: 1,
@@ -75,26 +75,29 @@ class JournalLife:
         }
         for step in self.choices.choices(list(weights), list(weights.values()), k=steps):
             step()
-            self._hear()
+            self.acknowledge()
 
     def commit(self) -> bool:
-        """Commit; return whether it worked. What cannot be is refused."""
+        """Commit; after a failure roll back, and return False."""
         try:
             self.engine.commit()
         except CommitFailed:
             for execution in self.engine.withdraw():
-                self.since.pop(execution.execution_id, None)
-                self.begun.pop(execution.execution_id, None)
-            self._waits = None
+                self.possible.pop(execution.execution_id, None)
+                self.assigned.pop(execution.execution_id, None)
+            self._uncommitted = None
             return False
-        if self._waits is not None and (waited := self.engine.get(self._waits)) is not None:
-            self.begun[self._waits] = waited.attempt
-        self._waits = None
-        self._hear()
+        if (
+            self._uncommitted is not None
+            and (waited := self.engine.get(self._uncommitted)) is not None
+        ):
+            self.assigned[self._uncommitted] = waited.attempt
+        self._uncommitted = None
+        self.acknowledge()
         return True
 
     def submit(self, name: str) -> None:
-        """Submit one more."""
+        """Submit an execution with the id ``name``."""
         task: dict[str, JsonValue] = {
             "t": "x" * self.choices.choice(_SIZES),
             "n": self.choices.randrange(10**9),
@@ -106,41 +109,42 @@ class JournalLife:
         self.engine.submit(request, self._now())
 
     def copy(self, to: Path) -> None:
-        """Leave in ``to`` what a kill would leave now."""
+        """Copy to ``to`` the files that a kill would leave now."""
         to.mkdir()
         for file in self.path.parent.iterdir():
             shutil.copyfile(file, to / file.name)
 
     def find_loss(self, engine: JournalLifecycleEngine) -> str | None:
-        """Return what another engine does not have as it was acknowledged."""
+        """Return an acknowledged state that ``engine`` does not have; None: it has all."""
         for name, seen in self.acknowledged.items():
             execution = engine.get(name)
             if execution is None:
-                return f"{name} is gone, and was {seen}"
-            if (found := Seen.of(execution)) not in self.since[name]:
-                return f"{name} is {found}, and was {seen}"
-        for name, attempt in self.begun.items():
+                return f"{name} is missing, and was acknowledged as {seen}"
+            if (found := Seen.of(execution)) not in self.possible[name]:
+                return f"{name} is {found}, and was acknowledged as {seen}"
+        for name, attempt in self.assigned.items():
             execution = engine.get(name)
             if execution is None:
-                continue  # It was never acknowledged, or that was found above.
+                continue  # It was not acknowledged.
             if execution.status is QUEUED and execution.attempt <= attempt:
-                return f"{name} had begun, and begins again"
+                return f"{name} was assigned, and would be assigned again"
         return None
 
-    # -- what happens ---------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------
 
     def _now(self) -> float:
         self._time += 1.0
         return self._time
 
-    def _hear(self) -> None:
+    def acknowledge(self) -> None:
+        """Record the states: as acknowledged, if they are committed."""
         states = {name: Seen.of(e) for name, e in self.engine._executions.items()}
         if not self.engine.uncommitted:
             self.acknowledged = states
-            self.since = {name: {seen} for name, seen in states.items()}
+            self.possible = {name: {seen} for name, seen in states.items()}
         else:
             for name, seen in states.items():
-                self.since.setdefault(name, set()).add(seen)
+                self.possible.setdefault(name, set()).add(seen)
 
     def _submit(self) -> None:
         name = f"e{self.choices.randrange(60)}"
@@ -154,15 +158,15 @@ class JournalLife:
         name = execution.execution_id
         self.engine.start(name, self._now())
         if self.engine.is_committed(name):
-            self.begun[name] = execution.attempt
+            self.assigned[name] = execution.attempt
         else:
-            self._waits = name
+            self._uncommitted = name
 
     def _running(self) -> Execution | None:
         running = self.engine.list_running()
-        return running[0] if running and running[0].execution_id != self._waits else None
+        return running[0] if running and running[0].execution_id != self._uncommitted else None
 
-    def _return(self) -> None:
+    def _complete(self) -> None:
         if (execution := self._running()) is not None:
             result = b'"%b"' % (b"r" * self.choices.choice(_SIZES))
             self.engine.finish(execution.execution_id, COMPLETE, self._now(), result=result)

@@ -1,1 +1,1 @@
-"""The journal: executions that outlive the server, in SQLite and a redo log beside it."""
+"""The journal: executions persisted in SQLite, with a redo log beside the database."""

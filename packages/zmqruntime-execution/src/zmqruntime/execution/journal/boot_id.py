@@ -1,4 +1,4 @@
-"""Which boot of the machine this is: between two of them, a power cut may have come."""
+"""Identifies a boot of the machine: a power cut is possible only between two boots."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LINUX: Final = Path("/proc/sys/kernel/random/boot_id")
 
 @cache
 def boot_id() -> str:
-    """Return what is the same for all processes since the machine was started, and new then.
+    """Return an id that all processes share until the machine is restarted.
 
-    Where the system has no such thing it is new for each process: a power cut may have come
-    between any two.
+    Systems other than Linux have no such id. Each process has a random one there, so a power cut
+    is possible between any two.
     """
     try:
         return _LINUX.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""The lifecycle engine whose executions outlive the process."""
+"""The lifecycle engine whose executions survive the server's process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from zmqruntime.execution.errors import CommitFailed
-from zmqruntime.execution.journal.file import JournalFile
-from zmqruntime.execution.journal.pending import UnwrittenChanges
+from zmqruntime.execution.journal.journal_file import JournalFile
+from zmqruntime.execution.journal.pending_changes import PendingChanges
 from zmqruntime.execution.journal.recovery import recover
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution
@@ -29,26 +29,25 @@ _log = logging.getLogger("zmqruntime.server")
 
 
 class JournalLifecycleEngine(InMemoryLifecycleEngine):
-    """Keeps executions in memory to work with, and in a journal to come back to.
+    """Keeps executions in memory, and persists them in a journal.
 
-    What has changed is made sure of at the next `commit`, together. The start of an execution is
-    noted beside the journal at once, with what it was submitted as if that is not written yet; one
-    that cannot be noted waits for the commit. Where that finds nothing but short tasks which have
-    returned, it notes this, too, and has the notes on disk: the journal lags, as does the latest
-    progress. What lags is written along with anything else, or a second later. Which records were
-    read is written at the end alone: behind a crash they count as unread.
+    `commit` writes all changes since the last one in a transaction. `start` appends to the
+    redo log, and then needs no commit, unless the redo log cannot record it. When all changes
+    are short tasks that have returned, `commit` syncs the redo log in place of a transaction.
+    Then the database lags, as it does behind progress, until the next transaction or `catch_up`.
+    Which records were read is written by `close` alone: after a crash they count as unread.
 
     Args:
-        path: the journal's file; made when there is none. Its directory has to exist, and be one
-            in which no other user can write: a server refuses another one before it opens it.
-        history_limit: how many records that were read to keep; None: as ``limits`` has it.
-        history_seconds: how old a record may be; None: as ``limits`` has it.
-        queue_policy: whose turn is next. Turns begin anew when a journal is opened.
-        limits: those of history; None: the usual ones.
+        path: the journal's file, created when it is missing. Its directory has to exist. No other
+            user may be able to write in it: a server checks that before it makes an engine.
+        history_limit: how many records that were read to keep; None: as in ``limits``.
+        history_seconds: the maximal age of a record; None: as in ``limits``.
+        queue_policy: the order of the queue. `FAIR` starts anew when a journal is opened.
+        limits: of history; None: the defaults.
 
     Raises:
-        JournalInUse: another server has it open.
-        JournalUnusable: it is damaged, or no journal, or cannot be opened.
+        JournalInUse: another server has the journal open.
+        JournalUnusable: it is damaged, not a journal, or cannot be opened.
     """
 
     def __init__(
@@ -66,37 +65,37 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             queue_policy=queue_policy,
             limits=limits,
         )
-        self._changes = UnwrittenChanges()
-        self._ends = count()
+        self._changes = PendingChanges()
+        self._end_numbers = count()
         self._available = True
         self._file = JournalFile(Path(path))
         try:
-            self._load()
+            self._restore()
             self._file.hold()
-            self._begin()
+            self._commit_recovered()
         except BaseException:
             self._file.close()
             raise
 
-    # -- what happens ---------------------------------------------------------------------------
+    # -- changes --------------------------------------------------------------------------------
 
     def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
         execution = super().submit(request, now, frame)
-        self._changes.submit(execution)
+        self._changes.add_submitted(execution)
         return execution
 
     def start(self, execution_id: str, now: float) -> Execution:
         execution = super().start(execution_id, now)
-        note = self._changes.start_note(execution)
-        if note is not None and self._file.notes.add(note):
-            self._changes.start(execution)
+        entry = self._changes.make_start_entry(execution)
+        if entry is not None and self._file.redo_log.append(entry):
+            self._changes.add_logged_start(execution)
         else:
-            self._changes.change(execution)
+            self._changes.add_changed(execution)
         return execution
 
     def request_cancel(self, execution_id: str) -> Execution:
         execution = super().request_cancel(execution_id)
-        self._changes.change(execution)
+        self._changes.add_changed(execution)
         return execution
 
     def requeue(
@@ -107,12 +106,12 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         retry_at: float | None = None,
     ) -> Execution:
         execution = super().requeue(execution_id, failed=failed, retry_at=retry_at)
-        self._changes.change(execution)
+        self._changes.add_changed(execution)
         return execution
 
     def release(self, execution_id: str) -> None:
         super().release(execution_id)
-        self._changes.change(self._executions[execution_id])
+        self._changes.add_changed(self._executions[execution_id])
 
     def finish(
         self,
@@ -124,31 +123,31 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         error: ExecutionErrorInfo | None = None,
     ) -> Execution:
         execution = super().finish(execution_id, status, now, result=result, error=error)
-        if self._executions.get(execution_id) is execution:  # No history, no end to keep.
-            self._changes.finish(execution, next(self._ends))
+        if self._executions.get(execution_id) is execution:  # Else its end was evicted already.
+            self._changes.add_ended(execution, next(self._end_numbers))
         else:
-            self._changes.is_due = True
+            self._changes.is_flush_requested = True
         return execution
 
     def keep_progress(
         self, execution_id: str, bodies: Sequence[bytes], now: float
     ) -> tuple[ProgressReport, ...]:
         reports = super().keep_progress(execution_id, bodies, now)
-        self._changes.progress(self._running[execution_id])
+        self._changes.add_progress(self._running[execution_id])
         return reports
 
     def _forget(self, execution: Execution) -> None:
         super()._forget(execution)
-        self._changes.drop(execution)
+        self._changes.add_dropped(execution)
 
     def _bury(self, tombstone: Tombstone) -> None:
         super()._bury(tombstone)
-        self._changes.bury(tombstone)
+        self._changes.add_tombstone(tombstone)
 
     def _unbury(self, tombstone: Tombstone) -> None:
-        self._changes.unbury(tombstone)
+        self._changes.add_evicted_tombstone(tombstone)
 
-    # -- what is kept ---------------------------------------------------------------------------
+    # -- durability -----------------------------------------------------------------------------
 
     @property
     def durable(self) -> bool:
@@ -156,70 +155,70 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
 
     @property
     def uncommitted(self) -> bool:
-        # Whether it works again is found out by trying.
-        return self._changes.is_any or not self._available
+        # After a failure also without changes: only a commit shows that the disk works again.
+        return self._changes.is_uncommitted or not self._available
 
     @property
     def lags(self) -> bool:
         return self._changes.lags
 
     def catch_up(self) -> None:
-        self._changes.is_due = self.lags
+        self._changes.is_flush_requested = self.lags
 
     @property
     def available(self) -> bool:
         return self._available
 
     def is_committed(self, execution_id: str) -> bool:
-        return self._changes.may_begin(self._executions[execution_id].ticket)
+        return self._changes.is_recorded(self._executions[execution_id].ticket)
 
     def commit(self) -> None:
-        if self.uncommitted and not self._settle():
+        if self.uncommitted and not self._sync_redo_log():
             self._write()
 
     def withdraw(self) -> Sequence[Execution]:
-        withdrawn = [e for e in self._changes.unaccepted() if not _has_run(e)]
+        withdrawn = [e for e in self._changes.list_unaccepted() if not _has_run(e)]
         for execution in withdrawn:
-            if self._changes.has_note(execution.ticket):
-                self._file.notes.take_back(execution.ticket)
+            if self._changes.has_start_entry(execution.ticket):
+                self._file.redo_log.append_revert(execution.ticket)
             if execution.status.is_terminal:
                 self._history.remove(execution)
                 self._counts[execution.status] -= 1
             else:
                 self._leave(execution, runs=False)
             del self._executions[execution.execution_id]
-            self._changes.leave_out(execution.ticket)
+            self._changes.discard(execution.ticket)
         return withdrawn
 
     def close(self) -> None:
-        is_whole = False
+        has_all = False
         try:
             self._write(closing=True)
-            is_whole = True
+            has_all = True
         finally:
-            self._file.close(forget_notes=is_whole)
+            self._file.close(delete_redo_log=has_all)
 
-    def _settle(self) -> bool:
-        """Have what notes can tell on disk as notes, if that is all; say if it worked."""
-        changes, notes = self._changes, self._file.notes
-        if changes.must_be_written or not self._available:
+    def _sync_redo_log(self) -> bool:
+        """Sync the redo log, if it can record all changes; return whether it has."""
+        changes, redo_log = self._changes, self._file.redo_log
+        if changes.needs_transaction or not self._available:
             return False
-        if not (all(map(notes.add, changes.end_notes())) and notes.sync()):
+        if not (all(map(redo_log.append, changes.make_end_entries())) and redo_log.sync()):
             return False
         try:
             self._file.check()
         except CommitFailed:
             self._available = False
             raise
-        changes.settle()
+        changes.mark_synced()
         return True
 
-    def _begin(self) -> None:
-        """Write what was found, and that a server has the journal now."""
+    def _commit_recovered(self) -> None:
+        """Commit what was recovered, and mark the journal as open."""
         try:
             self._write()
         except CommitFailed as error:
-            _log.error("%s; nothing is accepted or started until it can be", error)
+            _log.error("%s. No task is accepted or started until a commit succeeds", error)
 
     def _write(self, *, closing: bool = False) -> None:
         changes = self._changes.to_changes(self._history.list_read() if closing else ())
@@ -229,10 +228,10 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             self._available = False
             raise
         self._available = True
-        self._changes = UnwrittenChanges()
+        self._changes = PendingChanges()
 
-    def _load(self) -> None:
-        """Go on with what the last server has left."""
+    def _restore(self) -> None:
+        """Restore the executions of the last server."""
         ended: list[tuple[int, Execution]] = []
         ticket = -1
         for found in recover(self._file):
@@ -247,33 +246,34 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
             if found.ended is not None:
                 ended.append((found.ended, execution))
             if found.is_new:
-                self._changes.submit(execution)
-                self._changes.start(execution)
+                self._changes.add_submitted(execution)
+                self._changes.add_logged_start(execution)
             if found.is_changed:
-                self._changes.change(execution)
+                self._changes.add_changed(execution)
             if found.ended is not None and (found.is_new or found.is_changed):
-                self._changes.finish(execution, found.ended)
+                self._changes.add_ended(execution, found.ended)
         ended.sort(key=lambda entry: entry[0])
         for _, execution in ended:
             self._history.add(execution)
-        self._load_history({execution.ticket: execution for _, execution in ended})
-        self._ends = count(ended[-1][0] + 1 if ended else 0)
+        self._restore_history({execution.ticket: execution for _, execution in ended})
+        self._end_numbers = count(ended[-1][0] + 1 if ended else 0)
         self._tickets = count(ticket + 1)
         if ended:
             latest = max(execution.finished_at or 0.0 for _, execution in ended)
             self._evict(latest, float("inf"))
-        self._changes.settle()  # It was read from there.
+        self._changes.mark_synced()  # It was read from the disk.
 
-    def _load_history(self, ended: Mapping[int, Execution]) -> None:
-        """Go on with what was read, and what was evicted unread; ``ended`` is by ticket."""
-        for ticket in self._file.read_marks():
+    def _restore_history(self, ended: Mapping[int, Execution]) -> None:
+        """Restore which records were read, and the tombstones; ``ended`` is by ticket."""
+        rows = self._file.read()
+        for ticket in rows.read_tickets():
             if ticket in ended:
                 self._history.mark_read(ended[ticket].execution_id)
         place = -1
-        for tombstone in self._file.read_tombstones():
+        for tombstone in rows.tombstones():
             place = tombstone.place
-            if tombstone.execution_id in self._executions:  # Its id was used anew.
-                self._changes.unbury(tombstone)
+            if tombstone.execution_id in self._executions:  # Its id was reused.
+                self._changes.add_evicted_tombstone(tombstone)
             else:
                 self._tombstones[tombstone.execution_id] = tombstone
         while len(self._tombstones) > self._limits.tombstone_limit:

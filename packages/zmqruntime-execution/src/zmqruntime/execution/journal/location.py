@@ -1,4 +1,4 @@
-"""Which journal a server keeps: one rule, for the class, the launcher and the command line."""
+"""Where the journal of a server is: one rule for the class, the launcher and the command line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 __all__ = ["JournalChoice", "choose_journal", "default_journal_path", "make_journal_dir"]
 
 JournalChoice = Path | str | bool | None
-"""A file; True: the one in the user's data directory; False: none; None: no choice."""
+"""A file; True: the file in the user's data directory; False: no journal; None: no choice."""
 
 
 def choose_journal(*choices: JournalChoice, default: Callable[[], Path]) -> Path | None:
-    """Return the journal by the first of these choices that is one; without any, none.
+    """Return the journal of the first choice that is not None; None: no journal.
 
     Args:
-        choices: that of the command line or the launcher, then that of the class.
-        default: returns the one in the user's data directory.
+        choices: of the command line or the launcher, then of the class.
+        default: returns the file in the user's data directory.
     """
     chosen = next((choice for choice in choices if choice is not None), False)
     if chosen is False:
@@ -31,18 +31,18 @@ def default_journal_path(app_name: str, class_path: str, port: int) -> Path:
 
     Args:
         app_name: of the configuration; names the directory.
-        class_path: of the server's class, ``module:Class``: a part of the name, so that no server
-            finds the tasks of another one.
-        port: the data port, a part of the name, too.
+        class_path: of the server's class, ``module:Class``. It is part of the file name, so that
+            servers of different classes use different journals.
+        port: the data port, part of the file name as well.
     """
     return _default_dir(app_name) / f"{class_path.replace(':', '.')}-{port}.journal"
 
 
 def make_journal_dir(journal: Path, app_name: str) -> None:
-    """Make the directory of a journal for its owner alone (0700), where it is the default one.
+    """Create the default directory of journals (mode 0700); leave any other directory alone.
 
     Raises:
-        JournalUnusable: it cannot be made.
+        JournalUnusable: the directory cannot be created.
     """
     if journal.parent == (directory := _default_dir(app_name)):
         from zmqruntime.execution.errors import JournalUnusable
@@ -52,13 +52,13 @@ def make_journal_dir(journal: Path, app_name: str) -> None:
             make_dirs(directory)
         except OSError as error:
             raise JournalUnusable(
-                f"the directory {directory} for the journal cannot be made: {error}. Make it, or "
+                f"cannot create the directory {directory} for the journal: {error}. Create it, or "
                 "name another file with journal=..."
             ) from error
 
 
 def _default_dir(app_name: str) -> Path:
-    # Not above: a worker imports this module, and needs no directory.
+    # Imported here: a worker imports this module, and uses no directory.
     from zmqruntime.transport.lowlevel import default_data_dir
 
     return default_data_dir(app_name) / "journals"

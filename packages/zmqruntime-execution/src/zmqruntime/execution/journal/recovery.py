@@ -1,4 +1,4 @@
-"""What the last server has left, in its journal and noted beside it, to go on with."""
+"""Recovery: the rows of a journal, with the entries of the redo log replayed over them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from zmqruntime.execution.journal.database import damaged
-from zmqruntime.execution.journal.file import JournalFile
-from zmqruntime.execution.journal.redo_log import EndNote, StartNote
+from zmqruntime.execution.journal.database import damaged_error
+from zmqruntime.execution.journal.journal_file import JournalFile
+from zmqruntime.execution.journal.redo_format import EndEntry, StartEntry
 from zmqruntime.execution.journal.rows import to_execution
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.messages import (
@@ -20,52 +20,51 @@ from zmqruntime.messages import (
     decode_request,
 )
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["RecoveredExecution", "recover"]
 
 
-class Recovered(NamedTuple):
-    """What there is, in order of arrival."""
+class RecoveredExecution(NamedTuple):
+    """An execution in its last recorded state."""
 
     execution: Execution
     ended: int | None = None
-    """When it has ended: its place among those that have."""
+    """Its number in the order in which executions have ended."""
     is_new: bool = False
-    """The journal has not got it."""
+    """Whether the database has no row of it."""
     is_changed: bool = False
-    """The journal does not know how it is."""
+    """Whether its row in the database is outdated."""
 
 
-def recover(file: JournalFile) -> Iterator[Recovered]:
-    """Return every execution: what was told to begin, runs, or has ended as was noted.
+def recover(file: JournalFile) -> Iterator[RecoveredExecution]:
+    """Return every execution, in order of arrival.
 
     Raises:
-        JournalUnusable: something is not as it was written.
+        JournalUnusable: a row or an entry is damaged.
     """
-    noted = file.noted
-    # The latest attempt of each.
-    starts = {note.ticket: note for note in noted if isinstance(note, StartNote)}
-    ends = {note.ticket: note for note in noted if isinstance(note, EndNote)}
+    # The last entry of each ticket: that of its latest attempt.
+    starts = {e.ticket: e for e in file.redo_entries if isinstance(e, StartEntry)}
+    ends = {e.ticket: e for e in file.redo_entries if isinstance(e, EndEntry)}
     try:
-        for origin, state, request, result in file.read():
+        for origin, state, request, result in file.read().executions():
             execution = to_execution(origin, state, request, result)
             start = starts.pop(execution.ticket, None)
             if start is not None and execution.status is ExecutionStatus.QUEUED:
-                ended = _go_on(execution, start, ends)
-                yield Recovered(execution, ended, is_changed=True)
+                ended = _replay(execution, start, ends)
+                yield RecoveredExecution(execution, ended, is_changed=True)
             else:
                 if execution.status is ExecutionStatus.RUNNING:
                     execution.sequence += SEQUENCE_GAP
-                yield Recovered(execution, state.ended)
+                yield RecoveredExecution(execution, state.ended)
         for _, start in sorted(starts.items()):
-            execution = _read_request(start)
-            yield Recovered(execution, _go_on(execution, start, ends), is_new=True)
+            execution = _decode_execution(start)
+            yield RecoveredExecution(execution, _replay(execution, start, ends), is_new=True)
     except (ValueError, TypeError, KeyError, DecodeError) as error:
-        reason = "its fields" if isinstance(error, ValidationError) else str(error)
-        raise damaged(file.path, reason) from error
+        reason = "an invalid field" if isinstance(error, ValidationError) else str(error)
+        raise damaged_error(file.path, reason) from error
 
 
-def _go_on(execution: Execution, start: StartNote, ends: dict[int, EndNote]) -> int | None:
-    """Let a queued execution be as was noted; return its place among those that have ended."""
+def _replay(execution: Execution, start: StartEntry, ends: dict[int, EndEntry]) -> int | None:
+    """Apply entries to a queued execution; return its number in the order of ends."""
     execution.status = ExecutionStatus.RUNNING
     execution.attempt = start.attempt
     execution.started_at = start.started_at
@@ -82,8 +81,8 @@ def _go_on(execution: Execution, start: StartNote, ends: dict[int, EndNote]) -> 
     return end.ended
 
 
-def _read_request(note: StartNote) -> Execution:
-    request = decode_request(note.request)
+def _decode_execution(start: StartEntry) -> Execution:
+    request = decode_request(start.request)
     if not isinstance(request, ExecuteRequest) or request.execution_id is None:
-        raise ValueError("what was noted is no task")
-    return Execution.from_request(request, note.ticket, note.submitted_at)
+        raise ValueError(f"the redo log entry of ticket {start.ticket} has no execute request")
+    return Execution.from_request(request, start.ticket, start.submitted_at)

@@ -1,12 +1,9 @@
-"""What begins and how it ends, noted beside a journal: sooner than that can be written.
+"""Redo log: starts and ends of tasks since the latest commit, in a file beside the database.
 
-A note outlives this process, though no power cut until it is `NoteFile.sync`-ed. So a task is told
-to begin as soon as it is noted, and that short ones have ended as soon as that is on disk; the
-journal is written later, for many of them together.
-
-The first 512 bytes are one disk sector, which is written whole or not at all: the `HEADER` line
-with the mark of the journal's latest commit and the size of the file; at byte 256 the `SYNCED`
-line with the length of the notes that are on disk. Notes follow, one a line, and `NO_MORE`.
+A transaction waits for the disk. An entry does not: it is in the system's page cache when `append`
+returns, and survives the death of this process. So a task is handed to a worker as soon as its
+start is logged, and the result of a short task goes out after one sync of this file; the database
+is written later, for many tasks together.
 """
 
 from __future__ import annotations
@@ -15,220 +12,216 @@ import contextlib
 import logging
 import os
 import sys
-import zlib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from zmqruntime.execution.journal.mark import Mark
+from zmqruntime.execution.journal.commit_id import CommitId
+from zmqruntime.execution.journal.redo_format import (
+    END,
+    FIRST_ENTRY_AT,
+    HEADER,
+    PREPARED,
+    REVERT,
+    START,
+    SYNCED,
+    SYNCED_AT,
+    TERMINATOR,
+    RedoEntry,
+    RedoLogContent,
+    StartEntry,
+    encode_line,
+    parse_redo_log,
+)
 from zmqruntime.transport.lowlevel import open_private
 
-__all__ = [
-    "END",
-    "FIRST_NOTE",
-    "HEADER",
-    "NO_MORE",
-    "PREPARED",
-    "START",
-    "SYNCED",
-    "SYNCED_AT",
-    "TAKEN_BACK",
-    "EndNote",
-    "NoteFile",
-    "StartNote",
-]
+__all__ = ["RedoLog", "read_redo_log"]
 
 if sys.platform == "darwin":
     import fcntl
 
 _log = logging.getLogger("zmqruntime.server")
 
-# For some hundred tasks between two commits. Taken from the start, so no full disk matters.
-_ROOM_BYTES: Final = 2**17
-# Of that, for what is taken back, and the mark of a commit that begins.
+# Some hundred tasks between two commits. Allocated in advance, so that a full disk is no failure.
+_FILE_BYTES: Final = 2**17
+# The part of it that is kept for `append_revert` and `prepare`.
 _RESERVE_BYTES: Final = 2**13
-_MAX_NOTE_BYTES: Final = 2**12
-
-FIRST_NOTE: Final = 512
-SYNCED_AT: Final = 256
-# Behind the last note. Long enough that no damaged note is taken for it.
-NO_MORE: Final = b"no more\n"
-
-# What a line tells of.
-HEADER, SYNCED, START, END, TAKEN_BACK, PREPARED = b"H", b"Y", b"S", b"E", b"T", b"P"
+_MAX_ENTRY_BYTES: Final = 2**12
+_READ_BYTES: Final = 2**24
 
 
-class StartNote(NamedTuple):
-    """The start of an attempt."""
+class RedoLog:
+    """Appends entries that follow the latest commit of the database.
 
-    ticket: int
-    attempt: int
-    submitted_at: float
-    started_at: float
-    request: bytes = b""
-    """Of an execution that is in no journal yet."""
-
-
-class EndNote(NamedTuple):
-    """The end of an attempt that was noted, and whose task has returned."""
-
-    ticket: int
-    ended: int
-    """Its place among those that have ended."""
-    sequence: int
-    finished_at: float
-    result: bytes
-
-
-class NoteFile:
-    """The notes since the journal was written last. It is as if there were none where it fails.
-
-    Each bears the mark of the journal as that was written last. What was noted beside another
-    journal, or before a commit, bears another one, and is no note, however long it lies there.
+    Entries of an earlier commit, or of another journal, have another commit id and are ignored. So
+    the file is overwritten from its beginning, and not truncated.
 
     Args:
-        path: the file. It is made by the first `begin_anew`.
-        mark: that of the journal's latest commit.
-        end: where the notes of that mark end, if there are any; None: there are none.
+        path: the file, which `open` creates.
+        commit_id: of the latest commit.
+        end: where the entries of this commit end; None: the file has none.
     """
 
-    def __init__(self, path: Path, mark: Mark, end: int | None = None) -> None:
+    def __init__(self, path: Path, commit_id: CommitId, end: int | None = None) -> None:
         self.path = path
-        self._text = str(mark)
-        self._end = end or FIRST_NOTE
-        self._is_begun = end is not None
-        """Whether the file bears the mark."""
+        self._commit_id = str(commit_id)
+        self._end = end or FIRST_ENTRY_AT
+        self._has_header = end is not None
+        """Whether the file has the header of this commit."""
         self._file: int | None = None
-        self._room = _ROOM_BYTES
-        self._may_be_synced = True
+        self._size = _FILE_BYTES
+        self._can_sync = True
 
     def open(self) -> None:
-        """Open the file, made with all its room when there is none.
+        """Open the file; create it with its full size when it is missing.
 
         Raises:
-            OSError: it cannot be opened, or the disk has no room for it.
+            OSError: the file cannot be opened, or the disk has no room for it.
         """
         if self._file is not None:
             return
         file = open_private(self.path, write=True, create=True)
         try:
-            self._room = max(_ROOM_BYTES, size := os.lseek(file, 0, os.SEEK_END))
-            missing = self._room - size
+            self._size = max(_FILE_BYTES, size := os.lseek(file, 0, os.SEEK_END))
+            missing = self._size - size
             if os.write(file, bytes(missing)) != missing:
-                raise OSError(f"no room for {self._room} bytes in {self.path}")
+                raise OSError(f"no room on the disk for {self._size} bytes in {self.path}")
         except OSError:
             os.close(file)
             raise
         self._file = file
 
-    def add(self, note: StartNote | EndNote) -> bool:
-        """Note something; False: what it tells has to be in the journal before it is acted on."""
-        *_, content = note
-        kind = START if isinstance(note, StartNote) else END
-        if len(content) > _MAX_NOTE_BYTES or b"\n" in content:
-            return False
-        return self._add(kind, note[:-1], content)
+    def append(self, entry: RedoEntry) -> bool:
+        """Append an entry; False: the change has to be committed before it takes effect.
 
-    def take_back(self, ticket: int) -> None:
-        """Note that something was not accepted after all, though it had begun."""
-        if not self._add(TAKEN_BACK, (ticket, 0, 0, 0.0), b"", reserve=_RESERVE_BYTES // 8):
+        An entry is refused when it is too long, when the file is full, or when the write failed.
+        """
+        *_, content = entry
+        kind = START if isinstance(entry, StartEntry) else END
+        if len(content) > _MAX_ENTRY_BYTES or b"\n" in content:
+            return False
+        return self._append(kind, entry[:-1], content)
+
+    def append_revert(self, ticket: int) -> None:
+        """Cancel the entries of an execution that was refused after its start."""
+        if not self._append(REVERT, (ticket, 0, 0, 0.0), b"", reserve=_RESERVE_BYTES // 8):
             _log.warning(
-                "%s cannot be written: a task that was refused is known to the next server if "
-                "this one is killed before its journal can be written again",
+                "cannot write %s: if this server is killed before its next commit, the next server "
+                "recovers an execution that was refused (ticket %d)",
                 self.path,
+                ticket,
             )
 
     def sync(self) -> bool:
-        """Have what was noted outlive a power cut, too; False: it may not."""
-        if not self._may_be_synced or self._file is None:
+        """Sync the entries to the disk; False: they may not survive a power cut."""
+        if not self._can_sync or self._file is None:
             return False
         try:
             _sync(self._file)
         except OSError:
             return False
-        # Only now: a power cut must not leave the length of notes that are not there.
-        return self._put(SYNCED_AT, self._compose(SYNCED, (self._end, 0, 0, 0), b""))
+        # After the sync: a power cut must not leave an end behind entries that are lost.
+        return self._write(SYNCED_AT, encode_line(SYNCED, self._commit_id, (self._end, 0, 0, 0)))
 
-    def prepare(self, mark: Mark) -> None:
-        """Note the mark of the commit that begins now.
+    def prepare(self, commit_id: CommitId) -> None:
+        """Log the id of a commit before it is made.
 
-        A kill between the commit and `begin_anew` is so told from notes that were replaced.
+        With it, recovery distinguishes a kill between commit and `reset` from a replaced file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self.open()
-        if not self._is_begun:  # What lies there is of no commit.
+        if not self._has_header:
             self._write_header()
-        line = self._compose(PREPARED, (0, 0, 0, 0), str(mark).encode("ascii"))
-        if not self._put(self._end, line + NO_MORE):
-            raise OSError(f"{self.path} cannot be written")
+        zeros = (0, 0, 0, 0)
+        line = encode_line(PREPARED, self._commit_id, zeros, str(commit_id).encode("ascii"))
+        if not self._write(self._end, line + TERMINATOR):
+            raise self._write_error()
 
-    def begin_anew(self, mark: Mark) -> None:
-        """Let the next notes replace these: the journal has what they tell, and a new mark."""
-        self._text = str(mark)
-        self._end = FIRST_NOTE
-        self._is_begun = False  # Where this fails, nothing is noted until it works.
+    def reset(self, commit_id: CommitId) -> None:
+        """Discard all entries after a commit, which has them."""
+        self._commit_id = str(commit_id)
+        self._end = FIRST_ENTRY_AT
+        self._has_header = False  # After a failure, `append` refuses until `prepare` succeeds.
         with contextlib.suppress(OSError):
             self._write_header()
 
     def sync_header(self) -> None:
-        """Have the mark and the file itself, with all its room, outlive a power cut.
+        """Sync the file, its size and its directory, after the file was created.
 
         Raises:
-            OSError: they may not.
+            OSError: the file may not survive a power cut.
         """
         assert self._file is not None
         _sync(self._file)
         try:
             _sync_directory(self.path.parent)
-        except OSError:  # Some file systems know no sync of a directory.
-            self._may_be_synced = False
+        except OSError:  # Some file systems cannot sync a directory.
+            self._can_sync = False
 
-    def close(self, *, forget: bool) -> None:
-        """Give the file back; ``forget``: the journal has all that is noted."""
+    def close(self, *, delete: bool) -> None:
+        """Close the file, and delete it when the database has all entries."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        if forget:
-            with contextlib.suppress(OSError):  # Its notes bear an old mark, and are none.
+        if delete:
+            with contextlib.suppress(OSError):  # Harmless: its entries are of an old commit.
                 self.path.unlink()
 
     def _write_header(self) -> None:
-        header = self._compose(HEADER, (self._room, 0, 0, 0), b"").ljust(FIRST_NOTE, b"\0")
-        if not self._put(0, header + NO_MORE):
-            raise OSError(f"{self.path} cannot be written")
-        self._is_begun = True
+        header = encode_line(HEADER, self._commit_id, (self._size, 0, 0, 0))
+        if not self._write(0, header.ljust(FIRST_ENTRY_AT, b"\0") + TERMINATOR):
+            raise self._write_error()
+        self._has_header = True
 
-    def _compose(self, kind: bytes, numbers: tuple[float, ...], content: bytes) -> bytes:
-        head = f"{self._text} {' '.join(map(str, numbers))} ".encode("ascii")
-        words = b"%b %b%b" % (kind, head, content)
-        return b"%08x %b\n" % (zlib.crc32(words), words)
-
-    def _add(
+    def _append(
         self,
         kind: bytes,
         numbers: tuple[float, ...],
         content: bytes,
         reserve: int = _RESERVE_BYTES,
     ) -> bool:
-        if not self._is_begun:
+        if not self._has_header:
             return False
-        line = self._compose(kind, numbers, content)
-        if self._end + len(line) >= self._room - reserve:
+        line = encode_line(kind, self._commit_id, numbers, content)
+        if self._end + len(line) >= self._size - reserve:
             return False
-        if not self._put(self._end, line + NO_MORE):
+        if not self._write(self._end, line + TERMINATOR):
             return False
         self._end += len(line)
         return True
 
-    def _put(self, at: int, content: bytes) -> bool:
-        """Return whether all of it could be written: the disk may be full, or fail."""
+    def _write(self, at: int, content: bytes) -> bool:
+        """Return whether all bytes were written: the disk may be full, or fail."""
         if self._file is None:
             return False
         try:
             return _write_at(self._file, at, content) == len(content)
         except OSError:
             return False
+
+    def _write_error(self) -> OSError:
+        return OSError(f"cannot write {self.path}")
+
+
+def read_redo_log(path: Path) -> RedoLogContent | None:
+    """Return the entries of a redo log; None: the file is missing or empty.
+
+    Raises:
+        ValueError: its header is damaged, or it is not a redo log.
+        OSError: it cannot be read.
+    """
+    try:
+        file = open_private(path)
+    except FileNotFoundError:
+        return None
+    try:
+        parts: list[bytes] = []
+        while part := os.read(file, _READ_BYTES):
+            parts.append(part)
+    finally:
+        os.close(file)
+    return parse_redo_log(path.name, b"".join(parts))
 
 
 def _write_at(file: int, at: int, content: bytes) -> int:
@@ -239,7 +232,7 @@ def _write_at(file: int, at: int, content: bytes) -> int:
 
 
 def _sync(file: int) -> None:
-    if sys.platform == "darwin":  # A plain sync leaves data in the disk's own cache there.
+    if sys.platform == "darwin":  # A plain fsync leaves data in the disk's cache there.
         fcntl.fcntl(file, fcntl.F_FULLFSYNC)
     elif hasattr(os, "fdatasync"):
         os.fdatasync(file)
@@ -248,8 +241,8 @@ def _sync(file: int) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Have a file that was made there be there after a power cut."""
-    if sys.platform != "win32":  # It syncs a directory by itself.
+    """Make the creation of a file in the directory durable."""
+    if sys.platform != "win32":  # Windows does so when the file is synced.
         directory = os.open(path, os.O_RDONLY)
         try:
             os.fsync(directory)

@@ -1,4 +1,4 @@
-"""Executions as rows of a journal, and back."""
+"""Converts executions to the rows of a journal, and back."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = [
     "State",
     "checksum",
     "content_checksum",
-    "mark_row",
     "origin_of",
+    "read_mark_row",
     "state_checksum",
     "state_of",
     "to_execution",
@@ -36,7 +36,7 @@ _NO_OPTIONS: Final = b"[null, 0, null, null, null]"
 
 
 class Origin(NamedTuple):
-    """What an execution was submitted as: written once."""
+    """The columns of an execution that never change."""
 
     ticket: int
     execution_id: str
@@ -48,14 +48,14 @@ class Origin(NamedTuple):
 
 
 class State(NamedTuple):
-    """How an execution is: written whenever that has changed."""
+    """The columns of an execution that change during its life."""
 
     status: str
     attempt: int
     started_at: float | None
     finished_at: float | None
     ended: int | None
-    """The order in which executions have ended."""
+    """Its number in the order in which executions have ended."""
     cancel_requested: int
     sequence: int
     progress: bytes | None
@@ -65,29 +65,29 @@ class State(NamedTuple):
 
 
 def checksum(values: tuple[object, ...]) -> int:
-    """Return what finds a changed value of a row: SQLite keeps no checksum of its own."""
+    """Return the CRC-32 of a row: SQLite keeps no checksums of its own."""
     return zlib.crc32(repr(tuple(values)).encode())
 
 
 def state_checksum(ticket: int, state: State) -> int:
-    """Return what finds a change in a state, or a state of another execution."""
+    """Return the CRC-32 of a state together with the ticket that it belongs to."""
     return checksum((ticket, *state))
 
 
 def content_checksum(ticket: int, request: bytes | None, result: bytes | None) -> int:
-    """Return what finds a change in a request or a result, which may be long."""
+    """Return the CRC-32 of a request and a result, without a copy of either."""
     sizes = None if request is None else len(request), None if result is None else len(result)
     start = zlib.crc32(b"%d %a" % (ticket, sizes))
     return zlib.crc32(result or b"", zlib.crc32(request or b"", start))
 
 
-def mark_row(place: int, ticket: int) -> tuple[int, int, int]:
-    """Return the row that tells which record was read, and in which order."""
+def read_mark_row(place: int, ticket: int) -> tuple[int, int, int]:
+    """Return the row of a record that was read, at its place in the order of reading."""
     return place, ticket, checksum((place, ticket))
 
 
 def origin_of(execution: Execution) -> Origin:
-    """Return what is written once of an execution."""
+    """Return the constant columns of an execution."""
     return Origin(
         execution.ticket,
         execution.execution_id,
@@ -100,7 +100,7 @@ def origin_of(execution: Execution) -> Origin:
 
 
 def state_of(execution: Execution, ended: int | None) -> State:
-    """Return what is written of an execution whenever it has changed."""
+    """Return the variable columns of an execution; ``ended`` as in `State`."""
     progress, error = execution.progress, execution.error
     return State(
         execution.status.value,
@@ -108,7 +108,7 @@ def state_of(execution: Execution, ended: int | None) -> State:
         execution.started_at,
         execution.finished_at,
         ended,
-        int(execution.cancel_requested),  # As SQLite returns it, for its checksum.
+        int(execution.cancel_requested),  # As SQLite returns it, for the checksum.
         execution.sequence,
         None if progress is None else _write_progress(progress),
         None if error is None else encode(error),
@@ -120,16 +120,16 @@ def state_of(execution: Execution, ended: int | None) -> State:
 def to_execution(
     origin: Origin, state: State, request: bytes | None, result: bytes | None
 ) -> Execution:
-    """Return the execution that was written.
+    """Return the execution of a row.
 
     Raises:
-        ValueError, TypeError, KeyError: it is not as it was written.
+        ValueError, TypeError, KeyError: a column has an invalid value.
     """
     timeout_seconds, priority, retry = _read_options(origin.options)
     progress, error = state.progress, state.error
     status = ExecutionStatus(state.status)
     if not request and not (status.is_terminal and origin.fingerprint):
-        raise ValueError(f"the request of {origin.execution_id} is gone")
+        raise ValueError(f"the request of {origin.execution_id!r} is missing")
     return Execution(
         execution_id=origin.execution_id,
         client_id=origin.client_id,
@@ -179,7 +179,7 @@ def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
     return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
 
 
-# Built when it is first needed: few executions are tried again.
+# Built on first use: few executions are retried.
 @cache
 def _attempts() -> TypeAdapter[tuple[AttemptInfo, ...]]:
     return TypeAdapter(tuple[AttemptInfo, ...])

@@ -185,14 +185,25 @@ class LifecycleEngine(ABC):
 
     @property
     def lags(self) -> bool:
-        """Whether there is something that may be told at once, and committed a second later."""
+        """Whether there are changes that effects need not wait for.
+
+        Progress, and what an engine with a redo log has logged. The server commits them with the
+        next other change, or after a second by `catch_up`.
+        """
         return False
 
     def catch_up(self) -> None:  # noqa: B027 - nothing to do in memory
-        """Let what lags be `uncommitted`: its second is over."""
+        """Make what `lags` `uncommitted`, so that the next `commit` writes it.
+
+        The server calls it from a timer, a second after `lags` became true.
+        """
 
     def is_committed(self, execution_id: str) -> bool:
-        """Whether an execution may begin: the next process would know of it, and of its start."""
+        """Whether the start of an execution is recoverable, though a commit is pending.
+
+        With a redo log as soon as that has the start: the task is assigned at once. Otherwise only
+        after the commit.
+        """
         return True
 
     @property

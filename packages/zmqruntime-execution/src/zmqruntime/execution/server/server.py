@@ -242,7 +242,7 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.execution.server.session import ExecutionSession
 
         if self.journal is not None:
-            from zmqruntime.execution.journal.file import check_journal_dir
+            from zmqruntime.execution.journal.preflight import check_journal_dir
 
             check_journal_dir(self.journal)
         runner = self.make_runner()  # First: an engine has to be closed again.
