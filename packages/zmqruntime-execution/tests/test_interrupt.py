@@ -337,12 +337,15 @@ def test_threads_of_a_task_are_not_interrupted(interrupt: Interrupt) -> None:
 def test_import_is_interrupted_after_its_patience(
     interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
-    (tmp_path / "zmqruntime_endless.py").write_text("import time\nwhile True: time.sleep(0.01)\n")
+    # The module requests the interrupt: an earlier one may hit the import system while it opens
+    # the source file, which then stays open until it is collected (ResourceWarning).
+    code = "import sys, time\nsys.zmqruntime_stop()\nwhile True: time.sleep(0.01)\n"
+    (tmp_path / "zmqruntime_endless.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     interrupt.import_patience = patience
 
     def body(stop: Callable[[], None]) -> None:
-        stop()
+        monkeypatch.setattr(sys, "zmqruntime_stop", stop, raising=False)
         importlib.import_module("zmqruntime_endless")
 
     for _ in range(2):
