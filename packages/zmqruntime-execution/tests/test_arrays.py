@@ -27,7 +27,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_messages,
 )
 from zmqruntime.execution.worker.framing import MessageReader, encode_message
-from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, gather_reports
+from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, group_reports
 from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionStatus,
@@ -147,7 +147,7 @@ def test_however_the_stream_is_cut_each_report_is_told_once_in_order(
     reader = MessageReader()
     while stream:
         size = cuts.pop() if cuts else 4096
-        for said in gather_reports(reader.feed(stream[:size])):
+        for said in group_reports(reader.feed(stream[:size])):
             name = said[0].execution_id
             if said[0].kind == PROGRESS:
                 dispatcher.handle(ProgressReported(name, tuple(one.body for one in said)))
@@ -165,4 +165,4 @@ def test_however_the_stream_is_cut_each_report_is_told_once_in_order(
 def test_what_comes_together_is_one_event_for_the_scheduler() -> None:
     told = MessageReader().feed(b"".join(encode_message(PROGRESS, "a", b"{}") for _ in range(50)))
     told += MessageReader().feed(encode_message(RETURNED, "a", b"1") * 2)
-    assert [len(said) for said in gather_reports(told)] == [50, 1, 1]
+    assert [len(said) for said in group_reports(told)] == [50, 1, 1]

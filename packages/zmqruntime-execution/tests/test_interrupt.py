@@ -85,7 +85,7 @@ def test_a_task_is_stopped_wherever_it_is(
 
     with wait() as block:
         cancelled = run_armed(interrupt, body)
-    assert "execution a is to stop" in str(cancelled)
+    assert "execution a was interrupted" in str(cancelled)
     assert interrupt.seen
 
 
@@ -114,8 +114,8 @@ def test_once_it_was_seen_it_is_sent_no_more(
     interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How long each signal may take until it is seen: the first one, and the last.
-    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._FIRST_PATIENCE", 60.0)
-    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._MAX_PATIENCE", 6000.0)
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._FIRST_RESEND_SECONDS", 60.0)
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._MAX_RESEND_SECONDS", 6000.0)
     signal_main_thread = interrupt._signal_main_thread
 
     def count_and_signal() -> None:
@@ -217,7 +217,7 @@ def test_whenever_it_comes_it_hits_its_own_task_or_none(interrupt: Interrupt) ->
 
         cancelled = run_armed(interrupt, body, f"{n}")
         assert interrupt.seen is (cancelled is not None)
-        assert cancelled is None or f"execution {n} is to stop" in str(cancelled)
+        assert cancelled is None or f"execution {n} was interrupted" in str(cancelled)
         assert run_armed(interrupt, lambda _: sum(range(1000)), f"next to {n}") is None
 
 
@@ -225,7 +225,7 @@ def test_a_shield_holds_it_back_until_its_end(interrupt: Interrupt) -> None:
     def body(stop: Callable[[], None]) -> None:
         with interrupt.shielded():
             stop()
-            while not (interrupt.requested and interrupt._noticed):
+            while not (interrupt.requested and interrupt._delivered):
                 pass
             steps.append("done")
         steps.append("never")
@@ -356,7 +356,7 @@ def test_import_is_interrupted_after_its_patience(
 def test_import_that_ends_within_its_patience_is_not_interrupted(
     interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "import sys\nwhile not sys.zmqruntime_interrupt._was_held: pass\nended = True\n"
+    code = "import sys\nwhile not sys.zmqruntime_interrupt._was_deferred: pass\nended = True\n"
     (tmp_path / "zmqruntime_slow.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "zmqruntime_interrupt", interrupt, raising=False)

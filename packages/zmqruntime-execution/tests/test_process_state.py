@@ -20,7 +20,7 @@ import pytest
 
 from zmqruntime.execution.worker.child.output import TaskOutput
 from zmqruntime.execution.worker.child.process_state import ProcessState
-from zmqruntime.execution.worker.task_logs import TaskLogs
+from zmqruntime.execution.worker.task_logs import TaskLogFiles
 
 
 @pytest.fixture(autouse=True)
@@ -178,10 +178,10 @@ def test_a_signal_handler_that_cannot_be_compared_is_replaced() -> None:
 
 @pytest.mark.parametrize("missing", ["stdout", "stderr"])
 def test_output_of_a_task_is_kept_without_a_standard_stream(tmp_path: Path, missing: str) -> None:
-    output = TaskOutput(TaskLogs(tmp_path, 1000), "w")
+    output = TaskOutput(TaskLogFiles(tmp_path, 1000), "w")
     delattr(sys, missing)
-    output.lead_away("x")
+    output.redirect("x")
     os.write(1, b"written")
-    output.keep("x")
-    output.lead_back()
+    output.seal("x")
+    output.restore()
     assert any(path.read_bytes() == b"written" for path in tmp_path.rglob("*") if path.is_file())

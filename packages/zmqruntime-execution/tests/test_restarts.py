@@ -16,8 +16,8 @@ import pytest
 from echoing import Around, Echo
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.execution.worker.begun_tasks import BegunTasks
 from zmqruntime.execution.worker.bootstrap import WorkerProgram
+from zmqruntime.execution.worker.start_marker import StartMarker
 from zmqruntime.messages import ErrorKind, ExecutionStatus
 from zmqruntime.transport import ZMQConfig
 
@@ -85,17 +85,17 @@ def test_a_task_that_ended_its_worker_had_begun(config: ZMQConfig) -> None:
 
 
 def test_the_number_of_a_task_is_seen_in_shared_memory() -> None:
-    tasks = BegunTasks("zmqruntime-test")
+    tasks = StartMarker("zmqruntime-test")
     try:
-        assert not tasks.is_begun(1)
+        assert not tasks.is_started(1)
         for number in (1, 2, 255, 256, 257):
-            tasks.note(number)
-            assert tasks.is_begun(number)
-            assert not tasks.is_begun(number + 1)
+            tasks.mark_started(number)
+            assert tasks.is_started(number)
+            assert not tasks.is_started(number + 1)
     finally:
         tasks.close_file()
-    tasks.note(3)  # The memory outlives the descriptor.
-    assert tasks.is_begun(3)
+    tasks.mark_started(3)  # The memory outlives the descriptor.
+    assert tasks.is_started(3)
 
 
 @needs_posix
@@ -103,11 +103,11 @@ def test_shared_memory_without_memfd_is_a_file_without_a_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    tasks = BegunTasks("zmqruntime-test")
+    tasks = StartMarker("zmqruntime-test")
     assert tasks.descriptor is not None
-    again = BegunTasks("zmqruntime-test", os.dup(tasks.descriptor))
-    again.note(7)
-    assert tasks.is_begun(7)
+    again = StartMarker("zmqruntime-test", os.dup(tasks.descriptor))
+    again.mark_started(7)
+    assert tasks.is_started(7)
     tasks.close_file()
     again.close_file()
 

@@ -239,7 +239,7 @@ def test_missing_date_of_numpy_is_as_other_numbers_that_are_not_finite() -> None
         ("complex128", "is complex, which JSON cannot carry"),
         ("timedelta64[ns]", "is a timedelta64 of numpy, which JSON cannot carry"),
         ("timedelta64[s]", "is a timedelta64 of numpy, which JSON cannot carry"),
-        ([("x", "f8"), ("y", "i4")], "has named fields, which an array of JSON has not"),
+        ([("x", "f8"), ("y", "i4")], "has named fields, which a JSON array cannot have"),
     ],
 )
 def test_array_that_would_lose_its_meaning_is_refused(kind: Any, words: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.execution.worker.child.task_logging import set_up_logging
+from zmqruntime.execution.worker.child.task_logging import configure_logging
 from zmqruntime.transport import RecordFormatter
 
 
@@ -30,8 +30,8 @@ def new_root() -> Iterator[logging.Logger]:
 
 def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
     with new_root() as root:
-        set_up_logging()
-        set_up_logging()
+        configure_logging()
+        configure_logging()
         (handler,) = root.handlers
         assert isinstance(handler.formatter, RecordFormatter)
         assert root.level == logging.INFO
@@ -43,7 +43,7 @@ def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[s
 def test_a_level_that_the_application_has_set_stands() -> None:
     with new_root() as root:
         root.setLevel(logging.ERROR)
-        set_up_logging()
+        configure_logging()
         assert root.level == logging.ERROR
         assert len(root.handlers) == 1
 
@@ -52,7 +52,7 @@ def test_a_handler_that_logging_has_added_on_its_own_is_replaced() -> None:
     with new_root() as root:
         logging.info("loaded")
         (implicit,) = root.handlers
-        set_up_logging()
+        configure_logging()
         assert implicit not in root.handlers
         assert len(root.handlers) == 1
 
@@ -70,12 +70,12 @@ def test_a_configured_root_logger_is_left_alone(options: dict[str, Any]) -> None
     with new_root() as root:
         logging.basicConfig(**options)
         before, level = list(root.handlers), root.level
-        set_up_logging()
+        configure_logging()
         assert (root.handlers, root.level) == (before, level)
 
 
 def test_a_process_without_standard_error_logs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     with new_root():
-        set_up_logging()
+        configure_logging()
         monkeypatch.setattr("sys.stderr", None)
         logging.getLogger("lab").info("words")

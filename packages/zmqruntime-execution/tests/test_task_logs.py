@@ -15,8 +15,7 @@ import pytest
 from talking import Chatty, Configured, Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
-from zmqruntime.execution.worker.parent.log_keeper import LogKeeper
-from zmqruntime.execution.worker.task_logs import TaskLogs, log_directory, trim
+from zmqruntime.execution.worker.task_logs import TaskLogFiles, TaskLogs, log_directory, trim
 from zmqruntime.messages import ExecutionStatus
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
@@ -229,7 +228,7 @@ def test_a_server_outlives_a_log_that_cannot_be_kept(serve: Serve) -> None:
     client = serve()
     client.submit_execution({"say": "first"}).wait(PATIENCE)
     directory = path_of(client.submit_execution({"say": "second"}, execution_id="x")).parent
-    in_the_way = TaskLogs(directory, 1).path_of("y")
+    in_the_way = TaskLogFiles(directory, 1).path_of("y")
     in_the_way.mkdir()
     crashed = client.submit_execution({"say": "hello", "crash": True}, execution_id="y")
     assert crashed.wait(PATIENCE).status is ExecutionStatus.FAILED
@@ -250,19 +249,19 @@ def test_without_a_log_there_is_none_to_read(serve: Serve, config: ZMQConfig) ->
 
 
 def test_names_that_differ_in_case_alone_have_files_that_do_not(tmp_path: Path) -> None:
-    logs = TaskLogs(tmp_path, 100)
+    logs = TaskLogFiles(tmp_path, 100)
     names = {logs.path_of(name).name.lower() for name in ("run", "Run", "RUN", ".", "..", "con")}
     assert len(names) == 6
 
 
 def test_a_sweep_takes_what_is_not_kept_and_nothing_else(tmp_path: Path) -> None:
-    logs = TaskLogs(tmp_path, 100)
+    logs = TaskLogFiles(tmp_path, 100)
     for name in ("kept-1", "dropped"):
         logs.path_of(name).write_text(name)
     logs.live_path("worker-1").write_text("left")
     (tmp_path / "notes.txt").write_text("somebody's own")
     (tmp_path / "notes.log").write_text("somebody's own")
-    LogKeeper(logs).sweep(lambda name: name == "kept-1")
+    TaskLogs(logs).sweep(lambda name: name == "kept-1")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {logs.path_of("kept-1").name, "notes.txt", "notes.log"}
 
@@ -271,9 +270,9 @@ def test_a_sweep_takes_what_is_not_kept_and_nothing_else(tmp_path: Path) -> None
 def test_a_sweep_seals_what_ran_when_the_server_was_killed(
     tmp_path: Path, ran: str | None, left: list[str]
 ) -> None:
-    logs = TaskLogs(tmp_path, 100)
+    logs = TaskLogFiles(tmp_path, 100)
     logs.live_path("worker-1").write_text("97 percent")
-    LogKeeper(logs).sweep(lambda name: name == "night", ran)
+    TaskLogs(logs).sweep(lambda name: name == "night", ran)
     assert [path.read_text() for path in tmp_path.iterdir()] == left
     assert logs.path_of("night").exists() == bool(left)
 
@@ -281,25 +280,25 @@ def test_a_sweep_seals_what_ran_when_the_server_was_killed(
 def test_a_log_that_cannot_be_kept_is_told_and_hurts_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logs = TaskLogs(tmp_path, 10)
-    keeper = LogKeeper(logs)
+    logs = TaskLogFiles(tmp_path, 10)
+    keeper = TaskLogs(logs)
     logs.live_path("worker-1").write_text("words")
     (logs.path_of("a") / "in the way").mkdir(parents=True)
     keeper.seal("worker-1", "a")
     logs.live_path("worker-2").mkdir()
-    keeper.trim("worker-2")
+    keeper.trim_live("worker-2")
     assert keeper.read_tail("a", 10) == (b"", 0)
-    keeper.forget("a")
+    keeper.remove("a")
     logs.path_of("gone").touch()
     keeper.close(lambda _: False)
     assert not logs.path_of("gone").exists()
     assert not logs.live_path("worker-1").exists()
     assert len(caplog.messages) >= 4
-    assert all("is not kept as it should be: " in message for message in caplog.messages)
+    assert all("task log not kept: " in message for message in caplog.messages)
 
 
 def test_no_log_has_the_name_of_a_device(tmp_path: Path) -> None:
-    assert TaskLogs(tmp_path, 10).path_of("NUL.1").name.startswith("task-NUL.1-")
+    assert TaskLogFiles(tmp_path, 10).path_of("NUL.1").name.startswith("task-NUL.1-")
 
 
 def test_two_servers_have_two_directories(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from zmqruntime.transport.process.inherited_state import fill_standard_descripto
 fill_standard_descriptors()
 reset_signals()
 
-from zmqruntime.execution.worker.bootstrap import begun_ahead  # noqa: E402
+from zmqruntime.execution.worker.bootstrap import prestarted  # noqa: E402
 
 
 def _run() -> int:
     # Both import much the same, at the same time.
     target = sys.argv[1] if len(sys.argv) > 1 else "-"
-    with begun_ahead(None if target.startswith("-") else target.partition(":")[0]):
+    with prestarted(None if target.startswith("-") else target.partition(":")[0]):
         from zmqruntime.execution.cli.serve import main
 
         return main()

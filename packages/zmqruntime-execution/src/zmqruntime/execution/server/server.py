@@ -15,7 +15,7 @@ from zmqruntime.execution.journal.location import (
     make_journal_dir,
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
-from zmqruntime.execution.worker.bootstrap import drop_begun
+from zmqruntime.execution.worker.bootstrap import drop_prestarted
 from zmqruntime.execution.worker.child.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
@@ -233,7 +233,7 @@ class ExecutionServer(ZMQServer, ABC):
 
             check_journal_dir(self.journal)
         runner = self.make_runner()  # First: an engine has to be closed again.
-        drop_begun()  # A runner of another kind has no use for it.
+        drop_prestarted()  # A runner of another kind has no use for it.
         return ExecutionSession(
             type(self).__name__,
             __version__,

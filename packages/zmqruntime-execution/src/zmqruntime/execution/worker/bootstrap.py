@@ -1,6 +1,7 @@
-"""How a worker process begins: before it is told whose it is, since what it imports takes longest.
+"""Starts a worker process, which imports its modules first and receives its setup later.
 
-Imports next to nothing itself, so that a server can begin its first worker before all else.
+The first worker is prestarted: it imports while the server still imports. So this module imports
+next to nothing itself.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
-from zmqruntime.execution.worker.begun_tasks import BegunTasks
+from zmqruntime.execution.worker.start_marker import StartMarker
 
-TYPE_CHECKING = False  # To load `typing` would put off a worker's beginning.
+TYPE_CHECKING = False  # Importing `typing` would delay the start of a worker.
 
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
@@ -24,54 +25,53 @@ if TYPE_CHECKING:
     from zmqruntime.execution.worker.protocol import WorkerSetup
 
 __all__ = [
-    "BegunWorker",
+    "StartingWorker",
     "WorkerProgram",
-    "become_worker",
-    "begun_ahead",
-    "drop_begun",
-    "python_of",
-    "take_begun",
+    "drop_prestarted",
+    "find_python",
+    "prestarted",
+    "run_bootstrap",
+    "take_prestarted",
 ]
 
-# The import path comes first of all that is given: by it the worker finds the rest of this.
-_PROGRAM = (
+# The import path is the first object in the pipe: the imports after it depend on it.
+_CODE = (
     "import sys; "
-    "sys.path = [part for part in sys.path if part]; "  # The current directory comes first.
+    "sys.path = [part for part in sys.path if part]; "  # Not the current directory.
     "import os, pickle; "
-    "given = os.fdopen(os.dup(0), 'rb'); "
-    "sys.path = pickle.load(given); "
-    "from zmqruntime.execution.worker.bootstrap import become_worker; "
-    "become_worker(given)"
+    "pipe = os.fdopen(os.dup(0), 'rb'); "
+    "sys.path = pickle.load(pipe); "
+    "from zmqruntime.execution.worker.bootstrap import run_bootstrap; "
+    "run_bootstrap(pipe)"
 )
 
 
 class WorkerProgram:
-    """What the workers of one server are started with: every one of them with what the first had.
+    """Command line and environment of all workers of one server, as a snapshot of its first start.
 
-    The server's process may change its directory and its environment later, and does so without an
-    effect on workers. One thing is not kept: a directory that was removed.
+    Later changes of the server's working directory or environment do not affect its workers. A
+    working directory that was removed is ignored.
 
     Args:
-        module: the application's, if that is known by now; then nothing that the worker is given
-            comes from the main script.
+        module: the application's module; None: not known, and the worker imports the main script.
     """
 
     def __init__(self, module: str | None = None) -> None:
         self.module = module
         self.main = {} if module else _find_main()
-        self.executable = _executable()
-        self.python, environment = python_of(self.executable, windows=os.name == "nt")
+        self.executable = _get_executable()
+        self.python, environment = find_python(self.executable, windows=os.name == "nt")
         self.flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         self.environment = dict(environment or os.environ)
         self.directory = _get_directory()
         self.import_path = list(sys.path)
         self.arguments = list(sys.argv)
-        self._file = _identify(self.python)
+        self._file = _identify_file(self.python)
 
     def find_changes(self) -> list[str]:
-        """Return what is not as it was at the first start, in words, and may be why one fails."""
+        """Describe what has changed since the first start, as possible reasons of a failed one."""
         changes = []
-        if _identify(self.python) != self._file:
+        if _identify_file(self.python) != self._file:
             changes.append(
                 f"{self.python} was replaced or removed since this server started: restart the "
                 "server"
@@ -81,114 +81,115 @@ class WorkerProgram:
         return changes
 
 
-class BegunWorker:
-    """A process that imports what a worker needs and waits to be told what to be.
+class StartingWorker:
+    """A worker process that imports its modules and waits for its setup.
 
-    It ends by itself when this process does, or has dropped it.
+    It exits when its standard input ends before the setup, as it does when this process exits.
 
     Raises:
-        OSError: the system starts no process, or there is no Python to start.
+        OSError: the process cannot be started, or there is no Python to run.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
         self.program = program
-        self.has_work = False
-        """Whether it was told what to be."""
+        self.has_setup = False
+        """Whether the setup was sent."""
         _check_executable(program.executable)
         self.mark = f"zmqruntime-worker-{os.urandom(16).hex()}"
-        """In the command line of this process and of no other; in its environment and in that of
-        all that it starts (`transport.process_tree`, which is not imported here: it takes long)."""
+        """Unique mark in the command line of this process, and in its environment, which its
+        descendants inherit (see `transport.process.process_tree`, too slow to import here)."""
         directory = program.directory
         if directory is not None and not os.path.isdir(directory):  # noqa: PTH112 - no Path here
             directory = None
-        self.tasks = BegunTasks(self.mark)
-        descriptor = self.tasks.descriptor
+        self.start_marker = StartMarker(self.mark)
+        descriptor = self.start_marker.descriptor
         try:
-            with _without_interrupts():
+            with _block_sigint():
                 self.process = subprocess.Popen(
-                    [program.python, *program.flags, "-c", _PROGRAM, self.mark],
+                    [program.python, *program.flags, "-c", _CODE, self.mark],
                     stdin=subprocess.PIPE,
-                    stdout=_output(1),
-                    stderr=_output(2),
+                    stdout=_inherit_output(1),
+                    stderr=_inherit_output(2),
                     env={**program.environment, "ZMQRUNTIME_WORKER": self.mark},
                     cwd=directory,
                     pass_fds=() if descriptor is None else (descriptor,),
                 )
         finally:
-            self.tasks.close_file()
-        self._tell(program.import_path)
-        self._tell((program.arguments, program.main, program.module, descriptor))
+            self.start_marker.close_file()
+        self._send(program.import_path)
+        self._send((program.arguments, program.main, program.module, descriptor))
 
-    def give(self, setup: WorkerSetup) -> None:
-        """Tell it what to be; its exit code tells if it has ended before."""
-        self.has_work = True
-        self._tell(setup)
-        self.drop()
+    def send_setup(self, setup: WorkerSetup) -> None:
+        """Send the setup. A worker that has exited already is reported by its exit code alone."""
+        self.has_setup = True
+        self._send(setup)
+        self.close_pipe()
 
-    def drop(self) -> None:
-        """Tell it nothing more: it ends, unless it was told what to be."""
+    def close_pipe(self) -> None:
+        """Close the worker's standard input: without a setup, the worker quits."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
-    def end(self) -> None:
-        """End it at once: it was told nothing, and may not come to an end of what it imports."""
-        self.drop()
+    def kill(self) -> None:
+        """Kill a worker without a setup, as its imports may take long, and wait for its end."""
+        self.close_pipe()
         self.process.kill()
         self.process.wait()
 
-    def _tell(self, what: object) -> None:
-        import pickle  # Not above: the process is begun before.
+    def _send(self, value: object) -> None:
+        import pickle  # Not above: the process is started before.
 
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            pickle.dump(what, self.process.stdin)
+            pickle.dump(value, self.process.stdin)
             self.process.stdin.flush()
 
 
-_begun: list[BegunWorker] = []
+_prestarted: list[StartingWorker] = []
 
 
 @contextlib.contextmanager
-def begun_ahead(module: str | None) -> Iterator[None]:
-    """Begin the worker of the server that is made in this block; one without work ends with it.
+def prestarted(module: str | None) -> Iterator[None]:
+    """Prestart the worker of the server that is created in this block; kill it if it is unused.
 
     Args:
-        module: the application's; None: it is not known, and nothing is begun.
+        module: the application's module; None: not known, and no worker is prestarted.
     """
     if module is None:
         yield
         return
     try:
-        begun = BegunWorker(WorkerProgram(module))
-    except OSError:  # Told by the one that is begun for the server, if it is.
+        worker = StartingWorker(WorkerProgram(module))
+    except OSError:  # The start of the server's own worker raises it again.
         yield
         return
-    _begun.append(begun)
+    _prestarted.append(worker)
     try:
         yield
     finally:
-        _begun.clear()
-        if not begun.has_work:
-            begun.end()
+        _prestarted.clear()
+        if not worker.has_setup:
+            worker.kill()
 
 
-def take_begun() -> BegunWorker | None:
-    """Return the worker that was begun ahead, once."""
-    return _begun.pop() if _begun else None
+def take_prestarted() -> StartingWorker | None:
+    """Return the prestarted worker, and pass on the ownership; None: there is none, or no more."""
+    return _prestarted.pop() if _prestarted else None
 
 
-def drop_begun() -> None:
-    """Let a worker that was begun ahead, and that nobody took, end."""
-    if (begun := take_begun()) is not None:
-        begun.drop()
+def drop_prestarted() -> None:
+    """Let an unused prestarted worker quit."""
+    if (worker := take_prestarted()) is not None:
+        worker.close_pipe()
 
 
-def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str] | None]:
-    """Return what runs as a process of its own, and its environment if that is not this one's.
+def find_python(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str] | None]:
+    """Return the Python to start, and its environment if it differs from this process's.
 
-    On Windows the Python of a virtual environment only starts another one, and waits for it: its
-    pid would not be the worker's. So that other one is started, and told where it belongs.
+    On Windows the Python of a virtual environment is a launcher that starts the base Python as its
+    child, so that its pid is not the worker's. The base Python is started instead, with the
+    variable by which the launcher names the virtual environment.
     """
     base: str = getattr(sys, "_base_executable", executable)
     if not windows or executable != sys.executable or base == executable:
@@ -196,8 +197,8 @@ def python_of(executable: str, *, windows: bool) -> tuple[str, Mapping[str, str]
     return base, {**os.environ, "__PYVENV_LAUNCHER__": executable}
 
 
-def _output(number: int) -> int | None:
-    """Return what stands for a standard output that this process does not have; None: it has it."""
+def _inherit_output(number: int) -> int | None:
+    """Return None to inherit a descriptor, or DEVNULL where this process has it closed."""
     try:
         os.fstat(number)
     except OSError:
@@ -205,8 +206,8 @@ def _output(number: int) -> int | None:
     return None
 
 
-def _executable() -> str:
-    """Return this Python, or what a program that embeds it has named by `multiprocessing`."""
+def _get_executable() -> str:
+    """Return this Python, or the one that was set by `multiprocessing.set_executable`."""
     spawn = sys.modules.get("multiprocessing.spawn")
     return sys.executable if spawn is None else os.fsdecode(spawn.get_executable())
 
@@ -214,14 +215,14 @@ def _executable() -> str:
 def _check_executable(executable: str) -> None:
     if getattr(sys, "frozen", False) and executable == sys.executable:
         raise OSError(
-            "this program is frozen, so it is no Python that runs a worker: name one that has the "
-            "same packages, by multiprocessing.set_executable()"
+            f"the frozen program {executable} cannot run a worker: set a Python that has the same "
+            "packages, by multiprocessing.set_executable()"
         )
 
 
 def _find_main() -> dict[str, str]:
-    """Return where the main script is, in the words of `multiprocessing.spawn.prepare`."""
-    # Not by `get_preparation_data`: it fails where the working directory was removed.
+    """Return the main script, in the form that `multiprocessing.spawn.prepare` takes."""
+    # Not by `get_preparation_data`, which fails in a removed working directory.
     main = sys.modules["__main__"]
     if (spec := getattr(main, "__spec__", None)) is not None:
         return {"init_main_from_name": spec.name}
@@ -237,8 +238,8 @@ def _get_directory() -> str | None:
         return None
 
 
-def _identify(path: str) -> tuple[int, ...] | None:
-    """Return what differs when another program is installed at a path; None: there is nothing."""
+def _identify_file(path: str) -> tuple[int, ...] | None:
+    """Return values that differ when the file at a path is replaced; None: there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 - a Path takes long to import
     except OSError:
@@ -247,8 +248,8 @@ def _identify(path: str) -> tuple[int, ...] | None:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let no Ctrl-C reach a child, which inherits this, before it can tell what to do."""
+def _block_sigint() -> Iterator[None]:
+    """Block SIGINT in a child, which inherits the mask, until the child handles it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -262,58 +263,57 @@ def _without_interrupts() -> Iterator[None]:
 # -- in the worker's process ------------------------------------------------------------------
 
 
-def become_worker(given: BinaryIO) -> None:
-    """Import what a worker needs, then be what this process is told to be, if it is."""
-    gc.disable()  # Nothing of what is imported is garbage.
-    _leave_stdin()
-    with given:
-        if (beginning := _read(given)) is None:
+def run_bootstrap(pipe: BinaryIO) -> None:
+    """Import a worker's modules, then read the setup and run the worker; quit at end of file."""
+    gc.disable()  # Imports create no garbage.
+    _redirect_stdin()
+    with pipe:
+        if (arguments := _read(pipe)) is None:
             return
-        # Helpers of the application's modules and of `setup_worker` are of no run, nor is what
-        # they start later (`children`). Run 0 of this worker, inside the run that started its
-        # server, if any.
+        # Helper processes of the application's modules and of `setup_worker` belong to run 0 of
+        # this worker, which is nested in the run that started its server (`run_processes`).
         run = os.environ.get("ZMQRUNTIME_RUN", "")
         os.environ["ZMQRUNTIME_RUN"] = f"{run}/0"
-        sys.argv, main, module, descriptor = beginning
+        sys.argv, main, module, descriptor = arguments
         from zmqruntime.execution.worker.child.main import worker_main
 
         if main:
             _import_main(main)
         if module is not None:
-            # What is wrong with it is told when the server's object is read.
+            # Unpickling the server object imports the module again, and raises its error.
             with contextlib.suppress(Exception):
                 importlib.import_module(module)
         gc.enable()
-        setup = _read(given)
+        setup = _read(pipe)
     if setup is not None:
-        tasks = BegunTasks(os.environ["ZMQRUNTIME_WORKER"], descriptor)
-        tasks.close_file()
-        worker_main(setup, tasks)
+        start_marker = StartMarker(os.environ["ZMQRUNTIME_WORKER"], descriptor)
+        start_marker.close_file()
+        worker_main(setup, start_marker)
 
 
-def _read(given: BinaryIO) -> Any:
-    """Return what this process is told next; None: it is told nothing more."""
+def _read(pipe: BinaryIO) -> Any:
+    """Return the next object; None: the pipe was closed, perhaps within an object."""
     import pickle
 
     try:
-        return pickle.load(given)
-    except (EOFError, pickle.UnpicklingError):  # Who told it has ended, or did so half-way.
+        return pickle.load(pipe)
+    except (EOFError, pickle.UnpicklingError):
         return None
 
 
-def _leave_stdin() -> None:
-    """Have whoever reads the standard input find its end: what comes by it is not for tasks."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+def _redirect_stdin() -> None:
+    """Redirect the standard input to the null device: the setup pipe is not for tasks."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def _import_main(main: dict[str, str]) -> None:
-    """Import the main script, as `multiprocessing` does, for what is pickled out of it."""
+    """Import the main script, as `multiprocessing` does, to unpickle its classes."""
     from multiprocessing import process, spawn
 
     importing = process.current_process()
-    importing._inheriting = True  # type: ignore[attr-defined] # who starts a server is told
+    importing._inheriting = True  # type: ignore[attr-defined] # a server start in it is refused
     try:
         spawn.prepare(main)
     finally:

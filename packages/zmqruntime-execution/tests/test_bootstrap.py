@@ -13,60 +13,60 @@ import psutil
 import pytest
 
 from zmqruntime.execution.worker.bootstrap import (
-    BegunWorker,
+    StartingWorker,
     WorkerProgram,
-    begun_ahead,
-    drop_begun,
-    python_of,
-    take_begun,
+    drop_prestarted,
+    find_python,
+    prestarted,
+    take_prestarted,
 )
 
 PATIENCE = 60.0
 
 
 def test_one_that_was_begun_ahead_is_taken_once_and_ends_with_the_block() -> None:
-    with begun_ahead("json"):
-        begun = take_begun()
+    with prestarted("json"):
+        begun = take_prestarted()
         assert begun is not None
-        assert take_begun() is None
+        assert take_prestarted() is None
     assert begun.process.returncode is not None
 
 
 def test_one_that_nobody_takes_ends_with_the_block() -> None:
-    with begun_ahead("json"):
+    with prestarted("json"):
         (child,) = psutil.Process().children()
     assert not child.is_running()
-    assert take_begun() is None
+    assert take_prestarted() is None
 
 
 def test_the_block_does_not_wait_for_one_that_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    with begun_ahead("json"):
-        begun = take_begun()
+    with prestarted("json"):
+        begun = take_prestarted()
         assert begun is not None
-        begun.give(None)  # type: ignore[arg-type] # nothing that anybody could be: it ends
+        begun.send_setup(None)  # type: ignore[arg-type] # nothing that anybody could be: it ends
         monkeypatch.setattr(begun.process, "wait", pytest.fail)
     monkeypatch.undo()
     assert begun.process.wait(PATIENCE) == 0
 
 
 def test_one_that_is_dropped_ends_before_the_block() -> None:
-    with begun_ahead("json"):
+    with prestarted("json"):
         (child,) = psutil.Process().children()
-        drop_begun()
+        drop_prestarted()
         assert child.wait(PATIENCE) == 0
 
 
 def test_it_does_not_mind_a_module_that_cannot_be_imported() -> None:
-    begun = BegunWorker(WorkerProgram("no_such_module_anywhere"))
-    begun.drop()
+    begun = StartingWorker(WorkerProgram("no_such_module_anywhere"))
+    begun.close_pipe()
     assert begun.process.wait(PATIENCE) == 0
 
 
 def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    begun = BegunWorker(WorkerProgram("json"))
+    begun = StartingWorker(WorkerProgram("json"))
     assert begun.process.stdin is not None
     begun.process.stdin.write(pickle.dumps("what it is to be")[:-5])
-    begun.drop()
+    begun.close_pipe()
     assert begun.process.wait(PATIENCE) == 0
     assert capfd.readouterr() == ("", "")
 
@@ -74,8 +74,8 @@ def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture
 def test_it_ends_when_the_program_that_has_begun_it_is_gone() -> None:
     code = (
         "import os\n"
-        "from zmqruntime.execution.worker.bootstrap import BegunWorker, WorkerProgram\n"
-        "begun = BegunWorker(WorkerProgram('json'))\n"
+        "from zmqruntime.execution.worker.bootstrap import StartingWorker, WorkerProgram\n"
+        "begun = StartingWorker(WorkerProgram('json'))\n"
         "os._exit(0)\n"
     )
     run("-c", code)  # Until nobody is left who could write to the output: the worker inherits it.
@@ -91,9 +91,9 @@ def test_it_finds_what_this_process_finds_and_reads_nothing_that_is_for_another(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["it", "and its argument"])
-    begun = BegunWorker(WorkerProgram("looking"))
+    begun = StartingWorker(WorkerProgram("looking"))
     assert begun.process.wait(PATIENCE) == 7  # While more might be told by the pipe.
-    begun.drop()
+    begun.close_pipe()
     assert capfd.readouterr().out == " b'' it and its argument\n"
 
 
@@ -106,9 +106,9 @@ def test_no_ctrl_c_reaches_it_before_it_can_tell_what_to_do(
         "os._exit(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    begun = BegunWorker(WorkerProgram("looking"))
+    begun = StartingWorker(WorkerProgram("looking"))
     assert begun.process.wait(PATIENCE) == 1
-    begun.drop()
+    begun.close_pipe()
 
 
 def test_it_runs_by_the_options_of_this_python(tmp_path: Path) -> None:
@@ -116,10 +116,10 @@ def test_it_runs_by_the_options_of_this_python(tmp_path: Path) -> None:
         "import sys; print(sys.flags.optimize, sys._xoptions, sys.warnoptions)"
     )
     code = (
-        "from zmqruntime.execution.worker.bootstrap import begun_ahead, take_begun\n"
-        "with begun_ahead('looking'):\n"
-        "    begun = take_begun()\n"
-        "    begun.drop()\n"
+        "from zmqruntime.execution.worker.bootstrap import prestarted, take_prestarted\n"
+        "with prestarted('looking'):\n"
+        "    begun = take_prestarted()\n"
+        "    begun.close_pipe()\n"
         "    begun.process.wait()\n"
     )
     done = run("-O", "-X", "utf8", "-W", "ignore::FutureWarning", "-c", code, cwd=tmp_path)
@@ -131,11 +131,11 @@ def test_where_a_virtual_environment_only_starts_another_python_that_one_is_star
 ) -> None:
     monkeypatch.setattr(sys, "_base_executable", "base.exe", raising=False)
     monkeypatch.setenv("ANYTHING", "else")
-    python, environment = python_of(sys.executable, windows=True)
+    python, environment = find_python(sys.executable, windows=True)
     assert python == "base.exe"
     assert environment == {**os.environ, "__PYVENV_LAUNCHER__": sys.executable}
-    assert python_of(sys.executable, windows=False) == (sys.executable, None)
-    assert python_of("embedded.exe", windows=True) == ("embedded.exe", None)
+    assert find_python(sys.executable, windows=False) == (sys.executable, None)
+    assert find_python("embedded.exe", windows=True) == ("embedded.exe", None)
 
 
 def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.Mon
     multiprocessing.set_executable("/no/such/python")
     try:
         with pytest.raises(FileNotFoundError):
-            BegunWorker(WorkerProgram("json"))
+            StartingWorker(WorkerProgram("json"))
     finally:
         multiprocessing.set_executable(os.fsdecode(executable))
 
@@ -153,7 +153,7 @@ def test_a_frozen_program_is_not_run_again_as_its_own_worker(
 ) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(OSError, match=r"by multiprocessing\.set_executable\(\)"):
-        BegunWorker(WorkerProgram("json"))
+        StartingWorker(WorkerProgram("json"))
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

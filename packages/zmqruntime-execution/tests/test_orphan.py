@@ -14,7 +14,7 @@ import pytest
 from talking import Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
-from zmqruntime.execution.worker.parent.orphan import WorkerNote
+from zmqruntime.execution.worker.parent.orphan import WorkerPidFile
 from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 MARK = f"zmqruntime-worker-{'5' * 32}"
@@ -47,26 +47,26 @@ def dead() -> ProcessIdentity:
 
 def note_at(
     journal: Path, server: ProcessIdentity, worker: ProcessIdentity, mark: str = MARK
-) -> WorkerNote:
+) -> WorkerPidFile:
     note = journal.with_name("a.journal.worker")
     note.write_text(f"{server} {worker} {mark}")
     note.chmod(0o600)
-    return WorkerNote(journal)
+    return WorkerPidFile(journal)
 
 
 def test_worker_of_a_server_that_is_gone_is_killed(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
-    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid)).end_leftover()
+    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid)).kill_orphan()
     assert worker.poll() is not None
 
 
 def test_worker_of_a_server_that_runs_is_left(
     tmp_path: Path, worker: subprocess.Popen[bytes]
 ) -> None:
-    note = WorkerNote(tmp_path / "a.journal")
+    note = WorkerPidFile(tmp_path / "a.journal")
     note.write(ProcessIdentity.of(worker.pid), MARK)
-    note.end_leftover()
+    note.kill_orphan()
     assert worker.poll() is None
     note.remove()
     assert list(tmp_path.iterdir()) == []
@@ -76,7 +76,7 @@ def test_another_process_with_the_same_pid_is_left(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
     before = ProcessIdentity(worker.pid, ProcessIdentity.of(worker.pid).create_time - 60)
-    note_at(tmp_path / "a.journal", dead, before).end_leftover()
+    note_at(tmp_path / "a.journal", dead, before).kill_orphan()
     assert worker.poll() is None
 
 
@@ -88,10 +88,10 @@ def test_process_that_was_not_started_with_the_noted_mark_is_left(
     mark: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid), mark).end_leftover()
+    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid), mark).kill_orphan()
     assert worker.poll() is None
-    assert f"process {worker.pid}, which" in caplog.text
-    assert "is not a worker of this journal" in caplog.text
+    assert f"process {worker.pid} in " in caplog.text
+    assert "is not a worker of this journal and is not killed" in caplog.text
 
 
 def link(note: Path) -> None:
@@ -119,9 +119,9 @@ def test_note_that_another_user_may_have_written_is_ignored(
     note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
     spoil(tmp_path / "a.journal.worker")
     before = (tmp_path / "a.journal.worker").read_text()
-    note.end_leftover()
+    note.kill_orphan()
     assert worker.poll() is None
-    assert "worker note ignored" in caplog.text
+    assert "worker PID file ignored" in caplog.text
     note.write(ProcessIdentity.of(worker.pid), MARK)
     assert "will not be found" in caplog.text
     assert (tmp_path / "a.journal.worker").read_text() == before
@@ -133,7 +133,7 @@ def test_note_of_another_user_is_ignored(
 ) -> None:
     note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
     os.chown(tmp_path / "a.journal.worker", STRANGER, STRANGER)
-    note.end_leftover()
+    note.kill_orphan()
     assert worker.poll() is None
 
 
@@ -142,18 +142,18 @@ def test_note_of_another_user_is_ignored(
 )
 def test_note_without_a_process_kills_nothing(tmp_path: Path, words: str) -> None:
     (tmp_path / "a.journal.worker").write_text(words, "utf-8")
-    WorkerNote(tmp_path / "a.journal").end_leftover()
+    WorkerPidFile(tmp_path / "a.journal").kill_orphan()
 
 
 def test_note_that_cannot_be_written_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    note = WorkerNote(tmp_path / "nowhere" / "a.journal")
+    note = WorkerPidFile(tmp_path / "nowhere" / "a.journal")
     note.write(ProcessIdentity.current(), MARK)
     assert "will not be found" in caplog.text
     note.remove()
-    note.end_leftover()
-    WorkerNote(None).end_leftover()
+    note.kill_orphan()
+    WorkerPidFile(None).kill_orphan()
 
 
 @posix

@@ -343,7 +343,7 @@ def test_asked_to_raise_it_raises_only_when_it_is_to_stop(run: Run) -> None:
         context.raise_if_cancelled()
         with context.shield():
             run.cancel(context)
-            with pytest.raises(TaskCancelled, match="execution task-0 is to stop"):
+            with pytest.raises(TaskCancelled, match="execution task-0 was interrupted"):
                 context.raise_if_cancelled()
 
     assert run(body) == TaskStopped("task-0")
