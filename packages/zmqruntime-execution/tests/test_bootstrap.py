@@ -1,4 +1,4 @@
-"""A worker process that begins before there is a server for it."""
+"""Start of a worker process, before or after its server has a setup for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from zmqruntime.execution.worker import bootstrap
 from zmqruntime.execution.worker.bootstrap import (
     StartingWorker,
     WorkerProgram,
@@ -24,64 +25,66 @@ from zmqruntime.execution.worker.bootstrap import (
 PATIENCE = 60.0
 
 
-def test_one_that_was_begun_ahead_is_taken_once_and_ends_with_the_block() -> None:
+def test_prestarted_worker_is_taken_once_and_killed_at_the_end_of_the_block() -> None:
     with prestarted("json"):
-        begun = take_prestarted()
-        assert begun is not None
+        worker = take_prestarted()
+        assert worker is not None
         assert take_prestarted() is None
-    assert begun.process.returncode is not None
+    assert worker.process.returncode is not None
 
 
-def test_one_that_nobody_takes_ends_with_the_block() -> None:
+def test_unused_prestarted_worker_is_killed_at_the_end_of_the_block() -> None:
     with prestarted("json"):
-        (child,) = psutil.Process().children()
+        child = psutil.Process(bootstrap._prestarted[0].process.pid)
     assert not child.is_running()
     assert take_prestarted() is None
 
 
-def test_the_block_does_not_wait_for_one_that_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_does_not_wait_for_a_worker_with_a_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     with prestarted("json"):
-        begun = take_prestarted()
-        assert begun is not None
-        begun.send_setup(None)  # type: ignore[arg-type] # nothing that anybody could be: it ends
-        monkeypatch.setattr(begun.process, "wait", pytest.fail)
+        worker = take_prestarted()
+        assert worker is not None
+        worker.send_setup(None)  # type: ignore[arg-type] # no setup: it quits
+        monkeypatch.setattr(worker.process, "wait", pytest.fail)
     monkeypatch.undo()
-    assert begun.process.wait(PATIENCE) == 0
+    assert worker.process.wait(PATIENCE) == 0
 
 
-def test_one_that_is_dropped_ends_before_the_block() -> None:
+def test_dropped_worker_quits_before_the_end_of_the_block() -> None:
     with prestarted("json"):
-        (child,) = psutil.Process().children()
+        child = psutil.Process(bootstrap._prestarted[0].process.pid)
         drop_prestarted()
         assert child.wait(PATIENCE) == 0
 
 
-def test_it_does_not_mind_a_module_that_cannot_be_imported() -> None:
-    begun = StartingWorker(WorkerProgram("no_such_module_anywhere"))
-    begun.close_pipe()
-    assert begun.process.wait(PATIENCE) == 0
+def test_bootstrap_ignores_a_module_that_cannot_be_imported() -> None:
+    worker = StartingWorker(WorkerProgram("no_such_module_anywhere"))
+    worker.close_pipe()
+    assert worker.process.wait(PATIENCE) == 0
 
 
-def test_one_that_is_told_only_half_ends_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    begun = StartingWorker(WorkerProgram("json"))
-    assert begun.process.stdin is not None
-    begun.process.stdin.write(pickle.dumps("what it is to be")[:-5])
-    begun.close_pipe()
-    assert begun.process.wait(PATIENCE) == 0
+def test_worker_with_a_truncated_setup_quits_without_output(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    worker = StartingWorker(WorkerProgram("json"))
+    assert worker.process.stdin is not None
+    worker.process.stdin.write(pickle.dumps("the setup of a worker")[:-5])
+    worker.close_pipe()
+    assert worker.process.wait(PATIENCE) == 0
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_ends_when_the_program_that_has_begun_it_is_gone() -> None:
+def test_worker_quits_when_its_parent_has_exited() -> None:
     code = (
         "import os\n"
         "from zmqruntime.execution.worker.bootstrap import StartingWorker, WorkerProgram\n"
-        "begun = StartingWorker(WorkerProgram('json'))\n"
+        "worker = StartingWorker(WorkerProgram('json'))\n"
         "os._exit(0)\n"
     )
-    run("-c", code)  # Until nobody is left who could write to the output: the worker inherits it.
+    run("-c", code)  # Returns when the output is closed, which the worker has inherited.
 
 
-def test_it_finds_what_this_process_finds_and_reads_nothing_that_is_for_another(
+def test_worker_has_the_import_path_and_arguments_of_its_server_and_an_empty_stdin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "looking.py").write_text(
@@ -91,14 +94,14 @@ def test_it_finds_what_this_process_finds_and_reads_nothing_that_is_for_another(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["it", "and its argument"])
-    begun = StartingWorker(WorkerProgram("looking"))
-    assert begun.process.wait(PATIENCE) == 7  # While more might be told by the pipe.
-    begun.close_pipe()
+    worker = StartingWorker(WorkerProgram("looking"))
+    assert worker.process.wait(PATIENCE) == 7  # While the pipe is open.
+    worker.close_pipe()
     assert capfd.readouterr().out == " b'' it and its argument\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_no_ctrl_c_reaches_it_before_it_can_tell_what_to_do(
+def test_sigint_is_blocked_until_the_worker_handles_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "looking.py").write_text(
@@ -106,27 +109,27 @@ def test_no_ctrl_c_reaches_it_before_it_can_tell_what_to_do(
         "os._exit(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    begun = StartingWorker(WorkerProgram("looking"))
-    assert begun.process.wait(PATIENCE) == 1
-    begun.close_pipe()
+    worker = StartingWorker(WorkerProgram("looking"))
+    assert worker.process.wait(PATIENCE) == 1
+    worker.close_pipe()
 
 
-def test_it_runs_by_the_options_of_this_python(tmp_path: Path) -> None:
+def test_worker_runs_with_the_interpreter_options_of_its_server(tmp_path: Path) -> None:
     (tmp_path / "looking.py").write_text(
         "import sys; print(sys.flags.optimize, sys._xoptions, sys.warnoptions)"
     )
     code = (
         "from zmqruntime.execution.worker.bootstrap import prestarted, take_prestarted\n"
         "with prestarted('looking'):\n"
-        "    begun = take_prestarted()\n"
-        "    begun.close_pipe()\n"
-        "    begun.process.wait()\n"
+        "    worker = take_prestarted()\n"
+        "    worker.close_pipe()\n"
+        "    worker.process.wait()\n"
     )
     done = run("-O", "-X", "utf8", "-W", "ignore::FutureWarning", "-c", code, cwd=tmp_path)
     assert done.stdout == "1 {'utf8': True} ['ignore::FutureWarning']\n"
 
 
-def test_where_a_virtual_environment_only_starts_another_python_that_one_is_started(
+def test_base_python_is_started_in_a_virtual_environment_of_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "_base_executable", "base.exe", raising=False)
@@ -138,7 +141,7 @@ def test_where_a_virtual_environment_only_starts_another_python_that_one_is_star
     assert find_python("embedded.exe", windows=True) == ("embedded.exe", None)
 
 
-def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_executable_set_for_multiprocessing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     executable = multiprocessing.spawn.get_executable()
     multiprocessing.set_executable("/no/such/python")
     try:
@@ -148,7 +151,7 @@ def test_a_program_that_embeds_python_says_what_to_start(monkeypatch: pytest.Mon
         multiprocessing.set_executable(os.fsdecode(executable))
 
 
-def test_a_frozen_program_is_not_run_again_as_its_own_worker(
+def test_frozen_program_is_not_started_as_a_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
@@ -157,7 +160,7 @@ def test_a_frozen_program_is_not_run_again_as_its_own_worker(
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process that nobody measures."""
+    """Run Python in a process without coverage."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -171,16 +174,16 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def loaded_by(code: str) -> set[str]:
-    """Return what is loaded when some code has run."""
+    """Return the modules that are loaded after ``code`` has run."""
     return set(run("-c", f"{code}\nimport sys; print(*sys.modules)").stdout.split())
 
 
-def test_it_imports_next_to_nothing() -> None:
+def test_bootstrap_imports_next_to_nothing() -> None:
     loaded = loaded_by("import zmqruntime.execution.worker.bootstrap") - loaded_by("pass")
     assert not {"pydantic", "zmq", "psutil", "asyncio", "typing", "multiprocessing"} & loaded
 
 
-def test_a_worker_loads_nothing_that_only_servers_and_clients_need() -> None:
+def test_worker_imports_no_module_that_only_servers_and_clients_need() -> None:
     loaded = loaded_by(
         "import zmqruntime.execution.worker.child.main\n"
         "from zmqruntime.execution import ExecutionContext, ExecutionServer"
@@ -192,7 +195,7 @@ def test_a_worker_loads_nothing_that_only_servers_and_clients_need() -> None:
     )
 
 
-def test_a_server_starts_without_what_it_may_tell_later() -> None:
+def test_server_starts_without_importing_replies_that_it_may_send_later() -> None:
     loaded = loaded_by(
         "import zmqruntime.execution.server.session, zmqruntime.execution.core.scheduler\n"
         "import zmqruntime.execution.worker.parent.process_runner\n"

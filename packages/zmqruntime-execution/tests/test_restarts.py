@@ -1,4 +1,4 @@
-"""Workers that die before they begin a task, and workers that cannot be started again."""
+"""Workers that exit before they start a task, and workers that cannot be restarted."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def config() -> Iterator[ZMQConfig]:
 
 
 def kill_worker(client: ExecutionClient) -> psutil.Process:
-    """Kill the idle worker, and return when the system has ended it."""
+    """Kill the idle worker and return it."""
     worker = psutil.Process(client.ping().workers[0].pid)
     worker.kill()
     return worker
 
 
-# -- what was not begun ---------------------------------------------------------------------
+# -- tasks that were not started ------------------------------------------------------------
 
 
 @needs_posix
-def test_a_task_that_a_killed_worker_had_not_begun_runs_in_the_next_one(config: ZMQConfig) -> None:
+def test_task_that_a_killed_worker_has_not_started_runs_in_the_next_one(config: ZMQConfig) -> None:
     with Around(PORT, config=config), ExecutionClient(PORT, config=config) as client:
         for _ in range(3):
             client.execute({}, timeout=PATIENCE)
@@ -59,7 +59,7 @@ def test_a_task_that_a_killed_worker_had_not_begun_runs_in_the_next_one(config: 
 
 
 @needs_posix
-def test_a_task_that_was_assigned_to_a_stopped_worker_runs_in_the_next_one(
+def test_task_that_was_assigned_to_a_suspended_worker_runs_in_the_next_one(
     config: ZMQConfig,
 ) -> None:
     with Around(PORT, config=config), ExecutionClient(PORT, config=config) as client:
@@ -74,7 +74,7 @@ def test_a_task_that_was_assigned_to_a_stopped_worker_runs_in_the_next_one(
 
 
 @needs_posix
-def test_a_task_that_ended_its_worker_had_begun(config: ZMQConfig) -> None:
+def test_task_that_exits_its_worker_has_failed(config: ZMQConfig) -> None:
     with Echo(PORT, config=config), ExecutionClient(PORT, config=config) as client:
         for _ in range(2):  # The first task of a worker, and a later one.
             client.submit_execution({"x": 1})
@@ -84,7 +84,7 @@ def test_a_task_that_ended_its_worker_had_begun(config: ZMQConfig) -> None:
             assert "while it ran the task" in error.message
 
 
-def test_the_number_of_a_task_is_seen_in_shared_memory() -> None:
+def test_start_marker_is_read_from_shared_memory() -> None:
     tasks = StartMarker("zmqruntime-test")
     try:
         assert not tasks.is_started(1)
@@ -99,7 +99,7 @@ def test_the_number_of_a_task_is_seen_in_shared_memory() -> None:
 
 
 @needs_posix
-def test_shared_memory_without_memfd_is_a_file_without_a_name(
+def test_start_marker_without_memfd_is_an_anonymous_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
@@ -112,11 +112,11 @@ def test_shared_memory_without_memfd_is_a_file_without_a_name(
     again.close_file()
 
 
-# -- the next worker is started as the first was ---------------------------------------------
+# -- the next worker is started as the first one ---------------------------------------------
 
 
 @needs_posix
-def test_a_later_worker_starts_with_what_the_first_one_had(
+def test_later_worker_has_the_environment_of_the_first(
     config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, later = tmp_path / "first", tmp_path / "later"
@@ -141,7 +141,7 @@ def test_a_later_worker_starts_with_what_the_first_one_had(
 
 
 @needs_posix
-def test_a_later_worker_starts_though_the_working_directory_was_removed(
+def test_later_worker_starts_after_the_working_directory_was_removed(
     config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
@@ -158,7 +158,7 @@ def test_a_later_worker_starts_though_the_working_directory_was_removed(
 
 
 @needs_posix
-def test_a_python_that_is_gone_is_named_in_log_and_pong_until_a_worker_starts(
+def test_missing_python_is_named_in_log_and_pong_until_a_worker_starts(
     config: ZMQConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     executable = os.fsdecode(multiprocessing.spawn.get_executable())
@@ -186,7 +186,7 @@ def test_a_python_that_is_gone_is_named_in_log_and_pong_until_a_worker_starts(
     assert str(link) in caplog.text
 
 
-def test_a_thread_that_cannot_be_started_is_a_start_that_failed(
+def test_worker_start_is_retried_when_its_thread_cannot_be_started(
     config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Echo(PORT, config=config), ExecutionClient(PORT, config=config) as client:
@@ -224,7 +224,7 @@ def test_changes_of_the_program_are_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @needs_posix
-def test_a_worker_starts_though_the_directory_of_its_server_was_removed(config: ZMQConfig) -> None:
+def test_worker_starts_after_the_directory_of_its_server_was_removed(config: ZMQConfig) -> None:
     with Around(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
         first = client.execute({}, timeout=PATIENCE)
         shutil.rmtree(server.endpoint.directory)
@@ -236,7 +236,7 @@ def test_a_worker_starts_though_the_directory_of_its_server_was_removed(config: 
 
 
 @needs_posix
-def test_a_directory_that_cannot_be_made_again_is_a_start_that_failed(config: ZMQConfig) -> None:
+def test_worker_start_is_retried_when_its_directory_cannot_be_created(config: ZMQConfig) -> None:
     with Echo(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
         directory = server.endpoint.directory
         shutil.rmtree(directory)

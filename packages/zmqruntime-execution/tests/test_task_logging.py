@@ -1,4 +1,4 @@
-"""The root logger of a worker: ours unless the application has configured its own."""
+"""The root logger of a worker gets a handler unless the application has configured it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zmqruntime.transport import RecordFormatter
 
 @contextlib.contextmanager
 def new_root() -> Iterator[logging.Logger]:
-    """Provide the root logger as a new process has it."""
-    # Within a test, since pytest adds handlers of its own when one begins.
+    """Provide the root logger of a new process."""
+    # Within a test, since pytest adds handlers of its own at its start.
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []
@@ -28,7 +28,7 @@ def new_root() -> Iterator[logging.Logger]:
         root.setLevel(level)
 
 
-def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
     with new_root() as root:
         configure_logging()
         configure_logging()
@@ -40,7 +40,7 @@ def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.endswith(" INFO zmqruntimes: theirs\n")
 
 
-def test_a_level_that_the_application_has_set_stands() -> None:
+def test_level_that_the_application_has_set_stays() -> None:
     with new_root() as root:
         root.setLevel(logging.ERROR)
         configure_logging()
@@ -48,7 +48,7 @@ def test_a_level_that_the_application_has_set_stands() -> None:
         assert len(root.handlers) == 1
 
 
-def test_a_handler_that_logging_has_added_on_its_own_is_replaced() -> None:
+def test_implicit_handler_is_replaced() -> None:
     with new_root() as root:
         logging.info("loaded")
         (implicit,) = root.handlers
@@ -66,7 +66,7 @@ def test_a_handler_that_logging_has_added_on_its_own_is_replaced() -> None:
         {"handlers": [logging.NullHandler(), logging.NullHandler()]},
     ],
 )
-def test_a_configured_root_logger_is_left_alone(options: dict[str, Any]) -> None:
+def test_configured_root_logger_is_unchanged(options: dict[str, Any]) -> None:
     with new_root() as root:
         logging.basicConfig(**options)
         before, level = list(root.handlers), root.level
@@ -74,7 +74,9 @@ def test_a_configured_root_logger_is_left_alone(options: dict[str, Any]) -> None
         assert (root.handlers, root.level) == (before, level)
 
 
-def test_a_process_without_standard_error_logs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_dropped_in_a_process_without_standard_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with new_root():
         configure_logging()
         monkeypatch.setattr("sys.stderr", None)
