@@ -1,16 +1,15 @@
-"""The command line that a launcher gives to a server process, written and read in one place."""
+"""The command line of a launched server: formatted and parsed in one place."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
+from zmqruntime.transport.process.command_options import SERVER_OPTIONS
 from zmqruntime.transport.process.identity import ProcessIdentity
 from zmqruntime.transport.process.resolve import resolve_endpoint
 
@@ -28,14 +27,14 @@ class ServerOptions(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ServerArguments:
-    """What a launched server has to know to be found, and by whom it is owned."""
+    """The endpoint, settings and owner of a launched server."""
 
     port: int
     host: str | None
     transport_mode: TransportMode | None
     config: ZMQConfig
     owner: ProcessIdentity | None = None
-    """The process with which the server ends; None: it lives on by itself."""
+    """The process with which the server stops; None: it is persistent."""
     log_file_path: Path | None = None
 
     @classmethod
@@ -47,12 +46,12 @@ class ServerArguments:
         owner: ProcessIdentity | None,
         log_file_path: Path | None,
     ) -> ServerArguments:
-        """Return the arguments of a server that is to listen on ``endpoint``."""
+        """Return the arguments of a server on ``endpoint``."""
         return cls(
             port=endpoint.port,
             host=endpoint.host if endpoint.transport_mode is TransportMode.TCP else None,
             transport_mode=endpoint.transport_mode,
-            # The default of another environment, with another home, may be another one.
+            # The default may differ in the server's environment.
             config=replace(config, runtime_dir=endpoint.directory.absolute()),
             owner=owner,
             log_file_path=log_file_path,
@@ -60,15 +59,16 @@ class ServerArguments:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server is to listen.
+        """The endpoint of the server.
 
-        Raises what `resolve_endpoint` raises.
+        Raises:
+            EndpointError: the endpoint is invalid, or not available on this platform.
         """
         return resolve_endpoint(self.port, self.host, self.transport_mode, self.config)
 
     @property
     def options(self) -> ServerOptions:
-        """What a server's constructor takes beside the port."""
+        """The arguments of the server's constructor beside the port."""
         return ServerOptions(
             host=self.host,
             transport_mode=self.transport_mode,
@@ -77,102 +77,43 @@ class ServerArguments:
         )
 
     def to_command_line(self) -> list[str]:
-        """Return the options that `from_namespace` reads: all that concerns a server."""
-        config = self.config
-        options: dict[str, object | None] = {
-            "--port": self.port,
-            "--transport": self.transport_mode,
-            "--host": self.host,
-            "--control-port-offset": config.control_port_offset,
-            "--app-name": config.app_name,
-            "--runtime-dir": config.runtime_dir,
-            "--log-dir": config.log_dir,
-            "--max-message-bytes": config.max_message_bytes,
-            "--registration-timeout": config.registration_timeout,
-            "--data-high-water-mark": config.data_high_water_mark,
-            "--max-unread-bytes": config.max_unread_bytes,
-            "--log-file": self.log_file_path,
-            "--owner": self.owner,
+        """Return the options that `from_namespace` parses."""
+        values = {
+            "port": self.port,
+            "transport": self.transport_mode,
+            "host": self.host,
+            "log_file": self.log_file_path,
+            "owner": self.owner,
         }
-        # In one word each: a value may begin with a dash.
-        return [f"{option}={value}" for option, value in options.items() if value is not None]
+        for option in SERVER_OPTIONS:
+            if option.is_setting:
+                values[option.name] = getattr(self.config, option.name)
+        # With "=": a value may begin with a dash.
+        return [
+            f"{option.flag}={value}"
+            for option in SERVER_OPTIONS
+            if (value := values[option.name]) is not None
+        ]
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        """Declare the options on an application's own parser."""
-        default = ZMQConfig()
-        add = parser.add_argument
-        add("--port", type=int, default=default.default_port, help="data port")
-        add("--host", help="TCP address to bind to; loopback unless given")
-        add("--transport", type=TransportMode, choices=list(TransportMode))
-        add_setting = partial(_add_setting, parser, default)
-        add_setting("--control-port-offset", int)
-        add_setting("--app-name", str, help="first part of socket file names")
-        add_setting("--runtime-dir", str, help="directory of socket files")
-        add_setting("--log-dir", str, help="directory of log files")
-        add_setting("--max-message-bytes", int)
-        add_setting("--registration-timeout", float)
-        add_setting("--data-high-water-mark", int)
-        add_setting("--max-unread-bytes", int)
-        add("--log-file", type=_read_file, help="where log records go, appended")
-        add("--owner", type=_read_owner, help="end with this process; PID:CREATE_TIME")
+        """Add the options to a parser."""
+        for option in SERVER_OPTIONS:
+            option.add_to(parser)
 
     @classmethod
     def from_namespace(cls, options: argparse.Namespace) -> ServerArguments:
-        """Return what a parser with these options has read."""
+        """Return the arguments from the result of a parser with these options."""
+        settings = {
+            option.name: getattr(options, option.name)
+            for option in SERVER_OPTIONS
+            if option.is_setting
+        }
         return cls(
             port=options.port,
             host=options.host,
             transport_mode=options.transport,
-            config=ZMQConfig(
-                control_port_offset=options.control_port_offset,
-                app_name=options.app_name,
-                runtime_dir=options.runtime_dir,
-                log_dir=options.log_dir,
-                max_message_bytes=options.max_message_bytes,
-                registration_timeout=options.registration_timeout,
-                data_high_water_mark=options.data_high_water_mark,
-                max_unread_bytes=options.max_unread_bytes,
-            ),
+            config=ZMQConfig(**settings),
             owner=options.owner,
             log_file_path=options.log_file,
         )
-
-
-def _add_setting(
-    parser: argparse.ArgumentParser,
-    default: ZMQConfig,
-    option: str,
-    convert: Callable[[str], object],
-    help: str | None = None,
-) -> None:
-    """Declare the option of a setting, which refuses what `ZMQConfig` would."""
-    name = option.removeprefix("--").replace("-", "_")
-
-    def read(text: str) -> object:
-        value = convert(text)
-        try:
-            return getattr(ZMQConfig(**{name: value}), name)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    read.__name__ = convert.__name__  # What the parser calls a text that is no such number.
-    parser.add_argument(option, type=read, default=getattr(default, name), help=help)
-
-
-def _read_file(text: str) -> Path:
-    path = Path(text)
-    try:
-        is_directory = path.is_dir()
-    except OSError as error:  # It is too long, for one.
-        raise argparse.ArgumentTypeError(f"{text!r} names no file: {error.strerror}") from None
-    if is_directory:
-        raise argparse.ArgumentTypeError(f"{text!r} is a directory, and not a file")
-    return path
-
-
-def _read_owner(text: str) -> ProcessIdentity:
-    try:
-        return ProcessIdentity.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
