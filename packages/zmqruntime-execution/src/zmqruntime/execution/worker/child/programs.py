@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import psutil
 
-from zmqruntime.execution.worker.child.termination import terminate_then_kill
-from zmqruntime.transport.process.process_tree import environment_of, is_resource_tracker
+from zmqruntime.transport.process.process_tree import (
+    environment_of,
+    is_resource_tracker,
+    terminate_then_kill,
+)
 
 __all__ = ["Program", "run_program"]
 

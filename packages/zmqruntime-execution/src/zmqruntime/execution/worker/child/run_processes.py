@@ -18,7 +18,6 @@ from typing import Final
 
 import psutil
 
-from zmqruntime.execution.worker.child.termination import terminate_then_kill
 from zmqruntime.transport import ProcessIdentity
 from zmqruntime.transport.process.identity import start_of
 from zmqruntime.transport.process.process_tree import (
@@ -26,6 +25,7 @@ from zmqruntime.transport.process.process_tree import (
     WORKER_VARIABLE,
     environment_of,
     is_resource_tracker,
+    terminate_then_kill,
 )
 
 __all__ = ["RunProcesses"]
