@@ -104,7 +104,7 @@ def test_number_with_too_many_digits_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["phase", "message"])
 @pytest.mark.parametrize("value", [b"x", 3, ["x"]], ids=["bytes", "int", "list"])
-def test_what_is_no_text_is_refused_by_name(name: str, value: Any) -> None:
+def test_value_that_is_not_a_text_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"progress {name} must be a str, not "):
         encode_progress(**{name: value})
 

@@ -1,7 +1,7 @@
 """Shared-memory marker of the task that a worker has started last.
 
 The server reads it when the worker has exited: an assigned task that was not started goes back to
-the queue. A message for each task would carry the same, at a part of the cost of a short task.
+the queue. A message per task would cost a noticeable part of a short task.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ __all__ = ["ProgressReporter", "ReportLink", "ServerReportLink", "encode_progres
 # Limit of a report, which is sent to every subscriber, and with every status.
 _MAX_BYTES = 32 * 1024
 # Smaller integers need no check of their number of digits.
-_MAX_SHORT = 2**53
+_SHORT_INTEGER = 2**53
 
 _Send = Callable[[bytes], None]
 
@@ -140,7 +140,7 @@ def encode_progress(
 
 
 def _is_short(number: int | float | None) -> bool:
-    return number is None or -_MAX_SHORT < number < _MAX_SHORT
+    return number is None or -_SHORT_INTEGER < number < _SHORT_INTEGER
 
 
 def _compute_percent(completed: int | float | None, total: int | float | None) -> float | None:
