@@ -16,7 +16,7 @@ import pytest
 from echoing import Around, Echo
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.execution.worker.bootstrap import WorkerProgram
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram
 from zmqruntime.execution.worker.start_marker import StartMarker
 from zmqruntime.messages import ErrorKind, ExecutionStatus
 from zmqruntime.transport import ZMQConfig

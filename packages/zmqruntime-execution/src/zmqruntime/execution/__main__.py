@@ -9,7 +9,7 @@ from zmqruntime.transport.process.inherited_state import fill_standard_descripto
 fill_standard_descriptors()
 reset_signals()
 
-from zmqruntime.execution.worker.bootstrap import prestarted  # noqa: E402
+from zmqruntime.execution.worker.parent.starting_worker import prestarted  # noqa: E402
 
 
 def _run() -> int:

@@ -15,8 +15,8 @@ from zmqruntime.execution.journal.location import (
     make_journal_dir,
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
-from zmqruntime.execution.worker.bootstrap import drop_prestarted
 from zmqruntime.execution.worker.child.context import ExecutionContext
+from zmqruntime.execution.worker.parent.starting_worker import drop_prestarted
 from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 

@@ -24,19 +24,15 @@ from zmqruntime.execution.core.events import (
 from zmqruntime.execution.errors import UnpicklableServer
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
 from zmqruntime.execution.worker import protocol
-from zmqruntime.execution.worker.bootstrap import WorkerProgram, take_prestarted
 from zmqruntime.execution.worker.framing import Message
 from zmqruntime.execution.worker.parent.link_server import LinkServer
 from zmqruntime.execution.worker.parent.orphan import WorkerPidFile
+from zmqruntime.execution.worker.parent.starting_worker import take_prestarted
 from zmqruntime.execution.worker.parent.worker_process import WorkerProcess
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram
 from zmqruntime.execution.worker.task_logs import TaskLogs
 from zmqruntime.messages import ExecutionErrorInfo, WorkerInfo
-from zmqruntime.transport import (
-    EndpointError,
-    ProcessIdentity,
-    TransportMode,
-    describe_exit,
-)
+from zmqruntime.transport import EndpointError, ProcessIdentity, TransportMode
 
 __all__ = ["WorkerProcessRunner"]
 
@@ -298,28 +294,8 @@ class WorkerProcessRunner(TaskRunner):
         has_started = self._assigned is not None and worker.has_started_task
         if worker.is_set_up:
             is_running = has_started and all(isinstance(event, ProgressReported) for event in last)
-            self._log_exit(worker, exit_code, self._assigned if is_running else None)
+            worker.log_exit(exit_code, self._assigned if is_running else None)
         else:
-            self._log_failed_start(worker, exit_code)
+            worker.log_failed_start(exit_code, is_first=not self._was_ready)
         self._worker = self._assigned = None
         self._host.emit(WorkerExited(exit_code, worker.failure, last, has_started))
-
-    def _log_exit(self, worker: WorkerProcess, exit_code: int | None, running: str | None) -> None:
-        _log.info(
-            "worker process %s exited%s: %s%s",
-            worker.pid,
-            f" while it ran execution {running}" if running is not None else "",
-            "exit code unknown" if exit_code is None else describe_exit(exit_code),
-            f", {worker.kill_reason}" if worker.kill_reason else "",
-            extra={} if running is None else {"execution_id": running},
-        )
-
-    def _log_failed_start(self, worker: WorkerProcess, exit_code: int | None) -> None:
-        """Log why a worker did not get ready, and add possible reasons to its failure."""
-        changes = self._program.find_changes()
-        worker.failure = "\n".join([*filter(None, [worker.failure]), *changes])
-        how = "not started" if exit_code is None else describe_exit(exit_code)
-        reason = worker.failure or "the output of the process, if it had any, is in this log"
-        if not self._was_ready:  # It ends the server, whose error has the whole reason.
-            reason = reason.splitlines()[-1]
-        _log.error("the worker process did not get ready (%s): %s", how, reason)

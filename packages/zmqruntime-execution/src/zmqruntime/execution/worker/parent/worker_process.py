@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import threading
@@ -11,10 +12,11 @@ from collections.abc import Callable
 import psutil
 
 from zmqruntime.execution.worker import protocol
-from zmqruntime.execution.worker.bootstrap import StartingWorker, WorkerProgram
 from zmqruntime.execution.worker.parent.orphan import WorkerPidFile
+from zmqruntime.execution.worker.parent.starting_worker import StartingWorker
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram
 from zmqruntime.messages import WorkerInfo
-from zmqruntime.transport import ProcessIdentity
+from zmqruntime.transport import ProcessIdentity, describe_exit
 from zmqruntime.transport.process.process_tree import (
     kill_marked,
     kill_process_group,
@@ -22,6 +24,8 @@ from zmqruntime.transport.process.process_tree import (
 )
 
 __all__ = ["WorkerProcess"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 _SAMPLE_SECONDS = 1.0
 
@@ -125,6 +129,27 @@ class WorkerProcess:
                 execution_id=execution_id,
             )
         return (self._described,)
+
+    def log_exit(self, exit_code: int | None, running: str | None) -> None:
+        """Log the exit of a worker that was ready, with the execution that it ran."""
+        _log.info(
+            "worker process %s exited%s: %s%s",
+            self.pid,
+            f" while it ran execution {running}" if running is not None else "",
+            "exit code unknown" if exit_code is None else describe_exit(exit_code),
+            f", {self.kill_reason}" if self.kill_reason else "",
+            extra={} if running is None else {"execution_id": running},
+        )
+
+    def log_failed_start(self, exit_code: int | None, *, is_first: bool) -> None:
+        """Log why the worker did not get ready, and add possible reasons to `failure`."""
+        changes = self._program.find_changes()
+        self.failure = "\n".join([*filter(None, [self.failure]), *changes])
+        how = "not started" if exit_code is None else describe_exit(exit_code)
+        reason = self.failure or "the output of the process, if it had any, is in this log"
+        if is_first:  # It ends the server, whose error has the whole reason.
+            reason = reason.splitlines()[-1]
+        _log.error("the worker process did not get ready (%s): %s", how, reason)
 
     # -- in the watcher thread ----------------------------------------------------------------
 

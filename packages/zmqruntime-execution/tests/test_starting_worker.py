@@ -12,15 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zmqruntime.execution.worker import bootstrap
-from zmqruntime.execution.worker.bootstrap import (
+from zmqruntime.execution.worker.parent import starting_worker
+from zmqruntime.execution.worker.parent.starting_worker import (
     StartingWorker,
-    WorkerProgram,
     drop_prestarted,
-    find_python,
     prestarted,
     take_prestarted,
 )
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram, find_python
 
 PATIENCE = 60.0
 
@@ -35,7 +34,7 @@ def test_prestarted_worker_is_taken_once_and_killed_at_the_end_of_the_block() ->
 
 def test_unused_prestarted_worker_is_killed_at_the_end_of_the_block() -> None:
     with prestarted("json"):
-        child = psutil.Process(bootstrap._prestarted[0].process.pid)
+        child = psutil.Process(starting_worker._prestarted[0].process.pid)
     assert not child.is_running()
     assert take_prestarted() is None
 
@@ -52,7 +51,7 @@ def test_block_does_not_wait_for_a_worker_with_a_setup(monkeypatch: pytest.Monke
 
 def test_dropped_worker_quits_before_the_end_of_the_block() -> None:
     with prestarted("json"):
-        child = psutil.Process(bootstrap._prestarted[0].process.pid)
+        child = psutil.Process(starting_worker._prestarted[0].process.pid)
         drop_prestarted()
         assert child.wait(PATIENCE) == 0
 
@@ -77,7 +76,8 @@ def test_worker_with_a_truncated_setup_quits_without_output(
 def test_worker_quits_when_its_parent_has_exited() -> None:
     code = (
         "import os\n"
-        "from zmqruntime.execution.worker.bootstrap import StartingWorker, WorkerProgram\n"
+        "from zmqruntime.execution.worker.parent.starting_worker import StartingWorker\n"
+        "from zmqruntime.execution.worker.parent.worker_program import WorkerProgram\n"
         "worker = StartingWorker(WorkerProgram('json'))\n"
         "os._exit(0)\n"
     )
@@ -119,7 +119,8 @@ def test_worker_runs_with_the_interpreter_options_of_its_server(tmp_path: Path) 
         "import sys; print(sys.flags.optimize, sys._xoptions, sys.warnoptions)"
     )
     code = (
-        "from zmqruntime.execution.worker.bootstrap import prestarted, take_prestarted\n"
+        "from zmqruntime.execution.worker.parent.starting_worker import (\n"
+        "    prestarted, take_prestarted)\n"
         "with prestarted('looking'):\n"
         "    worker = take_prestarted()\n"
         "    worker.close_pipe()\n"
@@ -178,8 +179,10 @@ def loaded_by(code: str) -> set[str]:
     return set(run("-c", f"{code}\nimport sys; print(*sys.modules)").stdout.split())
 
 
-def test_bootstrap_imports_next_to_nothing() -> None:
-    loaded = loaded_by("import zmqruntime.execution.worker.bootstrap") - loaded_by("pass")
+def test_start_of_a_worker_imports_next_to_nothing() -> None:
+    loaded = loaded_by("import zmqruntime.execution.worker.parent.starting_worker") - loaded_by(
+        "pass"
+    )
     assert not {"pydantic", "zmq", "psutil", "asyncio", "typing", "multiprocessing"} & loaded
 
 
