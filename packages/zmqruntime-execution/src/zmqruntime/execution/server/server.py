@@ -16,7 +16,6 @@ from zmqruntime.execution.journal.location import (
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
 from zmqruntime.execution.worker.child.context import ExecutionContext
-from zmqruntime.execution.worker.parent.starting_worker import drop_prestarted
 from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 
@@ -227,13 +226,14 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.server.session import ExecutionSession
+        from zmqruntime.execution.worker.parent.starting_worker import drop_prestarted
 
         if self.journal is not None:
             from zmqruntime.execution.journal.file import check_journal_dir
 
             check_journal_dir(self.journal)
         runner = self.make_runner()  # First: an engine has to be closed again.
-        drop_prestarted()  # A runner of another kind has no use for it.
+        drop_prestarted()  # Unless the runner has taken it.
         return ExecutionSession(
             type(self).__name__,
             __version__,
