@@ -360,6 +360,19 @@ def test_ping_shows_the_state_of_a_server(command: Command, server: ZMQServer) -
     assert ["pid", str(os.getpid())] in lines
 
 
+def test_ping_wraps_long_lines_in_a_terminal_and_not_in_a_pipe(
+    command: Command, server: ZMQServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    piped = command("ping").out.splitlines()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    wrapped = unstyled(command("ping").out).splitlines()
+    assert max(map(len, piped)) > 40
+    assert max(map(len, wrapped)) <= 40
+    assert len(wrapped) > len(piped)
+
+
 def test_stop_of_a_server_that_does_not_exit_fails_at_its_timeout(
     command: Command, server: ZMQServer
 ) -> None:

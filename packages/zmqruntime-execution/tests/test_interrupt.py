@@ -172,7 +172,7 @@ def test_signal_at_the_end_of_a_task_does_not_reach_the_next_run(interrupt: Inte
     armed = interrupt.armed("a")
     armed.__enter__()
     with pytest.raises(TaskCancelled):  # Before `__exit__` does anything.
-        interrupt.request("a")  # From this thread, which is signalled at once.
+        interrupt.request("a")  # In the main thread, where the handler runs immediately.
     for _ in range(2):  # As the caller that catches it does; idempotent.
         interrupt.disarm("a")
     assert run_armed(interrupt, lambda _: None) is None

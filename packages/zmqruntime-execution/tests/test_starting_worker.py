@@ -193,7 +193,10 @@ def test_worker_imports_no_module_that_only_servers_and_clients_need() -> None:
     )
     assert not {"zmq", "asyncio", "filelock", "sqlite3", "multiprocessing"} & loaded
     assert (
-        not {f"zmqruntime.execution.{name}" for name in ("client", "server.session", "runner")}
+        not {
+            f"zmqruntime.execution.{name}"
+            for name in ("client", "server.session", "runner", "worker.parent")
+        }
         & loaded
     )
 
