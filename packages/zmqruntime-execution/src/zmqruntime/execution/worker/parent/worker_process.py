@@ -31,7 +31,7 @@ _SAMPLE_SECONDS = 1.0
 
 
 class WorkerProcess:
-    """A worker from before its start until after its exit, both in a watcher thread.
+    """One worker process, started and awaited by a watcher thread.
 
     Args:
         program: its command line and environment.
