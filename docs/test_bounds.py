@@ -274,7 +274,7 @@ NO_BOUNDS = {
     "execution.client.wait._MAX_DOUBLINGS": "keeps a power from overflowing below the bound",
     "execution.worker.child.run_processes._MAX_ROUNDS": "tries to end what forks meanwhile",
     "execution.worker.child.run_processes._MAX_TERMINATE_SECONDS": "time of a process to end",
-    "execution.worker.child.interrupt._MAX_PATIENCE": "time between two signals",
+    "execution.worker.child.interrupt._MAX_RESEND_SECONDS": "time between two signals",
     "execution.worker.child.task._MAX_NOTE": "the note that a text was cut",
     "messages.json_value._MAX_KEY_SHOWN": "the path in an error",
     "messages.json_value._MAX_PARTS_SHOWN": "the path in an error",

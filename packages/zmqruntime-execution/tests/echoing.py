@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Echo(ExecutionServer):
-    """Does what its task says, and returns what it was given."""
+    """Performs the actions of its task, and returns its request."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         task = request.task
@@ -43,7 +43,7 @@ class Echo(ExecutionServer):
             context.report_progress(phase="asleep")
             time.sleep(1000)
         if "fork" in task:
-            os.fork()  # And the child returns, too.
+            os.fork()  # The child returns as well.
         if "babble" in task:
             send: Any = context.reporter._send
             (outbox,) = (
@@ -66,18 +66,18 @@ class Outer:
 
 
 class Unfinished(ExecutionServer):
-    """Whose author has forgotten execute_task."""
+    """A server without execute_task."""
 
 
 class Keeping(Echo):
-    """Whose author names a journal."""
+    """A server whose class sets a journal."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords, journal="the class's")
 
 
 class Locked(Echo):
-    """Who holds what no other process can have."""
+    """A server that cannot be pickled."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -85,14 +85,14 @@ class Locked(Echo):
 
 
 class Broken(Echo):
-    """Whose model is missing."""
+    """A server whose setup_worker raises."""
 
     def setup_worker(self) -> None:
         raise FileNotFoundError("no model here")
 
 
 class BrokenLater(Echo):
-    """Whose model turns out to be missing when whoever listens on a port says so."""
+    """A server whose setup_worker raises when a listener on a port has sent a byte."""
 
     def __init__(self, port: int, listening_port: int, **kwargs: Any) -> None:
         super().__init__(port, **kwargs)
@@ -109,7 +109,7 @@ class Client:
 
 
 class Around(ExecutionServer):
-    """Returns what its worker process was started with."""
+    """Returns the environment of its worker process."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         return {

@@ -1,4 +1,4 @@
-"""A way home for progress reports of other processes, and who is at home."""
+"""A report link over a pipe, and the process that collects its reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Home", "PipeLink", "report_thrice"]
 
 @dataclass(frozen=True)
 class PipeLink:
-    """A way home for tests; it tells of each time that it is opened."""
+    """Connects to a `Home`, and reports each call of `open`."""
 
     address: Any
 
@@ -26,14 +26,14 @@ class PipeLink:
 
 
 class Home:
-    """Where reports of other processes arrive."""
+    """Collects the reports of other processes."""
 
     def __init__(self) -> None:
         self._listener = Listener(("127.0.0.1", 0))
         self.link = PipeLink(self._listener.address)
 
     def collect(self) -> list[bytes]:
-        """Return what one other process sent until it ended."""
+        """Return all messages of one other process."""
         received = []
         with self._listener, self._listener.accept() as connection:
             try:

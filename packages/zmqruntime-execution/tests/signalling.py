@@ -1,4 +1,4 @@
-"""Tasks in this process's main thread, and somebody in another thread who tells them to stop."""
+"""Tasks in this process's main thread, which another thread interrupts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["installed", "run_armed", "when"]
 
 @contextlib.contextmanager
 def installed() -> Iterator[Interrupt]:
-    """Yield an interrupt that has SIGINT; afterwards it is pytest's again."""
+    """Yield an interrupt that handles SIGINT; restore pytest's handler afterwards."""
     interrupt = Interrupt()
     before = interrupt.install()
     try:
@@ -27,7 +27,7 @@ def installed() -> Iterator[Interrupt]:
 
 @contextlib.contextmanager
 def when(action: Callable[[], object]) -> Iterator[Callable[[], None]]:
-    """Yield what lets another thread act once; if it was used, that has acted when this ends."""
+    """Yield a trigger of one action in another thread, which has ended when the block ends."""
     steps: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
     thread = threading.Thread(target=lambda: steps.get()())
     thread.start()
@@ -41,7 +41,7 @@ def when(action: Callable[[], object]) -> Iterator[Callable[[], None]]:
 def run_armed(
     interrupt: Interrupt, body: Callable[[Callable[[], None]], object], name: str = "a"
 ) -> TaskCancelled | None:
-    """Run a task that can have itself told to stop; return what stopped it, if anything did."""
+    """Run a task that can request its own interrupt; return the interrupt that it raised."""
     with when(lambda: interrupt.request(name)) as stop:
         try:
             with interrupt.armed(name):

@@ -1,4 +1,4 @@
-"""An application whose tasks write, report, and end when their test wants it."""
+"""An application whose tasks write, report, and wait for a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Chatty", "Configured", "Kept", "OnDisk", "Talker"]
 
 
 class Talker(ExecutionServer):
-    """Does what the fields of its task say, in this order."""
+    """Performs the actions in the fields of its task, in this order."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         task = request.task
@@ -62,7 +62,7 @@ class Talker(ExecutionServer):
             raise ValueError(reason)
         if isinstance(holds := task.get("hold"), str):
             Path(holds).touch()
-            re.match(r"(a+)+$", "a" * 64 + "b")  # Holds Python's global lock for ever.
+            re.match(r"(a+)+$", "a" * 64 + "b")  # Never releases the GIL.
         if "crash" in task:
             os.write(1, b"last words")
             os._exit(3)
@@ -77,14 +77,14 @@ class Configured(Talker):
 
 
 class Chatty(Talker):
-    """Logs at its start, which has `logging` add a handler of its own to the root logger."""
+    """Logs at its start, so that `logging` adds its implicit handler to the root logger."""
 
     def setup_worker(self) -> None:
         logging.info("loaded")
 
 
 class OnDisk(InMemoryLifecycleEngine):
-    """Stands for a journal: what it keeps is there for the next server."""
+    """An in-memory stand-in for a journal's engine."""
 
     @property
     def durable(self) -> bool:
@@ -92,7 +92,7 @@ class OnDisk(InMemoryLifecycleEngine):
 
 
 class Kept(Talker):
-    """A server over an engine that outlives it."""
+    """A server with an engine that outlives it."""
 
     def __init__(self, engine: LifecycleEngine, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -1,4 +1,4 @@
-"""Reports that come together travel together, and arrive as if they had come one by one."""
+"""Progress reports that arrive together are sent together, with the same events in order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqruntime.execution import (
+    Dispatcher,
     InMemoryLifecycleEngine,
+    Outlet,
     ProgressReported,
+    Scheduler,
     TaskReturned,
     TaskRunner,
     WorkerReady,
@@ -23,9 +26,8 @@ from zmqruntime.execution.lifecycle.events import (
     compose_event,
     compose_messages,
 )
-from zmqruntime.execution.lowlevel import Dispatcher, Scheduler, Transport
 from zmqruntime.execution.worker.framing import MessageReader, encode_message
-from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, gather_reports
+from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, group_reports
 from zmqruntime.messages import (
     ExecuteRequest,
     ExecutionStatus,
@@ -43,7 +45,7 @@ sizes = st.integers(0, 50) | st.integers(0, 20_000)
 
 
 def in_one(events: Sequence[bytes]) -> bytes:
-    """Return events as one frame, as who takes arrays gets them."""
+    """Return events as one frame, as for a subscriber that takes arrays."""
     return b"[%b]" % b",".join(events) if len(events) > 1 else events[0]
 
 
@@ -55,30 +57,28 @@ def report(sequence: int, size: int = 0) -> ProgressReport:
 def test_each_event_is_in_one_message_and_in_order(lengths: list[int]) -> None:
     events = [report(n, size) for n, size in enumerate(lengths, 1)]
     frames = [in_one(together) for together in compose_messages("a", events)]
-    told = [list(decode_events(frame)) for frame in frames]
-    assert [event for batch in told for event in batch] == [
+    batches = [list(decode_events(frame)) for frame in frames]
+    assert [event for batch in batches for event in batch] == [
         decode_event(compose_event("a", event)) for event in events
     ]
-    for frame, batch in zip(frames, told, strict=True):
+    for frame, batch in zip(frames, batches, strict=True):
         assert len(batch) <= MAX_EVENTS
         assert len(frame) <= MAX_BYTES or len(batch) == 1
-    for batch, following in pairwise(told):  # The next one had no room.
+    for batch, following in pairwise(batches):  # The next event exceeds a limit.
         together = [compose_event("a", events[e.sequence - 1]) for e in (*batch, following[0])]
         assert len(batch) == MAX_EVENTS or len(in_one(together)) > MAX_BYTES
 
 
 @pytest.mark.parametrize("before", [0, MAX_EVENTS])
 @pytest.mark.parametrize(("size", "messages"), [(MAX_BYTES, 1), (MAX_BYTES + 1, 2)])
-def test_a_message_is_as_long_as_it_may_be_and_no_longer(
-    size: int, messages: int, before: int
-) -> None:
+def test_message_is_filled_up_to_its_limit(size: int, messages: int, before: int) -> None:
     full = [report(0)] * before
     rest = size - len(in_one([compose_event("a", report(n)) for n in (1, 2)]))
-    told = list(compose_messages("a", [*full, report(1), report(2, rest)]))[-messages:]
-    assert [len(together) for together in told] == ([2] if messages == 1 else [1, 1])
+    batches = list(compose_messages("a", [*full, report(1), report(2, rest)]))[-messages:]
+    assert [len(together) for together in batches] == ([2] if messages == 1 else [1, 1])
 
 
-def test_a_move_may_stand_among_reports() -> None:
+def test_state_event_may_be_between_reports() -> None:
     moved = StateChange(2, 6.0, ExecutionStatus.RUNNING, 1.0, 6.0, None)
     (together,) = compose_messages("a", [report(1), moved, report(3)])
     assert [(event.type, event.sequence) for event in map(decode_event, together)] == [
@@ -88,11 +88,11 @@ def test_a_move_may_stand_among_reports() -> None:
     ]
 
 
-class Listener(Transport):
-    """Hears what is published, in the messages that would be sent."""
+class Listener(Outlet):
+    """Collects published events, from the messages that would be sent."""
 
     def __init__(self) -> None:
-        self.heard: list[ProgressEvent | StateEvent] = []
+        self.events: list[ProgressEvent | StateEvent] = []
         self.handled_events = 0
 
     def send_reply(self, caller: Caller, frame: bytes) -> None: ...
@@ -101,7 +101,7 @@ class Listener(Transport):
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
         for together in compose_messages(execution_id, events):
-            self.heard += decode_events(in_one(together))
+            self.events += decode_events(in_one(together))
 
     def exit(self, failure: str | None) -> None:
         raise AssertionError(failure)
@@ -126,7 +126,7 @@ class Worker(TaskRunner):
     tasks=st.lists(st.integers(0, 30), min_size=1, max_size=4),
     cuts=st.lists(st.integers(1, 700), max_size=30),
 )
-def test_however_the_stream_is_cut_each_report_is_told_once_in_order(
+def test_each_report_is_published_once_in_order_for_any_cuts_of_the_stream(
     tasks: list[int], cuts: list[int]
 ) -> None:
     listener = Listener()
@@ -139,28 +139,29 @@ def test_however_the_stream_is_cut_each_report_is_told_once_in_order(
         dispatcher.handle_request(request, Caller((b"peer", b""), "1", n))
         for completed in range(1, reports + 1):
             stream += encode_message(PROGRESS, f"x{n}", b'{"completed":%d}' % completed)
-            if completed == 7:  # Of a process that another task has left behind.
+            if completed == 7:  # From a process that another task has left.
                 stream += encode_message(PROGRESS, "x9", b"{}")
         stream += encode_message(RETURNED, f"x{n}", b"null")
     reader = MessageReader()
     while stream:
         size = cuts.pop() if cuts else 4096
-        for said in gather_reports(reader.feed(stream[:size])):
-            name = said[0].execution_id
-            if said[0].kind == PROGRESS:
-                dispatcher.handle(ProgressReported(name, tuple(one.body for one in said)))
+        for group in group_reports(reader.feed(stream[:size])):
+            name = group[0].execution_id
+            if group[0].kind == PROGRESS:
+                dispatcher.handle(ProgressReported(name, tuple(one.body for one in group)))
             else:
-                dispatcher.handle(TaskReturned(name, said[0].body))
+                dispatcher.handle(TaskReturned(name, group[0].body))
         stream = stream[size:]
     for n, reports in enumerate(tasks):
-        heard = [event for event in listener.heard if event.execution_id == f"x{n}"]
-        assert [event.sequence for event in heard] == list(range(1, reports + 4))
-        counts = [event.completed for event in heard if isinstance(event, ProgressEvent)]
+        events = [event for event in listener.events if event.execution_id == f"x{n}"]
+        assert [event.sequence for event in events] == list(range(1, reports + 4))
+        counts = [event.completed for event in events if isinstance(event, ProgressEvent)]
         assert counts == list(range(1, reports + 1))
-        assert isinstance(heard[-1], StateEvent)
+        assert isinstance(events[-1], StateEvent)
 
 
-def test_what_comes_together_is_one_event_for_the_scheduler() -> None:
-    told = MessageReader().feed(b"".join(encode_message(PROGRESS, "a", b"{}") for _ in range(50)))
-    told += MessageReader().feed(encode_message(RETURNED, "a", b"1") * 2)
-    assert [len(said) for said in gather_reports(told)] == [50, 1, 1]
+def test_reports_that_arrive_together_are_one_event_for_the_scheduler() -> None:
+    data = b"".join(encode_message(PROGRESS, "a", b"{}") for _ in range(50))
+    messages = MessageReader().feed(data)
+    messages += MessageReader().feed(encode_message(RETURNED, "a", b"1") * 2)
+    assert [len(group) for group in group_reports(messages)] == [50, 1, 1]

@@ -1,4 +1,4 @@
-"""The ``zmqruntime`` command: what it prints, and how it fails."""
+"""The ``zmqruntime`` command: its output, its options and its errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rich.console import Console
 from zmqruntime.execution import __version__, cli
 from zmqruntime.execution.cli import serve as serving
 from zmqruntime.execution.cli.app import run
-from zmqruntime.execution.cli.render import make_table
+from zmqruntime.execution.cli.render import make_lines, make_table
 from zmqruntime.execution.cli.startup_errors import explain_error
 from zmqruntime.execution.target import TargetError
 from zmqruntime.messages import (
@@ -45,7 +45,7 @@ from zmqruntime.transport import (
     ZMQServer,
 )
 
-_NO_PLACE = ("--help", "--version")
+_WITHOUT_SERVER = ("--help", "--version")
 
 
 class Outcome(NamedTuple):
@@ -59,7 +59,7 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A private directory with a path so short that sockets fit into it anywhere."""
+    """A private directory with a short path, within the limit of a Unix socket."""
     directory = Path(tempfile.mkdtemp(prefix="zc"))
     yield directory
     shutil.rmtree(directory)
@@ -77,7 +77,7 @@ def command(
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def zmqruntime(*words: str) -> Outcome:
-        where = [f"--runtime-dir={runtime_dir}"] if words[-1] not in _NO_PLACE else []
+        where = [f"--runtime-dir={runtime_dir}"] if words[-1] not in _WITHOUT_SERVER else []
         monkeypatch.setattr(sys, "argv", ["zmqruntime", *words, *where])
         capfd.readouterr()
         try:
@@ -97,11 +97,11 @@ def server(runtime_dir: Path) -> Iterator[ZMQServer]:
 
 
 def unstyled(text: str) -> str:
-    """Return what is read: where CI is told of by the environment, help is in colour."""
+    """Return text without the colours of help, which CI environments enable."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
-def assert_one_sentence(outcome: Outcome, *words: str) -> None:
+def assert_one_line(outcome: Outcome, *words: str) -> None:
     assert outcome.exit_code == 1
     assert outcome.err.startswith("error: ")
     assert outcome.err.count("\n") == 1
@@ -116,10 +116,10 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-# -- the light part -------------------------------------------------------------------------
+# -- imports --------------------------------------------------------------------------------
 
 
-def test_a_worker_that_imports_the_command_loads_neither_typer_nor_rich() -> None:
+def test_import_of_the_command_loads_neither_typer_nor_rich() -> None:
     finished = run_python(
         "import sys; from zmqruntime.execution.cli import main; "
         "sys.exit(bool({'typer', 'rich'} & set(sys.modules)))"
@@ -128,7 +128,7 @@ def test_a_worker_that_imports_the_command_loads_neither_typer_nor_rich() -> Non
 
 
 @pytest.mark.parametrize("part", ["typer", "rich"])
-def test_without_its_extra_the_command_says_what_to_install(part: str) -> None:
+def test_command_without_its_extra_names_what_to_install(part: str) -> None:
     finished = run_python(
         f"import sys; sys.modules[{part!r}] = None; "
         "from zmqruntime.execution.cli import main; sys.exit(main())"
@@ -138,7 +138,7 @@ def test_without_its_extra_the_command_says_what_to_install(part: str) -> None:
     assert 'pip install "zmqruntime-execution[cli]"' in finished.stderr
 
 
-def test_a_module_missing_elsewhere_is_not_taken_for_the_extra(
+def test_other_missing_module_is_not_mistaken_for_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "zmqruntime.execution.cli.app", None)
@@ -146,7 +146,7 @@ def test_a_module_missing_elsewhere_is_not_taken_for_the_extra(
         cli.main()
 
 
-def test_ctrl_c_while_the_command_loads_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_the_imports_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "zmqruntime.execution.cli.app":
@@ -160,7 +160,7 @@ def test_ctrl_c_while_the_command_loads_is_no_traceback(monkeypatch: pytest.Monk
 # -- serve ----------------------------------------------------------------------------------
 
 
-def test_serve_takes_every_option_that_a_launcher_gives(
+def test_serve_accepts_every_option_of_a_launcher(
     command: Command, monkeypatch: pytest.MonkeyPatch, runtime_dir: Path
 ) -> None:
     given = ServerArguments(
@@ -198,7 +198,7 @@ def test_serve_takes_every_option_that_a_launcher_gives(
         (["--journal", "here", "--durable"], Path("here")),
     ],
 )
-def test_the_journal_of_serve_is_a_choice_that_the_class_completes(
+def test_journal_options_of_serve_override_the_class(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
@@ -211,7 +211,7 @@ def test_the_journal_of_serve_is_a_choice_that_the_class_completes(
     assert taken == [choice]
 
 
-def test_a_journal_that_a_server_leaves_unused_is_named(
+def test_unused_journal_of_an_earlier_server_is_logged(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name, appauthor: tmp_path / name)
@@ -226,7 +226,7 @@ def test_a_journal_that_a_server_leaves_unused_is_named(
 
 
 @pytest.mark.parametrize("words", [["--journal", "here"], ["--durable"]])
-def test_with_and_without_a_journal_at_once_is_a_wrong_command_line(
+def test_contradicting_journal_options_are_an_invalid_command_line(
     command: Command, words: list[str]
 ) -> None:
     outcome = command("serve", "a:B", *words, "--no-journal")
@@ -240,17 +240,15 @@ def test_with_and_without_a_journal_at_once_is_a_wrong_command_line(
         ("no_such_module:Server", "No module named 'no_such_module'"),
         ("zmqruntime.execution:Nobody", "has no attribute 'Nobody'"),
         ("zmqruntime.execution", "write it as 'module:Class'"),
-        ("os:getcwd", "is no ExecutionServer subclass"),
+        ("os:getcwd", "is not an ExecutionServer subclass"),
         ("zmqruntime.execution:ExecutionServer", "is abstract"),
     ],
 )
-def test_serve_says_what_is_wrong_with_its_target(
-    command: Command, target: str, reason: str
-) -> None:
-    assert_one_sentence(command("serve", target), target, reason)
+def test_invalid_target_of_serve_is_explained(command: Command, target: str, reason: str) -> None:
+    assert_one_line(command("serve", target), target, reason)
 
 
-def test_serve_says_where_an_application_failed(
+def test_error_of_an_application_is_located(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing_application.py").write_text("\nraise RuntimeError('no licence')\n")
@@ -258,7 +256,7 @@ def test_serve_says_where_an_application_failed(
 
     outcome = command("serve", "failing_application:Server")
 
-    assert_one_sentence(outcome, "RuntimeError: no licence", "failing_application.py, line 2")
+    assert_one_line(outcome, "RuntimeError: no licence", "failing_application.py, line 2")
 
 
 # -- ping and stop --------------------------------------------------------------------------
@@ -266,25 +264,25 @@ def test_serve_says_where_an_application_failed(
 
 @pytest.mark.parametrize("name", ["ping", "stop"])
 @pytest.mark.parametrize("transport", [t for t in TransportMode if t != "ipc" or os.name != "nt"])
-def test_with_nobody_there_it_says_so_at_once(
+def test_command_without_a_server_fails_immediately(
     command: Command, name: str, transport: TransportMode
 ) -> None:
-    with socket.socket() as placeholder:  # Bound and not listening: nobody else gets it.
+    with socket.socket() as placeholder:  # Bound and not listening: reserved for this test.
         placeholder.bind(("127.0.0.1", 0))
         port = placeholder.getsockname()[1]
         options = (f"--port={port - 1}", "--control-port-offset=1", f"--transport={transport}")
 
         outcome = command(name, *options)
 
-    assert_one_sentence(outcome, "no server listens on", str(port))
+    assert_one_line(outcome, "no server listens on", str(port))
 
 
-def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
+def test_foreign_listener_is_distinguished_from_a_server(command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
 
         def answer() -> None:
-            # Whoever was dropped asks again, a few times.
+            # libzmq reconnects a few times.
             for _ in range(4):
                 with stranger.accept()[0] as connection:
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -295,15 +293,15 @@ def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
             "ping", f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1"
         )
         thread.join()
-    assert_one_sentence(outcome, "whoever listens there", str(port))
+    assert_one_line(outcome, "whoever listens there", str(port))
 
 
-def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
+def test_ping_of_a_silent_listener_ends_at_its_timeout(command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         where = (f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1")
         outcome = command("ping", "--timeout=0.2", *where)
-    assert_one_sentence(outcome, "no ZeroMQ peer greeted from there in time", str(port))
+    assert_one_line(outcome, "no ZeroMQ peer greeted from there in time", str(port))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +312,7 @@ def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
     ],
     ids=str,
 )
-def test_an_impossible_setting_is_a_wrong_command_line(
+def test_invalid_setting_is_an_invalid_command_line(
     command: Command, words: tuple[str, ...], complaint: str
 ) -> None:
     outcome = command(*words)
@@ -323,11 +321,11 @@ def test_an_impossible_setting_is_a_wrong_command_line(
 
 
 @pytest.mark.parametrize("name", ["ping", "stop"])
-def test_an_impossible_port_is_told_with_its_limits(command: Command, name: str) -> None:
-    assert_one_sentence(command(name, "--port=65000"), "66000", "65535")
+def test_port_out_of_range_is_reported_with_its_limits(command: Command, name: str) -> None:
+    assert_one_line(command(name, "--port=65000"), "66000", "65535")
 
 
-def test_a_wrong_option_is_told_with_the_way_to_help(command: Command) -> None:
+def test_unknown_option_is_reported_with_the_help_command(command: Command) -> None:
     outcome = command("ping", "--no-such-option")
     assert outcome.exit_code == 2
     assert "zmqruntime ping --help" in unstyled(outcome.err)
@@ -340,11 +338,11 @@ def test_every_command_has_help(command: Command, name: str) -> None:
     assert "--port" in unstyled(outcome.out)
 
 
-def test_the_version_is_told(command: Command) -> None:
+def test_version_is_shown(command: Command) -> None:
     assert command("--version") == Outcome(0, f"zmqruntime-execution {__version__}\n", "")
 
 
-def test_ping_prints_what_the_server_said(command: Command, server: ZMQServer) -> None:
+def test_ping_json_prints_the_pong(command: Command, server: ZMQServer) -> None:
     outcome = command("ping", "--json")
     pong = PongReply.model_validate_json(outcome.out)
     assert outcome.exit_code == 0
@@ -353,7 +351,7 @@ def test_ping_prints_what_the_server_said(command: Command, server: ZMQServer) -
     assert json.loads(outcome.out)["type"] == "pong"
 
 
-def test_ping_shows_a_server_to_a_person(command: Command, server: ZMQServer) -> None:
+def test_ping_shows_the_state_of_a_server(command: Command, server: ZMQServer) -> None:
     outcome = command("ping")
     assert outcome.exit_code == 0
     lines = [line.split()[:2] for line in outcome.out.splitlines()]
@@ -362,9 +360,24 @@ def test_ping_shows_a_server_to_a_person(command: Command, server: ZMQServer) ->
     assert ["pid", str(os.getpid())] in lines
 
 
-def test_stop_says_when_the_process_goes_on(command: Command, server: ZMQServer) -> None:
+def test_ping_wraps_long_lines_in_a_terminal_and_not_in_a_pipe(
+    command: Command, server: ZMQServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    piped = command("ping").out.splitlines()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    wrapped = unstyled(command("ping").out).splitlines()
+    assert max(map(len, piped)) > 40
+    assert max(map(len, wrapped)) <= 40
+    assert len(wrapped) > len(piped)
+
+
+def test_stop_of_a_server_that_does_not_exit_fails_at_its_timeout(
+    command: Command, server: ZMQServer
+) -> None:
     outcome = command("stop", "--timeout=0.2")  # Its process is this one.
-    assert_one_sentence(outcome, f"process {os.getpid()}", "0.2 s", "stop --now")
+    assert_one_line(outcome, f"process {os.getpid()}", "0.2 s", "stop --now")
     server.stop()
 
 
@@ -373,14 +386,14 @@ class Undescribable(ZMQServer):
         raise RuntimeError("no description today")
 
 
-def test_a_refused_request_is_told_in_the_servers_words(
+def test_refused_ping_is_reported_with_the_log_of_the_server(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_sentence(command("ping"), "does not answer a ping", "its log has more, at ")
+        assert_one_line(command("ping"), "does not answer a ping", "its log has more, at ")
 
 
-# -- wording --------------------------------------------------------------------------------
+# -- rendering ------------------------------------------------------------------------------
 
 
 def show(pong: PongReply) -> list[str]:
@@ -405,7 +418,7 @@ def make_pong(**fields: Any) -> PongReply:
     return PongReply(**(usual | fields))
 
 
-def test_the_table_of_an_idle_server() -> None:
+def test_table_of_an_idle_server() -> None:
     assert show(make_pong()) == [
         "ready        yes",
         "server       Stitcher 1.2 on port 7777",
@@ -419,7 +432,19 @@ def test_the_table_of_an_idle_server() -> None:
     ]
 
 
-def test_the_table_of_a_busy_server() -> None:
+def test_lines_of_a_pong_are_those_of_its_table_without_wraps() -> None:
+    pong = make_pong(log_file_path=f"/var/{'x' * 200}", progress_subscribers=("ann", "bob"))
+    lines = make_lines(pong, "port 7777")
+    assert lines[:2] == ["ready        yes", "server       Stitcher 1.2 on port 7777"]
+    assert lines[-4:] == [
+        "subscribers  2",
+        "             ann",
+        "             bob",
+        f"log          /var/{'x' * 200}",
+    ]
+
+
+def test_table_of_a_busy_server() -> None:
     running = RunningExecutionInfo(
         execution_id="e1",
         client_id="ann",
@@ -470,11 +495,11 @@ def test_reason_of_a_failed_start_is_shown_with_the_workers() -> None:
     ]
 
 
-def test_a_traceback_becomes_its_last_line() -> None:
+def test_traceback_is_explained_by_its_last_line() -> None:
     error = TargetError("it failed\nTraceback ...:\n  File ...\nValueError: no model\n")
     assert explain_error(error) == "it failed: ValueError: no model"
 
 
-def test_an_error_without_words_has_a_name() -> None:
+def test_error_without_a_text_is_explained_by_its_type() -> None:
     assert explain_error(RuntimeError()) == "RuntimeError"
     assert explain_error(TargetError()) == "TargetError"

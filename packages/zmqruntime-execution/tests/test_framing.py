@@ -1,4 +1,4 @@
-"""A stream is cut into the messages that went into it, wherever it was cut on its way."""
+"""A stream is decoded into the encoded messages, wherever it is cut."""
 
 from __future__ import annotations
 
@@ -17,46 +17,44 @@ messages = st.builds(
 
 
 @given(st.lists(messages, max_size=20), st.lists(st.integers(1, 400), min_size=1))
-def test_what_goes_in_comes_out(sent: list[Message], cuts: list[int]) -> None:
+def test_messages_survive_any_cuts_of_the_stream(sent: list[Message], cuts: list[int]) -> None:
     stream = b"".join(encode_message(*message) for message in sent)
     reader = MessageReader()
-    heard: list[Message] = []
+    received: list[Message] = []
     at = n = 0
     while at < len(stream):
         assert reader.missing > 0
         part = stream[at : at + cuts[n % len(cuts)]]
-        heard += reader.feed(part)
+        received += reader.feed(part)
         at += len(part)
         n += 1
-    assert heard == sent
+    assert received == sent
 
 
 @given(messages, st.data())
-def test_one_that_is_cut_short_is_not_told(message: Message, data: st.DataObject) -> None:
+def test_incomplete_message_is_not_returned(message: Message, data: st.DataObject) -> None:
     frame = encode_message(*message)
     reader = MessageReader()
     assert reader.feed(frame[: data.draw(st.integers(0, len(frame) - 1))]) == []
 
 
 @pytest.mark.parametrize(
-    ("rubbish", "reason"),
+    ("garbage", "reason"),
     [
         (b"\xff" * 10, "a message of 18,446,744,073,709,551,615 bytes"),
         (encode_message(b"P", "one", b"x" * 101), "a message of 101 bytes"),
-        (encode_message(b"P", "one").replace(b"one", b"\xfene"), "is no name of an execution"),
+        (encode_message(b"P", "one").replace(b"one", b"\xfene"), "invalid execution id"),
     ],
 )
-def test_what_is_no_message_breaks_the_stream_behind_those_that_were(
-    rubbish: bytes, reason: str
-) -> None:
+def test_invalid_data_is_an_error_after_the_messages_before_it(garbage: bytes, reason: str) -> None:
     reader = MessageReader(100)
     good = Message(b"P", "one", b"x" * 100)
-    assert reader.feed(encode_message(*good) + rubbish + encode_message(*good)) == [good]
-    assert reason in str(reader.broken)
+    assert reader.feed(encode_message(*good) + garbage + encode_message(*good)) == [good]
+    assert reason in str(reader.error)
     assert reader.feed(encode_message(*good)) == []
 
 
-def test_a_long_one_tells_how_much_it_lacks() -> None:
+def test_missing_bytes_of_a_long_message_are_known() -> None:
     frame = encode_message(b"A", "name", b"x" * 100_000)
     reader = MessageReader()
     reader.feed(frame[:50])

@@ -1,4 +1,4 @@
-"""What a peer, a task or an application has written is shown by every command without effect."""
+"""Text of a peer, a task or an application has no effect on a terminal that shows it."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from zmqruntime.transport import ZMQClient, ZMQConfig, ZMQServer
 
 # A title, a cleared screen, C1, a forged line, a reversed name, rich's markup and emoji.
 HOSTILE = "\x1b]0;t\x07\x1b[2J\x9b31m\r\nready yes\u2028\u202egnp.[red]x[/red][link=a]b :smile:"
-ACTING = {"\x1b", "\x07", "\x9b", "\r", "\u2028", "\u202e"}
+CONTROL = {"\x1b", "\x07", "\x9b", "\r", "\u2028", "\u202e"}
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A private directory with a path so short that sockets fit into it anywhere."""
+    """A private directory with a short path, within the limit of a Unix socket."""
     with tempfile.TemporaryDirectory(prefix="zh") as directory:
         yield Path(directory)
 
@@ -95,21 +95,21 @@ def show(pong: PongReply) -> str:
 
 
 @given(any_text)
-def test_the_table_of_a_server_holds_no_character_that_acts(text: str) -> None:
+def test_table_of_a_server_has_no_control_character(text: str) -> None:
     shown = show(make_pong(text)).replace("\x1b[1m", "").replace("\x1b[0m", "")
     assert shown.replace("\n", "").replace("\t", "").isprintable()
     # The lines of a long or broken value are indented below its label.
     assert len([line for line in shown.splitlines() if not line.startswith(" ")]) == 9
 
 
-def test_the_table_of_a_server_interprets_no_markup() -> None:
+def test_table_of_a_server_interprets_no_markup() -> None:
     shown = show(make_pong(HOSTILE))
     assert "[red]x[/red][link=a]b :smile:" in shown
     assert r"\x1b[2J\x9b31m\r\nready yes" in shown
 
 
 @given(any_text)
-def test_the_json_of_a_pong_keeps_its_value_and_holds_no_character_that_acts(text: str) -> None:
+def test_json_of_a_pong_has_an_equal_value_and_no_control_character(text: str) -> None:
     pong = make_pong(text)
     shown = make_json(pong)
     assert shown.isprintable()
@@ -117,7 +117,7 @@ def test_the_json_of_a_pong_keeps_its_value_and_holds_no_character_that_acts(tex
 
 
 @pytest.mark.parametrize("words", [["ping"], ["ping", "--json"], ["stop"]])
-def test_a_command_shows_the_name_of_a_hostile_server_harmlessly(
+def test_command_shows_the_name_of_a_hostile_server_escaped(
     hostile_server: ZMQServer,
     runtime_dir: Path,
     words: list[str],
@@ -129,19 +129,19 @@ def test_a_command_shows_the_name_of_a_hostile_server_harmlessly(
         "argv",
         ["zmqruntime", *words, "--port", str(hostile_server.port), f"--runtime-dir={runtime_dir}"],
     )
-    # The process of this server is that of the test, and does not end.
+    # The server runs in the process of the test, which does not exit.
     monkeypatch.setattr(ZMQClient, "wait_for_server_end", lambda *_: True)
     with pytest.raises(SystemExit, match=r"^0$"):
         run()
     output = capsys.readouterr()
-    assert not ACTING & set(output.out + output.err)
+    assert not CONTROL & set(output.out + output.err)
     assert r"\x1b]0;t\x07\x1b[2J" in output.out or "--json" in words
     assert not any(line.startswith("ready yes") for line in output.out.splitlines())
     if "--json" in words:
         assert json.loads(output.out)["server"] == HOSTILE
 
 
-def test_a_log_on_stderr_holds_no_character_that_acts(
+def test_log_on_stderr_has_no_control_character(
     hostile_server: ZMQServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("zmqruntime")
@@ -150,19 +150,18 @@ def test_a_log_on_stderr_holds_no_character_that_acts(
     hostile_server.stop()
     serving.log_to_stderr()
     hostile_server.start()
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert r"\x1b]0;t\x07" in told
-    assert not ACTING & set(told)
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert r"\x1b]0;t\x07" in output
+    assert not CONTROL & set(output)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, WorkerFailed])
-def test_the_explanation_of_an_error_is_one_harmless_line(kind: type[Exception]) -> None:
-    told = explain_error(kind(f"the \x1b[31mdisk {HOSTILE}"))
-    assert told.isprintable()
+def test_explanation_of_an_error_is_one_printable_line(kind: type[Exception]) -> None:
+    assert explain_error(kind(f"the \x1b[31mdisk {HOSTILE}")).isprintable()
 
 
-def test_last_words_of_a_worker_cannot_look_like_a_record(
+def test_failure_of_a_worker_cannot_forge_a_log_record(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(target: str) -> None:
@@ -200,10 +199,10 @@ def make_record(status: ExecutionStatus) -> ExecutionRecord:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_that_quotes_a_peer_is_safe_to_print(error: Exception) -> None:
+def test_error_that_quotes_a_peer_is_escaped(error: Exception) -> None:
     text = str(error)
-    assert not ACTING & set(text)
+    assert not CONTROL & set(text)
     assert r"\x1b[2J" in text
     if isinstance(error, ExecutionFailed):
         assert error.record.error is not None
-        assert error.record.error.message == HOSTILE  # A program gets it as it came.
+        assert error.record.error.message == HOSTILE  # Unchanged for a program.

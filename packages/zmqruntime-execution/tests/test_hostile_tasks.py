@@ -1,4 +1,4 @@
-"""What a task reports or returns may be anything: it fails that task at most, never the server."""
+"""A task that reports or returns extreme values fails at most itself, never the server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def decoded(body: bytes) -> ProgressEvent:
     return event
 
 
-def test_a_number_that_no_peer_could_read_is_refused_where_it_is_reported() -> None:
+def test_number_with_too_many_digits_is_refused_by_the_report() -> None:
     with pytest.raises(DecodeError, match=r"progress\.completed"):
         encode_progress(completed=10**4400)
 
@@ -53,19 +53,19 @@ def test_numbers_beyond_a_float_are_reported_without_a_percentage() -> None:
     assert event.percent is None
 
 
-def test_a_file_name_that_is_not_utf8_does_not_fail_the_task_that_reports_it() -> None:
+def test_file_name_that_is_not_utf8_can_be_reported() -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     assert decoded(encode_progress(message=name, phase=name)).message == "caf\\udce9"
 
 
 class Growing(dict[str, int]):
-    """A dict that changes while it is read."""
+    """A dict that changes while it is iterated."""
 
     def items(self) -> Iterator[tuple[str, int]]:  # type: ignore[override]
         raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_a_result_that_cannot_even_be_looked_at_fails_its_execution_by_name() -> None:
+def test_result_that_changes_during_serialization_is_unserializable() -> None:
     class Task:
         def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> object:
             return Growing(a=1)
@@ -82,7 +82,7 @@ def test_a_result_that_cannot_even_be_looked_at_fails_its_execution_by_name() ->
     assert "changed size" in outcome.error.message
 
 
-def test_an_error_without_end_is_told_by_its_beginning_and_its_end() -> None:
+def test_very_long_error_keeps_its_beginning_and_end() -> None:
     class Task:
         def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> object:
             raise ValueError("begin " + "x" * 1_000_000 + " end")
@@ -98,7 +98,7 @@ def test_an_error_without_end_is_told_by_its_beginning_and_its_end() -> None:
     assert message.endswith("end")
 
 
-def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_more() -> None:
+def test_messages_before_the_exit_of_a_worker_count_and_no_task_is_assigned_to_it() -> None:
     scheduler = Scheduler(InMemoryLifecycleEngine())
     effects: list[Effect] = []
     scheduler.start(effects.append, Now(1.0, 1.0))
@@ -117,7 +117,7 @@ def test_what_a_worker_said_before_it_ended_counts_and_no_task_goes_to_it_any_mo
     assert not any(isinstance(effect, AssignTask) for effect in effects)
 
 
-def test_an_order_to_stop_that_comes_too_late_does_not_stop_the_next_run_of_that_name() -> None:
+def test_late_interrupt_does_not_reach_the_next_run_of_the_same_id() -> None:
     interrupt = Interrupt()
     with interrupt.armed("x"):
         pass

@@ -1,4 +1,4 @@
-"""A task is stopped in its own thread, wherever it is; and nothing but that task."""
+"""An interrupt is raised in its own task, wherever that blocks or computes, and in no other."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ BLOCKING = [a_sleep, an_event, a_lock, a_queue, a_socket, a_process]
 
 
 @pytest.mark.parametrize("wait", [a_loop, *(BLOCKING if hasattr(signal, "pthread_kill") else [])])
-def test_a_task_is_stopped_wherever_it_is(
+def test_interrupt_reaches_a_task_that_computes_or_blocks(
     interrupt: Interrupt, wait: Callable[[], AbstractContextManager[Callable[[], object]]]
 ) -> None:
     def body(stop: Callable[[], None]) -> None:
@@ -86,12 +86,12 @@ def test_a_task_is_stopped_wherever_it_is(
 
     with wait() as block:
         cancelled = run_armed(interrupt, body)
-    assert "execution a is to stop" in str(cancelled)
+    assert "execution a was interrupted" in str(cancelled)
     assert interrupt.seen
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="nothing wakes a call here")
-def test_a_signal_that_arrives_just_before_a_blocking_call_is_not_the_last(
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+def test_signal_that_is_lost_before_a_blocking_call_is_sent_again(
     interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill = signal.pthread_kill
@@ -111,12 +111,12 @@ def test_a_signal_that_arrives_just_before_a_blocking_call_is_not_the_last(
     assert len(calls) >= 2
 
 
-def test_once_it_was_seen_it_is_sent_no_more(
+def test_signal_is_not_sent_again_after_its_delivery(
     interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # How long each signal may take until it is seen: the first one, and the last.
-    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._FIRST_PATIENCE", 60.0)
-    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._MAX_PATIENCE", 6000.0)
+    # The first and the last delay until a signal is sent again.
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._FIRST_RESEND_SECONDS", 60.0)
+    monkeypatch.setattr("zmqruntime.execution.worker.child.interrupt._MAX_RESEND_SECONDS", 6000.0)
     signal_main_thread = interrupt._signal_main_thread
 
     def count_and_signal() -> None:
@@ -143,7 +143,9 @@ def test_once_it_was_seen_it_is_sent_no_more(
     assert sent[0] < 60
 
 
-def test_only_the_task_that_is_meant_is_stopped(interrupt: Interrupt) -> None:
+def test_interrupt_of_another_execution_does_not_reach_the_running_task(
+    interrupt: Interrupt,
+) -> None:
     def body(_: Callable[[], None]) -> None:
         with when(lambda: answers.append(interrupt.request("another"))) as go:
             go()
@@ -155,36 +157,36 @@ def test_only_the_task_that_is_meant_is_stopped(interrupt: Interrupt) -> None:
     assert not interrupt.seen
 
 
-def test_what_is_told_to_stop_before_it_runs_never_does(interrupt: Interrupt) -> None:
+def test_task_that_is_interrupted_before_its_start_does_not_run(interrupt: Interrupt) -> None:
     assert interrupt.request("a") is False
     assert run_armed(interrupt, lambda _: pytest.fail("it ran"))
     assert interrupt.seen
 
 
-def test_what_was_told_to_stop_before_it_ran_may_run_the_next_time(interrupt: Interrupt) -> None:
+def test_early_interrupt_does_not_affect_a_later_run_of_the_same_id(interrupt: Interrupt) -> None:
     interrupt.request("a")
     assert run_armed(interrupt, lambda _: pytest.fail("it ran"))
     assert run_armed(interrupt, lambda _: None) is None
 
 
-def test_a_signal_at_the_very_end_stops_no_other_run(interrupt: Interrupt) -> None:
+def test_signal_at_the_end_of_a_task_does_not_reach_the_next_run(interrupt: Interrupt) -> None:
     armed = interrupt.armed("a")
     armed.__enter__()
     with pytest.raises(TaskCancelled):  # Before `__exit__` does anything.
-        interrupt.request("a")  # From this thread, which is signalled at once.
-    for _ in range(2):  # As whoever catches it does; any number of times.
+        interrupt.request("a")  # In the main thread, where the handler runs immediately.
+    for _ in range(2):  # As the caller that catches it does; idempotent.
         interrupt.disarm("a")
     assert run_armed(interrupt, lambda _: None) is None
 
 
-def test_what_came_too_late_does_not_hit_the_next_task(interrupt: Interrupt) -> None:
+def test_late_interrupt_does_not_reach_the_next_task(interrupt: Interrupt) -> None:
     assert run_armed(interrupt, lambda _: None, "a") is None
     assert interrupt.request("a") is False
     assert run_armed(interrupt, lambda _: None, "b") is None
     assert not interrupt.seen
 
 
-def test_a_name_may_be_used_again_after_a_cancel(interrupt: Interrupt) -> None:
+def test_id_can_be_reused_after_an_interrupt(interrupt: Interrupt) -> None:
     def body(stop: Callable[[], None]) -> None:
         stop()
         spin()
@@ -194,7 +196,7 @@ def test_a_name_may_be_used_again_after_a_cancel(interrupt: Interrupt) -> None:
         assert run_armed(interrupt, lambda _: None) is None
 
 
-def test_it_is_raised_once_however_often_it_is_told(interrupt: Interrupt) -> None:
+def test_interrupt_is_raised_once_however_often_it_is_requested(interrupt: Interrupt) -> None:
     def body(stop: Callable[[], None]) -> None:
         try:
             stop()
@@ -207,8 +209,10 @@ def test_it_is_raised_once_however_often_it_is_told(interrupt: Interrupt) -> Non
     assert interrupt.seen
 
 
-def test_whenever_it_comes_it_hits_its_own_task_or_none(interrupt: Interrupt) -> None:
-    # The order to stop races with the end of its task, and the next one begins at once.
+def test_interrupt_that_races_with_the_end_of_its_task_reaches_no_other(
+    interrupt: Interrupt,
+) -> None:
+    # The next task starts right after the end of the interrupted one.
     for n in range(300):
 
         def body(stop: Callable[[], None], n: int = n) -> None:
@@ -218,15 +222,15 @@ def test_whenever_it_comes_it_hits_its_own_task_or_none(interrupt: Interrupt) ->
 
         cancelled = run_armed(interrupt, body, f"{n}")
         assert interrupt.seen is (cancelled is not None)
-        assert cancelled is None or f"execution {n} is to stop" in str(cancelled)
+        assert cancelled is None or f"execution {n} was interrupted" in str(cancelled)
         assert run_armed(interrupt, lambda _: sum(range(1000)), f"next to {n}") is None
 
 
-def test_a_shield_holds_it_back_until_its_end(interrupt: Interrupt) -> None:
+def test_shield_defers_an_interrupt_to_its_end(interrupt: Interrupt) -> None:
     def body(stop: Callable[[], None]) -> None:
         with interrupt.shielded():
             stop()
-            while not (interrupt.requested and interrupt._noticed):
+            while not (interrupt.requested and interrupt._delivered):
                 pass
             steps.append("done")
         steps.append("never")
@@ -236,7 +240,7 @@ def test_a_shield_holds_it_back_until_its_end(interrupt: Interrupt) -> None:
     assert steps == ["done"]
 
 
-def test_of_nested_shields_the_outermost_counts(interrupt: Interrupt) -> None:
+def test_nested_shields_defer_to_the_end_of_the_outermost(interrupt: Interrupt) -> None:
     def body(_: Callable[[], None]) -> None:
         with interrupt.shielded():
             with interrupt.shielded():
@@ -250,7 +254,7 @@ def test_of_nested_shields_the_outermost_counts(interrupt: Interrupt) -> None:
     assert steps == ["inner", "outer"]
 
 
-def test_a_shield_without_a_cancel_does_nothing(interrupt: Interrupt) -> None:
+def test_shield_without_an_interrupt_has_no_effect(interrupt: Interrupt) -> None:
     def body(_: Callable[[], None]) -> None:
         with interrupt.shielded():
             pass
@@ -259,7 +263,9 @@ def test_a_shield_without_a_cancel_does_nothing(interrupt: Interrupt) -> None:
     assert not interrupt.seen
 
 
-def test_a_shielded_block_that_fails_is_told_with_the_cancel(interrupt: Interrupt) -> None:
+def test_exception_of_a_shielded_block_is_the_context_of_the_interrupt(
+    interrupt: Interrupt,
+) -> None:
     def body(_: Callable[[], None]) -> None:
         with interrupt.shielded():
             interrupt.request("a")
@@ -270,7 +276,7 @@ def test_a_shielded_block_that_fails_is_told_with_the_cancel(interrupt: Interrup
     assert isinstance(cancelled.__context__, OSError)
 
 
-def test_a_shield_in_another_thread_shields_nobody(interrupt: Interrupt) -> None:
+def test_shield_in_another_thread_has_no_effect(interrupt: Interrupt) -> None:
     def hold() -> None:
         with interrupt.shielded():
             shielded.set()
@@ -289,7 +295,7 @@ def test_a_shield_in_another_thread_shields_nobody(interrupt: Interrupt) -> None
     thread.join()
 
 
-def test_a_shield_that_was_left_open_does_not_shield_the_next_task(interrupt: Interrupt) -> None:
+def test_open_shield_of_an_earlier_task_has_no_effect(interrupt: Interrupt) -> None:
     def body(stop: Callable[[], None]) -> None:
         stop()
         time.sleep(1000)
@@ -298,7 +304,7 @@ def test_a_shield_that_was_left_open_does_not_shield_the_next_task(interrupt: In
     assert run_armed(interrupt, body, "b")
 
 
-def test_reading_the_flag_is_to_have_been_told(interrupt: Interrupt) -> None:
+def test_reading_the_flag_marks_the_interrupt_as_seen(interrupt: Interrupt) -> None:
     def body(_: Callable[[], None]) -> None:
         with interrupt.shielded():
             interrupt.request("a")
@@ -311,7 +317,7 @@ def test_reading_the_flag_is_to_have_been_told(interrupt: Interrupt) -> None:
     assert seen == [False, True]
 
 
-def test_a_signal_that_nobody_here_sent_means_nothing_to_a_task(interrupt: Interrupt) -> None:
+def test_foreign_signal_does_not_interrupt_a_task(interrupt: Interrupt) -> None:
     signal.raise_signal(signal.SIGINT)
     assert run_armed(interrupt, lambda _: signal.raise_signal(signal.SIGINT)) is None
     assert not interrupt.seen
@@ -338,12 +344,15 @@ def test_threads_of_a_task_are_not_interrupted(interrupt: Interrupt) -> None:
 def test_import_is_interrupted_after_its_patience(
     interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
-    (tmp_path / "zmqruntime_endless.py").write_text("import time\nwhile True: time.sleep(0.01)\n")
+    # The module requests the interrupt: an earlier one may hit the import system while it opens
+    # the source file, which then stays open until it is collected (ResourceWarning).
+    code = "import sys, time\nsys.zmqruntime_stop()\nwhile True: time.sleep(0.01)\n"
+    (tmp_path / "zmqruntime_endless.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     interrupt.import_patience = patience
 
     def body(stop: Callable[[], None]) -> None:
-        stop()
+        monkeypatch.setattr(sys, "zmqruntime_stop", stop, raising=False)
         importlib.import_module("zmqruntime_endless")
 
     for _ in range(2):
@@ -354,7 +363,7 @@ def test_import_is_interrupted_after_its_patience(
 def test_import_that_ends_within_its_patience_is_not_interrupted(
     interrupt: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "import sys\nwhile not sys.zmqruntime_interrupt._was_held: pass\nended = True\n"
+    code = "import sys\nwhile not sys.zmqruntime_interrupt._was_deferred: pass\nended = True\n"
     (tmp_path / "zmqruntime_slow.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "zmqruntime_interrupt", interrupt, raising=False)

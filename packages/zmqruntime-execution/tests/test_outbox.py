@@ -1,4 +1,4 @@
-"""Progress goes out while the server takes it, and holds up nobody for long when it does not."""
+"""Progress waits for a slow server, and is dropped after a timeout when the server is stuck."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from zmqruntime.execution.worker.child.link_client import WorkerLink
+from zmqruntime.execution.worker.child.link_client import LinkClient
 from zmqruntime.execution.worker.child.outbox import ProgressOutbox
 from zmqruntime.execution.worker.framing import MessageReader
 
@@ -16,15 +16,15 @@ PADDING = b"." * 500
 
 
 class NotingLink:
-    """A link that notes how long each send may wait for room, and what was not sent."""
+    """A link that records the timeout of each send, and of those that failed."""
 
-    def __init__(self, link: WorkerLink) -> None:
+    def __init__(self, link: LinkClient) -> None:
         self._link = link
-        self.patience: list[float] = []
+        self.timeouts: list[float] = []
         self.failed_after: list[float] = []
 
     def send_within(self, seconds: float, *message: Any) -> bool:
-        self.patience.append(seconds)
+        self.timeouts.append(seconds)
         is_sent = self._link.send_within(seconds, *message)
         if not is_sent:
             self.failed_after.append(seconds)
@@ -32,13 +32,13 @@ class NotingLink:
 
 
 class Server:
-    """The other end of a link, which takes what is there when it is told to."""
+    """The other end of a link, which reads on demand."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        # Else the system may make more room while nothing is read.
+        # Else the system may enlarge the buffer while nothing is read.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        self.link = WorkerLink(self._listener.getsockname()[:2], b"hello")
+        self.link = LinkClient(self._listener.getsockname()[:2], b"hello")
         self._socket, _ = self._listener.accept()
         self._socket.settimeout(10)
         assert self._socket.recv(5, socket.MSG_WAITALL) == b"hello"
@@ -46,7 +46,7 @@ class Server:
         self._reader = MessageReader()
 
     def take(self) -> list[int]:
-        """Read all there is."""
+        """Read all buffered data, and return the numbers of its reports."""
         taken: list[int] = []
         while True:
             try:
@@ -76,7 +76,7 @@ def fill(outbox: ProgressOutbox, count: int = 50_000) -> None:
         outbox.send(PADDING + b"%d" % n)
 
 
-def test_what_the_server_takes_is_all_sent(server: Server) -> None:
+def test_reports_to_a_server_that_reads_are_all_sent(server: Server) -> None:
     outbox = ProgressOutbox(server.link, "one")
     taken: list[int] = []
     for n in range(10_000):
@@ -85,31 +85,31 @@ def test_what_the_server_takes_is_all_sent(server: Server) -> None:
     assert taken == list(range(10_000))
 
 
-def test_a_server_that_takes_nothing_is_waited_for_once_and_then_no_more(server: Server) -> None:
+def test_send_to_a_stuck_server_waits_for_one_timeout_only(server: Server) -> None:
     link = NotingLink(server.link)
-    fill(ProgressOutbox(cast(WorkerLink, link), "one", patience_seconds=0.2))
+    fill(ProgressOutbox(cast(LinkClient, link), "one", timeout_seconds=0.2))
     failed = len(link.failed_after)
     assert failed > 1
     assert link.failed_after == [0.2] + [0.0] * (failed - 1)
-    assert link.patience == [0.2] * (50_000 - failed + 1) + [0.0] * (failed - 1)
+    assert link.timeouts == [0.2] * (50_000 - failed + 1) + [0.0] * (failed - 1)
     taken = server.take()
     assert taken == sorted(set(taken))
     assert 0 < len(taken) < 50_000, "nothing was dropped: the test tests nothing"
 
 
-def test_the_latest_is_not_lost_when_there_is_room_again(server: Server) -> None:
-    outbox = ProgressOutbox(server.link, "one", patience_seconds=0.01)
+def test_latest_dropped_report_is_sent_by_a_flush(server: Server) -> None:
+    outbox = ProgressOutbox(server.link, "one", timeout_seconds=0.01)
     fill(outbox)
     taken = server.take()
     outbox.flush()
     outbox.flush()
-    taken += server.take()  # What was cut in two comes whole, and once.
+    taken += server.take()  # A partly sent report is completed, and sent once.
     assert taken == sorted(set(taken))
     assert taken[-1] == 49_999
 
 
-def test_when_there_is_room_again_it_is_patient_again(server: Server) -> None:
-    outbox = ProgressOutbox(server.link, "one", patience_seconds=0.01)
+def test_send_waits_again_after_the_server_has_read(server: Server) -> None:
+    outbox = ProgressOutbox(server.link, "one", timeout_seconds=0.01)
     fill(outbox)
     server.take()
     outbox.send(PADDING + b"50000")
@@ -122,7 +122,7 @@ def test_when_there_is_room_again_it_is_patient_again(server: Server) -> None:
     assert taken == list(range(1000))
 
 
-def test_a_server_that_is_gone_is_no_failure_of_the_task(server: Server) -> None:
+def test_send_to_a_server_that_has_exited_raises_nothing(server: Server) -> None:
     outbox = ProgressOutbox(server.link, "one")
     server.leave()
     fill(outbox, 100)

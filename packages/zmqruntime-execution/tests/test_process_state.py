@@ -1,4 +1,4 @@
-"""What one task changes in its worker process does not reach the next one."""
+"""State of the process that one task changes is restored for the next one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import pytest
 
 from zmqruntime.execution.worker.child.output import TaskOutput
 from zmqruntime.execution.worker.child.process_state import ProcessState
-from zmqruntime.execution.worker.task_logs import TaskLogs
+from zmqruntime.execution.worker.task_logs import TaskLogFiles
 
 
 @pytest.fixture(autouse=True)
 def _undo() -> Any:
-    """Give pytest back what it had, whatever a test leaves."""
+    """Restore the state of pytest after each test."""
     streams, directory, mask = (sys.stdin, sys.stdout, sys.stderr), Path.cwd(), os.umask(0o022)
     os.umask(mask)
     yield
@@ -73,7 +73,7 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     ),
     "a profile function": (lambda: sys.setprofile(lambda *_: None), sys.getprofile),
     "the recursion limit": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
-    "the default time-out of sockets": (
+    "the default timeout of sockets": (
         lambda: socket.setdefaulttimeout(0.1),
         socket.getdefaulttimeout,
     ),
@@ -88,28 +88,28 @@ if hasattr(signal, "pthread_sigmask"):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_taken_back(name: str) -> None:
-    change, look = CHANGES[name]
+def test_change_is_restored(name: str) -> None:
+    change, read = CHANGES[name]
     state = ProcessState()
-    before = look()
+    before = read()
     change()
     state.restore()
-    assert look() == before
+    assert read() == before
 
 
-def test_a_changed_locale_is_taken_back() -> None:
+def test_changed_locale_is_restored() -> None:
     state = ProcessState()
     before = locale.setlocale(locale.LC_ALL)
     other = "C" if before != "C" else "C.UTF-8"
     try:
         locale.setlocale(locale.LC_ALL, other)
     except locale.Error:
-        pytest.skip(f"this system has no locale {other}")
+        pytest.skip(f"the locale {other} is not installed")
     state.restore()
     assert locale.setlocale(locale.LC_ALL) == before
 
 
-def test_a_removed_working_directory_is_left(tmp_path: Path) -> None:
+def test_removed_working_directory_is_left(tmp_path: Path) -> None:
     state = ProcessState()
     before = Path.cwd()
     gone = tmp_path / "gone"
@@ -120,13 +120,13 @@ def test_a_removed_working_directory_is_left(tmp_path: Path) -> None:
     assert Path.cwd() == before
 
 
-def test_a_closed_standard_stream_is_opened_again_on_its_descriptor() -> None:
+def test_closed_standard_stream_is_reopened_on_its_descriptor() -> None:
     if not isinstance(sys.__stdout__, io.TextIOWrapper):
-        pytest.skip("there is no standard output")
+        pytest.skip("no standard output")
     sys.stdout = sys.__stdout__
     state = ProcessState()
     sys.stdout.close()
-    os.fstat(1)  # The descriptor is open still.
+    os.fstat(1)  # The descriptor is still open.
     state.restore()
     assert not sys.stdout.closed
     assert sys.stdout.fileno() == 1
@@ -134,14 +134,14 @@ def test_a_closed_standard_stream_is_opened_again_on_its_descriptor() -> None:
 
 class _Incomparable:
     def __eq__(self, other: object) -> bool:
-        raise RuntimeError("this hook has no equal")
+        raise RuntimeError("compared")
 
     __hash__ = None  # type: ignore[assignment]
 
     def __call__(self, *arguments: object) -> None: ...
 
 
-def test_a_detached_standard_stream_is_opened_again_at_each_restore() -> None:
+def test_detached_standard_stream_is_reopened_at_each_restore() -> None:
     sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False))  # noqa: SIM115 - detached
     state = ProcessState()
     for _ in range(2):
@@ -151,7 +151,7 @@ def test_a_detached_standard_stream_is_opened_again_at_each_restore() -> None:
 
 
 @pytest.mark.parametrize("name", ["stdin", "stdout", "stderr", "excepthook"])
-def test_a_deleted_attribute_of_sys_is_restored(name: str) -> None:
+def test_deleted_attribute_of_sys_is_restored(name: str) -> None:
     state = ProcessState()
     before = getattr(sys, name)
     delattr(sys, name)
@@ -160,7 +160,7 @@ def test_a_deleted_attribute_of_sys_is_restored(name: str) -> None:
 
 
 @pytest.mark.parametrize("module", [sys, threading])
-def test_a_hook_that_cannot_be_compared_is_replaced(module: Any) -> None:
+def test_hook_whose_comparison_raises_is_replaced(module: Any) -> None:
     state = ProcessState()
     before = module.excepthook
     module.excepthook = _Incomparable()
@@ -168,7 +168,7 @@ def test_a_hook_that_cannot_be_compared_is_replaced(module: Any) -> None:
     assert module.excepthook is before
 
 
-def test_a_signal_handler_that_cannot_be_compared_is_replaced() -> None:
+def test_signal_handler_whose_comparison_raises_is_replaced() -> None:
     state = ProcessState()
     before = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, _Incomparable())
@@ -177,11 +177,11 @@ def test_a_signal_handler_that_cannot_be_compared_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("missing", ["stdout", "stderr"])
-def test_output_of_a_task_is_kept_without_a_standard_stream(tmp_path: Path, missing: str) -> None:
-    output = TaskOutput(TaskLogs(tmp_path, 1000), "w")
+def test_output_is_captured_without_a_standard_stream(tmp_path: Path, missing: str) -> None:
+    output = TaskOutput(TaskLogFiles(tmp_path, 1000), "w")
     delattr(sys, missing)
-    output.lead_away("x")
+    output.redirect("x")
     os.write(1, b"written")
-    output.keep("x")
-    output.lead_back()
+    output.seal("x")
+    output.restore()
     assert any(path.read_bytes() == b"written" for path in tmp_path.rglob("*") if path.is_file())

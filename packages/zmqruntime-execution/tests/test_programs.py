@@ -1,4 +1,4 @@
-"""Programs of a task end with all that they have started."""
+"""Programs of a task are terminated with their descendants."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("environment", [None, {"PATH": os.environ.get("PATH", "")}])
-def test_descendant_of_a_program_that_ended_is_ended_with_the_timeout(
+def test_descendant_of_a_program_that_has_exited_is_killed_at_the_timeout(
     tmp_path: Path, environment: dict[str, str] | None
 ) -> None:
     written = tmp_path / "pid"

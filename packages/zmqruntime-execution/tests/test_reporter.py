@@ -1,4 +1,4 @@
-"""Progress is told as JSON numbers and words, from whichever process."""
+"""Progress is encoded as JSON, and sent from any process of a task."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from zmqruntime.execution.worker.child.reporter import encode_progress
 from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode_json
 
 
-def told(*arguments: Any, **keywords: Any) -> ProgressEvent:
-    """Return what arrives of a report."""
+def report(*arguments: Any, **keywords: Any) -> ProgressEvent:
+    """Return the event of a report."""
     body = encode_progress(*arguments, **keywords)
     event = decode_event(compose_event("a", ProgressReport(1, 1.0, body)))
     assert isinstance(event, ProgressEvent)
@@ -29,7 +29,7 @@ def told(*arguments: Any, **keywords: Any) -> ProgressEvent:
 
 
 class Float32:
-    """A number as numpy has them: no float, but it can be made one."""
+    """A number such as numpy's: not a float, with `__float__`."""
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -39,7 +39,7 @@ class Float32:
 
 
 class Int64(Float32):
-    """A whole one."""
+    """An integer such as numpy's, with `__index__`."""
 
     def __index__(self) -> int:
         return int(self.value)
@@ -72,8 +72,8 @@ class Int64(Float32):
         "large",
     ],
 )
-def test_any_kind_of_number_is_told_as_one(number: Any, expected: float) -> None:
-    event = told(number, number)
+def test_any_kind_of_number_becomes_a_json_number(number: Any, expected: float) -> None:
+    event = report(number, number)
     assert (event.completed, event.total) == (expected, expected)
     assert type(event.completed) is type(expected)
 
@@ -82,7 +82,7 @@ def test_any_kind_of_number_is_told_as_one(number: Any, expected: float) -> None
 @pytest.mark.parametrize(
     "value", ["3", b"3", 1j, [3], print], ids=lambda value: type(value).__name__
 )
-def test_what_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
+def test_value_that_is_not_a_number_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"progress {name} must be a number, not "):
         encode_progress(**{name: value})
 
@@ -92,26 +92,26 @@ def test_what_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
     [float("nan"), float("inf"), Float32(float("-inf"))],
     ids=["nan", "infinite", "minus infinite"],
 )
-def test_what_json_has_no_number_for_is_refused_by_name(value: Any) -> None:
+def test_non_finite_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(ValueError, match="progress total must be "):
         encode_progress(1, value)
 
 
-def test_a_number_that_no_reader_takes_is_refused_by_name() -> None:
+def test_number_with_too_many_digits_is_refused_by_name() -> None:
     with pytest.raises(DecodeError, match="total is an integer of more than 4000 digits"):
         encode_progress(1, 10**5000)
 
 
 @pytest.mark.parametrize("name", ["phase", "message"])
 @pytest.mark.parametrize("value", [b"x", 3, ["x"]], ids=["bytes", "int", "list"])
-def test_what_is_no_text_is_refused_by_name(name: str, value: Any) -> None:
+def test_value_that_is_not_a_text_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"progress {name} must be a str, not "):
         encode_progress(**{name: value})
 
 
-def test_a_file_name_that_is_no_unicode_is_told_as_well_as_it_can_be() -> None:
-    # As os.listdir() gives them; a report that fails for it would fail the task.
-    assert told(message="tile-\udce9.tif", phase="é").message == "tile-\\udce9.tif"
+def test_lone_surrogates_of_a_text_are_escaped() -> None:
+    # As in file names that `os.listdir` returns: they do not fail the task.
+    assert report(message="tile-\udce9.tif", phase="é").message == "tile-\\udce9.tif"
 
 
 @pytest.mark.parametrize("value", [[1], "x", 3])
@@ -120,7 +120,7 @@ def test_data_is_an_object(value: Any) -> None:
         encode_progress(data=value)
 
 
-def test_data_that_is_no_json_is_refused_with_its_place() -> None:
+def test_unserializable_data_is_refused_with_its_path() -> None:
     with pytest.raises(DecodeError, match=r"data\.tiles\[1\] is of type object"):
         encode_progress(data={"tiles": ["a", object()]})  # type: ignore[list-item]
 
@@ -138,16 +138,16 @@ def test_data_that_is_no_json_is_refused_with_its_place() -> None:
         (None, 4, None),
         (0.5, 2.0, 25.0),
         (10**300, 2 * 10**300, 50.0),
-        (10**400, 2 * 10**400, None),  # beyond a float; the numbers themselves are told
+        (10**400, 2 * 10**400, None),  # Beyond the range of a float.
     ],
     ids=range(11),
 )
-def test_percent_follows_from_both_numbers(completed: Any, total: Any, percent: Any) -> None:
-    assert told(completed, total).percent == percent
+def test_percent_is_computed_from_both_numbers(completed: Any, total: Any, percent: Any) -> None:
+    assert report(completed, total).percent == percent
 
 
-def test_what_was_not_said_is_null() -> None:
-    event = told()
+def test_fields_that_are_not_reported_are_null() -> None:
+    event = report()
     assert (event.completed, event.total, event.percent) == (None, None, None)
     assert (event.phase, event.message, event.data) == (None, None, None)
 
@@ -155,14 +155,14 @@ def test_what_was_not_said_is_null() -> None:
 # -- from other processes ---------------------------------------------------------------------
 
 
-def test_here_it_uses_what_it_was_given() -> None:
+def test_reporter_in_its_own_process_uses_the_given_function() -> None:
     sent: list[bytes] = []
     reporter = ProgressReporter(PipeLink(None), sent.append)
     report_thrice(reporter)
     assert [decode_json(body)["completed"] for body in sent] == [1, 2, 3]
 
 
-def test_it_is_small_and_takes_the_way_home_along() -> None:
+def test_pickled_reporter_is_small_and_contains_its_link() -> None:
     reporter = ProgressReporter(PipeLink(("127.0.0.1", 1)), lambda body: None)
     pickled = pickle.dumps(reporter)
     assert len(pickled) < 300
@@ -171,9 +171,9 @@ def test_it_is_small_and_takes_the_way_home_along() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, by 3.12
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_in_another_process_it_connects_once_and_reports(method: str) -> None:
+def test_reporter_in_another_process_connects_once(method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {method} on this system")
+        pytest.skip(f"{method} is not available")
     home = Home()
     here: list[bytes] = []
     reporter = ProgressReporter(home.link, here.append)
@@ -190,7 +190,7 @@ def test_in_another_process_it_connects_once_and_reports(method: str) -> None:
     assert len(here) == 1
 
 
-def test_a_report_that_is_too_long_is_refused_with_a_way_out() -> None:
+def test_too_long_report_is_refused_with_a_remedy() -> None:
     encode_progress(message="x" * 32_000)
     with pytest.raises(ValueError, match=r"32,768: write what is large to a file"):
         encode_progress(message="x" * 33_000)
@@ -204,15 +204,15 @@ def test_threads_of_another_process_share_one_connection() -> None:
     class SlowLink:
         def open(self) -> Callable[[bytes], None]:
             opened.append(threading.get_ident())
-            time.sleep(0.05)  # The others come while it is being opened.
+            time.sleep(0.05)  # The other threads arrive meanwhile.
             return sent.append
 
-    def report() -> None:
+    def report_one() -> None:
         barrier.wait()
         reporter.report(1)
 
-    reporter = ProgressReporter(SlowLink())  # as it is when it was unpickled
-    threads = [threading.Thread(target=report) for _ in range(4)]
+    reporter = ProgressReporter(SlowLink())  # As after unpickling.
+    threads = [threading.Thread(target=report_one) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

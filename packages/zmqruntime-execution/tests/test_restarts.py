@@ -1,4 +1,4 @@
-"""Workers that die before they begin a task, and workers that cannot be started again."""
+"""Workers that exit before they start a task, and workers that cannot be restarted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from echoing import Around, Echo
 
 from zmqruntime.execution import ExecutionClient
-from zmqruntime.execution.worker.begun_tasks import BegunTasks
-from zmqruntime.execution.worker.bootstrap import WorkerProgram
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram
+from zmqruntime.execution.worker.start_marker import StartMarker
 from zmqruntime.messages import ErrorKind, ExecutionStatus
 from zmqruntime.transport import ZMQConfig
 
@@ -37,17 +37,17 @@ def config() -> Iterator[ZMQConfig]:
 
 
 def kill_worker(client: ExecutionClient) -> psutil.Process:
-    """Kill the idle worker, and return when the system has ended it."""
+    """Kill the idle worker and return it."""
     worker = psutil.Process(client.ping().workers[0].pid)
     worker.kill()
     return worker
 
 
-# -- what was not begun ---------------------------------------------------------------------
+# -- tasks that were not started ------------------------------------------------------------
 
 
 @needs_posix
-def test_a_task_that_a_killed_worker_had_not_begun_runs_in_the_next_one(config: ZMQConfig) -> None:
+def test_task_that_a_killed_worker_has_not_started_runs_in_the_next_one(config: ZMQConfig) -> None:
     with Around(PORT, config=config), ExecutionClient(PORT, config=config) as client:
         for _ in range(3):
             client.execute({}, timeout=PATIENCE)
@@ -59,7 +59,7 @@ def test_a_task_that_a_killed_worker_had_not_begun_runs_in_the_next_one(config: 
 
 
 @needs_posix
-def test_a_task_that_was_assigned_to_a_stopped_worker_runs_in_the_next_one(
+def test_task_that_was_assigned_to_a_suspended_worker_runs_in_the_next_one(
     config: ZMQConfig,
 ) -> None:
     with Around(PORT, config=config), ExecutionClient(PORT, config=config) as client:
@@ -74,7 +74,7 @@ def test_a_task_that_was_assigned_to_a_stopped_worker_runs_in_the_next_one(
 
 
 @needs_posix
-def test_a_task_that_ended_its_worker_had_begun(config: ZMQConfig) -> None:
+def test_task_that_exits_its_worker_has_failed(config: ZMQConfig) -> None:
     with Echo(PORT, config=config), ExecutionClient(PORT, config=config) as client:
         for _ in range(2):  # The first task of a worker, and a later one.
             client.submit_execution({"x": 1})
@@ -84,39 +84,39 @@ def test_a_task_that_ended_its_worker_had_begun(config: ZMQConfig) -> None:
             assert "while it ran the task" in error.message
 
 
-def test_the_number_of_a_task_is_seen_in_shared_memory() -> None:
-    tasks = BegunTasks("zmqruntime-test")
+def test_start_marker_is_read_from_shared_memory() -> None:
+    tasks = StartMarker("zmqruntime-test")
     try:
-        assert not tasks.is_begun(1)
+        assert not tasks.is_started(1)
         for number in (1, 2, 255, 256, 257):
-            tasks.note(number)
-            assert tasks.is_begun(number)
-            assert not tasks.is_begun(number + 1)
+            tasks.mark_started(number)
+            assert tasks.is_started(number)
+            assert not tasks.is_started(number + 1)
     finally:
         tasks.close_file()
-    tasks.note(3)  # The memory outlives the descriptor.
-    assert tasks.is_begun(3)
+    tasks.mark_started(3)  # The memory outlives the descriptor.
+    assert tasks.is_started(3)
 
 
 @needs_posix
-def test_shared_memory_without_memfd_is_a_file_without_a_name(
+def test_start_marker_without_memfd_is_an_anonymous_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    tasks = BegunTasks("zmqruntime-test")
+    tasks = StartMarker("zmqruntime-test")
     assert tasks.descriptor is not None
-    again = BegunTasks("zmqruntime-test", os.dup(tasks.descriptor))
-    again.note(7)
-    assert tasks.is_begun(7)
+    again = StartMarker("zmqruntime-test", os.dup(tasks.descriptor))
+    again.mark_started(7)
+    assert tasks.is_started(7)
     tasks.close_file()
     again.close_file()
 
 
-# -- the next worker is started as the first was ---------------------------------------------
+# -- the next worker is started as the first one ---------------------------------------------
 
 
 @needs_posix
-def test_a_later_worker_starts_with_what_the_first_one_had(
+def test_later_worker_has_the_environment_of_the_first(
     config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, later = tmp_path / "first", tmp_path / "later"
@@ -141,7 +141,7 @@ def test_a_later_worker_starts_with_what_the_first_one_had(
 
 
 @needs_posix
-def test_a_later_worker_starts_though_the_working_directory_was_removed(
+def test_later_worker_starts_after_the_working_directory_was_removed(
     config: ZMQConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
@@ -158,7 +158,7 @@ def test_a_later_worker_starts_though_the_working_directory_was_removed(
 
 
 @needs_posix
-def test_a_python_that_is_gone_is_named_in_log_and_pong_until_a_worker_starts(
+def test_missing_python_is_named_in_log_and_pong_until_a_worker_starts(
     config: ZMQConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     executable = os.fsdecode(multiprocessing.spawn.get_executable())
@@ -186,7 +186,7 @@ def test_a_python_that_is_gone_is_named_in_log_and_pong_until_a_worker_starts(
     assert str(link) in caplog.text
 
 
-def test_a_thread_that_cannot_be_started_is_a_start_that_failed(
+def test_worker_start_is_retried_when_its_thread_cannot_be_started(
     config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Echo(PORT, config=config), ExecutionClient(PORT, config=config) as client:
@@ -224,7 +224,7 @@ def test_changes_of_the_program_are_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @needs_posix
-def test_a_worker_starts_though_the_directory_of_its_server_was_removed(config: ZMQConfig) -> None:
+def test_worker_starts_after_the_directory_of_its_server_was_removed(config: ZMQConfig) -> None:
     with Around(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
         first = client.execute({}, timeout=PATIENCE)
         shutil.rmtree(server.endpoint.directory)
@@ -236,7 +236,7 @@ def test_a_worker_starts_though_the_directory_of_its_server_was_removed(config: 
 
 
 @needs_posix
-def test_a_directory_that_cannot_be_made_again_is_a_start_that_failed(config: ZMQConfig) -> None:
+def test_worker_start_is_retried_when_its_directory_cannot_be_created(config: ZMQConfig) -> None:
     with Echo(PORT, config=config) as server, ExecutionClient(PORT, config=config) as client:
         directory = server.endpoint.directory
         shutil.rmtree(directory)

@@ -1,4 +1,4 @@
-"""Naming a server on a command line, and launching it from a program."""
+"""Serving a class named on a command line, without typer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from zmqruntime.execution.target import TargetError
 from zmqruntime.messages import ZMQRuntimeError
 
 
-def test_a_class_is_named_by_its_module_and_its_name() -> None:
+def test_class_is_named_by_module_and_name() -> None:
     assert load_target("echoing:Echo") is Echo
 
 
-def test_a_class_in_a_class_is_named_by_its_path() -> None:
+def test_nested_class_is_named_by_its_qualified_name() -> None:
     assert load_target("echoing:Outer.Inner") is not Echo
     assert issubclass(load_target("echoing:Outer.Inner"), ExecutionServer)
 
 
 @pytest.mark.parametrize("target", ["", "Echo", "echoing", "echoing:", ":Echo", "..:X", ".x:Y"])
-def test_half_a_name_is_refused(target: str) -> None:
+def test_incomplete_target_is_refused(target: str) -> None:
     with pytest.raises(TargetError, match="write it as 'module:Class'"):
         load_target(target)
 
@@ -38,32 +38,32 @@ def test_half_a_name_is_refused(target: str) -> None:
         ("echoing.deeper:Echo", "No module named 'echoing.deeper'"),
         ("echoing:NoSuchClass", "module 'echoing' has no attribute 'NoSuchClass'"),
         ("echoing:Outer.No", "has no attribute 'No'"),
-        ("echoing:Client", "is no ExecutionServer subclass, but <class"),
-        ("echoing:a_function", "is no ExecutionServer subclass, but <function"),
+        ("echoing:Client", "is not an ExecutionServer subclass, but <class"),
+        ("echoing:a_function", "is not an ExecutionServer subclass, but <function"),
         ("echoing:Unfinished", "is abstract: name a subclass that defines execute_task"),
         ("zmqruntime.execution:ExecutionServer", "is abstract"),
     ],
 )
-def test_what_is_no_server_is_told_with_its_reason(target: str, sentence: str) -> None:
+def test_target_that_is_not_a_server_is_refused_with_the_reason(target: str, sentence: str) -> None:
     with pytest.raises(TargetError, match="^" + target) as caught:
         load_target(target)
     assert sentence in str(caught.value)
     assert isinstance(caught.value, ZMQRuntimeError)
 
 
-def test_a_module_that_fails_on_its_own_says_so_itself() -> None:
+def test_exception_of_a_module_is_raised_unchanged() -> None:
     with pytest.raises(ZeroDivisionError):
         load_target("broken_application:Echo")
 
 
-def test_a_wrong_target_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_target_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["echoing:NoSuchClass", "--port", "7777"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: echoing:NoSuchClass: ")
     assert captured.err.count("\n") == 1
 
 
-def test_a_server_that_cannot_be_sent_to_a_worker_is_one_line_and_exit_code_1(
+def test_unpicklable_server_is_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="ze") as runtime_dir:
@@ -73,7 +73,7 @@ def test_a_server_that_cannot_be_sent_to_a_worker_is_one_line_and_exit_code_1(
     assert captured.err.count("\n") == 1
 
 
-def test_a_place_that_cannot_be_served_is_one_line_and_exit_code_1(
+def test_unusable_runtime_dir_is_an_error_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     in_the_way = tmp_path / "a-file"
@@ -82,27 +82,27 @@ def test_a_place_that_cannot_be_served_is_one_line_and_exit_code_1(
     assert capsys.readouterr().err.startswith("error: ")
 
 
-# Applications whose authors have got something wrong, and what is told of each.
+# Faulty applications, and parts of the error of each.
 FAULTY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "it raises": ("\nraise RuntimeError('no\\nlicence')", ("RuntimeError: no (", "line 2)")),
-    "no syntax": ("x = 1\ny = = 2", ("SyntaxError: invalid syntax (", "line 2)")),
-    "no import": ("from os import nothing", ("ImportError: cannot import name", "line 1)")),
-    "no module": ("\nimport no_such_module", ("ModuleNotFoundError: ", "line 2)")),
-    "no attribute": ("import os\nos.nothing", ("AttributeError: ", "line 2)")),
-    "no json": ("import json\njson.loads('{')", ("JSONDecodeError: ", "line 2)")),
-    "its constructor raises": (
+    "module raises": ("\nraise RuntimeError('no\\nlicence')", ("RuntimeError: no (", "line 2)")),
+    "invalid syntax": ("x = 1\ny = = 2", ("SyntaxError: invalid syntax (", "line 2)")),
+    "missing name": ("from os import nothing", ("ImportError: cannot import name", "line 1)")),
+    "missing module": ("\nimport no_such_module", ("ModuleNotFoundError: ", "line 2)")),
+    "missing attribute": ("import os\nos.nothing", ("AttributeError: ", "line 2)")),
+    "error in a library": ("import json\njson.loads('{')", ("JSONDecodeError: ", "line 2)")),
+    "constructor raises": (
         "    def __init__(self, *a, **k):\n        raise OSError('no disk')",
         ("OSError: no disk (", "line 4)"),
     ),
-    "its constructor takes nothing": (
+    "constructor without parameters": (
         "    def __init__(self):\n        super().__init__()",
         ("Faulty.__init__ has to take what ExecutionServer takes: ", "line 3)"),
     ),
-    "it gives a wrong option": (
+    "invalid option": (
         "    def __init__(self, *a, **k):\n        super().__init__(*a, retry=3, **k)",
         ("TypeError: retry has to be of type RetryPolicy, not 3 (", "line 4)"),
     ),
-    "its constructor calls no other": (
+    "constructor without super": (
         "    journal = None\n    def __init__(self, *a, **k):\n        pass",
         ("Faulty.__init__ has to call super().__init__() (", "line 4)"),
     ),
@@ -111,7 +111,7 @@ CLASS = "from echoing import Echo\nclass Faulty(Echo):\n"
 
 
 @pytest.mark.parametrize(("code", "words"), FAULTY.values(), ids=FAULTY)
-def test_what_an_application_has_got_wrong_is_one_line_that_says_where(
+def test_error_of_an_application_is_one_line_with_file_and_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -123,11 +123,11 @@ def test_what_an_application_has_got_wrong_is_one_line_that_says_where(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "faulty_application", raising=False)
     assert main(["faulty_application:Faulty"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("error: ")
+    assert output.count("\n") == 1
     for word in (*words, str(tmp_path / "faulty_application.py")):
-        assert word in told
+        assert word in output
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_an_application_has_got_wrong_is_one_line_that_says_where(
         ("--owner=x", "invalid process 'x'"),
     ],
 )
-def test_an_impossible_option_is_a_wrong_command_line(
+def test_invalid_option_is_an_invalid_command_line(
     option: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -150,31 +150,31 @@ def test_an_impossible_option_is_a_wrong_command_line(
     assert f"error: argument {option.partition('=')[0]}: {words}" in capsys.readouterr().err
 
 
-def test_options_that_do_not_go_together_are_one_line_without_a_place(
+def test_invalid_combination_of_options_is_one_line_without_a_location(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="ze") as runtime_dir:
         assert main(["echoing:Echo", "--runtime-dir", runtime_dir, "--port=65000"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    assert "66000" in told
+    output = capsys.readouterr().err
+    assert output.startswith("error: ")
+    assert output.count("\n") == 1
+    assert "66000" in output
 
 
-def test_without_a_target_the_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_target_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 2
     assert "usage: python -m zmqruntime.execution" in capsys.readouterr().err
 
 
-def test_a_launched_server_may_be_given_a_journal() -> None:
+def test_launcher_passes_on_the_path_of_a_journal() -> None:
     launcher = ExecutionServerLauncher(Echo, journal=Path("here"))
     assert launcher._command[-2:] == ("--journal", str(Path("here").resolve()))
 
 
 @pytest.mark.parametrize(("words", "kept"), [([], "the class's"), (["--journal", "here"], "here")])
-def test_a_journal_that_is_asked_for_goes_before_that_of_the_class(
+def test_journal_option_overrides_the_class(
     monkeypatch: pytest.MonkeyPatch, words: list[str], kept: str
 ) -> None:
     served: list[Path | None] = []
@@ -184,7 +184,7 @@ def test_a_journal_that_is_asked_for_goes_before_that_of_the_class(
     assert served == [Path(kept)]
 
 
-def test_a_class_of_the_running_script_cannot_be_launched() -> None:
+def test_class_of_the_main_script_cannot_be_launched() -> None:
     here = type("Here", (Echo,), {"__module__": "__main__"})
     with pytest.raises(ValueError, match="Here is defined in __main__: move it to a"):
         ExecutionServerLauncher(here)

@@ -631,4 +631,4 @@ def test_a_worker_that_cannot_be_understood_is_ended_and_the_next_one_works(
     with pytest.raises(ExecutionFailed, match="the worker process ended with"):
         babbling.result(PATIENCE)
     assert behind.result(PATIENCE)
-    assert "said what makes no sense: a message of 18," in caplog.text
+    assert "invalid message from the worker process: a message of 18," in caplog.text

@@ -1,4 +1,4 @@
-"""One socket is waited for, by `poll` or, where a system has none, by `select`."""
+"""Readiness of one socket, by `poll` or, on Windows, by `select`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "select":
         monkeypatch.delattr(select, "poll", raising=False)
     elif not hasattr(select, "poll"):
-        pytest.skip("this system has no poll")
+        pytest.skip("poll is not available")
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
@@ -30,7 +30,7 @@ def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def fill(sock: socket.socket) -> int:
-    """Send until there is no room any more; return how much that was."""
+    """Send until the buffer is full; return the number of bytes."""
     sent = 0
     try:
         while True:
@@ -39,7 +39,7 @@ def fill(sock: socket.socket) -> int:
         return sent
 
 
-def test_what_comes_is_waited_for(pair: Pair) -> None:
+def test_wait_for_data_ends_at_its_arrival(pair: Pair) -> None:
     ours, theirs = pair
     readable = Readiness(ours)
     assert not readable.wait(AT_ONCE)
@@ -50,13 +50,13 @@ def test_what_comes_is_waited_for(pair: Pair) -> None:
     sender.join()
 
 
-def test_an_end_is_waited_for_as_well(pair: Pair) -> None:
+def test_wait_for_data_ends_at_a_close(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
     assert Readiness(ours).wait()
 
 
-def test_room_is_waited_for(pair: Pair) -> None:
+def test_wait_for_buffer_space_ends_when_the_peer_reads(pair: Pair) -> None:
     ours, theirs = pair
     writable = Readiness(ours, write=True)
     assert writable.wait(AT_ONCE)

@@ -1,4 +1,4 @@
-"""The root logger of a worker: ours unless the application has configured its own."""
+"""The root logger of a worker gets a handler unless the application has configured it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.execution.worker.child.task_logging import set_up_logging
+from zmqruntime.execution.worker.child.task_logging import configure_logging
 from zmqruntime.transport import RecordFormatter
 
 
 @contextlib.contextmanager
 def new_root() -> Iterator[logging.Logger]:
-    """Provide the root logger as a new process has it."""
-    # Within a test, since pytest adds handlers of its own when one begins.
+    """Provide the root logger of a new process."""
+    # Within a test, since pytest adds handlers of its own at its start.
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []
@@ -28,10 +28,10 @@ def new_root() -> Iterator[logging.Logger]:
         root.setLevel(level)
 
 
-def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
     with new_root() as root:
-        set_up_logging()
-        set_up_logging()
+        configure_logging()
+        configure_logging()
         (handler,) = root.handlers
         assert isinstance(handler.formatter, RecordFormatter)
         assert root.level == logging.INFO
@@ -40,19 +40,19 @@ def test_a_root_logger_without_handlers_gets_one(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.endswith(" INFO zmqruntimes: theirs\n")
 
 
-def test_a_level_that_the_application_has_set_stands() -> None:
+def test_level_that_the_application_has_set_stays() -> None:
     with new_root() as root:
         root.setLevel(logging.ERROR)
-        set_up_logging()
+        configure_logging()
         assert root.level == logging.ERROR
         assert len(root.handlers) == 1
 
 
-def test_a_handler_that_logging_has_added_on_its_own_is_replaced() -> None:
+def test_implicit_handler_is_replaced() -> None:
     with new_root() as root:
         logging.info("loaded")
         (implicit,) = root.handlers
-        set_up_logging()
+        configure_logging()
         assert implicit not in root.handlers
         assert len(root.handlers) == 1
 
@@ -66,16 +66,18 @@ def test_a_handler_that_logging_has_added_on_its_own_is_replaced() -> None:
         {"handlers": [logging.NullHandler(), logging.NullHandler()]},
     ],
 )
-def test_a_configured_root_logger_is_left_alone(options: dict[str, Any]) -> None:
+def test_configured_root_logger_is_unchanged(options: dict[str, Any]) -> None:
     with new_root() as root:
         logging.basicConfig(**options)
         before, level = list(root.handlers), root.level
-        set_up_logging()
+        configure_logging()
         assert (root.handlers, root.level) == (before, level)
 
 
-def test_a_process_without_standard_error_logs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_dropped_in_a_process_without_standard_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with new_root():
-        set_up_logging()
+        configure_logging()
         monkeypatch.setattr("sys.stderr", None)
         logging.getLogger("lab").info("words")

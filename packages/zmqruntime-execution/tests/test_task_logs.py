@@ -1,4 +1,4 @@
-"""What a task writes is in its own file, whoever wrote it, bounded, and gone with its record."""
+"""Each task has a bounded log of its output, which is removed with its record."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pytest
 from talking import Chatty, Configured, Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionFailed, ExecutionHandle, UnknownExecution
-from zmqruntime.execution.worker.parent.log_keeper import LogKeeper
-from zmqruntime.execution.worker.task_logs import TaskLogs, log_directory, trim
+from zmqruntime.execution.worker.task_logs import TaskLogFiles, TaskLogs, log_directory, trim
 from zmqruntime.messages import ExecutionStatus
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
@@ -35,7 +34,7 @@ Serve = Callable[..., ExecutionClient]
 
 @pytest.fixture
 def serve(config: ZMQConfig) -> Iterator[Serve]:
-    """Starts a server and returns a client of it."""
+    """Start a server and return a client of it."""
     open_ones: list[Any] = []
 
     def start(server_class: type[Talker] = Talker, **options: Any) -> ExecutionClient:
@@ -63,7 +62,7 @@ def path_of(handle: ExecutionHandle) -> Path:
     return Path(path)
 
 
-def test_python_native_code_and_child_processes_write_to_the_log(serve: Serve) -> None:
+def test_output_of_python_native_code_and_child_processes_is_in_the_log(serve: Serve) -> None:
     client = serve()
     handle = client.submit_execution({"say": "hello"}, execution_id="Hello.1")
     handle.wait(PATIENCE)
@@ -97,7 +96,7 @@ def test_records_that_a_task_logs_are_in_its_log(serve: Serve, server_class: typ
     assert "one" not in second.log_tail()
 
 
-def test_logging_that_an_application_has_configured_is_left_alone(serve: Serve) -> None:
+def test_logging_configured_by_the_application_is_unchanged(serve: Serve) -> None:
     client = serve(Configured)
     handle = client.submit_execution({"log": "words"})
     handle.wait(PATIENCE)
@@ -106,7 +105,7 @@ def test_logging_that_an_application_has_configured_is_left_alone(serve: Serve) 
     assert lines[3] == "own ERROR failed"
 
 
-def test_records_follow_a_standard_error_that_a_task_redirects(serve: Serve) -> None:
+def test_records_go_to_a_redirected_standard_error(serve: Serve) -> None:
     client = serve()
     handle = client.submit_execution({"log elsewhere": "words"})
     result = handle.result(PATIENCE)
@@ -115,7 +114,7 @@ def test_records_follow_a_standard_error_that_a_task_redirects(serve: Serve) -> 
     assert handle.log_tail() == ""
 
 
-def test_a_cancelled_task_that_writes_nothing_has_no_log(serve: Serve, tmp_path: Path) -> None:
+def test_cancelled_task_without_output_has_no_log(serve: Serve, tmp_path: Path) -> None:
     client = serve()
     handle = client.submit_execution({"gate": str(tmp_path / "never")})
     next(event for event in handle.progress() if getattr(event, "phase", None) == "waits")
@@ -124,9 +123,7 @@ def test_a_cancelled_task_that_writes_nothing_has_no_log(serve: Serve, tmp_path:
     assert handle.log_tail() == ""
 
 
-def test_each_execution_has_its_own_and_who_is_silent_has_none(
-    serve: Serve, config: ZMQConfig
-) -> None:
+def test_each_execution_with_output_has_a_log_of_its_own(serve: Serve, config: ZMQConfig) -> None:
     client = serve()
     loud = client.submit_execution({"say": "one"})
     silent = client.submit_execution({"result": 1})
@@ -139,7 +136,7 @@ def test_each_execution_has_its_own_and_who_is_silent_has_none(
     assert sorted(kept) == sorted([path_of(loud), path_of(again)])
 
 
-def test_what_runs_can_be_read_already(serve: Serve, tmp_path: Path) -> None:
+def test_log_of_a_running_task_can_be_read(serve: Serve, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     client = serve()
     handle = client.submit_execution({"say": "so far", "gate": str(gate)})
@@ -150,7 +147,7 @@ def test_what_runs_can_be_read_already(serve: Serve, tmp_path: Path) -> None:
     assert handle.log_tail().startswith("so far\n")
 
 
-def test_what_waits_has_written_nothing_and_names_no_file(serve: Serve, tmp_path: Path) -> None:
+def test_queued_execution_has_no_log(serve: Serve, tmp_path: Path) -> None:
     client = serve()
     gate = tmp_path / "gate"
     client.submit_execution({"gate": str(gate)})
@@ -161,7 +158,7 @@ def test_what_waits_has_written_nothing_and_names_no_file(serve: Serve, tmp_path
     waits.wait(PATIENCE)
 
 
-def test_the_last_words_of_a_crashed_worker_are_kept(serve: Serve) -> None:
+def test_last_output_of_a_crashed_worker_is_kept(serve: Serve) -> None:
     client = serve()
     handle = client.submit_execution({"say": "hello", "crash": True})
     with pytest.raises(ExecutionFailed, match="worker_died"):
@@ -172,7 +169,7 @@ def test_the_last_words_of_a_crashed_worker_are_kept(serve: Serve) -> None:
     assert after.log_tail().startswith("after\n")
 
 
-def test_a_log_is_bounded_and_keeps_the_newest(serve: Serve) -> None:
+def test_log_is_bounded_and_keeps_the_newest_lines(serve: Serve) -> None:
     client = serve(max_log_bytes=8192)
     handle = client.submit_execution({"lines": 5000})
     handle.wait(PATIENCE)
@@ -185,7 +182,7 @@ def test_a_log_is_bounded_and_keeps_the_newest(serve: Serve) -> None:
     assert handle.log_tail(20) == reply.text[-20:]
 
 
-def test_a_log_of_what_runs_is_cut_as_it_grows(serve: Serve, tmp_path: Path) -> None:
+def test_log_of_a_running_task_is_trimmed(serve: Serve, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     client = serve(max_log_bytes=8192)
     handle = client.submit_execution({"lines": 5000, "gate": str(gate)})
@@ -201,7 +198,7 @@ def test_a_log_of_what_runs_is_cut_as_it_grows(serve: Serve, tmp_path: Path) -> 
     assert handle.log_tail().endswith(" 4999\n")
 
 
-def test_a_log_leaves_with_its_record(serve: Serve) -> None:
+def test_log_is_removed_with_its_record(serve: Serve) -> None:
     client = serve(history_limit=1)
     first = client.submit_execution({"say": "one"})
     first.wait(PATIENCE)
@@ -213,7 +210,7 @@ def test_a_log_leaves_with_its_record(serve: Serve) -> None:
     assert not path.exists()
 
 
-def test_logs_leave_with_a_server_that_keeps_nothing(serve: Serve, config: ZMQConfig) -> None:
+def test_logs_are_removed_with_a_server_without_a_journal(serve: Serve, config: ZMQConfig) -> None:
     client = serve()
     client.submit_execution({"say": "one"}).wait(PATIENCE)
     assert files_of(config)
@@ -225,11 +222,11 @@ def test_logs_leave_with_a_server_that_keeps_nothing(serve: Serve, config: ZMQCo
         time.sleep(0.01)
 
 
-def test_a_server_outlives_a_log_that_cannot_be_kept(serve: Serve) -> None:
+def test_failure_to_keep_a_log_fails_no_other_execution(serve: Serve) -> None:
     client = serve()
     client.submit_execution({"say": "first"}).wait(PATIENCE)
     directory = path_of(client.submit_execution({"say": "second"}, execution_id="x")).parent
-    in_the_way = TaskLogs(directory, 1).path_of("y")
+    in_the_way = TaskLogFiles(directory, 1).path_of("y")
     in_the_way.mkdir()
     crashed = client.submit_execution({"say": "hello", "crash": True}, execution_id="y")
     assert crashed.wait(PATIENCE).status is ExecutionStatus.FAILED
@@ -237,7 +234,7 @@ def test_a_server_outlives_a_log_that_cannot_be_kept(serve: Serve) -> None:
     in_the_way.rmdir()
 
 
-def test_without_a_log_there_is_none_to_read(serve: Serve, config: ZMQConfig) -> None:
+def test_server_without_log_capture_has_no_logs(serve: Serve, config: ZMQConfig) -> None:
     client = serve(max_log_bytes=0)
     handle = client.submit_execution({"result": 1})
     handle.wait(PATIENCE)
@@ -246,63 +243,63 @@ def test_without_a_log_there_is_none_to_read(serve: Serve, config: ZMQConfig) ->
     assert files_of(config) == []
 
 
-# -- the files by themselves -----------------------------------------------------------------
+# -- log files -------------------------------------------------------------------------------
 
 
-def test_names_that_differ_in_case_alone_have_files_that_do_not(tmp_path: Path) -> None:
-    logs = TaskLogs(tmp_path, 100)
+def test_ids_that_differ_only_in_case_have_different_files(tmp_path: Path) -> None:
+    logs = TaskLogFiles(tmp_path, 100)
     names = {logs.path_of(name).name.lower() for name in ("run", "Run", "RUN", ".", "..", "con")}
     assert len(names) == 6
 
 
-def test_a_sweep_takes_what_is_not_kept_and_nothing_else(tmp_path: Path) -> None:
-    logs = TaskLogs(tmp_path, 100)
+def test_sweep_removes_only_logs_that_are_not_kept(tmp_path: Path) -> None:
+    logs = TaskLogFiles(tmp_path, 100)
     for name in ("kept-1", "dropped"):
         logs.path_of(name).write_text(name)
     logs.live_path("worker-1").write_text("left")
-    (tmp_path / "notes.txt").write_text("somebody's own")
-    (tmp_path / "notes.log").write_text("somebody's own")
-    LogKeeper(logs).sweep(lambda name: name == "kept-1")
+    (tmp_path / "notes.txt").write_text("of a user")
+    (tmp_path / "notes.log").write_text("of a user")
+    TaskLogs(logs).sweep(lambda name: name == "kept-1")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {logs.path_of("kept-1").name, "notes.txt", "notes.log"}
 
 
 @pytest.mark.parametrize(("ran", "left"), [("night", ["97 percent"]), (None, [])])
-def test_a_sweep_seals_what_ran_when_the_server_was_killed(
+def test_sweep_seals_the_log_of_the_execution_that_ran_at_the_kill_of_the_server(
     tmp_path: Path, ran: str | None, left: list[str]
 ) -> None:
-    logs = TaskLogs(tmp_path, 100)
+    logs = TaskLogFiles(tmp_path, 100)
     logs.live_path("worker-1").write_text("97 percent")
-    LogKeeper(logs).sweep(lambda name: name == "night", ran)
+    TaskLogs(logs).sweep(lambda name: name == "night", ran)
     assert [path.read_text() for path in tmp_path.iterdir()] == left
     assert logs.path_of("night").exists() == bool(left)
 
 
-def test_a_log_that_cannot_be_kept_is_told_and_hurts_nothing(
+def test_failure_to_keep_a_log_is_logged_and_not_raised(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logs = TaskLogs(tmp_path, 10)
-    keeper = LogKeeper(logs)
+    logs = TaskLogFiles(tmp_path, 10)
+    task_logs = TaskLogs(logs)
     logs.live_path("worker-1").write_text("words")
     (logs.path_of("a") / "in the way").mkdir(parents=True)
-    keeper.seal("worker-1", "a")
+    task_logs.seal("worker-1", "a")
     logs.live_path("worker-2").mkdir()
-    keeper.trim("worker-2")
-    assert keeper.read_tail("a", 10) == (b"", 0)
-    keeper.forget("a")
+    task_logs.trim_live("worker-2")
+    assert task_logs.read_tail("a", 10) == (b"", 0)
+    task_logs.remove("a")
     logs.path_of("gone").touch()
-    keeper.close(lambda _: False)
+    task_logs.close(lambda _: False)
     assert not logs.path_of("gone").exists()
     assert not logs.live_path("worker-1").exists()
     assert len(caplog.messages) >= 4
-    assert all("is not kept as it should be: " in message for message in caplog.messages)
+    assert all("task log not kept: " in message for message in caplog.messages)
 
 
-def test_no_log_has_the_name_of_a_device(tmp_path: Path) -> None:
-    assert TaskLogs(tmp_path, 10).path_of("NUL.1").name.startswith("task-NUL.1-")
+def test_file_name_of_a_log_is_not_that_of_a_device(tmp_path: Path) -> None:
+    assert TaskLogFiles(tmp_path, 10).path_of("NUL.1").name.startswith("task-NUL.1-")
 
 
-def test_two_servers_have_two_directories(tmp_path: Path) -> None:
+def test_servers_at_different_endpoints_have_different_directories(tmp_path: Path) -> None:
     ends = [
         Endpoint(7777, TransportMode.TCP),
         Endpoint(7777, TransportMode.TCP, host="127.0.0.2"),
@@ -312,7 +309,7 @@ def test_two_servers_have_two_directories(tmp_path: Path) -> None:
     assert len({log_directory(tmp_path, end) for end in ends}) == 4
 
 
-def test_what_is_short_is_not_cut(tmp_path: Path) -> None:
+def test_trim_leaves_a_short_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"a\nb\n")
     trim(path, 4)
@@ -320,7 +317,7 @@ def test_what_is_short_is_not_cut(tmp_path: Path) -> None:
     trim(tmp_path / "none", 4)
 
 
-def test_one_endless_line_is_cut_as_well(tmp_path: Path) -> None:
+def test_trim_cuts_a_file_with_one_long_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * 100_000)
     trim(path, 1000)
@@ -328,7 +325,7 @@ def test_one_endless_line_is_cut_as_well(tmp_path: Path) -> None:
     assert path.stat().st_size < 600
 
 
-def test_what_a_task_raises_forges_no_record_of_the_server(
+def test_error_of_a_task_cannot_forge_a_record_of_the_server(
     serve: Serve, caplog: pytest.LogCaptureFixture, config: ZMQConfig
 ) -> None:
     assert config.runtime_dir is not None
@@ -336,9 +333,9 @@ def test_what_a_task_raises_forges_no_record_of_the_server(
     client = serve(log_file_path=path)
     handle = client.submit_execution({"raise": "no\n2026-01-01 INFO forged\x1b[2J"})
     handle.wait(PATIENCE)
-    client.ping()  # Behind it, the record is written.
+    client.ping()  # Its reply is sent after the record is written.
     (line,) = [line for line in path.read_text().splitlines() if "forged" in line]
     assert line.endswith(r" is failed (exception: no\n2026-01-01 INFO forged\x1b[2J)")
-    # The same for a handler of an application, whose format does not escape.
+    # A handler of the application, whose format does not escape, gets an escaped message too.
     (message,) = [message for message in caplog.messages if "forged" in message]
     assert message.isprintable()

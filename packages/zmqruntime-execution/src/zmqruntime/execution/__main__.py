@@ -5,24 +5,24 @@ import sys
 
 from zmqruntime.transport.lowlevel import fill_standard_descriptors, reset_signals
 
-# Before anything else is imported: that may open files.
+# Before further imports, which may open files.
 fill_standard_descriptors()
 reset_signals()
 
-from zmqruntime.execution.worker.bootstrap import begun_ahead  # noqa: E402
+from zmqruntime.execution.worker.parent.starting_worker import prestarted  # noqa: E402
 
 
 def _run() -> int:
-    # Both import much the same, at the same time.
+    # The worker imports its modules while the server imports its own.
     target = sys.argv[1] if len(sys.argv) > 1 else "-"
-    with begun_ahead(None if target.startswith("-") else target.partition(":")[0]):
+    with prestarted(None if target.startswith("-") else target.partition(":")[0]):
         from zmqruntime.execution.cli.serve import main
 
         return main()
 
 
 if __name__ == "__main__":
-    gc.disable()  # Nothing of what is imported is garbage; `serve` enables it.
+    gc.disable()  # Imports create no garbage; `serve` enables it.
     try:
         sys.exit(_run())
     except KeyboardInterrupt:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from zmqruntime.transport.deadline import Deadline as Deadline
     from zmqruntime.transport.limited_log import LimitedLog as LimitedLog
     from zmqruntime.transport.multipart import drain as drain
+    from zmqruntime.transport.process.command_options import (
+        CONNECTION_OPTIONS as CONNECTION_OPTIONS,
+    )
+    from zmqruntime.transport.process.command_options import SERVER_OPTIONS as SERVER_OPTIONS
+    from zmqruntime.transport.process.command_options import CommandOption as CommandOption
     from zmqruntime.transport.process.default_dirs import default_data_dir as default_data_dir
     from zmqruntime.transport.process.default_dirs import default_log_dir as default_log_dir
     from zmqruntime.transport.process.exit_code import describe_exit as describe_exit
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.process.process_tree import kill_process_group as kill_process_group
     from zmqruntime.transport.process.process_tree import kill_process_tree as kill_process_tree
     from zmqruntime.transport.process.process_tree import read_environment as read_environment
+    from zmqruntime.transport.process.process_tree import terminate_then_kill as terminate_then_kill
     from zmqruntime.transport.process.safe_paths import check_safe_dir as check_safe_dir
     from zmqruntime.transport.process.source_digest import (
         compute_origin_digest as compute_origin_digest,
@@ -50,6 +56,11 @@ if TYPE_CHECKING:
 
 # The names that each module gives, beside the imports above, which type checkers read.
 _HOMES = {
+    "process.command_options": (
+        "CommandOption",
+        "CONNECTION_OPTIONS",
+        "SERVER_OPTIONS",
+    ),
     "application": ("name_class",),
     "deadline": ("Deadline",),
     "limited_log": ("LimitedLog",),
@@ -71,6 +82,7 @@ _HOMES = {
         "kill_marked",
         "kill_process_group",
         "kill_process_tree",
+        "terminate_then_kill",
     ),
     "process.safe_paths": ("check_safe_dir",),
     "process.source_digest": ("compute_origin_digest", "compute_source_digest", "find_source"),

@@ -1,6 +1,6 @@
-"""The ``zmqruntime`` command, whose own parts are loaded only when it runs.
+"""The ``zmqruntime`` command. Its dependencies are imported only when it runs.
 
-A worker process imports the script that its server was started by, and has no use for them.
+A worker process imports the main script of its server, which may be this command.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _PARTS = frozenset({"typer", "rich"})
 
 
 def main() -> int:
-    """Run the ``zmqruntime`` command; return its exit code."""
+    """Run the command in ``sys.argv``; return its exit code."""
     try:
         from zmqruntime.execution.cli.app import run
     except ModuleNotFoundError as error:

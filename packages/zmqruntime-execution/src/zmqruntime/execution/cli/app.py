@@ -1,18 +1,22 @@
-"""The commands: ``serve``, ``ping`` and ``stop``."""
+"""The commands ``serve``, ``ping`` and ``stop``, for typer; their options come from `options`."""
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from zmqruntime.execution._version import __version__
 from zmqruntime.execution.cli import serve as serving
-from zmqruntime.execution.cli.render import make_json, make_table
+from zmqruntime.execution.cli.options import PING_OPTIONS, SERVE_OPTIONS, STOP_OPTIONS
+from zmqruntime.execution.cli.render import make_json, make_lines, make_table
 from zmqruntime.execution.journal.location import default_journal_path
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.transport import (
@@ -23,27 +27,27 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
 )
-from zmqruntime.transport.lowlevel import Deadline
+from zmqruntime.transport.lowlevel import CommandOption, Deadline
 
 __all__ = ["app", "run"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-_DEFAULT = ZMQConfig()
+_F = TypeVar("_F", bound=Callable[..., None])
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Run execution servers, look at them, and end them.",
+    help="Run, inspect and stop execution servers.",
 )
 
 
 def run() -> int:
-    """Run the command that ``sys.argv`` names; return its exit code."""
+    """Run the command in ``sys.argv``; return its exit code."""
     try:
         app(prog_name="zmqruntime")
-    except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
+    except Exception as error:  # noqa: BLE001 - also an application's; explained in one line
         from zmqruntime.execution.cli.startup_errors import explain_error
 
         print(f"error: {explain_error(error)}", file=sys.stderr)
@@ -61,7 +65,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def take_options(
-    version: Annotated[  # Shown by its callback, whatever else is on the command line.
+    version: Annotated[  # Handled by its callback, before any command.
         bool,
         typer.Option(
             "--version",
@@ -71,144 +75,108 @@ def take_options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that belong to no command."""
+    """Accept the options that belong to no command."""
 
 
-# What names a server is the same for every command.
-_Port = Annotated[int, typer.Option(help="The data port.")]
-_Transport = Annotated[
-    TransportMode | None, typer.Option(help="ipc where the system has it, unless told otherwise.")
-]
-_Host = Annotated[str | None, typer.Option(help="A TCP address; loopback unless given.")]
-_RuntimeDir = Annotated[Path | None, typer.Option(help="The directory of the socket files.")]
-_AppName = Annotated[str, typer.Option(help="The first part of the socket files' names.")]
-_ControlPortOffset = Annotated[int, typer.Option(help="The control port, less the data port.")]
+def _with_options(options: Sequence[CommandOption]) -> Callable[[_F], _F]:
+    """Give a function with ``**values`` the signature from which typer derives these options."""
+
+    def decorate(function: _F) -> _F:
+        *parameters, values = inspect.signature(function, eval_str=True).parameters.values()
+        assert values.kind is inspect.Parameter.VAR_KEYWORD
+        parameters += map(_make_parameter, options)
+        function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        function.__annotations__ = {each.name: each.annotation for each in parameters}
+        return function
+
+    return decorate
+
+
+def _make_parameter(option: CommandOption) -> inspect.Parameter:
+    is_process = option.type is ProcessIdentity
+    info = typer.Option(
+        option.flag,
+        help=option.help,
+        hidden=option.is_internal,
+        min=option.min_value,
+        metavar=None if option.type is TransportMode else option.metavar,
+        parser=ProcessIdentity.parse if is_process else None,
+        show_default=option.default_text or True,
+    )
+    kind: Any = option.type if option.default is not None else option.type | None
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=Annotated[kind, info],
+    )
 
 
 @app.command()
+@_with_options(SERVE_OPTIONS)
 def serve(
     target: Annotated[
         str, typer.Argument(metavar="MODULE:CLASS", help="The server's class, to be imported.")
     ],
-    port: _Port = _DEFAULT.default_port,
-    transport: _Transport = None,
-    host: _Host = None,
-    runtime_dir: _RuntimeDir = None,
-    app_name: _AppName = _DEFAULT.app_name,
-    control_port_offset: _ControlPortOffset = _DEFAULT.control_port_offset,
-    log_file: Annotated[
-        Path | None, typer.Option(help="Where log records go as well, appended.")
-    ] = None,
-    journal: Annotated[
-        Path | None,
-        typer.Option(help="Where executions outlive the server; else as the class says."),
-    ] = None,
-    durable: Annotated[
-        bool, typer.Option("--durable", help="Keep a journal in the user's data directory.")
-    ] = False,
-    no_journal: Annotated[
-        bool, typer.Option("--no-journal", help="Let executions live as long as the server.")
-    ] = False,
-    log_dir: Annotated[
-        Path | None, typer.Option(help="Where what tasks write is kept; the platform's.")
-    ] = None,
-    max_message_bytes: Annotated[
-        int, typer.Option(help="The longest message that is taken; at least 131072.")
-    ] = _DEFAULT.max_message_bytes,
-    # What only a launcher gives: see transport's ServerArguments.
-    registration_timeout: Annotated[
-        float, typer.Option(hidden=True)
-    ] = _DEFAULT.registration_timeout,
-    data_high_water_mark: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.data_high_water_mark,
-    max_unread_bytes: Annotated[int, typer.Option(hidden=True)] = _DEFAULT.max_unread_bytes,
-    owner: Annotated[
-        ProcessIdentity | None,
-        typer.Option(hidden=True, parser=ProcessIdentity.parse, metavar="PID:CREATE_TIME"),
-    ] = None,
+    **values: Any,
 ) -> None:
-    """Serve until Ctrl-C, SIGTERM or 'zmqruntime stop'; the second Ctrl-C ends it at once."""
+    """Serve until Ctrl-C, SIGTERM or 'zmqruntime stop'; a second Ctrl-C kills what still runs."""
     try:
-        choice = serving.read_journal_options(journal, durable, no_journal)
+        journal = serving.read_journal_options(
+            values["journal"], values["durable"], values["no_journal"]
+        )
+        serving.log_to_stderr()
+        sys.path.insert(0, str(Path.cwd()))  # As `python -m` does.
+        arguments = ServerArguments.from_namespace(argparse.Namespace(**values))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    serving.log_to_stderr()
-    sys.path.insert(0, str(Path.cwd()))  # As `python -m` would.
-    config = _configure(
-        control_port_offset=control_port_offset,
-        app_name=app_name,
-        runtime_dir=runtime_dir,
-        log_dir=log_dir,
-        max_message_bytes=max_message_bytes,
-        registration_timeout=registration_timeout,
-        data_high_water_mark=data_high_water_mark,
-        max_unread_bytes=max_unread_bytes,
-    )
     server_class = serving.load_target(target)
-    if choice is None:
-        _warn_of_unused_journal(target, app_name, port)
-    serving.serve(
-        server_class,
-        ServerArguments(port, host, transport, config, owner=owner, log_file_path=log_file),
-        journal=choice,
-    )
+    if journal is None:
+        _warn_of_unused_journal(target, arguments.config.app_name, arguments.port)
+    serving.serve(server_class, arguments, journal=journal)
 
 
 def _warn_of_unused_journal(target: str, app_name: str, port: int) -> None:
-    """Warn of work that a server with --durable has left, where this one may not go on with it."""
+    """Warn of the journal of an earlier server with --durable, which this server may not use."""
     path = default_journal_path(app_name, target, port)
     if path.exists():
         _log.warning(
-            "the journal %s is there from before: it is used with --durable, or when the class "
-            "names it, and else stays as it is",
+            "journal %s of an earlier server is not used, unless the class names it: "
+            "use --durable to continue it",
             path,
         )
 
 
 @app.command()
-def ping(
-    port: _Port = _DEFAULT.default_port,
-    transport: _Transport = None,
-    host: _Host = None,
-    runtime_dir: _RuntimeDir = None,
-    app_name: _AppName = _DEFAULT.app_name,
-    control_port_offset: _ControlPortOffset = _DEFAULT.control_port_offset,
-    json: Annotated[bool, typer.Option("--json", help="Print the pong as it came.")] = False,
-    timeout: Annotated[
-        float, typer.Option(min=0, help="How many seconds to wait for an answer.")
-    ] = _DEFAULT.request_timeout,
-) -> None:
-    """Show how a server is, ready or not."""
-    client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
+@_with_options(PING_OPTIONS)
+def ping(**values: Any) -> None:
+    """Show the state of a server, ready or not."""
+    timeout: float = values["timeout"]
+    client = _make_client(values)
     client.connect(timeout, wait_ready=False)
     with client:
         pong = client.ping(timeout, limit=10)
-    if json:
+    if values["json"]:
         typer.echo(make_json(pong))
-    else:
+    elif sys.stdout.isatty():
         Console().print(make_table(pong, str(client.endpoint)))
+    else:  # Not wrapped at the width of a terminal.
+        typer.echo("\n".join(make_lines(pong, str(client.endpoint))))
 
 
 @app.command()
-def stop(
-    port: _Port = _DEFAULT.default_port,
-    transport: _Transport = None,
-    host: _Host = None,
-    runtime_dir: _RuntimeDir = None,
-    app_name: _AppName = _DEFAULT.app_name,
-    control_port_offset: _ControlPortOffset = _DEFAULT.control_port_offset,
-    now: Annotated[bool, typer.Option("--now", help="Interrupt what runs, too.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(min=0, help="How many seconds to wait for its end; no limit.")
-    ] = None,
-) -> None:
-    """End a server when what runs has ended, and wait for its end.
+@_with_options(STOP_OPTIONS)
+def stop(**values: Any) -> None:
+    """Stop a server after its running executions, and wait for its exit.
 
-    What is queued stays in its journal, for the next server. Without a journal it is finished
-    first, and with --now dropped.
+    Queued executions stay in its journal, for the next server. Without a journal they are run
+    first, or dropped with --now.
     """
+    now: bool = values["now"]
+    timeout: float | None = values["timeout"]
     deadline = Deadline.after(timeout)
-    client = _make_client(port, transport, host, runtime_dir, app_name, control_port_offset)
-    client.connect(_DEFAULT.request_timeout, wait_ready=False)
+    client = _make_client(values)
+    client.connect(client.config.request_timeout, wait_ready=False)
     with client:
         pong = client.ping(limit=0)
         client.shutdown_server(ShutdownMode.NOW if now else ShutdownMode.DRAIN)
@@ -222,22 +190,16 @@ def stop(
     typer.echo(f"{name} has ended")
 
 
-def _configure(**settings: Any) -> ZMQConfig:
+def _make_client(values: dict[str, Any]) -> ZMQClient:
     try:
-        return ZMQConfig(**settings)
+        config = ZMQConfig(
+            **{name: values[name] for name in ("app_name", "runtime_dir", "control_port_offset")}
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _make_client(
-    port: int,
-    transport: TransportMode | None,
-    host: str | None,
-    runtime_dir: Path | None,
-    app_name: str,
-    control_port_offset: int,
-) -> ZMQClient:
-    config = _configure(
-        app_name=app_name, runtime_dir=runtime_dir, control_port_offset=control_port_offset
+    return ZMQClient(
+        values["port"],
+        host=values["host"],
+        transport_mode=values["transport"],
+        config=config,
     )
-    return ZMQClient(port, host=host, transport_mode=transport, config=config)

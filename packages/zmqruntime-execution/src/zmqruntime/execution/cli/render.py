@@ -1,4 +1,4 @@
-"""What a person reads of a server: one table."""
+"""Renders a pong: a table for a terminal, plain lines for a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -16,21 +16,39 @@ from zmqruntime.messages import (
     printable,
 )
 
-__all__ = ["make_json", "make_table"]
+__all__ = ["make_json", "make_lines", "make_table"]
 
 
 def make_json(pong: PongReply) -> str:
-    """Return a pong as JSON of the same value, in which no character acts on a terminal."""
+    """Return a pong as one line of JSON, with control characters escaped."""
     text = encode(pong).decode()
-    # What is not printable in JSON is within a string, where an escape stands for it.
+    # A character that is not printable is within a JSON string, where an escape is equivalent.
     return "".join([c if c.isprintable() else json.dumps(c)[1:-1] for c in text])
 
 
 def make_table(pong: PongReply, address: str) -> Table:
-    """Return what a pong tells, one line for each thing, its text escaped by `printable`."""
+    """Return the table of a pong, its text escaped by `printable`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
+    for name, lines in _make_rows(pong, address).items():
+        table.add_row(name, Text("\n".join(lines)))  # As a `Text`: without markup and emoji.
+    return table
+
+
+def make_lines(pong: PongReply, address: str) -> list[str]:
+    """Return the lines of the table, not wrapped."""
+    rows = _make_rows(pong, address)
+    width = max(map(len, rows)) + 2
+    return [
+        f"{name if number == 0 else '':{width}}{line}"
+        for name, lines in rows.items()
+        for number, line in enumerate(lines)
+    ]
+
+
+def _make_rows(pong: PongReply, address: str) -> dict[str, list[str]]:
+    """Return the lines of each field, escaped."""
     rows: dict[str, str | list[str]] = {
         "ready": "yes" if pong.ready else "no",
         "server": f"{pong.server} {pong.version} on {address}",
@@ -43,16 +61,16 @@ def make_table(pong: PongReply, address: str) -> Table:
             *(pong.worker_error or "").splitlines(),
         ],
         "subscribers": _list(
-            # An older server sends no count, and lists them all.
+            # An older server lists all subscribers and sends no count.
             max(pong.progress_subscriber_count, len(pong.progress_subscribers)),
             pong.progress_subscribers,
         ),
         "log": pong.log_file_path or "none",
     }
-    for name, value in rows.items():
-        lines = [value] if isinstance(value, str) else value
-        table.add_row(name, Text("\n".join(map(printable, lines))))  # Without markup and emoji.
-    return table
+    return {
+        name: [printable(line) for line in ([value] if isinstance(value, str) else value)]
+        for name, value in rows.items()
+    }
 
 
 def _list(count: int, items: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Running an application's server class from a command line."""
+"""Runs an application's server class, for both commands; ``main`` is the one without typer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zmqruntime.execution.cli.options import SERVE_OPTIONS
 from zmqruntime.execution.journal.location import JournalChoice
 from zmqruntime.execution.launch_arguments import read_arguments
 from zmqruntime.execution.server.server import ExecutionServer
@@ -28,15 +29,15 @@ __all__ = [
 
 
 def load_target(target: str) -> type[ExecutionServer]:
-    """Import the server class that ``module:Class`` names.
+    """Import the server class ``module:Class``.
 
     Raises:
-        TargetError: there is no such module or class, or it is no execution server.
-        Exception: whatever the module raises while it is imported.
+        TargetError: the module or class does not exist, or is not an execution server.
+        Exception: an exception of the module.
     """
     found = import_target(target)
     if not (isinstance(found, type) and issubclass(found, ExecutionServer)):
-        raise TargetError(f"{target} is no ExecutionServer subclass, but {found!r}")
+        raise TargetError(f"{target} is not an ExecutionServer subclass, but {found!r}")
     if inspect.isabstract(found):
         raise TargetError(f"{target} is abstract: name a subclass that defines execute_task")
     return found
@@ -50,23 +51,23 @@ def serve(
     own: Mapping[str, Any] | None = None,
     launch_digest: str | None = None,
 ) -> None:
-    """Serve until shut down, or until the owner in ``arguments`` is gone.
+    """Serve until a shutdown, or until the owner in ``arguments`` exits.
 
     Args:
-        server_class: what to serve.
-        arguments: where, and for whom.
-        journal: which journal to keep; None: as the class says.
+        server_class: the server's class.
+        arguments: endpoint, settings and owner.
+        journal: the journal; None: as the class says.
         own: further keyword arguments of the class's constructor.
-        launch_digest: of what a launcher gave.
+        launch_digest: digest of a launcher's arguments.
 
     Raises:
-        TargetError: the class cannot be made as an `ExecutionServer` is.
-        Exception: whatever it raises, or ended the server.
+        TargetError: the constructor does not take the arguments of `ExecutionServer`.
+        Exception: an exception of the constructor or of the server.
     """
     server = _make(server_class, arguments, own or {})
     server.choose_journal(journal)
     server.launch_digest = launch_digest
-    gc.freeze()  # What is loaded stays: no collection has to look at it again.
+    gc.freeze()  # Loaded modules stay: exempt them from garbage collection.
     gc.enable()
     server.serve_forever(owner=arguments.owner)
 
@@ -76,38 +77,38 @@ def _make(
 ) -> ExecutionServer:
     name = f"{server_class.__qualname__}.__init__"
     try:
-        # By name: the first parameter of a constructor may be the application's own.
+        # As keywords: the first parameter of the constructor may be the application's own.
         server = server_class(port=arguments.port, **arguments.options, **own)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise  # It comes from inside.
+            raise  # Raised within the constructor.
         given = "ExecutionServer takes and its launcher gives" if own else "ExecutionServer takes"
         raise TargetError(
-            f"{name} has to take what {given}: {error}{_place_of(server_class)}"
+            f"{name} has to take what {given}: {error}{_locate(server_class)}"
         ) from None
     if "_max_log_bytes" not in vars(server):
-        raise TargetError(f"{name} has to call super().__init__(){_place_of(server_class)}")
-    if server.endpoint != (meant := arguments.endpoint):
+        raise TargetError(f"{name} has to call super().__init__(){_locate(server_class)}")
+    if server.endpoint != (expected := arguments.endpoint):
         raise TargetError(
             f"{name} has to pass port, host, transport_mode and config on to super().__init__(): "
-            f"the server is to be on {meant}, and would be on {server.endpoint}"
-            f"{_place_of(server_class)}"
+            f"the server should be on {expected}, and is on {server.endpoint}"
+            f"{_locate(server_class)}"
         )
     return server
 
 
-def _place_of(server_class: type) -> str:
-    """Return where its constructor is written, if it is."""
+def _locate(server_class: type) -> str:
+    """Return file and line of a class's constructor, if they are known."""
     constructor = inspect.getattr_static(server_class, "__init__")
     code = getattr(inspect.unwrap(constructor), "__code__", None)
     return "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
 
 
 def read_journal_options(journal: Path | None, durable: bool, no_journal: bool) -> JournalChoice:
-    """Return which journal a command line chooses; None: it leaves that to the class.
+    """Return the journal that a command line chooses; None: as the class says.
 
     Raises:
-        ValueError: its options exclude each other.
+        ValueError: the options exclude each other.
     """
     if no_journal:
         if durable or journal is not None:
@@ -117,7 +118,7 @@ def read_journal_options(journal: Path | None, durable: bool, no_journal: bool) 
 
 
 def log_to_stderr() -> None:
-    """Show a person what the server logs. What ends it is left to whoever catches that."""
+    """Log to stderr, except the fatal error of the server, which the command prints itself."""
     handler = logging.StreamHandler()
     handler.setFormatter(RecordFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(lambda record: record.levelno < logging.CRITICAL)
@@ -131,16 +132,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m zmqruntime.execution", description="Run an execution server."
     )
-    parser.add_argument("target", help="the server class, as module:Class")
-    parser.add_argument("--journal", type=Path, help="where executions outlive the server")
-    parser.add_argument(
-        "--durable",
-        action="store_true",
-        help="keep a journal in the user's data directory; with --journal, there",
-    )
-    parser.add_argument("--no-journal", action="store_true", help="let executions end with it")
+    parser.add_argument("target", metavar="MODULE:CLASS", help="The server's class.")
     parser.add_argument("--launched", action="store_true", help=argparse.SUPPRESS)
-    ServerArguments.add_options(parser)
+    for option in SERVE_OPTIONS:
+        option.add_to(parser)
     options = parser.parse_args(argv)
     try:
         journal = read_journal_options(options.journal, options.durable, options.no_journal)
@@ -151,16 +146,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_to_stderr()
     try:
         arguments = ServerArguments.from_namespace(options)
-        # What it imports may be the application's, so that comes first, and with its own errors.
+        # Before the arguments, which may be of the application's types.
         server_class = load_target(options.target)
         digest, own = read_arguments(sys.stdin.buffer) if options.launched else (None, {})
         serve(server_class, arguments, journal=journal, own=own, launch_digest=digest)
     except ZMQRuntimeError as error:
-        # With the traceback of a worker, if it has one: a launcher has nothing else to tell. Its
-        # lines are indented, since stderr may lead into the log file.
+        # With the traceback of a worker, for the error of the launcher. Its lines are indented, as
+        # stderr may be the log file, where a record could be forged.
         print(printable(f"error: {error}", newline="\n    "), file=sys.stderr)
         return 1
-    except Exception as error:  # noqa: BLE001 - an application's too; told in one sentence
+    except Exception as error:  # noqa: BLE001 - also an application's; explained in one line
         from zmqruntime.execution.cli.startup_errors import explain_error
 
         print(f"error: {explain_error(error)}", file=sys.stderr)

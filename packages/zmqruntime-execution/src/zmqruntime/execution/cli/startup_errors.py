@@ -1,7 +1,4 @@
-"""An error in one sentence, for who has started a server by a command line.
-
-Loaded when there is one to explain.
-"""
+"""Explains an error of a command in one line. Imported only for that."""
 
 from __future__ import annotations
 
@@ -22,10 +19,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def explain_error(error: BaseException) -> str:
-    """Return one sentence that says what went wrong; for an application's own error, where.
-
-    It is one line, escaped by `printable`.
-    """
+    """Return an error as one line, escaped by `printable`; an application's with file and line."""
     return printable(_explain(error))
 
 
@@ -37,32 +31,32 @@ def _explain(error: BaseException) -> str:
         return type(error).__name__ + _where(error)
     if not isinstance(error, ZMQRuntimeError):
         return f"{type(error).__name__}: {lines[0]}{_where(error)}"
-    # What a worker leaves behind is a traceback, the last line of which says it.
+    # The error of a worker ends with a traceback, whose last line is the exception.
     return lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"
 
 
 def _where(error: BaseException) -> str:
-    """Return where in an application's file it was raised, or led to it, if it was."""
+    """Return file and line of the application's frame that raised an error or led to it."""
     theirs: list[tuple[Path, int | None]] = []
     in_ours = False
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)
         if path in _COMMANDS:
-            theirs.clear()  # What came before is typer's.
+            theirs.clear()  # The frames before are typer's.
             in_ours = False
         elif any(ours in path.parents for ours in _OURS):
             in_ours = True
-        elif not (_is_python_s(path) or (in_ours and _is_installed(path))):
+        elif not (_is_standard_library(path) or (in_ours and _is_installed(path))):
             theirs.append((path, frame.lineno))
-    # Rather the application's own line than one of a library that it calls.
+    # The application's own frame is preferred to that of a library that it calls.
     own = [place for place in theirs if not _is_installed(place[0])]
     for path, line in (own or theirs)[-1:]:
         return f" ({path}, line {line})"
     return ""
 
 
-def _is_python_s(path: Path) -> bool:
-    # What is frozen or compiled has no place of its own.
+def _is_standard_library(path: Path) -> bool:
+    # A frozen module has no absolute path.
     return not path.is_absolute() or (_LIBRARY in path.parents and not _is_installed(path))
 
 

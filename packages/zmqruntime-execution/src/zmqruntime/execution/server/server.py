@@ -15,7 +15,6 @@ from zmqruntime.execution.journal.location import (
     make_journal_dir,
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
-from zmqruntime.execution.worker.bootstrap import drop_begun
 from zmqruntime.execution.worker.child.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
@@ -240,13 +239,14 @@ class ExecutionServer(ZMQServer, ABC):
         from zmqruntime.execution.core.event_log import EventLog
         from zmqruntime.execution.core.scheduler import Scheduler
         from zmqruntime.execution.server.session import ExecutionSession
+        from zmqruntime.execution.worker.parent.starting_worker import drop_prestarted
 
         if self.journal is not None:
             from zmqruntime.execution.journal.preflight import check_journal_dir
 
             check_journal_dir(self.journal)
         runner = self.make_runner()  # First: an engine has to be closed again.
-        drop_begun()  # A runner of another kind has no use for it.
+        drop_prestarted()  # Unless the runner has taken it.
         return ExecutionSession(
             type(self).__name__,
             __version__,

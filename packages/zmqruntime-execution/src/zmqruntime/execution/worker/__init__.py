@@ -1,1 +1,1 @@
-"""Tasks in a process of their own: the parent's side, the child's side, what a task is given."""
+"""The worker process: the server's side (parent), the worker's side (child), and their link."""

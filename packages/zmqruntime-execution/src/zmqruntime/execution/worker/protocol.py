@@ -1,7 +1,7 @@
-"""What a server and its own worker say to each other, and by which of their links.
+"""Private protocol between a server and its worker: message kinds, links, worker setup.
 
-These links are private to one server and the processes it started; each worker proves itself by
-a token that only its parent could have given it.
+The links are private to one server and the processes that it started; each connection
+authenticates by a token that only the worker's parent could have passed on.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from zmqruntime.transport import ProcessIdentity
 __all__ = [
     "ASSIGN",
     "COMMANDS",
-    "FAILED",
     "INTERRUPT",
+    "INTERRUPTED",
     "PROGRESS",
+    "QUIT",
     "RAISED",
     "READY",
     "REPORTS",
     "RETURNED",
-    "STOP",
-    "STOPPED",
+    "SETUP_FAILED",
     "TASKS",
     "TOKEN_BYTES",
     "WorkerSetup",
-    "gather_reports",
+    "group_reports",
 ]
 
-# Kinds are one byte.
+# Message kinds, server to worker.
 ASSIGN: Final = b"A"
 INTERRUPT: Final = b"I"
-STOP: Final = b"Q"
+QUIT: Final = b"Q"
 
+# Message kinds, worker to server.
 READY: Final = b"Y"
-FAILED: Final = b"F"
+SETUP_FAILED: Final = b"F"
 PROGRESS: Final = b"P"
 RETURNED: Final = b"R"
 RAISED: Final = b"X"
-STOPPED: Final = b"S"
+INTERRUPTED: Final = b"S"
 
-# What a link is for: one byte, which is said at its beginning, behind the token.
+# Purposes of a connection: one byte behind the token.
 TASKS: Final = b"t"
 COMMANDS: Final = b"c"
 REPORTS: Final = b"r"
@@ -55,26 +56,26 @@ TOKEN_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker process is given at its start."""
+    """Configuration of one worker process, sent to it through its standard input."""
 
     server: bytes
-    """The application's server object, pickled by the parent and by nobody else."""
+    """The application's server object, pickled by the parent."""
     server_process: ProcessIdentity
     address: LinkAddress
     token: bytes
     max_message_bytes: int
     log_directory: Path | None
-    """Where what tasks write is kept; None: nowhere."""
+    """Directory of task logs; None: output is not captured."""
     max_log_bytes: int
     name: str
-    """Of this worker, in that directory."""
+    """Name of this worker in the log directory."""
 
 
-def gather_reports(messages: Sequence[Message]) -> list[Sequence[Message]]:
-    """Return messages one by one, but what one task has reported in succession together."""
+def group_reports(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """Return messages one by one, except consecutive progress of one task, which is grouped."""
     if len(messages) == 1:
         return [messages]
-    gathered: list[Sequence[Message]] = []
+    groups: list[Sequence[Message]] = []
     first = 0
     while first < len(messages):
         kind, execution_id, _ = messages[first]
@@ -82,6 +83,6 @@ def gather_reports(messages: Sequence[Message]) -> list[Sequence[Message]]:
         if kind == PROGRESS:
             while end < len(messages) and messages[end][:2] == (kind, execution_id):
                 end += 1
-        gathered.append(messages[first:end])
+        groups.append(messages[first:end])
         first = end
-    return gathered
+    return groups

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import psutil
@@ -27,6 +27,7 @@ __all__ = [
     "kill_process_group",
     "kill_process_tree",
     "read_environment",
+    "terminate_then_kill",
 ]
 
 WORKER_VARIABLE: Final = "ZMQRUNTIME_WORKER"
@@ -60,6 +61,18 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
             # It has ended, belongs to another user, or cannot be read (EMFILE).
             with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
+
+
+def terminate_then_kill(
+    processes: Collection[psutil.Process], seconds: float
+) -> list[psutil.Process]:
+    """Terminate processes, and kill those that still run after ``seconds``; return the latter."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    kill_all(alive)
+    return alive
 
 
 def kill_process_tree(process: psutil.Process, *, with_group: bool = True) -> None:

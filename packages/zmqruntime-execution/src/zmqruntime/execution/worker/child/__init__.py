@@ -1,1 +1,1 @@
-"""The worker process itself: runs one task at a time in its main thread."""
+"""The worker process itself, which runs one task at a time in its main thread."""

@@ -1,4 +1,4 @@
-"""What a task is given besides its request: a way to tell, and a way to be told."""
+"""The context of a running task: progress, cancellation, programs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["ExecutionContext"]
 
 
 class _HasPid(Protocol):
-    """A `subprocess.Popen`, a `psutil.Process`, a process of `multiprocessing`."""
+    """A `subprocess.Popen`, a `psutil.Process`, or a `multiprocessing` process."""
 
     @property
     def pid(self) -> int | None: ...
 
 
-def _keep_nothing(pid: int) -> None:
-    """Stand for a runner that ends no processes."""
+def _ignore(pid: int) -> None:
+    """Do nothing, for a runner that terminates no processes."""
 
 
 class ExecutionContext:
@@ -38,14 +38,14 @@ class ExecutionContext:
         request: ExecuteRequest,
         reporter: ProgressReporter,
         interrupt: Interrupt,
-        keep: Callable[[int], None] = _keep_nothing,
+        keep: Callable[[int], None] = _ignore,
     ) -> None:
         assert request.execution_id is not None
         self.execution_id = request.execution_id
         self.client_id = request.client_id
         self.labels: Labels = request.labels
         self.reporter = reporter
-        """Picklable: give it to a process that the task starts, to report from there."""
+        """Picklable: pass it to a process that the task starts, to report progress from there."""
         self._interrupt = interrupt
         self._keep = keep
 
@@ -58,33 +58,32 @@ class ExecutionContext:
         message: str | None = None,
         data: JsonObject | None = None,
     ) -> None:
-        """Tell everybody who listens how far the task is; the server keeps the latest.
+        """Publish progress; the server keeps the latest report.
 
-        Call it as often as you like, from any thread of the task. ``percent`` is computed when
-        both numbers are given.
+        Thread-safe, and cheap enough for every step of a loop. ``percent`` is computed when both
+        numbers are given.
 
         Raises:
             TypeError: a field has the wrong type.
             ValueError: a number is not finite.
-            DecodeError: a part of ``data`` has no JSON form, as `to_json_value` makes it.
+            DecodeError: a part of ``data`` has no JSON form (see `to_json_value`).
         """
         self.reporter.report(completed, total, phase, message, data)
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether the task is to stop. A task that has read True and returns is cancelled."""
+        """Whether a cancel was requested. A task that has read True ends cancelled."""
         return self._interrupt.requested
 
     def raise_if_cancelled(self) -> None:
-        """Raise `TaskCancelled` when the task is to stop."""
+        """Raise `TaskCancelled` if a cancel was requested."""
         if self._interrupt.requested:
-            raise TaskCancelled(f"execution {self.execution_id} is to stop")
+            raise TaskCancelled(f"execution {self.execution_id} was interrupted")
 
     def shield(self) -> AbstractContextManager[None]:
-        """Hold an interrupt back while a block runs that must not be torn apart.
+        """Defer an interrupt to the end of a block: ``with context.shield(): ...``.
 
-        ``with context.shield(): ...`` delays a cancel until the block ends, at most for the
-        server's ``cancel_grace_seconds``: after that the process is ended.
+        The server kills the worker after ``cancel_grace_seconds``, also within the block.
         """
         return self._interrupt.shielded()
 
@@ -98,10 +97,10 @@ class ExecutionContext:
         check: bool = False,
         **options: Any,
     ) -> subprocess.CompletedProcess[Any]:
-        """Run a program and wait for it, as `subprocess.run` does, with its arguments.
+        """Run a program and wait for it, with the arguments of `subprocess.run`.
 
-        A cancel, a time limit or a ``timeout`` ends the program with all that it started:
-        terminated at once, killed a second later. What it writes goes into the execution's log.
+        A cancel, a time limit or a ``timeout`` terminates the program and its descendants; those
+        that still run a second later are killed. Its output goes to the execution's log.
 
         Raises:
             subprocess.TimeoutExpired: it ran longer than ``timeout`` seconds.
@@ -119,10 +118,11 @@ class ExecutionContext:
         return run_program(self.popen(args, **options), input, timeout, check=check)
 
     def popen(self, args: Any, **options: Any) -> Program:
-        """Start a program, as `subprocess.Popen` does, with its arguments.
+        """Start a program, with the arguments of `subprocess.Popen`.
 
-        What it writes goes into the execution's log. In a ``with`` block, an exception ends it
-        with all that it started; without one, it ends with a run that is cancelled or fails.
+        Its output goes to the execution's log. An exception that leaves its ``with`` block
+        terminates it and its descendants; otherwise they are terminated when the run is
+        cancelled or fails.
 
         Raises:
             OSError: it cannot be started.
@@ -132,19 +132,19 @@ class ExecutionContext:
         return Program(args, **options)
 
     def keep(self, process: _HasPid | int) -> None:
-        """Let a process outlive this run, however that ends; it ends with the worker.
+        """Let a process outlive this run, at most as long as the worker.
 
-        What a run has started and left is ended when the run is cancelled, exceeds its time limit
-        or fails.
+        All other processes that a run has started and left are terminated when the run is
+        cancelled, exceeds its time limit or fails.
 
         Args:
             process: a `subprocess.Popen`, a process of `psutil` or `multiprocessing`, or a pid.
 
         Raises:
-            ValueError: the process was not started yet.
-            ProcessLookupError: it has ended.
+            ValueError: the process is not started yet.
+            ProcessLookupError: the process has exited.
         """
         pid = process if isinstance(process, int) else process.pid
         if pid is None:
-            raise ValueError(f"{process!r} has no pid: start it before it is kept")
+            raise ValueError(f"{process!r} has no pid: start the process before it is kept")
         self._keep(pid)

@@ -1,4 +1,4 @@
-"""The end of a process that the application has forked and that came back from its code."""
+"""Exits a child process that application code has forked, when it returns from that code."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ import sys
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
-__all__ = ["EndForkedChildren", "end_forked_child"]
+__all__ = ["ExitForkedChildren", "exit_forked_child"]
 
 
-class EndForkedChildren(AbstractContextManager[None]):
-    """A block of the application's code: a process that is forked in it ends where it leaves it."""
+class ExitForkedChildren(AbstractContextManager[None]):
+    """A block of application code: a process that is forked in it exits at its end."""
 
     def __enter__(self) -> None:
         self._process = os.getpid()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if os.getpid() != self._process:
-            end_forked_child(error)
+            exit_forked_child(error)
 
 
-def end_forked_child(error: BaseException | None) -> NoReturn:
-    """End this process as Python ends a program that raises ``error``, or comes to its end.
+def exit_forked_child(error: BaseException | None) -> NoReturn:
+    """Exit this process as Python exits a program that raises ``error``, or returns.
 
-    Nothing of the worker's runs in it: its links, its log file and its other children are those
-    of the parent.
+    The worker's own cleanup does not run: links, log file and other children are the parent's.
     """
     code = 1
-    try:  # What the application has replaced or deleted may raise; a child ends nevertheless.
-        code = _report(error)
+    try:  # What the application has replaced or deleted may raise; the child exits nevertheless.
+        code = _print_error(error)
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # Closed, or not there.
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # Closed or missing.
                 stream.flush()
     finally:
         os._exit(code)
 
 
-def _report(error: BaseException | None) -> int:
-    """Print what Python prints for ``error``; return the exit code that it gives."""
+def _print_error(error: BaseException | None) -> int:
+    """Print ``error`` as Python does; return the exit code."""
     if error is None:
         return 0
     if not isinstance(error, SystemExit):

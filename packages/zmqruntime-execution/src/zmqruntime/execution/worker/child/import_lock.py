@@ -1,8 +1,8 @@
 """Whether the main thread is inside an import, and when that import ends.
 
-The lock of the outermost module is held for as long as its import takes, imports inside it
-included (``importlib._bootstrap``, Python 3.11 to 3.14); waiting for that lock is waiting for the
-import, without looking again and again.
+The module lock of the outermost module is held during its whole import, with nested ones
+(``importlib._bootstrap``, Python 3.11 to 3.14): acquiring that lock waits for the import without
+polling.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 __all__ = ["find_import", "wait_for_import"]
 
 _MACHINERY: Final = "<frozen importlib._bootstrap>"
-# Acquires and releases the lock of a module, as the import statement does for one that another
-# thread imports. Without it, the interrupt is sent again after growing delays.
+# Acquires and releases a module lock, as the import statement does when another thread imports the
+# module. Without this function, the interrupt is sent again after growing delays.
 _lock_unlock_module = getattr(
     getattr(importlib, "_bootstrap", None), "_lock_unlock_module", lambda module: None
 )
 
 
 def find_import(frame: FrameType | None) -> str | None:
-    """Return the outermost module that is being imported at ``frame``; None: none is."""
+    """Return the outermost module whose import contains ``frame``; None: there is no import."""
     module = None
     while frame is not None:
         if frame.f_code.co_filename == _MACHINERY:
@@ -34,14 +34,14 @@ def find_import(frame: FrameType | None) -> str | None:
 
 
 def wait_for_import(module: str, timeout: float) -> bool:
-    """Block until another thread has imported ``module``, or failed to.
+    """Block until the import of ``module`` by another thread has succeeded or failed.
 
     Args:
         module: its full name.
-        timeout: in seconds; the lock itself knows none.
+        timeout: in seconds; the lock itself has no timeout, so that a thread acquires it.
 
     Returns:
-        False: the import goes on after the timeout.
+        False at the timeout.
     """
     waiter = threading.Thread(target=_lock_unlock_module, args=(module,), daemon=True)
     waiter.start()

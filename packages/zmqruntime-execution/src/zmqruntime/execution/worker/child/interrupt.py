@@ -1,12 +1,11 @@
-"""Stopping the task in its own thread, as Ctrl-C would, and nothing but the task.
+"""Interrupts the running task in the main thread, as Ctrl-C would, and no other task.
 
 `signal.pthread_kill` wakes the main thread out of blocking calls (POSIX);
-`_thread.interrupt_main` is the portable form, which waits for the next bytecode.
+`_thread.interrupt_main` is the portable form, which takes effect at the next bytecode.
 
-An interrupt that falls into an import is held back until the import has ended: a module whose
-first import was interrupted cannot be imported again in the same process where its C part allows
-one import only, as numpy's does. An import that runs a whole program is interrupted nevertheless,
-after `Interrupt.import_patience`.
+An interrupt is deferred to the end of an import: a module whose first import was interrupted cannot
+be imported again in the same process if its C part can be initialised only once, as numpy's. After
+`Interrupt.import_patience`, an import that runs a whole program is interrupted nevertheless.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from zmqruntime.execution.worker.child.import_lock import find_import, wait_for_
 
 __all__ = ["Interrupt"]
 
-_FIRST_PATIENCE = 0.01
-_MAX_PATIENCE = 5.0
+_FIRST_RESEND_SECONDS = 0.01
+_MAX_RESEND_SECONDS = 5.0
 
 
 class Interrupt:
-    """Raises `TaskCancelled` in the main thread, once for each task that is told to stop.
+    """Raises `TaskCancelled` in the main thread, once per interrupted task.
 
     Args:
-        signum: the signal by which it gets there.
+        signum: the signal that carries the interrupt.
     """
 
     def __init__(self, signum: signal.Signals = signal.SIGINT) -> None:
@@ -44,74 +43,74 @@ class Interrupt:
         self._shields = 0
         self._shield = _Shield(self)
         self._raised = False
-        self._noticed = False
+        self._delivered = False
         self._importing: str | None = None
-        """The module whose import holds the interrupt back."""
-        self._was_held = False
+        """The module whose import defers the interrupt."""
+        self._was_deferred = False
         self._forced: str | None = None
-        """The execution whose imports hold the interrupt back no longer."""
+        """The execution whose imports defer the interrupt no longer."""
         self.import_patience = threading.TIMEOUT_MAX
-        """How long imports may hold an interrupt back, in seconds."""
-        # Let go whenever there is news for `request`. Nothing but a bare lock may be used in a
-        # signal handler, which interrupts every other lock's own code as well.
-        self._news = threading.Lock()
-        self._news.acquire()
+        """How long imports may defer an interrupt, in seconds."""
+        # Released to wake `request`. A bare lock: a signal handler may interrupt the Python code
+        # of every other lock.
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self.seen = False
-        """Whether the running task was told, and had a chance to act on it."""
+        """Whether the running task was interrupted, or has read that it is to stop."""
         self.ordered = False
-        """Whether the last task was ordered to stop before its end, heard or not."""
+        """Whether an interrupt of the last task was requested before its end, seen or not."""
 
     def install(self) -> signal._HANDLER:
-        """Take the signal over, in the main thread; return who had it before."""
+        """Install the signal handler, in the main thread; return the previous one."""
         return signal.signal(self.signum, self._on_signal)
 
     def armed(self, execution_id: str) -> AbstractContextManager[None]:
-        """Let `request` reach the task that runs inside, also one that was early."""
+        """Return a block in which `request` reaches a task, also an earlier `request`."""
         return _Armed(self, execution_id)
 
     def disarm(self, execution_id: str) -> None:
-        """End the time of a task. Any number of times, once it is over."""
+        """End the time of a task. Idempotent."""
         self._running, self._ended = None, execution_id
         if self._requested == execution_id:
             self._requested = None
-            self._tell_news()
+            self._wake()
 
     def request(self, execution_id: str) -> bool:
-        """Tell a task to stop, from any thread; return False when it does not run (yet).
+        """Interrupt a task, from any thread; return False when it does not run (yet).
 
-        A server's assignment and its order to stop come by different sockets, in either
-        order: what is told to stop before it runs never does.
+        A server sends an assignment and its interrupt by different sockets, so that they arrive in
+        either order: a task that is interrupted before its start does not run.
         """
         if execution_id == self._ended:
-            return False  # It came too late, and is not for another run of the same name.
+            return False  # Too late, and not for a later run with the same id.
         self._requested = execution_id
         if self._running != execution_id:
             return False
-        # A signal that arrives just before a call that blocks is seen only after that call,
-        # so it is sent until it has been seen. A handler of the task's own gets one signal: each
-        # further one would interrupt its cleaning up.
-        patience = _FIRST_PATIENCE
+        # A signal that arrives just before a blocking call is handled only after that call, so it
+        # is sent again until it is handled. A handler of the task's own gets one signal: further
+        # ones would interrupt its cleanup.
+        delay = _FIRST_RESEND_SECONDS
         forced_at = time.monotonic() + self.import_patience
-        while self._running == execution_id and not self._noticed and patience < _MAX_PATIENCE:
+        while self._running == execution_id and not self._delivered and delay < _MAX_RESEND_SECONDS:
             self._signal_main_thread()
             if not self._has_handler():
                 break
-            self._news.acquire(timeout=patience)
-            patience *= 2
+            self._wakeup.acquire(timeout=delay)
+            delay *= 2
             if (module := self._importing) is not None:
                 if not wait_for_import(module, forced_at - time.monotonic()):
                     self._forced = execution_id
                 self._importing = None
-                patience = _FIRST_PATIENCE
+                delay = _FIRST_RESEND_SECONDS
         return True
 
     @property
     def is_withheld(self) -> bool:
         """Whether the interrupt could not be raised where it arrived.
 
-        An import held it back, or the task has replaced or blocked its signal.
+        An import has deferred it, or the task has replaced or blocked the signal.
         """
-        if self._was_held or not self._has_handler():
+        if self._was_deferred or not self._has_handler():
             return True
         if not hasattr(signal, "pthread_sigmask"):
             return False
@@ -119,13 +118,13 @@ class Interrupt:
 
     @property
     def requested(self) -> bool:
-        """Whether the running task was told to stop. The task that reads True has been told."""
+        """Whether an interrupt of the running task was requested. Reading True sets `seen`."""
         if self._is_requested():
             self.seen = True
         return self._is_requested()
 
     def shielded(self) -> AbstractContextManager[None]:
-        """Hold an interrupt back until the outermost of these blocks ends."""
+        """Return a block that defers an interrupt to the end of the outermost such block."""
         return self._shield
 
     def _signal_main_thread(self) -> None:
@@ -145,27 +144,29 @@ class Interrupt:
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._is_requested():
             self._importing = None if self._forced == self._running else find_import(frame)
-            self._noticed = self._importing is None
-            self._tell_news()
+            self._delivered = self._importing is None
+            self._wake()
             if self._importing is not None:
-                self._was_held = True
-                return  # It is sent again when the import has ended.
+                self._was_deferred = True
+                return  # `request` sends the signal again after the import.
         self._raise_if_due()
 
-    def _tell_news(self) -> None:
-        with contextlib.suppress(RuntimeError):  # It was let go already.
-            self._news.release()
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # Already released.
+            self._wakeup.release()
 
     def _raise_if_due(self) -> None:
         if self._is_requested() and not self._raised and not self._shields:
             self._raised = self.seen = True
-            raise TaskCancelled(f"execution {self._running} is to stop (process {os.getpid()})")
+            raise TaskCancelled(
+                f"execution {self._running} was interrupted (process {os.getpid()})"
+            )
 
 
 class _Armed(AbstractContextManager[None]):
     """The time of one task.
 
-    A signal may raise before it is over, at the very end: who catches that disarms once more.
+    The signal handler may raise within `__exit__`: a caller that catches it disarms once more.
     """
 
     def __init__(self, interrupt: Interrupt, execution_id: str) -> None:
@@ -174,8 +175,8 @@ class _Armed(AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         interrupt = self._interrupt
-        interrupt._raised = interrupt._noticed = interrupt.seen = interrupt.ordered = False
-        interrupt._importing, interrupt._was_held, interrupt._forced = None, False, None
+        interrupt._raised = interrupt._delivered = interrupt.seen = interrupt.ordered = False
+        interrupt._importing, interrupt._was_deferred, interrupt._forced = None, False, None
         interrupt._shields = 0
         interrupt._ended = None
         interrupt._running = self._execution_id
@@ -191,14 +192,14 @@ class _Armed(AbstractContextManager[None]):
 
 
 class _Shield(AbstractContextManager[None]):
-    """A block that is not interrupted; reusable, as it is entered for every progress report."""
+    """A block that is not interrupted. Reusable, as each progress report enters it."""
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
         self._main_thread = threading.main_thread().ident
 
     def __enter__(self) -> None:
-        if threading.get_ident() == self._main_thread:  # Only that one is ever interrupted.
+        if threading.get_ident() == self._main_thread:  # No other thread is interrupted.
             self._interrupt._shields += 1
 
     def __exit__(self, *_: object) -> None:

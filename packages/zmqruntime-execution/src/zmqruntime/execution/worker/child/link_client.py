@@ -1,7 +1,7 @@
-"""The worker's end of the private link to its server: a plain socket, for one thread at a time.
+"""The worker's end of a connection to its server: a plain socket, for one thread at a time.
 
-A message is with the server's kernel when `WorkerLink.send` returns: nothing of it is lost when
-the worker ends in the next moment, and no thread stands between the task and the socket.
+A message is in the kernel's buffer when `LinkClient.send` returns: it is not lost when the worker
+exits right after, and no thread is needed between the task and the socket.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from collections import deque
 from typing import Final
 
 from zmqruntime.execution.worker.framing import Message, MessageReader, encode_message
-from zmqruntime.execution.worker.sockets import LinkAddress, Readiness, open_socket, send_at_once
+from zmqruntime.execution.worker.sockets import LinkAddress, Readiness, disable_nagle, open_socket
 
-__all__ = ["LinkClosed", "WorkerLink"]
+__all__ = ["LinkClient", "LinkClosed"]
 
 _CHUNK_BYTES: Final = 65_536
 
 
 class LinkClosed(Exception):
-    """The server is gone."""
+    """The server has closed the connection, or has exited."""
 
 
-class WorkerLink:
-    """One connection to the server, which knows by the token whose it is.
+class LinkClient:
+    """One connection to the server.
 
     Args:
-        address: where the server listens.
-        greeting: the token that the server has given to this worker, and what this link is for.
+        address: the server's `LinkServer` address.
+        greeting: the worker's token, followed by the purpose of this connection.
 
     Raises:
-        LinkClosed: nobody listens there any more.
+        LinkClosed: no server listens at the address.
     """
 
     def __init__(self, address: LinkAddress, greeting: bytes) -> None:
         self._socket = open_socket(address)
         try:
             self._socket.connect(address)
-            send_at_once(self._socket)
+            disable_nagle(self._socket)
             self._socket.sendall(greeting)
             self._socket.setblocking(False)
         except OSError as error:
@@ -47,44 +47,44 @@ class WorkerLink:
         self._reader = MessageReader()
         self._received: deque[Message] = deque()
         self._outgoing: tuple[bytes, list[int]] | None = None
-        """A message on its way out, and how much of it has gone, piece by piece."""
+        """A message that is partly sent, and the sizes of the sent parts."""
 
     def receive(self) -> Message:
-        """Return the next message, when there is one.
+        """Block until the next message, and return it.
 
         Raises:
-            LinkClosed: there will be none.
+            LinkClosed: the server has closed the connection.
         """
         while not self._received:
             self._readable.wait()
             try:
                 data = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
-                continue  # It was nothing after all.
+                continue  # A spurious wake-up.
             except OSError as error:
                 raise LinkClosed from error
             if not data:
                 raise LinkClosed
             self._received.extend(self._reader.feed(data))
-            if self._reader.broken:
-                raise LinkClosed(self._reader.broken)
+            if self._reader.error:
+                raise LinkClosed(self._reader.error)
         return self._received.popleft()
 
     def send(self, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
-        """Send a message, however long that takes.
+        """Send a message, without a timeout.
 
         Raises:
-            LinkClosed: nobody will take it.
+            LinkClosed: the server has closed the connection.
         """
         self._push(None)
         self._outgoing = (encode_message(kind, execution_id, body), [])
         self._push(None)
 
     def send_within(self, seconds: float, kind: bytes, execution_id: str, body: bytes) -> bool:
-        """Send a message if the server makes room for its beginning in time; say whether it did.
+        """Send a message; return False if none of it was sent before the timeout.
 
         Raises:
-            LinkClosed: nobody will take it.
+            LinkClosed: the server has closed the connection.
         """
         if self._outgoing is not None and not self._push(seconds):
             return False
@@ -95,28 +95,28 @@ class WorkerLink:
         self._outgoing = None
         return False
 
-    def finish(self, seconds: float) -> bool:
-        """Send the rest of what has begun to go out, if there is room in time; say if there was.
+    def flush_within(self, seconds: float) -> bool:
+        """Send the rest of a message that is partly sent; return False at the timeout.
 
         Raises:
-            LinkClosed: nobody will take it.
+            LinkClosed: the server has closed the connection.
         """
         return self._push(seconds)
 
     def close(self) -> None:
-        """Close it; what was sent still arrives."""
+        """Close the connection; sent messages still arrive."""
         self._socket.close()
 
     def _push(self, seconds: float | None) -> bool:
-        """Send what is left, as long as there is room within so many seconds; say if all is out."""
+        """Send the outgoing message, with a timeout for each part; return whether all is sent."""
         if self._outgoing is None:
             return True
         message, sent = self._outgoing
-        while (gone := sum(sent)) < len(message):
-            rest = memoryview(message)[gone:] if gone else message
+        while (size := sum(sent)) < len(message):
+            rest = memoryview(message)[size:] if size else message
             try:
-                # In one call with the note of how much it was: a signal's handler may raise
-                # between any two, and what is sent twice spoils all that follows.
+                # One call sends and stores the size: a signal handler may raise between two calls,
+                # and a part that is sent twice breaks the framing.
                 sent.extend(map(self._socket.send, (rest,)))
             except BlockingIOError:
                 if not self._writable.wait(seconds):

@@ -1,7 +1,7 @@
-"""The child side of a worker: one process, one task at a time, in its main thread.
+"""Main loop of the worker process: one task at a time, in the main thread.
 
-The process lives on between tasks, so what an application keeps on ``self`` stays warm. It
-ends by itself when its server is gone.
+The process is reused for the next task, so that what an application keeps on ``self`` stays loaded.
+It exits with its server.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pydantic import ValidationError
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker import protocol
-from zmqruntime.execution.worker.begun_tasks import BegunTasks
 from zmqruntime.execution.worker.child.context import ExecutionContext
-from zmqruntime.execution.worker.child.forked_child import EndForkedChildren
+from zmqruntime.execution.worker.child.forked_child import ExitForkedChildren
 from zmqruntime.execution.worker.child.interrupt import Interrupt
-from zmqruntime.execution.worker.child.link_client import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.child.link_client import LinkClient, LinkClosed
 from zmqruntime.execution.worker.child.outbox import ProgressOutbox
 from zmqruntime.execution.worker.child.output import TaskOutput
 from zmqruntime.execution.worker.child.process_state import ProcessState
 from zmqruntime.execution.worker.child.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.child.run_processes import RunProcesses
 from zmqruntime.execution.worker.child.task import describe_invalid_request, run_task
-from zmqruntime.execution.worker.child.task_logging import set_up_logging
-from zmqruntime.execution.worker.task_logs import TaskLogs
+from zmqruntime.execution.worker.child.task_logging import configure_logging
+from zmqruntime.execution.worker.start_marker import StartMarker
+from zmqruntime.execution.worker.task_logs import TaskLogFiles
 from zmqruntime.messages import ExecuteRequest, encode
 from zmqruntime.transport import ProcessIdentity
 from zmqruntime.transport.lowlevel import (
@@ -49,91 +49,92 @@ if TYPE_CHECKING:
 
 __all__ = ["worker_main"]
 
-# A task that spins lets the thread that hears of a cancel have its turn this soon, not after 5 ms.
+# Switch interval of the GIL, 5 ms by default: how soon the commands thread runs beside a task that
+# computes.
 _SWITCH_SECONDS = 0.001
 
 
-def worker_main(setup: protocol.WorkerSetup, begun_tasks: BegunTasks) -> None:
-    """Be a worker until the server says stop, or is gone."""
+def worker_main(setup: protocol.WorkerSetup, start_marker: StartMarker) -> None:
+    """Run a worker until the server sends QUIT, or exits."""
     interrupt = Interrupt()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    _leave_the_terminal(interrupt)
-    _end_with(setup.server_process)
-    with contextlib.suppress(LinkClosed):  # Then it is gone; nobody is left to be told.
-        _Worker(setup, interrupt, begun_tasks).run()
+    _detach_from_terminal(interrupt)
+    _exit_with(setup.server_process)
+    with contextlib.suppress(LinkClosed):  # The server has exited.
+        _Worker(setup, interrupt, start_marker).run()
 
 
 class _Worker:
     def __init__(
-        self, setup: protocol.WorkerSetup, interrupt: Interrupt, begun_tasks: BegunTasks
+        self, setup: protocol.WorkerSetup, interrupt: Interrupt, start_marker: StartMarker
     ) -> None:
         self._setup = setup
         self._interrupt = interrupt
-        self._begun_tasks = begun_tasks
+        self._start_marker = start_marker
         self._lock = threading.Lock()
-        """Hands the link from thread to thread."""
+        """Held while a thread uses the tasks link."""
         self._output = _make_output(setup)
-        self._commands = WorkerLink(setup.address, setup.token + protocol.COMMANDS)
-        self._tasks = WorkerLink(setup.address, setup.token + protocol.TASKS)
+        self._commands = LinkClient(setup.address, setup.token + protocol.COMMANDS)
+        self._tasks = LinkClient(setup.address, setup.token + protocol.TASKS)
 
     def run(self) -> None:
-        threading.Thread(target=self._listen, name="zmqruntime-commands", daemon=True).start()
+        threading.Thread(target=self._run_commands, name="zmqruntime-commands", daemon=True).start()
         try:
             server = self._make_server()
-        except BaseException:  # noqa: BLE001 - whatever it is, the server has to tell it
-            words = traceback.format_exc().encode(errors="backslashreplace")
-            self._tasks.send(protocol.FAILED, body=words)
+        except BaseException:  # noqa: BLE001 - the application's; the server reports it
+            failure = traceback.format_exc().rstrip().encode(errors="backslashreplace")
+            self._tasks.send(protocol.SETUP_FAILED, body=failure)
             raise SystemExit(1) from None
         else:
-            gc.freeze()  # What is loaded stays: no collection has to look at it again.
+            gc.freeze()  # Loaded modules stay: exempt them from garbage collection.
             self._tasks.send(protocol.READY)
-            self._serve(server)
+            self._run_tasks(server)
         finally:
             self._tasks.close()
-            _end_children()
+            _kill_children()
 
     def _make_server(self) -> ExecutionServer:
-        with EndForkedChildren():
+        with ExitForkedChildren():
             server: ExecutionServer = pickle.loads(self._setup.server)
             server.setup_worker()
-        set_up_logging()
+        configure_logging()
         return server
 
-    def _serve(self, server: ExecutionServer) -> None:
+    def _run_tasks(self, server: ExecutionServer) -> None:
         mark = os.environ.get(WORKER_VARIABLE, "")
-        # The other half is for the task, to end by itself.
+        # The other half is for the cleanup of the task.
         self._interrupt.import_patience = server.cancel_grace_seconds / 2
         self._processes = RunProcesses(mark, server.cancel_grace_seconds)
         state = ProcessState()
         outcome: TaskReturned | TaskRaised | TaskStopped
         number = 0
-        while (said := self._tasks.receive()).kind != protocol.STOP:
+        while (message := self._tasks.receive()).kind != protocol.QUIT:
             number += 1
             state.restore()
-            state.set_variable(RUN_VARIABLE, self._processes.begin())
-            outbox = ProgressOutbox(self._tasks, said.execution_id)
+            state.set_variable(RUN_VARIABLE, self._processes.begin_run())
+            outbox = ProgressOutbox(self._tasks, message.execution_id)
             try:
-                # The server has checked it, but for the task and the config of a long one.
-                request = ExecuteRequest.read_again(said.body)
+                # Validated by the server, except the task and the config of a long request.
+                request = ExecuteRequest.read_again(message.body)
             except ValidationError as error:
-                described = describe_invalid_request(said.body, error)
-                outcome = TaskRaised(said.execution_id, described)
+                described = describe_invalid_request(message.body, error)
+                outcome = TaskRaised(message.execution_id, described)
             else:
-                self._begun_tasks.note(number)
-                outcome = self._run(server, request, outbox)
+                self._start_marker.mark_started(number)
+                outcome = self._run_task(server, request, outbox)
             if not isinstance(outcome, TaskReturned):
-                self._processes.end()
+                self._processes.terminate_run()
             with self._lock:
                 outbox.flush()
-                self._tasks.send(*_tell(outcome))
+                self._tasks.send(*_encode_outcome(outcome))
             if self._output is not None:
-                self._output.lead_back()
+                self._output.restore()
 
-    def _run(
+    def _run_task(
         self, server: ExecutionServer, request: ExecuteRequest, outbox: ProgressOutbox
     ) -> TaskReturned | TaskRaised | TaskStopped:
         def send(body: bytes) -> None:
-            # What is told half would be told twice.
+            # Shielded: an interrupt within a send would have the report sent twice.
             with self._interrupt.shielded(), self._lock:
                 outbox.send(body)
 
@@ -143,63 +144,63 @@ class _Worker:
         )
         context = ExecutionContext(request, reporter, self._interrupt, self._processes.keep)
         if self._output is not None:
-            self._output.lead_away(execution_id)
+            self._output.redirect(execution_id)
         try:
             return run_task(server, request, context, self._interrupt, setup.max_message_bytes)
         finally:
             if self._output is not None:
-                self._output.keep(execution_id)
+                self._output.seal(execution_id)
 
-    def _listen(self) -> None:
+    def _run_commands(self) -> None:
         with contextlib.suppress(LinkClosed), contextlib.closing(self._commands):
-            while (said := self._commands.receive()).kind != protocol.STOP:
-                self._interrupt.request(said.execution_id)
+            while (message := self._commands.receive()).kind != protocol.QUIT:
+                self._interrupt.request(message.execution_id)
 
 
-def _tell(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, str, bytes]:
+def _encode_outcome(outcome: TaskReturned | TaskRaised | TaskStopped) -> tuple[bytes, str, bytes]:
     match outcome:
         case TaskReturned():
             return protocol.RETURNED, outcome.execution_id, outcome.result
         case TaskRaised():
             return protocol.RAISED, outcome.execution_id, encode(outcome.error)
         case TaskStopped():
-            return protocol.STOPPED, outcome.execution_id, b""
+            return protocol.INTERRUPTED, outcome.execution_id, b""
 
 
 def _make_output(setup: protocol.WorkerSetup) -> TaskOutput | None:
     if setup.log_directory is None:
         return None
-    return TaskOutput(TaskLogs(setup.log_directory, setup.max_log_bytes), setup.name)
+    return TaskOutput(TaskLogFiles(setup.log_directory, setup.max_log_bytes), setup.name)
 
 
-def _leave_the_terminal(interrupt: Interrupt) -> None:
-    """Let Ctrl-C be the server's, and make this process the head of a group of its own."""
+def _detach_from_terminal(interrupt: Interrupt) -> None:
+    """Start a session of its own, in which Ctrl-C does not reach this process."""
     interrupt.install()
     if hasattr(os, "setsid"):
         os.setsid()
-        # A forked child of a task is a plain Python program: Ctrl-C raises in it.
+        # A forked child handles SIGINT as any Python program.
         os.register_at_fork(
             after_in_child=lambda: signal.signal(interrupt.signum, signal.default_int_handler)
         )
-    # The parent started this process with SIGINT blocked, so that none came too early; and the
-    # application may have blocked or ignored others.
+    # SIGINT was blocked by the parent until the handler is installed; other signals may be blocked
+    # or ignored by the application.
     reset_signals()
 
 
-def _end_with(server: ProcessIdentity) -> None:
-    """End this process and all that it started when the server is gone."""
+def _exit_with(server: ProcessIdentity) -> None:
+    """Exit, and kill all descendants, when the server exits."""
 
     def watch() -> None:
         server.wait()
         try:
-            _end_children()
+            _kill_children()
             if hasattr(os, "getpgrp"):
-                kill_process_group(os.getpgrp())  # Those too whose own parent has ended.
+                kill_process_group(os.getpgrp())  # With those whose own parent has exited.
         finally:
             os._exit(1)
 
     threading.Thread(target=watch, name="zmqruntime-server-watch", daemon=True).start()
 
 
-def _end_children() -> None:
+def _kill_children() -> None:
     kill_all(psutil.Process().children(recursive=True))

@@ -1,53 +1,52 @@
-"""The worker's way out for progress: it holds up a task for a moment, and never for long."""
+"""Sends progress with backpressure: a slow server slows the task, a stuck one does not block it."""
 
 from __future__ import annotations
 
 import contextlib
 
-from zmqruntime.execution.worker.child.link_client import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.child.link_client import LinkClient, LinkClosed
 from zmqruntime.execution.worker.protocol import PROGRESS
 
 __all__ = ["ProgressOutbox"]
 
-_PATIENCE_SECONDS = 1.0
+_TIMEOUT_SECONDS = 1.0
 
 
 class ProgressOutbox:
-    """Sends one execution's reports while the server takes them, and drops them when it does not.
+    """Sends the progress of one execution. For one thread at a time.
 
-    A server that is only slower than the task slows it down: a report waits for room. One that
-    makes no room for a second has stopped; from then on reports are dropped until there is
-    room, but for the latest. For one thread at a time.
+    A report waits for buffer space up to the timeout. After a timeout, reports are dropped without
+    a wait until there is space again; the latest dropped one is kept and sent later.
     """
 
     def __init__(
-        self, link: WorkerLink, execution_id: str, patience_seconds: float = _PATIENCE_SECONDS
+        self, link: LinkClient, execution_id: str, timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> None:
         self.execution_id = execution_id
         self._link = link
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._latest: bytes | None = None
 
     def send(self, body: bytes) -> None:
-        """Send a report, or drop the one before it that could not be sent either."""
-        patience = self._patience_seconds if self._latest is None else 0.0
+        """Send a report, or keep it in place of the last one that was not sent."""
+        timeout = self._timeout_seconds if self._latest is None else 0.0
         try:
-            is_sent = self._link.send_within(patience, PROGRESS, self.execution_id, body)
+            is_sent = self._link.send_within(timeout, PROGRESS, self.execution_id, body)
         except LinkClosed:
-            return  # The server is gone: this process ends with it, and nobody is left to hear.
+            return  # The server is gone, and this process exits with it.
         self._latest = None if is_sent else body
 
     def flush(self) -> None:
-        """Send the latest report if it was dropped, however long that takes."""
+        """Send the latest report if it was not sent, without a timeout."""
         latest, self._latest = self._latest, None
         if latest is not None:
             self._link.send(PROGRESS, self.execution_id, latest)
 
     def close(self) -> None:
-        """Send what is left, if the server takes it now or soon, and close the link."""
+        """Send what is left, within the timeout, and close the link."""
         with contextlib.suppress(LinkClosed):
             latest = self._latest
             if latest is not None:
-                self._link.send_within(self._patience_seconds, PROGRESS, self.execution_id, latest)
-            self._link.finish(self._patience_seconds)
+                self._link.send_within(self._timeout_seconds, PROGRESS, self.execution_id, latest)
+            self._link.flush_within(self._timeout_seconds)
         self._link.close()

@@ -1,13 +1,13 @@
-"""State of the worker process that one task may change and the next one relies on.
+"""Snapshot of process-wide state that one task may change and the next one relies on.
 
-Taken once, behind `setup_worker`, and put back before each task: a comparison each, so that a
-task which has changed nothing costs the next one a few microseconds.
+Taken once, after `setup_worker`, and restored before each task. State is compared first, so that a
+restore without changes takes a few microseconds.
 """
 
 from __future__ import annotations
 
-# The functions behind those of `signal`, which turn each number into an enum member: that takes
-# more time than all the rest.
+# The C functions behind `signal`, which converts each number to an enum member: slower than all the
+# rest of a restore.
 import _signal  # type: ignore[import-not-found] # typeshed has no stub for it
 import contextlib
 import gc
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 __all__ = ["ProcessState"]
 
-# Those that Python programs set. SIGINT is among them: it carries the interrupt.
+# Signals that Python programs handle. SIGINT carries the interrupt.
 _SIGNALS: Final = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGALRM", "SIGUSR1")
@@ -35,12 +35,11 @@ _HAS_MASK: Final = hasattr(signal, "pthread_sigmask")
 
 
 class ProcessState:
-    """What the process is like when it is made; `restore` makes it so again.
+    """Snapshot of the process's state, taken by the constructor. For the main thread.
 
-    Signal handlers and mask, interval timers, the wake-up descriptor, the standard streams'
-    objects, working directory, umask, environment, locale, warnings filters, exception hooks,
-    trace and profile functions, recursion limit, the default time-out of sockets, garbage
-    collection. For the main thread.
+    Signal handlers and mask, interval timers, the wake-up descriptor, the objects of the standard
+    streams, working directory, umask, environment, locale, warnings filters, exception hooks,
+    trace and profile functions, recursion limit, default socket timeout, garbage collection.
     """
 
     def __init__(self) -> None:
@@ -60,13 +59,13 @@ class ProcessState:
         self._collects = gc.isenabled()
 
     def restore(self) -> None:
-        """Put back whatever differs."""
+        """Restore the state of the snapshot."""
         self._restore_signals()
         self._restore_interpreter()
         self._streams.restore()
         os.umask(self._umask)
         if self._directory is not None and _get_directory() != self._directory:
-            with contextlib.suppress(OSError):  # Removed meanwhile: no task has it any more.
+            with contextlib.suppress(OSError):  # Removed meanwhile.
                 os.chdir(self._directory)
         if _environment() != self._environment:
             self._restore_environment()
@@ -74,7 +73,7 @@ class ProcessState:
             locale.setlocale(locale.LC_ALL, self._locale)
 
     def set_variable(self, name: str, value: str) -> None:
-        """Set an environment variable that `restore` leaves."""
+        """Set an environment variable, in the snapshot as well."""
         os.environ[name] = value
         encode = os.fsencode if os.name == "posix" else str
         self._environment[encode(name)] = encode(value)
@@ -91,9 +90,9 @@ class ProcessState:
 
     def _restore_interpreter(self) -> None:
         if warnings.filters != self._filters:
-            warnings.resetwarnings()  # It also forgets what the filters have decided so far.
+            warnings.resetwarnings()  # Also clears the decisions that the filters have cached.
             warnings.filters[:] = self._filters  # type: ignore[index]
-        # Set without a comparison: a hook may be deleted, or have an `__eq__` that raises.
+        # Without a comparison: a hook may be deleted, or its `__eq__` may raise.
         sys.excepthook, threading.excepthook = self._hooks
         trace, profile = self._tracers
         if sys.gettrace() is not trace or sys.getprofile() is not profile:
@@ -117,10 +116,10 @@ class ProcessState:
 
 
 class _StandardStreams:
-    """The objects behind ``sys.stdin``, ``stdout`` and ``stderr``.
+    """The objects ``sys.stdin``, ``sys.stdout`` and ``sys.stderr``.
 
-    Closing one closes no descriptor: else the next file or socket that a task opens would get
-    its number, and what is printed.
+    Closing one does not close its descriptor, whose number, and so what is printed, would go to
+    the next file or socket that a task opens.
     """
 
     def __init__(self) -> None:
@@ -128,7 +127,7 @@ class _StandardStreams:
         self._stdin, self._stdout, self._stderr = sys.stdin, sys.stdout, sys.stderr
 
     def restore(self) -> None:
-        """Put the objects back; one that was closed or detached is made anew."""
+        """Restore the objects; replace one that was closed or detached."""
         if _is_closed(self._stdout):
             self._stdout = _open_text(1)
         if _is_closed(self._stderr):
@@ -139,13 +138,13 @@ class _StandardStreams:
 def _is_closed(stream: Any) -> bool:
     try:
         return bool(getattr(stream, "closed", False))
-    except Exception:  # noqa: BLE001 - ValueError when detached; a task's own object: anything
+    except Exception:  # noqa: BLE001 - a detached stream, or a task's object that may raise anything
         return True
 
 
 def _rewrap(stream: Any, number: int) -> Any:
-    """Return a stream for the descriptor of ``stream``; a stream of another kind as it is."""
-    if stream is None:  # As in a program without a console.
+    """Return a new stream for the descriptor of ``stream``; another kind of stream unchanged."""
+    if stream is None:  # In a program without a console.
         return _open_text(number)
     if not isinstance(stream, TextIOWrapper) or stream.fileno() != number:
         return stream
@@ -154,7 +153,7 @@ def _rewrap(stream: Any, number: int) -> Any:
 
 
 def _open_text(number: int, encoding: str = "utf-8", errors: str | None = None) -> TextIOWrapper:
-    # By lines: a look at a running task shows its latest one.
+    # Line-buffered, so that a running task's latest line is in its log.
     return open(
         number, "w", 1, encoding=encoding, errors=errors or "backslashreplace", closefd=False
     )
@@ -168,5 +167,5 @@ def _get_directory() -> str | None:
 
 
 def _environment() -> dict[Any, Any]:
-    """Return what is behind ``os.environ``: comparing that takes a hundredth of the time."""
+    """Return the dict behind ``os.environ``, which compares a hundred times faster."""
     return getattr(os.environ, "_data", None) or dict(os.environ)

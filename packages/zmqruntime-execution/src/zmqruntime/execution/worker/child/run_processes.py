@@ -1,10 +1,10 @@
-"""Processes that a run has started and left behind: found, terminated, killed.
+"""Finds, terminates and kills the processes that a run has left.
 
-Every process inherits two environment variables: one names its worker, one the run. Runs count from
-1; what the application starts before, in `setup_worker`, is of run 0. A worker whose server a task
-of another worker has started prefixes that run: ``/3/1`` is run 1 inside run 3. A process that was
-forked and has executed no program has the variables of the worker's own start; it counts by its
-start time. So those of earlier runs are distinct, also when their own parent has ended.
+Every process inherits two environment variables: its worker and its run. Runs count from 1; run 0
+is what the application starts before, in `setup_worker`. When a task starts a server, the runs of
+that server's worker are nested: ``/3/1`` is run 1 inside run 3. A process that was forked and has
+executed no program has the variables of the worker's own start; its run follows from its start
+time. So processes of different runs are distinguished, even when their own parent has exited.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from zmqruntime.transport.lowlevel import (
     RUN_VARIABLE,
     WORKER_VARIABLE,
     is_resource_tracker,
-    kill_all,
     read_environment,
     read_start_time,
+    terminate_then_kill,
 )
 
 __all__ = ["RunProcesses"]
 
-# How long what is left may take to end by itself, of the grace and at most.
+# Time between terminate and kill: a share of the grace period, and its limit.
 _TERMINATE_SHARE: Final = 0.25
 _MAX_TERMINATE_SECONDS: Final = 1.0
 _KILL_SECONDS: Final = 1.0
-# While they are terminated they may start others.
+# Processes may start others while they are terminated.
 _MAX_ROUNDS: Final = 5
-# Libraries keep these for all tasks of a process, and would start them again.
+# Processes that libraries keep for all tasks of a worker, and would restart.
 _LIBRARIES: Final = ("multiprocessing.forkserver", "loky.backend")
-# The system counts start times in ticks of this length (POSIX: sysconf SC_CLK_TCK).
+# Resolution of process start times (POSIX: sysconf SC_CLK_TCK).
 _TICK_SECONDS: Final = 0.01
 
 
@@ -46,59 +46,55 @@ class RunProcesses:
     """The processes of one worker's runs. For the main thread of the worker.
 
     Args:
-        mark: the value of ``ZMQRUNTIME_WORKER``, which no other process has.
-        grace_seconds: how long a task that was told to stop may take in all.
+        mark: the worker's value of ``ZMQRUNTIME_WORKER``.
+        grace_seconds: the grace period of an interrupted task.
     """
 
     def __init__(self, mark: str, grace_seconds: float) -> None:
         self._mark = mark
-        self._patience = min(_MAX_TERMINATE_SECONDS, grace_seconds * _TERMINATE_SHARE)
+        self._terminate_seconds = min(_MAX_TERMINATE_SECONDS, grace_seconds * _TERMINATE_SHARE)
         self._runs = itertools.count(1)
-        # What a fork of this process has in its environment, as long as it executes no program.
+        # The variable in a fork of this process that has executed no program.
         self._outer_run = read_environment(psutil.Process()).get(RUN_VARIABLE, "")
         self._run = ""
         self._started_at = 0.0
         self._kept: set[ProcessIdentity] = set()
         self._usage = _usage_of_children()
 
-    def begin(self) -> str:
+    def begin_run(self) -> str:
         """Begin a run; return its value of ``ZMQRUNTIME_RUN``."""
         self._run = f"{self._outer_run}/{next(self._runs)}"
         self._started_at = _now()
         return self._run
 
     def keep(self, pid: int) -> None:
-        """Spare a process at the end of this run and of later ones.
+        """Exempt a process from `terminate_run`, of this run and of later ones.
 
         Raises:
-            ProcessLookupError: there is no such process.
+            ProcessLookupError: there is no process with this pid.
         """
         self._kept.add(ProcessIdentity.of(pid))
 
-    def end(self) -> None:
-        """End what the run has started and left: terminate it, then kill it."""
-        if not self._may_be_any():
+    def terminate_run(self) -> None:
+        """Terminate, then kill, the processes that the run has left."""
+        if not self._may_have_children():
             return
         for _ in range(_MAX_ROUNDS):
             left = self._find()
             if not left:
                 return
-            for process in left:
-                with contextlib.suppress(psutil.Error):
-                    process.terminate()
-            _, alive = psutil.wait_procs(left, timeout=self._patience)
-            kill_all(alive)
-            psutil.wait_procs(alive, timeout=_KILL_SECONDS)
+            killed = terminate_then_kill(left, self._terminate_seconds)
+            psutil.wait_procs(killed, timeout=_KILL_SECONDS)
 
-    def _may_be_any(self) -> bool:
-        """Whether this process has, or had, a child since it was last asked."""
+    def _may_have_children(self) -> bool:
+        """Whether this process has a child, or has had one since the last call."""
         before, self._usage = self._usage, _usage_of_children()
         if before is None or self._usage != before or not hasattr(os, "waitid"):
             return True
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            return False  # No child, and none was waited for: so no grandchild either.
+            return False  # No child, and none was waited for, and so no grandchild.
         return True
 
     def _find(self) -> list[psutil.Process]:
@@ -134,7 +130,7 @@ def _is_of_library(process: psutil.Process) -> bool:
 
 
 def _usage_of_children() -> tuple[float, ...] | None:
-    """Return what all children that were waited for have used; None: the system does not say."""
+    """Return the resource usage of all children that were waited for; None: not available."""
     try:
         import resource
     except ImportError:  # Windows
@@ -143,7 +139,7 @@ def _usage_of_children() -> tuple[float, ...] | None:
 
 
 def _now() -> float:
-    """Return the time by the clock of `read_start_time`."""
+    """Return the time on the clock of `read_start_time`."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time()

@@ -1,8 +1,8 @@
-"""Python values to JSON values: what a task may return, and put into its progress.
+"""Converts Python values to JSON values, for results and progress data.
 
 Standard types are converted as pydantic converts them in JSON mode
 (https://docs.pydantic.dev/latest/concepts/conversion_table/); numbers and arrays of numpy and
-its like are recognised by their methods, so that none of these libraries is imported here.
+similar libraries are recognised by their methods, without an import of these libraries.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ NonFinite = Literal["refuse", "null", "strings"]
 _Path = tuple[int | str, ...]
 
 _MAX_ARRAY_ITEMS: Final = 1_000_000
-"""Of one array: a larger one belongs in a file."""
+"""Limit of one array: a larger one belongs in a file."""
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def encode_value(value: object, name: str) -> bytes:
-    """Return ``value`` as JSON, converted by `to_json_value` where it is not a JSON value yet.
+    """Return ``value`` as JSON, converted by `to_json_value` unless it is a JSON value.
 
     Args:
-        value: what to encode.
+        value: the value.
         name: the root of the paths in an error, such as ``result``.
 
     Raises:
         DecodeError: a part of it has no JSON form; the error has the path and the type.
     """
     try:
-        return encode_json(value, name)  # Most values are JSON values: one walk, and no copy.
+        return encode_json(value, name)  # Most values are JSON values: one pass, and no copy.
     except DecodeError:
         return encode_json(to_json_value(value, name), name)
 
@@ -51,28 +51,26 @@ def encode_value(value: object, name: str) -> bytes:
 def to_json_value(
     value: object, name: str = "value", *, non_finite: NonFinite = "refuse"
 ) -> JsonValue:
-    """Return ``value`` with every part in its JSON form.
+    """Return ``value`` converted to a JSON value.
 
     Tuples, sets, deques and ranges become arrays; enum members their values; dataclasses and
     pydantic models objects; dates, times, durations (ISO 8601), paths, UUIDs and decimals strings;
-    bytes strings, when they are UTF-8; numbers and arrays of numpy, and of other libraries that
+    bytes strings, if they are UTF-8; numbers and arrays of numpy, and of other libraries that
     have ``tolist()``, numbers and arrays, of up to 1,000,000 items each; ``datetime64`` of numpy
-    strings (ISO 8601). Keys that are numbers,
-    booleans, None, dates or enum members become strings.
+    strings (ISO 8601). Keys that are numbers, booleans, None, dates or enum members become strings.
 
-    A task calls it at its beginning with an example of its result, to fail before the work rather
-    than behind it.
+    A task may call it at its start with an example of its result, to fail before the work.
 
     Args:
-        value: what to convert.
+        value: the value.
         name: the root of the paths in an error, such as ``result``.
-        non_finite: what becomes of NaN and infinities, also of decimals, and of NaT, which JSON
-            does not have (RFC 8259, section 6): ``"refuse"`` raises, ``"null"`` makes them null,
-            ``"strings"`` makes them ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` and ``"NaT"``.
+        non_finite: conversion of NaN and infinities, also of decimals, and of NaT, which JSON does
+            not have (RFC 8259, section 6): ``"refuse"`` raises, ``"null"`` returns None,
+            ``"strings"`` returns ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` and ``"NaT"``.
 
     Raises:
         DecodeError: a part of it has no JSON form; the error has the path and the type.
-        ValueError: ``non_finite`` is another word.
+        ValueError: ``non_finite`` is invalid.
     """
     if non_finite not in ("refuse", "null", "strings"):
         raise ValueError(f"invalid non_finite {non_finite!r}: use 'refuse', 'null' or 'strings'")
@@ -81,7 +79,7 @@ def to_json_value(
 
 
 class _Converter:
-    """Converts one value; the path to the part at hand is passed along for errors."""
+    """Converts one value; the path to the current part is passed along for errors."""
 
     def __init__(self, name: str, non_finite: NonFinite) -> None:
         self._name = name
@@ -119,7 +117,7 @@ class _Converter:
         return self._replace(value, word, path)
 
     def _replace(self, value: object, word: str, path: _Path) -> str | None:
-        """Return what stands for a value that is not finite."""
+        """Return the replacement of a value that is not finite."""
         if self._non_finite == "null":
             return None
         if self._non_finite == "strings":
@@ -131,7 +129,7 @@ class _Converter:
         )
 
     def _convert_model(self, model: BaseModel, path: _Path) -> Any:
-        # By its own serializers; what they leave, such as an array, is converted here.
+        # By its own serializers; what they do not know, such as an array, is converted here.
         try:
             dumped = model.model_dump(mode="json", fallback=lambda part: self.convert(part, path))
         except PydanticSerializationError as error:
@@ -165,7 +163,7 @@ class _Converter:
             self._check_size(size, path)
         dtype = getattr(array, "dtype", None)
         if getattr(dtype, "names", None):
-            problem = "has named fields, which an array of JSON has not: return a mapping of them"
+            problem = "has named fields, which a JSON array cannot have: return a mapping of them"
             raise self._error(path, f"{problem}, {{name: array[name]}}")
         kind = getattr(dtype, "kind", None)
         if kind == "c":
@@ -176,11 +174,11 @@ class _Converter:
                 "is a timedelta64 of numpy, which JSON cannot carry: return a number of seconds, "
                 "as array / numpy.timedelta64(1, 's') is",
             )
-        if kind == "M" and not hasattr(array, "to_numpy"):  # Of pandas: `tolist` has its own type.
-            # As text: `tolist` makes numbers without a unit of nanoseconds.
+        if kind == "M" and not hasattr(array, "to_numpy"):  # pandas: `tolist` returns its own type.
+            # As text: `tolist` returns plain numbers for nanoseconds.
             return self._convert_times(array.astype("U").tolist(), path)
         plain = convert()
-        if type(plain) is type(array):  # As numpy.longdouble's is: no type of Python's holds it.
+        if type(plain) is type(array):  # As for numpy.longdouble, which no Python type holds.
             plain = float(plain)
         return self.convert(plain, path)
 
@@ -198,12 +196,12 @@ class _Converter:
         if size > _MAX_ARRAY_ITEMS:
             raise self._error(
                 path,
-                f"is an array of {size:,} items, and may have {_MAX_ARRAY_ITEMS:,}: write it to a "
+                f"is an array of {size:,} items, more than {_MAX_ARRAY_ITEMS:,}: write it to a "
                 "file and return its path",
             )
 
     def _convert_leaf(self, value: object, path: _Path) -> Any:
-        if isinstance(value, (str, int)):  # Of a subclass.
+        if isinstance(value, (str, int)):  # A subclass.
             return str.__str__(value) if isinstance(value, str) else int(value)
         if isinstance(value, complex):
             raise self._complex(path)
@@ -212,7 +210,7 @@ class _Converter:
         if isinstance(value, os.PathLike):
             return self.convert(os.fspath(value), path)
         if isinstance(value, Iterator):
-            # It could be endless, and what it yields is gone for the rescue in the record.
+            # It may be infinite, and consuming it would leave nothing for `result_repr`.
             raise self._unknown(value, path)
         try:
             return to_jsonable_python(value, inf_nan_mode="strings")

@@ -1,4 +1,4 @@
-"""One run of a task, from the request to what became of it, whatever it does."""
+"""Runs one task, from the request to its outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zmqruntime.execution.core.events import TaskRaised, TaskReturned, TaskStopped
 from zmqruntime.execution.worker.child.context import ExecutionContext
-from zmqruntime.execution.worker.child.forked_child import EndForkedChildren, end_forked_child
+from zmqruntime.execution.worker.child.forked_child import ExitForkedChildren, exit_forked_child
 from zmqruntime.execution.worker.child.interrupt import Interrupt
 from zmqruntime.execution.worker.child.serialization import encode_value
 from zmqruntime.messages import (
@@ -28,13 +28,13 @@ __all__ = ["describe_invalid_request", "run_task"]
 
 _log = logging.getLogger("zmqruntime.worker")
 
-# What a snapshot adds around a result: ids, times, labels, the latest progress.
+# What a snapshot contains beside a result: ids, times, labels, the latest progress.
 _RESERVED_BYTES = 64 * 1024
-# Of an error's message, and of its traceback: every subscriber gets them.
+# Limit of an error's message and of its traceback, which all subscribers receive.
 _MAX_CHARACTERS = 16_000
-# Of the note that a text was cut.
+# Length of the note in a shortened text.
 _MAX_NOTE = 64
-# Of an exception group: its first exceptions are named.
+# How many exceptions of a group are named.
 _MAX_PARTS = 5
 
 
@@ -51,31 +51,31 @@ def run_task(
     interrupt: Interrupt,
     max_message_bytes: int,
 ) -> TaskReturned | TaskRaised | TaskStopped:
-    """Run ``execute_task`` and return what became of it. Raises nothing that the task raised.
+    """Run ``execute_task`` and return its outcome. Exceptions of the task are not raised.
 
-    A task that was ordered to stop and raises counts as stopped, whatever it raises. One that
-    returns has completed, and its result stands, unless the order had reached it, or was withheld
-    by an import or by the task itself.
+    A task that raises after an interrupt was requested counts as interrupted, whatever it raises.
+    A task that returns has completed, unless the interrupt had reached it, or was withheld by an
+    import or by the task itself.
 
     Args:
-        server: the application's side of it.
-        request: what to do.
-        context: what the task is given.
-        interrupt: how the task is told to stop; the one that ``context`` has.
-        max_message_bytes: how long a message may be, and so, about, the result.
+        server: the application's server object.
+        request: the request.
+        context: the context that is passed to the task.
+        interrupt: the interrupt of ``context``.
+        max_message_bytes: limit of a message, and so, less a reserve, of the result.
     """
     execution_id = context.execution_id
     process = os.getpid()
     try:
         with interrupt.armed(execution_id):
             result = server.execute_task(request, context)
-    except BaseException as error:  # noqa: BLE001 - a task may raise anything; all is told
+    except BaseException as error:  # noqa: BLE001 - a task may raise anything
         if os.getpid() != process:
-            end_forked_child(error)
+            exit_forked_child(error)
         interrupt.disarm(execution_id)
         if interrupt.seen or interrupt.ordered:
             _log.info(
-                "execution %s was stopped (%r)",
+                "execution %s was interrupted (%r)",
                 execution_id,
                 error,
                 extra={"execution_id": execution_id},
@@ -83,7 +83,7 @@ def run_task(
             return TaskStopped(execution_id)
         return TaskRaised(execution_id, describe_exception(error))
     if os.getpid() != process:
-        end_forked_child(None)
+        exit_forked_child(None)
     if interrupt.seen or (interrupt.ordered and interrupt.is_withheld):
         return TaskStopped(execution_id)
     encoded = _encode_result(server, result, max_message_bytes - _RESERVED_BYTES)
@@ -93,7 +93,7 @@ def run_task(
 
 
 def describe_exception(error: BaseException) -> ExecutionErrorInfo:
-    """Return an exception as a record keeps it, its traceback without this package's frames."""
+    """Return the error of a record, with the traceback from the application's frames on."""
     frames = error.__traceback__.tb_next if error.__traceback__ else None
     return ExecutionErrorInfo(
         kind=ErrorKind.EXCEPTION,
@@ -104,8 +104,8 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
 
 
 def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
-    """Return what is wrong with the task or the config of a request that no server has parsed."""
-    from zmqruntime.messages import explaining, find_body_fault  # Not above: a task needs neither.
+    """Return the fault of a request whose task or config the server has not validated."""
+    from zmqruntime.messages import explaining, find_body_fault  # Not above: rarely needed.
 
     fault = find_body_fault(frame)
     if fault is None:
@@ -121,7 +121,7 @@ def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionE
 
 def _encode_result(server: _Task, result: object, limit: int) -> bytes | ExecutionErrorInfo:
     try:
-        with EndForkedChildren():
+        with ExitForkedChildren():
             encoded = encode_value(server.serialize_result(result), "result")
     except Exception as error:  # noqa: BLE001 - an application's objects may raise anything
         message = str(error) if isinstance(error, DecodeError) else _describe(error)
@@ -141,14 +141,14 @@ def _encode_result(server: _Task, result: object, limit: int) -> bytes | Executi
 
 
 def _describe(error: BaseException) -> str:
-    """Return the text of an exception; behind its type where the text alone says too little."""
+    """Return the text of an exception, after its type where the text alone is not readable."""
     name = type(error).__qualname__
     try:
         text = str(error)
         if isinstance(error, BaseExceptionGroup):
             parts = [f"{type(p).__qualname__}: {p}" for p in error.exceptions[:_MAX_PARTS]]
             text = "; ".join([text, *parts])
-    except BaseException as failure:  # noqa: BLE001 - so may its exceptions
+    except BaseException as failure:  # noqa: BLE001 - an application's __str__ may raise anything
         return f"{name} (no text: its __str__ raised {type(failure).__qualname__})"
     if isinstance(error, SystemExit):
         return f"{name}: {text or 0} (the task called sys.exit)"
@@ -160,7 +160,7 @@ def _describe(error: BaseException) -> str:
 def _format_traceback(error: BaseException, frames: TracebackType | None) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
-    except BaseException as failure:  # noqa: BLE001 - it reads attributes of the application's
+    except BaseException as failure:  # noqa: BLE001 - it reads attributes of the exception
         where = "".join(traceback.format_tb(frames))
         reason = type(failure).__qualname__
         return f"{where}{type(error).__qualname__} (not formatted: {reason} was raised)\n"
@@ -174,7 +174,7 @@ def _repr(value: object) -> str:
 
 
 def _shorten(text: str, limit: int = _MAX_CHARACTERS) -> str:
-    """Return ``text`` without lone surrogates, which UTF-8 cannot write, and not too long."""
+    """Return ``text`` within a limit, with lone surrogates, which UTF-8 cannot encode, escaped."""
     text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""Where the records go that a task logs: to stderr, which leads to its execution's log."""
+"""Root logger of a worker: writes the records of a task to stderr, and so to its task log."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import sys
 
 from zmqruntime.transport import RecordFormatter
 
-__all__ = ["set_up_logging"]
+__all__ = ["configure_logging"]
 
 
-def set_up_logging() -> None:
-    """Have the root logger write records from INFO on to stderr, unless it is configured.
+def configure_logging() -> None:
+    """Add a stderr handler at level INFO to the root logger, unless it is configured.
 
-    Called when the application has set up its worker: what it configured there, or when its
-    module was imported, stands. What the functions of `logging`, such as ``logging.info``, add on
-    their own to a root logger without handlers counts as not configured.
+    Called after the application's `setup_worker`, so that its own configuration stands. The handler
+    that functions such as ``logging.info`` add to a root logger without handlers does not count.
     """
     root = logging.getLogger()
     if root.handlers and not _is_implicit(root):
@@ -23,33 +22,33 @@ def set_up_logging() -> None:
     for handler in root.handlers.copy():
         root.removeHandler(handler)
     root.addHandler(_StderrHandler())
-    if root.level == logging.WARNING:  # As Python sets it.
+    if root.level == logging.WARNING:  # The default.
         root.setLevel(logging.INFO)
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg] # not generic at run time
-    """Writes to what is ``sys.stderr`` now, as `logging.lastResort` does."""
+    """Writes to the current ``sys.stderr``, as `logging.lastResort` does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(RecordFormatter(multiline=True))
-        self.addFilter(_concerns_task)
+        self.addFilter(_is_for_task_log)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A program without a console has none; a task may have deleted it.
+        # Missing in a program without a console, or deleted by a task.
         if (stream := getattr(sys, "stderr", None)) is not None:
             self.stream = stream
             super().emit(record)
 
 
-def _concerns_task(record: logging.LogRecord) -> bool:
-    """Whether a record belongs in the log of a task: of this library's own, warnings only."""
+def _is_for_task_log(record: logging.LogRecord) -> bool:
+    """Whether a record belongs in a task log: of this library's own records, only warnings."""
     is_ours = record.name == "zmqruntime" or record.name.startswith("zmqruntime.")
     return not is_ours or record.levelno >= logging.WARNING
 
 
 def _is_implicit(root: logging.Logger) -> bool:
-    """Whether the handlers are those that ``logging.basicConfig()`` adds without arguments."""
+    """Whether the handlers are those of ``logging.basicConfig()`` without arguments."""
     if len(root.handlers) != 1 or root.level != logging.WARNING:
         return False
     (handler,) = root.handlers

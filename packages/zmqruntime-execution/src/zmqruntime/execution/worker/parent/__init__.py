@@ -1,1 +1,1 @@
-"""The server's side of a worker process: its start, its links, its end, its task logs."""
+"""The server's side of a worker process: its start, its link, its end, its task logs."""

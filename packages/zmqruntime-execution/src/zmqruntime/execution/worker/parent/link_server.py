@@ -1,4 +1,4 @@
-"""The server's end of the links to its worker: whose they are, and what comes and goes by them."""
+"""The server's end of the link to its worker: accepts, authenticates and reads its connections."""
 
 from __future__ import annotations
 
@@ -13,37 +13,45 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from zmqruntime.execution.worker.framing import Message, MessageReader, encode_head, encode_message
+from zmqruntime.execution.worker.framing import (
+    Message,
+    MessageReader,
+    encode_header,
+    encode_message,
+)
 from zmqruntime.execution.worker.protocol import TOKEN_BYTES
-from zmqruntime.execution.worker.sockets import LinkAddress, listen, send_at_once
+from zmqruntime.execution.worker.sockets import LinkAddress, disable_nagle, listen
 from zmqruntime.transport import Loop
-from zmqruntime.transport.lowlevel import LimitedLog, make_private_dir, read_file_id
+from zmqruntime.transport.lowlevel import LimitedLog, make_private_dir
+from zmqruntime.transport.lowlevel import read_file_id as identify
 
-__all__ = ["LinkHub"]
+__all__ = ["LinkServer"]
 
-# Little, so that a request waits for little of a flood of progress; of a long message, more.
+# Small, so that a request waits for little of a burst of progress; for a long message, larger.
 _CHUNK_BYTES: Final = 8192
 _LONG_CHUNK_BYTES: Final = 2**20
 _GREETING_BYTES: Final = TOKEN_BYTES + 1
-_MAX_STRANGERS: Final = 16
-_NO_MORE_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_REST_SECONDS: Final = 1.0
+_MAX_UNAUTHENTICATED: Final = 16
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_RETRY_SECONDS: Final = 1.0
 
 _log = logging.getLogger("zmqruntime.server")
 
 
-class LinkHub:
-    """Listens for one worker's links, from its start to its end, and then for the next one's.
+class LinkServer:
+    """Listens for the connections of one worker after the other. For the loop's thread.
 
-    For the loop's thread. On TCP a stranger may find the port; without the token he is not heard.
+    A connection authenticates with the current worker's token: on TCP, any local process may
+    connect.
 
     Args:
-        loop: calls back when there is something to read.
-        path: of the Unix socket to listen on; None: on TCP, on loopback alone.
-        on_greeting: called with what a link is for, when it has said so.
-        on_messages: called with what a link is for, and what came by it at once.
-        on_broken: called with what a link was for, and why nothing more can be heard by it.
-        max_bytes: how long what is said may be.
+        loop: calls back when a socket is readable.
+        path: of the Unix socket to listen on; None: TCP on the loopback address.
+        on_greeting: called with the purpose of a connection that has authenticated.
+        on_messages: called with the purpose, and the messages of one read.
+        on_invalid: called with the purpose of a connection that was closed for an invalid message,
+            and the reason.
+        max_bytes: limit of a message.
     """
 
     def __init__(
@@ -52,43 +60,43 @@ class LinkHub:
         path: Path | None,
         on_greeting: Callable[[bytes], None],
         on_messages: Callable[[bytes, Sequence[Message]], None],
-        on_broken: Callable[[bytes, str], None],
+        on_invalid: Callable[[bytes, str], None],
         max_bytes: int,
     ) -> None:
         self._loop = loop
         self._path = path
         self._on_greeting = on_greeting
         self._on_messages = on_messages
-        self._on_broken = on_broken
+        self._on_invalid = on_invalid
         self._max_bytes = max_bytes
         self._token = b""
-        self._links: list[_Link] = []
+        self._connections: list[_Connection] = []
         self._limited_log = LimitedLog(_log)
         self._listener: socket.socket
-        self._listens = False
+        self._is_accepting = False
         self._file: tuple[int, int] | None = None
-        """Which file is at the path."""
+        """Identity of the socket file."""
         self._listen()
 
     @property
     def address(self) -> LinkAddress:
-        """Where it listens."""
+        """The address that it listens on."""
         name: LinkAddress = self._listener.getsockname()
         return name
 
-    def restore(self) -> None:
-        """Listen anew, if the file to connect to was removed. Links that are open stay so.
+    def restore_socket(self) -> None:
+        """Listen anew if the socket file was removed; open connections stay.
 
         Raises:
-            EndpointError: its directory cannot be made, or used.
-            OSError: the file cannot be made.
+            EndpointError: its directory cannot be created or used.
+            OSError: the file cannot be created.
         """
-        if self._path is None or read_file_id(self._path) == self._file:
+        if self._path is None or identify(self._path) == self._file:
             return
         make_private_dir(self._path.parent)
-        if self._listens:
+        if self._is_accepting:
             self._loop.remove_reader(self._listener.fileno())
-        self._listens = False
+        self._is_accepting = False
         self._listener.close()
         self._listen()
 
@@ -96,47 +104,47 @@ class LinkHub:
         if self._path is None:
             self._listener = listen(("127.0.0.1", 0))
         else:
-            self._path.unlink(missing_ok=True)  # The server's lock says that it is stale.
+            self._path.unlink(missing_ok=True)  # Stale: this server holds the lock.
             self._listener = listen(str(self._path))
-            self._file = read_file_id(self._path)
-        self._listens = True
+            self._file = identify(self._path)
+        self._is_accepting = True
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def expect(self, token: bytes) -> None:
-        """Listen to the worker that was given this token, and to no other any more."""
+    def set_token(self, token: bytes) -> None:
+        """Accept the worker with this token from now on; close every other connection."""
         self._token = token
-        for link in tuple(self._links):
-            self._drop(link)
+        for connection in tuple(self._connections):
+            self._drop(connection)
 
-    def has(self, purpose: bytes) -> bool:
-        """Whether the worker has a link for this."""
-        return any(link.purpose == purpose for link in self._links)
+    def is_connected(self, purpose: bytes) -> bool:
+        """Whether the worker has a connection for this purpose."""
+        return any(connection.purpose == purpose for connection in self._connections)
 
     def send(self, purpose: bytes, kind: bytes, execution_id: str = "", body: bytes = b"") -> None:
-        """Send by the link for this. A worker that has none has ended, or is about to."""
-        for link in self._links:
-            if link.purpose != purpose:
+        """Send a message; without a connection for this purpose, the worker is ending: drop it."""
+        for connection in self._connections:
+            if connection.purpose != purpose:
                 continue
             if len(body) < _LONG_CHUNK_BYTES:
-                link.send(encode_message(kind, execution_id, body))
-            else:  # It is not copied.
-                link.send(encode_head(kind, execution_id, body))
-                link.send(body)
+                connection.send(encode_message(kind, execution_id, body))
+            else:  # Without a copy of the body.
+                connection.send(encode_header(kind, execution_id, body))
+                connection.send(body)
 
     def drain(self) -> list[tuple[bytes, list[Message]]]:
-        """Return all that a worker, which has ended, has said and nobody has read yet."""
-        heard: list[tuple[bytes, list[Message]]] = []
-        self._let_in()
-        for link in tuple(self._links):
-            while (messages := self._hear(link, _LONG_CHUNK_BYTES)) is not None:
-                heard.append((link.purpose, messages))
-        return heard
+        """Return all unread messages of a worker that has exited."""
+        received: list[tuple[bytes, list[Message]]] = []
+        self._accept_pending()
+        for connection in tuple(self._connections):
+            while (messages := self._receive(connection, _LONG_CHUNK_BYTES)) is not None:
+                received.append((connection.purpose, messages))
+        return received
 
     def close(self) -> None:
-        """End every link, and listen no more."""
-        for link in tuple(self._links):
-            self._drop(link)
-        if self._listens:
+        """Close every connection and the listener."""
+        for connection in tuple(self._connections):
+            self._drop(connection)
+        if self._is_accepting:
             self._loop.remove_reader(self._listener.fileno())
         self._limited_log.close()
         self._listener.close()
@@ -144,90 +152,92 @@ class LinkHub:
             self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        for link in self._let_in():
-            self._read(link)  # Who it is has been said already, as a rule.
+        for connection in self._accept_pending():
+            self._read(connection)  # The greeting has mostly arrived already.
 
-    def _let_in(self) -> list[_Link]:
-        """Take those who want to speak, a few at a time."""
-        let_in: list[_Link] = []
-        for _ in range(_MAX_STRANGERS):
+    def _accept_pending(self) -> list[_Connection]:
+        """Accept a few pending connections."""
+        accepted: list[_Connection] = []
+        for _ in range(_MAX_UNAUTHENTICATED):
             try:
-                accepted, _peer = self._listener.accept()
+                connected, _peer = self._listener.accept()
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno in _NO_MORE_FILES:
-                    self._rest(error)
+                if error.errno in _NO_DESCRIPTORS:
+                    self._pause_accepting(error)
                     break
-                continue  # Who has left again before he was let in.
-            strangers = [link for link in self._links if not link.purpose]
-            if len(strangers) >= _MAX_STRANGERS:
+                continue  # Closed by its peer before it was accepted.
+            strangers = [known for known in self._connections if not known.purpose]
+            if len(strangers) >= _MAX_UNAUTHENTICATED:
                 self._drop(strangers[0])
-            link = _Link(accepted, self._loop, self._max_bytes)
-            self._links.append(link)
-            self._loop.add_reader(link.fd, partial(self._read, link))
-            let_in.append(link)
-        return let_in
+            connection = _Connection(connected, self._loop, self._max_bytes)
+            self._connections.append(connection)
+            self._loop.add_reader(connection.fd, partial(self._read, connection))
+            accepted.append(connection)
+        return accepted
 
-    def _rest(self, error: OSError) -> None:
-        """Let nobody in for a moment: there is no room, and the next try would fail as well."""
+    def _pause_accepting(self, error: OSError) -> None:
+        """Accept no connection for a second: until a descriptor is free, accept fails again."""
         self._limited_log.log(
             logging.ERROR,
             "worker connections",
             "cannot accept worker connection: %s; retrying every second",
             error,
         )
-        self._listens = False
+        self._is_accepting = False
         self._loop.remove_reader(self._listener.fileno())
-        self._loop.call_at(time.monotonic() + _REST_SECONDS, self._listen_again)
+        self._loop.call_at(time.monotonic() + _RETRY_SECONDS, self._resume_accepting)
 
-    def _listen_again(self) -> None:
-        if self._listener.fileno() >= 0 and not self._listens:  # Not closed, or made anew.
-            self._listens = True
+    def _resume_accepting(self) -> None:
+        if self._listener.fileno() >= 0 and not self._is_accepting:  # Not closed or replaced.
+            self._is_accepting = True
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def _read(self, link: _Link) -> None:
-        was_known = bool(link.purpose)
-        messages = self._hear(link, _CHUNK_BYTES)
-        if link.purpose and not was_known:
-            self._on_greeting(link.purpose)
+    def _read(self, connection: _Connection) -> None:
+        was_authenticated = bool(connection.purpose)
+        messages = self._receive(connection, _CHUNK_BYTES)
+        if connection.purpose and not was_authenticated:
+            self._on_greeting(connection.purpose)
         if messages:
-            self._on_messages(link.purpose, messages)
-        if link.reader.broken:
-            self._drop(link)
-            self._on_broken(link.purpose, link.reader.broken)
+            self._on_messages(connection.purpose, messages)
+        if connection.reader.error:
+            self._drop(connection)
+            self._on_invalid(connection.purpose, connection.reader.error)
 
-    def _hear(self, link: _Link, most: int) -> list[Message] | None:
-        """Return what a link brings now, as far as it is whole; None: there is nothing."""
+    def _receive(self, connection: _Connection, max_bytes: int) -> list[Message] | None:
+        """Return the messages that one read completes; None: nothing to read, or closed."""
+        missing = connection.reader.missing
         try:
-            data = link.socket.recv(max(most, min(link.reader.missing, _LONG_CHUNK_BYTES)))
+            data = connection.socket.recv(max(max_bytes, min(missing, _LONG_CHUNK_BYTES)))
         except BlockingIOError:
             return None
         except OSError:
-            data = b""  # It was cut; what came before that has been read.
+            data = b""  # Reset; what arrived before has been read.
         if not data:
-            self._drop(link)
+            self._drop(connection)
             return None
-        if not link.purpose:
-            link.greeting += data
-            token, data = link.greeting[:TOKEN_BYTES], link.greeting[_GREETING_BYTES:]
-            if len(link.greeting) < _GREETING_BYTES:
+        if not connection.purpose:
+            connection.greeting += data
+            greeting = connection.greeting
+            token, data = greeting[:TOKEN_BYTES], greeting[_GREETING_BYTES:]
+            if len(greeting) < _GREETING_BYTES:
                 return []
             if not hmac.compare_digest(token, self._token):
-                self._drop(link)
+                self._drop(connection)
                 return None
-            link.purpose = link.greeting[TOKEN_BYTES:_GREETING_BYTES]
-        return link.reader.feed(data)
+            connection.purpose = greeting[TOKEN_BYTES:_GREETING_BYTES]
+        return connection.reader.feed(data)
 
-    def _drop(self, link: _Link) -> None:
-        if link in self._links:
-            self._links.remove(link)
-            self._loop.remove_reader(link.fd)
-            link.socket.close()
+    def _drop(self, connection: _Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._loop.remove_reader(connection.fd)
+            connection.socket.close()
 
 
-class _Link:
-    """One connection: what it is for, and what has not gone out yet."""
+class _Connection:
+    """One connection of a worker: its purpose once it has authenticated, and its unsent data."""
 
     def __init__(self, connected: socket.socket, loop: Loop, max_bytes: int) -> None:
         self.socket = connected
@@ -238,30 +248,31 @@ class _Link:
         self._loop = loop
         self._unsent: deque[memoryview] = deque()
         connected.setblocking(False)
-        send_at_once(connected)
+        disable_nagle(connected)
 
-    def send(self, message: bytes) -> None:
-        """Send a message, or what there is room for now, and the rest when there is more."""
-        rest = memoryview(message)
+    def send(self, data: bytes) -> None:
+        """Send what the socket takes now, and the rest when it is writable."""
+        rest = memoryview(data)
         if not self._unsent:
-            rest = self._push(rest)
+            rest = self._send_now(rest)
             if rest:
-                self._loop.add_writer(self.fd, self._go_on)
+                self._loop.add_writer(self.fd, self._flush)
         if rest:
             self._unsent.append(rest)
 
-    def _go_on(self) -> None:
+    def _flush(self) -> None:
         while self._unsent:
-            rest = self._push(self._unsent.popleft())
+            rest = self._send_now(self._unsent.popleft())
             if rest:
                 self._unsent.appendleft(rest)
                 return
         self._loop.remove_writer(self.fd)
 
-    def _push(self, rest: memoryview) -> memoryview:
+    def _send_now(self, data: memoryview) -> memoryview:
+        """Return what the socket has not taken."""
         try:
-            return rest[self.socket.send(rest) :]
+            return data[self.socket.send(data) :]
         except BlockingIOError:
-            return rest
+            return data
         except OSError:
-            return rest[:0]  # Nobody will read it. Whoever watches the worker tells of its end.
+            return data[:0]  # Closed by the worker; its exit is reported by its watcher thread.

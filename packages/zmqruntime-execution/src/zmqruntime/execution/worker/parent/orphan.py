@@ -1,10 +1,10 @@
 """Kills the orphan worker of a crashed server before the journal's next server starts its own.
 
-A worker ends by itself when its server is gone, with all that it started; but not while its task
-holds Python's global lock. What such a task does must not go on beside what the next server runs.
+A worker exits with its server, but not while its task holds Python's global lock (GIL). Such a
+task must not run beside the executions of the next server.
 
-A file beside the journal names that process. A process is killed only if it proves to be a worker
-of this project: its command line has the random mark that the server gave it and noted.
+A PID file beside the journal names the worker. A process is killed only if its command line
+contains the random mark in that file.
 """
 
 from __future__ import annotations
@@ -21,58 +21,61 @@ import psutil
 from zmqruntime.transport import ProcessIdentity
 from zmqruntime.transport.lowlevel import kill_process_tree, open_private
 
-__all__ = ["WorkerNote"]
+__all__ = ["WorkerPidFile"]
 
 _log = logging.getLogger("zmqruntime.server")
 
-_END_SECONDS = 3.0
+_KILL_SECONDS = 3.0
 _MAX_BYTES: Final = 1024
 _MARK: Final = re.compile(r"zmqruntime-worker-[0-9a-f]{32}")
 
 
-class _Note(NamedTuple):
+class _Entry(NamedTuple):
     server: ProcessIdentity
     worker: ProcessIdentity
     mark: str
 
 
-class WorkerNote:
-    """Names, in a private file beside a journal, the worker process of the journal's server.
+class WorkerPidFile:
+    """PID file of the worker of a journal's server: private, beside the journal.
 
-    Its methods may block for a moment: they are not for the loop's thread.
+    Its methods block on the file system: not for the loop's thread.
 
     Args:
-        journal: the one that this process alone uses; None: nothing is noted.
+        journal: a journal that this process has locked; None: no file is written.
     """
 
     def __init__(self, journal: Path | None) -> None:
         self._path = journal and journal.resolve().with_name(f"{journal.name}.worker")
 
     def write(self, worker: ProcessIdentity, mark: str) -> None:
-        """Note the worker that this process has started, with the mark in its command line."""
+        """Write the identities of this server and its worker, and the worker's mark."""
         if self._path is not None:
             try:
-                note = open_private(self._path, write=True, create=True, truncate=True)
-                with os.fdopen(note, "w", encoding="ascii") as file:
+                descriptor = open_private(self._path, write=True, create=True, truncate=True)
+                with os.fdopen(descriptor, "w", encoding="ascii") as file:
                     file.write(f"{ProcessIdentity.current()} {worker} {mark}")
             except OSError as error:
-                _log.warning("a worker that outlives this server will not be found: %s", error)
+                _log.warning(
+                    "worker PID file not written: %s; an orphan of this server will not be found",
+                    error,
+                )
 
     def remove(self) -> None:
-        """Note that it has ended."""
+        """Remove the file of a worker that has exited."""
         if self._path is not None:
-            with contextlib.suppress(OSError):  # It names a process that has ended: it may stay.
+            with contextlib.suppress(OSError):  # A stale file is ignored.
                 self._path.unlink(missing_ok=True)
 
-    def end_leftover(self) -> None:
-        """Kill the worker that was noted last, and all that it started, if its server is gone."""
-        note = self._read()
-        process = note.worker.find() if note and note.worker.is_running() else None
-        if note is None or process is None or note.server.is_running():
+    def kill_orphan(self) -> None:
+        """Kill the worker in the file, and its descendants, if its server is gone."""
+        entry = self._read()
+        process = entry.worker.find() if entry and entry.worker.is_running() else None
+        if entry is None or process is None or entry.server.is_running():
             return
-        if not _has_mark(process, note.mark):
+        if not _has_mark(process, entry.mark):
             _log.warning(
-                "process %d, which %s names, is not a worker of this journal and is left alone: "
+                "process %d in %s is not a worker of this journal and is not killed: "
                 "remove that file",
                 process.pid,
                 self._path,
@@ -81,27 +84,27 @@ class WorkerNote:
         _log.warning("killing orphan worker process %d of an earlier server", process.pid)
         kill_process_tree(process)
         with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(_END_SECONDS)
+            process.wait(_KILL_SECONDS)
 
-    def _read(self) -> _Note | None:
+    def _read(self) -> _Entry | None:
         if self._path is None:
             return None
         try:
             with os.fdopen(open_private(self._path), "rb") as file:
                 server, worker, mark = file.read(_MAX_BYTES).decode("ascii").split()
-            return _Note(ProcessIdentity.parse(server), ProcessIdentity.parse(worker), mark)
+            return _Entry(ProcessIdentity.parse(server), ProcessIdentity.parse(worker), mark)
         except FileNotFoundError:
             return None
         except OSError as error:  # `UnsafePath`: another user may have written it.
-            _log.warning("worker note ignored: %s", error)
+            _log.warning("worker PID file ignored: %s", error)
             return None
-        except ValueError:  # Cut short, as by a power cut, or written by an earlier version.
+        except ValueError:  # Truncated, as by a power cut, or of an earlier version.
             return None
 
 
 def _has_mark(process: psutil.Process, mark: str) -> bool:
-    """Whether a process was started as a worker with exactly this mark."""
+    """Whether a process was started as the worker with this mark."""
     try:
         return _MARK.fullmatch(mark) is not None and mark in process.cmdline()
-    except psutil.Error:  # It has ended meanwhile, or is another user's.
+    except psutil.Error:  # It has exited, or is another user's.
         return False

@@ -1,7 +1,8 @@
-"""One worker process: its start, what it costs, and its end, with all that it has left behind."""
+"""One worker process, with its descendants: started, sampled, and killed."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import threading
@@ -11,47 +12,57 @@ from collections.abc import Callable
 import psutil
 
 from zmqruntime.execution.worker import protocol
-from zmqruntime.execution.worker.bootstrap import BegunWorker, WorkerProgram
-from zmqruntime.execution.worker.parent.orphan import WorkerNote
+from zmqruntime.execution.worker.parent.orphan import WorkerPidFile
+from zmqruntime.execution.worker.parent.starting_worker import StartingWorker
+from zmqruntime.execution.worker.parent.worker_program import WorkerProgram
 from zmqruntime.messages import WorkerInfo
 from zmqruntime.transport import ProcessIdentity
-from zmqruntime.transport.lowlevel import kill_marked, kill_process_group, kill_process_tree
+from zmqruntime.transport.lowlevel import (
+    describe_exit,
+    kill_marked,
+    kill_process_group,
+    kill_process_tree,
+)
 
 __all__ = ["WorkerProcess"]
+
+_log = logging.getLogger("zmqruntime.server")
 
 _SAMPLE_SECONDS = 1.0
 
 
 class WorkerProcess:
-    """A worker from before its start until after its end; a thread starts it and sees it end.
+    """One worker process, started and awaited by a watcher thread.
 
     Args:
-        program: what it is started with.
-        setup: what it is given.
-        note: says which process is the worker.
-        on_exit: called in that thread, at last, with its exit code; None: it never began.
-        begun: what becomes the worker, if that has been begun.
+        program: its command line and environment.
+        setup: its configuration.
+        pid_file: names the worker for the next server.
+        on_exit: called last in the watcher thread with the exit code; None: it was not started, or
+            its exit code is unknown.
+        prestarted: a process that becomes this worker; None: it is started.
     """
 
     def __init__(
         self,
         program: WorkerProgram,
         setup: protocol.WorkerSetup,
-        note: WorkerNote,
+        pid_file: WorkerPidFile,
         on_exit: Callable[[int | None], None],
-        begun: BegunWorker | None = None,
+        prestarted: StartingWorker | None = None,
     ) -> None:
         self.name = setup.name
         self.is_set_up = False
         self.assigned = 0
         """How many tasks it was assigned."""
-        self.last_words = ""
-        """Why it ended, if it could tell."""
-        self._note = note
+        self.failure = ""
+        """Why it did not get ready, when it has reported that."""
+        self.kill_reason = ""
+        self._pid_file = pid_file
         self._on_exit = on_exit
         self._program = program
         self._setup = setup
-        self._begun = begun
+        self._starting = prestarted
         self._handle: psutil.Process | None = None
         self._started = threading.Event()
         self._sampled_at = float("-inf")
@@ -61,11 +72,16 @@ class WorkerProcess:
             target=self._watch, name="zmqruntime-worker-watch", daemon=True
         )
 
+    @property
+    def pid(self) -> int | None:
+        """The process id; None: it is not started."""
+        return None if self._handle is None else self._handle.pid
+
     def start(self) -> None:
-        """Start it, and the thread that sees its end.
+        """Start the watcher thread, which starts the process.
 
         Raises:
-            RuntimeError: the system starts no thread (`threading.Thread.start`).
+            RuntimeError: the thread cannot be started (`threading.Thread.start`).
         """
         try:
             self._watcher.start()
@@ -74,36 +90,36 @@ class WorkerProcess:
             raise
 
     def kill(self) -> None:
-        """End it at once, with all that it started. One that has not begun yet is not there."""
+        """Kill the process, if it is started, and its descendants."""
         if self._handle is not None:
-            # In the loop's thread: the rest of its group is ended when its end is seen.
+            # In the loop's thread: the watcher kills the rest of its process group at its exit.
             kill_process_tree(self._handle, with_group=False)
 
     def join(self, seconds: float) -> None:
-        """Wait until it has ended by itself, but not for longer."""
+        """Wait for its exit, at most ``seconds``."""
         if self._watcher.is_alive():
             self._watcher.join(seconds)
 
-    def end(self, seconds: float) -> None:
-        """End it at once, if it has not ended, and wait so long until it has."""
+    def kill_and_join(self, seconds: float) -> None:
+        """Kill the process if it runs, and wait for its exit, at most ``seconds``."""
         if self._watcher.is_alive():
             self._started.wait()
             self.kill()
             self._watcher.join(seconds)
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it has begun the task that it was assigned last."""
-        return self._begun is not None and self._begun.tasks.is_begun(self.assigned)
+    def has_started_task(self) -> bool:
+        """Whether it has started the task that it was assigned last."""
+        return self._starting is not None and self._starting.start_marker.is_started(self.assigned)
 
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
-        """Return what it costs, if it has begun."""
+        """Return its CPU and memory use, sampled at most once a second; empty: not started."""
         if self._handle is None:
             return ()
         now = time.monotonic()
-        if now - self._sampled_at >= _SAMPLE_SECONDS:  # A look costs more than a whole ping.
+        if now - self._sampled_at >= _SAMPLE_SECONDS:  # A sample costs more than a whole ping.
             self._sampled_at = now
-            self._sample = _look_at(self._handle)
+            self._sample = _take_sample(self._handle)
             self._described = None
         if self._described is None or self._described.execution_id != execution_id:
             cpu_percent, memory_bytes = self._sample
@@ -115,48 +131,68 @@ class WorkerProcess:
             )
         return (self._described,)
 
-    # -- in the watcher's thread: what it does blocks -----------------------------------------
+    def log_exit(self, exit_code: int | None, running: str | None) -> None:
+        """Log the exit of a worker that was ready, with the execution that it ran."""
+        _log.info(
+            "worker process %s exited%s: %s%s",
+            self.pid,
+            f" while it ran execution {running}" if running is not None else "",
+            "exit code unknown" if exit_code is None else describe_exit(exit_code),
+            f", {self.kill_reason}" if self.kill_reason else "",
+            extra={} if running is None else {"execution_id": running},
+        )
+
+    def log_failed_start(self, exit_code: int | None, *, is_first: bool) -> None:
+        """Log why the worker did not get ready, and add possible reasons to `failure`."""
+        changes = self._program.find_changes()
+        self.failure = "\n".join([*filter(None, [self.failure]), *changes])
+        how = "not started" if exit_code is None else describe_exit(exit_code)
+        reason = self.failure or "the output of the process, if it had any, is in this log"
+        if is_first:  # It ends the server, whose error has the whole reason.
+            reason = reason.splitlines()[-1]
+        _log.error("the worker process did not get ready (%s): %s", how, reason)
+
+    # -- in the watcher thread ----------------------------------------------------------------
 
     def _watch(self) -> None:
         exit_code: int | None = None
-        begun = self._begun
+        starting = self._starting
         try:
-            self._note.end_leftover()
-            begun = self._begun = begun or BegunWorker(self._program)
-            self._note_start(begun)
-            begun.give(self._setup)
-            exit_code = self._await_end(begun.process)
-            if exit_code != 0:  # In the middle of a run: what that has started ends with it.
-                kill_marked(begun.mark)
-            self._note.remove()
+            self._pid_file.kill_orphan()
+            starting = self._starting = starting or StartingWorker(self._program)
+            self._write_pid_file(starting)
+            starting.send_setup(self._setup)
+            exit_code = self._wait_for_exit(starting.process)
+            if exit_code != 0:  # Perhaps within a run, whose processes end with the worker.
+                kill_marked(starting.mark)
+            self._pid_file.remove()
         except OSError as error:
-            self.last_words = f"the process could not be started: {error}"
-            if begun is not None and not begun.has_work:
-                begun.end()
+            self.failure = f"the process could not be started: {error}"
+            if starting is not None and not starting.has_setup:
+                starting.kill()
         finally:
             self._started.set()
             self._on_exit(exit_code)
 
-    def _note_start(self, begun: BegunWorker) -> None:
+    def _write_pid_file(self, starting: StartingWorker) -> None:
         try:
-            self._handle = psutil.Process(begun.process.pid)
-            self._note.write(ProcessIdentity.of(self._handle.pid), begun.mark)
+            self._handle = psutil.Process(starting.process.pid)
+            self._pid_file.write(ProcessIdentity.of(self._handle.pid), starting.mark)
         except (psutil.NoSuchProcess, ProcessLookupError):
-            return  # It has ended at once; its exit code tells why.
+            return  # It has exited already.
         finally:
             self._started.set()
 
-    def _await_end(self, process: subprocess.Popen[bytes]) -> int | None:
-        """Block until it has ended, and end the processes that it has left behind.
+    def _wait_for_exit(self, process: subprocess.Popen[bytes]) -> int | None:
+        """Block until the process has exited, and kill the rest of its process group.
 
         Returns:
-            Its exit code; None when somebody else in this process has reaped it, as an application
-            does that waits for any child.
+            The exit code; None when the application has reaped it by a wait for any child.
         """
         is_ours = True
         if self._handle is not None and hasattr(os, "killpg"):
             try:
-                if hasattr(os, "waitid"):  # It is not reaped yet: the pid stays that of its group.
+                if hasattr(os, "waitid"):  # Not reaped yet: the pid still names its group.
                     os.waitid(os.P_PID, self._handle.pid, os.WEXITED | os.WNOWAIT)
                 else:
                     process.wait()
@@ -167,9 +203,9 @@ class WorkerProcess:
         return exit_code if is_ours else None
 
 
-def _look_at(process: psutil.Process) -> tuple[float | None, int | None]:
+def _take_sample(process: psutil.Process) -> tuple[float | None, int | None]:
     try:
         with process.oneshot():
             return process.cpu_percent(), process.memory_info().rss
-    except (psutil.Error, OSError):  # It has ended; or no file is left to look with (EMFILE).
+    except (psutil.Error, OSError):  # It has exited, or no descriptor is left (EMFILE).
         return None, None

@@ -1,4 +1,4 @@
-"""What a worker says is heard once and whole, whatever falls upon it in the midst of a word."""
+"""Messages of a worker arrive once and complete, even if a signal handler raises within a send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from zmqruntime.execution.worker.child.link_client import LinkClosed, WorkerLink
+from zmqruntime.execution.worker.child.link_client import LinkClient, LinkClosed
 from zmqruntime.execution.worker.child.reporter import ProgressReporter, ServerReportLink
 from zmqruntime.execution.worker.framing import Message, MessageReader
 
@@ -19,23 +19,23 @@ PATIENCE = 30.0
 TOKEN = b"t" * 16
 
 
-class Ear:
-    """Listens at a TCP port, and hears what comes by all links, a little at a time."""
+class Receiver:
+    """Listens at a TCP port, and receives the messages of all links, in small parts."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
         self.ends = 0
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def wait_for_ends(self, count: int) -> None:
-        with self._news:
-            assert self._news.wait_for(lambda: self.ends >= count, PATIENCE)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.ends >= count, PATIENCE)
 
     def close(self) -> None:
-        # On Linux no close wakes who waits in accept.
+        # On Linux, a close does not wake a thread that blocks in accept.
         ends = self.ends
         with socket.create_connection(self.address) as last:
             last.sendall(b"e" * 17)
@@ -50,46 +50,46 @@ class Ear:
                 link.close()
                 self._end()
                 return
-            threading.Thread(target=self._hear, args=(link,), daemon=True).start()
+            threading.Thread(target=self._receive, args=(link,), daemon=True).start()
 
-    def _hear(self, link: socket.socket) -> None:
+    def _receive(self, link: socket.socket) -> None:
         reader = MessageReader()
         with link:
             while data := link.recv(4096):
-                self.heard += reader.feed(data)
+                self.received += reader.feed(data)
         self._end()
 
     def _end(self) -> None:
-        with self._news:
+        with self._changed:
             self.ends += 1
-            self._news.notify_all()
+            self._changed.notify_all()
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    ear = Ear()
-    yield ear
-    ear.close()
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
-def nowhere() -> tuple[str, int]:
-    """An address where nobody listens any more."""
+def closed_address() -> tuple[str, int]:
+    """An address without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address: tuple[str, int] = listener.getsockname()[:2]
     return address
 
 
 class Alarm(Exception):
-    """A time-out of the task's own."""
+    """A timeout of the task's own."""
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm clock")
-def test_a_signal_that_raises_in_the_midst_of_a_report_spoils_no_other(ear: Ear) -> None:
+def test_signal_handler_that_raises_within_a_send_keeps_the_framing(receiver: Receiver) -> None:
     def ring(signum: int, frame: FrameType | None) -> None:
         raise Alarm
 
-    link = WorkerLink(ear.address, TOKEN + b"t")
+    link = LinkClient(receiver.address, TOKEN + b"t")
     before = signal.signal(signal.SIGALRM, ring)
     rang = 0
     try:
@@ -105,29 +105,29 @@ def test_a_signal_that_raises_in_the_midst_of_a_report_spoils_no_other(ear: Ear)
         signal.signal(signal.SIGALRM, before)
     link.send(b"R", "one", b"the end")
     link.close()
-    ear.wait_for_ends(1)
+    receiver.wait_for_ends(1)
     assert rang > 10, "no alarm rang: the test tests nothing"
-    *reports, last = ear.heard
+    *reports, last = receiver.received
     assert last == Message(b"R", "one", b"the end")
     numbers = [int(report.body[:6]) for report in reports]
     assert numbers == sorted(set(numbers))
     assert all(report.body[6:] == b"." * 30_000 for report in reports)
 
 
-def test_a_link_to_nobody_is_closed(nowhere: tuple[str, int]) -> None:
+def test_link_without_a_listener_raises_link_closed(closed_address: tuple[str, int]) -> None:
     with pytest.raises(LinkClosed):
-        WorkerLink(nowhere, TOKEN + b"t")
+        LinkClient(closed_address, TOKEN + b"t")
 
 
-def test_a_reporter_whose_server_is_gone_says_nothing(nowhere: tuple[str, int]) -> None:
-    ProgressReporter(ServerReportLink("one", nowhere, TOKEN)).report(1, 2)
+def test_reporter_without_a_server_drops_its_reports(closed_address: tuple[str, int]) -> None:
+    ProgressReporter(ServerReportLink("one", closed_address, TOKEN)).report(1, 2)
 
 
-def test_a_reporter_takes_its_link_along_when_it_goes(ear: Ear) -> None:
+def test_collected_reporter_closes_its_link(receiver: Receiver) -> None:
     for n in range(20):
-        reporter = ProgressReporter(ServerReportLink("one", ear.address, TOKEN))
+        reporter = ProgressReporter(ServerReportLink("one", receiver.address, TOKEN))
         reporter.report(n, 20, phase="tiles")
         del reporter
         gc.collect()
-    ear.wait_for_ends(20)
-    assert len(ear.heard) == 20
+    receiver.wait_for_ends(20)
+    assert len(receiver.received) == 20

@@ -1,4 +1,4 @@
-"""What a worker costs is a guess when there is no file left to look with."""
+"""The resource usage of a worker is unknown when it cannot be sampled."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import errno
 import psutil
 import pytest
 
-from zmqruntime.execution.worker.parent.worker_process import _look_at
+from zmqruntime.execution.worker.parent.worker_process import _take_sample
 
 
 @pytest.mark.parametrize(
     "failure", [OSError(errno.EMFILE, "Too many open files"), psutil.NoSuchProcess(1)]
 )
-def test_sample_of_a_worker_that_cannot_be_taken_is_none(
+def test_failed_sample_of_a_worker_has_no_values(
     monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     def fail(_: psutil.Process) -> float:
         raise failure
 
     monkeypatch.setattr(psutil.Process, "cpu_percent", fail)
-    assert _look_at(psutil.Process()) == (None, None)
+    assert _take_sample(psutil.Process()) == (None, None)

@@ -14,7 +14,7 @@ import pytest
 from talking import Talker
 
 from zmqruntime.execution import ExecutionClient, ExecutionServerLauncher
-from zmqruntime.execution.worker.parent.orphan import WorkerNote
+from zmqruntime.execution.worker.parent.orphan import WorkerPidFile
 from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 MARK = f"zmqruntime-worker-{'5' * 32}"
@@ -45,115 +45,115 @@ def dead() -> ProcessIdentity:
         return ProcessIdentity.of(process.pid)
 
 
-def note_at(
+def pid_file_at(
     journal: Path, server: ProcessIdentity, worker: ProcessIdentity, mark: str = MARK
-) -> WorkerNote:
-    note = journal.with_name("a.journal.worker")
-    note.write_text(f"{server} {worker} {mark}")
-    note.chmod(0o600)
-    return WorkerNote(journal)
+) -> WorkerPidFile:
+    path = journal.with_name("a.journal.worker")
+    path.write_text(f"{server} {worker} {mark}")
+    path.chmod(0o600)
+    return WorkerPidFile(journal)
 
 
-def test_worker_of_a_server_that_is_gone_is_killed(
+def test_worker_of_a_server_that_has_exited_is_killed(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
-    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid)).end_leftover()
+    pid_file_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid)).kill_orphan()
     assert worker.poll() is not None
 
 
-def test_worker_of_a_server_that_runs_is_left(
+def test_worker_of_a_running_server_is_not_killed(
     tmp_path: Path, worker: subprocess.Popen[bytes]
 ) -> None:
-    note = WorkerNote(tmp_path / "a.journal")
-    note.write(ProcessIdentity.of(worker.pid), MARK)
-    note.end_leftover()
+    pid_file = WorkerPidFile(tmp_path / "a.journal")
+    pid_file.write(ProcessIdentity.of(worker.pid), MARK)
+    pid_file.kill_orphan()
     assert worker.poll() is None
-    note.remove()
+    pid_file.remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_process_with_the_same_pid_is_left(
+def test_process_with_a_reused_pid_is_not_killed(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
     before = ProcessIdentity(worker.pid, ProcessIdentity.of(worker.pid).create_time - 60)
-    note_at(tmp_path / "a.journal", dead, before).end_leftover()
+    pid_file_at(tmp_path / "a.journal", dead, before).kill_orphan()
     assert worker.poll() is None
 
 
 @pytest.mark.parametrize("mark", [OTHER_MARK, "-c", sys.executable, "zmqruntime-worker-"])
-def test_process_that_was_not_started_with_the_noted_mark_is_left(
+def test_process_without_the_mark_of_the_pid_file_is_not_killed(
     tmp_path: Path,
     worker: subprocess.Popen[bytes],
     dead: ProcessIdentity,
     mark: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid), mark).end_leftover()
+    pid_file_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid), mark).kill_orphan()
     assert worker.poll() is None
-    assert f"process {worker.pid}, which" in caplog.text
-    assert "is not a worker of this journal" in caplog.text
+    assert f"process {worker.pid} in " in caplog.text
+    assert "is not a worker of this journal and is not killed" in caplog.text
 
 
-def link(note: Path) -> None:
-    note.rename(note.with_name("other"))
-    note.symlink_to(note.with_name("other"))
+def link(path: Path) -> None:
+    path.rename(path.with_name("other"))
+    path.symlink_to(path.with_name("other"))
 
 
-def link_hard(note: Path) -> None:
-    note.with_name("other").hardlink_to(note)
+def link_hard(path: Path) -> None:
+    path.with_name("other").hardlink_to(path)
 
 
-def open_to_others(note: Path) -> None:
-    note.chmod(0o666)
+def open_to_others(path: Path) -> None:
+    path.chmod(0o666)
 
 
 @posix
 @pytest.mark.parametrize("spoil", [link, link_hard, open_to_others])
-def test_note_that_another_user_may_have_written_is_ignored(
+def test_pid_file_that_another_user_may_have_written_is_ignored(
     tmp_path: Path,
     worker: subprocess.Popen[bytes],
     dead: ProcessIdentity,
     spoil: Callable[[Path], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
+    pid_file = pid_file_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
     spoil(tmp_path / "a.journal.worker")
     before = (tmp_path / "a.journal.worker").read_text()
-    note.end_leftover()
+    pid_file.kill_orphan()
     assert worker.poll() is None
-    assert "worker note ignored" in caplog.text
-    note.write(ProcessIdentity.of(worker.pid), MARK)
+    assert "worker PID file ignored" in caplog.text
+    pid_file.write(ProcessIdentity.of(worker.pid), MARK)
     assert "will not be found" in caplog.text
     assert (tmp_path / "a.journal.worker").read_text() == before
 
 
 @root
-def test_note_of_another_user_is_ignored(
+def test_pid_file_of_another_user_is_ignored(
     tmp_path: Path, worker: subprocess.Popen[bytes], dead: ProcessIdentity
 ) -> None:
-    note = note_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
+    pid_file = pid_file_at(tmp_path / "a.journal", dead, ProcessIdentity.of(worker.pid))
     os.chown(tmp_path / "a.journal.worker", STRANGER, STRANGER)
-    note.end_leftover()
+    pid_file.kill_orphan()
     assert worker.poll() is None
 
 
 @pytest.mark.parametrize(
     "words", ["", "1:2", "1:2 3:4", "1:2 3 x", "no process at", "1:2 3:4 x 5:6", "é", "1:2 " * 999]
 )
-def test_note_without_a_process_kills_nothing(tmp_path: Path, words: str) -> None:
+def test_invalid_pid_file_is_ignored(tmp_path: Path, words: str) -> None:
     (tmp_path / "a.journal.worker").write_text(words, "utf-8")
-    WorkerNote(tmp_path / "a.journal").end_leftover()
+    WorkerPidFile(tmp_path / "a.journal").kill_orphan()
 
 
-def test_note_that_cannot_be_written_is_logged(
+def test_pid_file_that_cannot_be_written_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    note = WorkerNote(tmp_path / "nowhere" / "a.journal")
-    note.write(ProcessIdentity.current(), MARK)
+    pid_file = WorkerPidFile(tmp_path / "nowhere" / "a.journal")
+    pid_file.write(ProcessIdentity.current(), MARK)
     assert "will not be found" in caplog.text
-    note.remove()
-    note.end_leftover()
-    WorkerNote(None).end_leftover()
+    pid_file.remove()
+    pid_file.kill_orphan()
+    WorkerPidFile(None).kill_orphan()
 
 
 @posix

@@ -1,4 +1,4 @@
-"""Whatever a task does, one of three things became of it, and is told."""
+"""Every run of a task has one of three outcomes: returned, raised or interrupted."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Application:
 
 class NoLink:
     def open(self) -> Callable[[bytes], None]:
-        raise AssertionError("this is the task's own process")
+        raise AssertionError("a link was opened in the task's own process")
 
 
 class Run:
-    """Runs tasks, and collects what they report."""
+    """Runs tasks, and collects their progress."""
 
     def __init__(self, interrupt: Interrupt) -> None:
         self.interrupt = interrupt
@@ -63,10 +63,10 @@ class Run:
         self._names = iter(f"task-{n}" for n in range(1000))
 
     def __call__(self, body: _Body, max_message_bytes: int = LARGE) -> _Outcome:
-        asked = request(next(self._names), client_id="lab", labels={"run": "7"})
+        submitted = request(next(self._names), client_id="lab", labels={"run": "7"})
         reporter = ProgressReporter(NoLink(), lambda body: self.reports.append(decode_json(body)))
-        context = ExecutionContext(asked, reporter, self.interrupt)
-        return run_task(Application(body), asked, context, self.interrupt, max_message_bytes)
+        context = ExecutionContext(submitted, reporter, self.interrupt)
+        return run_task(Application(body), submitted, context, self.interrupt, max_message_bytes)
 
     def cancel(self, context: ExecutionContext) -> None:
         self.interrupt.request(context.execution_id)
@@ -80,7 +80,7 @@ def run() -> Iterator[Run]:
 
 def failure(outcome: _Outcome) -> ExecutionErrorInfo:
     assert isinstance(outcome, TaskRaised)
-    encode(outcome.error)  # as it has to be, to be told
+    encode(outcome.error)  # Every error can be encoded.
     return outcome.error
 
 
@@ -103,20 +103,20 @@ def test_any_json_value_is_a_result(run: Run, result: JsonValue) -> None:
         ((1, object()), r"result\[1\]"),
     ],
 )
-def test_what_json_cannot_carry_is_told_with_its_place(run: Run, result: Any, path: str) -> None:
+def test_unserializable_result_is_reported_with_its_path(run: Run, result: Any, path: str) -> None:
     error = failure(run(lambda _: result))
     assert error.kind is ErrorKind.UNSERIALIZABLE_RESULT
     with pytest.raises(ValueError, match=f"^{path} "):
         raise ValueError(error.message)
 
 
-def test_a_result_that_contains_itself_is_told(run: Run) -> None:
+def test_recursive_result_is_reported_as_unserializable(run: Run) -> None:
     loop: list[Any] = []
     loop.append(loop)
     assert failure(run(lambda _: loop)).kind is ErrorKind.UNSERIALIZABLE_RESULT
 
 
-def test_a_result_has_to_fit_into_a_message_with_what_surrounds_it(run: Run) -> None:
+def test_result_larger_than_a_message_less_its_reserve_is_too_large(run: Run) -> None:
     limit = 1_000_000
     assert isinstance(run(lambda _: "x" * (limit - 100_000), limit), TaskReturned)
     error = failure(run(lambda _: "x" * (limit - 100), limit))
@@ -125,12 +125,12 @@ def test_a_result_has_to_fit_into_a_message_with_what_surrounds_it(run: Run) -> 
     assert "write it to a file and return its path" in error.message
 
 
-def test_a_result_that_cannot_be_carried_keeps_its_repr(run: Run) -> None:
+def test_unserializable_result_keeps_its_repr(run: Run) -> None:
     error = failure(run(lambda _: {"dose": 0.25, "curve": object}))
     assert error.result_repr == "{'dose': 0.25, 'curve': <class 'object'>}"
 
 
-def test_a_result_that_is_too_long_keeps_its_beginning_and_its_end(run: Run) -> None:
+def test_too_large_result_keeps_its_beginning_and_end(run: Run) -> None:
     error = failure(run(lambda _: ["first", "x" * 2_000_000, "last"], 1_000_000))
     assert error.kind is ErrorKind.RESULT_TOO_LARGE
     assert error.result_repr is not None
@@ -139,8 +139,8 @@ def test_a_result_that_is_too_long_keeps_its_beginning_and_its_end(run: Run) -> 
     assert error.result_repr.endswith('"last"]')
 
 
-class Unspeakable:
-    """Raises wherever it is looked at."""
+class Unprintable:
+    """Raises in its `repr` and `str`."""
 
     def __repr__(self) -> str:
         raise KeyboardInterrupt
@@ -148,13 +148,13 @@ class Unspeakable:
     __str__ = __repr__
 
 
-def test_a_result_whose_repr_raises_fails_its_execution_alone(run: Run) -> None:
-    error = failure(run(lambda _: Unspeakable()))
+def test_result_whose_repr_raises_is_reported_as_unserializable(run: Run) -> None:
+    error = failure(run(lambda _: Unprintable()))
     assert error.kind is ErrorKind.UNSERIALIZABLE_RESULT
-    assert error.result_repr == "<Unspeakable: its __repr__ raised KeyboardInterrupt>"
+    assert error.result_repr == "<Unprintable: its __repr__ raised KeyboardInterrupt>"
 
 
-class SpeechlessError(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise SystemExit(2)
 
@@ -169,12 +169,12 @@ READABLE = [
         ExceptionGroup("two wells", [KeyError("A1"), ValueError("x")]),
         "two wells (2 sub-exceptions); KeyError: 'A1'; ValueError: x",
     ),
-    (SpeechlessError(), "SpeechlessError (no text: its __str__ raised SystemExit)"),
+    (UnprintableError(), "UnprintableError (no text: its __str__ raised SystemExit)"),
 ]
 
 
 @pytest.mark.parametrize(("raised", "message"), READABLE, ids=[words for _, words in READABLE])
-def test_a_message_of_an_exception_is_readable_by_itself(
+def test_message_of_an_exception_is_readable_without_its_type(
     run: Run, raised: BaseException, message: str
 ) -> None:
     def body(_: ExecutionContext) -> None:
@@ -194,7 +194,7 @@ class MyError(Exception):
     [MyError("no tiles"), SystemExit("no tiles"), KeyboardInterrupt("no tiles"), GeneratorExit],
     ids=["exception", "exit", "ctrl-c", "other"],
 )
-def test_whatever_a_task_raises_is_told_and_goes_no_further(run: Run, raised: Any) -> None:
+def test_every_exception_of_a_task_is_reported_and_not_raised(run: Run, raised: Any) -> None:
     def body(_: ExecutionContext) -> None:
         raise raised
 
@@ -208,7 +208,7 @@ def test_whatever_a_task_raises_is_told_and_goes_no_further(run: Run, raised: An
     )
 
 
-def test_a_traceback_begins_where_the_application_does(run: Run) -> None:
+def test_traceback_starts_with_the_frames_of_the_application(run: Run) -> None:
     def deep_inside() -> None:
         raise MyError("no tiles")
 
@@ -217,35 +217,24 @@ def test_a_traceback_begins_where_the_application_does(run: Run) -> None:
     assert error.traceback.startswith("Traceback (most recent call last)")
     assert "deep_inside" in error.traceback
     assert error.traceback.endswith("MyError: no tiles\n")
-    assert error.traceback.count("  File ") == 3  # execute_task, what it calls, and this
+    assert error.traceback.count("  File ") == 3  # execute_task, the lambda, deep_inside
 
 
-def test_an_exception_without_words_is_told_by_its_name(run: Run) -> None:
+def test_exception_without_a_text_is_reported_by_its_type(run: Run) -> None:
     def body(_: ExecutionContext) -> None:
         raise MyError
 
     assert failure(run(body)).message == "MyError (no text)"
 
 
-def test_words_that_cannot_be_written_are_told_as_well_as_they_can(run: Run) -> None:
+def test_lone_surrogates_of_a_message_are_escaped(run: Run) -> None:
     def body(_: ExecutionContext) -> None:
-        raise FileNotFoundError("tile-\udce9.tif")  # a name that is not UTF-8
+        raise FileNotFoundError("tile-\udce9.tif")  # A file name that is not UTF-8.
 
     assert failure(run(body)).message == "tile-\\udce9.tif"
 
 
-def test_an_exception_that_cannot_be_put_into_words_does_no_harm(run: Run) -> None:
-    class Broken(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("not even this")
-
-    def body(_: ExecutionContext) -> None:
-        raise Broken
-
-    assert failure(run(body)).type is not None
-
-
-def test_a_task_that_was_told_and_lets_it_pass_has_stopped(run: Run) -> None:
+def test_task_that_lets_the_interrupt_pass_is_interrupted(run: Run) -> None:
     def body(context: ExecutionContext) -> None:
         with when(lambda: run.cancel(context)) as go:
             go()
@@ -254,7 +243,7 @@ def test_a_task_that_was_told_and_lets_it_pass_has_stopped(run: Run) -> None:
     assert run(body) == TaskStopped("task-0")
 
 
-def test_a_task_that_was_told_has_stopped_also_if_it_returns(run: Run) -> None:
+def test_task_that_returns_after_it_has_seen_the_interrupt_is_interrupted(run: Run) -> None:
     def body(context: ExecutionContext) -> str:
         with context.shield():
             run.cancel(context)
@@ -270,7 +259,7 @@ def test_a_task_that_was_told_has_stopped_also_if_it_returns(run: Run) -> None:
     assert run(catching) == TaskStopped("task-0")
 
 
-def test_a_task_that_was_told_has_stopped_also_if_its_clean_up_fails(run: Run) -> None:
+def test_task_whose_cleanup_fails_after_an_interrupt_is_interrupted(run: Run) -> None:
     def body(context: ExecutionContext) -> None:
         try:
             with context.shield():
@@ -281,23 +270,23 @@ def test_a_task_that_was_told_has_stopped_also_if_its_clean_up_fails(run: Run) -
     assert run(body) == TaskStopped("task-0")
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="it is sent otherwise here")
-def test_a_task_that_returned_before_it_was_told_has_completed(
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+def test_task_that_returns_before_the_interrupt_arrives_has_returned(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_its_way = threading.Event()
-    monkeypatch.setattr(signal, "pthread_kill", lambda *_: on_its_way.set())
+    is_sent = threading.Event()
+    monkeypatch.setattr(signal, "pthread_kill", lambda *_: is_sent.set())
     with when(lambda: run.interrupt.request("task-0")) as go:
 
         def body(_: ExecutionContext) -> int:
             go()
-            on_its_way.wait()
+            is_sent.wait()
             return 7
 
         assert run(body) == TaskReturned("task-0", b"7")
 
 
-def test_the_next_task_knows_nothing_of_it(run: Run) -> None:
+def test_interrupt_does_not_affect_the_next_task(run: Run) -> None:
     def cancelled(context: ExecutionContext) -> None:
         with context.shield():
             run.cancel(context)
@@ -306,18 +295,18 @@ def test_the_next_task_knows_nothing_of_it(run: Run) -> None:
     assert run(lambda context: context.cancel_requested) == TaskReturned("task-1", b"false")
 
 
-def test_what_is_told_to_stop_before_it_runs_never_does(run: Run) -> None:
+def test_task_that_is_interrupted_before_its_start_does_not_run(run: Run) -> None:
     run.interrupt.request("task-0")
     assert run(lambda _: pytest.fail("it ran")) == TaskStopped("task-0")
 
 
-def test_the_context_tells_what_was_asked(run: Run) -> None:
+def test_context_has_the_fields_of_the_request(run: Run) -> None:
     seen = []
     run(lambda c: seen.append((c.execution_id, c.client_id, c.labels)))
     assert seen == [("task-0", "lab", {"run": "7"})]
 
 
-def test_progress_is_reported_by_numbers_and_words(run: Run) -> None:
+def test_progress_has_the_reported_fields(run: Run) -> None:
     def body(context: ExecutionContext) -> None:
         context.report_progress(1, 4, phase="read", message="tile 1", data={"x": [1]})
         context.report_progress(message="still there")
@@ -337,12 +326,12 @@ def test_progress_is_reported_by_numbers_and_words(run: Run) -> None:
     ]
 
 
-def test_asked_to_raise_it_raises_only_when_it_is_to_stop(run: Run) -> None:
+def test_raise_if_cancelled_raises_only_after_an_interrupt(run: Run) -> None:
     def body(context: ExecutionContext) -> None:
         context.raise_if_cancelled()
         with context.shield():
             run.cancel(context)
-            with pytest.raises(TaskCancelled, match="execution task-0 is to stop"):
+            with pytest.raises(TaskCancelled, match="execution task-0 was interrupted"):
                 context.raise_if_cancelled()
 
     assert run(body) == TaskStopped("task-0")
