@@ -92,7 +92,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
         "a message",
         [ExecuteRequest(client_id="c", task={})],
         "value[0]",
-        "submission.ExecuteRequest",
+        "execute_request.ExecuteRequest",
     ),
     ("any object", object(), "value", "is of type object"),
     ("surrogate", ["\ud800"], "value[0]", "holds half a surrogate pair"),

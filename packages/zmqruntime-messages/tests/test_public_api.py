@@ -144,7 +144,7 @@ def test_a_worker_loads_the_request_that_it_runs_and_no_other() -> None:
     names = "ExecuteRequest, ExecutionErrorInfo, encode, encode_json"
     done = run_python(f"import sys; from zmqruntime.messages import {names}; print(*sys.modules)")
     loaded = set(done.stdout.split())
-    assert not {f"zmqruntime.messages.{name}" for name in ("requests", "responses")} & loaded
+    assert not {f"zmqruntime.messages.{name}" for name in ("requests", "replies")} & loaded
 
 
 def documented_assignments() -> set[str]:

@@ -38,13 +38,6 @@ if TYPE_CHECKING:
         Limit,
         Timestamp,
     )
-    from zmqruntime.messages.common_replies import (
-        ErrorDetail,
-        ErrorReply,
-        OkReply,
-        PongReply,
-        ShutdownAckReply,
-    )
     from zmqruntime.messages.decoding import (
         decode_event,
         decode_events,
@@ -81,26 +74,37 @@ if TYPE_CHECKING:
         make_topic,
         make_topic_prefix,
     )
+    from zmqruntime.messages.execute_request import (
+        ExecuteHead,
+        ExecuteRequest,
+        UnparsedExecute,
+    )
     from zmqruntime.messages.failures import (
         MAX_RESULT_REPR,
         ErrorKind,
         ExecutionErrorInfo,
-    )
-    from zmqruntime.messages.infos import (
-        ApplicationInfo,
-        AttemptInfo,
-        ProcessInfo,
-        QueuedExecutionInfo,
-        RunningExecutionInfo,
-        WorkerInfo,
     )
     from zmqruntime.messages.json_value import (
         MAX_NESTING,
         JsonObject,
         JsonValue,
     )
+    from zmqruntime.messages.long_requests import (
+        find_body_fault,
+        split_request,
+    )
     from zmqruntime.messages.records import (
+        AttemptInfo,
         ExecutionRecord,
+        QueuedExecutionInfo,
+        RunningExecutionInfo,
+    )
+    from zmqruntime.messages.replies import (
+        AcceptedReply,
+        ExecutionStatusSnapshot,
+        KeptEventsReply,
+        LogReply,
+        Reply,
     )
     from zmqruntime.messages.requests import (
         CancelRequest,
@@ -115,26 +119,23 @@ if TYPE_CHECKING:
         StatusRequest,
         UnregisterProgressRequest,
     )
-    from zmqruntime.messages.responses import (
-        AcceptedReply,
-        ExecutionStatusSnapshot,
-        KeptEventsReply,
-        LogReply,
-        Reply,
-    )
     from zmqruntime.messages.schema import (
         make_schemas,
     )
-    from zmqruntime.messages.splitting import find_body_fault, split_request
+    from zmqruntime.messages.server_replies import (
+        ApplicationInfo,
+        ErrorDetail,
+        ErrorReply,
+        OkReply,
+        PongReply,
+        ProcessInfo,
+        ShutdownAckReply,
+        WorkerInfo,
+    )
     from zmqruntime.messages.status import (
         ExecutionStatus,
         ProgressScope,
         ShutdownMode,
-    )
-    from zmqruntime.messages.submission import (
-        ExecuteHead,
-        ExecuteRequest,
-        UnparsedExecute,
     )
 
 __all__ = [
@@ -227,7 +228,6 @@ __all__ = [
 
 _HOMES = {
     "ARRAYS_MARK": "events",
-    "SEQUENCE_GAP": "events",
     "MAX_ALSO": "base",
     "MAX_ATTEMPTS": "base",
     "MAX_BACKOFF_SECONDS": "base",
@@ -235,63 +235,64 @@ _HOMES = {
     "MAX_LOG_TAIL_BYTES": "base",
     "MAX_NESTING": "json_value",
     "MAX_PRIORITY": "base",
-    "MAX_RESULT_REPR": "failures",
     "MAX_REQUEST_BYTES": "base",
     "MAX_REQUEST_ID": "base",
+    "MAX_RESULT_REPR": "failures",
     "MAX_WAIT_SECONDS": "base",
     "PROTOCOL_VERSION": "base",
-    "AcceptedReply": "responses",
-    "ApplicationInfo": "infos",
-    "AttemptInfo": "infos",
+    "SEQUENCE_GAP": "events",
+    "AcceptedReply": "replies",
+    "ApplicationInfo": "server_replies",
+    "AttemptInfo": "records",
     "CancelRequest": "requests",
     "ClientId": "base",
     "DecodeError": "errors",
     "ErrorCode": "errors",
-    "ErrorDetail": "common_replies",
+    "ErrorDetail": "server_replies",
     "ErrorKind": "failures",
-    "ErrorReply": "common_replies",
+    "ErrorReply": "server_replies",
     "Event": "events",
     "EventsRequest": "requests",
-    "ExecuteHead": "submission",
-    "ExecuteRequest": "submission",
+    "ExecuteHead": "execute_request",
+    "ExecuteRequest": "execute_request",
     "ExecutionErrorInfo": "failures",
     "ExecutionId": "base",
     "ExecutionRecord": "records",
     "ExecutionStatus": "status",
-    "ExecutionStatusSnapshot": "responses",
+    "ExecutionStatusSnapshot": "replies",
     "FieldFault": "errors",
     "Incoming": "requests",
     "JsonObject": "json_value",
     "JsonValue": "json_value",
-    "KeptEventsReply": "responses",
+    "KeptEventsReply": "replies",
     "Labels": "base",
     "Limit": "base",
-    "LogReply": "responses",
+    "LogReply": "replies",
     "LogTailRequest": "requests",
     "MessageError": "errors",
-    "OkReply": "common_replies",
+    "OkReply": "server_replies",
     "Outgoing": "requests",
     "PingRequest": "requests",
-    "PongReply": "common_replies",
+    "PongReply": "server_replies",
     "PreparedRequest": "encoding",
-    "ProcessInfo": "infos",
+    "ProcessInfo": "server_replies",
     "ProgressEvent": "events",
     "ProgressScope": "status",
     "ProtocolVersionError": "errors",
-    "QueuedExecutionInfo": "infos",
+    "QueuedExecutionInfo": "records",
     "RegisterProgressRequest": "requests",
-    "Reply": "responses",
+    "Reply": "replies",
     "Request": "requests",
-    "RunningExecutionInfo": "infos",
-    "ShutdownAckReply": "common_replies",
+    "RunningExecutionInfo": "records",
+    "ShutdownAckReply": "server_replies",
     "ShutdownMode": "status",
     "ShutdownRequest": "requests",
     "StateEvent": "events",
     "StatusRequest": "requests",
     "Timestamp": "base",
-    "UnparsedExecute": "submission",
+    "UnparsedExecute": "execute_request",
     "UnregisterProgressRequest": "requests",
-    "WorkerInfo": "infos",
+    "WorkerInfo": "server_replies",
     "ZMQRuntimeError": "errors",
     "decode_event": "decoding",
     "decode_events": "decoding",
@@ -302,14 +303,14 @@ _HOMES = {
     "encode_json": "encoding",
     "encode_with_id": "encoding",
     "explaining": "decoding",
-    "find_body_fault": "splitting",
+    "find_body_fault": "long_requests",
     "make_error_reply": "decoding",
     "make_schemas": "schema",
     "make_topic": "events",
     "make_topic_prefix": "events",
     "prepare": "encoding",
     "printable": "escaping",
-    "split_request": "splitting",
+    "split_request": "long_requests",
 }
 
 if not TYPE_CHECKING:  # To a type checker, any name would do.

@@ -17,7 +17,6 @@ from zmqruntime.messages.base import (
     NAME_WORDS,
     PROTOCOL_VERSION,
 )
-from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
 from zmqruntime.messages.errors import (
     DecodeError,
     ErrorCode,
@@ -28,9 +27,10 @@ from zmqruntime.messages.errors import (
 from zmqruntime.messages.events import Event
 from zmqruntime.messages.json_value import join_path
 from zmqruntime.messages.requests import Request
+from zmqruntime.messages.server_replies import ErrorDetail, ErrorReply
 
 if TYPE_CHECKING:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
 __all__ = [
     "decode_event",
@@ -61,7 +61,7 @@ def decode_request(frame: bytes) -> Request:
         DecodeError: it is not a request; the error names the field at fault.
     """
     if len(frame) > MAX_REQUEST_BYTES:
-        from zmqruntime.messages.splitting import split_request  # Most frames are short.
+        from zmqruntime.messages.long_requests import split_request  # Most frames are short.
 
         split_request(frame)
     return _decode(_requests(), frame, "request")
@@ -137,7 +137,7 @@ def _requests() -> TypeAdapter[Request]:
 
 @cache
 def _replies() -> TypeAdapter[Reply]:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
     return TypeAdapter(Reply)
 
@@ -234,7 +234,7 @@ def find_coarse_fault(value: dict[str, Any], what: str) -> MessageError | None:
 
 @cache
 def _types_of(what: str) -> tuple[str, ...]:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
     union, _ = get_args({"request": Request, "reply": Reply, "event": Event}[what])
     return tuple(model.model_fields["type"].default for model in get_args(union))

@@ -11,8 +11,8 @@ from zmqruntime.messages.json_value import find_fault
 
 if TYPE_CHECKING:
     from zmqruntime.messages.base import Model
+    from zmqruntime.messages.replies import Reply
     from zmqruntime.messages.requests import Outgoing, Request
-    from zmqruntime.messages.responses import Reply
 
 __all__ = ["PreparedRequest", "encode", "encode_json", "encode_with_id", "prepare"]
 

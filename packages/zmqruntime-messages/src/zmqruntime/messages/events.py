@@ -1,7 +1,5 @@
 """What a server publishes on the data channel: a topic frame, then one of these as JSON."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, GetCoreSchemaHandler

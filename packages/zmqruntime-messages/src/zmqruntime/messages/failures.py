@@ -1,7 +1,5 @@
 """Why an execution did not complete, as its record and its last event tell it."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, Final
 

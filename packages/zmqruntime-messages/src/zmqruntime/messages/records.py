@@ -1,6 +1,4 @@
-"""What a server knows of one execution. Apart, since a server composes what it tells of that."""
-
-from __future__ import annotations
+"""Records of executions: the whole record, and the entries of lists and of its history."""
 
 from typing import Annotated
 
@@ -9,11 +7,20 @@ from pydantic import Field
 from zmqruntime.messages.base import ClientId, ExecutionId, Labels, Model, Timestamp
 from zmqruntime.messages.events import ProgressEvent
 from zmqruntime.messages.failures import ExecutionErrorInfo
-from zmqruntime.messages.infos import AttemptInfo
 from zmqruntime.messages.json_value import JsonValue
 from zmqruntime.messages.status import ExecutionStatus
 
-__all__ = ["ExecutionRecord"]
+__all__ = ["AttemptInfo", "ExecutionRecord", "QueuedExecutionInfo", "RunningExecutionInfo"]
+
+
+class AttemptInfo(Model):
+    """One run of an execution that failed and was followed by another."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    started_at: Timestamp
+    finished_at: Timestamp
+    error: ExecutionErrorInfo
+    """Shortened, so that many of them fit into a record."""
 
 
 class ExecutionRecord(Model):
@@ -45,3 +52,26 @@ class ExecutionRecord(Model):
     result_dropped: bool = False
     """Whether it was dropped unread, at a hard limit, but for its status, its times and its error;
     labels, progress, result, attempts and log are gone."""
+
+
+class QueuedExecutionInfo(Model):
+    """One line of the queue."""
+
+    execution_id: ExecutionId
+    client_id: ClientId
+    queue_position: Annotated[int, Field(ge=1)]
+    submitted_at: Timestamp
+    labels: Labels = Field(default_factory=dict)
+
+
+class RunningExecutionInfo(Model):
+    """One execution that runs now."""
+
+    execution_id: ExecutionId
+    client_id: ClientId
+    submitted_at: Timestamp
+    started_at: Timestamp
+    attempt: Annotated[int, Field(ge=1)] = 1
+    cancel_requested: bool = False
+    labels: Labels = Field(default_factory=dict)
+    progress: ProgressEvent | None = None

@@ -1,7 +1,5 @@
 """What a client asks on the control channel. An unknown field is refused, not ignored."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,13 +13,13 @@ from zmqruntime.messages.base import (
     Limit,
 )
 from zmqruntime.messages.encoding import PreparedRequest
-from zmqruntime.messages.status import ProgressScope, ShutdownMode
-from zmqruntime.messages.submission import (
+from zmqruntime.messages.execute_request import (
     ExecuteRequest,
     RequestModel,
     UnparsedExecute,
     WaitSeconds,
 )
+from zmqruntime.messages.status import ProgressScope, ShutdownMode
 
 __all__ = [
     "CancelRequest",

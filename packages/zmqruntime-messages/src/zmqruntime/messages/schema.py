@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from zmqruntime.messages.events import Event
+from zmqruntime.messages.replies import Reply
 from zmqruntime.messages.requests import Request
-from zmqruntime.messages.responses import Reply
 
 __all__ = ["make_schemas"]
 

@@ -22,8 +22,8 @@ from zmqruntime.messages.decoding import (
     read_request_id,
 )
 from zmqruntime.messages.errors import DecodeError, ErrorCode, FieldFault
+from zmqruntime.messages.execute_request import ExecuteHead, ExecuteRequest, UnparsedExecute
 from zmqruntime.messages.requests import Incoming
-from zmqruntime.messages.submission import ExecuteHead, ExecuteRequest, UnparsedExecute
 
 __all__ = ["find_body_fault", "split_request"]
 

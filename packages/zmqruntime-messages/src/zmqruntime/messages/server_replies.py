@@ -1,7 +1,5 @@
 """What every server answers, whatever it is for. Apart, since a server's start needs no more."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,24 +13,21 @@ from zmqruntime.messages.base import (
     UnknownMeans,
 )
 from zmqruntime.messages.errors import ErrorCode
-from zmqruntime.messages.infos import (
-    ApplicationInfo,
-    ProcessInfo,
-    QueuedExecutionInfo,
-    RunningExecutionInfo,
-    WorkerInfo,
-)
 from zmqruntime.messages.json_value import JsonObject
+from zmqruntime.messages.records import QueuedExecutionInfo, RunningExecutionInfo
 from zmqruntime.messages.status import ExecutionStatus, ShutdownMode
 
 __all__ = [
+    "ApplicationInfo",
     "Count",
     "ErrorDetail",
     "ErrorReply",
     "OkReply",
     "PongReply",
+    "ProcessInfo",
     "ReplyModel",
     "ShutdownAckReply",
+    "WorkerInfo",
 ]
 
 Count = Annotated[int, Field(ge=0)]
@@ -44,6 +39,39 @@ class ReplyModel(Model):
     protocol: Annotated[int, Field(ge=1, le=PROTOCOL_VERSION)] = PROTOCOL_VERSION
     request_id: str | None = None
     """The request's own."""
+
+
+class ApplicationInfo(Model):
+    """Which application a server runs. Digests are opaque: compare them for equality only."""
+
+    class_path: str
+    """The server's class, as ``module:Class``."""
+    version: str = ""
+    """The application's own version; empty where it has none."""
+    code_digest: str | None = None
+    """Of the source files of the application as they were at the server's start."""
+    arguments_digest: str | None = None
+    """Of what its launcher was given for it; null where that was nothing, or no launcher."""
+    origin_digest: str | None = None
+    """Of the path of the source file of its class; null where it has none."""
+
+
+class ProcessInfo(Model):
+    """One process, exactly: a pid alone may have been given to another since."""
+
+    pid: Annotated[int, Field(gt=0)]
+    create_time: Timestamp
+
+
+class WorkerInfo(Model):
+    """One worker process, what it costs and what it runs."""
+
+    pid: Annotated[int, Field(gt=0)]
+    cpu_percent: Annotated[float, Field(ge=0)] | None = None
+    """Of one core, over the time since the server last looked."""
+    memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Resident."""
+    execution_id: ExecutionId | None = None
 
 
 class PongReply(ReplyModel):

@@ -1,7 +1,5 @@
 """The request that hands a task over. Apart from the others, which a worker does not need."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field

@@ -1,13 +1,17 @@
 """What a server answers on the control channel: exactly one of these to every request."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from zmqruntime.messages.base import ExecutionId
-from zmqruntime.messages.common_replies import (
+from zmqruntime.messages.events import Event
+from zmqruntime.messages.records import (
+    ExecutionRecord,
+    QueuedExecutionInfo,
+    RunningExecutionInfo,
+)
+from zmqruntime.messages.server_replies import (
     Count,
     ErrorReply,
     OkReply,
@@ -15,9 +19,6 @@ from zmqruntime.messages.common_replies import (
     ReplyModel,
     ShutdownAckReply,
 )
-from zmqruntime.messages.events import Event
-from zmqruntime.messages.infos import QueuedExecutionInfo, RunningExecutionInfo
-from zmqruntime.messages.records import ExecutionRecord
 from zmqruntime.messages.status import ExecutionStatus
 
 __all__ = [
