@@ -25,12 +25,12 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ProgressEvent,
+    decode_errors,
     decode_json,
     decode_reply,
     decode_request,
     encode,
     encode_json,
-    explaining,
 )
 
 
@@ -250,7 +250,7 @@ def test_a_task_is_held_to_the_depth_of_any_value(levels: int) -> None:
 def test_what_python_code_got_wrong_is_explained_by_path(
     make: Callable[[], ExecuteRequest], complaint: str
 ) -> None:
-    with pytest.raises(DecodeError) as refusal, explaining("execute request"):
+    with pytest.raises(DecodeError) as refusal, decode_errors("execute request"):
         make()
     assert str(refusal.value) == complaint
     assert refusal.value.code is ErrorCode.INVALID_REQUEST

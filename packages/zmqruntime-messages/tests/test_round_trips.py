@@ -98,7 +98,7 @@ def test_what_was_checked_is_read_again_as_it_was(request: ExecuteRequest) -> No
             frame[name] = int(value)
     said = request.model_dump_json(exclude_defaults=True).encode()  # The type is a default, too.
     for written in (encode(request), json.dumps(frame).encode(), said):
-        again = ExecuteRequest.read_again(written)
+        again = ExecuteRequest.from_trusted_json(written)
         assert (type(again), again) == (type(request), request)
         assert encode(again) == encode(request)
         checked = ExecuteRequest.model_validate_json(written)
@@ -108,14 +108,14 @@ def test_what_was_checked_is_read_again_as_it_was(request: ExecuteRequest) -> No
 
 def test_what_is_read_again_shares_nothing_with_other_requests() -> None:
     frame = b'{"type": "execute", "client_id": "lab", "task": {}}'
-    ExecuteRequest.read_again(frame).labels["mine"] = "1"
-    assert ExecuteRequest.read_again(frame).labels == {}
+    ExecuteRequest.from_trusted_json(frame).labels["mine"] = "1"
+    assert ExecuteRequest.from_trusted_json(frame).labels == {}
 
 
 @pytest.mark.parametrize("frame", [b"{}", b'{"task": {}}', b'{"client_id": "lab"}'])
 def test_what_lacks_a_task_or_a_client_is_no_request(frame: bytes) -> None:
     with pytest.raises(ValidationError, match="Field required"):
-        ExecuteRequest.read_again(frame)
+        ExecuteRequest.from_trusted_json(frame)
 
 
 def test_text_travels_as_utf_8() -> None:

@@ -216,21 +216,21 @@ def test_a_body_that_only_a_parser_can_refuse_is_named_by_its_field(
     assert str(fault).startswith(f"invalid execute request: {field}: cannot be parsed")
     assert words in str(fault)
     with pytest.raises(ValueError, match=words):
-        ExecuteRequest.read_again(frame)
+        ExecuteRequest.from_trusted_json(frame)
 
 
 def test_an_infinite_number_in_a_long_task_is_refused_when_it_is_parsed() -> None:
     frame = raw(b'"task":{"text":"%b","value":1e999}' % (b"x" * LONG))
     assert find_body_fault(frame) is None
     with pytest.raises(ValueError, match=r"JSON cannot carry"):
-        ExecuteRequest.read_again(frame)
+        ExecuteRequest.from_trusted_json(frame)
     with pytest.raises(DecodeError, match=r"task\.value: is inf"):
         decode_request(frame)
 
 
 def test_the_worker_reads_a_long_request_as_the_server_would_parse_it() -> None:
     frame = frame_of(config={"a": 1})
-    assert ExecuteRequest.read_again(frame) == decode_request(frame)
+    assert ExecuteRequest.from_trusted_json(frame) == decode_request(frame)
 
 
 def short_with(kinds: bytes) -> bytes:

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
         Timestamp,
     )
     from zmqruntime.messages.decoding import (
+        decode_errors,
         decode_event,
         decode_events,
         decode_json,
         decode_reply,
         decode_request,
-        explaining,
         make_error_reply,
     )
     from zmqruntime.messages.encoding import (
@@ -207,6 +207,7 @@ __all__ = [
     "WorkerInfo",
     "ZMQRuntimeError",
     "__version__",
+    "decode_errors",
     "decode_event",
     "decode_events",
     "decode_json",
@@ -215,7 +216,6 @@ __all__ = [
     "encode",
     "encode_json",
     "encode_with_id",
-    "explaining",
     "find_body_fault",
     "make_error_reply",
     "make_schemas",
@@ -302,7 +302,7 @@ _HOMES = {
     "encode": "encoding",
     "encode_json": "encoding",
     "encode_with_id": "encoding",
-    "explaining": "decoding",
+    "decode_errors": "decoding",
     "find_body_fault": "long_requests",
     "make_error_reply": "decoding",
     "make_schemas": "schema",

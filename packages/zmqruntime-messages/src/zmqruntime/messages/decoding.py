@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from zmqruntime.messages.replies import Reply
 
 __all__ = [
+    "decode_errors",
     "decode_event",
     "decode_events",
     "decode_json",
     "decode_reply",
     "decode_request",
-    "explaining",
     "make_error_reply",
 ]
 
@@ -117,7 +117,7 @@ def make_error_reply(error: MessageError) -> ErrorReply:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
+def decode_errors(what: str) -> Iterator[None]:
     """Raise pydantic's complaint about a ``what`` that is made inside as a `DecodeError`.
 
     For what a caller of one's own gives: the error names each field at fault.

@@ -93,7 +93,7 @@ class ExecuteRequest(ExecuteHead):
     """The application's own."""
 
     @classmethod
-    def read_again(cls, frame: bytes) -> Self:
+    def from_trusted_json(cls, frame: bytes) -> Self:
         """Return the request in a frame that was checked before, without a second check.
 
         Of a frame that is longer than `MAX_REQUEST_BYTES` the task and the config were not parsed

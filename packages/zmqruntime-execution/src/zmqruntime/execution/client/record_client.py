@@ -23,7 +23,7 @@ from zmqruntime.messages import (
     Reply,
     StateEvent,
     StatusRequest,
-    explaining,
+    decode_errors,
 )
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
 
@@ -61,7 +61,7 @@ class RecordClient(ZMQClient):
             UnknownExecution: the server keeps none of this id.
             TransportError: the server was not reached.
         """
-        with explaining("status request"):
+        with decode_errors("status request"):
             request = StatusRequest(
                 execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
             )
@@ -84,7 +84,7 @@ class RecordClient(ZMQClient):
         found: dict[str, ExecutionRecord] = {}
         for name in execution_ids:  # All of them, before the first is asked for.
             _check_named(name)
-        with explaining("status request"):
+        with decode_errors("status request"):
             asked = [StatusRequest(execution_id=name) for name in execution_ids]
         for _, reply in self.pipeline(asked):
             record = expect(ExecutionStatusSnapshot, reply).execution
@@ -132,7 +132,7 @@ class RecordClient(ZMQClient):
             DecodeError: the id is none.
             UnknownExecution: the server keeps none of this id.
         """
-        with explaining("cancel request"):
+        with decode_errors("cancel request"):
             request = CancelRequest(execution_id=execution_id)
         reply = self._ask(request, OkReply)
         assert reply.execution_status is not None
@@ -149,7 +149,7 @@ class RecordClient(ZMQClient):
             DecodeError: an argument is wrong; the error names it.
             UnknownExecution: the server keeps none of this id.
         """
-        with explaining("log request"):
+        with decode_errors("log request"):
             request = LogTailRequest(execution_id=execution_id, max_bytes=max_bytes)
         return self._ask(request, LogReply)
 

@@ -12,7 +12,7 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
     ZMQRuntimeError,
-    explaining,
+    decode_errors,
 )
 from zmqruntime.transport import ZMQClient
 
@@ -84,7 +84,7 @@ class MissedEvents:
 
 
 def _make(execution_id: str, after_sequence: int) -> EventsRequest:
-    with explaining("events request"):
+    with decode_errors("events request"):
         return EventsRequest(
             execution_id=execution_id, after_sequence=after_sequence, limit=MAX_LIMIT
         )

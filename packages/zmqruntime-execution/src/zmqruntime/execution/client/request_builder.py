@@ -19,8 +19,8 @@ from zmqruntime.messages import (
     JsonObject,
     Labels,
     PreparedRequest,
+    decode_errors,
     encode_json,
-    explaining,
     prepare,
 )
 
@@ -77,7 +77,7 @@ def make_request(
         execution_id = os.urandom(16).hex()
         if not given and (usual := _compose(task, config, client_id, execution_id, wait_seconds)):
             return usual
-    with explaining("submission"):
+    with decode_errors("submission"):
         request = ExecuteRequest(
             task=task,
             config=config,
@@ -139,7 +139,7 @@ def check_client_id(client_id: ClientId) -> None:
     Raises:
         DecodeError: it is no name.
     """
-    with explaining("client"):
+    with decode_errors("client"):
         ExecuteRequest(task={}, client_id=client_id)
 
 

@@ -25,8 +25,8 @@ from zmqruntime.messages import (
     StateEvent,
     UnregisterProgressRequest,
     ZMQRuntimeError,
+    decode_errors,
     decode_events,
-    explaining,
     make_topic_prefix,
 )
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
@@ -75,7 +75,7 @@ class ProgressStreamSubscriber:
         scope: ProgressScope | Literal["own", "all"] = ProgressScope.OWN,
         on_idle: Callable[[ProgressStreamSubscriber], None] | None = None,
     ) -> None:
-        with explaining("registration"):
+        with decode_errors("registration"):
             self._registration = RegisterProgressRequest.model_validate(
                 {"client_id": client_id, "scope": scope}, strict=False
             )

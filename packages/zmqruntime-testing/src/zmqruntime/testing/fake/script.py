@@ -12,8 +12,8 @@ from zmqruntime.messages import (
     ExecutionErrorInfo,
     JsonObject,
     JsonValue,
+    decode_errors,
     encode_json,
-    explaining,
 )
 
 __all__ = [
@@ -129,7 +129,7 @@ class Script:
             "type": type if kind == ErrorKind.EXCEPTION else None,
             "traceback": traceback,
         }
-        with explaining("error"):
+        with decode_errors("error"):
             return self._then(Fail(ExecutionErrorInfo.model_validate(error, strict=False)))
 
     def never_end(self, *, deaf: bool = False) -> Script:

@@ -18,7 +18,7 @@ from zmqruntime.messages import (
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
-    explaining,
+    decode_errors,
     prepare,
 )
 from zmqruntime.transport.client.connection import Connection
@@ -246,7 +246,7 @@ class ZMQClient:
         Raises:
             DecodeError: the mode is none; further, what `request` raises.
         """
-        with explaining("shutdown request"):
+        with decode_errors("shutdown request"):
             request = ShutdownRequest.model_validate({"mode": mode}, strict=False)
         reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
@@ -364,7 +364,7 @@ class ZMQClient:
 @lru_cache(maxsize=8, typed=True)
 def _ping(limit: int) -> PreparedRequest:
     """Return the ping that goes out again and again."""
-    with explaining("ping request"):
+    with decode_errors("ping request"):
         return prepare(PingRequest(limit=limit))
 
 

@@ -114,7 +114,7 @@ class _Worker:
             outbox = ProgressOutbox(self._tasks, said.execution_id)
             try:
                 # The server has checked it, but for the task and the config of a long one.
-                request = ExecuteRequest.read_again(said.body)
+                request = ExecuteRequest.from_trusted_json(said.body)
             except ValidationError as error:
                 described = describe_invalid_request(said.body, error)
                 outcome = TaskRaised(said.execution_id, described)
