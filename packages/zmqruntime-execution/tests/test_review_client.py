@@ -28,7 +28,6 @@ from zmqruntime.messages import (
     ExecutionRecord,
     ExecutionStatus,
     OkReply,
-    Outgoing,
     ProgressEvent,
     Reply,
     Request,
@@ -36,8 +35,8 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     decode_request,
     encode,
-    encode_with_id,
 )
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport import RequestTimeout, ServerLost, TransportError, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus

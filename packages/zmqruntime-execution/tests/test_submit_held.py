@@ -10,14 +10,8 @@ import pytest
 
 from zmqruntime.execution.client.request_builder import make_request
 from zmqruntime.execution.client.submitter import Submitter
-from zmqruntime.messages import (
-    AcceptedReply,
-    ExecuteRequest,
-    Outgoing,
-    Reply,
-    decode_request,
-    encode_with_id,
-)
+from zmqruntime.messages import AcceptedReply, ExecuteRequest, Reply, decode_request
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
 
 LOST = ServerLost("it is gone")

@@ -20,12 +20,12 @@ from zmqruntime.messages import (
     ProtocolVersionError,
     decode_event,
     decode_events,
-    decode_json,
     decode_reply,
     decode_request,
     encode,
     make_error_reply,
 )
+from zmqruntime.messages.lowlevel import decode_json
 
 DECODERS = [
     pytest.param(decode_request, id="request"),

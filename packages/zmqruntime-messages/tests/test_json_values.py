@@ -25,13 +25,11 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ProgressEvent,
-    decode_errors,
-    decode_json,
     decode_reply,
     decode_request,
     encode,
-    encode_json,
 )
+from zmqruntime.messages.lowlevel import decode_errors, decode_json, encode_json
 
 
 def nested(levels: int, leaf: Any = 1) -> Any:

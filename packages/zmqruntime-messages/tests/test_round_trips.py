@@ -20,9 +20,8 @@ from zmqruntime.messages import (
     decode_reply,
     decode_request,
     encode,
-    encode_with_id,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import encode_with_id, prepare
 
 Decode = Callable[[bytes], Any]
 

@@ -16,12 +16,10 @@ from zmqruntime.messages import (
     ExecuteRequest,
     MessageError,
     UnparsedExecute,
-    decode_json,
     decode_request,
     encode,
-    find_body_fault,
-    split_request,
 )
+from zmqruntime.messages.lowlevel import decode_json, find_body_fault, split_request
 
 LONG = 4 * MAX_REQUEST_BYTES
 HEAD: dict[str, Any] = {

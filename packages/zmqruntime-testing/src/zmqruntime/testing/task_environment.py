@@ -31,10 +31,9 @@ from zmqruntime.messages import (
     JsonValue,
     Labels,
     ProgressEvent,
-    decode_json,
     decode_request,
-    encode_json,
 )
+from zmqruntime.messages.lowlevel import decode_json, encode_json
 from zmqruntime.testing.child_reports import ChildReports
 from zmqruntime.testing.clock import MovableClock
 from zmqruntime.transport import check_kind, check_number

@@ -33,8 +33,8 @@ from zmqruntime.messages import (
     JsonValue,
     Labels,
     PongReply,
-    PreparedRequest,
 )
+from zmqruntime.messages.lowlevel import PreparedRequest
 from zmqruntime.transport import (
     Deadline,
     MismatchPolicy,

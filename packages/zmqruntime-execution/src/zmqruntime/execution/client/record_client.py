@@ -18,13 +18,12 @@ from zmqruntime.messages import (
     LogReply,
     LogTailRequest,
     OkReply,
-    Outgoing,
     ProgressEvent,
     Reply,
     StateEvent,
     StatusRequest,
-    decode_errors,
 )
+from zmqruntime.messages.lowlevel import Outgoing, decode_errors
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, ZMQClient
 
 __all__ = ["RecordClient"]

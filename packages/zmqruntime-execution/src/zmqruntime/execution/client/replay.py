@@ -12,8 +12,8 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
     ZMQRuntimeError,
-    decode_errors,
 )
+from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.transport import ZMQClient
 
 __all__ = ["MissedEvents"]

@@ -18,11 +18,8 @@ from zmqruntime.messages import (
     ExecutionId,
     JsonObject,
     Labels,
-    PreparedRequest,
-    decode_errors,
-    encode_json,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import PreparedRequest, decode_errors, encode_json, prepare
 
 __all__ = [
     "RequestOptions",

@@ -15,10 +15,9 @@ from zmqruntime.messages import (
     ErrorReply,
     ExecutionId,
     ExecutionRecord,
-    Outgoing,
-    PreparedRequest,
     Reply,
 )
+from zmqruntime.messages.lowlevel import Outgoing, PreparedRequest
 from zmqruntime.transport import (
     Deadline,
     NotConnected,

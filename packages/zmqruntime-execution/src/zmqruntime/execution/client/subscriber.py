@@ -25,10 +25,10 @@ from zmqruntime.messages import (
     StateEvent,
     UnregisterProgressRequest,
     ZMQRuntimeError,
-    decode_errors,
     decode_events,
     make_topic_prefix,
 )
+from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]

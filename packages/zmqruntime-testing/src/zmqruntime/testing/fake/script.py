@@ -6,15 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zmqruntime.execution import ProgressReporter
-from zmqruntime.messages import (
-    ErrorKind,
-    ExecuteRequest,
-    ExecutionErrorInfo,
-    JsonObject,
-    JsonValue,
-    decode_errors,
-    encode_json,
-)
+from zmqruntime.messages import ErrorKind, ExecuteRequest, ExecutionErrorInfo, JsonObject, JsonValue
+from zmqruntime.messages.lowlevel import decode_errors, encode_json
 
 __all__ = [
     "Complete",

@@ -10,17 +10,14 @@ from typing import Literal, Self
 
 from zmqruntime.messages import (
     ErrorReply,
-    Outgoing,
     PingRequest,
     PongReply,
-    PreparedRequest,
     Reply,
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
-    decode_errors,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import Outgoing, PreparedRequest, decode_errors, prepare
 from zmqruntime.transport.client.connection import Connection
 from zmqruntime.transport.client.mismatch import MismatchPolicy, ServerGuard
 from zmqruntime.transport.client.subscriber import Subscriber

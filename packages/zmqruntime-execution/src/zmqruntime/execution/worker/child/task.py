@@ -105,10 +105,8 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
 
 def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
     """Return what is wrong with the task or the config of a request that no server has parsed."""
-    from zmqruntime.messages import (  # Not above: a task needs neither.
-        decode_errors,
-        find_body_fault,
-    )
+    # Not above: a task needs neither.
+    from zmqruntime.messages.lowlevel import decode_errors, find_body_fault
 
     fault = find_body_fault(frame)
     if fault is None:
