@@ -52,7 +52,14 @@ nitpick_ignore_regex += [
 
 PACKAGES = [
     f"zmqruntime.{name}"
-    for name in ("messages", "transport", "execution", "testing", "testing.conformance")
+    for name in (
+        "messages",
+        "messages.lowlevel",
+        "transport",
+        "execution",
+        "testing",
+        "testing.conformance",
+    )
 ]
 
 

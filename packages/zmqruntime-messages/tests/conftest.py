@@ -85,7 +85,7 @@ def _strategy_of_model(model: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
     return values.map(lambda chosen: model(**chosen))
 
 
-for _name in messages.__all__:
+for _name in vars(messages)["__all__"]:
     _model = getattr(messages, _name)
     if isinstance(_model, type) and issubclass(_model, BaseModel):
         st.register_type_strategy(_model, _strategy_of_model(_model))

@@ -33,7 +33,7 @@ from zmqruntime.messages import (
 
 MODELS = [
     model
-    for model in (getattr(messages, name) for name in messages.__all__)
+    for model in (getattr(messages, name) for name in vars(messages)["__all__"])
     if isinstance(model, type) and issubclass(model, BaseModel)
 ]
 

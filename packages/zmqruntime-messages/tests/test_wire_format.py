@@ -337,7 +337,7 @@ def test_the_fields_are_those_of_the_protocol_page(model: type[BaseModel]) -> No
 
 
 def test_every_public_model_is_in_the_table_of_fields() -> None:
-    public = (getattr(messages, name) for name in messages.__all__)
+    public = (getattr(messages, name) for name in vars(messages)["__all__"])
     models = {m for m in public if isinstance(m, type) and issubclass(m, BaseModel)}
     parts = {messages.ExecuteHead, messages.UnparsedExecute}  # In no frame of their own.
     assert models - parts == set(FIELDS)

@@ -20,23 +20,18 @@ __all__ = [
     "MAX_ALSO",
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
-    "MAX_CURSOR",
     "MAX_LIMIT",
     "MAX_LOG_TAIL_BYTES",
     "MAX_PRIORITY",
     "MAX_REQUEST_BYTES",
     "MAX_REQUEST_ID",
     "MAX_WAIT_SECONDS",
-    "NAME_PATTERN",
-    "NAME_WORDS",
     "PROTOCOL_VERSION",
     "ClientId",
     "ExecutionId",
     "Labels",
     "Limit",
-    "Model",
     "Timestamp",
-    "UnknownMeans",
 ]
 
 PROTOCOL_VERSION: Final = 1

@@ -32,15 +32,7 @@ from zmqruntime.messages.server_replies import ErrorDetail, ErrorReply
 if TYPE_CHECKING:
     from zmqruntime.messages.replies import Reply
 
-__all__ = [
-    "decode_errors",
-    "decode_event",
-    "decode_events",
-    "decode_json",
-    "decode_reply",
-    "decode_request",
-    "make_error_reply",
-]
+__all__ = ["decode_event", "decode_events", "decode_reply", "decode_request", "make_error_reply"]
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zmqruntime.messages.replies import Reply
     from zmqruntime.messages.requests import Outgoing, Request
 
-__all__ = ["PreparedRequest", "encode", "encode_json", "encode_with_id", "prepare"]
+__all__ = ["encode"]
 
 _REQUEST_ID: Final = {"request_id"}
 

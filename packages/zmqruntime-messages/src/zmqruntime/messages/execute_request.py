@@ -20,7 +20,7 @@ from zmqruntime.messages.base import (
 from zmqruntime.messages.failures import ErrorKind
 from zmqruntime.messages.json_value import JsonObject
 
-__all__ = ["ExecuteHead", "ExecuteRequest", "RequestModel", "UnparsedExecute", "WaitSeconds"]
+__all__ = ["ExecuteHead", "ExecuteRequest", "UnparsedExecute"]
 
 _MAX_LABELS_BYTES: Final = 60 * 1024
 _MAX_KINDS: Final = 32

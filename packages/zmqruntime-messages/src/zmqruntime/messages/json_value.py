@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError, to_json
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-__all__ = ["MAX_NESTING", "JsonObject", "JsonValue", "Path", "find_fault", "join_path"]
+__all__ = ["MAX_NESTING", "JsonObject", "JsonValue"]
 
 MAX_NESTING: Final = 190
 """How deep arrays and objects may be nested in a JSON value (jiter, under pydantic, reads 200)."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zmqruntime.messages.long_requests import find_body_fault as find_body_fault
     from zmqruntime.messages.long_requests import split_request as split_request
     from zmqruntime.messages.requests import Outgoing as Outgoing
+
 else:
     __getattr__, __dir__, __all__ = _attach(
         __name__,

@@ -21,13 +21,7 @@ from zmqruntime.messages.server_replies import (
 )
 from zmqruntime.messages.status import ExecutionStatus
 
-__all__ = [
-    "AcceptedReply",
-    "ExecutionStatusSnapshot",
-    "KeptEventsReply",
-    "LogReply",
-    "Reply",
-]
+__all__ = ["AcceptedReply", "ExecutionStatusSnapshot", "KeptEventsReply", "LogReply", "Reply"]
 
 
 class AcceptedReply(ReplyModel):

@@ -24,10 +24,8 @@ from zmqruntime.messages.status import ProgressScope, ShutdownMode
 __all__ = [
     "CancelRequest",
     "EventsRequest",
-    "ExecuteRequest",
     "Incoming",
     "LogTailRequest",
-    "Outgoing",
     "PingRequest",
     "RegisterProgressRequest",
     "Request",

@@ -19,13 +19,11 @@ from zmqruntime.messages.status import ExecutionStatus, ShutdownMode
 
 __all__ = [
     "ApplicationInfo",
-    "Count",
     "ErrorDetail",
     "ErrorReply",
     "OkReply",
     "PongReply",
     "ProcessInfo",
-    "ReplyModel",
     "ShutdownAckReply",
     "WorkerInfo",
 ]
