@@ -12,16 +12,16 @@ export type Request =
   | UnregisterProgressRequest
   | ShutdownRequest;
 /**
- * What ended an execution that did not complete.
+ * The cause of a failure.
  */
 export type ErrorKind =
   "exception" | "timeout" | "worker_died" | "interrupted" | "unserializable_result" | "result_too_large";
 /**
- * Whose events a progress subscriber wants: its own, or everybody's.
+ * The events of a subscription: of the client's own executions, or of all.
  */
 export type ProgressScope = "own" | "all";
 /**
- * How a server ends: after the work it has accepted, or at once.
+ * How a server stops: after its accepted executions, or after interrupting them.
  */
 export type ShutdownMode = "drain" | "now";
 export type Reply =
@@ -34,11 +34,11 @@ export type Reply =
   | ShutdownAckReply
   | ErrorReply;
 /**
- * Where an execution is: ``queued -> running -> complete | failed | cancelled``.
+ * Status of an execution: ``queued -> running -> complete | failed | cancelled``.
  */
 export type ExecutionStatus = "queued" | "running" | "complete" | "failed" | "cancelled";
 /**
- * Why a server refused a request: the ``code`` of an ``error`` reply.
+ * Why a server rejected a request: the ``code`` of an ``error`` reply.
  */
 export type ErrorCode =
   | "malformed"
@@ -57,7 +57,7 @@ export type ErrorCode =
 export type Event = ProgressEvent | StateEvent;
 
 /**
- * Is the server there, is it ready, what does it do? Answered by ``pong``.
+ * Get the server's readiness and state. Reply: ``pong``.
  */
 export interface PingRequest {
   protocol?: number;
@@ -67,16 +67,16 @@ export interface PingRequest {
   request_id?: string | null;
   type: "ping";
   /**
-   * How many running and how many queued executions to list.
+   * The maximum number of running and of queued executions in the reply.
    */
   limit?: number;
   /**
-   * How long to hold the reply while the server is not ready yet.
+   * How long the server holds the reply until it is ready.
    */
   wait_seconds?: number;
 }
 /**
- * Run a task. Answered by ``accepted``; asking again with the same id is safe.
+ * Run a task. Reply: ``accepted``. Idempotent for one ``execution_id``.
  */
 export interface ExecuteRequest {
   protocol?: number;
@@ -87,7 +87,7 @@ export interface ExecuteRequest {
   type: "execute";
   client_id: string;
   /**
-   * Named by the client, so that a retry enqueues nothing twice; else the server names it.
+   * Chosen by the client, which makes retries idempotent; otherwise assigned by the server.
    */
   execution_id?: string | null;
   /**
@@ -97,44 +97,44 @@ export interface ExecuteRequest {
     [k: string]: string;
   };
   /**
-   * How long the task may run before the server stops it.
+   * The timeout of each attempt, from its start.
    */
   timeout_seconds?: number | null;
   /**
-   * A higher one runs first: of all, or of this client's where clients take turns.
+   * Higher runs first: of all executions, or of this client's under ``fair``.
    */
   priority?: number;
   /**
-   * How often the task may run, the first time included; None: as the server's default says.
+   * The maximum number of runs, including the first one; null: the server's default.
    */
   max_attempts?: number | null;
   /**
-   * What it runs again after; None: as the server's default says.
+   * The kinds of failure after which it is retried; null: the server's default.
    */
   retry_on?: ErrorKind[] | null;
   /**
-   * How long the second attempt waits; each further one waits twice as long, up to an hour.
+   * The delay of the second attempt, doubled for each further one, up to an hour.
    */
   backoff_seconds?: number | null;
   /**
-   * How long to hold the reply while the execution has not ended; it then has the record.
+   * How long the server holds the reply until the execution ends; the reply has the record.
    */
   wait_seconds?: number;
   /**
-   * The application's own.
+   * Application-defined.
    */
   task: {
     [k: string]: unknown;
   };
   /**
-   * The application's own.
+   * Application-defined.
    */
   config?: {
     [k: string]: unknown;
   } | null;
 }
 /**
- * How is one execution, or the whole queue? Answered by ``snapshot``.
+ * Get one execution's record, or a page of the queue. Reply: ``snapshot``.
  */
 export interface StatusRequest {
   protocol?: number;
@@ -144,27 +144,27 @@ export interface StatusRequest {
   request_id?: string | null;
   type: "status";
   /**
-   * Absent: the whole server.
+   * Null: the whole server.
    */
   execution_id?: string | null;
   /**
-   * How long to hold the reply while the execution has not ended.
+   * How long the server holds the reply until the execution ends.
    */
   wait_seconds?: number;
   limit?: number;
   /**
-   * Where the last page ended.
+   * The ``cursor`` of the previous page.
    */
   cursor?: string | null;
   /**
-   * Further executions, of which the reply has the records that are final by then.
+   * Further executions; the reply has the records that are final by then.
    *
    * @maxItems 64
    */
   also?: string[];
 }
 /**
- * Stop one execution, queued or running. Answered by ``ok``.
+ * Cancel one execution, queued or running. Reply: ``ok``.
  */
 export interface CancelRequest {
   protocol?: number;
@@ -176,7 +176,7 @@ export interface CancelRequest {
   execution_id: string;
 }
 /**
- * Which events did I miss? Answered by ``kept_events``, as far as there are any.
+ * Replay buffered events of an execution. Reply: ``kept_events``.
  */
 export interface EventsRequest {
   protocol?: number;
@@ -187,13 +187,13 @@ export interface EventsRequest {
   type: "events";
   execution_id: string;
   /**
-   * The number of the last event that is known; 0: none is.
+   * Sequence of the client's last event; 0 before the first one.
    */
   after_sequence?: number;
   limit?: number;
 }
 /**
- * What did the task write to its stdout and stderr? Answered by ``log``.
+ * Get the tail of a task's stdout and stderr. Reply: ``log``.
  */
 export interface LogTailRequest {
   protocol?: number;
@@ -204,12 +204,12 @@ export interface LogTailRequest {
   type: "log_tail";
   execution_id: string;
   /**
-   * How much of its end to tell.
+   * The maximum length of the tail.
    */
   max_bytes?: number;
 }
 /**
- * Acknowledge my subscription. Answered by ``ok`` once the server has seen it.
+ * Wait until the client's subscription has reached the server. Reply: ``ok``.
  */
 export interface RegisterProgressRequest {
   protocol?: number;
@@ -222,7 +222,7 @@ export interface RegisterProgressRequest {
   scope?: ProgressScope;
 }
 /**
- * I no longer listen. Answered by ``ok``.
+ * Remove a client's registration. Reply: ``ok``.
  */
 export interface UnregisterProgressRequest {
   protocol?: number;
@@ -234,7 +234,7 @@ export interface UnregisterProgressRequest {
   client_id: string;
 }
 /**
- * End the server. Answered by ``shutdown_ack`` before it does.
+ * Stop the server. Reply: ``shutdown_ack``, before it stops.
  */
 export interface ShutdownRequest {
   protocol?: number;
@@ -246,18 +246,18 @@ export interface ShutdownRequest {
   mode?: ShutdownMode;
 }
 /**
- * The server is there. What this costs does not grow with the queue or with history.
+ * State of the server. Its cost is independent of the queue's and the history's length.
  */
 export interface PongReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "pong";
   status: "ok";
   /**
-   * Whether a task submitted now would start without waiting for a worker's start-up.
+   * Whether a task submitted now would start without waiting for a worker's start.
    */
   ready: boolean;
   /**
@@ -265,7 +265,7 @@ export interface PongReply {
    */
   server: string;
   /**
-   * The server's distribution version.
+   * The version of the server's distribution.
    */
   version: string;
   port: number;
@@ -279,44 +279,44 @@ export interface PongReply {
   queued_count: number;
   workers: WorkerInfo[];
   /**
-   * Why the last start of a worker has failed, at most 2,000 characters; null once one is
+   * Why the latest start of a worker failed, at most 2,000 characters; null when a worker is
    * ready.
    */
   worker_error?: string | null;
   /**
-   * Registered clients, up to 100 of them.
+   * Registered clients, at most 100.
    */
   progress_subscribers: string[];
   /**
-   * How many clients are registered, listed or not.
+   * The number of registered clients, including those not listed.
    */
   progress_subscriber_count?: number;
   max_message_bytes: number;
   /**
-   * Whether what it has accepted outlives its process: a server started again has it.
+   * Whether accepted executions survive the server's process (journal).
    */
   durable: boolean;
   log_file_path: string | null;
   /**
-   * The application's own.
+   * Application-defined.
    */
   details: {
     [k: string]: unknown;
   };
   /**
-   * Which application it is, so that a client finds that of another one; null: not known.
+   * The server's application, so that a client detects a mismatch; null when unknown.
    */
   application?: ApplicationInfo | null;
 }
 /**
- * One process, exactly: a pid alone may have been given to another since.
+ * Identity of a process: pids are reused, a pid with its creation time is unique.
  */
 export interface ProcessInfo {
   pid: number;
   create_time: number;
 }
 /**
- * One execution that runs now.
+ * A running execution, as an entry of a list.
  */
 export interface RunningExecutionInfo {
   execution_id: string;
@@ -331,12 +331,12 @@ export interface RunningExecutionInfo {
   progress: ProgressEvent | null;
 }
 /**
- * How far a task says it is. Every field but the common ones is the application's.
+ * A task's progress report. All fields but the common ones are application-defined.
  */
 export interface ProgressEvent {
   execution_id: string;
   /**
-   * 1, 2, 3 ... within one execution, over both event types: a gap is a lost event.
+   * 1, 2, 3 ... within one execution, over both event types; a gap is a lost event.
    */
   sequence: number;
   timestamp: number;
@@ -345,7 +345,7 @@ export interface ProgressEvent {
   completed: number | null;
   total: number | null;
   /**
-   * 0 to 100, when both ``completed`` and ``total`` are known.
+   * 0 to 100; null unless ``completed`` and ``total`` are known.
    */
   percent: number | null;
   message: string | null;
@@ -354,7 +354,7 @@ export interface ProgressEvent {
   } | null;
 }
 /**
- * One line of the queue.
+ * A queued execution, as an entry of a list.
  */
 export interface QueuedExecutionInfo {
   execution_id: string;
@@ -366,22 +366,22 @@ export interface QueuedExecutionInfo {
   };
 }
 /**
- * One worker process, what it costs and what it runs.
+ * A worker process: its resource usage and its current execution.
  */
 export interface WorkerInfo {
   pid: number;
   /**
-   * Of one core, over the time since the server last looked.
+   * Percent of one core, since the server's previous sample.
    */
   cpu_percent: number | null;
   /**
-   * Resident.
+   * Resident set size.
    */
   memory_bytes: number | null;
   execution_id: string | null;
 }
 /**
- * Which application a server runs. Digests are opaque: compare them for equality only.
+ * The application that a server runs. Digests are opaque: compare them for equality only.
  */
 export interface ApplicationInfo {
   /**
@@ -389,49 +389,49 @@ export interface ApplicationInfo {
    */
   class_path: string;
   /**
-   * The application's own version; empty where it has none.
+   * The application's version, or an empty string.
    */
   version: string;
   /**
-   * Of the source files of the application as they were at the server's start.
+   * Digest of the application's source files at the server's start.
    */
   code_digest: string | null;
   /**
-   * Of what its launcher was given for it; null where that was nothing, or no launcher.
+   * Digest of the launcher's arguments for the server; null without arguments or launcher.
    */
   arguments_digest: string | null;
   /**
-   * Of the path of the source file of its class; null where it has none.
+   * Digest of the path of the source file of the server's class; null without a file.
    */
   origin_digest: string | null;
 }
 /**
- * The execution is in the server's care.
+ * Acceptance of an ``execute``: the server owns the execution from now on.
  */
 export interface AcceptedReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "accepted";
   status: "accepted";
   execution_id: string;
   /**
-   * 1 = next; absent when a duplicate is no longer queued.
+   * 1 is next; null when the execution is no longer queued.
    */
   queue_position: number | null;
   /**
-   * The same request had been accepted before; nothing was enqueued.
+   * Whether the same request was accepted before; nothing was enqueued.
    */
   duplicate: boolean;
   /**
-   * The record, when the request has asked to wait: final, unless that took too long.
+   * The record, when the request had ``wait_seconds``; final unless the wait timed out.
    */
   execution?: ExecutionRecord | null;
 }
 /**
- * Everything a server keeps of one execution, whatever its state.
+ * A server's record of one execution, in any status.
  */
 export interface ExecutionRecord {
   execution_id: string;
@@ -445,46 +445,46 @@ export interface ExecutionRecord {
   started_at: number | null;
   finished_at: number | null;
   /**
-   * 1 = next; only while queued.
+   * 1 is next; null unless queued.
    */
   queue_position: number | null;
   /**
-   * The latest that the task reported.
+   * The task's latest progress report.
    */
   progress: ProgressEvent | null;
   /**
-   * What the task returned; only when complete.
+   * The task's return value; null unless complete.
    */
   result: unknown;
   /**
-   * Why it failed, or why the server cancelled it unasked.
+   * Why the execution failed, or why the server cancelled it without a request.
    */
   error: ExecutionErrorInfo | null;
   /**
-   * Those before ``attempt``, the oldest first.
+   * Previous attempts, the oldest first.
    */
   attempts: AttemptInfo[];
   /**
-   * Until when it waits in the queue before it is tried again.
+   * When the execution becomes eligible for its retry.
    */
   retry_at: number | null;
   /**
-   * Where, on the server's machine, its stdout and stderr go; there is no file before it
-   * has written something.
+   * Path, on the server's machine, of the task's stdout and stderr; the file is created by
+   * the first output.
    */
   log_file_path: string | null;
   /**
-   * Whether it was dropped unread, at a hard limit, but for its status, its times and its error;
-   * labels, progress, result, attempts and log are gone.
+   * Whether the unread record was reduced at a hard limit to its status, times and error:
+   * labels, progress, result, attempts and log are evicted.
    */
   result_dropped?: boolean;
 }
 /**
- * What went wrong with one execution, in words for a person and fields for a program.
+ * The failure of an execution: a message for people, fields for programs.
  */
 export interface ExecutionErrorInfo {
   /**
-   * Read a word that you do not know as `exception`.
+   * Treat an unknown value as `exception`.
    */
   kind: ErrorKind | string;
   /**
@@ -492,12 +492,12 @@ export interface ExecutionErrorInfo {
    */
   message: string;
   /**
-   * The exception's class, such as ``ValueError``, when the task raised.
+   * The exception's class, such as ``ValueError``; null for other kinds.
    */
   type: string | null;
   traceback: string | null;
   /**
-   * The worker's exit code, when it ended by itself.
+   * The worker's exit code; null after a signal.
    */
   exit_code: number | null;
   /**
@@ -505,13 +505,13 @@ export interface ExecutionErrorInfo {
    */
   signal: string | null;
   /**
-   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
-   * too long for a message; of a long one the beginning and the end.
+   * The rejected return value: its ``repr()``, or its JSON when it is too large; truncated in
+   * the middle.
    */
   result_repr?: string | null;
 }
 /**
- * One run of an execution that failed and was followed by another.
+ * A failed attempt of an execution that was retried.
  */
 export interface AttemptInfo {
   attempt: number;
@@ -520,11 +520,11 @@ export interface AttemptInfo {
   error: ExecutionErrorInfo1;
 }
 /**
- * What went wrong with one execution, in words for a person and fields for a program.
+ * The failure of an execution: a message for people, fields for programs.
  */
 export interface ExecutionErrorInfo1 {
   /**
-   * Read a word that you do not know as `exception`.
+   * Treat an unknown value as `exception`.
    */
   kind: ErrorKind | string;
   /**
@@ -532,12 +532,12 @@ export interface ExecutionErrorInfo1 {
    */
   message: string;
   /**
-   * The exception's class, such as ``ValueError``, when the task raised.
+   * The exception's class, such as ``ValueError``; null for other kinds.
    */
   type: string | null;
   traceback: string | null;
   /**
-   * The worker's exit code, when it ended by itself.
+   * The worker's exit code; null after a signal.
    */
   exit_code: number | null;
   /**
@@ -545,18 +545,18 @@ export interface ExecutionErrorInfo1 {
    */
   signal: string | null;
   /**
-   * What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
-   * too long for a message; of a long one the beginning and the end.
+   * The rejected return value: its ``repr()``, or its JSON when it is too large; truncated in
+   * the middle.
    */
   result_repr?: string | null;
 }
 /**
- * One execution, when the request named it; else the server's queue, page by page.
+ * One execution, when the request named it; otherwise one page of the server's queue.
  */
 export interface ExecutionStatusSnapshot {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "snapshot";
@@ -568,49 +568,49 @@ export interface ExecutionStatusSnapshot {
     [k: string]: number;
   };
   /**
-   * Ask again with it for the next page; absent on the last one.
+   * The ``cursor`` of the request for the next page; null on the last page.
    */
   cursor?: string | null;
   /**
-   * Final records of the further executions that the request named, as many as fit in.
+   * Final records of the further executions in the request, as many as fit.
    */
   also?: ExecutionRecord[];
 }
 /**
- * Done, in the request's own terms.
+ * Success of a ``cancel``, a ``register_progress`` or an ``unregister_progress``.
  */
 export interface OkReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "ok";
   status: "ok";
   client_id: string | null;
   /**
-   * Registered clients, up to 100 of them.
+   * Registered clients, at most 100.
    */
   progress_subscribers: string[] | null;
   /**
-   * How many clients are registered, listed or not.
+   * The number of registered clients, including those not listed.
    */
   progress_subscriber_count?: number | null;
   execution_id: string | null;
   /**
-   * The cancelled execution's status now: a running one ends a moment later.
+   * The status of the cancelled execution; a running one ends later.
    */
   execution_status: ExecutionStatus | null;
 }
 /**
- * Some of an execution's events, in order and without a gap between them.
+ * Buffered events of an execution, contiguous and in order.
  *
- * There are more when the last of them is not ``last_sequence``.
+ * More follow when the last event's sequence is less than ``last_sequence``.
  */
 export interface KeptEventsReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "kept_events";
@@ -618,21 +618,21 @@ export interface KeptEventsReply {
   execution_id: string;
   events: (ProgressEvent | StateEvent)[];
   /**
-   * What comes before it is not kept any more; absent when none is kept.
+   * Sequence of the oldest buffered event; null when the buffer is empty.
    */
   first_kept_sequence: number | null;
   /**
-   * The number of its latest event, kept or not.
+   * Sequence of the latest event, buffered or evicted.
    */
   last_sequence: number;
 }
 /**
- * An execution moved to ``status``. A terminal one is the last event it ever has.
+ * A transition of an execution to ``status``. A terminal one is its last event.
  */
 export interface StateEvent {
   execution_id: string;
   /**
-   * 1, 2, 3 ... within one execution, over both event types: a gap is a lost event.
+   * 1, 2, 3 ... within one execution, over both event types; a gap is a lost event.
    */
   sequence: number;
   timestamp: number;
@@ -644,33 +644,33 @@ export interface StateEvent {
   error: ExecutionErrorInfo | null;
 }
 /**
- * The end of what a task wrote to its stdout and stderr.
+ * Tail of a task's stdout and stderr.
  */
 export interface LogReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "log";
   status: "ok";
   execution_id: string;
   /**
-   * Read as UTF-8, with a mark for each byte that is none.
+   * Decoded as UTF-8; invalid bytes are replaced by U+FFFD.
    */
   text: string;
   /**
-   * Of all that is kept of it.
+   * The length of the whole log.
    */
   size_bytes: number;
 }
 /**
- * The server ends, in the ``mode`` that was asked.
+ * Acknowledgement of a ``shutdown``, sent before the server stops.
  */
 export interface ShutdownAckReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "shutdown_ack";
@@ -678,25 +678,25 @@ export interface ShutdownAckReply {
   mode: ShutdownMode;
 }
 /**
- * Refused, and why, in a sentence that a person can act on.
+ * Rejection of a request: a code for programs and an actionable message for people.
  */
 export interface ErrorReply {
   protocol: number;
   /**
-   * The request's own.
+   * The ``request_id`` of the request.
    */
   request_id: string | null;
   type: "error";
   status: "error";
   /**
-   * Read a word that you do not know as `internal`.
+   * Treat an unknown value as `internal`.
    */
   code: ErrorCode | string;
   message: string;
   details: ErrorDetail[];
 }
 /**
- * One field of the request that was at fault.
+ * An invalid field of the request.
  */
 export interface ErrorDetail {
   field: string;

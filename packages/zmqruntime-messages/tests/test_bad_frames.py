@@ -190,7 +190,7 @@ def test_another_protocol_version_is_the_first_thing_said(
     assert type(error) is ProtocolVersionError
     assert error.code is ErrorCode.UNSUPPORTED_PROTOCOL
     assert [fault.field for fault in error.faults] == ["protocol"]
-    assert f"protocol {protocol}; this peer speaks {PROTOCOL_VERSION}" in error.message
+    assert f"protocol version {protocol} of the request: use {PROTOCOL_VERSION}" in error.message
     assert error.request_id == "r"
 
 
@@ -250,14 +250,14 @@ def test_a_few_of_many_faults_are_named_and_all_are_counted() -> None:
     fields = [f"field_{number}" for number in range(1000)]
     error = refusal_of(json.dumps({"type": "ping", **dict.fromkeys(fields, 1)}).encode())
     assert [fault.field for fault in error.faults] == fields[:20]
-    assert error.message.endswith("; 1000 faults in all")
+    assert error.message.endswith("; 1000 errors in total")
 
 
 def test_very_many_faults_are_only_counted() -> None:
     fields = {f"field_{number}": 1 for number in range(1001)}
     error = refusal_of(json.dumps({"type": "ping", **fields}).encode())
     assert error.faults == ()
-    assert error.message == "invalid ping request: 1001 faults in all"
+    assert error.message == "invalid ping request: 1001 errors in total"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_decode_json_refuses_what_is_not_json(frame: bytes) -> None:
 @pytest.mark.parametrize(
     ("second", "code", "complaint"),
     [
-        ('{"type": "hello"}', ErrorCode.UNKNOWN_TYPE, "known are progress, state"),
+        ('{"type": "hello"}', ErrorCode.UNKNOWN_TYPE, "use one of progress, state"),
         ("{}", ErrorCode.INVALID_REQUEST, "type: a string is required"),
         ("5", ErrorCode.MALFORMED, "not an object"),
         ("NaN", ErrorCode.MALFORMED, "not JSON"),

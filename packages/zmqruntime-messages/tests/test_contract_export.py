@@ -35,7 +35,7 @@ def test_a_directory_that_cannot_be_made_is_told_in_a_sentence(
     assert main(["export", str(file)]) == 1
     told = capsys.readouterr().err
     assert told.startswith(f"cannot write the contract: {file}: ")
-    assert told.endswith("; name a directory of yours\n")
+    assert told.endswith("; use a writable directory\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["export"], ["import", "x"]])

@@ -163,8 +163,8 @@ def test_another_request_is_refused_for_its_length_alone(word: str) -> None:
         (b'{"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
         (b'{"type":7,"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
         (b'{"type":"%b"}' % (b"x" * LONG), ErrorCode.TOO_LARGE, "shorten type"),
-        (b'{"type":"no","a":"%b"}' % (b"x" * LONG), ErrorCode.UNKNOWN_TYPE, "'no' is no type"),
-        (raw(b'"protocol":2,"u":[%b]' % WORDS), ErrorCode.UNSUPPORTED_PROTOCOL, "protocol 2"),
+        (b'{"type":"no","a":"%b"}' % (b"x" * LONG), ErrorCode.UNKNOWN_TYPE, "unknown request type 'no'"),
+        (raw(b'"protocol":2,"u":[%b]' % WORDS), ErrorCode.UNSUPPORTED_PROTOCOL, "protocol version 2"),
         (raw(b'"task":[%b]' % WORDS), ErrorCode.INVALID_REQUEST, "task: Input should be an object"),
         (raw(b'"task":"%b"' % (b"x" * LONG)), ErrorCode.INVALID_REQUEST, "task: Input should be"),
         (

@@ -195,7 +195,7 @@ def test_a_request_without_a_task_is_bounded_below_the_limit(
     assert other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES))["type"] == "pong"
     refused = other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES + 1))
     assert (refused["code"], refused["request_id"]) == ("too_large", None)
-    assert "the ping request has 65,537 bytes; at most 65,536 are taken" in refused["message"]
+    assert "the ping request has 65,537 bytes; the maximum is 65,536" in refused["message"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Lazy public names (PEP 562): a submodule is imported when one of its names is first used.
 
-The start of a server and of a worker is on a user's critical path, and building a model costs about
-a millisecond.
+Building a pydantic model takes about a millisecond, and the start of a worker needs few of them.
 """
 
 from __future__ import annotations

@@ -14,17 +14,17 @@ __all__ = ["AttemptInfo", "ExecutionRecord", "QueuedExecutionInfo", "RunningExec
 
 
 class AttemptInfo(Model):
-    """One run of an execution that failed and was followed by another."""
+    """A failed attempt of an execution that was retried."""
 
     attempt: Annotated[int, Field(ge=1)]
     started_at: Timestamp
     finished_at: Timestamp
     error: ExecutionErrorInfo
-    """Shortened, so that many of them fit into a record."""
+    """Truncated: a record has up to 20 attempts."""
 
 
 class ExecutionRecord(Model):
-    """Everything a server keeps of one execution, whatever its state."""
+    """A server's record of one execution, in any status."""
 
     execution_id: ExecutionId
     client_id: ClientId
@@ -35,27 +35,27 @@ class ExecutionRecord(Model):
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
     queue_position: Annotated[int, Field(ge=1)] | None = None
-    """1 = next; only while queued."""
+    """1 is next; null unless queued."""
     progress: ProgressEvent | None = None
-    """The latest that the task reported."""
+    """The task's latest progress report."""
     result: JsonValue = None
-    """What the task returned; only when complete."""
+    """The task's return value; null unless complete."""
     error: ExecutionErrorInfo | None = None
-    """Why it failed, or why the server cancelled it unasked."""
+    """Why the execution failed, or why the server cancelled it without a request."""
     attempts: tuple[AttemptInfo, ...] = ()
-    """Those before ``attempt``, the oldest first."""
+    """Previous attempts, the oldest first."""
     retry_at: Timestamp | None = None
-    """Until when it waits in the queue before it is tried again."""
+    """When the execution becomes eligible for its retry."""
     log_file_path: str | None = None
-    """Where, on the server's machine, its stdout and stderr go; there is no file before it
-    has written something."""
+    """Path, on the server's machine, of the task's stdout and stderr; the file is created by
+    the first output."""
     result_dropped: bool = False
-    """Whether it was dropped unread, at a hard limit, but for its status, its times and its error;
-    labels, progress, result, attempts and log are gone."""
+    """Whether the unread record was reduced at a hard limit to its status, times and error:
+    labels, progress, result, attempts and log are evicted."""
 
 
 class QueuedExecutionInfo(Model):
-    """One line of the queue."""
+    """A queued execution, as an entry of a list."""
 
     execution_id: ExecutionId
     client_id: ClientId
@@ -65,7 +65,7 @@ class QueuedExecutionInfo(Model):
 
 
 class RunningExecutionInfo(Model):
-    """One execution that runs now."""
+    """A running execution, as an entry of a list."""
 
     execution_id: ExecutionId
     client_id: ClientId

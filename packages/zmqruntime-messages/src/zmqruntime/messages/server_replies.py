@@ -1,4 +1,4 @@
-"""What every server answers, whatever it is for. Apart, since a server's start needs no more."""
+"""Replies of every server, with or without executions. A server loads no other replies at start."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from zmqruntime.messages.base import (
     ExecutionId,
     Model,
     Timestamp,
-    UnknownMeans,
+    UnknownAs,
 )
 from zmqruntime.messages.errors import ErrorCode
 from zmqruntime.messages.json_value import JsonObject
@@ -32,57 +32,57 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class ReplyModel(Model):
-    """What all replies have."""
+    """Common fields of all replies."""
 
     protocol: Annotated[int, Field(ge=1, le=PROTOCOL_VERSION)] = PROTOCOL_VERSION
     request_id: str | None = None
-    """The request's own."""
+    """The ``request_id`` of the request."""
 
 
 class ApplicationInfo(Model):
-    """Which application a server runs. Digests are opaque: compare them for equality only."""
+    """The application that a server runs. Digests are opaque: compare them for equality only."""
 
     class_path: str
     """The server's class, as ``module:Class``."""
     version: str = ""
-    """The application's own version; empty where it has none."""
+    """The application's version, or an empty string."""
     code_digest: str | None = None
-    """Of the source files of the application as they were at the server's start."""
+    """Digest of the application's source files at the server's start."""
     arguments_digest: str | None = None
-    """Of what its launcher was given for it; null where that was nothing, or no launcher."""
+    """Digest of the launcher's arguments for the server; null without arguments or launcher."""
     origin_digest: str | None = None
-    """Of the path of the source file of its class; null where it has none."""
+    """Digest of the path of the source file of the server's class; null without a file."""
 
 
 class ProcessInfo(Model):
-    """One process, exactly: a pid alone may have been given to another since."""
+    """Identity of a process: pids are reused, a pid with its creation time is unique."""
 
     pid: Annotated[int, Field(gt=0)]
     create_time: Timestamp
 
 
 class WorkerInfo(Model):
-    """One worker process, what it costs and what it runs."""
+    """A worker process: its resource usage and its current execution."""
 
     pid: Annotated[int, Field(gt=0)]
     cpu_percent: Annotated[float, Field(ge=0)] | None = None
-    """Of one core, over the time since the server last looked."""
+    """Percent of one core, since the server's previous sample."""
     memory_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Resident."""
+    """Resident set size."""
     execution_id: ExecutionId | None = None
 
 
 class PongReply(ReplyModel):
-    """The server is there. What this costs does not grow with the queue or with history."""
+    """State of the server. Its cost is independent of the queue's and the history's length."""
 
     type: Literal["pong"] = "pong"
     status: Literal["ok"] = "ok"
     ready: bool
-    """Whether a task submitted now would start without waiting for a worker's start-up."""
+    """Whether a task submitted now would start without waiting for a worker's start."""
     server: str
     """The name of the server's class."""
     version: str
-    """The server's distribution version."""
+    """The version of the server's distribution."""
     port: Count
     control_port: Count
     process: ProcessInfo
@@ -94,39 +94,39 @@ class PongReply(ReplyModel):
     queued_count: Count = 0
     workers: tuple[WorkerInfo, ...] = ()
     worker_error: str | None = None
-    """Why the last start of a worker has failed, at most 2,000 characters; null once one is
+    """Why the latest start of a worker failed, at most 2,000 characters; null when a worker is
     ready."""
     progress_subscribers: tuple[ClientId, ...] = ()
-    """Registered clients, up to 100 of them."""
+    """Registered clients, at most 100."""
     progress_subscriber_count: Count = 0
-    """How many clients are registered, listed or not."""
+    """The number of registered clients, including those not listed."""
     max_message_bytes: Annotated[int, Field(gt=0)]
     durable: bool = False
-    """Whether what it has accepted outlives its process: a server started again has it."""
+    """Whether accepted executions survive the server's process (journal)."""
     log_file_path: str | None = None
     details: JsonObject = Field(default_factory=dict)
-    """The application's own."""
+    """Application-defined."""
     application: ApplicationInfo | None = None
-    """Which application it is, so that a client finds that of another one; null: not known."""
+    """The server's application, so that a client detects a mismatch; null when unknown."""
 
 
 class OkReply(ReplyModel):
-    """Done, in the request's own terms."""
+    """Success of a ``cancel``, a ``register_progress`` or an ``unregister_progress``."""
 
     type: Literal["ok"] = "ok"
     status: Literal["ok"] = "ok"
     client_id: ClientId | None = None
     progress_subscribers: tuple[ClientId, ...] | None = None
-    """Registered clients, up to 100 of them."""
+    """Registered clients, at most 100."""
     progress_subscriber_count: Count | None = None
-    """How many clients are registered, listed or not."""
+    """The number of registered clients, including those not listed."""
     execution_id: ExecutionId | None = None
     execution_status: ExecutionStatus | None = None
-    """The cancelled execution's status now: a running one ends a moment later."""
+    """The status of the cancelled execution; a running one ends later."""
 
 
 class ShutdownAckReply(ReplyModel):
-    """The server ends, in the ``mode`` that was asked."""
+    """Acknowledgement of a ``shutdown``, sent before the server stops."""
 
     type: Literal["shutdown_ack"] = "shutdown_ack"
     status: Literal["ok"] = "ok"
@@ -134,17 +134,17 @@ class ShutdownAckReply(ReplyModel):
 
 
 class ErrorDetail(Model):
-    """One field of the request that was at fault."""
+    """An invalid field of the request."""
 
     field: str
     message: str
 
 
 class ErrorReply(ReplyModel):
-    """Refused, and why, in a sentence that a person can act on."""
+    """Rejection of a request: a code for programs and an actionable message for people."""
 
     type: Literal["error"] = "error"
     status: Literal["error"] = "error"
-    code: Annotated[ErrorCode, UnknownMeans(ErrorCode.INTERNAL)]
+    code: Annotated[ErrorCode, UnknownAs(ErrorCode.INTERNAL)]
     message: str
     details: tuple[ErrorDetail, ...] = ()
