@@ -1,8 +1,8 @@
-"""Whether a change of the schemas leaves older peers of the same protocol version working.
+"""Compatibility of two versions of the schemas within one protocol version.
 
-A request goes from an older client to a newer server: what was taken must still be taken. A reply
-or an event goes from a newer server to an older client, and from an older server to a newer one:
-each has to take what the other sends.
+Requests go from older clients to newer servers: what was accepted must still be accepted. Replies
+and events go from newer servers to older clients and from older servers to newer clients: each
+client must accept them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 _SIZES: Final = ("maxItems", "maxLength", "maxProperties")
 
-_UNDERSTOOD: Final = {
+_SUPPORTED: Final = {
     *_SIZES,
     *("$ref", "anyOf", "oneOf", "type", "const", "enum", "pattern"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
@@ -26,12 +26,12 @@ _UNDERSTOOD: Final = {
 
 
 def find_breaks(old: dict[str, Schema], new: dict[str, Schema]) -> list[str]:
-    """Return what ``new`` breaks for peers of ``old``, one sentence each; none when nothing.
+    """Return the incompatibilities of ``new`` with peers of ``old``, one message each.
 
-    Both are what ``make_schemas()`` returns. The schemas must not be recursive.
+    Both are results of ``make_schemas()``. The schemas must not be recursive.
 
     Raises:
-        ValueError: a schema has a word that this check does not know, so it cannot tell.
+        ValueError: a schema has an unsupported keyword.
     """
     breaks: list[str] = []
     for kind in ("request", "reply", "event"):
@@ -39,20 +39,20 @@ def find_breaks(old: dict[str, Schema], new: dict[str, Schema]) -> list[str]:
         for word, was in before.messages.items():
             where = f"{kind} {word}"
             if word not in after.messages:
-                breaks.append(f"{where}: there is no such message any more")
+                breaks.append(f"{where}: the message was removed")
                 continue
             now = after.messages[word]
             breaks += [f"{where}{loss}" for loss in _find_losses(before, was, after, now)]
             newer = _find_refusals(after, now, before, was)
             if kind == "request":
-                breaks += [f"{where}{at}: a server took {what} before" for at, what in newer]
+                breaks += [f"{where}{at}: servers no longer accept {what}" for at, what in newer]
                 continue
             older = _find_refusals(before, was, after, now)
-            breaks += [f"{where}{at}: an older client refuses {what}" for at, what in older]
-            breaks += [f"{where}{at}: an older server may send {what}" for at, what in newer]
-        if kind == "event":  # a new reply can only answer a new request; an event comes unasked
+            breaks += [f"{where}{at}: older clients reject {what}" for at, what in older]
+            breaks += [f"{where}{at}: older servers may send {what}" for at, what in newer]
+        if kind == "event":  # A new reply only answers a new request; events are unsolicited.
             added = sorted(after.messages.keys() - before.messages.keys())
-            breaks += [f"event {word}: an older client refuses all of it" for word in added]
+            breaks += [f"event {word}: older clients reject the new event" for word in added]
     return breaks
 
 
@@ -73,9 +73,9 @@ class _Document:
         }
 
     def options(self, schema: Schema) -> list[Schema]:
-        """Return the schemas of which a value has to match one: no reference, no union."""
-        if unknown := schema.keys() - _UNDERSTOOD:
-            raise ValueError(f"find_breaks does not know {sorted(unknown)}: teach it what they say")
+        """Resolve references and unions: return the alternatives of ``schema``."""
+        if unknown := schema.keys() - _SUPPORTED:
+            raise ValueError(f"unsupported keywords {sorted(unknown)}: extend find_breaks")
         if "$ref" in schema:
             return self.options(self._definitions[schema["$ref"].removeprefix("#/$defs/")])
         if union := schema.get("anyOf") or schema.get("oneOf"):
@@ -86,7 +86,7 @@ class _Document:
 def _find_refusals(
     reader: _Document, takes: Schema, writer: _Document, sends: Schema, at: str = ""
 ) -> list[_Refusal]:
-    """Return what a reader of ``takes`` might refuse of all that a writer of ``sends`` writes."""
+    """Return what a reader of ``takes`` rejects of the values of ``sends``."""
     refusals: list[_Refusal] = []
     for sent in writer.options(sends):
         tries: list[list[_Refusal]] = []
@@ -104,7 +104,7 @@ def _find_refusals(
 def _refuse(
     reader: _Document, takes: Schema, writer: _Document, sends: Schema, at: str
 ) -> Iterator[_Refusal]:
-    """Yield what is refused of one option by one option of its type."""
+    """Yield what one alternative rejects of another one of its type."""
     if words := _words(takes):
         lost = sorted(_words(sends) - words) if _words(sends) else [_describe(sends)]
         yield from (_Refusal(at, word) for word in lost)
@@ -118,12 +118,12 @@ def _refuse(
         if name in known:
             yield from _find_refusals(reader, known[name], writer, schema, f"{at}.{name}")
         elif takes.get("additionalProperties") is False:
-            yield _Refusal(f"{at}.{name}", "such a field")
+            yield _Refusal(f"{at}.{name}", "the field")
     if takes.get("additionalProperties") is False and sends.get("additionalProperties", True):
         yield _Refusal(at, "fields of any name")
     for part, suffix in (("items", "[]"), ("propertyNames", ".*"), ("additionalProperties", ".*")):
         if isinstance(inner := takes.get(part), dict):
-            outer = sends.get(part, {})  # absent, or true: anything
+            outer = sends.get(part, {})  # Absent or true: any value.
             outer = {} if outer is True else outer
             if outer is not False:
                 yield from _find_refusals(reader, inner, writer, outer, at + suffix)
@@ -132,21 +132,21 @@ def _refuse(
 def _find_losses(
     before: _Document, was: Schema, after: _Document, now: Schema, at: str = ""
 ) -> Iterator[str]:
-    """Yield what a peer may lean on and would miss, though nobody refuses anything."""
+    """Yield what was removed or changed its meaning without being rejected."""
     if was.get("default") != now.get("default") and "default" in was and "default" in now:
-        yield f"{at}: when absent it meant {was['default']!r}, and now {now['default']!r}"
+        yield f"{at}: the default changed from {was['default']!r} to {now['default']!r}"
     old, new = before.options(was), after.options(now)
     is_open = any(option.get("type") == "string" and not _words(option) for option in new)
     lost = _words(*old) - _words(*new)
-    if is_open and lost and _words(*new):  # where the words are all there is, it is a refusal
-        yield f"{at}: {', '.join(sorted(lost))} is no word of it any more"
+    if is_open and lost and _words(*new):  # A closed enum is a rejection instead.
+        yield f"{at}: {', '.join(sorted(lost))} was removed"
     fields = _fields(new)
     is_closed = any(option.get("additionalProperties") is False for option in new)
     for name, schema in _fields(old).items():
         if name in fields:
             yield from _find_losses(before, schema, after, fields[name], f"{at}.{name}")
         elif not is_closed:
-            yield f"{at}.{name}: there is no such field any more"
+            yield f"{at}.{name}: the field was removed"
     for part, suffix in (("items", "[]"), ("additionalProperties", ".*")):
         inner, outer = _part(old, part), _part(new, part)
         if inner and outer:
@@ -168,14 +168,14 @@ def _is_within(takes: Schema, sends: Schema) -> bool:
 
 
 def _least(schema: Schema) -> tuple[float, bool]:
-    """Return the lower bound, and whether the bound itself is left out; the larger is stricter."""
+    """Return the lower bound, and whether it is exclusive; the larger is stricter."""
     if "exclusiveMinimum" in schema:
         return schema["exclusiveMinimum"], True
     return schema.get("minimum", float("-inf")), False
 
 
 def _most(schema: Schema) -> tuple[float, bool]:
-    """Return the upper bound, and whether the bound itself is let in; the smaller is stricter."""
+    """Return the upper bound, and whether it is inclusive; the smaller is stricter."""
     if "exclusiveMaximum" in schema:
         return schema["exclusiveMaximum"], False
     return schema.get("maximum", float("inf")), True
@@ -196,5 +196,5 @@ def _part(options: list[Schema], part: str) -> Schema | None:
 
 def _describe(schema: Schema) -> str:
     limits = ("const", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum", *_SIZES)
-    told = [f"{name} {schema[name]}" for name in limits if name in schema]
-    return " ".join([schema.get("type", "any value"), *told])
+    bounds = [f"{name} {schema[name]}" for name in limits if name in schema]
+    return " ".join([schema.get("type", "any value"), *bounds])
