@@ -32,8 +32,8 @@ def test_contract_is_compatible_with_the_last_release() -> None:
     breaks = find_breaks(released.schemas, make_schemas())
     assert not breaks, (
         f"incompatible with peers of {released.version}: {'; '.join(breaks)}. Within protocol "
-        f"{PROTOCOL_VERSION} a request, a reply or an event may get optional fields (those of replies "
-        "and events are listed in schema.py); anything else needs another protocol version."
+        f"{PROTOCOL_VERSION} messages may get optional fields (those of replies and events are "
+        "listed in schema.py); anything else needs another protocol version."
     )
 
 

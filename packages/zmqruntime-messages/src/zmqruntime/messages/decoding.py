@@ -37,7 +37,7 @@ __all__ = ["decode_event", "decode_events", "decode_reply", "decode_request", "m
 _T = TypeVar("_T")
 
 # Bounds of an error reply: an invalid frame must not produce a larger one.
-_MAX_FAULTS_LISTED: Final = 20
+_MAX_FAULTS_NAMED: Final = 20
 _MAX_FAULTS_READ: Final = 1000
 _MAX_QUOTED: Final = 80
 
@@ -238,7 +238,7 @@ def _convert_error(
     faults: tuple[FieldFault, ...] = ()
     if count <= _MAX_FAULTS_READ:  # A kilobyte of memory each.
         errors = error.errors(include_url=False, include_input=False)
-        faults = tuple(_fault(details, skip) for details in errors[:_MAX_FAULTS_LISTED])
+        faults = tuple(_fault(details, skip) for details in errors[:_MAX_FAULTS_NAMED])
     parts = [f"{field}: {message}" if field else message for field, message in faults]
     if count > len(faults):
         parts.append(f"{count} errors in total")
