@@ -1,5 +1,7 @@
 """Events of the data channel, and their topics. A message is a topic frame and an event frame."""
 
+from __future__ import annotations
+
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, GetCoreSchemaHandler

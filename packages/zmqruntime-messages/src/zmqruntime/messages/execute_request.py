@@ -3,6 +3,8 @@
 The only request that a worker loads.
 """
 
+from __future__ import annotations
+
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -136,7 +138,8 @@ class UnparsedExecute(ExecuteHead):
     of range, and a nesting of 200 to about 1,000 levels.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    # Built by the import of `long_requests`: neither a worker nor a server's start needs it.
+    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 
     task_json: memoryview = Field(repr=False)
     """The raw task: a view into its frame."""

@@ -1,5 +1,7 @@
 """Failures of executions, in records and terminal events."""
 
+from __future__ import annotations
+
 from enum import StrEnum
 from typing import Annotated, Final
 

@@ -27,6 +27,9 @@ from zmqruntime.messages.requests import Incoming
 
 __all__ = ["find_body_fault", "split_request"]
 
+# Under the import lock: building a deferred model is not thread-safe before pydantic 2.14.
+UnparsedExecute.model_rebuild()
+
 _CHUNK_BYTES: Final = 65_536
 _MAX_QUOTED: Final = 80
 

@@ -1,5 +1,7 @@
 """Records of executions: the whole record, and the entries of lists and of its history."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from pydantic import Field

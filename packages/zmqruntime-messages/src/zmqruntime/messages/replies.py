@@ -1,5 +1,7 @@
 """Replies about executions, and the union of all replies."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 from pydantic import Field

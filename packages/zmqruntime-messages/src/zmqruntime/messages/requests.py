@@ -1,5 +1,7 @@
 """Requests of the control channel, and their union. Unknown fields are rejected."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,5 +1,7 @@
 """Replies of every server, with or without executions. A server loads no other replies at start."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 from pydantic import Field
