@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from contract.baseline import load
-from contract.breaks import find_breaks
+from contract.compatibility import find_incompatibilities
 
 from zmqruntime.messages import PROTOCOL_VERSION, make_schemas
 
@@ -29,16 +29,16 @@ def test_contract_is_compatible_with_the_last_release() -> None:
     released = load()
     if released is None:
         pytest.skip("nothing is released yet")
-    breaks = find_breaks(released.schemas, make_schemas())
-    assert not breaks, (
-        f"incompatible with peers of {released.version}: {'; '.join(breaks)}. Within protocol "
+    found = find_incompatibilities(released.schemas, make_schemas())
+    assert not found, (
+        f"incompatible with peers of {released.version}: {'; '.join(found)}. Within protocol "
         f"{PROTOCOL_VERSION} messages may get optional fields (those of replies and events are "
         "listed in schema.py); anything else needs another protocol version."
     )
 
 
 def test_equal_schemas_are_compatible() -> None:
-    assert find_breaks(make_schemas(), make_schemas()) == []
+    assert find_incompatibilities(make_schemas(), make_schemas()) == []
 
 
 def drop(title: str, field: str) -> Change:
@@ -91,7 +91,7 @@ def remove_word(title: str, word: str) -> Change:
 TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
 
-BREAKS = [
+INCOMPATIBLE = [
     # Requests: what was accepted must still be accepted.
     (
         drop("ExecuteRequest", "labels"),
@@ -205,18 +205,18 @@ BREAKS = [
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [pytest.param(*row, id=f"{number}") for number, row in enumerate(BREAKS)],
+    [pytest.param(*row, id=f"{number}") for number, row in enumerate(INCOMPATIBLE)],
 )
 def test_incompatible_change_is_reported(change: Change, message: str) -> None:
-    breaks = find_breaks(make_schemas(), changed(change))
-    assert any(each.startswith(message) for each in breaks), breaks
+    found = find_incompatibilities(make_schemas(), changed(change))
+    assert any(each.startswith(message) for each in found), found
 
 
 @pytest.mark.parametrize(
     "change", [drop("ExecuteRequest", "labels"), remove_word("ProgressScope", "all")]
 )
 def test_incompatible_change_is_reported_once(change: Change) -> None:
-    assert len(find_breaks(make_schemas(), changed(change))) == 1
+    assert len(find_incompatibilities(make_schemas(), changed(change))) == 1
 
 
 def add_message(kind: str, title: str) -> dict[str, Schema]:
@@ -226,7 +226,7 @@ def add_message(kind: str, title: str) -> dict[str, Schema]:
     return schemas
 
 
-GROWTH = [
+COMPATIBLE = [
     pytest.param(add("ExecuteRequest", "priority", NUMBER), id="an optional field of a request"),
     pytest.param(
         make_optional("ExecuteRequest", "client_id"),
@@ -261,29 +261,31 @@ GROWTH = [
 ]
 
 
-@pytest.mark.parametrize("change", GROWTH)
+@pytest.mark.parametrize("change", COMPATIBLE)
 def test_optional_addition_is_compatible(change: Change) -> None:
     now = changed(change)
     assert now != make_schemas()
-    assert find_breaks(make_schemas(), now) == []
+    assert find_incompatibilities(make_schemas(), now) == []
 
 
 @pytest.mark.parametrize("kind", ["request", "reply"])
 def test_new_request_and_new_reply_are_compatible(kind: str) -> None:
-    assert find_breaks(make_schemas(), add_message(kind, "pause")) == []
+    assert find_incompatibilities(make_schemas(), add_message(kind, "pause")) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_removed_message_is_reported(kind: str) -> None:
-    breaks = find_breaks(add_message(kind, "pause"), make_schemas())
-    assert breaks == [f"{kind} pause: the message was removed"]
+    found = find_incompatibilities(add_message(kind, "pause"), make_schemas())
+    assert found == [f"{kind} pause: the message was removed"]
 
 
 def test_new_event_is_incompatible() -> None:
-    breaks = find_breaks(make_schemas(), add_message("event", "pause"))
-    assert breaks == ["event pause: older clients reject the new event"]
+    found = find_incompatibilities(make_schemas(), add_message("event", "pause"))
+    assert found == ["event pause: older clients reject the new event"]
 
 
 def test_unsupported_keyword_raises() -> None:
     with pytest.raises(ValueError, match=r"unsupported keywords \['format'\]"):
-        find_breaks(make_schemas(), changed(redefine("PongReply", "server", format="uri")))
+        find_incompatibilities(
+            make_schemas(), changed(redefine("PongReply", "server", format="uri"))
+        )
