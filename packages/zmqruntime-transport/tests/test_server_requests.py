@@ -111,7 +111,7 @@ DEEP = b'{"type":"ping","request_id":' + b"[" * 500 + b"]" * 500 + b"}"
         (b"{}", "invalid_request", "type"),
         (b'{"type":7}', "invalid_request", "type"),
         (b'{"type":"launch"}', "unknown_type", "launch"),
-        (b'{"type":"ping","protocol":2}', "unsupported_protocol", "protocol 2"),
+        (b'{"type":"ping","protocol":2}', "unsupported_protocol", "protocol version 2"),
         (b'{"type":"ping","limt":3}', "invalid_request", "limt"),
         (b'{"type":"ping","limit":"3"}', "invalid_request", "limit"),
         (b'{"type":"ping","limit":-1}', "invalid_request", "limit"),
