@@ -54,6 +54,7 @@ PACKAGES = [
     f"zmqruntime.{name}"
     for name in (
         "messages",
+        "messages.lowlevel",
         "transport",
         "transport.lowlevel",
         "execution",

@@ -1,10 +1,10 @@
-/* A client of a zmqruntime server in one file: C and libzmq, and no JSON library.
+/* A client of a zmqruntime server in one file, with libzmq and without a JSON library.
  *
  *     cc client.c -o client $(pkg-config --cflags --libs libzmq)
  *     ./client tcp://127.0.0.1:8777 tcp://127.0.0.1:7777 '{"loaves": 5}'
  *
- * It asks whether the server is there, registers for events, submits the task, prints every event
- * and then the result. Exit code: 0 complete, 1 anything else, 2 usage.
+ * Pings the server, registers for events, submits the task, prints every event and then the
+ * result. Exit code: 0 complete, 1 any other end or an error, 2 usage.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -15,8 +15,8 @@
 #include <zmq.h>
 
 #define CLIENT_ID "c-client"
-#define REPLY_MS 5000 /* how long a reply may take */
-#define QUIET_MS 2000 /* without an event for so long, it asks how things stand */
+#define REPLY_MS 5000 /* timeout of a reply */
+#define QUIET_MS 2000 /* time without an event after which the status is requested */
 
 static void fail(const char *format, ...)
 {
@@ -25,10 +25,10 @@ static void fail(const char *format, ...)
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
-    exit(1); /* The sockets do not linger, and the system closes them. */
+    exit(1); /* The system closes the sockets, which do not linger. */
 }
 
-/* ---- JSON: as much as it takes to find a field ------------------------------------------- */
+/* ---- JSON: find a field of an object ------------------------------------------------------ */
 
 typedef struct {
     const char *start;
@@ -70,7 +70,7 @@ static const char *skip_value(const char *at)
     return at;
 }
 
-/* The value of one field of an object, as it is written there; empty when there is none. */
+/* Return the raw value of a field of an object; empty when it is missing. */
 static Value find(Value object, const char *name)
 {
     const size_t length = strlen(name);
@@ -81,7 +81,7 @@ static Value find(Value object, const char *name)
         const char *key = at + 1;
         const char *value = skip_string(at);
         const int found = (size_t)(value - key) == length + 1 && !strncmp(key, name, length);
-        value = skip_space(skip_space(value) + 1); /* over the colon */
+        value = skip_space(skip_space(value) + 1); /* skip the colon */
         at = skip_value(value);
         if (found)
             return (Value){value, (size_t)(at - value)};
@@ -99,8 +99,8 @@ static int is(Value value, const char *written)
 
 /* ---- ZeroMQ: one frame is one message ------------------------------------------------------ */
 
-/* What a terminal would act on (control characters of C0 and C1, DEL) becomes space. */
-static void make_harmless(char *text)
+/* Replace control characters (C0, C1, DEL) by spaces: the text is printed on a terminal. */
+static void replace_controls(char *text)
 {
     for (unsigned char *at = (unsigned char *)text; *at; at++) {
         if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) /* C1, in UTF-8 */
@@ -110,7 +110,7 @@ static void make_harmless(char *text)
     }
 }
 
-/* The next frame as text, which is good until the next call with this buffer; or nothing in time. */
+/* Return the next frame as text, valid until the next call with this buffer; empty on timeout. */
 static Value receive(void *socket, char **buffer)
 {
     zmq_msg_t frame;
@@ -126,18 +126,18 @@ static Value receive(void *socket, char **buffer)
         fail("out of memory");
     memcpy(text, zmq_msg_data(&frame), size);
     text[size] = '\0';
-    make_harmless(text);
+    replace_controls(text);
     zmq_msg_close(&frame);
     *buffer = text;
     return (Value){text, size};
 }
 
-static void *open_socket(void *context, int type, const char *address, int patience_ms)
+static void *open_socket(void *context, int type, const char *address, int timeout_ms)
 {
     const int no_linger = 0;
     void *socket = zmq_socket(context, type);
     if (!socket || zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof no_linger) ||
-        zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms) ||
+        zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms) ||
         zmq_connect(socket, address))
         fail("cannot connect to %s: %s", address, zmq_strerror(zmq_errno()));
     return socket;
@@ -145,8 +145,8 @@ static void *open_socket(void *context, int type, const char *address, int patie
 
 static char *reply_buffer, *event_buffer;
 
-/* Send one request and return its reply; an error reply ends the program with its sentence. */
-static Value ask(void *control, const char *format, ...)
+/* Send a request and return its reply; exit with the message of an error reply. */
+static Value call(void *control, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -164,7 +164,7 @@ static Value ask(void *control, const char *format, ...)
         fail("cannot send to the server: %s", zmq_strerror(zmq_errno()));
     const Value reply = receive(control, &reply_buffer);
     if (reply.length == 0)
-        fail("no server has answered: is it running?");
+        fail("no reply within %d ms: start the server", REPLY_MS);
     if (is(find(reply, "type"), "\"error\"")) {
         const Value code = find(reply, "code"), message = find(reply, "message");
         fail("%.*s: %.*s", SHOW(code), SHOW(message));
@@ -185,23 +185,23 @@ int main(int count, char **arguments)
     }
     struct timespec now;
     timespec_get(&now, TIME_UTC);
-    char id[64]; /* as it is written in JSON */
+    char id[64]; /* in JSON notation */
     snprintf(id, sizeof id, "\"c-%lld-%09ld\"", (long long)now.tv_sec, now.tv_nsec);
 
     void *context = zmq_ctx_new();
     void *control = open_socket(context, ZMQ_REQ, arguments[1], REPLY_MS);
     void *data = open_socket(context, ZMQ_SUB, arguments[2], QUIET_MS);
 
-    Value reply = ask(control, "{\"type\": \"ping\"}");
+    Value reply = call(control, "{\"type\": \"ping\"}");
     const Value server = find(reply, "server");
     printf("server %.*s\n", SHOW(server));
 
-    /* Subscribe first, then have it acknowledged: from then on no event is missed. */
+    /* Subscribe, then wait for the acknowledgement: no later event is missed. */
     zmq_setsockopt(data, ZMQ_SUBSCRIBE, CLIENT_ID "/", strlen(CLIENT_ID "/"));
-    ask(control, "{\"type\": \"register_progress\", \"client_id\": \"" CLIENT_ID "\"}");
+    call(control, "{\"type\": \"register_progress\", \"client_id\": \"" CLIENT_ID "\"}");
 
-    /* The client names the execution, so that it could ask twice and have it run once. */
-    ask(control,
+    /* With an execution_id of the client, the request is idempotent. */
+    call(control,
         "{\"type\": \"execute\", \"client_id\": \"" CLIENT_ID "\", \"execution_id\": %s,"
         " \"task\": %s}",
         id, arguments[3]);
@@ -209,8 +209,8 @@ int main(int count, char **arguments)
     Value status = NOTHING;
     while (!is_terminal(status)) {
         const Value topic = receive(data, &event_buffer);
-        if (topic.length == 0) { /* Events may be lost, the status is the truth. */
-            reply = ask(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
+        if (topic.length == 0) { /* Events may be lost: get the status. */
+            reply = call(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
             status = find(find(reply, "execution"), "status");
             continue;
         }
@@ -224,7 +224,7 @@ int main(int count, char **arguments)
         fflush(stdout);
     }
 
-    reply = ask(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
+    reply = call(control, "{\"type\": \"status\", \"execution_id\": %s}", id);
     const Value execution = find(reply, "execution");
     const int complete = is(find(execution, "status"), "\"complete\"");
     const Value end = find(execution, complete ? "result" : "error");

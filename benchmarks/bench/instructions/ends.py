@@ -26,16 +26,15 @@ from zmqruntime.messages import (
     AcceptedReply,
     ExecuteRequest,
     OkReply,
-    Outgoing,
     RegisterProgressRequest,
     Reply,
     WorkerInfo,
     decode_reply,
     decode_request,
     encode,
-    encode_with_id,
     make_topic,
 )
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport import Caller, Subscriber
 
 __all__ = ["CALLER", "TASK", "IdleRunner", "MuteSession", "NoLink", "ServerParts", "ToldClient"]

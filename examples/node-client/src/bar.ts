@@ -1,11 +1,11 @@
-// A progress bar on a terminal: pure text out of events.
+// A progress bar on a terminal: formats events as lines of text.
 import type { Event, ProgressEvent, StateEvent } from "./messages.js";
 
 const CELLS = 24;
 // Control and format characters, surrogates, line and paragraph separators.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
-/** What one line shows of an execution. */
+/** Format an event as one line of at most `columns` characters. */
 export function drawLine(event: Event, columns: number): string {
   const line = event.type === "progress" ? drawProgress(event) : drawState(event);
   return line.length > columns ? line.slice(0, Math.max(0, columns - 1)) + "…" : line;
@@ -17,11 +17,11 @@ function drawProgress(event: ProgressEvent): string {
 }
 
 function drawState(event: StateEvent): string {
-  const why = event.error ? `: ${printable(event.error.message)}` : "";
-  return event.status + why;
+  const reason = event.error ? `: ${printable(event.error.message)}` : "";
+  return event.status + reason;
 }
 
-/** A bar for a percentage; one without a length when it is not known. */
+/** A bar for a percentage; an indeterminate one for null. */
 export function drawBar(percent: number | null): string {
   if (percent === null) return `[${"·".repeat(CELLS)}]      `;
   const known = Math.min(100, Math.max(0, percent));
@@ -29,12 +29,12 @@ export function drawBar(percent: number | null): string {
   return `[${"#".repeat(filled)}${"-".repeat(CELLS - filled)}] ${known.toFixed(0).padStart(3)} %`;
 }
 
-/** What a task reports must not move the cursor, nor do anything else to the terminal. */
+/** Replace control characters, so that untrusted text cannot control the terminal. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, " ");
 }
 
-/** The same for JSON, whose value stays: there such characters are within strings only. */
+/** Format as JSON with control characters escaped; they only occur in strings. */
 export function printableJson(value: unknown): string {
   return String(JSON.stringify(value)).replace(UNPRINTABLE, (character) =>
     Array.from({ length: character.length }, (_, at) => escapeUnit(character.charCodeAt(at))).join(""),

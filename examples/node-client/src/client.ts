@@ -1,4 +1,4 @@
-// A client of a zmqruntime server: both channels, and the requests by name.
+// A client of a zmqruntime server: one method for each request, and a stream of events.
 import { randomUUID } from "node:crypto";
 
 import { ControlChannel, type ControlOptions } from "./control.js";
@@ -19,7 +19,7 @@ export interface ClientOptions extends ControlOptions {
   controlAddress: string;
   /** Such as `tcp://127.0.0.1:7777`. */
   dataAddress: string;
-  /** Who submits. Reuse a name to be the same client again. */
+  /** The client's name; reuse it to continue as the same client. */
   clientId?: string;
 }
 
@@ -34,7 +34,7 @@ export class Client {
   readonly #control: ControlChannel;
   readonly #options: ClientOptions;
   #feed: EventFeed | undefined;
-  // The latest acknowledgement, under way or there; none when it was refused.
+  // The pending or completed registration; undefined after a rejection.
   #registered: Promise<void> | undefined;
 
   constructor(options: ClientOptions) {
@@ -43,12 +43,12 @@ export class Client {
     this.#control = new ControlChannel(options.controlAddress, options);
   }
 
-  /** Is the server there? With `waitSeconds` it answers as soon as it is ready. */
+  /** Get the server's state. With `waitSeconds` the reply is held until the server is ready. */
   ping(waitSeconds = 0): Promise<PongReply> {
-    return this.#control.ask({ type: "ping", wait_seconds: waitSeconds }, "pong", waitSeconds);
+    return this.#control.call({ type: "ping", wait_seconds: waitSeconds }, "pong", waitSeconds);
   }
 
-  /** Subscribe, and have the server acknowledge that: from then on no event is missed. */
+  /** Subscribe, and wait for the acknowledgement: no later event is missed. */
   async register(): Promise<void> {
     this.#feed ??= new EventFeed(
       this.#options.dataAddress,
@@ -59,7 +59,7 @@ export class Client {
     await (this.#registered ?? this.#acknowledge());
   }
 
-  /** Hand over a task. Submitting again with the same `execution_id` and content is safe. */
+  /** Submit a task. Idempotent for the same `execution_id` and content. */
   async submit(task: Task, options: SubmitOptions = {}): Promise<Execution> {
     await this.register();
     if (this.#feed === undefined) throw new PeerError("the client was closed");
@@ -67,7 +67,7 @@ export class Client {
     const execution = new Execution(this, this.#feed, id);
     const content = { task, client_id: this.clientId, ...options, execution_id: id };
     try {
-      await this.#control.ask({ type: "execute", ...content }, "accepted");
+      await this.#control.call({ type: "execute", ...content }, "accepted");
     } catch (error) {
       this.#feed.end(id);
       throw error;
@@ -75,9 +75,9 @@ export class Client {
     return execution;
   }
 
-  /** One execution. With `waitSeconds` the server answers as soon as it has ended. */
+  /** Get one execution. With `waitSeconds` the reply is held until it ends. */
   async status(executionId: string, waitSeconds = 0): Promise<ExecutionRecord> {
-    const { execution } = await this.#control.ask(
+    const { execution } = await this.#control.call(
       { type: "status", execution_id: executionId, wait_seconds: waitSeconds },
       "snapshot",
       waitSeconds,
@@ -86,36 +86,36 @@ export class Client {
     return execution;
   }
 
-  /** The whole server: what runs, and the first page of what is queued. */
+  /** Get all running executions, and the first page of the queue. */
   queue(): Promise<ExecutionStatusSnapshot> {
-    return this.#control.ask({ type: "status" }, "snapshot");
+    return this.#control.call({ type: "status" }, "snapshot");
   }
 
-  /** Stop one execution and no other; its status now. */
+  /** Cancel one execution; return its status. */
   async cancel(executionId: string): Promise<ExecutionStatus> {
-    const reply = await this.#control.ask({ type: "cancel", execution_id: executionId }, "ok");
+    const reply = await this.#control.call({ type: "cancel", execution_id: executionId }, "ok");
     if (!reply.execution_status) throw new PeerError("the ok to a cancel has no execution_status");
     return reply.execution_status;
   }
 
-  /** End the server: after the work it has accepted (`drain`), or at once (`now`). */
+  /** Stop the server: after its accepted executions (`drain`), or immediately (`now`). */
   async shutdown(mode: ShutdownMode = "drain"): Promise<void> {
-    await this.#control.ask({ type: "shutdown", mode }, "shutdown_ack");
+    await this.#control.call({ type: "shutdown", mode }, "shutdown_ack");
   }
 
-  /** No longer listen. */
+  /** Unsubscribe and unregister. */
   async unregister(): Promise<void> {
     const feed = this.#feed;
     this.#feed = this.#registered = undefined;
     if (feed === undefined) return;
     try {
-      await this.#control.ask({ type: "unregister_progress", client_id: this.clientId }, "ok");
+      await this.#control.call({ type: "unregister_progress", client_id: this.clientId }, "ok");
     } finally {
       await feed.close();
     }
   }
 
-  /** Close the sockets. The server sees the subscription go. */
+  /** Close the sockets; the server drops the subscription. */
   async close(): Promise<void> {
     this.#control.close();
     await this.#feed?.close();
@@ -124,7 +124,7 @@ export class Client {
 
   async #acknowledge(): Promise<void> {
     const request = { type: "register_progress", client_id: this.clientId } as const;
-    const registered = this.#control.ask(request, "ok").then(() => undefined);
+    const registered = this.#control.call(request, "ok").then(() => undefined);
     this.#registered = registered;
     try {
       await registered;

@@ -1,8 +1,8 @@
-// The control channel: one request, one reply, and a fresh socket when the reply does not come.
+// The control channel: request and reply, with retries.
 //
-// A REQ socket that has lost its reply can never ask again, so it is closed and the same request
-// goes out on another one (the Lazy Pirate pattern of the ZeroMQ guide). That is safe: every
-// request of the protocol may be sent twice.
+// A REQ socket whose reply was lost cannot send again, so it is closed, and the request is retried on
+// a fresh socket (Lazy Pirate pattern of the ZeroMQ guide). All requests of the protocol are
+// idempotent.
 import { randomUUID } from "node:crypto";
 
 import { Request as RequestSocket } from "zeromq";
@@ -12,11 +12,11 @@ import type { Reply, Request } from "./messages.js";
 import { type Check, decodeReply, encode } from "./wire.js";
 
 export interface ControlOptions {
-  /** How long a reply may take, beside the time for which the server was asked to hold it. */
+  /** Timeout of a reply, in addition to the time for which the server holds it. */
   timeoutSeconds?: number;
-  /** How often to ask, each time on a fresh socket. */
+  /** Maximum number of attempts, each after the first on a fresh socket. */
   tries?: number;
-  /** Looks at every reply. */
+  /** Validates every reply. */
   check?: Check | undefined;
 }
 
@@ -25,7 +25,7 @@ export class ControlChannel {
   readonly #timeoutSeconds: number;
   readonly #tries: number;
   readonly #check: Check | undefined;
-  // A REQ socket has one request under way. A held one must not keep others waiting.
+  // A REQ socket has one outstanding request; a held one must not delay others.
   #idle: RequestSocket[] = [];
   readonly #busy = new Set<RequestSocket>();
   #closed = false;
@@ -37,8 +37,8 @@ export class ControlChannel {
     this.#check = check;
   }
 
-  /** Ask, and return the reply of the type that is expected. */
-  async ask<T extends Reply["type"]>(
+  /** Send a request and return its reply of the expected type. */
+  async call<T extends Reply["type"]>(
     request: Request,
     expected: T,
     holdSeconds = 0,
@@ -46,22 +46,22 @@ export class ControlChannel {
     const reply = await this.request(request, holdSeconds);
     if (reply.type === "error") throw new Rejected(reply);
     if (reply.type !== expected) {
-      throw new PeerError(`the server answered ${request.type} with ${reply.type}`);
+      throw new PeerError(`unexpected reply to ${request.type}: ${reply.type}`);
     }
     return reply as Extract<Reply, { type: T }>;
   }
 
-  /** Ask, and return the reply, whichever it is. */
+  /** Send a request and return its reply of any type. */
   async request(request: Request, holdSeconds = 0): Promise<Reply> {
     const requestId = request.request_id ?? randomUUID();
     const frame = encode({ ...request, protocol: 1, request_id: requestId });
     for (let attempt = 0; attempt < this.#tries; attempt++) {
       const frames = await this.#try(frame, holdSeconds);
-      if (this.#closed) throw new PeerError("the client was closed while it waited");
+      if (this.#closed) throw new PeerError("the client was closed during the request");
       if (frames !== undefined) return decodeReply(frames, requestId, this.#check);
     }
     throw new NoReply(
-      `no server answered at ${this.#address}, asked ${this.#tries} times: is it running there?`,
+      `no reply from ${this.#address} after ${this.#tries} attempts: start the server there`,
     );
   }
 
@@ -71,10 +71,10 @@ export class ControlChannel {
     this.#idle = [];
   }
 
-  /** Return the frames of the reply, or nothing when none came in time. */
+  /** Return the frames of the reply, or undefined after the timeout. */
   async #try(frame: string, holdSeconds: number): Promise<Uint8Array[] | undefined> {
     if (this.#closed) return undefined;
-    this.#idle = this.#idle.filter((idle) => !idle.closed); // The server may have gone meanwhile.
+    this.#idle = this.#idle.filter((idle) => !idle.closed); // Closed when its connection was lost.
     const socket = this.#idle.pop() ?? this.#open();
     socket.receiveTimeout = (this.#timeoutSeconds + holdSeconds) * 1000;
     this.#busy.add(socket);
@@ -93,13 +93,12 @@ export class ControlChannel {
   }
 
   #open(): RequestSocket {
-    // Not with `immediate`: libzmq would throw away a reply that has come and was not read yet when
-    // the connection ends behind it. `close` hands it over.
+    // Without `immediate`: with it, libzmq drops unread replies when their connection is closed.
     const socket = new RequestSocket({ linger: 0 });
-    // Without a connection a request waits here, for as long as a reply may take, and no longer.
-    const impatience = setTimeout(() => socket.close(), this.#timeoutSeconds * 1000).unref();
-    socket.events.on("handshake", () => clearTimeout(impatience));
-    // What was asked on a connection that is lost is not answered any more.
+    // Without a connection, a request waits in the socket until this timeout.
+    const connectTimeout = setTimeout(() => socket.close(), this.#timeoutSeconds * 1000).unref();
+    socket.events.on("handshake", () => clearTimeout(connectTimeout));
+    // Requests on a lost connection get no reply.
     socket.events.on("disconnect", () => socket.close());
     socket.connect(this.#address);
     return socket;

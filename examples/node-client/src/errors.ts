@@ -1,4 +1,4 @@
-// What can go wrong, each in a sentence that a person can act on.
+// Errors, each with an actionable message.
 import type { ErrorReply, ExecutionRecord } from "./messages.js";
 
 export class PeerError extends Error {
@@ -8,13 +8,13 @@ export class PeerError extends Error {
   }
 }
 
-/** The server did not answer. What was asked may have been done. */
+/** No reply in time. The request may have been executed. */
 export class NoReply extends PeerError {}
 
-/** What came is not what the protocol says. */
+/** A message that violates the protocol. */
 export class BadMessage extends PeerError {}
 
-/** The server said no, and why. */
+/** An error reply of the server. */
 export class Rejected extends PeerError {
   readonly code: string;
   readonly details: NonNullable<ErrorReply["details"]>;
@@ -26,13 +26,13 @@ export class Rejected extends PeerError {
   }
 }
 
-/** The execution has ended, and there is no result. */
+/** The execution has ended without a result. */
 export class NotCompleted extends PeerError {
   readonly record: ExecutionRecord;
 
   constructor(record: ExecutionRecord) {
-    const why = record.error ? `: ${record.error.message}` : "";
-    super(`execution ${record.execution_id} is ${record.status}${why}`);
+    const reason = record.error ? `: ${record.error.message}` : "";
+    super(`execution ${record.execution_id} is ${record.status}${reason}`);
     this.record = record;
   }
 }

@@ -1,4 +1,4 @@
-// The data channel: one subscription, and a stream for each execution that somebody follows.
+// The data channel: one subscription, and a stream for each followed execution.
 import { Subscriber } from "zeromq";
 
 import type { Event } from "./messages.js";
@@ -10,7 +10,7 @@ export class EventFeed {
   readonly #check: Check | undefined;
   readonly #done: Promise<void>;
 
-  /** Subscribe; `onReconnect` is called when a connection that was lost is there again. */
+  /** Subscribe; `onReconnect` is called after a lost connection is re-established. */
   constructor(address: string, prefix: string, onReconnect: () => void, check?: Check) {
     this.#check = check;
     let wasLost = false;
@@ -23,7 +23,7 @@ export class EventFeed {
     this.#done = this.#read();
   }
 
-  /** Return the events of one execution from now on: open it before the execution is submitted. */
+  /** Return the stream of one execution's events. Open it before submitting the execution. */
   open(executionId: string): ReadableStream<Event> {
     return new ReadableStream<Event>({
       start: (stream) => void this.#streams.set(executionId, stream),
@@ -31,7 +31,7 @@ export class EventFeed {
     });
   }
 
-  /** End a stream, after what it holds; or at once, with an error. */
+  /** End a stream after its buffered events, or immediately with an error. */
   end(executionId: string, error?: unknown): void {
     const stream = this.#streams.get(executionId);
     this.#streams.delete(executionId);

@@ -1,4 +1,4 @@
-// One submitted execution: follow it, cancel it, get its result.
+// A submitted execution: its events, its cancel, its result.
 import { setTimeout } from "node:timers/promises";
 
 import type { Client } from "./client.js";
@@ -8,18 +8,18 @@ import type { Event, ExecutionRecord, ExecutionStatus } from "./messages.js";
 import { isTerminal } from "./wire.js";
 
 const HOLD_SECONDS = 30;
-// The last event comes on the other socket, at about the same time as the reply, or it was lost.
+// The final event arrives on the other socket at about the same time as the reply, or is lost.
 const LAST_EVENT_SECONDS = 2;
 
 export class Execution {
   readonly id: string;
-  /** How many events never arrived. */
+  /** The number of lost events. */
   missed = 0;
   readonly #client: Client;
   readonly #feed: EventFeed;
   readonly #stream: ReadableStream<Event>;
 
-  /** Made before the task is submitted, so that its first event is not missed. */
+  /** Created before the task is submitted, so that its first event is not missed. */
   constructor(client: Client, feed: EventFeed, id: string) {
     this.#client = client;
     this.#feed = feed;
@@ -35,7 +35,7 @@ export class Execution {
     return this.#client.cancel(this.id);
   }
 
-  /** Wait for the end, however it ends. */
+  /** Wait for the end in any terminal status. */
   async ended(): Promise<ExecutionRecord> {
     for (;;) {
       const record = await this.status(HOLD_SECONDS);
@@ -43,7 +43,7 @@ export class Execution {
     }
   }
 
-  /** Wait for the end and return what the task returned. */
+  /** Wait for the end and return the task's result. */
   async result(): Promise<unknown> {
     const record = await this.ended();
     if (record.status !== "complete") throw new NotCompleted(record);
@@ -51,10 +51,10 @@ export class Execution {
   }
 
   /**
-   * Every event that arrives, to the terminal one. May be read once.
+   * All received events up to the terminal one. To be iterated once.
    *
-   * Events may be lost, the status is the truth: a held request beside them tells of the end when
-   * the last event does not, and of a server that is gone.
+   * Events may be lost: a held status request ends the stream when the terminal event was lost, and
+   * detects a lost server.
    */
   async *events(): AsyncGenerator<Event> {
     void this.#endTheStream();

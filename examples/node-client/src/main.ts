@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: node dist/src/main.js COMMAND [OPTIONS]. Results go to stdout, the rest to stderr.
+// The command line: node dist/src/main.js COMMAND [OPTIONS]. Results on stdout, the rest on stderr.
 import { parseArgs } from "node:util";
 
 import { drawLine, printable, printableJson } from "./bar.js";
@@ -9,19 +9,19 @@ import { checkBySchemas } from "./schema-check.js";
 
 const USAGE = `usage: zmqruntime-node COMMAND [OPTIONS]
 
-  ping                    is the server there?
-  submit TASK             run a task, a JSON object; follow it; Ctrl-C cancels it
-  status [EXECUTION]      one execution, or what runs and waits
-  cancel EXECUTION        stop it
-  shutdown                end the server, after what it has accepted; with --now, at once
+  ping                    print the server's state
+  submit TASK             run a task, a JSON object, and show its progress; Ctrl-C cancels it
+  status [EXECUTION]      print one execution, or the queue
+  cancel EXECUTION        cancel an execution
+  shutdown                stop the server after its accepted executions; with --now, immediately
 
-  --control ADDRESS       tcp://127.0.0.1:8777 if not given
-  --data ADDRESS          tcp://127.0.0.1:7777 if not given
-  --client-id NAME        who submits; a new name if not given
-  --execution-id NAME     what to call the execution; a new name if not given
-  --timeout SECONDS       how long a reply may take; 5 if not given
-  --tries N               how often to ask; 3 if not given
-  --schemas DIRECTORY     check every reply and event by the JSON Schemas there`;
+  --control ADDRESS       default: tcp://127.0.0.1:8777
+  --data ADDRESS          default: tcp://127.0.0.1:7777
+  --client-id NAME        the client's name; default: a new one
+  --execution-id NAME     the execution's name; default: a new one
+  --timeout SECONDS       timeout of a reply; default: 5
+  --tries N               maximum number of attempts; default: 3
+  --schemas DIRECTORY     validate replies and events by the JSON Schemas there`;
 
 const OPTIONS = {
   control: { type: "string", default: "tcp://127.0.0.1:8777" },
@@ -45,7 +45,7 @@ function parse() {
 
 function positive(name: string, text: string): number {
   const value = Number(text);
-  if (!(value > 0)) throw new UsageError(`--${name} takes a number above 0, not ${text}`);
+  if (!(value > 0)) throw new UsageError(`invalid --${name} ${text}: use a number above 0`);
   return value;
 }
 
@@ -66,10 +66,10 @@ function parseTask(text: string): Task {
   try {
     task = JSON.parse(text);
   } catch (error) {
-    throw new UsageError(`TASK is no JSON: ${(error as Error).message}`);
+    throw new UsageError(`TASK is not JSON: ${(error as Error).message}`);
   }
   if (typeof task !== "object" || task === null || Array.isArray(task)) {
-    throw new UsageError("TASK is no JSON object");
+    throw new UsageError("TASK is not a JSON object");
   }
   return task as Task;
 }
@@ -78,7 +78,7 @@ function print(value: unknown): void {
   process.stdout.write(`${printableJson(value)}\n`);
 }
 
-/** On a terminal one line that changes; elsewhere one line after the other. */
+/** Rewrite one line on a terminal; otherwise write one line for each event. */
 function show(line: string): void {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[2K${line}` : `${line}\n`);
 }
@@ -87,7 +87,7 @@ async function submit(client: Client, task: Task, values: Values): Promise<void>
   const id = values["execution-id"];
   const execution = await client.submit(task, id === undefined ? {} : { execution_id: id });
   process.once("SIGINT", () => {
-    show("told to stop ...");
+    show("cancelling ...");
     execution.cancel().catch((error: unknown) => show(printable(String(error))));
   });
   for await (const event of execution.events()) show(drawLine(event, process.stderr.columns || 120));
@@ -99,10 +99,10 @@ async function submit(client: Client, task: Task, values: Values): Promise<void>
 
 async function run(command: string, rest: string[], values: Values): Promise<void> {
   const [argument] = rest;
-  const wanted = { ping: [0, 0], submit: [1, 1], status: [0, 1], cancel: [1, 1], shutdown: [0, 0] }[command];
-  if (wanted === undefined) throw new UsageError(`there is no command ${command}`);
-  const [least = 0, most = 0] = wanted;
-  if (rest.length < least || rest.length > most) throw new UsageError(`${command}: ${USAGE}`);
+  const argumentCounts = { ping: [0, 0], submit: [1, 1], status: [0, 1], cancel: [1, 1], shutdown: [0, 0] }[command];
+  if (argumentCounts === undefined) throw new UsageError(`unknown command ${command}: use --help`);
+  const [minimum = 0, maximum = 0] = argumentCounts;
+  if (rest.length < minimum || rest.length > maximum) throw new UsageError(`${command}: ${USAGE}`);
   const task = command === "submit" ? parseTask(String(argument)) : {};
 
   const client = makeClient(values);

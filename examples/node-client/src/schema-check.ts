@@ -1,4 +1,4 @@
-// Looks at messages by the JSON Schemas that zmqruntime-messages ships.
+// Validates messages by the JSON Schemas of zmqruntime-messages.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -7,7 +7,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { BadMessage } from "./errors.js";
 import type { Check } from "./wire.js";
 
-/** Return a check by `reply.json` and `event.json` of a directory. */
+/** Return a check by `reply.json` and `event.json` in a directory. */
 export function checkBySchemas(directory: string): Check {
   const ajv = new Ajv2020({ allowUnionTypes: true });
   const compile = (name: string) => {

@@ -30,16 +30,16 @@ test("a bar is empty, half and full", () => {
   assert.equal(drawBar(100), "[########################] 100 %");
 });
 
-test("a bar stays in its frame", () => {
+test("a bar of a percentage out of range is clipped", () => {
   assert.equal(drawBar(-5), drawBar(0));
   assert.equal(drawBar(250), drawBar(100));
 });
 
-test("a bar of an unknown length is as wide as any", () => {
+test("an indeterminate bar has the same width", () => {
   assert.equal(drawBar(null).length, drawBar(50).length);
 });
 
-test("a line shows the phase and the message, as far as they fit", () => {
+test("a line has the phase and the message, truncated to the columns", () => {
   const event = { ...progress, percent: 50, phase: "stitch", message: "tile 5" };
   assert.equal(drawLine(event, 80), `${drawBar(50)}  stitch  tile 5`);
   const short = drawLine(event, 40);
@@ -47,14 +47,14 @@ test("a line shows the phase and the message, as far as they fit", () => {
   assert(short.endsWith("…"));
 });
 
-test("what a task says cannot move the cursor", () => {
+test("control characters in a report are replaced", () => {
   const line = drawLine({ ...progress, percent: 0, message: "a\u001b[2J\r\nb" }, 80);
   assert(line.endsWith("a [2J  b"));
   assert.equal(drawLine(failed, 80), "failed: no [31m");
   assert.equal(printable("a\u009bb\u2028c\u202ed"), "a b c d");
 });
 
-test("a result that is printed keeps its value and moves no cursor", () => {
+test("control characters in a printed result are escaped", () => {
   const value = { a: "\u001b\u009b\u2028\u202e\u{e0041}Grüße 🙂", b: [null, 1.5] };
   const text = printableJson(value);
   assert.doesNotMatch(text, /[\p{C}\p{Zl}\p{Zp}]/u);

@@ -41,10 +41,10 @@ async function sequences(execution: Execution): Promise<number[]> {
   return seen;
 }
 
-test("it subscribes, has that acknowledged, and only then submits", async () => {
+test("a task is submitted after the registration is acknowledged", async () => {
   const execution = client.submit({ do: "it" }, { labels: { who: "me" } });
   assert.equal(await server.subscribed(), "me/");
-  const registration = await server.asked();
+  const registration = await server.nextRequest();
   assert.equal(registration.request.type, "register_progress");
   assert.equal(registration.request["client_id"], "me");
   await registration.reply({ type: "ok" });
@@ -54,32 +54,32 @@ test("it subscribes, has that acknowledged, and only then submits", async () => 
   assert.equal((await execution).id, request.execution_id);
 });
 
-async function refuse(): Promise<void> {
-  const asked = await server.asked();
-  assert.equal(asked.request.type, "register_progress");
-  await asked.reply({ type: "error", status: "error", code: "not_subscribed", message: "later" });
+async function rejectRegistration(): Promise<void> {
+  const received = await server.nextRequest();
+  assert.equal(received.request.type, "register_progress");
+  await received.reply({ type: "error", status: "error", code: "not_subscribed", message: "later" });
 }
 
-test("tasks that are submitted at once wait for the one registration", async () => {
+test("concurrent submissions share one registration", async () => {
   const submitted = [client.submit({ do: "it" }), client.submit({ do: "it" })];
   const refusals = submitted.map((execution) => assert.rejects(execution, /not_subscribed/));
-  await refuse();
+  await rejectRegistration();
   await Promise.all(refusals);
 });
 
-test("after a registration that was refused the next task asks for another", async () => {
+test("a submission after a rejected registration registers again", async () => {
   const refusal = assert.rejects(client.submit({ do: "it" }), /not_subscribed/);
-  await refuse();
+  await rejectRegistration();
   await refusal;
   const execution = client.submit({ do: "it" }, { execution_id: "x" });
-  const { request, reply } = await server.asked();
+  const { request, reply } = await server.nextRequest();
   assert.equal(request.type, "register_progress");
   await reply({ type: "ok" });
   await server.accept();
   assert.equal((await execution).id, "x");
 });
 
-test("every event arrives in order, to the terminal one", async () => {
+test("the stream has all events in order up to the terminal one", async () => {
   const execution = await submit();
   const seen = sequences(execution);
   await publishState(1, "running");
@@ -90,7 +90,7 @@ test("every event arrives in order, to the terminal one", async () => {
   assert.equal(execution.missed, 0);
 });
 
-test("lost events are counted, doubled ones dropped, and the stream goes on", async () => {
+test("lost events are counted and duplicates dropped", async () => {
   const execution = await submit();
   const seen = sequences(execution);
   for (const sequence of [1, 2, 2, 5, 4]) await publish(sequence);
@@ -99,49 +99,49 @@ test("lost events are counted, doubled ones dropped, and the stream goes on", as
   assert.equal(execution.missed, 2);
 });
 
-test("a last event that is lost does not keep its reader waiting", async () => {
+test("a lost terminal event does not block the stream", async () => {
   const execution = await submit();
   const seen = sequences(execution);
   await publish(1);
-  await (await server.asked()).reply({
+  await (await server.nextRequest()).reply({
     type: "snapshot",
     execution: { ...record, status: "complete" },
   });
   assert.deepEqual(await seen, [1]);
 });
 
-test("a server that forgot the execution ends its stream with its refusal", async () => {
+test("the stream of an unknown execution ends with the rejection", async () => {
   const execution = await submit();
   const seen = sequences(execution);
-  const asked = await server.asked();
-  await asked.reply({ type: "error", status: "error", code: "unknown_execution", message: "gone" });
+  const received = await server.nextRequest();
+  await received.reply({ type: "error", status: "error", code: "unknown_execution", message: "gone" });
   await assert.rejects(seen, Rejected);
 });
 
-test("an event that cannot be read ends the streams, and says so", async () => {
+test("an invalid event ends the streams with an error", async () => {
   const execution = await submit();
   const seen = sequences(execution);
   await server.publish("me/x", ["no event"]);
-  await assert.rejects(seen, /event is no JSON object/);
+  await assert.rejects(seen, /invalid event: not a JSON object/);
 });
 
-test("the result comes when the execution has ended", async () => {
+test("the result is returned when the execution has ended", async () => {
   const result = (await submit()).result();
-  const asked = await server.asked();
-  assert.equal(asked.request["execution_id"], "x");
-  assert(Number(asked.request["wait_seconds"]) > 0);
-  await asked.reply({ type: "snapshot", execution: record }); // Its wait was over.
-  const again = await server.asked();
+  const received = await server.nextRequest();
+  assert.equal(received.request["execution_id"], "x");
+  assert(Number(received.request["wait_seconds"]) > 0);
+  await received.reply({ type: "snapshot", execution: record }); // The hold timed out.
+  const again = await server.nextRequest();
   const execution = { ...record, status: "complete", result: { baked: 5 } };
   await again.reply({ type: "snapshot", execution });
   assert.deepEqual(await result, { baked: 5 });
 });
 
-test("what failed has no result, but a reason", async () => {
+test("the result of a failed execution is an error with its reason", async () => {
   const result = (await submit()).result();
   const error = { kind: "exception", message: "no flour" };
-  const asked = await server.asked();
-  await asked.reply({ type: "snapshot", execution: { ...record, status: "failed", error } });
+  const received = await server.nextRequest();
+  await received.reply({ type: "snapshot", execution: { ...record, status: "failed", error } });
   await assert.rejects(result, (caught) => {
     assert(caught instanceof NotCompleted);
     assert.equal(caught.message, "execution x is failed: no flour");
@@ -150,35 +150,35 @@ test("what failed has no result, but a reason", async () => {
   });
 });
 
-test("a cancel names one execution", async () => {
+test("a cancel has the execution's id", async () => {
   const execution = await submit();
   const status = execution.cancel();
-  const asked = await server.asked();
-  assert.equal(asked.request.type, "cancel");
-  assert.equal(asked.request["execution_id"], "x");
-  await asked.reply({ type: "ok", execution_id: "x", execution_status: "running" });
+  const received = await server.nextRequest();
+  assert.equal(received.request.type, "cancel");
+  assert.equal(received.request["execution_id"], "x");
+  await received.reply({ type: "ok", execution_id: "x", execution_status: "running" });
   assert.equal(await status, "running");
 });
 
-test("a task that is refused is told of", async () => {
+test("a rejected task is an error of its submission", async () => {
   const submitted = client.submit({ do: "it" }, { execution_id: "x" });
   await server.register();
-  const asked = await server.asked();
-  await asked.reply({ type: "error", status: "error", code: "queue_full", message: "later" });
+  const received = await server.nextRequest();
+  await received.reply({ type: "error", status: "error", code: "queue_full", message: "later" });
   await assert.rejects(submitted, /queue_full/);
 });
 
-test("after a lost connection it registers again, and the events go on", async () => {
+test("the client registers again after a lost connection", async () => {
   const events = (await submit()).events();
   const first = events.next();
-  assert.equal((await server.asked()).request.type, "status"); // It is held.
+  assert.equal((await server.nextRequest()).request.type, "status"); // Held.
   await publish(1);
   assert.equal((await first).value?.sequence, 1);
 
   server.cut();
   const last = events.next();
   assert.equal(await server.subscribed(), "me/");
-  const again = await server.asked();
+  const again = await server.nextRequest();
   assert.equal(again.request.type, "register_progress");
   await again.reply({ type: "ok" });
   await publishState(2, "complete");
@@ -186,21 +186,21 @@ test("after a lost connection it registers again, and the events go on", async (
   assert.equal((await events.next()).done, true);
 });
 
-test("it takes its leave", async () => {
+test("unregister sends unregister_progress", async () => {
   const registered = client.register();
   await server.register();
   await registered;
   const gone = client.unregister();
-  const asked = await server.asked();
-  assert.equal(asked.request.type, "unregister_progress");
-  await asked.reply({ type: "ok" });
+  const received = await server.nextRequest();
+  assert.equal(received.request.type, "unregister_progress");
+  await received.reply({ type: "ok" });
   await gone;
 });
 
-test("it ends a server in the way that it is told", async () => {
+test("shutdown sends its mode", async () => {
   const ended = client.shutdown("now");
-  const asked = await server.asked();
-  assert.equal(asked.request["mode"], "now");
-  await asked.reply({ type: "shutdown_ack", mode: "now" });
+  const received = await server.nextRequest();
+  assert.equal(received.request["mode"], "now");
+  await received.reply({ type: "shutdown_ack", mode: "now" });
   await ended;
 });

@@ -17,13 +17,13 @@ before(() => {
 
 after(() => rmSync(directory, { recursive: true }));
 
-test("a message that its schema allows passes", () => {
+test("a message that matches its schema is accepted", () => {
   const check = checkBySchemas(directory);
   check("reply", { n: 1 });
   check("event", {});
 });
 
-test("a message that its schema does not allow is told of by field", () => {
+test("a message that does not match its schema is rejected with the field", () => {
   const check = checkBySchemas(directory);
   assert.throws(() => check("reply", {}), BadMessage);
   assert.throws(() => check("event", { n: "1" }), /event\/n must be integer; it was {"n":"1"}/);

@@ -1,4 +1,4 @@
-// The golden vectors of the contract: what is valid is taken, and what is not is found.
+// The golden vectors of the contract: valid messages are accepted, invalid ones rejected.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { BadMessage, checkBySchemas } from "../src/index.js";
 import { decodeEvent, decodeReply } from "../src/wire.js";
 
-// The repository, seen from dist/test.
+// The repository, relative to dist/test.
 const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 const CONTRACT = join(ROOT, "packages/zmqruntime-messages/src/zmqruntime/messages/contract");
 
@@ -27,7 +27,7 @@ function frameOf({ message, text, base64 }: Vector): Buffer {
   return Buffer.from(text ?? JSON.stringify(message));
 }
 
-/** The request that a reply is to, so that no vector is refused for answering another one. */
+/** The request_id of a reply, so that no vector is rejected for another one. */
 function requestOf(frame: Buffer): string {
   try {
     return (JSON.parse(String(frame)) as { request_id: string }).request_id;
@@ -53,12 +53,12 @@ for (const kind of ["reply", "event"] as const) {
       valid: Vector[];
       invalid: Vector[];
     };
-    test(`${kind}/${file}: what is valid is taken`, () => {
+    test(`${kind}/${file}: valid messages are accepted`, () => {
       for (const vector of valid) {
         assert.doesNotThrow(() => read[kind](vector), `${vector.name} is refused`);
       }
     });
-    test(`${kind}/${file}: what is not valid is refused`, () => {
+    test(`${kind}/${file}: invalid messages are rejected`, () => {
       for (const vector of invalid.filter((vector) => !vector.schema_may_accept)) {
         assert.throws(() => read[kind](vector), BadMessage, `${vector.name} is taken`);
       }

@@ -23,11 +23,10 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
     decode_event,
-    decode_json,
     decode_reply,
     encode,
-    encode_json,
 )
+from zmqruntime.messages.lowlevel import decode_json, encode_json
 
 ids = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
 times = st.floats(0, 1e11, allow_nan=False)

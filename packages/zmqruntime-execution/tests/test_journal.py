@@ -38,8 +38,8 @@ from zmqruntime.messages import (
     ExecutionStatus,
     UnparsedExecute,
     decode_request,
-    split_request,
 )
+from zmqruntime.messages.lowlevel import split_request
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 

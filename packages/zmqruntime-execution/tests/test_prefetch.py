@@ -19,10 +19,10 @@ from zmqruntime.messages import (
     ExecutionRecord,
     ExecutionStatus,
     ExecutionStatusSnapshot,
-    Outgoing,
     Reply,
     StatusRequest,
 )
+from zmqruntime.messages.lowlevel import Outgoing
 
 RUNNING, COMPLETE, FAILED = (
     ExecutionStatus.RUNNING,

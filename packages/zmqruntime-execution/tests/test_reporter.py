@@ -17,7 +17,8 @@ from homing import Home, PipeLink, report_thrice
 from zmqruntime.execution import ProgressReporter
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.worker.child.reporter import encode_progress
-from zmqruntime.messages import DecodeError, ProgressEvent, decode_event, decode_json
+from zmqruntime.messages import DecodeError, ProgressEvent, decode_event
+from zmqruntime.messages.lowlevel import decode_json
 
 
 def report(*arguments: Any, **keywords: Any) -> ProgressEvent:

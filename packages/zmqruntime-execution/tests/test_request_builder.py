@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.execution.client.request_builder import make_request, read_fields, to_object
-from zmqruntime.messages import DecodeError, ExecuteRequest, decode_request, encode_with_id
+from zmqruntime.messages import DecodeError, ExecuteRequest, decode_request
+from zmqruntime.messages.lowlevel import encode_with_id
 
 
 class Task(BaseModel):

@@ -134,7 +134,7 @@ REFUSED = [
     ((0, decimal.Decimal("sNaN")), "result[1] is nan, which JSON cannot carry"),
     ([decimal.Decimal("-Infinity")], "result[0] is -inf, which JSON cannot carry"),
     ({"z": 1 + 2j}, "result.z is complex, which JSON cannot carry"),
-    (("\ud800",), "result[0] holds half a surrogate pair"),
+    (("\ud800",), "result[0] contains a lone surrogate"),
 ]
 
 

@@ -53,8 +53,8 @@ from zmqruntime.messages import (
     StateEvent,
     WorkerInfo,
     decode_request,
-    encode_json,
 )
+from zmqruntime.messages.lowlevel import encode_json
 from zmqruntime.transport import AddressInUse, ConnectionFailed, NotConnected, ZMQConfig
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus

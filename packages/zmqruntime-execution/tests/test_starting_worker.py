@@ -207,5 +207,5 @@ def test_server_starts_without_importing_replies_that_it_may_send_later() -> Non
         "import zmqruntime.execution.worker.parent.process_runner\n"
         "import zmqruntime.execution.journal.durable_engine"
     )
-    assert "zmqruntime.messages.common_replies" in loaded
-    assert not {f"zmqruntime.messages.{name}" for name in ("responses", "records")} & loaded
+    assert "zmqruntime.messages.server_replies" in loaded
+    assert "zmqruntime.messages.replies" not in loaded

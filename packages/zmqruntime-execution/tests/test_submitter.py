@@ -24,11 +24,10 @@ from zmqruntime.messages import (
     ErrorReply,
     ExecuteRequest,
     OkReply,
-    Outgoing,
     Reply,
     decode_request,
-    encode_with_id,
 )
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport import RequestTimeout, ServerLost, ZMQClient
 from zmqruntime.transport.lowlevel import Deadline
 

@@ -22,14 +22,8 @@ from zmqruntime.execution import (
     TaskStopped,
 )
 from zmqruntime.execution.lowlevel import Interrupt, run_task
-from zmqruntime.messages import (
-    MAX_RESULT_REPR,
-    ErrorKind,
-    ExecutionErrorInfo,
-    JsonValue,
-    decode_json,
-    encode,
-)
+from zmqruntime.messages import MAX_RESULT_REPR, ErrorKind, ExecutionErrorInfo, JsonValue, encode
+from zmqruntime.messages.lowlevel import decode_json
 
 _Body = Callable[[ExecutionContext], Any]
 _Outcome = TaskReturned | TaskRaised | TaskStopped

@@ -1,4 +1,4 @@
-"""A hypothesis strategy for every message, read off the models: ``st.from_type(PongReply)``."""
+"""Hypothesis strategies of all messages, derived from the models: ``st.from_type(PongReply)``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pydantic.fields import FieldInfo
 from zmqruntime import messages
 from zmqruntime.messages import JsonObject, JsonValue
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # what makes the contract
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # The package `contract`.
 
-# That a machine is slow is no failure.
-settings.register_profile("unhurried", settings.default, deadline=None)
-settings.load_profile("unhurried")
+# No deadline: a slow machine is not a failure.
+settings.register_profile("no-deadline", settings.default, deadline=None)
+settings.load_profile("no-deadline")
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -33,7 +33,7 @@ json_objects = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
 
 
 def strategy_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Return what makes values of one field's type, within the bounds of its annotations."""
+    """Return the strategy of a field's type, within the bounds of its annotations."""
     if hint == JsonValue:
         return json_values
     if hint == JsonObject:
@@ -48,26 +48,26 @@ def strategy_of(hint: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         keys, values = map(strategy_of, arguments)
         return st.dictionaries(keys, values, max_size=3)
-    if arguments:  # a union
+    if arguments:  # A union.
         return st.one_of([strategy_of(member) for member in arguments])
     if issubclass(hint, int | float | str) and not issubclass(hint, Enum):
         return _within_bounds(hint, ())
-    return st.deferred(lambda: st.from_type(hint))  # of a model that is registered by then
+    return st.deferred(lambda: st.from_type(hint))  # A model, registered below.
 
 
-def _within_bounds(base: Any, notes: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+def _within_bounds(base: Any, metadata: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     bounds: dict[str, Any] = {}
-    for note in notes:
-        for bound in note.metadata if isinstance(note, FieldInfo) else [note]:
+    for item in metadata:
+        for bound in item.metadata if isinstance(item, FieldInfo) else [item]:
             if isinstance(bound, StringConstraints):
                 bounds["pattern"] = bound.pattern
             bounds |= {k: getattr(bound, k) for k in ("ge", "gt", "le") if hasattr(bound, k)}
-    least, most = bounds.get("ge", bounds.get("gt")), bounds.get("le")
+    minimum, maximum = bounds.get("ge", bounds.get("gt")), bounds.get("le")
     if base is int:
-        return st.integers(least + ("gt" in bounds) if least is not None else None, most)
+        return st.integers(minimum + ("gt" in bounds) if minimum is not None else None, maximum)
     if base is float:
         return st.floats(
-            least, most, exclude_min="gt" in bounds, allow_nan=False, allow_infinity=False
+            minimum, maximum, exclude_min="gt" in bounds, allow_nan=False, allow_infinity=False
         )
     if base is str:
         pattern = bounds.get("pattern")
@@ -85,7 +85,7 @@ def _strategy_of_model(model: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
     return values.map(lambda chosen: model(**chosen))
 
 
-for _name in messages.__all__:
+for _name in vars(messages)["__all__"]:
     _model = getattr(messages, _name)
     if isinstance(_model, type) and issubclass(_model, BaseModel):
         st.register_type_strategy(_model, _strategy_of_model(_model))

@@ -1,4 +1,4 @@
-"""The AsyncAPI document describes all that the protocol page does: both channels, every message."""
+"""The AsyncAPI document describes both channels and every message."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def types_of(kind: str) -> set[str]:
     definitions = make_schemas()[kind]["$defs"].values()
     fields = [d["properties"]["type"] for d in definitions if "type" in d.get("properties", {})]
     return {field["const"] for field in fields if "const" in field} - (
-        types_of("event") if kind == "reply" else set()  # of a record, and of kept events
+        types_of("event") if kind == "reply" else set()  # Parts of records and of kept_events.
     )
 
 
-def test_it_is_of_asyncapi_3() -> None:
+def test_document_is_of_asyncapi_3() -> None:
     assert DOCUMENT["asyncapi"] == "3.0.0"
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     references = [part for part in parts(DOCUMENT) if isinstance(part, dict) and "$ref" in part]
     assert references
     for reference in references:
@@ -49,14 +49,14 @@ def test_every_reference_leads_somewhere() -> None:
         assert resolve(reference)
 
 
-def test_the_control_channel_carries_requests_and_replies_and_the_data_channel_events() -> None:
+def test_control_channel_has_requests_and_replies_and_data_channel_has_events() -> None:
     channels = DOCUMENT["channels"]
     assert set(channels["control"]["messages"]) == types_of("request") | types_of("reply")
     assert set(channels["data"]["messages"]) == types_of("event")
     assert channels["data"]["address"] == "{client_id}/{execution_id}"
 
 
-def test_every_request_is_an_operation_that_is_answered_by_its_reply_or_an_error() -> None:
+def test_every_request_is_an_operation_with_its_reply_or_an_error() -> None:
     operations = DOCUMENT["operations"]
     assert set(operations) == types_of("request") | {"publish"}
     answers = set()
@@ -72,16 +72,21 @@ def test_every_request_is_an_operation_that_is_answered_by_its_reply_or_an_error
     assert operations["publish"]["action"] == "send"
 
 
-def test_the_servers_are_reached_over_tcp_and_over_ipc() -> None:
-    told = {name: server["protocol"] for name, server in DOCUMENT["servers"].items()}
-    assert told == {"controlTcp": "tcp", "controlIpc": "ipc", "dataTcp": "tcp", "dataIpc": "ipc"}
+def test_servers_have_tcp_and_ipc_addresses() -> None:
+    protocols = {name: server["protocol"] for name, server in DOCUMENT["servers"].items()}
+    assert protocols == {
+        "controlTcp": "tcp",
+        "controlIpc": "ipc",
+        "dataTcp": "tcp",
+        "dataIpc": "ipc",
+    }
     ports = {n: s["variables"]["port"]["default"] for n, s in DOCUMENT["servers"].items()}
     assert ports["dataTcp"] == ports["dataIpc"] == "7777"
     assert ports["controlTcp"] == ports["controlIpc"] == "8777"
 
 
-def test_the_examples_pass_the_schemas_as_asyncapi_reads_them() -> None:
-    # It reads a schema as draft 7 does, with all of the document to refer to.
+def test_examples_match_their_schemas() -> None:
+    # AsyncAPI schemas are a superset of draft 7, with references into the whole document.
     for word, message in MESSAGES.items():
         schema = {**DOCUMENT, **message["payload"]}
         Draft7Validator.check_schema(resolve(message["payload"]))

@@ -1,4 +1,4 @@
-"""Every bad frame is told apart, coarsest fault first, and gets a reply that helps its sender."""
+"""Invalid frames: the coarsest error is reported, with an actionable error reply."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from zmqruntime.messages import (
     ProtocolVersionError,
     decode_event,
     decode_events,
-    decode_json,
     decode_reply,
     decode_request,
     encode,
     make_error_reply,
 )
+from zmqruntime.messages.lowlevel import decode_json
 
 DECODERS = [
     pytest.param(decode_request, id="request"),
@@ -34,10 +34,10 @@ DECODERS = [
 ]
 
 
-def refusal_of(frame: bytes, decode: Any = decode_request) -> MessageError:
-    with pytest.raises(MessageError) as refusal:
+def error_of(frame: bytes, decode: Any = decode_request) -> MessageError:
+    with pytest.raises(MessageError) as caught:
         decode(frame)
-    return refusal.value
+    return caught.value
 
 
 NOT_JSON = [
@@ -67,8 +67,8 @@ NOT_JSON = [
 
 @pytest.mark.parametrize("frame", NOT_JSON)
 @pytest.mark.parametrize("decode", DECODERS)
-def test_a_frame_that_is_not_json_is_malformed(decode: Any, frame: bytes) -> None:
-    error = refusal_of(frame, decode)
+def test_frame_that_is_not_json_is_malformed(decode: Any, frame: bytes) -> None:
+    error = error_of(frame, decode)
     assert type(error) is DecodeError
     assert error.code is ErrorCode.MALFORMED
     assert "is not JSON" in error.message
@@ -78,7 +78,7 @@ def test_a_frame_that_is_not_json_is_malformed(decode: Any, frame: bytes) -> Non
 @pytest.mark.parametrize("frame", [b"[]", b'"ping"', b"1", b"null", b"true", b'[{"type": "ping"}]'])
 @pytest.mark.parametrize("decode", DECODERS)
 def test_json_that_is_not_an_object_is_malformed(decode: Any, frame: bytes) -> None:
-    error = refusal_of(frame, decode)
+    error = error_of(frame, decode)
     assert error.code is ErrorCode.MALFORMED
     assert "not an object" in error.message
 
@@ -95,13 +95,11 @@ def test_json_that_is_not_an_object_is_malformed(decode: Any, frame: bytes) -> N
         ),
     ],
 )
-def test_a_nan_is_malformed_even_in_a_field_that_would_be_ignored(
-    decode: Any, frame: bytes
-) -> None:
-    assert refusal_of(frame, decode).code is ErrorCode.MALFORMED
+def test_nan_in_an_ignored_field_is_malformed(decode: Any, frame: bytes) -> None:
+    assert error_of(frame, decode).code is ErrorCode.MALFORMED
 
 
-def test_the_words_nan_and_infinity_may_stand_in_a_text() -> None:
+def test_strings_may_contain_nan_and_infinity() -> None:
     request = decode_request(b'{"type": "ping", "request_id": "NaN, Infinity and 1e999"}')
     assert request.request_id == "NaN, Infinity and 1e999"
     task = decode_request(b'{"type": "execute", "client_id": "c", "task": {"NaN": "-Infinity"}}')
@@ -117,7 +115,7 @@ PROGRESS = '"type": "progress", "execution_id": "e", "sequence": 1, "timestamp":
 
 @pytest.mark.parametrize(
     ("decode", "frame", "field"),
-    [  # frames without their outer braces
+    [  # Frames without their outer braces.
         (decode_request, '"type": "ping", "wait_seconds": 1e999', "wait_seconds"),
         (decode_request, f'{EXECUTE}, "task": {{"a": [1e999]}}', "task.a[0]"),
         (decode_request, f'{EXECUTE}, "task": {{"a": {"9" * 400}.0}}', "task.a"),
@@ -128,16 +126,14 @@ PROGRESS = '"type": "progress", "execution_id": "e", "sequence": 1, "timestamp":
     ],
     ids=lambda value: value if isinstance(value, str) and '"' not in value else "",
 )
-def test_a_number_past_the_largest_is_refused_at_its_path(
-    decode: Any, frame: str, field: str
-) -> None:
-    error = refusal_of(f"{{{frame}}}".encode(), decode)
+def test_number_out_of_range_is_rejected_with_its_path(decode: Any, frame: str, field: str) -> None:
+    error = error_of(f"{{{frame}}}".encode(), decode)
     assert error.code is ErrorCode.INVALID_REQUEST
     assert [fault.field for fault in error.faults] == [field]
 
 
 @pytest.mark.parametrize("number", ["1e308", "-1.5e-400", "9" * 400, "0." + "3" * 400])
-def test_a_number_that_is_only_long_is_taken(number: str) -> None:
+def test_long_number_within_range_is_accepted(number: str) -> None:
     request = decode_request(
         f'{{"type":"execute","client_id":"c","task":{{"n":{number}}}}}'.encode()
     )
@@ -149,8 +145,8 @@ def test_a_number_that_is_only_long_is_taken(number: str) -> None:
 @pytest.mark.parametrize(
     "frame", [b"{}", b'{"type": null}', b'{"type": 5}', b'{"type": ["ping"]}', b'{"type": {}}']
 )
-def test_a_message_needs_a_type_that_is_a_string(decode: Any, frame: bytes) -> None:
-    error = refusal_of(frame, decode)
+def test_type_that_is_not_a_string_is_invalid(decode: Any, frame: bytes) -> None:
+    error = error_of(frame, decode)
     assert error.code is ErrorCode.INVALID_REQUEST
     assert error.faults == (FieldFault("type", "a string is required"),)
 
@@ -163,8 +159,10 @@ def test_a_message_needs_a_type_that_is_a_string(decode: Any, frame: bytes) -> N
         pytest.param(decode_event, b'{"type": "ok"}', "progress, state", id="event"),
     ],
 )
-def test_an_unknown_type_is_told_what_is_known(decode: Any, frame: bytes, known: str) -> None:
-    error = refusal_of(frame, decode)
+def test_error_of_an_unknown_type_lists_the_known_ones(
+    decode: Any, frame: bytes, known: str
+) -> None:
+    error = error_of(frame, decode)
     assert error.code is ErrorCode.UNKNOWN_TYPE
     assert repr(json.loads(frame)["type"]) in error.message
     assert known in error.message
@@ -175,27 +173,27 @@ def test_an_unknown_type_is_told_what_is_known(decode: Any, frame: bytes, known:
 @pytest.mark.parametrize(
     "rest",
     [
-        pytest.param({"type": "ping"}, id="else sound"),
+        pytest.param({"type": "ping"}, id="otherwise valid"),
         pytest.param({"type": "ping", "unknown": 1}, id="unknown field"),
         pytest.param({"type": "ping", "limit": "many"}, id="wrong field"),
         pytest.param({"type": "hello"}, id="unknown type"),
         pytest.param({}, id="no type"),
     ],
 )
-def test_another_protocol_version_is_the_first_thing_said(
+def test_protocol_version_is_checked_before_type_and_fields(
     protocol: int, rest: dict[str, Any]
 ) -> None:
     frame = json.dumps({**rest, "protocol": protocol, "request_id": "r"}).encode()
-    error = refusal_of(frame)
+    error = error_of(frame)
     assert type(error) is ProtocolVersionError
     assert error.code is ErrorCode.UNSUPPORTED_PROTOCOL
     assert [fault.field for fault in error.faults] == ["protocol"]
-    assert f"protocol {protocol}; this peer speaks {PROTOCOL_VERSION}" in error.message
+    assert f"protocol version {protocol} of the request: use {PROTOCOL_VERSION}" in error.message
     assert error.request_id == "r"
 
 
-def test_a_reply_in_another_protocol_version_is_refused_as_such() -> None:
-    error = refusal_of(b'{"type": "ok", "protocol": 2}', decode_reply)
+def test_reply_of_another_protocol_version_is_rejected() -> None:
+    error = error_of(b'{"type": "ok", "protocol": 2}', decode_reply)
     assert type(error) is ProtocolVersionError
 
 
@@ -217,15 +215,15 @@ def test_a_reply_in_another_protocol_version_is_refused_as_such() -> None:
         ),
     ],
 )
-def test_a_refusal_keeps_the_request_id(rest: str) -> None:
-    error = refusal_of(f'{{"request_id": "r-1", {rest}}}'.encode())
+def test_error_has_the_request_id(rest: str) -> None:
+    error = error_of(f'{{"request_id": "r-1", {rest}}}'.encode())
     assert error.request_id == "r-1"
     assert make_error_reply(error).request_id == "r-1"
 
 
 @pytest.mark.parametrize("request_id", ["5", "null", '["r"]', "true"])
-def test_a_request_id_that_is_no_string_is_not_echoed(request_id: str) -> None:
-    error = refusal_of(f'{{"type": "hello", "request_id": {request_id}}}'.encode())
+def test_request_id_that_is_not_a_string_is_not_echoed(request_id: str) -> None:
+    error = error_of(f'{{"type": "hello", "request_id": {request_id}}}'.encode())
     assert error.request_id is None
 
 
@@ -240,24 +238,24 @@ def test_a_request_id_that_is_no_string_is_not_echoed(request_id: str) -> None:
         pytest.param("k" * 81, f"labels['{'k' * 80}...']", id="a long key"),
     ],
 )
-def test_a_path_can_be_read_whatever_the_key(key: str, path: str) -> None:
+def test_path_is_readable_for_any_key(key: str, path: str) -> None:
     frame = json.dumps({"type": "execute", "client_id": "c", "task": {}, "labels": {key: 1}})
-    *_, fault = refusal_of(frame.encode()).faults  # The long key is at fault itself.
+    *_, fault = error_of(frame.encode()).faults  # The long key is invalid itself.
     assert fault.field == path
 
 
-def test_a_few_of_many_faults_are_named_and_all_are_counted() -> None:
+def test_error_lists_the_first_twenty_fields_and_counts_all() -> None:
     fields = [f"field_{number}" for number in range(1000)]
-    error = refusal_of(json.dumps({"type": "ping", **dict.fromkeys(fields, 1)}).encode())
+    error = error_of(json.dumps({"type": "ping", **dict.fromkeys(fields, 1)}).encode())
     assert [fault.field for fault in error.faults] == fields[:20]
-    assert error.message.endswith("; 1000 faults in all")
+    assert error.message.endswith("; 1000 errors in total")
 
 
-def test_very_many_faults_are_only_counted() -> None:
+def test_error_with_more_than_a_thousand_fields_only_counts_them() -> None:
     fields = {f"field_{number}": 1 for number in range(1001)}
-    error = refusal_of(json.dumps({"type": "ping", **fields}).encode())
+    error = error_of(json.dumps({"type": "ping", **fields}).encode())
     assert error.faults == ()
-    assert error.message == "invalid ping request: 1001 faults in all"
+    assert error.message == "invalid ping request: 1001 errors in total"
 
 
 @pytest.mark.parametrize(
@@ -282,13 +280,13 @@ def test_very_many_faults_are_only_counted() -> None:
         ),
     ],
 )
-def test_the_reply_to_a_large_bad_frame_is_small(frame: str) -> None:
-    reply = encode(make_error_reply(refusal_of(frame.encode())))
+def test_reply_to_a_large_invalid_frame_is_small(frame: str) -> None:
+    reply = encode(make_error_reply(error_of(frame.encode())))
     assert len(reply) < 2000
 
 
-def test_an_error_reply_says_what_the_error_says() -> None:
-    error = refusal_of(b'{"type": "cancel", "execution_id": "a b", "request_id": "r", "x": 1}')
+def test_error_reply_has_code_message_and_details_of_the_error() -> None:
+    error = error_of(b'{"type": "cancel", "execution_id": "a b", "request_id": "r", "x": 1}')
     reply = make_error_reply(error)
     assert reply == ErrorReply(
         code=ErrorCode.INVALID_REQUEST,
@@ -301,13 +299,13 @@ def test_an_error_reply_says_what_the_error_says() -> None:
 
 
 @pytest.mark.parametrize("code", ErrorCode)
-def test_every_code_can_be_replied(code: ErrorCode) -> None:
+def test_every_code_has_an_error_reply(code: ErrorCode) -> None:
     reply = make_error_reply(MessageError(code, "Because."))
     assert decode_reply(encode(reply)) == ErrorReply(code=code, message="Because.")
 
 
 @pytest.mark.parametrize("kind", [DecodeError, ProtocolVersionError])
-def test_an_error_survives_pickling_as_a_process_pool_needs(kind: type[MessageError]) -> None:
+def test_error_survives_pickling(kind: type[MessageError]) -> None:
     error = kind(
         ErrorCode.MALFORMED, "Not so.", faults=(FieldFault("a[0]", "wrong"),), request_id="r"
     )
@@ -317,19 +315,19 @@ def test_an_error_survives_pickling_as_a_process_pool_needs(kind: type[MessageEr
     assert vars(copy) == vars(error)
 
 
-def test_decode_json_gives_the_value_in_a_frame() -> None:
+def test_decode_json_returns_the_value() -> None:
     assert decode_json(b'{"a": [1, 2.5, null, "x"]}') == {"a": [1, 2.5, None, "x"]}
 
 
 @pytest.mark.parametrize("frame", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 1000])
-def test_decode_json_refuses_what_is_not_json(frame: bytes) -> None:
-    assert refusal_of(frame, decode_json).code is ErrorCode.MALFORMED
+def test_decode_json_rejects_what_is_not_json(frame: bytes) -> None:
+    assert error_of(frame, decode_json).code is ErrorCode.MALFORMED
 
 
 @pytest.mark.parametrize(
-    ("second", "code", "complaint"),
+    ("second", "code", "message"),
     [
-        ('{"type": "hello"}', ErrorCode.UNKNOWN_TYPE, "known are progress, state"),
+        ('{"type": "hello"}', ErrorCode.UNKNOWN_TYPE, "use one of progress, state"),
         ("{}", ErrorCode.INVALID_REQUEST, "type: a string is required"),
         ("5", ErrorCode.MALFORMED, "not an object"),
         ("NaN", ErrorCode.MALFORMED, "not JSON"),
@@ -339,18 +337,18 @@ def test_decode_json_refuses_what_is_not_json(frame: bytes) -> None:
         (f"{{{PROGRESS}}}, ", ErrorCode.MALFORMED, "not JSON"),
     ],
 )
-def test_an_array_with_what_is_no_event_is_refused_as_that_would_be(
-    second: str, code: ErrorCode, complaint: str
+def test_array_is_rejected_with_the_error_of_its_invalid_event(
+    second: str, code: ErrorCode, message: str
 ) -> None:
-    error = refusal_of(f"[{{{PROGRESS}}}, {second}]".encode(), decode_events)
+    error = error_of(f"[{{{PROGRESS}}}, {second}]".encode(), decode_events)
     assert error.code is code
-    assert complaint in error.message
+    assert message in error.message
 
 
-def test_an_array_without_an_event_is_refused() -> None:
-    assert "at least 1 item" in refusal_of(b" []", decode_events).message
+def test_empty_array_of_events_is_rejected() -> None:
+    assert "at least 1 item" in error_of(b" []", decode_events).message
 
 
 @pytest.mark.parametrize("frame", [b"", b" ", b"5", b"{}", b"[", b"[[]]"])
-def test_what_is_no_event_is_no_batch_of_them_either(frame: bytes) -> None:
-    refusal_of(frame, decode_events)
+def test_frame_without_events_is_rejected(frame: bytes) -> None:
+    error_of(frame, decode_events)

@@ -1,17 +1,9 @@
-"""What changes are held against is of a release, and is renewed by a release alone."""
+"""The baseline of the compatibility check is the last release."""
 
 from __future__ import annotations
 
 import pytest
-from contract.baseline import (
-    NotReleasable,
-    next_version,
-    read_changelog,
-    read_version,
-    version_due,
-)
-
-from zmqruntime.messages import __version__
+from contract.baseline import NotReleased, check_renewal, find_last_release, load, read_changelog
 
 UNRELEASED = "# Changelog\n\n## 0.1.0 - unreleased\n\n- First.\n"
 RELEASED = "# Changelog\n\n## 0.1.0 - 2026-01-31\n\n- First.\n"
@@ -19,35 +11,49 @@ NEXT_UNRELEASED = RELEASED.replace("## 0.1.0", "## 0.2.0 - unreleased\n\n- More.
 NEXT_RELEASED = NEXT_UNRELEASED.replace("unreleased", "2026-02-28")
 
 
-def test_the_baseline_is_of_the_last_release() -> None:
-    due = version_due(__version__, read_changelog())
-    assert read_version() == due, "run 'nox -s contract -- release' in the commit that releases"
+def test_baseline_is_the_last_release_of_the_changelog() -> None:
+    baseline = load()
+    held = baseline.version if baseline else None
+    advice = "run 'nox -s contract -- release' in the commit that dates the changelog"
+    assert held == find_last_release(read_changelog()), advice
 
 
 @pytest.mark.parametrize(
-    ("held", "current", "changelog", "then"),
+    ("changelog", "version"),
     [
-        ("0.1.0.dev0", "0.1.0", UNRELEASED, "0.1.0.dev0"),
-        ("0.1.0.dev0", "0.1.0", RELEASED, "0.1.0"),
-        ("0.1.0", "0.2.0", NEXT_RELEASED, "0.2.0"),
+        (UNRELEASED, None),
+        (RELEASED, "0.1.0"),
+        (NEXT_UNRELEASED, "0.1.0"),
+        (NEXT_RELEASED, "0.2.0"),
     ],
 )
-def test_before_the_first_release_and_by_each_it_is_renewed(
-    held: str, current: str, changelog: str, then: str
+def test_last_release_is_the_newest_version_with_a_date(
+    changelog: str, version: str | None
 ) -> None:
-    assert next_version(held, current, changelog) == then
+    assert find_last_release(changelog) == version
 
 
 @pytest.mark.parametrize(
-    ("current", "changelog", "why"),
+    ("held", "current", "changelog"),
+    [(None, "0.1.0", RELEASED), ("0.1.0", "0.2.0", NEXT_RELEASED)],
+)
+def test_each_release_may_renew_the_baseline(
+    held: str | None, current: str, changelog: str
+) -> None:
+    check_renewal(held, current, changelog)
+
+
+@pytest.mark.parametrize(
+    ("held", "current", "changelog", "reason"),
     [
-        ("0.1.0", RELEASED, "0.1.0 is released, and peers of it are out there"),
-        ("0.1.0", NEXT_UNRELEASED, "run `hatch version`"),
-        ("0.2.0", NEXT_UNRELEASED, "0.2.0 is not released: date its heading"),
+        (None, "0.1.0", UNRELEASED, "0.1.0 is not released: date its heading"),
+        ("0.1.0", "0.1.0", RELEASED, "0.1.0 is released already: run `hatch version`"),
+        ("0.1.0", "0.1.0", NEXT_UNRELEASED, "run `hatch version`"),
+        ("0.1.0", "0.2.0", NEXT_UNRELEASED, "0.2.0 is not released: date its heading"),
     ],
 )
-def test_what_is_released_is_not_renewed_by_another_commit(
-    current: str, changelog: str, why: str
+def test_no_other_commit_may_renew_the_baseline(
+    held: str | None, current: str, changelog: str, reason: str
 ) -> None:
-    with pytest.raises(NotReleasable, match=why):
-        next_version("0.1.0", current, changelog)
+    with pytest.raises(NotReleased, match=reason):
+        check_renewal(held, current, changelog)

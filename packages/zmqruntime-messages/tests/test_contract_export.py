@@ -1,4 +1,4 @@
-"""``python -m zmqruntime.messages export DIR`` hands the contract to who has no Python."""
+"""``python -m zmqruntime.messages export DIR`` writes the contract files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.files import find_differences, make_files
 from zmqruntime.messages.__main__ import main
 
 
-def test_the_whole_contract_is_written(tmp_path: Path) -> None:
+def test_export_writes_all_contract_files(tmp_path: Path) -> None:
     directory = tmp_path / "made" / "here"
     command = [sys.executable, "-I", "-m", "zmqruntime.messages", "export", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
@@ -20,26 +20,26 @@ def test_the_whole_contract_is_written(tmp_path: Path) -> None:
     assert find_differences(directory) == []
 
 
-def test_files_of_an_older_export_are_replaced_and_others_are_left(tmp_path: Path) -> None:
+def test_export_replaces_older_files_and_keeps_foreign_ones(tmp_path: Path) -> None:
     (tmp_path / "asyncapi.json").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
     assert main(["export", str(tmp_path)]) == 0
-    assert find_differences(tmp_path) == ["mine.txt is no part of the contract"]
+    assert find_differences(tmp_path) == ["mine.txt is not part of the contract"]
 
 
-def test_a_directory_that_cannot_be_made_is_told_in_a_sentence(
+def test_unwritable_directory_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a-file"
     file.write_text("")
     assert main(["export", str(file)]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"cannot write the contract: {file}: ")
-    assert told.endswith("; name a directory of yours\n")
+    error = capsys.readouterr().err
+    assert error.startswith(f"cannot write the contract: {file}: ")
+    assert error.endswith("; use a writable directory\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["export"], ["import", "x"]])
-def test_a_command_line_that_makes_no_sense_is_told_the_usage(
+def test_invalid_command_line_prints_the_usage(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:

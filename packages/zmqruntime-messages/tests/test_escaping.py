@@ -1,4 +1,4 @@
-"""Text of a peer or a task, as it is shown: nothing in it reaches a terminal as an instruction."""
+"""Escaping of untrusted text: no escape sequence reaches a terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @given(any_text)
-def test_output_holds_no_character_that_a_terminal_acts_on(text: str) -> None:
+def test_output_has_no_control_character(text: str) -> None:
     shown = printable(text)
     assert not {unicodedata.category(c) for c in shown.replace("\t", "")} & HARMFUL
     shown.encode()  # No lone surrogate is left.
 
 
 @given(any_text)
-def test_output_is_a_fixed_point(text: str) -> None:
+def test_escaping_is_idempotent(text: str) -> None:
     assert printable(printable(text)) == printable(text)
 
 
@@ -43,7 +43,7 @@ def test_escapes_can_be_read_back_as_python_literals(text: str) -> None:
 
 
 @given(any_text, st.sampled_from(["\n", "\n    ", " | "]))
-def test_line_breaks_become_what_is_asked_for(text: str, newline: str) -> None:
+def test_line_breaks_are_replaced_by_newline(text: str, newline: str) -> None:
     lines = text.replace("\r\n", "\n").split("\n")
     assert printable(text, newline=newline) == newline.join(map(printable, lines))
 
@@ -80,7 +80,7 @@ def test_text_of_an_error_is_safe_to_print(error: ZMQRuntimeError) -> None:
     assert pickle.loads(pickle.dumps(error)).args == error.args
 
 
-def test_text_of_a_message_error_is_safe_to_print_and_its_attribute_is_as_it_came() -> None:
+def test_text_of_a_message_error_is_escaped_and_its_attribute_is_not() -> None:
     error = DecodeError(ErrorCode.MALFORMED, "field \x1b[31m\nline 2")
     assert str(error) == "field \\x1b[31m\nline 2"
     assert error.message == "field \x1b[31m\nline 2"

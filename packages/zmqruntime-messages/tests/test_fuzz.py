@@ -1,4 +1,4 @@
-"""Whatever bytes come, decoding gives a message or a `MessageError`, and nothing else."""
+"""Fuzzing: decoding any bytes returns a message or raises a `MessageError`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ UNIONS = [
     )
 ]
 
-# What stands where something else belongs.
-intruders = st.one_of(
+# Unexpected JSON values.
+unexpected = st.one_of(
     st.sampled_from(["true", "null", '""', "-1", "0.5", "1e999", "NaN", "-Infinity", "[]", "{}"]),
     st.sampled_from(["9" * 400, "9" * 5000, "[" * 300, '"\\ud800"', "[" * 195 + "]" * 195]),
     st.text().map(json.dumps),
@@ -40,8 +40,8 @@ intruders = st.one_of(
 keys = st.sampled_from(["type", "protocol", "request_id", "task", "status", "x"]) | st.text()
 
 
-def decode_or_refuse(decode: Any, frame: bytes) -> None:
-    """Decode ``frame``, and what answers it: the message again, or the reply to a refusal."""
+def round_trip(decode: Any, frame: bytes) -> None:
+    """Decode ``frame``; round-trip the message, or the reply to the error."""
     try:
         message = decode(frame)
     except MessageError as error:
@@ -51,25 +51,25 @@ def decode_or_refuse(decode: Any, frame: bytes) -> None:
 
 @pytest.mark.parametrize(("models", "decode"), UNIONS)
 @given(frame=st.binary())
-def test_any_bytes(models: Any, decode: Any, frame: bytes) -> None:
-    decode_or_refuse(decode, frame)
+def test_any_bytes_are_decoded_or_rejected(models: Any, decode: Any, frame: bytes) -> None:
+    round_trip(decode, frame)
 
 
 @pytest.mark.parametrize(("models", "decode"), UNIONS)
 @given(data=st.data())
-def test_a_frame_with_a_piece_cut_out_or_put_in(
+def test_frame_with_a_removed_or_inserted_piece_is_decoded_or_rejected(
     models: tuple[type[Any], ...], decode: Any, data: st.DataObject
 ) -> None:
     frame = encode(data.draw(st.sampled_from(models).flatmap(st.from_type)))
     start = data.draw(st.integers(0, len(frame)))
     end = data.draw(st.integers(start, len(frame)))
-    piece = data.draw(st.binary(max_size=5) | intruders.map(str.encode))
-    decode_or_refuse(decode, frame[:start] + piece + frame[end:])
+    piece = data.draw(st.binary(max_size=5) | unexpected.map(str.encode))
+    round_trip(decode, frame[:start] + piece + frame[end:])
 
 
 @pytest.mark.parametrize(("models", "decode"), UNIONS)
 @given(data=st.data())
-def test_an_object_with_a_value_changed_taken_added_or_said_twice(
+def test_object_with_changed_missing_added_or_repeated_members_is_decoded_or_rejected(
     models: tuple[type[Any], ...], decode: Any, data: st.DataObject
 ) -> None:
     message = data.draw(st.sampled_from(models).flatmap(st.from_type))
@@ -77,19 +77,17 @@ def test_an_object_with_a_value_changed_taken_added_or_said_twice(
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(fields) - 1))
         key = data.draw(st.just(fields[at][0]) | keys)
-        added = [(key, data.draw(intruders))] if data.draw(st.booleans()) else []
+        added = [(key, data.draw(unexpected))] if data.draw(st.booleans()) else []
         fields[at : at + data.draw(st.integers(0, 1))] = added
     frame = ",".join(f"{json.dumps(key)}:{value}" for key, value in fields)
-    decode_or_refuse(decode, f"{{{frame}}}".encode())
+    round_trip(decode, f"{{{frame}}}".encode())
 
 
 @given(
     rest=st.dictionaries(keys, st.none() | st.integers() | st.text(), max_size=4),
     request_id=st.text(),
 )
-def test_the_request_id_is_kept_whatever_else_is_wrong(
-    rest: dict[str, Any], request_id: str
-) -> None:
+def test_request_id_is_preserved_in_any_error(rest: dict[str, Any], request_id: str) -> None:
     frame = json.dumps({**rest, "request_id": request_id}).encode()
     try:
         kept = decode_request(frame).request_id

@@ -1,4 +1,4 @@
-"""What `encode_json` accepts can be read again; what it refuses, it names by path."""
+"""JSON values: `encode_json` round-trips valid ones and reports the path of invalid parts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,11 @@ from zmqruntime.messages import (
     ExecutionStatus,
     ExecutionStatusSnapshot,
     ProgressEvent,
-    decode_json,
     decode_reply,
     decode_request,
     encode,
-    encode_json,
-    explaining,
 )
+from zmqruntime.messages.lowlevel import decode_errors, decode_json, encode_json
 
 
 def nested(levels: int, leaf: Any = 1) -> Any:
@@ -41,7 +39,7 @@ def nested(levels: int, leaf: Any = 1) -> Any:
 
 
 def inside_a_message(frame: bytes) -> Any:
-    """Return the value of ``frame`` as read where a message nests it deepest."""
+    """Return the value of ``frame``, decoded at the deepest place of a message."""
     record = (
         b'{"execution_id":"e","client_id":"c","status":"complete","submitted_at":1,"result":%b}'
     )
@@ -51,13 +49,13 @@ def inside_a_message(frame: bytes) -> Any:
     return reply.execution.result
 
 
-def endless_list() -> list[Any]:
+def cyclic_list() -> list[Any]:
     endless: list[Any] = [1]
     endless.append(endless)
     return endless
 
 
-def endless_dict() -> dict[str, Any]:
+def cyclic_dict() -> dict[str, Any]:
     endless: dict[str, Any] = {"a": {}}
     endless["a"]["b"] = [endless]
     return endless
@@ -75,7 +73,7 @@ class Rows(list[int]):
     pass
 
 
-REFUSED: list[tuple[str, Any, str, str]] = [
+INVALID: list[tuple[str, Any, str, str]] = [
     ("integer key", {1: 1}, "value", "has a key of type int; JSON keys are strings"),
     ("inner integer key", {"a": [{}, {2: 3}]}, "value.a[1]", "has a key of type int"),
     ("None key", {None: 1}, "value", "has a key of type NoneType"),
@@ -92,37 +90,42 @@ REFUSED: list[tuple[str, Any, str, str]] = [
         "a message",
         [ExecuteRequest(client_id="c", task={})],
         "value[0]",
-        "submission.ExecuteRequest",
+        "execute_request.ExecuteRequest",
     ),
     ("any object", object(), "value", "is of type object"),
-    ("surrogate", ["\ud800"], "value[0]", "holds half a surrogate pair"),
-    ("surrogate key", {"a": {"\udcff": 1}}, "value.a", "has a key, '\\udcff', that holds half"),
+    ("surrogate", ["\ud800"], "value[0]", "contains a lone surrogate"),
+    (
+        "surrogate key",
+        {"a": {"\udcff": 1}},
+        "value.a",
+        "has a key, '\\udcff', with a lone surrogate",
+    ),
     ("long integer", {"n": 10**4000}, "value.n", "is an integer of more than 4000 digits"),
     ("long negative integer", [-(10**4000)], "value[0]", "is an integer of more than 4000 digits"),
-    ("list in itself", endless_list(), "value[1][1][1]", "is nested deeper than 190 levels, or"),
-    ("dict in itself", endless_dict(), "value.a.b[0].a.b[0]", "or contains itself"),
+    ("list in itself", cyclic_list(), "value[1][1][1]", "is nested deeper than 190 levels, or"),
+    ("dict in itself", cyclic_dict(), "value.a.b[0].a.b[0]", "or contains itself"),
     ("191 levels", nested(191), "value", "is nested deeper than 190 levels"),
     ("100000 levels", nested(100_000), "value", "is nested deeper than 190 levels"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("value", "path", "complaint"), [pytest.param(*rest, id=name) for name, *rest in REFUSED]
+    ("value", "path", "message"), [pytest.param(*rest, id=name) for name, *rest in INVALID]
 )
-def test_what_json_cannot_carry_is_refused_at_its_path(
-    value: Any, path: str, complaint: str
+def test_value_that_is_not_json_is_rejected_with_its_path(
+    value: Any, path: str, message: str
 ) -> None:
-    with pytest.raises(DecodeError) as refusal:
+    with pytest.raises(DecodeError) as caught:
         encode_json(value)
-    (fault,) = refusal.value.faults
-    assert refusal.value.code is ErrorCode.INVALID_REQUEST
-    assert str(refusal.value) == f"{fault.field} {fault.message}"
+    (fault,) = caught.value.faults
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert str(caught.value) == f"{fault.field} {fault.message}"
     assert fault.field.startswith(path)
-    assert complaint in fault.message
-    assert len(str(refusal.value)) < 200
+    assert message in fault.message
+    assert len(str(caught.value)) < 200
 
 
-def test_the_path_starts_from_the_name_that_the_caller_gives() -> None:
+def test_path_starts_with_the_given_name() -> None:
     with pytest.raises(DecodeError, match=r"^the result\[0\] is of type set"):
         encode_json([{1}], "the result")
 
@@ -140,7 +143,7 @@ def test_the_path_starts_from_the_name_that_the_caller_gives() -> None:
         pytest.param("Größe 🌍", '"Größe 🌍"'.encode(), id="text"),
     ],
 )
-def test_what_is_a_json_value_in_all_but_name_is_written_as_one(value: Any, written: bytes) -> None:
+def test_subclasses_of_json_types_are_encoded(value: Any, written: bytes) -> None:
     assert encode_json(value) == written
 
 
@@ -165,13 +168,13 @@ almost_json_values = st.recursive(
 
 
 @given(value=json_values)
-def test_every_json_value_is_read_as_it_was_written(value: Any) -> None:
+def test_json_value_round_trips(value: Any) -> None:
     frame = encode_json(value)
     assert decode_json(frame) == inside_a_message(frame) == json.loads(frame) == value
 
 
 @given(value=almost_json_values)
-def test_any_value_is_either_refused_or_can_be_read_inside_a_message(value: Any) -> None:
+def test_value_is_rejected_or_round_trips_inside_a_message(value: Any) -> None:
     try:
         frame = encode_json(value)
     except DecodeError:
@@ -190,11 +193,11 @@ def test_any_value_is_either_refused_or_can_be_read_inside_a_message(value: Any)
         pytest.param([1e308, 5e-324, -0.0], id="the extremes of floats"),
     ],
 )
-def test_the_extremes_can_be_read_inside_a_message(value: Any) -> None:
+def test_extreme_values_round_trip_inside_a_message(value: Any) -> None:
     assert inside_a_message(encode_json(value)) == value
 
 
-def test_the_deepest_progress_can_be_read_in_the_deepest_reply() -> None:
+def test_deepest_progress_round_trips_in_the_deepest_reply() -> None:
     progress = ProgressEvent(
         execution_id="e", sequence=1, timestamp=1, data={"a": nested(MAX_NESTING - 1)}
     )
@@ -210,7 +213,7 @@ def test_the_deepest_progress_can_be_read_in_the_deepest_reply() -> None:
 
 
 @pytest.mark.parametrize("levels", [189, 190])
-def test_a_task_is_held_to_the_depth_of_any_value(levels: int) -> None:
+def test_task_is_bounded_in_depth(levels: int) -> None:
     def make() -> ExecuteRequest:
         return ExecuteRequest(client_id="c", task={"a": nested(levels)})
 
@@ -222,7 +225,7 @@ def test_a_task_is_held_to_the_depth_of_any_value(levels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "complaint"),
+    ("make", "message"),
     [
         pytest.param(
             lambda: ExecuteRequest(client_id="c", task={"a": [{"b": (1,)}]}),  # type: ignore[dict-item]
@@ -247,10 +250,10 @@ def test_a_task_is_held_to_the_depth_of_any_value(levels: int) -> None:
         ),
     ],
 )
-def test_what_python_code_got_wrong_is_explained_by_path(
-    make: Callable[[], ExecuteRequest], complaint: str
+def test_decode_errors_reports_the_path_of_an_invalid_argument(
+    make: Callable[[], ExecuteRequest], message: str
 ) -> None:
-    with pytest.raises(DecodeError) as refusal, explaining("execute request"):
+    with pytest.raises(DecodeError) as caught, decode_errors("execute request"):
         make()
-    assert str(refusal.value) == complaint
-    assert refusal.value.code is ErrorCode.INVALID_REQUEST
+    assert str(caught.value) == message
+    assert caught.value.code is ErrorCode.INVALID_REQUEST

@@ -1,4 +1,4 @@
-"""A client or an execution is named by 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
+"""Names of clients and executions: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ names = st.text(CHARACTERS, min_size=1, max_size=64)
         pytest.param("-", id="a dash"),
     ],
 )
-def test_a_name_is_taken(name: TypeAdapter[str], text: str) -> None:
+def test_valid_name_is_accepted(name: TypeAdapter[str], text: str) -> None:
     assert name.validate_python(text) == text
 
 
@@ -55,14 +55,14 @@ def test_a_name_is_taken(name: TypeAdapter[str], text: str) -> None:
         pytest.param(b"a", id="bytes"),
     ],
 )
-def test_a_name_is_refused(name: TypeAdapter[str], text: Any) -> None:
+def test_invalid_name_is_rejected(name: TypeAdapter[str], text: Any) -> None:
     with pytest.raises(ValidationError):
         name.validate_python(text, strict=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=st.text(CHARACTERS + " /\n") | st.text())
-def test_a_name_is_taken_just_when_the_pattern_says_so(name: TypeAdapter[str], text: str) -> None:
+def test_name_is_accepted_exactly_if_the_pattern_matches(name: TypeAdapter[str], text: str) -> None:
     if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
         assert name.validate_python(text) == text
     else:
@@ -70,13 +70,13 @@ def test_a_name_is_taken_just_when_the_pattern_says_so(name: TypeAdapter[str], t
             name.validate_python(text)
 
 
-def test_a_topic_is_the_client_and_the_execution() -> None:
+def test_topic_is_client_and_execution() -> None:
     assert make_topic_prefix("viola") == b"viola/"
     assert make_topic("viola", "run-1") == b"viola/run-1"
 
 
 @given(client=names, execution=names, other=names)
-def test_a_client_that_subscribes_to_its_prefix_gets_its_own_topics_and_no_others(
+def test_prefix_matches_the_topics_of_its_client_only(
     client: str, execution: str, other: str
 ) -> None:
     topic = make_topic(client, execution)

@@ -1,4 +1,4 @@
-"""The JSON Schemas say to other languages what the codec does."""
+"""The JSON Schemas agree with the codec."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = {
     *("propertyNames", "pattern", "minimum", "maximum", "exclusiveMinimum"),
     *("maxItems", "maxLength", "maxProperties"),
 }
-MAY_BE_ABSENT = {  # as the protocol page says
+MAY_BE_ABSENT = {  # By the protocol page.
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
     "ExecutionRecord": {"result_dropped"},
@@ -45,7 +45,7 @@ MESSAGES = [
 
 
 def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield every schema in ``schema``, itself included."""
+    """Yield ``schema`` and all schemas inside."""
     yield schema
     below = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
     below += [*schema.get("oneOf", []), *schema.get("anyOf", []), *schema.get("prefixItems", [])]
@@ -66,12 +66,12 @@ def resolve(schema: dict[str, Any], reference: str) -> dict[str, Any]:
     return definition
 
 
-def test_there_is_one_for_requests_one_for_replies_and_one_for_events() -> None:
+def test_schemas_are_of_requests_replies_and_events() -> None:
     assert set(SCHEMAS) == {"request", "reply", "event"}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_is_of_the_2020_12_draft(name: str) -> None:
+def test_schema_is_of_draft_2020_12(name: str) -> None:
     schema = SCHEMAS[name]
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"] == f"zmqruntime {name}"
@@ -79,18 +79,18 @@ def test_a_schema_is_of_the_2020_12_draft(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_is_well_formed_and_complete_in_itself(name: str) -> None:
+def test_schema_is_well_formed_and_self_contained(name: str) -> None:
     schema = SCHEMAS[name]
     for part in subschemas(schema):
         assert part.get("type", "object") in TYPES
         assert set(part.get("required", [])) <= set(part.get("properties", {}))
-        assert "definitions" not in part  # the word of older drafts
+        assert "definitions" not in part  # Keyword of older drafts.
         if "$ref" in part:
             resolve(schema, part["$ref"])
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_lists_every_message_by_its_type(name: str) -> None:
+def test_schema_is_a_union_of_all_messages(name: str) -> None:
     schema = SCHEMAS[name]
     models = get_args(get_args(UNIONS[name])[0])
     assert [part["$ref"] for part in schema["oneOf"]] == [
@@ -99,7 +99,7 @@ def test_a_schema_lists_every_message_by_its_type(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "model"), MESSAGES)
-def test_a_schema_tells_the_messages_apart(name: str, model: type[BaseModel]) -> None:
+def test_messages_are_discriminated_by_their_type(name: str, model: type[BaseModel]) -> None:
     definition = definition_of(name, model)
     assert definition["properties"]["type"]["const"] == model.model_fields["type"].default
     assert "type" in definition["required"]
@@ -108,7 +108,7 @@ def test_a_schema_tells_the_messages_apart(name: str, model: type[BaseModel]) ->
 @pytest.mark.parametrize(
     "model", [case.values[1] for case in MESSAGES if case.values[0] == "request"]
 )
-def test_a_schema_of_requests_requires_what_a_server_does(model: type[BaseModel]) -> None:
+def test_request_schema_requires_what_the_codec_requires(model: type[BaseModel]) -> None:
     needed = {field for field, info in model.model_fields.items() if info.is_required()}
     assert set(definition_of("request", model)["required"]) == needed | {"type"}
 
@@ -117,38 +117,34 @@ def test_a_schema_of_requests_requires_what_a_server_does(model: type[BaseModel]
     ("name", "title"),
     [(name, title) for name in ("reply", "event") for title in SCHEMAS[name]["$defs"]],
 )
-def test_a_schema_of_what_a_server_sends_requires_all_but_what_may_be_absent(
-    name: str, title: str
-) -> None:
+def test_reply_and_event_schemas_require_all_but_the_optional_fields(name: str, title: str) -> None:
     definition = SCHEMAS[name]["$defs"][title]
     absent = set(definition.get("properties", {})) - set(definition.get("required", ()))
     assert absent == MAY_BE_ABSENT.get(title, set())
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_tells_what_an_absent_field_means(name: str) -> None:
+def test_every_optional_field_has_a_default(name: str) -> None:
     for definition in SCHEMAS[name]["$defs"].values():
         for field, schema in definition.get("properties", {}).items():
             assert ("default" in schema) == (field not in definition["required"])
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_has_the_words_of_json_schema_alone(name: str) -> None:
-    # A validator that is strict about words (ajv is) refuses a schema with others.
+def test_schema_has_keywords_of_json_schema_only(name: str) -> None:
+    # Strict validators (ajv) reject unknown keywords.
     words = {word for part in subschemas(SCHEMAS[name]) for word in part}
     assert words <= WORDS
 
 
-def test_a_schema_takes_a_word_that_only_a_newer_server_knows() -> None:
+def test_schema_accepts_unknown_codes_and_kinds_of_errors() -> None:
     for title, field in (("ErrorReply", "code"), ("ExecutionErrorInfo", "kind")):
         options = SCHEMAS["reply"]["$defs"][title]["properties"][field]["anyOf"]
         assert {"type": "string"} in options
 
 
 @pytest.mark.parametrize(("name", "model"), MESSAGES)
-def test_a_schema_closes_requests_and_leaves_the_others_open(
-    name: str, model: type[BaseModel]
-) -> None:
+def test_only_request_schemas_forbid_additional_fields(name: str, model: type[BaseModel]) -> None:
     closed = definition_of(name, model).get("additionalProperties") is False
     assert closed == (name == "request")
 
@@ -156,7 +152,7 @@ def test_a_schema_closes_requests_and_leaves_the_others_open(
 @pytest.mark.parametrize(("name", "model"), MESSAGES)
 @settings(max_examples=10)
 @given(data=st.data())
-def test_a_schema_knows_every_field_that_is_sent(
+def test_schema_has_every_field_of_an_encoded_message(
     name: str, model: type[Any], data: st.DataObject
 ) -> None:
     sent = json.loads(encode(data.draw(st.from_type(model))))
@@ -165,6 +161,6 @@ def test_a_schema_knows_every_field_that_is_sent(
     assert set(definition["required"]) <= set(sent)
 
 
-def test_what_is_made_is_the_callers_own() -> None:
+def test_make_schemas_returns_a_new_object() -> None:
     make_schemas()["request"].clear()
     assert make_schemas() == SCHEMAS

@@ -1,4 +1,4 @@
-"""A message is a fixed value: nothing coerced, nothing changed, nothing let in by mistake."""
+"""Strictness: messages are frozen, values are not coerced, unknown fields of requests rejected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from zmqruntime.messages import (
 
 MODELS = [
     model
-    for model in (getattr(messages, name) for name in messages.__all__)
+    for model in (getattr(messages, name) for name in vars(messages)["__all__"])
     if isinstance(model, type) and issubclass(model, BaseModel)
 ]
 
@@ -62,7 +62,7 @@ PONG = {
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 @settings(max_examples=3)
 @given(data=st.data())
-def test_no_field_of_a_message_can_be_set(model: type[BaseModel], data: st.DataObject) -> None:
+def test_message_is_frozen(model: type[BaseModel], data: st.DataObject) -> None:
     message = data.draw(st.from_type(model))
     for field in model.model_fields:
         with pytest.raises(ValidationError, match="frozen"):
@@ -75,7 +75,7 @@ WRONG_REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     ("fraction for an integer", {**PING, "limit": 5.0}, "limit"),
     ("null for an integer", {**PING, "limit": None}, "limit"),
     ("negative limit", {**PING, "limit": -1}, "limit"),
-    ("limit above the most", {**PING, "limit": 1001}, "limit"),
+    ("limit above the maximum", {**PING, "limit": 1001}, "limit"),
     ("true for a protocol", {**PING, "protocol": True}, "protocol"),
     ("false for a protocol", {**PING, "protocol": False}, "protocol"),
     ("string for a protocol", {**PING, "protocol": "1"}, "protocol"),
@@ -130,23 +130,23 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("decode", "value", "field"), WRONG)
-def test_a_wrong_value_is_refused_and_its_field_is_named(
+def test_invalid_value_is_rejected_with_its_field(
     decode: Any, value: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(DecodeError) as refusal:
+    with pytest.raises(DecodeError) as caught:
         decode(json.dumps(value).encode())
-    assert refusal.value.code is ErrorCode.INVALID_REQUEST
-    assert [fault.field for fault in refusal.value.faults] == [field]
-    assert f"{field}: " in str(refusal.value)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert [fault.field for fault in caught.value.faults] == [field]
+    assert f"{field}: " in str(caught.value)
 
 
-def test_every_wrong_field_is_named_in_one_refusal() -> None:
+def test_all_invalid_fields_are_in_one_error() -> None:
     value = {**EXECUTE, "task": 1, "labels": {"a": 1, "b": []}, "extra": 1}
-    with pytest.raises(DecodeError) as refusal:
+    with pytest.raises(DecodeError) as caught:
         decode_request(json.dumps(value).encode())
-    fields = [fault.field for fault in refusal.value.faults]
+    fields = [fault.field for fault in caught.value.faults]
     assert sorted(fields) == ["extra", "labels.a", "labels.b", "task"]
-    assert str(refusal.value).startswith("invalid execute request: ")
+    assert str(caught.value).startswith("invalid execute request: ")
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_every_wrong_field_is_named_in_one_refusal() -> None:
     ],
     ids=lambda value: value["type"],
 )
-def test_an_unknown_field_of_a_request_is_refused_and_named(value: dict[str, Any]) -> None:
-    with pytest.raises(DecodeError) as refusal:
+def test_unknown_field_of_a_request_is_rejected_with_its_name(value: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError) as caught:
         decode_request(json.dumps({**value, "exekution_id": "e"}).encode())
-    assert refusal.value.code is ErrorCode.INVALID_REQUEST
-    assert [fault.field for fault in refusal.value.faults] == ["exekution_id"]
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert [fault.field for fault in caught.value.faults] == ["exekution_id"]
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_an_unknown_field_of_a_request_is_refused_and_named(value: dict[str, Any
         pytest.param(decode_event, PROGRESS, id="progress"),
     ],
 )
-def test_an_unknown_field_of_a_reply_or_an_event_is_ignored(
+def test_unknown_field_of_a_reply_or_an_event_is_ignored(
     decode: Any, value: dict[str, Any]
 ) -> None:
     newer = {**value, "from_the_future": {"any": ["thing", 1e300]}}
     assert decode(json.dumps(newer).encode()) == decode(json.dumps(value).encode())
 
 
-def test_an_unknown_field_inside_a_reply_is_ignored() -> None:
+def test_unknown_field_inside_a_reply_is_ignored() -> None:
     newer = {**SNAPSHOT, "execution": {**RECORD, "from_the_future": 1}}
     assert decode_reply(json.dumps(newer).encode()) == decode_reply(json.dumps(SNAPSHOT).encode())
 
@@ -203,13 +203,13 @@ def test_an_unknown_field_inside_a_reply_is_ignored() -> None:
         pytest.param(lambda: OkReply(execution_status="failed"), id="string for enum"),  # type: ignore[arg-type]
     ],
 )
-def test_python_code_is_held_to_the_same_strictness(make: Any) -> None:
+def test_constructor_is_as_strict_as_the_decoder(make: Any) -> None:
     with pytest.raises(ValidationError):
         make()
 
 
 @pytest.mark.parametrize(
-    ("task", "complaint"),
+    ("task", "message"),
     [
         pytest.param({"a": [(1,)]}, "is of type tuple", id="tuple"),
         pytest.param({1: "a"}, "has a key of type int", id="integer key"),
@@ -217,8 +217,8 @@ def test_python_code_is_held_to_the_same_strictness(make: Any) -> None:
         pytest.param({"a": 10**5000}, "is an integer of more than 4000 digits", id="long integer"),
     ],
 )
-def test_a_task_that_json_cannot_carry_makes_no_request(task: Any, complaint: str) -> None:
-    with pytest.raises(ValidationError, match=complaint):
+def test_task_that_is_not_json_is_rejected_by_the_constructor(task: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         ExecuteRequest(client_id="c", task=task)
 
 
@@ -239,15 +239,15 @@ def test_a_task_that_json_cannot_carry_makes_no_request(task: Any, complaint: st
         ),
     ],
 )
-def test_text_that_utf_8_cannot_carry_is_refused_before_it_is_encoded(make: Any) -> None:
-    file_name = b"caf\xe9.txt".decode("utf-8", "surrogateescape")  # as os.listdir gives it
+def test_lone_surrogate_is_rejected_before_encoding(make: Any) -> None:
+    file_name = b"caf\xe9.txt".decode("utf-8", "surrogateescape")  # As os.listdir returns it.
     with pytest.raises(ValidationError):
         make(file_name)
-    encode(make(file_name.encode("utf-8", "replace").decode()))  # what a caller can send instead
+    encode(make(file_name.encode("utf-8", "replace").decode()))  # The workaround of a caller.
 
 
 @pytest.mark.parametrize("result", [None, False, 0, 1.5, "text", [1, [2]], {"a": {"b": None}}])
-def test_a_record_keeps_any_json_value_as_its_result(result: JsonValue) -> None:
+def test_record_has_any_json_value_as_its_result(result: JsonValue) -> None:
     record = ExecutionRecord(
         execution_id="e",
         client_id="c",
@@ -258,7 +258,7 @@ def test_a_record_keeps_any_json_value_as_its_result(result: JsonValue) -> None:
     assert record.result == result
 
 
-def test_a_word_that_only_a_newer_server_knows_does_not_break_what_it_says() -> None:
+def test_unknown_code_or_kind_of_a_newer_server_is_decoded_as_its_fallback() -> None:
     reply = decode_reply(b'{"type":"error","code":"new","message":"m"}')
     assert isinstance(reply, ErrorReply)
     assert reply.code is ErrorCode.INTERNAL

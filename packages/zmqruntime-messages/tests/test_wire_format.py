@@ -1,4 +1,4 @@
-"""The protocol page, as tables: types, fields, defaults. A change here breaks other peers."""
+"""The wire format by the protocol page: types, fields, defaults. A change breaks other peers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ RECORD = {"execution_id": "e", "client_id": "c", "status": "queued", "submitted_
 PROGRESS = {"execution_id": "e", "sequence": 1, "timestamp": 1.5}
 STATE = {**PROGRESS, "status": "running", "submitted_at": 1.0}
 
-# What a peer must write, and the whole of what it has then said.
+# Minimal messages with their meaning.
 MINIMAL: list[tuple[str, dict[str, Any], BaseModel]] = [
     (
         "request",
@@ -251,7 +251,7 @@ def frame_of(value: object) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "value", "meaning"), [pytest.param(*row, id=row[1]["type"]) for row in MINIMAL]
 )
-def test_the_shortest_form_of_a_message_means_the_defaults(
+def test_minimal_message_has_the_defaults(
     kind: str, value: dict[str, Any], meaning: BaseModel
 ) -> None:
     decoded = DECODE[kind](frame_of(value))
@@ -268,14 +268,14 @@ def test_the_shortest_form_of_a_message_means_the_defaults(
         if field != "type"
     ],
 )
-def test_a_message_without_a_required_field_is_refused_by_that_name(
+def test_missing_required_field_is_reported_with_its_name(
     kind: str, value: dict[str, Any], field: str
 ) -> None:
     rest = {name: item for name, item in value.items() if name != field}
-    with pytest.raises(MessageError) as refusal:
+    with pytest.raises(MessageError) as caught:
         DECODE[kind](frame_of(rest))
-    assert [fault.field for fault in refusal.value.faults] == [field]
-    assert f"{field}: Field required" in str(refusal.value)
+    assert [fault.field for fault in caught.value.faults] == [field]
+    assert f"{field}: Field required" in str(caught.value)
 
 
 REPLY = {"type", "status", "protocol", "request_id"}
@@ -332,14 +332,14 @@ FIELDS: dict[type[BaseModel], set[str]] = {
 
 
 @pytest.mark.parametrize("model", FIELDS, ids=lambda model: model.__name__)
-def test_the_fields_are_those_of_the_protocol_page(model: type[BaseModel]) -> None:
+def test_fields_are_those_of_the_protocol_page(model: type[BaseModel]) -> None:
     assert set(model.model_fields) == FIELDS[model]
 
 
-def test_every_public_model_is_in_the_table_of_fields() -> None:
-    public = (getattr(messages, name) for name in messages.__all__)
+def test_table_of_fields_has_every_public_model() -> None:
+    public = (getattr(messages, name) for name in vars(messages)["__all__"])
     models = {m for m in public if isinstance(m, type) and issubclass(m, BaseModel)}
-    parts = {messages.ExecuteHead, messages.UnparsedExecute}  # In no frame of their own.
+    parts = {messages.ExecuteHead, messages.UnparsedExecute}  # Not messages.
     assert models - parts == set(FIELDS)
 
 
@@ -363,11 +363,11 @@ def test_every_public_model_is_in_the_table_of_fields() -> None:
         ),
     ],
 )
-def test_the_words_are_those_of_the_protocol_page(words: Any, expected: str) -> None:
+def test_enums_are_those_of_the_protocol_page(words: Any, expected: str) -> None:
     assert " ".join(words) == expected
 
 
-def test_the_limits_are_those_of_the_protocol_page() -> None:
+def test_limits_are_those_of_the_protocol_page() -> None:
     assert messages.PROTOCOL_VERSION == 1
     assert messages.MAX_WAIT_SECONDS == 60
     assert decode_request(b'{"type": "status", "wait_seconds": 60}').type == "status"
@@ -375,6 +375,6 @@ def test_the_limits_are_those_of_the_protocol_page() -> None:
         decode_request(b'{"type": "status", "wait_seconds": 60.001}')
 
 
-def test_a_status_is_terminal_when_the_execution_has_ended() -> None:
+def test_terminal_statuses_are_complete_failed_and_cancelled() -> None:
     terminal = [status.value for status in ExecutionStatus if status.is_terminal]
     assert terminal == ["complete", "failed", "cancelled"]

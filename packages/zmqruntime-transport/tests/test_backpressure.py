@@ -12,7 +12,8 @@ import pytest
 import zmq
 from transport_peers import OpenServer, RawPeer, eventually
 
-from zmqruntime.messages import ErrorCode, ErrorReply, Incoming, StatusRequest, encode_with_id
+from zmqruntime.messages import ErrorCode, ErrorReply, Incoming, StatusRequest
+from zmqruntime.messages.lowlevel import encode_with_id
 from zmqruntime.transport import Caller, ServerSession, ZMQConfig, ZMQServer
 
 MESSAGE_BYTES = 2**20

@@ -29,8 +29,8 @@ from zmqruntime.messages import (
     RegisterProgressRequest,
     Reply,
     ShutdownRequest,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import prepare
 from zmqruntime.transport import (
     ConnectionFailed,
     Endpoint,

@@ -111,7 +111,7 @@ DEEP = b'{"type":"ping","request_id":' + b"[" * 500 + b"]" * 500 + b"}"
         (b"{}", "invalid_request", "type"),
         (b'{"type":7}', "invalid_request", "type"),
         (b'{"type":"launch"}', "unknown_type", "launch"),
-        (b'{"type":"ping","protocol":2}', "unsupported_protocol", "protocol 2"),
+        (b'{"type":"ping","protocol":2}', "unsupported_protocol", "protocol version 2"),
         (b'{"type":"ping","limt":3}', "invalid_request", "limt"),
         (b'{"type":"ping","limit":"3"}', "invalid_request", "limit"),
         (b'{"type":"ping","limit":-1}', "invalid_request", "limit"),
@@ -193,7 +193,7 @@ def test_request_without_its_task_has_a_lower_bound(server: OpenServer, other: R
     assert other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES))["type"] == "pong"
     refused = other.ask(b'{"type":"ping"}'.ljust(MAX_REQUEST_BYTES + 1))
     assert (refused["code"], refused["request_id"]) == ("too_large", None)
-    assert "the ping request has 65,537 bytes; at most 65,536 are taken" in refused["message"]
+    assert "the ping request has 65,537 bytes; the maximum is 65,536" in refused["message"]
 
 
 @pytest.mark.parametrize(

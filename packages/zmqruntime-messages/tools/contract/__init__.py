@@ -1,4 +1,4 @@
-"""Makes the contract: the files in ``src/zmqruntime/messages/contract`` that the wheel ships.
+"""Generator of the contract files in ``src/zmqruntime/messages/contract``.
 
-``nox -s contract`` runs it. None of it ships, so it may lean on what is installed for the tests.
+Run by ``nox -s contract``; not part of the wheel.
 """

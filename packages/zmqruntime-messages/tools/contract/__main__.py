@@ -1,24 +1,24 @@
-"""Renews the contract that the wheel ships: ``nox -s contract``, ``nox -s contract -- release``."""
+"""Write the contract files: ``nox -s contract``, ``nox -s contract -- release``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from contract.baseline import NotReleasable, renew
-from contract.files import COMMITTED, RELEASED, write
+from contract.baseline import BASELINE, NotReleased, renew
+from contract.files import COMMITTED, write
 
 
 def main() -> int:
-    """Write the files that the models make; return the exit code."""
+    """Write the files that are generated from the models; return the exit code."""
     parser = argparse.ArgumentParser(prog="contract", description=__doc__)
     parser.add_argument(
         "step",
         nargs="?",
         choices=["renew", "release"],
         default="renew",
-        help="renew: what the next wheel ships (default); release: also what it is held against, "
-        "once for each version",
+        help="renew: the contract files of the wheel (default); release: also the baseline of the "
+        "compatibility check, once for each version",
     )
     step = parser.parse_args().step
     write(COMMITTED)
@@ -26,10 +26,10 @@ def main() -> int:
     if step == "release":
         try:
             version = renew()
-        except NotReleasable as error:
-            print(f"error: {RELEASED} stays as it is: {error}", file=sys.stderr)
+        except NotReleased as error:
+            print(f"error: {BASELINE} is unchanged: {error}", file=sys.stderr)
             return 1
-        print(f"wrote {RELEASED}, of {version}")
+        print(f"wrote {BASELINE}, of {version}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The two channels as one AsyncAPI 3 document, seen from the server."""
+"""The AsyncAPI 3 document of both channels, from the server's perspective."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zmqruntime.messages import PROTOCOL_VERSION, make_schemas
 
 __all__ = ["make_asyncapi"]
 
-# Which reply answers which request; any may be answered by `error` instead.
-_ANSWERS: Final = {
+# The reply of each request; any request may be answered by `error` instead.
+_REPLIES: Final = {
     "ping": "pong",
     "execute": "accepted",
     "status": "snapshot",
@@ -24,35 +24,35 @@ _ANSWERS: Final = {
 }
 
 _INFO: Final = """\
-Long-running tasks over ZeroMQ: a client submits, watches the progress arrive, cancels, and comes
-back for the result. This document is of the server; a client sends what the server receives.
+Long-running tasks over ZeroMQ: a client submits tasks, receives their progress, cancels them, and
+fetches their results. This document describes the server; a client sends what the server receives.
 
-A server is known by its data port P. Its control port is P + `control_port_offset` (1000).
+A server is addressed by its data port P. Its control port is P + `control_port_offset` (1000).
 
-A request is what a server takes: an unknown field is refused. A reply or an event is what a server
-sends: a client ignores a field that it does not know, and reads an unknown error code as `internal`
-and an unknown kind of error as `exception`.
+A server rejects unknown fields of requests. A client ignores unknown fields of replies and events,
+and treats an unknown error code as `internal` and an unknown kind of error as `exception`.
 """
 
 _CONTROL: Final = """\
 The server binds a ROUTER socket, a client connects a REQ socket (or a DEALER socket that puts an
 empty delimiter frame before each request). One request is one frame, one reply is one frame, each a
-JSON object in UTF-8 (RFC 8259). Every request gets exactly one reply, and no reply is sent unasked.
-Replies may overtake each other; `request_id` comes back as it was sent.
+JSON object in UTF-8 (RFC 8259). Every request gets exactly one reply, and no reply is unsolicited.
+Replies may arrive in another order than their requests; a reply has its request's `request_id`.
 """
 
 _DATA: Final = """\
 The server binds an XPUB socket, a client connects a SUB socket and subscribes to `CLIENT_ID/`, or
-to the empty prefix for everybody's events. A message is two frames: the address of this channel,
-which is the topic, and an event, a JSON object in UTF-8. A SUB socket sends nothing but its
+to the empty prefix for the events of all clients. A message is two frames: the topic, which is the
+address of this channel, and an event, a JSON object in UTF-8. A SUB socket only sends
 subscriptions.
 
-The second frame may be an array of such events, of one execution and in order, while everybody who
-is subscribed has subscribed to `~` and each prefix, too. Who has not never gets one.
+The second frame may be an array of events of one execution, in order, while all subscribed clients
+have announced support for arrays by an additional subscription to `~` and each prefix.
 
-To miss no event, a client subscribes first and then sends `register_progress` on the control
-channel: the `ok` says that the subscription has arrived. Events may be dropped when a subscriber
-falls behind its high-water mark. `sequence` then has a gap, and `status` tells where things stand.
+To receive every event, a client subscribes first and then sends `register_progress` on the control
+channel: the `ok` acknowledges that the subscription has arrived. Events may be dropped for a
+subscriber beyond its high-water mark; `sequence` then has a gap, and `events` replays what is
+buffered.
 """
 
 _NAME: Final = r"1 to 64 of A-Z a-z 0-9 . _ -"
@@ -61,7 +61,7 @@ _ERROR = "error"
 
 
 def make_asyncapi(subjects: Iterable[Subject]) -> Json:
-    """Return the document; the examples in it are the valid vectors of ``subjects``."""
+    """Return the document, with the valid vectors of ``subjects`` as examples."""
     messages = {subject.type: subject for subject in subjects}
     control = [word for word, subject in messages.items() if subject.kind != "event"]
     data = [word for word, subject in messages.items() if subject.kind == "event"]
@@ -90,7 +90,7 @@ def make_asyncapi(subjects: Iterable[Subject]) -> Json:
                     "server": {"socket": "ROUTER", "binds": True},
                     "client": {"sockets": ["REQ", "DEALER"], "binds": False},
                     "frames": [
-                        {"name": "envelope", "content": "what is before the first empty frame"},
+                        {"name": "envelope", "content": "the frames before the first empty frame"},
                         {"name": "delimiter", "content": "empty; a REQ socket adds it"},
                         {"name": "payload", "content": "a JSON object in UTF-8"},
                     ],
@@ -112,19 +112,19 @@ def make_asyncapi(subjects: Iterable[Subject]) -> Json:
                         {"name": "topic", "content": "the address of this channel, in ASCII"},
                         {
                             "name": "payload",
-                            "content": "a JSON object in UTF-8; for those who take arrays, an "
-                            "array of several, too",
+                            "content": "a JSON object in UTF-8; or an array of them, if all "
+                            "subscribers accept arrays",
                         },
                     ],
                 },
             },
         },
         "operations": {
-            **{request: _answer(request, reply) for request, reply in _ANSWERS.items()},
+            **{request: _make_operation(request, reply) for request, reply in _REPLIES.items()},
             "publish": {
                 "action": "send",
                 "channel": _refer("channels", "data"),
-                "summary": "Tell how an execution gets on, and when it changes its state.",
+                "summary": "Publish the progress and the status transitions of executions.",
                 "messages": [_refer("channels", "data", "messages", word) for word in data],
             },
         },
@@ -148,7 +148,7 @@ def _make_tcp_server(channel: str, port: int) -> Json:
         "variables": {
             "host": {
                 "default": "127.0.0.1",
-                "description": "A server binds to loopback unless told otherwise.",
+                "description": "A server binds to loopback by default.",
             },
             "port": {"default": str(port), "description": f"The {channel} port."},
         },
@@ -165,14 +165,17 @@ def _make_ipc_server(channel: str, port: int) -> Json:
             f"The {channel} channel over a Unix domain socket: `ipc://DIRECTORY/APP-PORT.sock`."
         ),
         "variables": {
-            "directory": {"description": "One that only its owner can enter (mode 0700)."},
-            "app": {"default": "zmqruntime", "description": "The name that both sides agree on."},
+            "directory": {"description": "A directory accessible by its owner only (mode 0700)."},
+            "app": {
+                "default": "zmqruntime",
+                "description": "The application name, equal on both sides.",
+            },
             "port": {"default": str(port), "description": f"The {channel} port."},
         },
     }
 
 
-def _answer(request: str, reply: str) -> Json:
+def _make_operation(request: str, reply: str) -> Json:
     messages = ("channels", "control", "messages")
     return {
         "action": "receive",
@@ -207,17 +210,21 @@ def _definition_of(subject: Subject) -> tuple[str, Json]:
     for title, definition in make_schemas()[subject.kind]["$defs"].items():
         if definition.get("properties", {}).get("type", {}).get("const") == subject.type:
             return title, definition
-    raise LookupError(f"no {subject.kind} has the type {subject.type!r}: is it still a message?")
+    raise LookupError(
+        f"no {subject.kind} has the type {subject.type!r}: add it to the union, or delete it"
+    )
 
 
 def _gather_schemas() -> Json:
-    """Return the definitions of all messages, under the names that they have in their files."""
+    """Return the definitions of all schemas by their title."""
     schemas: Json = {}
     for schema in make_schemas().values():
         for title, definition in schema["$defs"].items():
             moved = _move_references(definition)
             if schemas.setdefault(title, moved) != moved:
-                raise ValueError(f"{title} is one thing here and another there: name one of them")
+                raise ValueError(
+                    f"{title} has different definitions in two schemas: rename one of the models"
+                )
     return dict(sorted(schemas.items()))
 
 
@@ -230,4 +237,6 @@ def _move_references(value: Any) -> Any:
     if "$ref" not in value:
         return moved
     reference = {"$ref": value["$ref"].replace("#/$defs/", "#/components/schemas/")}
-    return {"allOf": [reference], **moved} if moved else reference  # no word may stand beside it
+    return (
+        {"allOf": [reference], **moved} if moved else reference
+    )  # AsyncAPI allows no keyword beside $ref.

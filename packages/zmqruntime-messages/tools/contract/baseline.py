@@ -1,75 +1,89 @@
-"""What the next wheel is held against: the contract of the last release, and of no later commit."""
+"""The baseline of the compatibility check: the schemas of the last release.
+
+There is none before the first release. Each release renews it, in the commit that dates the
+changelog.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any, Final, NamedTuple
 
-from contract.files import PACKAGE, RELEASED, write
-from zmqruntime.messages import __version__
+from contract.files import PACKAGE
+from zmqruntime.messages import __version__, make_schemas
 
 __all__ = [
-    "NotReleasable",
-    "next_version",
+    "BASELINE",
+    "Baseline",
+    "NotReleased",
+    "check_renewal",
+    "find_last_release",
+    "load",
     "read_changelog",
-    "read_version",
     "renew",
-    "version_due",
 ]
 
-_VERSION_FILE = RELEASED / "VERSION"
+BASELINE: Final = PACKAGE / "contract-released" / "schema.json"
 
 # The versions of the changelog that have a date; the newest comes first.
 _DATED = re.compile(r"^## \[?([\w.]+)\]? - \d{4}-\d{2}-\d{2}$", re.MULTILINE)
 
 
-class NotReleasable(Exception):
-    """The baseline stays as it is; the message says what to do first."""
+class Baseline(NamedTuple):
+    """The schemas of a release, by kind of message."""
+
+    version: str
+    schemas: dict[str, dict[str, Any]]
 
 
-def read_version() -> str:
-    """Return the version that the baseline is of."""
-    return _VERSION_FILE.read_text("utf-8").strip()
+class NotReleased(Exception):
+    """The current version is not released, or released already."""
 
 
 def read_changelog() -> str:
-    """Return the changelog of the package, which dates what is released."""
+    """Return the changelog of the package, which dates each release."""
     return (PACKAGE / "CHANGELOG.md").read_text("utf-8")
 
 
-def version_due(current: str, changelog: str) -> str:
-    """Return the version that the baseline has to be of: the last one with a date.
-
-    Before the first release it is of a development version, and may be renewed at any time.
-    """
+def find_last_release(changelog: str) -> str | None:
+    """Return the newest version with a date; None before the first release."""
     dated = _DATED.findall(changelog)
-    return dated[0] if dated else f"{current}.dev0"
+    return dated[0] if dated else None
 
 
-def next_version(held: str, current: str, changelog: str) -> str:
-    """Return the version that a baseline of ``held`` is of when it has been renewed now.
+def load() -> Baseline | None:
+    """Return the baseline; None before the first release."""
+    if not BASELINE.exists():
+        return None
+    return Baseline(**json.loads(BASELINE.read_text("utf-8")))
+
+
+def check_renewal(held: str | None, current: str, changelog: str) -> None:
+    """Check that the baseline of version ``held`` may be replaced by ``current``.
 
     Raises:
-        NotReleasable: ``held`` is released, and ``current`` is the same or not released.
+        NotReleased: ``current`` has no date in the changelog, or is the baseline already.
     """
-    is_free = ".dev" in held
-    if not is_free and current == held:
-        raise NotReleasable(
-            f"{held} is released, and peers of it are out there: mend what breaks them, or run "
-            "`hatch version` and date the changelog, to release another version"
+    if current == held:
+        raise NotReleased(
+            f"{held} is released already: run `hatch version` and date the changelog to release "
+            "another version"
         )
-    due = version_due(current, changelog)
-    if not is_free and due != current:
-        raise NotReleasable(f"{current} is not released: date its heading in CHANGELOG.md first")
-    return due
+    if find_last_release(changelog) != current:
+        raise NotReleased(f"{current} is not released: date its heading in CHANGELOG.md first")
 
 
 def renew() -> str:
-    """Let the baseline be what the models make now; return the version that it is of then.
+    """Write the current schemas as the baseline; return their version.
 
     Raises:
-        NotReleasable: see `next_version`.
+        NotReleased: see `check_renewal`.
     """
-    version = next_version(read_version(), __version__, read_changelog())
-    write(RELEASED)
-    _VERSION_FILE.write_text(version + "\n", encoding="utf-8", newline="\n")
-    return version
+    held = load()
+    check_renewal(held.version if held else None, __version__, read_changelog())
+    baseline = Baseline(__version__, make_schemas())
+    BASELINE.parent.mkdir(exist_ok=True)
+    text = json.dumps(baseline._asdict(), ensure_ascii=False, indent=2)
+    BASELINE.write_text(text + "\n", encoding="utf-8", newline="\n")
+    return baseline.version

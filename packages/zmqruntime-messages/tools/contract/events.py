@@ -1,4 +1,4 @@
-"""The vectors of events: what a subscriber has to take, and what it has to refuse."""
+"""Vectors of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract as files: what each is called and what is in it."""
+"""The contract files: their paths and contents."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from contract.requests import REQUESTS
 from contract.vectors import Json
 from zmqruntime.messages import make_schemas
 
-__all__ = ["COMMITTED", "PACKAGE", "RELEASED", "find_differences", "make_files", "write"]
+__all__ = ["COMMITTED", "PACKAGE", "find_differences", "make_files", "write"]
 
 PACKAGE: Final = Path(__file__).parents[2]
 """The directory of zmqruntime-messages."""
 
 COMMITTED: Final = PACKAGE / "src" / "zmqruntime" / "messages" / "contract"
-"""What the next wheel ships."""
-
-RELEASED: Final = PACKAGE / "contract-released"
-"""What the last wheel shipped: what the next one must be compatible with; see `baseline`."""
+"""The contract files of the wheel."""
 
 
 def make_files() -> dict[str, str]:
-    """Return the text of every file, by its path in the contract."""
+    """Return the text of each file by its path in the contract."""
     subjects = (*REQUESTS, *REPLIES, *EVENTS)
     files: dict[str, Json] = {"asyncapi.json": make_asyncapi(subjects)}
     for kind, schema in make_schemas().items():
@@ -45,14 +42,14 @@ def make_files() -> dict[str, str]:
 
 
 def find_differences(directory: Path) -> list[str]:
-    """Return the files of ``directory`` that are missing, too many, or not what is made now."""
+    """Return the missing, outdated and unknown files of ``directory``, one message each."""
     made = make_files()
     there = {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
     return sorted(
         [f"{path} is missing" for path in made.keys() - there]
-        + [f"{path} is no part of the contract" for path in there - made.keys()]
+        + [f"{path} is not part of the contract" for path in there - made.keys()]
         + [
-            f"{path} is not what the models make"
+            f"{path} is out of date"
             for path in made.keys() & there
             if (directory / path).read_text("utf-8") != made[path]
         ]
@@ -60,7 +57,7 @@ def find_differences(directory: Path) -> list[str]:
 
 
 def write(directory: Path) -> None:
-    """Make ``directory`` hold the contract, and nothing else."""
+    """Write the contract files into ``directory``, and delete other JSON files."""
     made = make_files()
     for path in list(directory.rglob("*.json")):
         if path.relative_to(directory).as_posix() not in made:

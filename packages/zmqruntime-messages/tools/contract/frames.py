@@ -1,4 +1,4 @@
-"""The vectors of frames: bytes that a JSON value could not show, for each kind of message."""
+"""Vectors of frames, byte by byte, for each kind of message; of arrays; of topics."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contract.vectors import Frames, Json, Kind, Subject, WrongFrame
 
 __all__ = ["ARRAYS", "FRAMES", "TOPICS"]
 
-_DEEPEST = 190  # what every reader of JSON has to manage
+_DEEPEST = 190  # Accepted by every JSON reader.
 _TOO_DEEP = 1000
 
 _DEFAULTS = {subject.type: subject.minimal | subject.defaults for subject in REQUESTS}
 
 
 def _malformed(message: Json) -> tuple[WrongFrame, ...]:
-    """Return what is no JSON object, each a small harm to a frame that was good."""
+    """Return frames that are not JSON objects, mostly small changes of a valid frame."""
     good = json.dumps(message)
     body = good[1:-1]
     return (
@@ -50,8 +50,8 @@ def _malformed(message: Json) -> tuple[WrongFrame, ...]:
     )
 
 
-def _too_odd(message: Json) -> tuple[WrongFrame, ...]:
-    """Return what a server refuses, and never sends, though some readers of JSON take it."""
+def _lenient_json(message: Json) -> tuple[WrongFrame, ...]:
+    """Return frames that a server rejects and never sends, but some JSON readers accept."""
     good = json.dumps(message)
     body = good[1:-1]
     arrays = "[" * _TOO_DEEP + "]" * _TOO_DEEP
@@ -63,7 +63,7 @@ def _too_odd(message: Json) -> tuple[WrongFrame, ...]:
 
 
 def _untyped(other: str) -> tuple[WrongFrame, ...]:
-    """Return objects that are no message; ``other`` is the type of another kind's message."""
+    """Return objects without a valid type; ``other`` is the type of another kind of message."""
     return (
         WrongFrame("an empty object", b"{}", "invalid_request", ("type",)),
         WrongFrame("null as type", b'{"type": null}', "invalid_request", ("type",)),
@@ -78,7 +78,7 @@ def _untyped(other: str) -> tuple[WrongFrame, ...]:
 
 
 def _valid(subject: Subject) -> tuple[tuple[str, bytes, Json | None], ...]:
-    """Return one message, written in several ways."""
+    """Return one message in several encodings."""
     message, means = subject.full, subject.full
     backwards = dict(reversed(message.items()))
     return (
@@ -127,7 +127,7 @@ def _requests() -> Frames:
         ),
         (
             *common.wrong,
-            *_too_odd(execute.minimal),
+            *_lenient_json(execute.minimal),
             WrongFrame(
                 "5.0 as an integer",
                 b'{"type": "ping", "limit": 5.0}',
@@ -164,7 +164,7 @@ FRAMES = (
 
 
 def _make_arrays() -> Json:
-    """Return arrays of events, as who takes them may get them."""
+    """Return valid and invalid arrays of events."""
     progress, state = _find(EVENTS, "progress"), _find(EVENTS, "state")
     first, second, third = ({**progress.full, "sequence": number} for number in (3, 4, 5))
     last = {**state.full, "sequence": 6}

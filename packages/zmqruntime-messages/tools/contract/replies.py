@@ -1,4 +1,4 @@
-"""The vectors of replies: what a client has to take, and what it has to refuse."""
+"""Vectors of replies."""
 
 from __future__ import annotations
 

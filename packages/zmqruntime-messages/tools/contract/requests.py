@@ -1,4 +1,4 @@
-"""The vectors of requests: what a server takes, and what its error reply has to say."""
+"""Vectors of requests."""
 
 from __future__ import annotations
 

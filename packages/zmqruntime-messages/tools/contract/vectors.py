@@ -1,4 +1,4 @@
-"""Golden vectors: what a peer may send, what it means, and what must be refused and how."""
+"""Golden vectors: valid messages with their meaning, invalid messages with their error."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ Kind = Literal["request", "reply", "event"]
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A change to the minimal message that has to be refused, and the fields to be named."""
+    """An invalid change of the minimal message, and the fields in its error."""
 
     name: str
     changes: Json
     fields: str | tuple[str, ...]
     code: str = "invalid_request"
     schema_may_accept: bool = False
-    """A JSON Schema validator lets it pass, or some do."""
+    """Whether some JSON Schema validators accept it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One type of message: what is the least of it, all of it, and what is none of it."""
+    """The vectors of one type of message."""
 
     kind: Kind
     minimal: Json
     defaults: Json
-    """What the fields mean that the minimal message leaves out."""
+    """The meaning of the fields that are absent in the minimal message."""
     full: Json
     needed: tuple[str, ...] = ()
-    """The fields without which it must be refused, but for `type`."""
+    """The required fields other than `type`."""
     also: tuple[tuple[str, Json, Json], ...] = ()
-    """Further valid ones: a name, changes to the full message, changes to what it means."""
+    """Further valid messages: a name, changes of the full message, changes of its meaning."""
     wrong: tuple[Wrong, ...] = ()
 
     @property
     def type(self) -> str:
-        """The word that tells this type from others."""
+        """The ``type`` of the message."""
         word: str = self.minimal["type"]
         return word
 
@@ -52,12 +52,14 @@ class Subject:
             "type": self.type,
             "valid": [
                 {"name": name, "message": message, "means": means}
-                for name, message, means in self._valid()
+                for name, message, means in self._make_valid()
             ],
-            "invalid": [self._refuse(wrong) for wrong in (*self._common_faults(), *self.wrong)],
+            "invalid": [
+                self._make_invalid(wrong) for wrong in (*self._common_faults(), *self.wrong)
+            ],
         }
 
-    def _valid(self) -> list[tuple[str, Json, Json]]:
+    def _make_valid(self) -> list[tuple[str, Json, Json]]:
         valid = [
             ("minimal", self.minimal, self.minimal | self.defaults),
             ("full", self.full, self.full),
@@ -89,11 +91,11 @@ class Subject:
         ]
         return [*absent, *protocol, *unknown]
 
-    def _refuse(self, wrong: Wrong) -> Json:
+    def _make_invalid(self, wrong: Wrong) -> Json:
         message = {k: v for k, v in (self.minimal | wrong.changes).items() if v is not ...}
         request_id = message.get("request_id")
         entry: Json = {"name": wrong.name, "message": message}
-        entry |= _refusal(
+        entry |= _make_error(
             self.kind,
             wrong.code,
             (wrong.fields,) if isinstance(wrong.fields, str) else wrong.fields,
@@ -106,7 +108,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class WrongFrame:
-    """A frame that has to be refused."""
+    """An invalid frame."""
 
     name: str
     frame: bytes
@@ -116,11 +118,11 @@ class WrongFrame:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a frame may hold, byte by byte, where a JSON value could not show it."""
+    """The vectors of frames that are not representable as a JSON value."""
 
     kind: Kind
     valid: tuple[tuple[str, bytes, Json | None], ...]
-    """A name, a frame, and what it means; None: only that it is accepted."""
+    """A name, a frame, and its meaning; None: unspecified."""
     wrong: tuple[WrongFrame, ...]
 
     def to_json(self) -> Json:
@@ -128,24 +130,24 @@ class Frames:
         return {
             "kind": self.kind,
             "valid": [
-                {"name": name, **_show(frame)} | ({} if means is None else {"means": means})
+                {"name": name, **_encode_frame(frame)} | ({} if means is None else {"means": means})
                 for name, frame, means in self.valid
             ],
             "invalid": [
-                {"name": wrong.name, **_show(wrong.frame)}
-                | _refusal(self.kind, wrong.code, wrong.fields, None)
+                {"name": wrong.name, **_encode_frame(wrong.frame)}
+                | _make_error(self.kind, wrong.code, wrong.fields, None)
                 for wrong in self.wrong
             ],
         }
 
 
-def _refusal(kind: Kind, code: str, fields: tuple[str, ...], request_id: str | None) -> Json:
+def _make_error(kind: Kind, code: str, fields: tuple[str, ...], request_id: str | None) -> Json:
     if kind == "request":
         return {"error": {"code": code, "request_id": request_id, "fields": list(fields)}}
-    return {"fields": list(fields)}  # who gets a bad reply or event answers nobody
+    return {"fields": list(fields)}  # Replies and events are not answered.
 
 
-def _show(frame: bytes) -> Json:
+def _encode_frame(frame: bytes) -> Json:
     if frame.isascii() and frame.decode().isprintable():
         return {"text": frame.decode()}
     return {"base64": b64encode(frame).decode()}

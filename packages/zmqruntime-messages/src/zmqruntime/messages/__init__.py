@@ -1,16 +1,14 @@
-"""The message contract of zmqruntime: every message as a frozen, typed value.
+"""Messages of the zmqruntime protocol: requests, replies and events as frozen pydantic models.
 
-This package is all that a peer needs to speak the protocol: it imports neither ZeroMQ nor
-any other part of the project. A name is loaded when it is first asked for: a server's and a
-worker's start are waited for, and neither needs all of them.
+All that a peer needs to speak the protocol: no ZeroMQ, and no other package of the project. Names
+are loaded lazily. What only the sibling packages need is in `zmqruntime.messages.lowlevel`.
 """
 
-import importlib
 import sys as _sys
 from typing import TYPE_CHECKING
 
-# An unrelated distribution named ``zmqruntime`` ships a regular package that takes over the
-# namespace these packages share; what follows would break in ways nobody could explain.
+# The regular package of an unrelated distribution named ``zmqruntime`` hides the namespace that
+# these packages share; every import of a sibling would fail with a misleading error.
 if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
     raise ImportError(
         "zmqruntime-messages cannot be used beside the unrelated distribution 'zmqruntime': "
@@ -18,307 +16,114 @@ if getattr(_sys.modules["zmqruntime"], "__file__", None) is not None:
         "packages share. Run 'pip uninstall zmqruntime', then reinstall the zmqruntime-* packages."
     )
 
-from zmqruntime.messages._version import __version__
+from zmqruntime.messages._lazy import attach as _attach
+from zmqruntime.messages._version import __version__ as __version__
 
+# The public names are the `__all__` of these submodules; `_NAMES` has them without an import.
 if TYPE_CHECKING:
-    from zmqruntime.messages.base import (
-        MAX_ALSO,
-        MAX_ATTEMPTS,
-        MAX_BACKOFF_SECONDS,
-        MAX_LIMIT,
-        MAX_LOG_TAIL_BYTES,
-        MAX_PRIORITY,
-        MAX_REQUEST_BYTES,
-        MAX_REQUEST_ID,
-        MAX_WAIT_SECONDS,
-        PROTOCOL_VERSION,
-        ClientId,
-        ExecutionId,
-        Labels,
-        Limit,
-        Timestamp,
-    )
-    from zmqruntime.messages.common_replies import (
-        ErrorDetail,
-        ErrorReply,
-        OkReply,
-        PongReply,
-        ShutdownAckReply,
-    )
-    from zmqruntime.messages.decoding import (
-        decode_event,
-        decode_events,
-        decode_json,
-        decode_reply,
-        decode_request,
-        explaining,
-        make_error_reply,
-    )
-    from zmqruntime.messages.encoding import (
-        PreparedRequest,
-        encode,
-        encode_json,
-        encode_with_id,
-        prepare,
-    )
-    from zmqruntime.messages.errors import (
-        DecodeError,
-        ErrorCode,
-        FieldFault,
-        MessageError,
-        ProtocolVersionError,
-        ZMQRuntimeError,
-    )
-    from zmqruntime.messages.escaping import (
-        printable,
-    )
-    from zmqruntime.messages.events import (
-        ARRAYS_MARK,
-        SEQUENCE_GAP,
-        Event,
-        ProgressEvent,
-        StateEvent,
-        make_topic,
-        make_topic_prefix,
-    )
-    from zmqruntime.messages.failures import (
-        MAX_RESULT_REPR,
-        ErrorKind,
-        ExecutionErrorInfo,
-    )
-    from zmqruntime.messages.infos import (
-        ApplicationInfo,
-        AttemptInfo,
-        ProcessInfo,
-        QueuedExecutionInfo,
-        RunningExecutionInfo,
-        WorkerInfo,
-    )
-    from zmqruntime.messages.json_value import (
-        MAX_NESTING,
-        JsonObject,
-        JsonValue,
-    )
-    from zmqruntime.messages.records import (
-        ExecutionRecord,
-    )
-    from zmqruntime.messages.requests import (
-        CancelRequest,
-        EventsRequest,
-        Incoming,
-        LogTailRequest,
-        Outgoing,
-        PingRequest,
-        RegisterProgressRequest,
-        Request,
-        ShutdownRequest,
-        StatusRequest,
-        UnregisterProgressRequest,
-    )
-    from zmqruntime.messages.responses import (
-        AcceptedReply,
-        ExecutionStatusSnapshot,
-        KeptEventsReply,
-        LogReply,
-        Reply,
-    )
-    from zmqruntime.messages.schema import (
-        make_schemas,
-    )
-    from zmqruntime.messages.splitting import find_body_fault, split_request
-    from zmqruntime.messages.status import (
-        ExecutionStatus,
-        ProgressScope,
-        ShutdownMode,
-    )
-    from zmqruntime.messages.submission import (
-        ExecuteHead,
-        ExecuteRequest,
-        UnparsedExecute,
-    )
+    from zmqruntime.messages.base import *  # noqa: F403
+    from zmqruntime.messages.decoding import *  # noqa: F403
+    from zmqruntime.messages.encoding import *  # noqa: F403
+    from zmqruntime.messages.errors import *  # noqa: F403
+    from zmqruntime.messages.escaping import *  # noqa: F403
+    from zmqruntime.messages.events import *  # noqa: F403
+    from zmqruntime.messages.execute_request import *  # noqa: F403
+    from zmqruntime.messages.failures import *  # noqa: F403
+    from zmqruntime.messages.json_value import *  # noqa: F403
+    from zmqruntime.messages.records import *  # noqa: F403
+    from zmqruntime.messages.replies import *  # noqa: F403
+    from zmqruntime.messages.requests import *  # noqa: F403
+    from zmqruntime.messages.schema import *  # noqa: F403
+    from zmqruntime.messages.server_replies import *  # noqa: F403
+    from zmqruntime.messages.status import *  # noqa: F403
 
-__all__ = [
-    "ARRAYS_MARK",
-    "MAX_ALSO",
-    "MAX_ATTEMPTS",
-    "MAX_BACKOFF_SECONDS",
-    "MAX_LIMIT",
-    "MAX_LOG_TAIL_BYTES",
-    "MAX_NESTING",
-    "MAX_PRIORITY",
-    "MAX_REQUEST_BYTES",
-    "MAX_REQUEST_ID",
-    "MAX_RESULT_REPR",
-    "MAX_WAIT_SECONDS",
-    "PROTOCOL_VERSION",
-    "SEQUENCE_GAP",
-    "AcceptedReply",
-    "ApplicationInfo",
-    "AttemptInfo",
-    "CancelRequest",
-    "ClientId",
-    "DecodeError",
-    "ErrorCode",
-    "ErrorDetail",
-    "ErrorKind",
-    "ErrorReply",
-    "Event",
-    "EventsRequest",
-    "ExecuteHead",
-    "ExecuteRequest",
-    "ExecutionErrorInfo",
-    "ExecutionId",
-    "ExecutionRecord",
-    "ExecutionStatus",
-    "ExecutionStatusSnapshot",
-    "FieldFault",
-    "Incoming",
-    "JsonObject",
-    "JsonValue",
-    "KeptEventsReply",
-    "Labels",
-    "Limit",
-    "LogReply",
-    "LogTailRequest",
-    "MessageError",
-    "OkReply",
-    "Outgoing",
-    "PingRequest",
-    "PongReply",
-    "PreparedRequest",
-    "ProcessInfo",
-    "ProgressEvent",
-    "ProgressScope",
-    "ProtocolVersionError",
-    "QueuedExecutionInfo",
-    "RegisterProgressRequest",
-    "Reply",
-    "Request",
-    "RunningExecutionInfo",
-    "ShutdownAckReply",
-    "ShutdownMode",
-    "ShutdownRequest",
-    "StateEvent",
-    "StatusRequest",
-    "Timestamp",
-    "UnparsedExecute",
-    "UnregisterProgressRequest",
-    "WorkerInfo",
-    "ZMQRuntimeError",
-    "__version__",
-    "decode_event",
-    "decode_events",
-    "decode_json",
-    "decode_reply",
-    "decode_request",
-    "encode",
-    "encode_json",
-    "encode_with_id",
-    "explaining",
-    "find_body_fault",
-    "make_error_reply",
-    "make_schemas",
-    "make_topic",
-    "make_topic_prefix",
-    "prepare",
-    "printable",
-    "split_request",
-]
-
-_HOMES = {
-    "ARRAYS_MARK": "events",
-    "SEQUENCE_GAP": "events",
-    "MAX_ALSO": "base",
-    "MAX_ATTEMPTS": "base",
-    "MAX_BACKOFF_SECONDS": "base",
-    "MAX_LIMIT": "base",
-    "MAX_LOG_TAIL_BYTES": "base",
-    "MAX_NESTING": "json_value",
-    "MAX_PRIORITY": "base",
-    "MAX_RESULT_REPR": "failures",
-    "MAX_REQUEST_BYTES": "base",
-    "MAX_REQUEST_ID": "base",
-    "MAX_WAIT_SECONDS": "base",
-    "PROTOCOL_VERSION": "base",
-    "AcceptedReply": "responses",
-    "ApplicationInfo": "infos",
-    "AttemptInfo": "infos",
-    "CancelRequest": "requests",
-    "ClientId": "base",
-    "DecodeError": "errors",
-    "ErrorCode": "errors",
-    "ErrorDetail": "common_replies",
-    "ErrorKind": "failures",
-    "ErrorReply": "common_replies",
-    "Event": "events",
-    "EventsRequest": "requests",
-    "ExecuteHead": "submission",
-    "ExecuteRequest": "submission",
-    "ExecutionErrorInfo": "failures",
-    "ExecutionId": "base",
-    "ExecutionRecord": "records",
-    "ExecutionStatus": "status",
-    "ExecutionStatusSnapshot": "responses",
-    "FieldFault": "errors",
-    "Incoming": "requests",
-    "JsonObject": "json_value",
-    "JsonValue": "json_value",
-    "KeptEventsReply": "responses",
-    "Labels": "base",
-    "Limit": "base",
-    "LogReply": "responses",
-    "LogTailRequest": "requests",
-    "MessageError": "errors",
-    "OkReply": "common_replies",
-    "Outgoing": "requests",
-    "PingRequest": "requests",
-    "PongReply": "common_replies",
-    "PreparedRequest": "encoding",
-    "ProcessInfo": "infos",
-    "ProgressEvent": "events",
-    "ProgressScope": "status",
-    "ProtocolVersionError": "errors",
-    "QueuedExecutionInfo": "infos",
-    "RegisterProgressRequest": "requests",
-    "Reply": "responses",
-    "Request": "requests",
-    "RunningExecutionInfo": "infos",
-    "ShutdownAckReply": "common_replies",
-    "ShutdownMode": "status",
-    "ShutdownRequest": "requests",
-    "StateEvent": "events",
-    "StatusRequest": "requests",
-    "Timestamp": "base",
-    "UnparsedExecute": "submission",
-    "UnregisterProgressRequest": "requests",
-    "WorkerInfo": "infos",
-    "ZMQRuntimeError": "errors",
-    "decode_event": "decoding",
-    "decode_events": "decoding",
-    "decode_json": "decoding",
-    "decode_reply": "decoding",
-    "decode_request": "decoding",
-    "encode": "encoding",
-    "encode_json": "encoding",
-    "encode_with_id": "encoding",
-    "explaining": "decoding",
-    "find_body_fault": "splitting",
-    "make_error_reply": "decoding",
-    "make_schemas": "schema",
-    "make_topic": "events",
-    "make_topic_prefix": "events",
-    "prepare": "encoding",
-    "printable": "escaping",
-    "split_request": "splitting",
-}
-
-if not TYPE_CHECKING:  # To a type checker, any name would do.
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+else:
+    _NAMES = {
+        "base": (
+            "MAX_ALSO",
+            "MAX_ATTEMPTS",
+            "MAX_BACKOFF_SECONDS",
+            "MAX_LIMIT",
+            "MAX_LOG_TAIL_BYTES",
+            "MAX_PRIORITY",
+            "MAX_REQUEST_BYTES",
+            "MAX_REQUEST_ID",
+            "MAX_WAIT_SECONDS",
+            "PROTOCOL_VERSION",
+            "ClientId",
+            "ExecutionId",
+            "Labels",
+            "Limit",
+            "Timestamp",
+        ),
+        "status": ("ExecutionStatus", "ProgressScope", "ShutdownMode"),
+        "errors": (
+            "DecodeError",
+            "ErrorCode",
+            "FieldFault",
+            "MessageError",
+            "ProtocolVersionError",
+            "ZMQRuntimeError",
+        ),
+        "json_value": ("MAX_NESTING", "JsonObject", "JsonValue"),
+        "requests": (
+            "CancelRequest",
+            "EventsRequest",
+            "Incoming",
+            "LogTailRequest",
+            "PingRequest",
+            "RegisterProgressRequest",
+            "Request",
+            "ShutdownRequest",
+            "StatusRequest",
+            "UnregisterProgressRequest",
+        ),
+        "execute_request": ("ExecuteHead", "ExecuteRequest", "UnparsedExecute"),
+        "replies": (
+            "AcceptedReply",
+            "ExecutionStatusSnapshot",
+            "KeptEventsReply",
+            "LogReply",
+            "Reply",
+        ),
+        "server_replies": (
+            "ApplicationInfo",
+            "ErrorDetail",
+            "ErrorReply",
+            "OkReply",
+            "PongReply",
+            "ProcessInfo",
+            "ShutdownAckReply",
+            "WorkerInfo",
+        ),
+        "records": (
+            "AttemptInfo",
+            "ExecutionRecord",
+            "QueuedExecutionInfo",
+            "RunningExecutionInfo",
+        ),
+        "failures": ("MAX_RESULT_REPR", "ErrorKind", "ExecutionErrorInfo"),
+        "events": (
+            "ARRAYS_MARK",
+            "SEQUENCE_GAP",
+            "Event",
+            "ProgressEvent",
+            "StateEvent",
+            "make_topic",
+            "make_topic_prefix",
+        ),
+        "encoding": ("encode",),
+        "decoding": (
+            "decode_event",
+            "decode_events",
+            "decode_reply",
+            "decode_request",
+            "make_error_reply",
+        ),
+        "schema": ("make_schemas",),
+        "escaping": ("printable",),
+    }
+    __getattr__, __dir__, __all__ = _attach(
+        __name__, {f"{__name__}.{module}": names for module, names in _NAMES.items()}
+    )
+    __all__ += ["__version__"]

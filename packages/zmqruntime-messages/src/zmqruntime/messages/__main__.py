@@ -1,4 +1,4 @@
-"""``python -m zmqruntime.messages export DIR``: the contract, for peers that are not Python."""
+"""``python -m zmqruntime.messages export DIR``: write the contract files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["export", "main"]
 
 
 def export(directory: Path) -> int:
-    """Copy the contract files of this version into ``directory``, over those that are there.
+    """Copy the contract files of this version into ``directory``; existing files are replaced.
 
     Returns:
-        How many were written.
+        The number of files written.
 
     Raises:
-        OSError: the directory cannot be made, or a file in it cannot be written.
+        OSError: the directory or a file in it cannot be written.
     """
     return _copy(files("zmqruntime.messages") / "contract", directory)
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write the contract into DIR: JSON Schema (2020-12) of every message, an "
         "AsyncAPI 3 document, golden vectors. Files of the same names are replaced.",
     )
-    command.add_argument("directory", type=Path, metavar="DIR", help="made when it is not there")
+    command.add_argument("directory", type=Path, metavar="DIR", help="created if missing")
     directory: Path = parser.parse_args(arguments).directory
     try:
         count = export(directory)
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         where = error.filename or directory
         print(
             printable(
-                f"cannot write the contract: {where}: {error.strerror}; name a directory of yours"
+                f"cannot write the contract: {where}: {error.strerror}; use a writable directory"
             ),
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""What every message is made of: names, times, and the frozen model under each."""
+"""Shared parts of all messages: limits, field types, and the frozen base model."""
 
 from __future__ import annotations
 
@@ -20,82 +20,80 @@ __all__ = [
     "MAX_ALSO",
     "MAX_ATTEMPTS",
     "MAX_BACKOFF_SECONDS",
-    "MAX_CURSOR",
     "MAX_LIMIT",
     "MAX_LOG_TAIL_BYTES",
     "MAX_PRIORITY",
     "MAX_REQUEST_BYTES",
     "MAX_REQUEST_ID",
     "MAX_WAIT_SECONDS",
-    "NAME_PATTERN",
-    "NAME_WORDS",
     "PROTOCOL_VERSION",
     "ClientId",
     "ExecutionId",
     "Labels",
     "Limit",
-    "Model",
     "Timestamp",
-    "UnknownMeans",
 ]
 
 PROTOCOL_VERSION: Final = 1
 """The version of the wire protocol that these models describe."""
 
 MAX_WAIT_SECONDS: Final = 60.0
-"""The longest time, in seconds, for which a server holds one reply."""
+"""The maximum ``wait_seconds`` of a request."""
 
 MAX_LIMIT: Final = 1000
-"""The most entries that one reply lists."""
+"""The maximum ``limit`` of a request."""
 
 MAX_LOG_TAIL_BYTES: Final = 65_536
-"""The most that one reply tells of a task's log."""
+"""The maximum ``max_bytes`` of a ``log_tail`` request."""
 
 MAX_REQUEST_BYTES: Final = 65_536
-"""The longest request, in bytes; of an ``execute``, what is beside its task and its config."""
+"""The maximum length of a request in bytes; of an ``execute``, without its task and config."""
 
 MAX_REQUEST_ID: Final = 256
-"""The longest ``request_id``, in characters."""
+"""The maximum length of a ``request_id`` in characters."""
 
 MAX_CURSOR: Final = 256
-"""The longest cursor of a page, in characters."""
+"""The maximum length of a cursor in characters."""
 
 MAX_ALSO: Final = 64
-"""The most executions that a status request names beside its own."""
+"""The maximum number of further executions in a ``status`` request."""
 
 MAX_ATTEMPTS: Final = 20
-"""The most often that one execution may run."""
+"""The maximum ``max_attempts`` of an execution."""
 
 MAX_BACKOFF_SECONDS: Final = 3600.0
-"""The longest delay, in seconds, before a failed execution runs again."""
+"""The maximum backoff in seconds before an execution is retried."""
 
 MAX_PRIORITY: Final = 1000
-"""The highest priority; the lowest is its negative."""
+"""The maximum priority; the minimum is its negative."""
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 NAME_WORDS: Final = "has to be 1 to 64 characters, each of A-Z a-z 0-9 . _ -"
-"""`NAME_PATTERN` for a reader of an error."""
+"""The error message for `NAME_PATTERN`."""
 
 _NAME = StringConstraints(pattern=NAME_PATTERN)
 
 ClientId = Annotated[str, _NAME]
-"""Who submits: 1 to 64 of ``A-Z a-z 0-9 . _ -``. It is the first part of a topic."""
+"""A client's name, the first part of its topics: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
 
 ExecutionId = Annotated[str, _NAME]
-"""One execution, named by its client: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
+"""An execution's name, chosen by its client: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
 
 Labels = dict[str, str]
-"""What an application wants to find an execution by; the server only keeps it."""
+"""An application's labels of an execution; opaque to the server."""
 
 Timestamp = Annotated[float, Field(ge=0)]
 """Unix time in seconds."""
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
-"""How many entries of a kind a reply may list."""
+"""The maximum number of entries in a reply."""
 
 
-class UnknownMeans:
-    """Read a word that only a newer server knows as ``fallback``; in frames, not in calls."""
+class UnknownAs:
+    """Decode an unknown enum value as ``fallback``, so that servers may add values.
+
+    Only in frames: in Python calls an unknown value is invalid.
+    """
 
     def __init__(self, fallback: StrEnum) -> None:
         self._fallback = fallback
@@ -111,7 +109,7 @@ class UnknownMeans:
     ) -> dict[str, Any]:
         return {
             "anyOf": [handler(schema), {"type": "string"}],
-            "description": f"Read a word that you do not know as `{self._fallback}`.",
+            "description": f"Treat an unknown value as `{self._fallback}`.",
         }
 
     def _read(self, value: Any, info: ValidationInfo) -> Any:
@@ -121,14 +119,15 @@ class UnknownMeans:
 
 
 class Model(BaseModel):
-    """A frozen value: nothing coerced, no NaN, fields from a newer peer ignored."""
+    """Frozen base model: strict types, no NaN, unknown fields ignored (forward compatibility)."""
 
     model_config = ConfigDict(
         frozen=True,
         strict=True,
         extra="ignore",
         allow_inf_nan=False,
-        # Any bound has pydantic look at the characters, so half a surrogate pair (as in the name
-        # of a file that is not UTF-8) is refused here, by field, and not when it is encoded.
+        # Any length constraint makes pydantic validate the characters: a lone surrogate (as in the
+        # name of a file that is not UTF-8) is a validation error of its field, not an encoding
+        # error later.
         str_min_length=0,
     )

@@ -1,4 +1,4 @@
-"""Frames to messages: the one place where bytes of a peer are believed or not."""
+"""Decoding and validation of frames; errors name the invalid fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from zmqruntime.messages.base import (
     NAME_WORDS,
     PROTOCOL_VERSION,
 )
-from zmqruntime.messages.common_replies import ErrorDetail, ErrorReply
 from zmqruntime.messages.errors import (
     DecodeError,
     ErrorCode,
@@ -28,65 +27,57 @@ from zmqruntime.messages.errors import (
 from zmqruntime.messages.events import Event
 from zmqruntime.messages.json_value import join_path
 from zmqruntime.messages.requests import Request
+from zmqruntime.messages.server_replies import ErrorDetail, ErrorReply
 
 if TYPE_CHECKING:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
-__all__ = [
-    "decode_event",
-    "decode_events",
-    "decode_json",
-    "decode_reply",
-    "decode_request",
-    "explaining",
-    "make_error_reply",
-]
+__all__ = ["decode_event", "decode_events", "decode_reply", "decode_request", "make_error_reply"]
 
 _T = TypeVar("_T")
 
-# What a peer got wrong is quoted back to it, but a frame of faults must not become a larger one.
+# Bounds of an error reply: an invalid frame must not produce a larger one.
 _MAX_FAULTS_NAMED: Final = 20
 _MAX_FAULTS_READ: Final = 1000
 _MAX_QUOTED: Final = 80
 
 
 def decode_request(frame: bytes) -> Request:
-    """Return the request that ``frame`` holds, parsed to its last part.
+    """Return the request in ``frame``, parsed completely.
 
-    Of a long frame only the task and the config of an ``execute`` are parsed at any length. A
-    server, which needs neither, takes such a frame by `split_request`.
+    Only the body of an ``execute`` may exceed `MAX_REQUEST_BYTES`. A server does not need the body
+    and decodes long frames by `split_request`.
 
     Raises:
-        ProtocolVersionError: it is written in another protocol version.
-        DecodeError: it is not a request; the error names the field at fault.
+        ProtocolVersionError: the protocol version is not supported.
+        DecodeError: the frame is not a valid request; the error names the invalid fields.
     """
     if len(frame) > MAX_REQUEST_BYTES:
-        from zmqruntime.messages.splitting import split_request  # Most frames are short.
+        from zmqruntime.messages.long_requests import split_request  # Lazy: most frames are short.
 
         split_request(frame)
     return _decode(_requests(), frame, "request")
 
 
 def parse_request(frame: bytes) -> Request:
-    """Return the request in a frame of which the length, or each part's, was checked before."""
+    """Return the request in a frame whose length was checked before."""
     return _decode(_requests(), frame, "request")
 
 
 def decode_reply(frame: bytes) -> Reply:
-    """Return the reply that ``frame`` holds; raises as `decode_request` does."""
+    """Return the reply in ``frame``. Raises like `decode_request`."""
     return _decode(_replies(), frame, "reply")
 
 
 def decode_event(frame: bytes) -> Event:
-    """Return the event that ``frame`` holds; raises as `decode_request` does."""
+    """Return the event in ``frame``. Raises like `decode_request`."""
     return _decode(_events(), frame, "event")
 
 
 def decode_events(frame: bytes) -> Sequence[Event]:
-    """Return the events that ``frame`` holds: one, or as many as there are in an array.
+    """Return the events in ``frame``: one event, or a non-empty array of events.
 
-    Raises as `decode_request` does, for the first event of an array that is none: then nobody
-    knows what the others are worth.
+    Raises like `decode_request`, for the first invalid event; an array is valid as a whole or not.
     """
     if frame.lstrip()[:1] != b"[":
         return (_decode(_events(), frame, "event"),)
@@ -95,19 +86,19 @@ def decode_events(frame: bytes) -> Sequence[Event]:
     except ValidationError as error:
         for event in _parse(frame, "event"):
             decode_event(to_json(event, inf_nan_mode="null"))
-        # It has a number past the largest, which was read as infinite.
-        raise _explain(error, "array of events") from None
+        # A number out of range was parsed as infinite.
+        raise _convert_error(error, "array of events") from None
     _check_numbers(frame, "event")
     return events
 
 
 def decode_json(frame: bytes) -> Any:
-    """Return the JSON value in ``frame``. Raises `DecodeError` when it holds none."""
+    """Return the JSON value in ``frame``. Raises `DecodeError` if it is not JSON."""
     return _parse(frame, "message")
 
 
 def make_error_reply(error: MessageError) -> ErrorReply:
-    """Return the reply that tells a peer what was wrong with its request."""
+    """Return the ``error`` reply to a request that could not be decoded."""
     return ErrorReply(
         code=error.code,
         message=error.message,
@@ -117,27 +108,27 @@ def make_error_reply(error: MessageError) -> ErrorReply:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Raise pydantic's complaint about a ``what`` that is made inside as a `DecodeError`.
+def decode_errors(what: str) -> Iterator[None]:
+    """Convert a pydantic ``ValidationError`` raised inside into a `DecodeError`.
 
-    For what a caller of one's own gives: the error names each field at fault.
+    For models made from a caller's arguments. ``what`` names the model in the message.
     """
     try:
         yield
     except ValidationError as error:
-        raise _explain(error, what) from None
+        raise _convert_error(error, what) from None
 
 
-# Each is built when it is first needed: a server reads no replies, and a client no requests.
+# Built on first use: a server decodes no replies, a client no requests.
 @cache
 def _requests() -> TypeAdapter[Request]:
-    # The names in requests do not come again: kept for the next one, they only take memory.
+    # Strings in requests rarely repeat: caching them only costs memory.
     return TypeAdapter(Request, config=ConfigDict(cache_strings="keys"))
 
 
 @cache
 def _replies() -> TypeAdapter[Reply]:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
     return TypeAdapter(Reply)
 
@@ -156,15 +147,15 @@ def _decode(adapter: TypeAdapter[_T], frame: bytes, what: str) -> _T:
     try:
         message: _T = adapter.validator.validate_json(frame)
     except ValidationError as error:
-        raise _refusal(frame, error, what) from None
+        raise _make_error(frame, error, what) from None
     _check_numbers(frame, what)
     return message
 
 
 def _check_numbers(frame: bytes, what: str) -> None:
-    # Hardly any frame has one of them, and most have not even the letters: those are found fast.
+    # The search for one letter is the fast path: few frames contain it.
     if (b"N" in frame and b"NaN" in frame) or (b"I" in frame and b"Infinity" in frame):
-        _parse(frame, what)  # in a field that it ignores, pydantic lets them pass
+        _parse(frame, what)  # pydantic accepts them in fields that it ignores
 
 
 def _parse(frame: bytes, what: str) -> Any:
@@ -176,41 +167,41 @@ def _parse(frame: bytes, what: str) -> Any:
         ) from None
 
 
-def _refusal(frame: bytes, error: ValidationError, what: str) -> MessageError:
-    """Say what is wrong, the coarsest fault first: JSON, object, version, type, fields."""
+def _make_error(frame: bytes, error: ValidationError, what: str) -> MessageError:
+    """Return the first error of the coarsest kind: JSON, object, version, type, fields."""
     value = _parse(frame, what)
     if not isinstance(value, dict):
-        return not_an_object(what)
-    # The first part of every path is the union's tag, which the sentence names already.
-    return find_coarse_fault(value, what) or _explain(
+        return make_object_error(what)
+    # The first part of every path is the union's tag, already in the message.
+    return find_coarse_fault(value, what) or _convert_error(
         error, f"{value['type']} {what}", skip=1, request_id=read_request_id(value)
     )
 
 
-def not_an_object(what: str) -> DecodeError:
-    """Return the refusal of another JSON value than an object."""
+def make_object_error(what: str) -> DecodeError:
+    """Return the error for a JSON value that is not an object."""
     return DecodeError(
         ErrorCode.MALFORMED, f"the {what} is JSON, but not an object such as {{...}}"
     )
 
 
 def read_request_id(value: dict[str, Any]) -> str | None:
-    """Return the id to reply under; None when there is no valid one."""
+    """Return the ``request_id`` for the error reply; None if missing or invalid."""
     request_id = value.get("request_id")
     is_valid = isinstance(request_id, str) and len(request_id) <= MAX_REQUEST_ID
     return request_id if is_valid else None
 
 
 def find_coarse_fault(value: dict[str, Any], what: str) -> MessageError | None:
-    """Return what is wrong with the version or the type of a message; None: nothing."""
+    """Return the error of the protocol version or the type of a message; None if both are valid."""
     request_id = read_request_id(value)
     protocol = value.get("protocol", PROTOCOL_VERSION)
     if type(protocol) is int and protocol != PROTOCOL_VERSION:
         return ProtocolVersionError(
             ErrorCode.UNSUPPORTED_PROTOCOL,
-            f"the {what} is written in protocol {_quote(protocol)};"
-            f" this peer speaks {PROTOCOL_VERSION}",
-            faults=(FieldFault("protocol", f"only {PROTOCOL_VERSION} is spoken here"),),
+            f"unsupported protocol version {_quote(protocol)} of the {what}:"
+            f" use {PROTOCOL_VERSION}",
+            faults=(FieldFault("protocol", f"only {PROTOCOL_VERSION} is supported"),),
             request_id=request_id,
         )
     tag = value.get("type")
@@ -225,7 +216,7 @@ def find_coarse_fault(value: dict[str, Any], what: str) -> MessageError | None:
         known = ", ".join(types)
         return DecodeError(
             ErrorCode.UNKNOWN_TYPE,
-            f"{_quote(tag)} is no type of {what}; known are {known}",
+            f"unknown {what} type {_quote(tag)}: use one of {known}",
             faults=(FieldFault("type", f"one of {known}"),),
             request_id=request_id,
         )
@@ -234,23 +225,23 @@ def find_coarse_fault(value: dict[str, Any], what: str) -> MessageError | None:
 
 @cache
 def _types_of(what: str) -> tuple[str, ...]:
-    from zmqruntime.messages.responses import Reply
+    from zmqruntime.messages.replies import Reply
 
     union, _ = get_args({"request": Request, "reply": Reply, "event": Event}[what])
     return tuple(model.model_fields["type"].default for model in get_args(union))
 
 
-def _explain(
+def _convert_error(
     error: ValidationError, what: str, *, skip: int = 0, request_id: str | None = None
 ) -> DecodeError:
     count = error.error_count()
     faults: tuple[FieldFault, ...] = ()
-    if count <= _MAX_FAULTS_READ:  # each costs a kilobyte to read
-        complaints = error.errors(include_url=False, include_input=False)
-        faults = tuple(_fault(complaint, skip) for complaint in complaints[:_MAX_FAULTS_NAMED])
+    if count <= _MAX_FAULTS_READ:  # A kilobyte of memory each.
+        errors = error.errors(include_url=False, include_input=False)
+        faults = tuple(_fault(details, skip) for details in errors[:_MAX_FAULTS_NAMED])
     parts = [f"{field}: {message}" if field else message for field, message in faults]
     if count > len(faults):
-        parts.append(f"{count} faults in all")
+        parts.append(f"{count} errors in total")
     return DecodeError(
         ErrorCode.INVALID_REQUEST,
         f"invalid {what}: {'; '.join(parts)}",
@@ -259,14 +250,14 @@ def _explain(
     )
 
 
-def _fault(complaint: ErrorDetails, skip: int) -> FieldFault:
-    where = complaint["loc"][skip:]
-    if where[-1:] == ("[key]",):  # pydantic's mark for a key, which the part before it names
+def _fault(details: ErrorDetails, skip: int) -> FieldFault:
+    where = details["loc"][skip:]
+    if where[-1:] == ("[key]",):  # pydantic's marker; the part before it is the key
         where = where[:-1]
-    context = complaint.get("ctx", {})
-    inside = context.get("path", ())  # of a JSON value
+    context = details.get("ctx", {})
+    inside = context.get("path", ())  # the path within a JSON value
     is_name = context.get("pattern") == NAME_PATTERN
-    message = NAME_WORDS if is_name else complaint["msg"]
+    message = NAME_WORDS if is_name else details["msg"]
     return FieldFault(join_path((*where, *inside)), message)
 
 

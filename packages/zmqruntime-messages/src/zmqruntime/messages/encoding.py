@@ -1,4 +1,4 @@
-"""Messages to frames. Apart from what reads them, since a worker only writes."""
+"""Encoding of messages and JSON values into frames. A worker loads no decoding."""
 
 from __future__ import annotations
 
@@ -11,39 +11,35 @@ from zmqruntime.messages.json_value import find_fault
 
 if TYPE_CHECKING:
     from zmqruntime.messages.base import Model
+    from zmqruntime.messages.replies import Reply
     from zmqruntime.messages.requests import Outgoing, Request
-    from zmqruntime.messages.responses import Reply
 
-__all__ = ["PreparedRequest", "encode", "encode_json", "encode_with_id", "prepare"]
+__all__ = ["encode"]
 
 _REQUEST_ID: Final = {"request_id"}
 
 
 class PreparedRequest(NamedTuple):
-    """A request that is checked and encoded but for its id: as a client keeps it that asks often.
+    """A request that is validated and encoded once, to be sent under any ``request_id``.
 
-    To be made by `prepare`, or by who composes frames and knows that they are right.
+    Made by `prepare`, or composed by code that guarantees a valid frame.
     """
 
     type: str
     body: bytes
-    """The frame behind the id, up to its closing brace."""
+    """The frame after the ``request_id``, including the closing brace."""
     execution_id: str | None = None
-    """What it is about."""
     request_id: str | None = None
-    """None: whoever sends it makes one."""
+    """None: assigned when the request is sent."""
 
 
 def encode(message: Model, exclude: set[str] | None = None) -> bytes:
-    """Return ``message`` as the UTF-8 JSON object of one frame, without some fields."""
+    """Return ``message`` as a frame, a JSON object in UTF-8, without the fields in ``exclude``."""
     return message.__pydantic_serializer__.to_json(message, exclude=exclude)
 
 
 def encode_with_id(message: Outgoing | Reply, request_id: str | None) -> bytes:
-    """Return ``message`` as one frame, under another ``request_id`` than its own: without a copy.
-
-    A client numbers what it sends, and a server answers under the number that it was sent.
-    """
+    """Return ``message`` as a frame with the given ``request_id``, without copying the model."""
     if isinstance(message, PreparedRequest):
         body = message.body
     else:
@@ -52,7 +48,7 @@ def encode_with_id(message: Outgoing | Reply, request_id: str | None) -> bytes:
 
 
 def prepare(request: Request) -> PreparedRequest:
-    """Return a request that is encoded once, however often it goes out."""
+    """Encode ``request`` once, for any number of sends."""
     body = encode(request, _REQUEST_ID)[1:]
     about: str | None = getattr(request, "execution_id", None)
     return PreparedRequest(request.type, body, about, request.request_id)
@@ -62,7 +58,7 @@ def encode_json(value: object, name: str = "value") -> bytes:
     """Return ``value`` as JSON (RFC 8259: string keys, no NaN, no Infinity).
 
     Raises:
-        DecodeError: JSON cannot carry it; the error says which part, as a path from ``name``.
+        DecodeError: a part of ``value`` is not JSON; the error has its path from ``name``.
     """
     if fault := find_fault(value):
         path, problem = fault

@@ -1,9 +1,9 @@
-"""What can be wrong with a message, and whose field is at fault.
+"""Errors of messages.
 
 ZMQRuntimeError
     MessageError
-        DecodeError            the frame is not a message of this protocol
-        ProtocolVersionError   it is one of another protocol version
+        DecodeError            not a valid message of this protocol
+        ProtocolVersionError   a message of another protocol version
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class ErrorCode(StrEnum):
-    """Why a server refused a request: the ``code`` of an ``error`` reply."""
+    """Why a server rejected a request: the ``code`` of an ``error`` reply."""
 
     MALFORMED = "malformed"
     INVALID_REQUEST = "invalid_request"
@@ -43,17 +43,17 @@ class ErrorCode(StrEnum):
 
 
 class FieldFault(NamedTuple):
-    """One field that a message got wrong: its dotted path, and what is wrong with it."""
+    """An invalid field of a message: its dotted path and the error."""
 
     field: str
     message: str
 
 
 class ZMQRuntimeError(Exception):
-    """The root of every error that the ``zmqruntime`` packages raise on purpose.
+    """Base class of the errors of the ``zmqruntime`` packages.
 
-    Its ``str`` is safe to print: where it quotes a peer or a task, all but line breaks and tabs is
-    escaped by `printable`. Attributes hold the text as it came.
+    Its ``str`` is safe to print: control characters other than line breaks and tabs are escaped by
+    `printable`. Attributes hold the unescaped text.
     """
 
     def __str__(self) -> str:
@@ -61,10 +61,10 @@ class ZMQRuntimeError(Exception):
 
 
 class MessageError(ZMQRuntimeError):
-    """A frame that cannot be taken as a message.
+    """A frame that is not a valid message.
 
-    ``code`` is what a server answers with, ``faults`` names each field at fault, and
-    ``request_id`` is the sender's, where it could still be read.
+    ``code`` is the code for an error reply, ``faults`` lists the invalid fields, ``request_id`` is
+    the sender's, if it could be decoded.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class MessageError(ZMQRuntimeError):
         faults: tuple[FieldFault, ...] = (),
         request_id: str | None = None,
     ) -> None:
-        # Both, so that it survives pickling: a process pool hands its errors on that way.
+        # Both arguments, so that the error survives pickling (process pools).
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -87,11 +87,11 @@ class MessageError(ZMQRuntimeError):
 
 
 class DecodeError(MessageError):
-    """The frame is not JSON, not an object, of no known type, or has a field at fault."""
+    """The frame is not JSON, not an object, of an unknown type, or has an invalid field."""
 
     @classmethod
     def of_field(cls, what: str, field: str, reason: str) -> DecodeError:
-        """Return the refusal of a ``what`` for one of its fields."""
+        """Return the error for one invalid field of a ``what``."""
         return cls(
             ErrorCode.INVALID_REQUEST,
             f"invalid {what}: {field}: {reason}",
@@ -100,8 +100,8 @@ class DecodeError(MessageError):
 
     @classmethod
     def of_part(cls, path: Sequence[int | str], root: str, problem: str) -> DecodeError:
-        """Return the refusal of a value for one part of it, at ``path`` from ``root``."""
-        from zmqruntime.messages.json_value import join_path  # Not above: it loads pydantic.
+        """Return the error for an invalid part of a value, at ``path`` from ``root``."""
+        from zmqruntime.messages.json_value import join_path  # Lazy: loads pydantic.
 
         field = join_path(path, root)
         return cls(
@@ -110,4 +110,4 @@ class DecodeError(MessageError):
 
 
 class ProtocolVersionError(MessageError):
-    """The message is written in a protocol version that this package does not speak."""
+    """The message is of an unsupported protocol version."""

@@ -1,4 +1,4 @@
-"""Text of another party, made harmless for a terminal and for a log file."""
+"""Escaping of untrusted text for terminals and log files."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ __all__ = ["printable"]
 
 
 def printable(text: str, *, newline: str | None = None) -> str:
-    r"""Return ``text`` with every character escaped that a terminal or a reader could act on.
+    r"""Escape all characters in ``text`` that are not printable.
 
-    What a peer or a task has written can hold escape sequences (ECMA-48), control characters
+    Text from a peer or a task can contain escape sequences (ECMA-48), control characters
     (C0, C1), line and paragraph separators, bidirectional controls (Unicode UAX #9, "Trojan
     Source") and lone surrogates. Each character for which `str.isprintable` is false becomes the
-    escape of a Python string literal: ``\x1b``, ``\u202e``. Tabs stay. A text without such
-    characters is returned unchanged, backslashes included.
+    escape of a Python string literal: ``\x1b``, ``\u202e``. Tabs and backslashes are unchanged.
 
     Args:
-        text: what to show; it is data, never an instruction to a terminal.
-        newline: what a line break (``\n``, ``\r\n``) becomes, such as ``"\n"`` or, for lines that
-            have to differ from the first one, ``"\n    "``. None: the escape ``\n``.
+        text: the untrusted text.
+        newline: the replacement of a line break (``\n``, ``\r\n``), such as ``"\n"``, or
+            ``"\n    "`` to indent continuation lines. None: the escape ``\n``.
     """
     if text.isprintable():
         return text

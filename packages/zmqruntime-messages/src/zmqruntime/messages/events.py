@@ -1,4 +1,4 @@
-"""What a server publishes on the data channel: a topic frame, then one of these as JSON."""
+"""Events of the data channel, and their topics. A message is a topic frame and an event frame."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ __all__ = [
 ]
 
 SEQUENCE_GAP: Final = 2**32
-"""How far the sequence numbers of an execution's events jump when its server died in the run.
+"""The gap in the sequence numbers of an execution whose server died during the run.
 
-The number of the latest progress is not written at once, and no number may be used twice.
+Progress is journaled with a delay: the gap keeps unjournaled numbers from being used twice.
 """
 
 ARRAYS_MARK: Final = b"~"
-"""Who takes arrays of events subscribes to this and each of its prefixes, too.
+"""The prefix of subscriptions that announce support for arrays of events.
 
-No topic begins with it. Whoever sends subscriptions in their order sends it last, as libzmq does
-after a reconnect: it comes behind whatever a name may begin with.
+A client subscribes to it and each of its prefixes in addition. No topic begins with it. It sorts
+after all names, so that libzmq, which resends subscriptions in order, sends it last.
 """
 
 
 def make_topic_prefix(client_id: ClientId) -> bytes:
-    """Return what a client subscribes to for the events of all that it submits."""
+    """Return the subscription for all executions that a client submits."""
     return f"{client_id}/".encode()
 
 
 def make_topic(client_id: ClientId, execution_id: ExecutionId) -> bytes:
-    """Return the topic frame of one execution's events; ``client_id`` is its submitter."""
+    """Return the topic frame of one execution's events; ``client_id`` is its submitter's."""
     return f"{client_id}/{execution_id}".encode()
 
 
 class _OneComplaint:
-    """Makes a union complain once, as itself, instead of once for each of its members."""
+    """Reports one error for a union instead of one for each member."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return {
@@ -56,32 +56,32 @@ class _OneComplaint:
         }
 
 
-# A count stays an integer, or a fraction, as the task reported it.
+# An integer stays an integer, a float a float, as the task reported it.
 _Number = Annotated[int | float, _OneComplaint()]
 
 
 class _Event(Model):
     execution_id: ExecutionId
     sequence: Annotated[int, Field(ge=1)]
-    """1, 2, 3 ... within one execution, over both event types: a gap is a lost event."""
+    """1, 2, 3 ... within one execution, over both event types; a gap is a lost event."""
     timestamp: Timestamp
 
 
 class ProgressEvent(_Event):
-    """How far a task says it is. Every field but the common ones is the application's."""
+    """A task's progress report. All fields but the common ones are application-defined."""
 
     type: Literal["progress"] = "progress"
     phase: str | None = None
     completed: _Number | None = None
     total: _Number | None = None
     percent: float | None = None
-    """0 to 100, when both ``completed`` and ``total`` are known."""
+    """0 to 100; null unless ``completed`` and ``total`` are known."""
     message: str | None = None
     data: JsonObject | None = None
 
 
 class StateEvent(_Event):
-    """An execution moved to ``status``. A terminal one is the last event it ever has."""
+    """A transition of an execution to ``status``. A terminal one is its last event."""
 
     type: Literal["state"] = "state"
     status: ExecutionStatus
@@ -92,4 +92,4 @@ class StateEvent(_Event):
 
 
 Event = Annotated[ProgressEvent | StateEvent, Field(discriminator="type")]
-"""Any message of the data channel."""
+"""Any event of the data channel."""

@@ -1,4 +1,4 @@
-"""Why an execution did not complete, as its record and its last event tell it."""
+"""Failures of executions, in records and terminal events."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from zmqruntime.messages.base import Model, UnknownMeans
+from zmqruntime.messages.base import Model, UnknownAs
 
 __all__ = ["MAX_RESULT_REPR", "ErrorKind", "ExecutionErrorInfo"]
 
 MAX_RESULT_REPR: Final = 65_536
-"""The most characters of a result that could not be carried."""
+"""The maximum length of ``result_repr`` in characters."""
 
 
 class ErrorKind(StrEnum):
-    """What ended an execution that did not complete."""
+    """The cause of a failure."""
 
     EXCEPTION = "exception"
-    """The task raised."""
+    """The task raised an exception."""
     TIMEOUT = "timeout"
     """The task ran longer than its ``timeout_seconds``."""
     WORKER_DIED = "worker_died"
-    """The process that ran it ended: a crash, an ``_exit``, a kill."""
+    """The worker process ended: a crash, an ``_exit``, a kill."""
     INTERRUPTED = "interrupted"
-    """The server was shut down or restarted under it."""
+    """The server was shut down or restarted during the run."""
     UNSERIALIZABLE_RESULT = "unserializable_result"
-    """The task returned something that JSON cannot carry."""
+    """The task returned a value that is not JSON."""
     RESULT_TOO_LARGE = "result_too_large"
-    """The task returned more than one message can carry."""
+    """The task returned a value that exceeds the maximum message size."""
 
 
 class ExecutionErrorInfo(Model):
-    """What went wrong with one execution, in words for a person and fields for a program."""
+    """The failure of an execution: a message for people, fields for programs."""
 
-    kind: Annotated[ErrorKind, UnknownMeans(ErrorKind.EXCEPTION)]
+    kind: Annotated[ErrorKind, UnknownAs(ErrorKind.EXCEPTION)]
     message: str
     """One sentence."""
     type: str | None = None
-    """The exception's class, such as ``ValueError``, when the task raised."""
+    """The exception's class, such as ``ValueError``; null for other kinds."""
     traceback: str | None = None
     exit_code: int | None = None
-    """The worker's exit code, when it ended by itself."""
+    """The worker's exit code; null after a signal."""
     signal: str | None = None
     """The signal that ended the worker, such as ``SIGSEGV`` (POSIX)."""
     result_repr: Annotated[str, Field(max_length=MAX_RESULT_REPR)] | None = None
-    """What the task returned, when it cannot be carried: its ``repr()``, or its JSON when that is
-    too long for a message; of a long one the beginning and the end."""
+    """The rejected return value: its ``repr()``, or its JSON when it is too large; truncated in
+    the middle."""

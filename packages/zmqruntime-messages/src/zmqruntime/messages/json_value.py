@@ -1,4 +1,4 @@
-"""JSON values (RFC 8259), checked to the last leaf: what an application's own fields hold."""
+"""JSON values (RFC 8259) in application-defined fields, validated completely."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pydantic_core import PydanticCustomError, to_json
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-__all__ = ["MAX_NESTING", "JsonObject", "JsonValue", "Path", "find_fault", "join_path"]
+__all__ = ["MAX_NESTING", "JsonObject", "JsonValue"]
 
 MAX_NESTING: Final = 190
-"""How deep arrays and objects may be nested in a JSON value (jiter, under pydantic, reads 200)."""
+"""The maximum nesting of arrays and objects in a JSON value (jiter, under pydantic, reads 200)."""
 
 Path = tuple[int | str, ...]
-"""The way to a part of a value: keys and indices."""
+"""Path to a part of a value: keys and indices."""
 
 _T = TypeVar("_T")
 
-_MAX_DIGITS: Final = 4000  # of an integer; Python reads 4300, and jiter about as many
+_MAX_DIGITS: Final = 4000  # of an integer; Python reads 4300, jiter about as many
 _TOO_LONG: Final = 10**_MAX_DIGITS
 
 _PLAIN_KEY: Final = re.compile(r"[\w-]+")
@@ -32,9 +32,9 @@ _MAX_PARTS_SHOWN: Final = 16
 
 
 def find_fault(value: Any, levels: int = MAX_NESTING) -> tuple[Path, str] | None:
-    """Return where ``value`` is not JSON, and why; None when all of it is.
+    """Return the path to the first part of ``value`` that is not JSON, and why; None if valid.
 
-    ``levels`` is how deep its arrays and objects may be nested.
+    ``levels`` is the maximum nesting of its arrays and objects.
     """
     if _is_plain(value):
         return None
@@ -52,7 +52,7 @@ def find_fault(value: Any, levels: int = MAX_NESTING) -> tuple[Path, str] | None
 
 
 def join_path(path: Sequence[int | str], root: str = "") -> str:
-    """Write a path from ``root`` as a person would, and as short: ``task.a[0]``."""
+    """Return a path from ``root`` in short notation: ``task.a[0]``."""
     text = root
     for part in path[:_MAX_PARTS_SHOWN]:
         if isinstance(part, str) and len(part) > _MAX_KEY_SHOWN:
@@ -72,7 +72,7 @@ def _type_name(value: object) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a leaf that JSON can carry, as nearly every leaf is."""
+    """Fast path: whether a value is a valid leaf, as nearly every leaf is."""
     kind = type(value)
     return (
         (kind is str and value.isascii())
@@ -91,7 +91,7 @@ def _find_problem_of_container(value: dict[Any, Any] | list[Any], levels: int) -
         if not isinstance(key, str):
             return f"has a key of type {_type_name(key)}; JSON keys are strings"
         if not _is_unicode(key):
-            return f"has a key, {key!r}, that holds half a surrogate pair"
+            return f"has a key, {key!r}, with a lone surrogate"
     return None
 
 
@@ -99,7 +99,9 @@ def _find_problem_of_leaf(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return None if _is_unicode(value) else "holds half a surrogate pair, which is no character"
+        return (
+            None if _is_unicode(value) else "contains a lone surrogate, which UTF-8 cannot encode"
+        )
     if isinstance(value, int):
         is_readable = -_TOO_LONG < value < _TOO_LONG
         return None if is_readable else f"is an integer of more than {_MAX_DIGITS} digits"
@@ -119,8 +121,8 @@ def _is_unicode(text: str) -> bool:
 
 
 def _require_json(value: _T, info: ValidationInfo) -> _T:
-    # What was parsed is JSON but for numbers such as 1e999, which were read as infinite: that
-    # is seen at a twentieth of the cost of a walk through the value.
+    # A parsed value is JSON except for numbers such as 1e999, which are parsed as infinite. The
+    # search costs a twentieth of a walk through the value.
     if info.mode == "json" and b"Infinity" not in to_json(value, inf_nan_mode="constants"):
         return value
     if fault := find_fault(value):
@@ -129,7 +131,7 @@ def _require_json(value: _T, info: ValidationInfo) -> _T:
     return value
 
 
-# pydantic's own JsonValue reads 1e999 as infinity, and names its members in the path of a fault.
+# pydantic's JsonValue accepts 1e999 as infinity, and adds its members to the path of an error.
 if TYPE_CHECKING:
     JsonObject = dict[str, JsonValue]
 else:
@@ -137,4 +139,4 @@ else:
     """Null, a boolean, a number, a string, an array of JSON values, or an object of them."""
 
     JsonObject = Annotated[dict[Any, Any], AfterValidator(_require_json)]
-    """A JSON object: an application's own fields, by name."""
+    """A JSON object."""

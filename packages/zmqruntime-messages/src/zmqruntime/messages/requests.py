@@ -1,4 +1,4 @@
-"""What a client asks on the control channel. An unknown field is refused, not ignored."""
+"""Requests of the control channel, and their union. Unknown fields are rejected."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from zmqruntime.messages.base import (
     Limit,
 )
 from zmqruntime.messages.encoding import PreparedRequest
-from zmqruntime.messages.status import ProgressScope, ShutdownMode
-from zmqruntime.messages.submission import (
+from zmqruntime.messages.execute_request import (
     ExecuteRequest,
     RequestModel,
     UnparsedExecute,
     WaitSeconds,
 )
+from zmqruntime.messages.status import ProgressScope, ShutdownMode
 
 __all__ = [
     "CancelRequest",
     "EventsRequest",
-    "ExecuteRequest",
     "Incoming",
     "LogTailRequest",
-    "Outgoing",
     "PingRequest",
     "RegisterProgressRequest",
     "Request",
@@ -40,58 +38,58 @@ __all__ = [
 
 
 class PingRequest(RequestModel):
-    """Is the server there, is it ready, what does it do? Answered by ``pong``."""
+    """Get the server's readiness and state. Reply: ``pong``."""
 
     type: Literal["ping"] = "ping"
     limit: Limit = 100
-    """How many running and how many queued executions to list."""
+    """The maximum number of running and of queued executions in the reply."""
     wait_seconds: WaitSeconds = 0.0
-    """How long to hold the reply while the server is not ready yet."""
+    """How long the server holds the reply until it is ready."""
 
 
 class StatusRequest(RequestModel):
-    """How is one execution, or the whole queue? Answered by ``snapshot``."""
+    """Get one execution's record, or a page of the queue. Reply: ``snapshot``."""
 
     type: Literal["status"] = "status"
     execution_id: ExecutionId | None = None
-    """Absent: the whole server."""
+    """Null: the whole server."""
     wait_seconds: WaitSeconds = 0.0
-    """How long to hold the reply while the execution has not ended."""
+    """How long the server holds the reply until the execution ends."""
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = None
-    """Where the last page ended."""
+    """The ``cursor`` of the previous page."""
     also: Annotated[tuple[ExecutionId, ...], Field(max_length=MAX_ALSO)] = ()
-    """Further executions, of which the reply has the records that are final by then."""
+    """Further executions; the reply has the records that are final by then."""
 
 
 class CancelRequest(RequestModel):
-    """Stop one execution, queued or running. Answered by ``ok``."""
+    """Cancel one execution, queued or running. Reply: ``ok``."""
 
     type: Literal["cancel"] = "cancel"
     execution_id: ExecutionId
 
 
 class EventsRequest(RequestModel):
-    """Which events did I miss? Answered by ``kept_events``, as far as there are any."""
+    """Replay buffered events of an execution. Reply: ``kept_events``."""
 
     type: Literal["events"] = "events"
     execution_id: ExecutionId
     after_sequence: Annotated[int, Field(ge=0)] = 0
-    """The number of the last event that is known; 0: none is."""
+    """Sequence of the client's last event; 0 before the first one."""
     limit: Limit = 100
 
 
 class LogTailRequest(RequestModel):
-    """What did the task write to its stdout and stderr? Answered by ``log``."""
+    """Get the tail of a task's stdout and stderr. Reply: ``log``."""
 
     type: Literal["log_tail"] = "log_tail"
     execution_id: ExecutionId
     max_bytes: Annotated[int, Field(ge=0, le=MAX_LOG_TAIL_BYTES)] = 16_384
-    """How much of its end to tell."""
+    """The maximum length of the tail."""
 
 
 class RegisterProgressRequest(RequestModel):
-    """Acknowledge my subscription. Answered by ``ok`` once the server has seen it."""
+    """Wait until the client's subscription has reached the server. Reply: ``ok``."""
 
     type: Literal["register_progress"] = "register_progress"
     client_id: ClientId
@@ -99,14 +97,14 @@ class RegisterProgressRequest(RequestModel):
 
 
 class UnregisterProgressRequest(RequestModel):
-    """I no longer listen. Answered by ``ok``."""
+    """Remove a client's registration. Reply: ``ok``."""
 
     type: Literal["unregister_progress"] = "unregister_progress"
     client_id: ClientId
 
 
 class ShutdownRequest(RequestModel):
-    """End the server. Answered by ``shutdown_ack`` before it does."""
+    """Stop the server. Reply: ``shutdown_ack``, before it stops."""
 
     type: Literal["shutdown"] = "shutdown"
     mode: ShutdownMode = ShutdownMode.DRAIN
@@ -130,4 +128,4 @@ Incoming = Request | UnparsedExecute
 """Any request as a server receives it."""
 
 Outgoing = Request | PreparedRequest
-"""What a client can send."""
+"""Any request as a client can send it."""

@@ -1,4 +1,4 @@
-"""The message contract as JSON Schema (2020-12), for peers that are not Python."""
+"""JSON Schema (2020-12) of the messages, for peers in other languages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from zmqruntime.messages.events import Event
+from zmqruntime.messages.replies import Reply
 from zmqruntime.messages.requests import Request
-from zmqruntime.messages.responses import Reply
 
 __all__ = ["make_schemas"]
 
 _UNIONS: Final[dict[str, Any]] = {"request": Request, "reply": Reply, "event": Event}
 
-# What a server need not send: the page says so, or servers of protocol 1 are about that do not.
-# A field that is added to a reply or to an event has to be added here, too.
+# Optional fields of replies and events: servers of protocol 1 may omit them. A field that is added
+# to a reply or an event belongs here, since older servers do not send it.
 _MAY_BE_ABSENT: Final = {
     "PongReply": {"application", "progress_subscriber_count", "worker_error"},
     "ExecutionErrorInfo": {"result_repr"},
@@ -42,59 +42,61 @@ _MAY_BE_ABSENT: Final = {
 def make_schemas() -> dict[str, dict[str, Any]]:
     """Return one schema each for ``request``, ``reply`` and ``event``: a union by ``type``.
 
-    That of a request says what a server takes, those of replies and events what a server sends:
-    more fields than `decode_reply` and `decode_event` insist on.
+    The request schema describes what a server accepts. The reply and event schemas describe what a
+    server sends: they require more fields than `decode_reply` and `decode_event`.
     """
     return {name: _make_schema(name, TypeAdapter(union)) for name, union in _UNIONS.items()}
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's own, for readers that are programs."""
+    """pydantic's generator, adapted to code generators."""
 
     def model_schema(self, schema: Any) -> Any:
-        """Tell of each field what the line below it says."""
-        # pydantic can read them, too: whenever a model is imported, in every process.
+        """Add the docstrings of attributes as descriptions."""
+        # pydantic's use_attribute_docstrings would parse the source at every import.
         definition = super().model_schema(schema)
         for base in reversed(schema["cls"].__mro__):
-            for field, words in _read_docstrings(base.__module__).get(base.__name__, {}).items():
-                definition["properties"][field]["description"] = words
+            for field, docstring in (
+                _read_docstrings(base.__module__).get(base.__name__, {}).items()
+            ):
+                definition["properties"][field]["description"] = docstring
         return definition
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Leave out "Request Id" beside "request_id": code generators make a type of each."""
+        """Omit the titles of fields: code generators make a type of each."""
         return False
 
     def tagged_union_schema(self, schema: Any) -> Any:
-        """Leave out "discriminator", a word of OpenAPI: `const` in each message tells as much."""
+        """Omit "discriminator", a keyword of OpenAPI: the `const` of each message is equivalent."""
         union = super().tagged_union_schema(schema)
         union.pop("discriminator", None)
         return union
 
     def get_default_value(self, schema: Any) -> Any:
-        """Tell the default also where each message has its own, as an empty object."""
+        """Include defaults made by a factory, such as an empty object."""
         make = schema.get("default_factory")
         return make() if make else super().get_default_value(schema)
 
 
 @cache
 def _read_docstrings(module: str) -> dict[str, dict[str, str]]:
-    """Return what is said of the attributes of each class in a module of this package."""
+    """Return the attribute docstrings of each class in a module of this package."""
     if not module.startswith(__package__):
         return {}
     classes = ast.parse(inspect.getsource(sys.modules[module])).body
-    return {made.name: _of_attributes(made) for made in classes if isinstance(made, ast.ClassDef)}
+    return {made.name: _get_docstrings(made) for made in classes if isinstance(made, ast.ClassDef)}
 
 
-def _of_attributes(made: ast.ClassDef) -> dict[str, str]:
-    words: dict[str, str] = {}
+def _get_docstrings(made: ast.ClassDef) -> dict[str, str]:
+    docstrings: dict[str, str] = {}
     for statement, below in pairwise(made.body):
         match statement, below:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
-                words[name] = inspect.cleandoc(text)
-    return words
+                docstrings[name] = inspect.cleandoc(text)
+    return docstrings
 
 
 def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _make_schema(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
 
 
 def _require(definition: dict[str, Any], may_be_absent: set[str], *, is_sent: bool) -> None:
-    """List what has to be on the wire: a default only spares Python code from writing it."""
+    """Set the fields that are required on the wire; a default is a convenience of Python code."""
     needed = set(definition.get("required", ()))
     for field, schema in definition["properties"].items():
         if "const" in schema:

@@ -1,4 +1,4 @@
-"""The words of the protocol: states of an execution, scopes, ways to shut down."""
+"""Enumerations of the protocol: execution status, progress scope, shutdown mode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ExecutionStatus", "ProgressScope", "ShutdownMode"]
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution is: ``queued -> running -> complete | failed | cancelled``."""
+    """Status of an execution: ``queued -> running -> complete | failed | cancelled``."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -18,7 +18,7 @@ class ExecutionStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the execution has ended; a terminal status never changes."""
+        """Whether the execution has ended. A terminal status never changes."""
         return self in _TERMINAL
 
 
@@ -26,14 +26,14 @@ _TERMINAL = frozenset({ExecutionStatus.COMPLETE, ExecutionStatus.FAILED, Executi
 
 
 class ProgressScope(StrEnum):
-    """Whose events a progress subscriber wants: its own, or everybody's."""
+    """The events of a subscription: of the client's own executions, or of all."""
 
     OWN = "own"
     ALL = "all"
 
 
 class ShutdownMode(StrEnum):
-    """How a server ends: after the work it has accepted, or at once."""
+    """How a server stops: after its accepted executions, or after interrupting them."""
 
     DRAIN = "drain"
     NOW = "now"

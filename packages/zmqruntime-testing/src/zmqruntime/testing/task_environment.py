@@ -30,10 +30,9 @@ from zmqruntime.messages import (
     JsonValue,
     Labels,
     ProgressEvent,
-    decode_json,
     decode_request,
-    encode_json,
 )
+from zmqruntime.messages.lowlevel import decode_json, encode_json
 from zmqruntime.testing.child_reports import ChildReports
 from zmqruntime.testing.clock import MovableClock
 from zmqruntime.transport.lowlevel import check_number, check_type

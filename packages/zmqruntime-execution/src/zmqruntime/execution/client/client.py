@@ -33,8 +33,8 @@ from zmqruntime.messages import (
     JsonValue,
     Labels,
     PongReply,
-    PreparedRequest,
 )
+from zmqruntime.messages.lowlevel import PreparedRequest
 from zmqruntime.transport import MismatchPolicy, ServerLauncher, TransportMode, ZMQConfig
 from zmqruntime.transport.lowlevel import Deadline, check_number
 

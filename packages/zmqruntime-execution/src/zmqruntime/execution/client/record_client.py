@@ -18,13 +18,12 @@ from zmqruntime.messages import (
     LogReply,
     LogTailRequest,
     OkReply,
-    Outgoing,
     ProgressEvent,
     Reply,
     StateEvent,
     StatusRequest,
-    explaining,
 )
+from zmqruntime.messages.lowlevel import Outgoing, decode_errors
 from zmqruntime.transport import RequestTimeout, ServerLost, ZMQClient
 from zmqruntime.transport.lowlevel import Deadline
 
@@ -62,7 +61,7 @@ class RecordClient(ZMQClient):
             UnknownExecution: the server keeps no execution of this id.
             TransportError: the server was not reached, or did not reply.
         """
-        with explaining("status request"):
+        with decode_errors("status request"):
             request = StatusRequest(
                 execution_id=execution_id, wait_seconds=wait_seconds, limit=limit, cursor=cursor
             )
@@ -85,7 +84,7 @@ class RecordClient(ZMQClient):
         found: dict[str, ExecutionRecord] = {}
         for name in execution_ids:  # All of them, before the first request.
             _check_named(name)
-        with explaining("status request"):
+        with decode_errors("status request"):
             asked = [StatusRequest(execution_id=name) for name in execution_ids]
         for _, reply in self.pipeline(asked):
             record = expect(ExecutionStatusSnapshot, reply).execution
@@ -136,7 +135,7 @@ class RecordClient(ZMQClient):
             DecodeError: the id is invalid.
             UnknownExecution: the server keeps no execution of this id.
         """
-        with explaining("cancel request"):
+        with decode_errors("cancel request"):
             request = CancelRequest(execution_id=execution_id)
         reply = self._ask(request, OkReply)
         assert reply.execution_status is not None
@@ -153,7 +152,7 @@ class RecordClient(ZMQClient):
             DecodeError: an argument is invalid; the error names it.
             UnknownExecution: the server keeps no execution of this id.
         """
-        with explaining("log request"):
+        with decode_errors("log request"):
             request = LogTailRequest(execution_id=execution_id, max_bytes=max_bytes)
         return self._ask(request, LogReply)
 

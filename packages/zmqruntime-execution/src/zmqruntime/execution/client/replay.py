@@ -12,8 +12,8 @@ from zmqruntime.messages import (
     ProgressEvent,
     StateEvent,
     ZMQRuntimeError,
-    explaining,
 )
+from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.transport import ZMQClient
 
 __all__ = ["EventReplay"]
@@ -86,7 +86,7 @@ class EventReplay:
 
 
 def _make(execution_id: str, after_sequence: int) -> EventsRequest:
-    with explaining("events request"):
+    with decode_errors("events request"):
         return EventsRequest(
             execution_id=execution_id, after_sequence=after_sequence, limit=MAX_LIMIT
         )

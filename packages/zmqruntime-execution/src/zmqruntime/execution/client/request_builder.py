@@ -18,11 +18,8 @@ from zmqruntime.messages import (
     ExecutionId,
     JsonObject,
     Labels,
-    PreparedRequest,
-    encode_json,
-    explaining,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import PreparedRequest, decode_errors, encode_json, prepare
 
 __all__ = [
     "RequestOptions",
@@ -79,7 +76,7 @@ def make_request(
             composed := _compose(task, config, client_id, execution_id, wait_seconds)
         ):
             return composed
-    with explaining("submission"):
+    with decode_errors("submission"):
         request = ExecuteRequest(
             task=task,
             config=config,
@@ -143,7 +140,7 @@ def check_client_id(client_id: ClientId) -> None:
     Raises:
         DecodeError: it is invalid.
     """
-    with explaining("client"):
+    with decode_errors("client"):
         ExecuteRequest(task={}, client_id=client_id)
 
 

@@ -15,10 +15,9 @@ from zmqruntime.messages import (
     ErrorReply,
     ExecutionId,
     ExecutionRecord,
-    Outgoing,
-    PreparedRequest,
     Reply,
 )
+from zmqruntime.messages.lowlevel import Outgoing, PreparedRequest
 from zmqruntime.transport import NotConnected, RequestTimeout, ServerLost, TransportError, ZMQClient
 from zmqruntime.transport.lowlevel import Deadline
 

@@ -26,9 +26,9 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     ZMQRuntimeError,
     decode_events,
-    explaining,
     make_topic_prefix,
 )
+from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
@@ -74,7 +74,7 @@ class ProgressStreamSubscriber:
         scope: ProgressScope | Literal["own", "all"] = ProgressScope.OWN,
         on_idle: Callable[[ProgressStreamSubscriber], None] | None = None,
     ) -> None:
-        with explaining("registration"):
+        with decode_errors("registration"):
             self._registration = RegisterProgressRequest.model_validate(
                 {"client_id": client_id, "scope": scope}, strict=False
             )

@@ -13,7 +13,8 @@ from zmqruntime.execution.core.effects import (
     Publish,
     Reply,
 )
-from zmqruntime.messages import ErrorReply, encode_with_id
+from zmqruntime.messages import ErrorReply
+from zmqruntime.messages.lowlevel import encode_with_id
 
 __all__ = ["assigned_in", "what_is_left"]
 

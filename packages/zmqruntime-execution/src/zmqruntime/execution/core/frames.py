@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import to_json
 
 from zmqruntime.execution.lifecycle.events import compose_error, compose_event, compose_number
-from zmqruntime.messages import PROTOCOL_VERSION, encode, encode_json
+from zmqruntime.messages import PROTOCOL_VERSION, encode
+from zmqruntime.messages.lowlevel import encode_json
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.events import ExecutionEvent

@@ -27,7 +27,7 @@ from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import ExecutionEvent
 from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.messages import encode_with_id
+from zmqruntime.messages.lowlevel import encode_with_id
 from zmqruntime.transport.lowlevel import LARGE_REPLY_BYTES
 
 if TYPE_CHECKING:

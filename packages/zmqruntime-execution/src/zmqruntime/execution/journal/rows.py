@@ -11,14 +11,8 @@ from pydantic import TypeAdapter
 
 from zmqruntime.execution.lifecycle.events import ProgressReport
 from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
-from zmqruntime.messages import (
-    AttemptInfo,
-    ErrorKind,
-    ExecutionErrorInfo,
-    ExecutionStatus,
-    encode,
-    encode_json,
-)
+from zmqruntime.messages import AttemptInfo, ErrorKind, ExecutionErrorInfo, ExecutionStatus, encode
+from zmqruntime.messages.lowlevel import encode_json
 
 __all__ = [
     "Origin",

@@ -50,9 +50,9 @@ from zmqruntime.messages import (
     ShutdownMode,
     StatusRequest,
     UnparsedExecute,
-    encode_with_id,
     printable,
 )
+from zmqruntime.messages.lowlevel import encode_with_id
 from zmqruntime.transport import Caller, WorkSummary
 
 if TYPE_CHECKING:

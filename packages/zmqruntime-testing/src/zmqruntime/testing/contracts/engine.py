@@ -17,8 +17,8 @@ from zmqruntime.messages import (
     ProgressEvent,
     UnparsedExecute,
     decode_request,
-    split_request,
 )
+from zmqruntime.messages.lowlevel import split_request
 from zmqruntime.testing.contracts.engine_kit import make_request
 from zmqruntime.testing.contracts.turns import TurnsContract
 

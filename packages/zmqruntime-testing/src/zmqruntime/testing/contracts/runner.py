@@ -24,7 +24,8 @@ from zmqruntime.execution import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.messages import ErrorKind, ExecuteRequest, decode_json, encode
+from zmqruntime.messages import ErrorKind, ExecuteRequest, encode
+from zmqruntime.messages.lowlevel import decode_json
 from zmqruntime.testing.standard import StandardServer
 from zmqruntime.transport import Endpoint, Loop, ProcessIdentity, TransportMode, ZMQConfig
 

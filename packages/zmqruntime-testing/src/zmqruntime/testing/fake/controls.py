@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from zmqruntime.execution import RunnerEvent
-from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request, explaining
+from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request
+from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.testing.errors import ScriptMismatch, check_open
 from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
@@ -104,7 +105,7 @@ class ScriptedServer(ABC):
         Raises:
             DecodeError: there is no such code.
         """
-        with explaining("error reply"):
+        with decode_errors("error reply"):
             fields = {"code": code, "message": message}
             reply = ErrorReply.model_validate(fields, strict=False)
         self._refuse(request, times, _Refusal(reply))

@@ -12,7 +12,6 @@ from zmqruntime.execution.lowlevel import Dispatcher, Scheduler
 from zmqruntime.messages import (
     ErrorReply,
     OkReply,
-    Outgoing,
     PingRequest,
     PongReply,
     ProcessInfo,
@@ -24,8 +23,8 @@ from zmqruntime.messages import (
     UnregisterProgressRequest,
     decode_reply,
     decode_request,
-    encode_with_id,
 )
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.clock import MovableClock
 from zmqruntime.testing.fake.controls import ScriptedServer

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from zmqruntime.messages import Outgoing, PingRequest, PongReply, Reply
+from zmqruntime.messages import PingRequest, PongReply, Reply
+from zmqruntime.messages.lowlevel import Outgoing
 from zmqruntime.testing.fake.line import Subscription
 from zmqruntime.testing.fake.memory import InMemoryExecutionServer
 from zmqruntime.transport import ConnectionFailed, NotConnected, Subscriber, ZMQClient

@@ -6,15 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zmqruntime.execution import ProgressReporter
-from zmqruntime.messages import (
-    ErrorKind,
-    ExecuteRequest,
-    ExecutionErrorInfo,
-    JsonObject,
-    JsonValue,
-    encode_json,
-    explaining,
-)
+from zmqruntime.messages import ErrorKind, ExecuteRequest, ExecutionErrorInfo, JsonObject, JsonValue
+from zmqruntime.messages.lowlevel import decode_errors, encode_json
 
 __all__ = [
     "Complete",
@@ -129,7 +122,7 @@ class Script:
             "type": type if kind == ErrorKind.EXCEPTION else None,
             "traceback": traceback,
         }
-        with explaining("error"):
+        with decode_errors("error"):
             return self._then(Fail(ExecutionErrorInfo.model_validate(error, strict=False)))
 
     def never_end(self, *, deaf: bool = False) -> Script:

@@ -10,17 +10,14 @@ from typing import Literal, Self
 
 from zmqruntime.messages import (
     ErrorReply,
-    Outgoing,
     PingRequest,
     PongReply,
-    PreparedRequest,
     Reply,
     ShutdownAckReply,
     ShutdownMode,
     ShutdownRequest,
-    explaining,
-    prepare,
 )
+from zmqruntime.messages.lowlevel import Outgoing, PreparedRequest, decode_errors, prepare
 from zmqruntime.transport.client.connection import Connection
 from zmqruntime.transport.client.mismatch import MismatchPolicy, ServerGuard
 from zmqruntime.transport.client.subscriber import Subscriber
@@ -246,7 +243,7 @@ class ZMQClient:
         Raises:
             DecodeError: the mode is none; further, what `request` raises.
         """
-        with explaining("shutdown request"):
+        with decode_errors("shutdown request"):
             request = ShutdownRequest.model_validate({"mode": mode}, strict=False)
         reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
@@ -364,7 +361,7 @@ class ZMQClient:
 @lru_cache(maxsize=8, typed=True)
 def _ping(limit: int) -> PreparedRequest:
     """Return the ping that goes out again and again."""
-    with explaining("ping request"):
+    with decode_errors("ping request"):
         return prepare(PingRequest(limit=limit))
 
 

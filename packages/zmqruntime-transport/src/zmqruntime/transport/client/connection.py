@@ -10,7 +10,8 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Self
 
-from zmqruntime.messages import Outgoing, PongReply, Reply, ShutdownMode, ShutdownRequest
+from zmqruntime.messages import PongReply, Reply, ShutdownMode, ShutdownRequest
+from zmqruntime.messages.lowlevel import Outgoing
 from zmqruntime.transport.client.attach import attach_again, attach_or_launch
 from zmqruntime.transport.client.channel import Outcome
 from zmqruntime.transport.client.control import ControlClient

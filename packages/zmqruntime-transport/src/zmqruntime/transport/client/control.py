@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from zmqruntime.messages import Outgoing, Reply
+from zmqruntime.messages import Reply
+from zmqruntime.messages.lowlevel import Outgoing
 from zmqruntime.transport.client.channel import STILL_THERE, Outcome, Pace
 from zmqruntime.transport.client.channel_pool import ChannelPool
 from zmqruntime.transport.client.conversation import Conversation

@@ -13,7 +13,8 @@ from typing import Self
 
 import zmq
 
-from zmqruntime.messages import Outgoing, Reply, decode_reply
+from zmqruntime.messages import Reply, decode_reply
+from zmqruntime.messages.lowlevel import Outgoing
 from zmqruntime.transport.client.channel import SILENCES, STILL_THERE, Outcome, Pace
 from zmqruntime.transport.client.channel_pool import ChannelPool
 from zmqruntime.transport.client.pending_requests import Sent, Unanswered

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zmqruntime.messages import Outgoing, Reply, encode_with_id
+from zmqruntime.messages import Reply
+from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport.errors import MessageTooLarge
 
 __all__ = ["Sent", "Unanswered"]

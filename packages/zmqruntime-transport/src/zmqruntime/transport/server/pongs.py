@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zmqruntime.messages import DecodeError, PongReply, encode, encode_json
+from zmqruntime.messages import DecodeError, PongReply, encode
+from zmqruntime.messages.lowlevel import encode_json
 
 if TYPE_CHECKING:
     from zmqruntime.messages import (

@@ -11,7 +11,8 @@ from typing import Final
 
 import zmq
 
-from zmqruntime.messages import ErrorCode, ErrorReply, encode_with_id
+from zmqruntime.messages import ErrorCode, ErrorReply
+from zmqruntime.messages.lowlevel import encode_with_id
 from zmqruntime.transport.envelope import Caller
 from zmqruntime.transport.limited_log import LimitedLog
 from zmqruntime.transport.loop import Loop

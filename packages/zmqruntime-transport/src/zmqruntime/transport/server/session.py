@@ -32,9 +32,9 @@ from zmqruntime.messages import (
     ShutdownRequest,
     UnregisterProgressRequest,
     decode_request,
-    encode_with_id,
     make_error_reply,
 )
+from zmqruntime.messages.lowlevel import encode_with_id
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.envelope import Caller, split_envelope
@@ -362,6 +362,7 @@ class ServerSession:
 
 
 def _split(frame: bytes) -> Incoming:
-    from zmqruntime.messages import split_request  # Not above: a start needs none.
+    # Not above: a start needs none.
+    from zmqruntime.messages.lowlevel import split_request
 
     return split_request(frame)

@@ -115,7 +115,7 @@ class _Worker:
             outbox = ProgressOutbox(self._tasks, message.execution_id)
             try:
                 # Validated by the server, except the task and the config of a long request.
-                request = ExecuteRequest.read_again(message.body)
+                request = ExecuteRequest.from_trusted_json(message.body)
             except ValidationError as error:
                 described = describe_invalid_request(message.body, error)
                 outcome = TaskRaised(message.execution_id, described)

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from zmqruntime.messages import MAX_NESTING, DecodeError, JsonValue, encode_json
+from zmqruntime.messages import MAX_NESTING, DecodeError, JsonValue
+from zmqruntime.messages.lowlevel import encode_json
 
 __all__ = ["encode_value", "to_json_value"]
 

@@ -105,12 +105,13 @@ def describe_exception(error: BaseException) -> ExecutionErrorInfo:
 
 def describe_invalid_request(frame: bytes, error: ValidationError) -> ExecutionErrorInfo:
     """Return the fault of a request whose task or config the server has not validated."""
-    from zmqruntime.messages import explaining, find_body_fault  # Not above: rarely needed.
+    # Not above: rarely needed.
+    from zmqruntime.messages.lowlevel import decode_errors, find_body_fault
 
     fault = find_body_fault(frame)
     if fault is None:
         try:
-            with explaining("execute request"):
+            with decode_errors("execute request"):
                 raise error
         except DecodeError as explained:
             fault = explained

@@ -1,4 +1,4 @@
-"""Long requests: what is refused before it is parsed, and what is passed on unparsed."""
+"""Long requests: rejected before they are parsed, or passed on with an unparsed body."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from zmqruntime.messages import (
     ExecuteRequest,
     MessageError,
     UnparsedExecute,
-    decode_json,
     decode_request,
     encode,
-    find_body_fault,
-    split_request,
 )
+from zmqruntime.messages.lowlevel import decode_json, find_body_fault, split_request
 
 LONG = 4 * MAX_REQUEST_BYTES
 HEAD: dict[str, Any] = {
@@ -40,12 +38,12 @@ def frame_of(**members: Any) -> bytes:
     return json.dumps({**HEAD, "task": TASK, **members}, ensure_ascii=False).encode()
 
 
-def refuse(frame: bytes) -> MessageError:
-    with pytest.raises(MessageError) as refused:
+def reject(frame: bytes) -> MessageError:
+    with pytest.raises(MessageError) as caught:
         split_request(frame)
-    assert len(str(refused.value)) < 1000
-    assert all(len(name) < 100 and len(words) < 300 for name, words in refused.value.faults)
-    return refused.value
+    assert len(str(caught.value)) < 1000
+    assert all(len(name) < 100 and len(words) < 300 for name, words in caught.value.faults)
+    return caught.value
 
 
 def split(frame: bytes) -> UnparsedExecute:
@@ -58,7 +56,7 @@ def raw(*members: bytes) -> bytes:
     return b"{%b}" % b",".join((*(b"%b" % json.dumps(HEAD).encode()[1:-1],), *members))
 
 
-def test_a_split_request_has_its_head_and_the_bytes_of_its_task_and_config() -> None:
+def test_unparsed_request_has_the_head_and_the_raw_body() -> None:
     config = {"deep": ["y" * 10]}
     frame = frame_of(config=config)
     request = split(frame)
@@ -73,9 +71,9 @@ def test_a_split_request_has_its_head_and_the_bytes_of_its_task_and_config() -> 
     }
 
 
-def test_a_split_request_is_a_view_and_no_copy() -> None:
+def test_unparsed_body_is_a_view_without_a_copy() -> None:
     frame = frame_of(task={"text": "x" * 8 * 2**20})
-    split(frame)  # What is imported at first is not counted.
+    split(frame)  # Warm up: imports are not measured.
     tracemalloc.start()
     request = split(frame)
     _, peak = tracemalloc.get_traced_memory()
@@ -84,7 +82,7 @@ def test_a_split_request_is_a_view_and_no_copy() -> None:
     assert peak < 2**20
 
 
-def test_a_task_of_a_million_values_makes_no_objects() -> None:
+def test_long_task_creates_no_objects() -> None:
     frame = raw(b'"task":{"a":[%b]}' % b",".join([b"{}"] * 10**6))
     tracemalloc.start()
     split(frame)
@@ -94,19 +92,19 @@ def test_a_task_of_a_million_values_makes_no_objects() -> None:
 
 
 @pytest.mark.parametrize("config", [None, {"a": "y" * LONG}])
-def test_a_split_request_is_written_with_another_id_as_the_same_request(
+def test_unparsed_request_with_another_execution_id_is_re_encoded(
     config: dict[str, Any] | None,
 ) -> None:
     given = {k: v for k, v in HEAD.items() if k != "execution_id"} | {"task": TASK}
     frame = json.dumps(given | {"config": config}).encode()
     named = split(frame).model_copy(update={"execution_id": "e2"})
-    again = decode_request(named.to_frame())
-    assert again == decode_request(
+    decoded = decode_request(named.to_frame())
+    assert decoded == decode_request(
         json.dumps(given | {"config": config, "execution_id": "e2"}).encode()
     )
 
 
-def test_the_same_short_task_is_parsed_whatever_is_around_it() -> None:
+def test_short_task_in_a_long_frame_is_parsed() -> None:
     task = {"text": "x" * (MAX_REQUEST_BYTES - 200)}
     frame = frame_of(task=task, labels={"a": "y" * 1000})
     assert len(frame) > MAX_REQUEST_BYTES
@@ -134,8 +132,8 @@ MANY = b",".join(b'"%d":""' % n for n in range(LONG // 8))
         pytest.param(b'"priority":%b0' % (b" " * LONG), None, id="spaces"),
     ],
 )
-def test_a_head_that_is_too_long_is_refused_by_its_field(member: bytes, field: str | None) -> None:
-    error = refuse(raw(b'"task":{}', member))
+def test_too_long_head_is_rejected_with_its_largest_field(member: bytes, field: str | None) -> None:
+    error = reject(raw(b'"task":{}', member))
     assert error.code is ErrorCode.TOO_LARGE
     assert f"{MAX_REQUEST_BYTES:,}" in str(error)
     assert error.request_id == "#7"
@@ -143,9 +141,9 @@ def test_a_head_that_is_too_long_is_refused_by_its_field(member: bytes, field: s
 
 
 @pytest.mark.parametrize("word", ["ping", "status", "cancel", "shutdown"])
-def test_another_request_is_refused_for_its_length_alone(word: str) -> None:
+def test_long_request_of_another_type_is_too_large(word: str) -> None:
     frame = b'{"type":"%b","request_id":"r","cursor":"%b"}' % (word.encode(), b"x" * LONG)
-    error = refuse(frame)
+    error = reject(frame)
     assert error.code is ErrorCode.TOO_LARGE
     assert str(error).startswith(f"the {word} request has {len(frame):,} bytes")
     assert error.request_id == "r"
@@ -165,8 +163,16 @@ def test_another_request_is_refused_for_its_length_alone(word: str) -> None:
         (b'{"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
         (b'{"type":7,"a":"%b"}' % (b"x" * LONG), ErrorCode.INVALID_REQUEST, "type: a string"),
         (b'{"type":"%b"}' % (b"x" * LONG), ErrorCode.TOO_LARGE, "shorten type"),
-        (b'{"type":"no","a":"%b"}' % (b"x" * LONG), ErrorCode.UNKNOWN_TYPE, "'no' is no type"),
-        (raw(b'"protocol":2,"u":[%b]' % WORDS), ErrorCode.UNSUPPORTED_PROTOCOL, "protocol 2"),
+        (
+            b'{"type":"no","a":"%b"}' % (b"x" * LONG),
+            ErrorCode.UNKNOWN_TYPE,
+            "unknown request type 'no'",
+        ),
+        (
+            raw(b'"protocol":2,"u":[%b]' % WORDS),
+            ErrorCode.UNSUPPORTED_PROTOCOL,
+            "protocol version 2",
+        ),
         (raw(b'"task":[%b]' % WORDS), ErrorCode.INVALID_REQUEST, "task: Input should be an object"),
         (raw(b'"task":"%b"' % (b"x" * LONG)), ErrorCode.INVALID_REQUEST, "task: Input should be"),
         (
@@ -185,10 +191,10 @@ def test_another_request_is_refused_for_its_length_alone(word: str) -> None:
         (frame_of(request_id="r" * 300), ErrorCode.INVALID_REQUEST, "request_id: String should"),
     ],
 )
-def test_a_long_frame_is_refused_for_its_coarsest_fault(
+def test_long_frame_is_rejected_with_its_coarsest_error(
     frame: bytes, code: ErrorCode, words: str
 ) -> None:
-    error = refuse(frame)
+    error = reject(frame)
     assert error.code is code
     assert words in str(error)
     with pytest.raises(MessageError) as parsed:
@@ -204,9 +210,7 @@ def test_a_long_frame_is_refused_for_its_coarsest_fault(
     ],
 )
 @pytest.mark.parametrize("field", ["task", "config"])
-def test_a_body_that_only_a_parser_can_refuse_is_named_by_its_field(
-    field: str, value: bytes, words: str
-) -> None:
+def test_unparsable_body_is_reported_with_its_field(field: str, value: bytes, words: str) -> None:
     other = b'"config":null' if field == "task" else b'"task":{}'
     body = b'"%b":{"text":"%b","value":%b}' % (field.encode(), b"x" * LONG, value)
     frame = raw(other, body)
@@ -216,36 +220,36 @@ def test_a_body_that_only_a_parser_can_refuse_is_named_by_its_field(
     assert str(fault).startswith(f"invalid execute request: {field}: cannot be parsed")
     assert words in str(fault)
     with pytest.raises(ValueError, match=words):
-        ExecuteRequest.read_again(frame)
+        ExecuteRequest.from_trusted_json(frame)
 
 
-def test_an_infinite_number_in_a_long_task_is_refused_when_it_is_parsed() -> None:
+def test_infinite_number_in_a_long_task_is_rejected_when_parsed() -> None:
     frame = raw(b'"task":{"text":"%b","value":1e999}' % (b"x" * LONG))
     assert find_body_fault(frame) is None
     with pytest.raises(ValueError, match=r"JSON cannot carry"):
-        ExecuteRequest.read_again(frame)
+        ExecuteRequest.from_trusted_json(frame)
     with pytest.raises(DecodeError, match=r"task\.value: is inf"):
         decode_request(frame)
 
 
-def test_the_worker_reads_a_long_request_as_the_server_would_parse_it() -> None:
+def test_long_request_from_trusted_json_equals_the_decoded_one() -> None:
     frame = frame_of(config={"a": 1})
-    assert ExecuteRequest.read_again(frame) == decode_request(frame)
+    assert ExecuteRequest.from_trusted_json(frame) == decode_request(frame)
 
 
 def short_with(kinds: bytes) -> bytes:
     return b'{"type":"execute","client_id":"c","task":{},"retry_on":[%b]}' % kinds
 
 
-def test_a_wrong_word_ends_the_validation_of_its_list() -> None:
+def test_first_invalid_kind_ends_the_validation_of_retry_on() -> None:
     frame = short_with(b",".join([b'""'] * 20_000))
     assert len(frame) < MAX_REQUEST_BYTES
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as caught:
         decode_request(frame)
-    assert [fault.field for fault in refused.value.faults] == ["retry_on[0]"]
+    assert [fault.field for fault in caught.value.faults] == ["retry_on[0]"]
 
 
-def test_a_list_of_valid_words_is_bounded() -> None:
+def test_retry_on_is_bounded() -> None:
     frame = short_with(b",".join([b'"timeout"'] * 33))
     with pytest.raises(DecodeError, match="at most 32 items"):
         decode_request(frame)
@@ -260,9 +264,9 @@ def test_labels_together_are_bounded_in_bytes() -> None:
     assert decode_json(encode(short))["labels"] == short.labels
 
 
-def test_a_head_of_just_the_longest_length_is_taken() -> None:
+def test_head_of_the_maximum_length_is_accepted() -> None:
     spaces = MAX_REQUEST_BYTES - (len(raw(b'"task":{}')) - 2)
     body = b"{%b}" % (b'"text":"%b"' % (b"x" * LONG))
     head = split(raw(b" " * spaces + b'"task":' + body))
     assert head.client_id == "lab"
-    assert refuse(raw(b" " * (spaces + 1) + b'"task":' + body)).code is ErrorCode.TOO_LARGE
+    assert reject(raw(b" " * (spaces + 1) + b'"task":' + body)).code is ErrorCode.TOO_LARGE

@@ -1,4 +1,7 @@
-"""The request that hands a task over. Apart from the others, which a worker does not need."""
+"""The ``execute`` request: complete, without its body, and with an unparsed body.
+
+The only request that a worker loads.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ from zmqruntime.messages.base import (
 from zmqruntime.messages.failures import ErrorKind
 from zmqruntime.messages.json_value import JsonObject
 
-__all__ = ["ExecuteHead", "ExecuteRequest", "RequestModel", "UnparsedExecute", "WaitSeconds"]
+__all__ = ["ExecuteHead", "ExecuteRequest", "UnparsedExecute"]
 
 _MAX_LABELS_BYTES: Final = 60 * 1024
 _MAX_KINDS: Final = 32
 
 
 def _require_short(labels: dict[str, str]) -> dict[str, str]:
-    # Each may be short, and all together too long: a character has up to 6 bytes in JSON.
+    # The limits of single labels do not bound the sum: a character has up to 6 bytes in JSON.
     if len(labels) > 8 and (size := len(to_json(labels))) > _MAX_LABELS_BYTES:
         raise PydanticCustomError(
             "labels_too_large",
@@ -39,22 +42,21 @@ def _require_short(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-# They are in every list of executions, so that they have to be short.
+# Bounded, since every list of executions has them.
 _BoundedLabels = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=1000)]],
     Field(max_length=32),
     AfterValidator(_require_short),
 ]
 
-# An error costs more than a thousand times what a wrong word in a frame does: the first one ends
-# the validation, and so does a list that is too long.
+# fail_fast: a pydantic error costs a thousand times the wrong word in a frame that causes it.
 _Kinds = Annotated[tuple[ErrorKind, ...], Field(max_length=_MAX_KINDS, fail_fast=True)]
 
 WaitSeconds = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)]
 
 
 class RequestModel(Model):
-    """What every request holds. A field that it does not know is refused."""
+    """Common fields of all requests. Unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,62 +66,60 @@ class RequestModel(Model):
 
 
 class ExecuteHead(RequestModel):
-    """An ``execute`` without its task and its config: what a server needs to know of it."""
+    """An ``execute`` without its body (task and config): all that a server reads."""
 
     type: Literal["execute"] = "execute"
     client_id: ClientId
     execution_id: ExecutionId | None = None
-    """Named by the client, so that a retry enqueues nothing twice; else the server names it."""
+    """Chosen by the client, which makes retries idempotent; otherwise assigned by the server."""
     labels: _BoundedLabels = Field(default_factory=dict)
     """At most 32: keys of up to 64 characters, values of up to 1,000; 60 KiB of JSON in all."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
-    """How long the task may run before the server stops it."""
+    """The timeout of each attempt, from its start."""
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
-    """A higher one runs first: of all, or of this client's where clients take turns."""
+    """Higher runs first: of all executions, or of this client's under ``fair``."""
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
-    """How often the task may run, the first time included; None: as the server's default says."""
+    """The maximum number of runs, including the first one; null: the server's default."""
     retry_on: _Kinds | None = None
-    """What it runs again after; None: as the server's default says."""
+    """The kinds of failure after which it is retried; null: the server's default."""
     backoff_seconds: Annotated[float, Field(ge=0, le=MAX_BACKOFF_SECONDS)] | None = None
-    """How long the second attempt waits; each further one waits twice as long, up to an hour."""
+    """The delay of the second attempt, doubled for each further one, up to an hour."""
     wait_seconds: WaitSeconds = 0.0
-    """How long to hold the reply while the execution has not ended; it then has the record."""
+    """How long the server holds the reply until the execution ends; the reply has the record."""
 
 
 class ExecuteRequest(ExecuteHead):
-    """Run a task. Answered by ``accepted``; asking again with the same id is safe."""
+    """Run a task. Reply: ``accepted``. Idempotent for one ``execution_id``."""
 
     task: JsonObject
-    """The application's own."""
+    """Application-defined."""
     config: JsonObject | None = None
-    """The application's own."""
+    """Application-defined."""
 
     @classmethod
-    def read_again(cls, frame: bytes) -> Self:
-        """Return the request in a frame that was checked before, without a second check.
+    def from_trusted_json(cls, frame: bytes) -> Self:
+        """Return the request in a frame that was validated before, without validating again.
 
-        Of a frame that is longer than `MAX_REQUEST_BYTES` the task and the config were not parsed
-        before: they are checked here.
+        A frame longer than `MAX_REQUEST_BYTES` is validated: its body was not parsed before.
 
         Raises:
-            ValidationError: the frame lacks what every request has, or its task or config is
-                invalid.
+            ValidationError: a required field is missing, or the body of a long frame is invalid.
         """
         if len(frame) > MAX_REQUEST_BYTES:
             return cls.model_validate_json(frame)
         given: dict[str, Any] = from_json(frame)
         if not given.keys() >= _REQUIRED:
-            return cls.model_validate_json(frame)  # It says what is wrong.
+            return cls.model_validate_json(frame)  # Raises the error.
         fields = _BLANK | given
         if "labels" not in given:
             fields["labels"] = {}
         for name in _FLOATS:
-            if type(fields[name]) is int:  # In JSON some are written so.
+            if type(fields[name]) is int:  # A peer may write 5 for 5.0.
                 fields[name] = float(fields[name])
         if (kinds := given.get("retry_on")) is not None:
             fields["retry_on"] = tuple(map(ErrorKind, kinds))
         request = cls.__new__(cls)
-        # As pickle would make it.
+        # As pickle restores a model.
         request.__setstate__(
             {
                 "__dict__": fields,
@@ -132,21 +132,22 @@ class ExecuteRequest(ExecuteHead):
 
 
 class UnparsedExecute(ExecuteHead):
-    """A validated head, with a task and a config that are too large to be parsed by a server.
+    """A validated head with an unparsed body, too large to be parsed by a server.
 
-    Both are known to be JSON objects in UTF-8. What a parser alone can find is a number that is out
-    of range, and a nesting between 200 and about 1,000 levels.
+    The task and the config are JSON objects in UTF-8. Undetected until they are parsed: numbers out
+    of range, and a nesting of 200 to about 1,000 levels.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    # Built by the import of `long_requests`: neither a worker nor a server's start needs it.
+    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 
     task_json: memoryview = Field(repr=False)
-    """The task as it came: a view into its frame."""
+    """The raw task: a view into its frame."""
     config_json: memoryview | None = Field(default=None, repr=False)
-    """The config as it came; None when it is absent or null."""
+    """The raw config; None when it is absent or null."""
 
     def to_frame(self) -> bytes:
-        """Return the `ExecuteRequest` as one frame: the head encoded anew, the rest as it came."""
+        """Return the `ExecuteRequest` as one frame: the head re-encoded, the body unchanged."""
         head = self.__pydantic_serializer__.to_json(
             self, exclude={"task_json", "config_json"}, exclude_none=True
         )
@@ -160,5 +161,5 @@ _FLOATS: Final = ("timeout_seconds", "backoff_seconds", "wait_seconds")
 _REQUIRED: Final = {
     name for name, field in ExecuteRequest.model_fields.items() if field.is_required()
 }
-# In the order of the fields; of labels each request has its own.
+# In the order of the fields. The labels are mutable: each request gets its own.
 _BLANK: Final = {name: field.default for name, field in ExecuteRequest.model_fields.items()}

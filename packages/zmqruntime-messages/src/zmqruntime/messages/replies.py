@@ -1,4 +1,4 @@
-"""What a server answers on the control channel: exactly one of these to every request."""
+"""Replies about executions, and the union of all replies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zmqruntime.messages.base import ExecutionId
-from zmqruntime.messages.common_replies import (
+from zmqruntime.messages.events import Event
+from zmqruntime.messages.records import (
+    ExecutionRecord,
+    QueuedExecutionInfo,
+    RunningExecutionInfo,
+)
+from zmqruntime.messages.server_replies import (
     Count,
     ErrorReply,
     OkReply,
@@ -15,36 +21,27 @@ from zmqruntime.messages.common_replies import (
     ReplyModel,
     ShutdownAckReply,
 )
-from zmqruntime.messages.events import Event
-from zmqruntime.messages.infos import QueuedExecutionInfo, RunningExecutionInfo
-from zmqruntime.messages.records import ExecutionRecord
 from zmqruntime.messages.status import ExecutionStatus
 
-__all__ = [
-    "AcceptedReply",
-    "ExecutionStatusSnapshot",
-    "KeptEventsReply",
-    "LogReply",
-    "Reply",
-]
+__all__ = ["AcceptedReply", "ExecutionStatusSnapshot", "KeptEventsReply", "LogReply", "Reply"]
 
 
 class AcceptedReply(ReplyModel):
-    """The execution is in the server's care."""
+    """Acceptance of an ``execute``: the server owns the execution from now on."""
 
     type: Literal["accepted"] = "accepted"
     status: Literal["accepted"] = "accepted"
     execution_id: ExecutionId
     queue_position: Annotated[int, Field(ge=1)] | None = None
-    """1 = next; absent when a duplicate is no longer queued."""
+    """1 is next; null when the execution is no longer queued."""
     duplicate: bool = False
-    """The same request had been accepted before; nothing was enqueued."""
+    """Whether the same request was accepted before; nothing was enqueued."""
     execution: ExecutionRecord | None = None
-    """The record, when the request has asked to wait: final, unless that took too long."""
+    """The record, when the request had ``wait_seconds``; final unless the wait timed out."""
 
 
 class ExecutionStatusSnapshot(ReplyModel):
-    """One execution, when the request named it; else the server's queue, page by page."""
+    """One execution, when the request named it; otherwise one page of the server's queue."""
 
     type: Literal["snapshot"] = "snapshot"
     status: Literal["ok"] = "ok"
@@ -53,15 +50,15 @@ class ExecutionStatusSnapshot(ReplyModel):
     queued_executions: tuple[QueuedExecutionInfo, ...] = ()
     counts: dict[ExecutionStatus, Count] = Field(default_factory=dict)
     cursor: str | None = None
-    """Ask again with it for the next page; absent on the last one."""
+    """The ``cursor`` of the request for the next page; null on the last page."""
     also: tuple[ExecutionRecord, ...] = ()
-    """Final records of the further executions that the request named, as many as fit in."""
+    """Final records of the further executions in the request, as many as fit."""
 
 
 class KeptEventsReply(ReplyModel):
-    """Some of an execution's events, in order and without a gap between them.
+    """Buffered events of an execution, contiguous and in order.
 
-    There are more when the last of them is not ``last_sequence``.
+    More follow when the last event's sequence is less than ``last_sequence``.
     """
 
     type: Literal["kept_events"] = "kept_events"
@@ -69,21 +66,21 @@ class KeptEventsReply(ReplyModel):
     execution_id: ExecutionId
     events: tuple[Event, ...] = ()
     first_kept_sequence: Annotated[int, Field(ge=1)] | None = None
-    """What comes before it is not kept any more; absent when none is kept."""
+    """Sequence of the oldest buffered event; null when the buffer is empty."""
     last_sequence: Count
-    """The number of its latest event, kept or not."""
+    """Sequence of the latest event, buffered or evicted."""
 
 
 class LogReply(ReplyModel):
-    """The end of what a task wrote to its stdout and stderr."""
+    """Tail of a task's stdout and stderr."""
 
     type: Literal["log"] = "log"
     status: Literal["ok"] = "ok"
     execution_id: ExecutionId
     text: str
-    """Read as UTF-8, with a mark for each byte that is none."""
+    """Decoded as UTF-8; invalid bytes are replaced by U+FFFD."""
     size_bytes: Count
-    """Of all that is kept of it."""
+    """The length of the whole log."""
 
 
 Reply = Annotated[

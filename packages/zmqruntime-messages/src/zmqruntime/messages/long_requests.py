@@ -1,8 +1,8 @@
-"""Long requests: bounded by their parts, and passed on without being parsed.
+"""Decoding of requests longer than `MAX_REQUEST_BYTES` without parsing their body.
 
-A model is built only of what a server has to know, which is short. The task and the config of an
-``execute`` may be as long as a message: they are checked to be JSON objects, and stay bytes. So a
-long request costs a server a pass through its bytes, and no object for what is in them.
+Only an ``execute`` may be that long, for its body: the task and the config. The body is validated
+as JSON objects and stays raw bytes; only the head becomes a model. A long request costs a server
+one scan of its bytes and no Python objects for the values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from zmqruntime.messages.base import MAX_REQUEST_BYTES
 from zmqruntime.messages.decoding import (
     decode_json,
     find_coarse_fault,
-    not_an_object,
+    make_object_error,
     parse_request,
     read_request_id,
 )
 from zmqruntime.messages.errors import DecodeError, ErrorCode, FieldFault
+from zmqruntime.messages.execute_request import ExecuteHead, ExecuteRequest, UnparsedExecute
 from zmqruntime.messages.requests import Incoming
-from zmqruntime.messages.submission import ExecuteHead, ExecuteRequest, UnparsedExecute
 
 __all__ = ["find_body_fault", "split_request"]
+
+# Under the import lock: building a deferred model is not thread-safe before pydantic 2.14.
+UnparsedExecute.model_rebuild()
 
 _CHUNK_BYTES: Final = 65_536
 _MAX_QUOTED: Final = 80
@@ -34,24 +37,24 @@ _FIELDS: Final = tuple(ExecuteRequest.model_fields)
 _HEAD_FIELDS: Final = tuple(ExecuteHead.model_fields)
 _BODY_FIELDS: Final = ("task", "config")
 _MEMBERS: Final[Any] = [(name, msgspec.Raw, msgspec.Raw()) for name in _FIELDS]
-# Of several members with one name the last one counts.
+# Of duplicate members the last one counts.
 _known_alone: Final = msgspec.json.Decoder(
     msgspec.defstruct("_KnownAlone", _MEMBERS, forbid_unknown_fields=True)
 )
 _known_and_others: Final = msgspec.json.Decoder(msgspec.defstruct("_KnownAndOthers", _MEMBERS))
 
-# A value that is wrong in the same way, by the first byte of one that may be long.
-_STAND_INS: Final = {b"{": b"{}", b"[": b"[]", b'"': b'""', b"n": b"null", b"t": b"true"}
+# Short placeholders of the same JSON type, by the first byte of a raw value.
+_PLACEHOLDERS: Final = {b"{": b"{}", b"[": b"[]", b'"': b'""', b"n": b"null", b"t": b"true"}
 
 
 def split_request(frame: bytes) -> Incoming:
-    """Return the request in a frame that is longer than `MAX_REQUEST_BYTES`.
+    """Return the request in a frame longer than `MAX_REQUEST_BYTES`.
 
-    An ``execute`` whose task and config are longer than that together stays unparsed.
+    A body longer than that stays unparsed.
 
     Raises:
-        ProtocolVersionError: it is written in another protocol version.
-        DecodeError: it is not a request, or has too many bytes beside a task and a config.
+        ProtocolVersionError: the protocol version is not supported.
+        DecodeError: the frame is not a valid request, or too long without its body.
     """
     members, unknown = _split(frame)
     sizes = {name: len(memoryview(raw)) for name, raw in members.items()}
@@ -72,7 +75,7 @@ def split_request(frame: bytes) -> Incoming:
             f"{'execute ' if 'type' in coarse else ''}request without its task and config",
             head_size,
             request_id,
-            _find_culprit(sizes, unknown),
+            _find_largest_member(sizes, unknown),
         )
     if unknown is not None:
         reason = "Extra inputs are not permitted"
@@ -81,9 +84,9 @@ def split_request(frame: bytes) -> Incoming:
         raise error
     _require_unicode(frame)
     if body_size <= MAX_REQUEST_BYTES:
-        # Long for its spaces or its labels. The same task is then parsed whatever is around it.
+        # Long for its white space or labels: whether a body is parsed depends on its own length.
         return parse_request(_join(members))
-    checked = parse_request(_join(members, stands_in=True))
+    checked = parse_request(_join(members, placeholders=True))
     assert isinstance(checked, ExecuteRequest)
     config = members.get("config")
     return UnparsedExecute(
@@ -94,9 +97,9 @@ def split_request(frame: bytes) -> Incoming:
 
 
 def find_body_fault(frame: bytes) -> DecodeError | None:
-    """Return why the task or the config of a request that was split cannot be parsed.
+    """Return why the body of a split request cannot be parsed; None if it can be.
 
-    None: both can, so that a model says what is wrong with them.
+    A model then reports what is invalid in it.
     """
     request = split_request(frame)
     assert isinstance(request, UnparsedExecute)
@@ -109,32 +112,32 @@ def find_body_fault(frame: bytes) -> DecodeError | None:
 
 
 def _split(frame: bytes) -> tuple[dict[str, msgspec.Raw], str | None]:
-    """Return the raw members that an ``execute`` may have, and the name of one that it may not."""
+    """Return the raw known members of an ``execute``, and the name of an unknown one."""
     unknown: str | None = None
     try:
         try:
             found = _known_alone.decode(frame)
         except msgspec.ValidationError as error:
-            # The only word on it is the sentence: "Object contains unknown field `NAME`".
+            # msgspec names the field only in its message: "Object contains unknown field `NAME`".
             unknown = str(error).partition("`")[2][:_MAX_QUOTED].removesuffix("`")
             found = _known_and_others.decode(frame)
     except msgspec.ValidationError:
-        raise not_an_object("request") from None
+        raise make_object_error("request") from None
     except RecursionError:
-        raise _malformed("it is nested too deep") from None
+        raise _malformed("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _malformed(str(error)) from None
     every = {name: getattr(found, name) for name in _FIELDS}
     return {name: raw for name, raw in every.items() if len(memoryview(raw))}, unknown
 
 
-def _join(members: dict[str, msgspec.Raw], *, stands_in: bool = False) -> bytes:
-    """Return a frame of members; with values that stand in for the task and the config."""
+def _join(members: dict[str, msgspec.Raw], *, placeholders: bool = False) -> bytes:
+    """Return a frame of raw members, optionally with placeholders for the body."""
     parts: list[bytes] = []
     for name, raw in members.items():
-        value = bytes(memoryview(raw)[:1] if stands_in and name in _BODY_FIELDS else raw)
-        if stands_in and name in _BODY_FIELDS:
-            value = _STAND_INS.get(value, b"0")
+        value = bytes(memoryview(raw)[:1] if placeholders and name in _BODY_FIELDS else raw)
+        if placeholders and name in _BODY_FIELDS:
+            value = _PLACEHOLDERS.get(value, b"0")
         parts.append(b"%b:%b" % (to_json(name), value))
     return b"{%b}" % b",".join(parts)
 
@@ -155,15 +158,15 @@ def _malformed(reason: str) -> DecodeError:
     return DecodeError(ErrorCode.MALFORMED, f"the request is not JSON (RFC 8259): {reason}")
 
 
-def _find_culprit(sizes: dict[str, int], unknown: str | None) -> str | None:
-    """Return the member that makes a head too long; None: none alone does, as with spaces."""
+def _find_largest_member(sizes: dict[str, int], unknown: str | None) -> str | None:
+    """Return the member that makes the head too long; None if no single member does."""
     largest = max(_HEAD_FIELDS, key=lambda name: sizes.get(name, 0))
     return largest if sizes.get(largest, 0) > MAX_REQUEST_BYTES // 2 else unknown
 
 
 def _too_large(what: str, size: int, request_id: str | None, field: str | None) -> DecodeError:
-    reason = f"{size:,} bytes; at most {MAX_REQUEST_BYTES:,} are taken"
-    advice = f"shorten {field}" if field else "shorten its fields; spaces count, too"
+    reason = f"{size:,} bytes; the maximum is {MAX_REQUEST_BYTES:,}"
+    advice = f"shorten {field}" if field else "shorten its fields or white space"
     return DecodeError(
         ErrorCode.TOO_LARGE,
         f"the {what} has {reason}: {advice}",
