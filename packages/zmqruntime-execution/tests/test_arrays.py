@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqruntime.execution import (
-    Dispatcher,
     InMemoryLifecycleEngine,
-    Outlet,
     ProgressReported,
-    Scheduler,
     TaskReturned,
     TaskRunner,
     WorkerReady,
@@ -26,6 +23,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_event,
     compose_messages,
 )
+from zmqruntime.execution.lowlevel import Dispatcher, Scheduler, Transport
 from zmqruntime.execution.worker.framing import MessageReader, encode_message
 from zmqruntime.execution.worker.protocol import PROGRESS, RETURNED, group_reports
 from zmqruntime.messages import (
@@ -88,7 +86,7 @@ def test_state_event_may_be_between_reports() -> None:
     ]
 
 
-class Listener(Outlet):
+class Listener(Transport):
     """Collects published events, from the messages that would be sent."""
 
     def __init__(self) -> None:
