@@ -34,7 +34,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import compose_snapshot
+from zmqruntime.execution.core.replies import compose_snapshot
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import compose_event
@@ -180,20 +180,12 @@ class Driver:
         self.now = START
         self.engine = engine or InMemoryLifecycleEngine(history_limit)
         self.scheduler = Scheduler(self.engine, **options)
-        self._effects: list[Effect] = []
-        self.scheduler.start(self._effects.append, self.now)
-        self.started = self._take_effects()
+        self.started = Done(self.scheduler.start(self.now))
         if ready:
             self.worker_ready()
 
     def do(self, event: Event) -> Done:
-        self.scheduler.handle(event, self.now)
-        return self._take_effects()
-
-    def _take_effects(self) -> Done:
-        done = Done(list(self._effects))
-        self._effects.clear()
-        return done
+        return Done(self.scheduler.handle(event, self.now))
 
     # -- what clients ask -------------------------------------------------------------------
 

@@ -61,8 +61,8 @@ def test_a_number_below_none_is_refused() -> None:
 def test_what_is_forgotten_is_gone_and_its_room_is_free() -> None:
     log = EventLog(max_bytes=10_000)
     fill(log, "a", 20)
-    log.forget("a")
-    log.forget("a")
+    log.drop("a")
+    log.drop("a")
     assert numbers(log, "a") == []
     fill(log, "b", 30)
     assert len(numbers(log, "b")) == 30
@@ -123,11 +123,11 @@ def test_the_size_that_is_counted_is_the_size_of_what_is_kept() -> None:
         for name in "abc":
             log.extend(name, [report(sequence, 40 * sequence)])
         if sequence % 97 == 0:
-            log.forget("b")
+            log.drop("b")
         sizes = {name: size_of(log, name) for name in "abc"}
         assert log._bytes == sum(sizes.values())
         assert all(log._sizes[name] == sizes[name] for name in log._sizes)
     for name in "abc":
-        log.forget(name)
+        log.drop(name)
     assert log._bytes == 0
     assert not log._sizes

@@ -8,7 +8,7 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution.core.frames import compose_accepted, compose_records, compose_snapshot
+from zmqruntime.execution.core.replies import compose_accepted, compose_records, compose_snapshot
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.worker.child.reporter import encode_progress

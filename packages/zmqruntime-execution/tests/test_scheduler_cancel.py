@@ -120,7 +120,7 @@ def test_stopping_in_time_disarms_the_kill() -> None:
     driver.stops("a")
     assert driver.scheduler.next_deadline is None
     assert not driver.advance(10).effects
-    assert driver.scheduler.current_id == "b"
+    assert driver.scheduler.slots[0].execution_id == "b"
 
 
 @pytest.mark.parametrize("last_word", ["stops", "returns", "raises"])

@@ -94,7 +94,7 @@ def test_a_record_names_its_log_from_its_start_on() -> None:
 def test_logs_of_more_executions_than_the_limit_are_removed_the_oldest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zmqruntime.execution.core.speaker._LOGS_KEPT", 2)
+    monkeypatch.setattr("zmqruntime.execution.core.responder._LOGS_KEPT", 2)
     driver = Driver()
     driver.accept(*"abcd")
     removed = [driver.returns(name).of(ForgetLog) for name in "abcd"]

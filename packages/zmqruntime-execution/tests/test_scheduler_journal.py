@@ -71,7 +71,7 @@ def test_what_ran_when_the_server_died_is_failed_as_interrupted(path: Path) -> N
         record = life.record("a")
         assert record.error is not None
         assert record.error.kind is ErrorKind.INTERRUPTED
-        assert life.scheduler.current_id == "b"
+        assert life.scheduler.slots[0].execution_id == "b"
 
 
 def test_or_it_runs_again_where_that_is_wanted(path: Path) -> None:
@@ -97,7 +97,7 @@ def test_but_not_for_ever_since_it_may_be_what_takes_its_server_down(path: Path)
         assert record.error is not None
         assert record.error.kind is ErrorKind.INTERRUPTED
         assert (record.attempt, len(record.attempts)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
-        assert life.scheduler.current_id == "b"
+        assert life.scheduler.slots[0].execution_id == "b"
 
 
 def test_or_when_its_own_request_says_so(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_end_of_a_server_leaves_the_queue_to_the_next(path: Path, mode: Shut
         assert snapshot.execution is not None
         assert snapshot.execution.status is QUEUED
     with Life(path) as life:
-        assert life.scheduler.current_id == "b"
+        assert life.scheduler.slots[0].execution_id == "b"
 
 
 def test_a_server_that_cannot_start_its_worker_drops_nothing(path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_server_that_cannot_start_its_worker_drops_nothing(path: Path) -> None
         life.accept("a")
         assert life.worker_exits(1, "no model").exits
     with Life(path) as life:
-        assert life.scheduler.current_id == "a"
+        assert life.scheduler.slots[0].execution_id == "a"
 
 
 def test_what_is_ended_for_the_servers_end_runs_again_where_that_is_wanted(path: Path) -> None:
@@ -390,7 +390,7 @@ def test_a_start_outlives_a_server_that_dies_before_it_is_committed(path: Path) 
     with Life(path) as life:
         # That a has ended was told to nobody, and c was not begun.
         assert life.started.states == [("a", FAILED), ("b", FAILED)]
-        assert life.scheduler.current_id == "c"
+        assert life.scheduler.slots[0].execution_id == "c"
 
 
 def test_what_has_begun_is_known_to_the_next_server_though_it_was_not_committed(path: Path) -> None:
@@ -407,7 +407,7 @@ def test_what_has_begun_is_known_to_the_next_server_though_it_was_not_committed(
         assert (record.labels, record.attempt) == ({"of": "n\u00e4chte"}, 1)
         assert life.engine.get("b") is None
         life.accept("c")
-        assert life.scheduler.current_id == "c"
+        assert life.scheduler.slots[0].execution_id == "c"
     with Life(path) as life:
         assert life.record("a").status is FAILED
         assert life.record("c").status is FAILED

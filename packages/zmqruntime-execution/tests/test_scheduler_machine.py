@@ -155,19 +155,19 @@ class World(Outlet, TaskRunner):
 
     def open(self, host: RunnerHost) -> None: ...
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self.done.append(StartWorker())
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         self.done.append(AssignTask(execution_id, request))
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self.done.append(InterruptTask(execution_id))
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         self.done.append(KillWorker())
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return ()
 
     def close(self) -> None: ...
@@ -952,7 +952,7 @@ class Clients(RuleBasedStateMachine):
 
     @invariant()
     def it_says_of_itself_what_is_so(self) -> None:
-        assert self.scheduler.current_id == self.current
+        assert self.scheduler.slots[0].execution_id == self.current
         assert self.scheduler.ready is (
             self.shutdown is None
             and not self.exited

@@ -50,7 +50,7 @@ def test_an_idle_worker_gets_new_work_at_once() -> None:
     assert done.reply(AcceptedReply).execution_id == "a"
     assert done.assigned == ["a"]
     assert done.states == [("a", QUEUED), ("a", RUNNING)]
-    assert driver.scheduler.current_id == "a"
+    assert driver.scheduler.slots[0].execution_id == "a"
 
 
 def test_the_worker_gets_the_request_as_it_was_submitted() -> None:
@@ -77,11 +77,11 @@ def test_the_worker_gets_the_frame_that_came_unless_it_lacks_a_name() -> None:
 def test_one_runs_at_a_time_in_the_order_of_arrival() -> None:
     driver = Driver()
     driver.accept("c", "a", "b")
-    assert driver.scheduler.current_id == "c"
+    assert driver.scheduler.slots[0].execution_id == "c"
     assert driver.returns("c").assigned == ["a"]
     assert driver.raises("a").assigned == ["b"]
     assert driver.returns("b").assigned == []
-    assert driver.scheduler.current_id is None
+    assert driver.scheduler.slots[0].execution_id is None
 
 
 def test_a_reply_tells_the_place_in_the_queue() -> None:
@@ -126,7 +126,7 @@ def test_asked_again_it_answers_again_and_enqueues_nothing() -> None:
     driver.returns("waits")
     again = driver.submit("runs").reply(AcceptedReply)
     assert (again.duplicate, again.queue_position) == (True, None)
-    assert driver.scheduler.current_id is None
+    assert driver.scheduler.slots[0].execution_id is None
 
 
 def test_a_first_submission_is_no_duplicate() -> None:
@@ -140,7 +140,7 @@ def test_another_task_under_a_known_name_is_a_conflict_also_when_it_has_ended() 
     driver.returns("a")
     refusal = driver.refuse("a", task={"x": 2})
     assert refusal.code is ErrorCode.CONFLICT
-    assert "execution id a already stands for another task" in refusal.message
+    assert "execution id a already belongs to another task" in refusal.message
     assert driver.record("a").status is COMPLETE
 
 
@@ -149,7 +149,7 @@ def test_a_full_queue_refuses_and_what_it_has_stays() -> None:
     driver.accept("runs", "a", "b")
     refusal = driver.refuse("c")
     assert refusal.code is ErrorCode.QUEUE_FULL
-    assert "2 executions wait and the server takes no more than 2" in refusal.message
+    assert "2 executions are queued and the server accepts no more than 2" in refusal.message
     assert driver.submit("b").reply(AcceptedReply).duplicate  # a retry is no new work
     driver.returns("runs")
     driver.accept("c")

@@ -94,7 +94,7 @@ def test_an_end_that_is_not_of_the_running_one_means_nothing(end: str) -> None:
     driver.returns("a")
     for stale in ("a", "unknown"):
         assert not getattr(driver, end)(stale).effects
-    assert driver.scheduler.current_id == "b"
+    assert driver.scheduler.slots[0].execution_id == "b"
 
 
 def test_a_task_that_takes_too_long_is_told_to_stop_and_fails() -> None:

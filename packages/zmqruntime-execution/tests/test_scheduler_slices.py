@@ -7,7 +7,7 @@ from driving import Driver, caller, error, rounds
 
 from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish, Reply
 from zmqruntime.execution.core.events import StatusRequested, TimerDue, WorkerExited
-from zmqruntime.execution.core.speaker import SLICE
+from zmqruntime.execution.core.responder import SLICE
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine

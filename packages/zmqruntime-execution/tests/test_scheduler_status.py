@@ -6,8 +6,8 @@ import pytest
 from driving import START, Driver, caller
 
 from zmqruntime.execution.core.effects import Reply
-from zmqruntime.execution.core.frames import compose_snapshot
-from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
+from zmqruntime.execution.core.pending_replies import PendingReplies, PendingReply
+from zmqruntime.execution.core.replies import compose_snapshot
 from zmqruntime.messages import (
     ErrorCode,
     ExecutionRecord,
@@ -199,8 +199,8 @@ def test_large_result_among_further_records_is_left_to_its_own_request() -> None
 
 def test_names_of_further_executions_count_as_held() -> None:
     names = tuple(f"{number:064}" for number in range(64))
-    plain, full = (WaitingCaller("a", caller(), compose_snapshot, also) for also in ((), names))
-    held = WaitingCallers()
+    plain, full = (PendingReply("a", caller(), compose_snapshot, also) for also in ((), names))
+    held = PendingReplies()
     assert held.add(plain)
     assert held.add(full)
     assert full.cost - plain.cost >= 64 * 64

@@ -7,7 +7,7 @@ from driving import Driver
 
 from zmqruntime.execution import InMemoryLifecycleEngine, QueuePolicy
 from zmqruntime.execution.core.effects import Exit
-from zmqruntime.execution.core.speaker import SLICE
+from zmqruntime.execution.core.responder import SLICE
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,

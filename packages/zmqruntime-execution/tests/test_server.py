@@ -195,7 +195,7 @@ def test_submitting_twice_is_safe(client: ExecutionClient) -> None:
     one = client.submit_execution({"x": 1}, execution_id=name)
     other = client.submit_execution({"x": 1}, execution_id=name)
     assert one.result(PATIENCE) == other.result(PATIENCE)
-    with pytest.raises(Conflict, match="already stands for another task"):
+    with pytest.raises(Conflict, match="already belongs to another task"):
         client.submit_execution({"x": 2}, execution_id=name)
 
 
@@ -338,7 +338,7 @@ def test_a_full_queue_takes_no_more(config: ZMQConfig, ports: Iterator[int]) -> 
     ):
         asleep(client.submit_execution({"sleep": True}))
         client.submit_execution({})
-        with pytest.raises(QueueFull, match="takes no more than 1"):
+        with pytest.raises(QueueFull, match="accepts no more than 1"):
             client.submit_execution({})
 
 
@@ -522,26 +522,26 @@ class Inline(TaskRunner):
         self.host = host
         self.calls: list[str] = []
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self.calls.append("start")
         self.host.loop.post(lambda: self.host.emit(WorkerReady()))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         asked = decode_request(request)
         assert isinstance(asked, ExecuteRequest)
         if "wait" not in asked.task:
             returned = TaskReturned(execution_id, encode_json(asked.task))
             self.host.loop.post(lambda: self.host.emit(returned))
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self.calls.append("interrupt")
         self.host.loop.post(lambda: self.host.emit(TaskStopped(execution_id)))
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         self.calls.append("kill")
         self.host.loop.post(lambda: self.host.emit(WorkerExited(-9)))
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return (WorkerInfo(pid=1, execution_id=execution_id),)
 
     def close(self) -> None:

@@ -38,15 +38,15 @@ class Worker(TaskRunner):
     def open(self, host: RunnerHost) -> None:
         self._host = host
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self._host.loop.post(lambda: self._host.emit(WorkerReady()))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         self.assigned.append(request)
 
-    def interrupt(self, execution_id: str) -> None: ...
-    def kill_worker(self) -> None: ...
-    def describe(self, execution_id: str | None) -> tuple[()]:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None: ...
+    def kill_worker(self, slot: int = 0) -> None: ...
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[()]:
         return ()
 
     def close(self) -> None: ...

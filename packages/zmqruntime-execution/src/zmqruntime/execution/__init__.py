@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         ExecutionWaiter,
         WaitPolicy,
     )
-    from zmqruntime.execution.core.chances import RestartPolicy
     from zmqruntime.execution.core.events import (
         ProgressReported,
         RunnerEvent,
@@ -82,7 +81,7 @@ if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.history import HistoryLimits
     from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
     from zmqruntime.execution.lifecycle.queue import QueuePolicy
-    from zmqruntime.execution.lifecycle.retry import RetryPolicy
+    from zmqruntime.execution.lifecycle.retry import RestartPolicy, RetryPolicy
     from zmqruntime.execution.runner import (
         RunnerHost,
         TaskRunner,
@@ -220,7 +219,7 @@ _HOMES = {
     "ReportLink": "worker.child.reporter",
     "RequestRejected": "errors",
     "ResultDropped": "errors",
-    "RestartPolicy": "core.chances",
+    "RestartPolicy": "lifecycle.retry",
     "RetryPolicy": "lifecycle.retry",
     "RunnerEvent": "core.events",
     "RunnerHost": "runner",

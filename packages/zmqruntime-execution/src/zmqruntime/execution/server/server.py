@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.journal.location import (
     JournalChoice,
     choose_journal,
@@ -15,6 +14,7 @@ from zmqruntime.execution.journal.location import (
     make_journal_dir,
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.lifecycle.retry import RestartPolicy
 from zmqruntime.execution.worker.bootstrap import drop_begun
 from zmqruntime.execution.worker.child.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest

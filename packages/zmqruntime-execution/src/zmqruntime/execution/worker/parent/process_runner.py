@@ -111,7 +111,7 @@ class WorkerProcessRunner(TaskRunner):
     def restore_files(self) -> None:
         self._hub.restore()
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         failure = ""
         try:
             self._hub.restore()
@@ -146,7 +146,7 @@ class WorkerProcessRunner(TaskRunner):
             worker.last_words = failure
             post(lambda: self._on_exit(None))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         worker = self._worker
         if worker is None or not worker.is_set_up:
             return  # It has ended while the assignment waited for a commit.
@@ -157,14 +157,14 @@ class WorkerProcessRunner(TaskRunner):
             self._trims = True
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self._hub.send(protocol.COMMANDS, protocol.INTERRUPT, execution_id)
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         if self._worker is not None:
             self._worker.kill()
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return self._worker.describe(execution_id) if self._worker is not None else ()
 
     def close(self) -> None:
