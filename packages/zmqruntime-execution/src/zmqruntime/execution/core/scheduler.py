@@ -88,13 +88,15 @@ class Scheduler:
         self.engine = engine
         self._timers: Deadlines = Timers()
         self._effects: list[Effect] = []
-        """The decisions of the event at hand; its parts append to it, `_take_effects` clears it."""
+        """The decisions of the event at hand; its parts append to it, `_finish` clears it."""
         log = EventLog() if events is None else events
         self._responder = Responder(engine, self._timers, self._effects, log, name_log)
         policy = FailurePolicy(retry or RetryPolicy(), on_restart)
         self._manager = SlotManager(
             engine, self._timers, self._effects, self._responder, policy, cancel_grace_seconds
         )
+        self.slots: Sequence[WorkerSlot] = self._manager.slots
+        """The worker slots, by id; not to be changed."""
         self._requests = RequestHandlers(
             engine, self._manager, self._responder, max_queued, max_queued_bytes, make_id
         )
@@ -107,22 +109,22 @@ class Scheduler:
         self._has_exited = False
 
     @property
-    def slots(self) -> Sequence[WorkerSlot]:
-        """The worker slots, by id; read only."""
-        return self._manager.slots
-
-    @property
     def ready(self) -> bool:
         """Whether a task submitted now would start, or wait only for others."""
-        manager = self._manager
-        is_ready = any(slot.is_ready for slot in manager.slots)
-        return manager.shutdown is None and is_ready and self.engine.available
+        if self._manager.shutdown is not None or not self.engine.available:
+            return False
+        for slot in self.slots:  # noqa: SIM110 - part of every pong: a generator costs more
+            if slot.is_ready:
+                return True
+        return False
 
     @property
     def worker_error(self) -> str | None:
         """Why the last start of a worker has failed; None once one is ready."""
-        errors = [slot.start_error for slot in self.slots if slot.start_error is not None]
-        return failures.shortened(errors[0], _MAX_WORKER_ERROR) if errors else None
+        for slot in self.slots:
+            if slot.start_error is not None:
+                return failures.shortened(slot.start_error, _MAX_WORKER_ERROR)
+        return None
 
     @property
     def next_deadline(self) -> float | None:
@@ -138,15 +140,12 @@ class Scheduler:
             self._timers.set(Retry(execution.execution_id), now.monotonic + delay)
         for slot in self.slots:
             self._manager.start_worker(slot)
-        return self._take_effects()
+        return self._finish(now)
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Decide on one event, and return the effects in the order in which to perform them."""
         self._decide(event, now)
-        self._advance(now)
-        if self.engine.has_excess:
-            self._timers.set(SchedulerTimer.SLICE, now.monotonic)
-        return self._take_effects()
+        return self._finish(now)
 
     def commit_failed(self, effects: list[Effect], now: Now) -> list[Effect]:
         """Roll back what the engine could not commit, and return what is still to be done.
@@ -173,11 +172,16 @@ class Scheduler:
             elif slot.execution_id in names:
                 self._manager.discard(slot)
         self._timers.set(SchedulerTimer.COMMIT, now.monotonic + _COMMIT_RETRY_SECONDS)
-        self._advance(now)
-        return self._take_effects()
+        return self._finish(now)
 
-    def _take_effects(self) -> list[Effect]:
-        """Return the effects of this round, events last."""
+    def _finish(self, now: Now) -> list[Effect]:
+        """Run the next execution, or exit if all is done; return all effects, events last."""
+        if self._manager.shutdown is not None and self._manager.is_done:
+            self._exit(now)
+        else:
+            self._manager.run_next(now)
+        if self.engine.has_excess:
+            self._timers.set(SchedulerTimer.SLICE, now.monotonic)
         self._responder.flush()
         effects = self._effects.copy()
         self._effects.clear()
@@ -348,13 +352,6 @@ class Scheduler:
                     manager.kill_worker(slot)
                     manager.end_interrupted(slot, now)
             self._continue_later(now)
-
-    def _advance(self, now: Now) -> None:
-        """Run the next execution if a slot is idle, or exit if all is done."""
-        if self._manager.shutdown is not None and self._manager.is_done:
-            self._exit(now)
-        else:
-            self._manager.run_next(now)
 
     def _exit(self, now: Now) -> None:
         """Exit when all held replies are sent, with the present state of what stays queued."""

@@ -57,6 +57,7 @@ from zmqruntime.transport import Caller, WorkSummary
 
 if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
+    from zmqruntime.messages import WorkerInfo
 
 __all__ = ["Dispatcher", "Outlet"]
 
@@ -131,13 +132,13 @@ class Dispatcher:
             LargeReply: lambda effect: outlet.send_composed_reply(effect.caller, effect.compose),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(
-                effect.execution_id, effect.request, *_named(effect.slot)
+                effect.execution_id, effect.request, *_optional(effect.slot)
             ),
             InterruptTask: lambda effect: runner.interrupt(
-                effect.execution_id, *_named(effect.slot)
+                effect.execution_id, *_optional(effect.slot)
             ),
-            KillWorker: lambda effect: runner.kill_worker(*_named(effect.slot)),
-            StartWorker: lambda effect: runner.start_worker(*_named(effect.slot)),
+            KillWorker: lambda effect: runner.kill_worker(*_optional(effect.slot)),
+            StartWorker: lambda effect: runner.start_worker(*_optional(effect.slot)),
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             LogCancelled: _log_cancelled,
             Exit: lambda effect: outlet.exit(effect.failure),
@@ -235,19 +236,15 @@ class Dispatcher:
         queued_count = engine.queued_count
         running = engine.list_running()[:limit] if limit else ()
         queued = engine.list_queued(limit).entries if limit and queued_count else ()
-        describe = self._runner.describe
+        workers: tuple[WorkerInfo, ...] = ()
+        for slot in scheduler.slots:
+            workers += self._runner.describe(slot.execution_id, *_optional(slot.id))
         return WorkSummary(
             running_executions=tuple([e.to_running_info() for e in running]),
             queued_executions=tuple([e.to_queued_info(place) for place, e in queued]),
             running_count=engine.counts[_RUNNING],
             queued_count=queued_count,
-            workers=tuple(
-                [
-                    worker
-                    for slot in scheduler.slots
-                    for worker in describe(slot.execution_id, *_named(slot.id))
-                ]
-            ),
+            workers=workers,
             durable=engine.durable,
             worker_error=scheduler.worker_error,
         )
@@ -289,8 +286,8 @@ class Dispatcher:
         return execution is not None and not execution.result_dropped
 
 
-def _named(slot: int) -> tuple[int, ...]:
-    """Return the last argument of a runner's method; one for a single slot may not take it."""
+def _optional(slot: int) -> tuple[int, ...]:
+    """Return a runner's argument for a slot; a runner for one slot may not have the parameter."""
     return (slot,) if slot else ()
 
 
