@@ -33,7 +33,7 @@ def test_nothing_has_to_be_committed_in_memory() -> None:
     engine.submit(request("a"), 1.0)
     assert not engine.uncommitted
     assert not engine.durable
-    assert engine.withdraw() == ()
+    assert engine.rollback() == ()
 
 
 def test_the_usual_history_is_a_thousand_records_that_were_read() -> None:

@@ -383,7 +383,7 @@ def test_what_a_full_disk_does_not_take_can_be_withdrawn(path: Path) -> None:
         with pytest.raises(CommitFailed, match=re.escape(str(path)) + ".*full"):
             engine.commit()
         assert not engine.available
-        assert [e.execution_id for e in engine.withdraw()] == ["new", "began", "over"]
+        assert [e.execution_id for e in engine.rollback()] == ["new", "began", "over"]
         assert picture_of(engine, ["old", "ends", "runs", "new", "began", "over"]) == before
         free_disk(engine)
         submit(engine, "new")
@@ -400,7 +400,7 @@ def test_what_happened_to_others_is_written_when_the_disk_has_room(path: Path) -
         engine.finish("a", COMPLETE, 3.0, result=b'"%b"' % (b"x" * 50_000))
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert engine.withdraw() == []
+        assert engine.rollback() == []
         assert engine.uncommitted
         free_disk(engine)
         engine.commit()
@@ -451,7 +451,7 @@ def test_what_cannot_be_taken_back_is_told(path: Path, caplog: pytest.LogCapture
         submit(engine, "a")
         engine.start("a", 2.0)
         spoil_notes(engine)
-        engine.withdraw()
+        engine.rollback()
     (record,) = caplog.records
     assert "a task that was refused is known to the next server" in record.getMessage()
 

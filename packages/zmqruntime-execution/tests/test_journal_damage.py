@@ -88,7 +88,7 @@ def test_a_commit_into_a_file_that_was_moved_away_fails_until_it_is_back(
         with pytest.raises(CommitFailed, match=r"is gone|was replaced by another file"):
             engine.commit()
         assert not engine.available
-        assert [e.execution_id for e in engine.withdraw()] == [name]
+        assert [e.execution_id for e in engine.rollback()] == [name]
     put_back(part(path, suffix))
     submit(engine, "new")
     assert engine.available
@@ -106,7 +106,7 @@ def test_a_commit_into_a_file_that_was_cut_fails(path: Path, suffix: str) -> Non
     engine.submit(request("lost"), 1.0)
     with pytest.raises(CommitFailed, match=r"was cut from \d+ to 100 bytes while the server runs"):
         engine.commit()
-    engine.withdraw()
+    engine.rollback()
     with pytest.raises(CommitFailed):
         engine.close()
 
@@ -119,7 +119,7 @@ def test_a_journal_whose_directory_was_renamed_takes_nothing(path: Path) -> None
     engine.submit(request("lost"), 1.0)
     with pytest.raises(CommitFailed, match="is gone"):
         engine.commit()
-    engine.withdraw()
+    engine.rollback()
     path.parent.with_name("renamed").rename(path.parent)
     engine.commit()
     engine.close()
@@ -316,7 +316,7 @@ def test_a_journal_on_a_full_disk_is_read_and_takes_nothing_new(
         engine.submit(request("c"), 1.0)
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        assert [e.execution_id for e in engine.rollback()] == ["c"]
         engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -349,7 +349,7 @@ def test_a_journal_on_a_file_system_without_room_is_read_and_drained(
         engine.submit(request("c", task={"x": "x" * 200_000}), 1.0)
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        assert [e.execution_id for e in engine.rollback()] == ["c"]
         engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
         (disk / "filler").unlink()
         engine.commit()

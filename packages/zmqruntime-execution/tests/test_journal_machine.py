@@ -183,7 +183,7 @@ class Lives:
         try:
             self.engine.commit()
         except CommitFailed:
-            for execution in self.engine.withdraw():
+            for execution in self.engine.rollback():
                 self.refused.add(mark_of(execution))
                 self.begun.pop(mark_of(execution), None)
             waited, self.waits_for_commit = self.waits_for_commit, None

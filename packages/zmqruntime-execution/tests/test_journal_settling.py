@@ -156,7 +156,7 @@ def test_what_was_accepted_is_not_taken_back_where_the_next_server_cannot_write(
         with pytest.raises(CommitFailed):
             engine.commit()
         assert not engine.available
-    assert engine.withdraw() == []
+    assert engine.rollback() == []
     assert engine.get("a") is not None
     engine.close()
 

@@ -82,7 +82,7 @@ class JournalLife:
         try:
             self.engine.commit()
         except CommitFailed:
-            for execution in self.engine.withdraw():
+            for execution in self.engine.rollback():
                 self.since.pop(execution.execution_id, None)
                 self.begun.pop(execution.execution_id, None)
             self._waits = None

@@ -157,7 +157,7 @@ class Scheduler:
             effects: the effects that were held until the commit.
             now: the present.
         """
-        rolled_back = self.engine.withdraw()
+        rolled_back = self.engine.rollback()
         names = {execution.execution_id for execution in rolled_back}
         unassigned = find_assigned(effects)
         error_reply = journal_unavailable()

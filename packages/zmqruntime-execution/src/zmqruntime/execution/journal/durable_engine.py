@@ -177,7 +177,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         if self.uncommitted and not self._settle():
             self._write()
 
-    def withdraw(self) -> Sequence[Execution]:
+    def rollback(self) -> Sequence[Execution]:
         withdrawn = [e for e in self._changes.unaccepted() if not _has_run(e)]
         for execution in withdrawn:
             if self._changes.has_note(execution.ticket):

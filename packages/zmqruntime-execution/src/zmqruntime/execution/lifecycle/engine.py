@@ -207,7 +207,7 @@ class LifecycleEngine(ABC):
             CommitFailed: it cannot be written now. What is new is still kept, for the next time.
         """
 
-    def withdraw(self) -> Sequence[Execution]:
+    def rollback(self) -> Sequence[Execution]:
         """Drop and return what was submitted since the last commit that worked.
 
         Not what has run to its end meanwhile: that is told, and written later.
