@@ -36,7 +36,9 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, execution: Execution) -> Seen:
-        return cls(execution.status, execution.attempt, execution.result, execution.identify())
+        return cls(
+            execution.status, execution.attempt, execution.result, execution.compute_fingerprint()
+        )
 
 
 class JournalLife:

@@ -78,7 +78,7 @@ def _go_on(execution: Execution, start: StartNote, ends: dict[int, EndNote]) -> 
     execution.finished_at = end.finished_at
     execution.result = end.result
     execution.sequence = end.sequence
-    execution.let_go_of_request()
+    execution.drop_request_body()
     return end.ended
 
 

@@ -92,7 +92,7 @@ def origin_of(execution: Execution) -> Origin:
         execution.ticket,
         execution.execution_id,
         execution.client_id,
-        execution.fingerprint if execution.is_short else execution.identify(),
+        execution.fingerprint if execution.is_short else execution.compute_fingerprint(),
         encode_json(execution.labels) if execution.labels else b"{}",
         _write_options(execution),
         execution.submitted_at,

@@ -86,7 +86,7 @@ class Execution:
     request: bytes
     """The encoded `ExecuteRequest`, for the worker, and to know the same work again."""
     fingerprint: bytes = b""
-    """Of its work, once it was asked for; see `identify`."""
+    """Of its work, once it was asked for; see `compute_fingerprint`."""
     labels: Labels
     timeout_seconds: float | None
     submitted_at: float
@@ -149,9 +149,9 @@ class Execution:
 
     def is_same_work(self, request: ExecuteHead) -> bool:
         """Whether ``request`` asks for what this execution was submitted for."""
-        return fingerprint(request) == self.identify()
+        return fingerprint(request) == self.compute_fingerprint()
 
-    def identify(self) -> bytes:
+    def compute_fingerprint(self) -> bytes:
         """Return what tells the same work again."""
         if not self.fingerprint:
             request = decode_request(self.request)
@@ -164,10 +164,10 @@ class Execution:
         """Whether its request is kept to its end, and tells the same work again."""
         return 0 < len(self.request) <= _SHORT_BYTES
 
-    def let_go_of_request(self) -> None:
+    def drop_request_body(self) -> None:
         """Keep of the request only what tells the same work again: itself, when it is short."""
         if not self.is_short:
-            self.identify()
+            self.compute_fingerprint()
             self.request = b""
 
     def to_state_change(self, timestamp: float) -> StateChange:

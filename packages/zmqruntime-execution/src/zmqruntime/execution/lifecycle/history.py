@@ -84,7 +84,7 @@ class Tombstone(NamedTuple):
             place,
             execution.execution_id,
             execution.client_id,
-            execution.identify(),
+            execution.compute_fingerprint(),
             execution.submitted_at,
             execution.started_at,
             execution.finished_at,

@@ -139,7 +139,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.result = result
         execution.error = error
         execution.retry_at = None
-        execution.let_go_of_request()
+        execution.drop_request_body()
         if self._history.add(execution):
             self._evict(now, _FEW)
         return execution
