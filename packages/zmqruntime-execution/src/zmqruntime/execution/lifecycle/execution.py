@@ -27,7 +27,7 @@ from zmqruntime.messages import (
     decode_request,
 )
 
-__all__ = ["Execution", "RetryWish", "fingerprint"]
+__all__ = ["Execution", "RetryOptions", "fingerprint"]
 
 # Made only for those that are asked for again, a fingerprint costs a short task nothing.
 _SHORT_BYTES = 512
@@ -65,7 +65,7 @@ def _digest(raw: memoryview | None) -> str | None:
     return None if raw is None else hashlib.blake2b(raw, digest_size=32).hexdigest()
 
 
-class RetryWish(NamedTuple):
+class RetryOptions(NamedTuple):
     """What a request says of further attempts; None: as the server's default says."""
 
     max_attempts: int | None = None
@@ -73,7 +73,7 @@ class RetryWish(NamedTuple):
     backoff_seconds: float | None = None
 
 
-_NO_WISH = RetryWish()
+_NO_OPTIONS = RetryOptions()
 _NO_LABELS: Final[Labels] = {}
 
 
@@ -93,7 +93,7 @@ class Execution:
     ticket: int
     """The order of arrival."""
     priority: int = 0
-    retry: RetryWish = _NO_WISH
+    retry: RetryOptions = _NO_OPTIONS
     status: ExecutionStatus = ExecutionStatus.QUEUED
     attempt: int = 1
     started_at: float | None = None
@@ -144,7 +144,7 @@ class Execution:
             submitted_at=now,
             ticket=ticket,
             priority=request.priority,
-            retry=_wish_of(request),
+            retry=_retry_options_of(request),
         )
 
     def is_same_work(self, request: ExecuteHead) -> bool:
@@ -220,8 +220,8 @@ def _encode(request: ExecuteHead) -> bytes:
     return request.__pydantic_serializer__.to_json(request, exclude_none=True)
 
 
-def _wish_of(request: ExecuteHead) -> RetryWish:
+def _retry_options_of(request: ExecuteHead) -> RetryOptions:
     attempts, kinds, delay = request.max_attempts, request.retry_on, request.backoff_seconds
     if attempts is None and kinds is None and delay is None:
-        return _NO_WISH
-    return RetryWish(attempts, None if kinds is None else frozenset(kinds), delay)
+        return _NO_OPTIONS
+    return RetryOptions(attempts, None if kinds is None else frozenset(kinds), delay)
