@@ -278,7 +278,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._tombstones[tombstone.execution_id] = tombstone
         while len(self._tombstones) > self._limits.tombstone_limit:
             self._unbury(self._tombstones.popitem(last=False)[1])
-        self._graves = count(place + 1)
+        self._tombstone_numbers = count(place + 1)
 
 
 def _has_run(execution: Execution) -> bool:
