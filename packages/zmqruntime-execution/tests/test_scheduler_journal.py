@@ -11,8 +11,10 @@ from driving import Driver, caller, error, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
 from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
+from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
     CancelRequested,
+    Now,
     ProgressReported,
     StatusRequested,
     Submitted,
@@ -307,6 +309,22 @@ def test_nothing_is_accepted_that_is_not_on_disk(hall: Hall) -> None:
     hall.end_round()
     (reply,) = hall.told
     assert isinstance(reply, AcceptedReply)
+
+
+def test_rollback_drops_the_events_of_an_execution(path: Path) -> None:
+    engine = quick_engine(path)
+    log = EventLog()
+    scheduler = Scheduler(engine, events=log)
+    now = Now(1.0, 1.0)
+    scheduler.start(now)
+    scheduler.handle(WorkerReady(), now)
+    engine.commit()
+    held = scheduler.handle(Submitted(request("a"), caller()), now)
+    assert log.first_kept("a") == 1
+    fill_disk(engine)
+    scheduler.commit_failed(held, now)
+    assert log.first_kept("a") is None
+    engine._file.close()
 
 
 def test_a_task_begins_while_the_end_of_the_one_before_is_committed(hall: Hall) -> None:

@@ -56,11 +56,12 @@ def test_each_delay_is_twice_as_long_as_the_one_before_up_to_an_hour() -> None:
     assert delays == pytest.approx([1000.0, 2000.0, 3600.0, 3600.0])
 
 
-def test_who_has_waited_as_long_as_the_delay_is_told_that_it_runs_again() -> None:
+@pytest.mark.parametrize("wait_seconds", [1.0, 3.0])
+def test_long_poll_that_is_due_with_a_backoff_sees_the_next_attempt(wait_seconds: float) -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=3.0)
     driver.raises("a")
-    driver.hold("a", 3.0)
+    driver.hold("a", wait_seconds)
     done = driver.advance(3.0)
     assert done.assigned == ["a"]
     execution = done.reply(ExecutionStatusSnapshot).execution
