@@ -295,3 +295,15 @@ def test_the_reason_of_a_failed_start_is_kept_until_a_worker_is_ready() -> None:
     driver.advance(30)
     driver.worker_ready()
     assert driver.scheduler.worker_error is None
+
+
+def test_false_starts_are_not_counted_for_a_new_execution_of_the_same_id() -> None:
+    driver = Driver(history_limit=0)
+    driver.accept("a")
+    for _ in range(4):
+        driver.worker_exits(-9, has_begun=False)
+        driver.worker_ready()
+    driver.returns("a")
+    driver.accept("a")
+    driver.worker_exits(-9, has_begun=False)
+    assert driver.worker_ready().assigned == ["a"]
