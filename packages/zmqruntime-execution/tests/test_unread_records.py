@@ -40,11 +40,11 @@ def test_a_long_record_that_leaves_history_before_its_reply_is_sent_is_refused_a
     driver = Driver(history_limit=1)
     driver.accept("a")
     driver.returns("a", LONG)
-    driver.ask("a").of(LargeReply)[0].compose()
-    (reply,) = driver.ask("a").of(LargeReply)
+    driver.status("a").of(LargeReply)[0].compose()
+    (reply,) = driver.status("a").of(LargeReply)
     driver.accept("b")
     driver.returns("b")
-    driver.ask("b")
+    driver.status("b")
     refusal = decode_reply(reply.compose())
     assert isinstance(refusal, ErrorReply)
     assert (refusal.code, refusal.request_id) == (ErrorCode.BUSY, reply.caller.request_id)
@@ -69,16 +69,16 @@ def test_a_held_reply_too_many_is_refused_and_its_task_is_not_taken() -> None:
     driver = Driver()
     driver.accept("a")
     held = [driver.hold("a", 10) for _ in range(3)]
-    assert driver.ask("a", wait_seconds=10).refusal.code is ErrorCode.BUSY
-    assert driver.submit("b", wait_seconds=10.0).refusal.code is ErrorCode.BUSY
-    assert driver.ask("b").refusal.code is ErrorCode.UNKNOWN_EXECUTION
+    assert driver.status("a", wait_seconds=10).error_reply.code is ErrorCode.BUSY
+    assert driver.submit("b", wait_seconds=10.0).error_reply.code is ErrorCode.BUSY
+    assert driver.status("b").error_reply.code is ErrorCode.UNKNOWN_EXECUTION
     driver.accept("c")
-    driver.ask("a").reply(ExecutionStatusSnapshot)
+    driver.status("a").reply(ExecutionStatusSnapshot)
 
-    assert driver.advance(10).answered == held
+    assert driver.advance(10).callers == held
     assert driver.scheduler.next_deadline is None
     again = [driver.hold("a", 10) for _ in range(3)]
-    assert driver.returns("a").answered == again, "their room did not come back"
+    assert driver.returns("a").callers == again, "their room did not come back"
     assert [driver.hold("c", 10) for _ in range(3)]
 
 
@@ -87,5 +87,5 @@ def test_many_held_replies_whose_time_is_up_are_removed_one_by_one() -> None:
     driver.accept("a")
     held = [driver.hold("a", 1 + number / 1000) for number in range(10_000)]
     done = list(rounds(driver, driver.advance(60)))
-    assert [caller for each in done for caller in each.answered] == held
+    assert [caller for each in done for caller in each.callers] == held
     assert driver.scheduler.next_deadline is None
