@@ -1,4 +1,4 @@
-"""The dispatcher: a runner's part of the start, and the slots of its methods."""
+"""The calls of a dispatcher to its runner: slots, the start, the order of effects."""
 
 from __future__ import annotations
 
