@@ -304,7 +304,7 @@ def test_submit_that_cannot_be_committed_is_rejected(manual: ManualCommit) -> No
     manual.submit("a", task={"x": "x" * 20_000})
     manual.submit("a", task={"x": "x" * 20_000}, wait_seconds=30.0)
     manual.end_round()
-    assert [told.code for told in manual.done] == [ErrorCode.JOURNAL_UNAVAILABLE] * 2
+    assert [reply.code for reply in manual.done] == [ErrorCode.JOURNAL_UNAVAILABLE] * 2
     assert "free some space" in manual.done[0].message
     assert manual.engine.get("a") is None
     free_disk(manual.engine)
