@@ -35,7 +35,7 @@ _READY_STATES = (WorkerState.IDLE, WorkerState.BUSY)
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """One worker and its task. `SlotManager` alone changes it.
+    """One worker and its task, as the scheduler and its `SlotManager` change it.
 
     The state of a worker that is replaced moves from BUSY or IDLE through ENDING and ABSENT to
     STARTING. Failed starts back off exponentially.
@@ -48,7 +48,7 @@ class WorkerSlot:
     stop_error: ExecutionErrorInfo | None = None
     """Why the task was interrupted, if not by a cancel."""
     discarded_id: str | None = None
-    """The execution that was rolled back while it ran; its log goes when the worker has ended."""
+    """The execution rolled back while it ran; its log is removed at the end of the worker."""
     failed_starts: int = 0
     """How many starts in a row have failed."""
     start_error: str | None = None
@@ -79,7 +79,7 @@ class WorkerSlot:
         return self.failed_starts >= _MANY_FAILED_STARTS
 
     def mark_ready(self) -> None:
-        """Take that the worker is set up."""
+        """Take that its worker is set up."""
         self.state = WorkerState.IDLE
         self.was_ready = True
         self.failed_starts = 0
@@ -91,12 +91,12 @@ class WorkerSlot:
             self.state = WorkerState.IDLE
 
     def mark_ending(self) -> None:
-        """Take that the worker has ended, while its last events are handled."""
+        """Take that its worker has ended, while the last events are handled."""
         if self.state is WorkerState.BUSY:
             self.state = WorkerState.ENDING
 
     def mark_exited(self, reason: str) -> float | None:
-        """Take that the worker has ended.
+        """Take that its worker has ended.
 
         Args:
             reason: the error of a worker that was starting.
