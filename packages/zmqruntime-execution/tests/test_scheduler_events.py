@@ -100,3 +100,24 @@ def test_logs_beyond_the_limit_are_removed_the_oldest_first(
     removed = [driver.returns(name).of(ForgetLog) for name in "abcd"]
     assert removed == [[], [], [ForgetLog("a")], [ForgetLog("b")]]
     assert driver.record("a").status is ExecutionStatus.COMPLETE
+
+
+def test_executions_that_never_started_count_as_no_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmqruntime.execution.core.responder._LOGS_KEPT", 2)
+    driver = Driver()
+    driver.accept(*"abcde")
+    done = [driver.cancel(name) for name in "bcde"] + [driver.returns("a")]
+    assert [effect for each in done for effect in each.of(ForgetLog)] == []
+
+
+def test_log_of_a_running_execution_with_a_reused_id_is_not_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zmqruntime.execution.core.responder._LOGS_KEPT", 1)
+    driver = Driver(history_limit=0)
+    driver.accept("a")
+    driver.returns("a")
+    driver.accept("b", "a")
+    done = driver.returns("b")
+    assert done.assigned == ["a"]
+    assert done.of(ForgetLog) == [ForgetLog("b")]

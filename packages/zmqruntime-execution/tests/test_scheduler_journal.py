@@ -260,7 +260,8 @@ class ManualCommit:
 
     def handled(self, event: object) -> None: ...
 
-    def exit(self, failure: str | None) -> None: ...
+    def exit(self, failure: str | None) -> None:
+        self.done.append("exit")
 
 
 @pytest.fixture
@@ -306,6 +307,7 @@ def test_submit_that_cannot_be_committed_is_rejected(manual: ManualCommit) -> No
     manual.end_round()
     assert [reply.code for reply in manual.done] == [ErrorCode.JOURNAL_UNAVAILABLE] * 2
     assert "free some space" in manual.done[0].message
+    assert "a" not in [name for name, _ in manual.events]
     assert manual.engine.get("a") is None
     free_disk(manual.engine)
     manual.done.clear()
@@ -463,6 +465,9 @@ def test_running_execution_that_cannot_be_committed_is_killed_and_rejected(path:
     manual.dispatcher.handle(WorkerExited(-9))
     manual.end_round()
     assert manual.done == [("forgotten", "a")]  # The worker wrote to it until its end.
+    manual.dispatcher.handle(WorkerExited(-9))
+    manual.end_round()
+    assert manual.done == [("forgotten", "a")]
     manual.die()
     with Run(path) as run:
         assert run.engine.get("a") is None
@@ -523,13 +528,14 @@ def test_ended_execution_that_cannot_be_committed_is_published_and_committed_lat
 def test_progress_is_committed_once_a_second(manual: ManualCommit) -> None:
     manual.submit("a")
     manual.end_round()
-    commits = manual.commits
+    commits, start = manual.commits, manual.time
     for n in range(100):
         manual.dispatcher.handle(ProgressReported("a", (b'{"completed":%d}' % n,)))
         manual.end_round()
+        manual.time += 0.005
     assert manual.commits == commits
-    assert manual.dispatcher.next_deadline == manual.time + 1.0
-    manual.time += 1.0
+    assert manual.dispatcher.next_deadline == start + 1.0
+    manual.time = start + 1.0
     manual.dispatcher.wake()
     manual.end_round()
     assert manual.commits == commits + 1
@@ -622,6 +628,7 @@ def test_cancel_during_a_failed_commit_is_kept(manual: ManualCommit) -> None:
     manual.dispatcher.handle(CancelRequested(CancelRequest(execution_id="b"), caller()))
     manual.end_round()
     assert manual.kept("b").status is CANCELLED
+    assert ("interrupted", "b") not in manual.done
 
 
 def test_rejection_of_an_uncommitted_submit_is_an_error_reply(manual: ManualCommit) -> None:
@@ -646,3 +653,77 @@ def test_lagging_changes_are_written_a_second_after_a_start(manual: ManualCommit
     manual.dispatcher.wake()
     manual.end_round()
     assert (manual.engine.lags, manual.writes) == (False, written + 1)
+
+
+def test_exit_that_was_held_by_a_failed_commit_is_repeated(manual: ManualCommit) -> None:
+    manual.submit("a")
+    manual.end_round()
+    manual.dispatcher.shut_down(ShutdownMode.DRAIN)
+    fill_disk(manual.engine)
+    manual.dispatcher.handle(TaskReturned("a", b'"%b"' % (b"x" * 50_000)))
+    manual.end_round()
+    assert manual.done[-1] == "exit"
+    assert manual.done.count("exit") == 1
+
+
+def test_eviction_by_a_read_is_committed_within_a_second(path: Path) -> None:
+    engine = quick_engine(path, history_limit=1)
+    manual = ManualCommit(engine)
+    for name in "ab":
+        manual.submit(name)
+        manual.dispatcher.handle(TaskReturned(name, b"1"))
+    manual.end_round()
+    engine.catch_up()
+    engine.commit()
+    manual.time += 1.0
+    manual.dispatcher.wake()
+    assert manual.dispatcher.next_deadline is None
+    for name in "ab":
+        manual.dispatcher.handle(StatusRequested(StatusRequest(execution_id=name), caller()))
+    assert engine.get("a") is None
+    assert manual.dispatcher.next_deadline == manual.time + 1.0
+    manual.die()
+
+
+def test_all_long_polls_of_a_rolled_back_execution_are_rejected(manual: ManualCommit) -> None:
+    fill_disk(manual.engine)
+    manual.submit("runs", task={"x": "x" * 20_000})
+    manual.submit("a")
+    for _ in range(6):
+        poll = StatusRequest(execution_id="a", wait_seconds=30.0)
+        manual.dispatcher.handle(StatusRequested(poll, caller()))
+    manual.dispatcher.handle(CancelRequested(CancelRequest(execution_id="a"), caller()))
+    manual.end_round()
+    manual.dispatcher.wake()
+    manual.end_round()
+    assert manual.engine.get("a") is None
+    replies = [reply for reply in manual.done if isinstance(reply, ErrorReply)]
+    assert [reply.code for reply in replies] == [ErrorCode.JOURNAL_UNAVAILABLE] * 9
+    assert [one for one in manual.done if one not in replies] == []
+
+
+def test_task_with_a_reused_id_begins_before_its_commit_once_the_log_is_removed(
+    forgetful: ManualCommit,
+) -> None:
+    manual = forgetful
+    for _ in range(2):
+        manual.submit("a")
+        manual.dispatcher.handle(TaskReturned("a", b"1"))
+        manual.end_round()
+    manual.done.clear()
+    manual.submit("a")
+    assert manual.done == ["a"]
+
+
+def test_reply_of_an_ended_task_waits_for_further_ends_while_the_next_one_runs(
+    manual: ManualCommit,
+) -> None:
+    manual.submit("a", wait_seconds=30.0)
+    manual.submit("b")
+    manual.end_round()
+    manual.done.clear()
+    manual.dispatcher.handle(TaskReturned("a", b"1"))
+    assert (manual.done, manual.due) == (["b"], [])
+    manual.later.pop()()
+    (_, reply) = manual.done
+    assert reply.execution.status is COMPLETE

@@ -170,3 +170,30 @@ def test_worker_that_dies_during_an_immediate_shutdown_ends_the_server() -> None
     done = driver.worker_exits(-9)
     assert done.states == [("a", FAILED)]
     assert done.exits
+
+
+def test_execution_that_was_not_begun_is_not_requeued_in_an_immediate_shutdown() -> None:
+    driver = Driver()
+    driver.accept("a")
+    driver.shut_down(NOW)
+    done = driver.worker_exits(-9, has_begun=False)
+    assert done.states == [("a", FAILED)]
+    assert done.exits
+
+
+def test_drain_after_an_immediate_shutdown_does_not_allow_retries() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=0.0)
+    driver.shut_down(NOW)
+    driver.shut_down(DRAIN)
+    done = driver.raises("a")
+    assert done.states == [("a", FAILED)]
+    assert done.exits
+
+
+def test_no_worker_is_restarted_after_the_exit() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.worker_exits(1)
+    assert driver.shut_down(DRAIN).exits
+    assert not driver.advance(30).effects

@@ -217,7 +217,7 @@ def test_records_that_expire_together_are_evicted_in_slices() -> None:
 
 
 def test_events_of_a_cancelled_queue_are_all_published() -> None:
-    driver = Driver(history_limit=10)
+    driver = Driver(engine=InMemoryLifecycleEngine(limits=HistoryLimits(unread_limit=10)))
     driver.accept("running")
     names = fill(driver)
     done = list(rounds(driver, driver.shut_down(NOW)))
@@ -225,3 +225,54 @@ def test_events_of_a_cancelled_queue_are_all_published() -> None:
     assert published == names
     # All logs are removed at the end of the server.
     assert not [effect for each in done for effect in each.of(ForgetLog)]
+
+
+def test_no_worker_is_restarted_between_the_slices_of_a_shutdown() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.worker_exits(1)
+    fill(driver, 3 * SLICE)
+    driver.shut_down(NOW)
+    assert not driver.advance(30).starts_worker
+
+
+def test_worker_that_gets_ready_ends_the_failure_of_a_long_queue() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    names = fill(driver, 4 * SLICE)
+    for _ in range(8):
+        driver.worker_exits(1)
+        driver.advance(30)
+    failed = len(driver.worker_exits(1).states)
+    done = driver.advance(30)
+    assert done.starts_worker
+    failed += len(done.states)
+    assert failed < len(names)
+    done = driver.worker_ready()
+    assert done.assigned == [names[failed]]
+    assert [each.states for each in rounds(driver, done)][1:] == [[]]
+
+
+def test_execution_queued_after_the_failure_of_the_queue_waits_for_the_next_start() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.accept("a")
+    for _ in range(8):
+        driver.worker_exits(1)
+        driver.advance(30)
+    assert driver.worker_exits(1).states == [("a", FAILED)]
+    driver.accept("b", "c")
+    for _ in range(6):
+        driver.hold("c", 60)
+    done = list(rounds(driver, driver.cancel("c")))
+    assert [state for each in done for state in each.states] == [("c", CANCELLED)]
+
+
+def test_excess_of_history_is_evicted_in_later_rounds() -> None:
+    limits = HistoryLimits(unread_bytes=200_000)
+    driver = Driver(engine=InMemoryLifecycleEngine(limits=limits))
+    for name in fill(driver, 100):
+        driver.returns(name, b"1")
+    driver.accept("large")
+    done = list(rounds(driver, driver.returns("large", b'"%b"' % (b"x" * 199_000))))
+    assert [len(each.of(ForgetLog)) for each in done] == [10, 50, 40]
