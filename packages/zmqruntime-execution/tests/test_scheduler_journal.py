@@ -10,7 +10,13 @@ import pytest
 from driving import Driver, caller, error, request
 from journals import fill_disk, free_disk, quick_engine, spoil_notes
 
-from zmqruntime.execution import Dispatcher, Execution, JournalLifecycleEngine, RestartPolicy
+from zmqruntime.execution import (
+    CommitFailed,
+    Dispatcher,
+    Execution,
+    JournalLifecycleEngine,
+    RestartPolicy,
+)
 from zmqruntime.execution.core.event_log import EventLog
 from zmqruntime.execution.core.events import (
     CancelRequested,
@@ -727,3 +733,18 @@ def test_reply_of_an_ended_task_waits_for_further_ends_while_the_next_one_runs(
     manual.later.pop()()
     (_, reply) = manual.done
     assert reply.execution.status is COMPLETE
+
+
+def test_failed_commit_is_not_retried_in_the_same_round(manual: ManualCommit) -> None:
+    attempts: list[object] = []
+
+    def fail(changes: object, **options: Any) -> None:
+        attempts.append(changes)
+        assert len(attempts) == 1
+        raise CommitFailed("no room")
+
+    manual.engine._file.write = fail  # type: ignore[method-assign]
+    manual.submit("a", task={"x": "x" * 20_000})
+    manual.end_round()
+    assert [reply.code for reply in manual.done] == [ErrorCode.JOURNAL_UNAVAILABLE]
+    assert manual.dispatcher.next_deadline == manual.time + 1.0
