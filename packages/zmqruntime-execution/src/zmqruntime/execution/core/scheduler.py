@@ -176,10 +176,11 @@ class Scheduler:
 
     def _finish(self, now: Now) -> list[Effect]:
         """Run the next execution, or exit if all is done; return all effects, events last."""
-        if self._manager.shutdown is not None and self._manager.is_done:
+        manager = self._manager
+        if manager.shutdown is not None and manager.is_done:
             self._exit(now)
         else:
-            self._manager.run_next(now)
+            manager.run_next(now)
         if self.engine.has_excess:
             self._timers.set(SchedulerTimer.SLICE, now.monotonic)
         self._responder.flush()
