@@ -11,12 +11,12 @@ from zmqruntime.execution import (
     ExecutionEvent,
     ExecutionSession,
     InMemoryLifecycleEngine,
-    Outlet,
     ReportLink,
     RunnerEvent,
     RunnerHost,
     Scheduler,
     TaskRunner,
+    Transport,
     WorkerReady,
     compose_messages,
 )
@@ -71,7 +71,7 @@ class IdleRunner(TaskRunner):
         pass
 
 
-class ServerParts(Outlet):
+class ServerParts(Transport):
     """A dispatcher with a worker that is ready, between no sockets."""
 
     def __init__(self) -> None:

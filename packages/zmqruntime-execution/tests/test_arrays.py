@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from zmqruntime.execution import (
     Dispatcher,
     InMemoryLifecycleEngine,
-    Outlet,
     ProgressReported,
     Scheduler,
     TaskReturned,
     TaskRunner,
+    Transport,
     WorkerReady,
 )
 from zmqruntime.execution.lifecycle.events import (
@@ -90,7 +90,7 @@ def test_a_move_may_stand_among_reports() -> None:
     ]
 
 
-class Listener(Outlet):
+class Listener(Transport):
     """Hears what is published, in the messages that would be sent."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from zmqruntime.transport import Caller
 
 
 class Recorder:
-    """An outlet, and a runner that has no parameter for a slot."""
+    """A transport, and a runner that has no parameter for a slot."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []

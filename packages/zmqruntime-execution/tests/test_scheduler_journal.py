@@ -237,7 +237,7 @@ class ManualCommit:
         assert execution is not None
         return execution
 
-    # -- outlet and runner ---
+    # -- transport and runner ---
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
         self.done.append(decode_reply(frame))

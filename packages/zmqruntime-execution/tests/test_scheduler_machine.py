@@ -30,11 +30,11 @@ from zmqruntime.execution import (
     Dispatcher,
     JournalLifecycleEngine,
     LifecycleEngine,
-    Outlet,
     QueuePolicy,
     RestartPolicy,
     RunnerHost,
     TaskRunner,
+    Transport,
 )
 from zmqruntime.execution.core.effects import (
     AssignTask,
@@ -134,7 +134,7 @@ class Life:
         self.events: list[Any] = []
 
 
-class Recorder(Outlet, TaskRunner):
+class Recorder(Transport, TaskRunner):
     """Records the effects that a dispatcher performs."""
 
     def __init__(self) -> None:

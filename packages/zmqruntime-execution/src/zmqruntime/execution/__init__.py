@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     )
     from zmqruntime.execution.server.dispatcher import (
         Dispatcher,
-        Outlet,
+        Transport,
     )
     from zmqruntime.execution.server.server import (
         ExecutionServer,
@@ -135,7 +135,6 @@ __all__ = [
     "JournalUnavailable",
     "JournalUnusable",
     "LifecycleEngine",
-    "Outlet",
     "ProgressCallback",
     "ProgressReport",
     "ProgressReported",
@@ -160,6 +159,7 @@ __all__ = [
     "TaskReturned",
     "TaskRunner",
     "TaskStopped",
+    "Transport",
     "UnknownExecution",
     "UnpicklableServer",
     "WaitPolicy",
@@ -206,7 +206,7 @@ _HOMES = {
     "JournalUnavailable": "errors",
     "JournalUnusable": "errors",
     "LifecycleEngine": "lifecycle.engine",
-    "Outlet": "server.dispatcher",
+    "Transport": "server.dispatcher",
     "ProgressCallback": "client.subscriber",
     "ProgressReport": "lifecycle.events",
     "ProgressReported": "core.events",

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from zmqruntime.messages import Reply as ReplyMessage
     from zmqruntime.messages import WorkerInfo
 
-__all__ = ["Dispatcher", "Outlet"]
+__all__ = ["Dispatcher", "Transport"]
 
 _log = logging.getLogger("zmqruntime.server")
 
@@ -74,7 +74,7 @@ _TASK_ENDS = frozenset({TaskReturned, TaskRaised, TaskStopped})
 _RETRIES_COMMIT = frozenset({Submitted, TimerDue})
 
 
-class Outlet(Protocol):
+class Transport(Protocol):
     """The transport of a dispatcher: a session with sockets, or a fake without."""
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
@@ -102,7 +102,7 @@ class Dispatcher:
     Args:
         scheduler: used by this dispatcher alone.
         runner: used by this dispatcher alone.
-        outlet: sends replies and publishes events.
+        transport: sends replies and publishes events.
         soon: schedules a callback for when all events that have arrived are handled, so that they
             share a commit; None: each event is committed on its own.
         later: schedules a callback a moment later, for changes with no pending reply; None: the
@@ -115,7 +115,7 @@ class Dispatcher:
         self,
         scheduler: Scheduler,
         runner: TaskRunner,
-        outlet: Outlet,
+        transport: Transport,
         *,
         soon: Defer | None = None,
         later: Defer | None = None,
@@ -124,12 +124,12 @@ class Dispatcher:
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
-        self._outlet = outlet
+        self._transport = transport
         self._wall = wall
         self._monotonic = monotonic
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
-            Reply: lambda effect: outlet.send_reply(effect.caller, effect.frame),
-            LargeReply: lambda effect: outlet.send_composed_reply(effect.caller, effect.compose),
+            Reply: lambda effect: transport.send_reply(effect.caller, effect.frame),
+            LargeReply: lambda effect: transport.send_composed_reply(effect.caller, effect.compose),
             Publish: self._publish,
             AssignTask: lambda effect: runner.assign(
                 effect.execution_id, effect.request, *_optional(effect.slot)
@@ -141,7 +141,7 @@ class Dispatcher:
             StartWorker: lambda effect: runner.start_worker(*_optional(effect.slot)),
             ForgetLog: lambda effect: runner.forget_log(effect.execution_id),
             LogCancelled: _log_cancelled,
-            Exit: lambda effect: outlet.exit(effect.failure),
+            Exit: lambda effect: transport.exit(effect.failure),
         }
         self._group_commit: GroupCommit | None = None
         if scheduler.engine.durable:  # Otherwise nothing is committed, and no effect is held.
@@ -177,7 +177,7 @@ class Dispatcher:
         else:
             self._group_commit.add(effects)
             self._group_commit.commit()
-        self._outlet.handled(TimerDue())
+        self._transport.handled(TimerDue())
 
     def close(self) -> None:
         """Clean up after the last event, when the runner is closed, and close the engine.
@@ -203,7 +203,7 @@ class Dispatcher:
             self._group_commit.add_event(
                 effects, is_end=kind in _TASK_ENDS, may_retry=kind in _RETRIES_COMMIT
             )
-        self._outlet.handled(event)
+        self._transport.handled(event)
 
     def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> bool:
         """Handle a request about executions; return False for any other one.
@@ -258,10 +258,10 @@ class Dispatcher:
     def _on_commit_failed(self, held: list[Effect]) -> None:
         assert self._group_commit is not None
         self._group_commit.add(self._scheduler.commit_failed(held, self._now()))
-        self._outlet.handled(TimerDue())
+        self._transport.handled(TimerDue())
 
     def _publish(self, effect: Publish) -> None:
-        self._outlet.publish_events(effect.client_id, effect.execution_id, effect.events)
+        self._transport.publish_events(effect.client_id, effect.execution_id, effect.events)
         logs_all = _log.isEnabledFor(logging.DEBUG)
         for event in effect.events:
             if not isinstance(event, StateChange):
@@ -279,7 +279,7 @@ class Dispatcher:
             tail, size = self._runner.read_log(execution_id, request.max_bytes)
             text = tail.decode("utf-8", "replace")
             reply = LogReply(execution_id=execution_id, text=text, size_bytes=size)
-        self._outlet.send_reply(caller, encode_with_id(reply, caller.request_id))
+        self._transport.send_reply(caller, encode_with_id(reply, caller.request_id))
 
     def _has_log(self, execution_id: str) -> bool:
         execution = self._scheduler.engine.get(execution_id)

@@ -15,7 +15,7 @@ from zmqruntime.execution.lifecycle.events import (
     compose_messages,
 )
 from zmqruntime.execution.runner import RunnerHost, TaskRunner
-from zmqruntime.execution.server.dispatcher import Dispatcher, Outlet
+from zmqruntime.execution.server.dispatcher import Dispatcher, Transport
 from zmqruntime.messages import Incoming, ShutdownMode, make_topic
 from zmqruntime.transport import Caller, ServerSession, WorkSummary
 from zmqruntime.transport.server.publisher import LARGE_EVENT_BYTES
@@ -27,7 +27,7 @@ _BATCH_SECONDS = 0.003
 _MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
-class ExecutionSession(ServerSession, Outlet):
+class ExecutionSession(ServerSession, Transport):
     """Drives one scheduler and one runner from the loop of one server, and uses them alone.
 
     Other arguments are those of `ServerSession`.
@@ -86,7 +86,7 @@ class ExecutionSession(ServerSession, Outlet):
     def describe_work(self, limit: int) -> WorkSummary:
         return self._dispatcher.describe_work(limit)
 
-    # -- the dispatcher's outlet --------------------------------------------------------------
+    # -- the dispatcher's transport -----------------------------------------------------------
 
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from zmqruntime.execution import ExecutionEvent, Outlet, RunnerHost, TaskRunner, compose_event
+from zmqruntime.execution import ExecutionEvent, RunnerHost, TaskRunner, Transport, compose_event
 from zmqruntime.messages import WorkerInfo, make_topic
 from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import Script
@@ -52,7 +52,7 @@ class PlayerRunner(TaskRunner):
         self._tell(lambda player: player.kill_worker())
 
 
-class Outbox(Outlet):
+class Outbox(Transport):
     """Keeps replies until they are asked for, and events until they are delivered."""
 
     def __init__(self, on_exit: Callable[[str | None], None]) -> None:
