@@ -42,7 +42,7 @@ GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_e
 nitpick_ignore_regex = [(r"py:.*", r"(?!zmqruntime\.).*")]
 # What public signatures name without being public.
 _PRIVATE = (
-    r"(EventStream|HasEndpoint|Model|_HasPid|Now|RetryWish|Subscription|Teardown|Timer|_Task)"
+    r"(EventStream|HasEndpoint|Model|_HasPid|Now|RetryOptions|Subscription|Teardown|Timer|_Task)"
 )
 nitpick_ignore_regex += [("py:class", rf"zmqruntime\..*\.{_PRIVATE}")]
 nitpick_ignore_regex += [

@@ -215,7 +215,7 @@ FIGURES: dict[str, str | Callable[[], float] | None] = {
     "ended executions that are kept": "ExecutionServer.history_limit",
     "registered clients in a reply": "transport.server.handshake.MAX_LISTED",
     "`details` of an error": "messages.decoding._MAX_FAULTS_NAMED",
-    "events in a `kept_events`": "execution.core.frames._MAX_LISTED_BYTES",
+    "events in a `kept_events`": "execution.core.replies._MAX_LISTED_BYTES",
     "a result": lambda: (
         ZMQConfig().max_message_bytes - number("execution.worker.child.task._RESERVED_BYTES")
     ),

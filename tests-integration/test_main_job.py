@@ -684,7 +684,7 @@ def test_submitting_twice_runs_once(client: ExecutionClient) -> None:
     assert isinstance(first, dict)
     assert isinstance(before, dict)
     assert first["calls"] == before["calls"] + 1  # type: ignore[operator]
-    with pytest.raises(Conflict, match="already stands for another task"):
+    with pytest.raises(Conflict, match="already belongs to another task"):
         client.submit_execution({"do": "echo"}, execution_id="the-one-and-only")
 
 

@@ -53,19 +53,19 @@ class IdleRunner(TaskRunner):
     def open(self, host: RunnerHost) -> None:
         self.emit = host.emit
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         pass
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         self.assigned = execution_id
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         pass
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         pass
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return (WorkerInfo(pid=1, cpu_percent=0.0, memory_bytes=1, execution_id=execution_id),)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A scheduler driven by hand: no socket, no thread, and a clock that a test moves."""
+"""A scheduler driven by a test, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from zmqruntime.execution.core.events import (
     WorkerExited,
     WorkerReady,
 )
-from zmqruntime.execution.core.frames import compose_snapshot
+from zmqruntime.execution.core.replies import compose_snapshot
 from zmqruntime.execution.core.scheduler import Scheduler
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.events import compose_event
@@ -78,7 +78,7 @@ def request(execution_id: str | None = None, **fields: Any) -> ExecuteRequest:
 
 
 def record_of(execution: Execution, queue_position: int | None = None) -> ExecutionRecord:
-    """Return what a client reads of an execution."""
+    """Return the record that a client decodes."""
     snapshot = decode_reply(compose_snapshot(execution, queue_position, None))
     assert isinstance(snapshot, ExecutionStatusSnapshot)
     assert snapshot.execution is not None
@@ -86,12 +86,12 @@ def record_of(execution: Execution, queue_position: int | None = None) -> Execut
 
 
 def caller() -> Caller:
-    """Return a caller that is no other."""
+    """Return a new caller."""
     number = next(_numbers)
     return Caller((b"peer", b""), f"request-{number}", number)
 
 
-def error(message: str = "it broke") -> ExecutionErrorInfo:
+def error(message: str = "it failed") -> ExecutionErrorInfo:
     return ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message, type="ValueError")
 
 
@@ -109,7 +109,7 @@ class Done:
         return [decode_reply(effect.frame) for effect in self.of(Reply)]
 
     @property
-    def answered(self) -> list[Caller]:
+    def callers(self) -> list[Caller]:
         return [e.caller for e in self.effects if isinstance(e, Reply | LargeReply)]
 
     @property
@@ -145,19 +145,19 @@ class Done:
         return bool(self.of(Exit))
 
     @property
-    def refusal(self) -> ErrorReply:
-        """The one reply there is: an error."""
+    def error_reply(self) -> ErrorReply:
+        """The only reply, which is an error."""
         return self.reply(ErrorReply)
 
     def reply(self, kind: type[_T]) -> _T:
-        """Return the one reply there is."""
+        """Return the only reply."""
         (message,) = self.replies
         assert isinstance(message, kind), message
         return message
 
 
 def rounds(driver: Driver, first: Done) -> Iterator[Done]:
-    """Yield what each round does, as long as the scheduler has more to do at once."""
+    """Yield the effects of each round, as long as the scheduler has a timer due."""
     yield first
     while True:
         deadline = driver.scheduler.next_deadline
@@ -167,7 +167,7 @@ def rounds(driver: Driver, first: Done) -> Iterator[Done]:
 
 
 class Driver:
-    """A scheduler whose first worker is ready, unless the test wants it otherwise."""
+    """A scheduler whose first worker is ready, by default."""
 
     def __init__(
         self,
@@ -180,22 +180,14 @@ class Driver:
         self.now = START
         self.engine = engine or InMemoryLifecycleEngine(history_limit)
         self.scheduler = Scheduler(self.engine, **options)
-        self._effects: list[Effect] = []
-        self.scheduler.start(self._effects.append, self.now)
-        self.started = self._take_effects()
+        self.started = Done(self.scheduler.start(self.now))
         if ready:
             self.worker_ready()
 
     def do(self, event: Event) -> Done:
-        self.scheduler.handle(event, self.now)
-        return self._take_effects()
+        return Done(self.scheduler.handle(event, self.now))
 
-    def _take_effects(self) -> Done:
-        done = Done(list(self._effects))
-        self._effects.clear()
-        return done
-
-    # -- what clients ask -------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------
 
     def submit(self, execution_id: str | None, **fields: Any) -> Done:
         return self.do(Submitted(request(execution_id, **fields), caller()))
@@ -205,42 +197,42 @@ class Driver:
             done = self.submit(execution_id, **fields)
             assert done.reply(AcceptedReply).execution_id == execution_id
 
-    def refuse(self, execution_id: str | None, **fields: Any) -> ErrorReply:
+    def reject(self, execution_id: str | None, **fields: Any) -> ErrorReply:
         done = self.submit(execution_id, **fields)
         assert not done.events
-        return done.refusal
+        return done.error_reply
 
     def cancel(self, execution_id: str) -> Done:
         return self.do(CancelRequested(CancelRequest(execution_id=execution_id), caller()))
 
     def cancelled(self, execution_id: str) -> ExecutionStatus | None:
-        """Cancel it and return the status that the reply tells."""
+        """Cancel an execution and return the status in the reply."""
         return self.cancel(execution_id).reply(OkReply).execution_status
 
-    def ask(self, execution_id: str | None = None, **fields: Any) -> Done:
+    def status(self, execution_id: str | None = None, **fields: Any) -> Done:
         fields = {"execution_id": execution_id} | fields
         return self.do(StatusRequested(StatusRequest(**fields), caller()))
 
     def record(self, execution_id: str) -> ExecutionRecord:
-        record = self.ask(execution_id).reply(ExecutionStatusSnapshot).execution
+        record = self.status(execution_id).reply(ExecutionStatusSnapshot).execution
         assert record is not None
         return record
 
-    def missed(self, execution_id: str, **fields: Any) -> Done:
+    def kept_events(self, execution_id: str, **fields: Any) -> Done:
         request = EventsRequest(execution_id=execution_id, **fields)
         return self.do(EventsRequested(request, caller()))
 
     def hold(self, execution_id: str, seconds: float) -> Caller:
-        """Ask with a wait and return who waits."""
-        who = caller()
-        asked = StatusRequest(execution_id=execution_id, wait_seconds=seconds)
-        assert not self.do(StatusRequested(asked, who)).effects
-        return who
+        """Send a long poll and return its caller."""
+        waiting = caller()
+        poll = StatusRequest(execution_id=execution_id, wait_seconds=seconds)
+        assert not self.do(StatusRequested(poll, waiting)).effects
+        return waiting
 
     def shut_down(self, mode: ShutdownMode, *, forced: bool = False) -> Done:
         return self.do(ShutdownRequested(mode, forced=forced))
 
-    # -- what the worker tells ----------------------------------------------------------------
+    # -- events of the worker -----------------------------------------------------------------
 
     def worker_ready(self) -> Done:
         return self.do(WorkerReady())
@@ -256,7 +248,7 @@ class Driver:
     def returns(self, execution_id: str, result: bytes = b"null") -> Done:
         return self.do(TaskReturned(execution_id, result))
 
-    def raises(self, execution_id: str, message: str = "it broke") -> Done:
+    def raises(self, execution_id: str, message: str = "it failed") -> Done:
         return self.do(TaskRaised(execution_id, error(message)))
 
     def stops(self, execution_id: str) -> Done:
@@ -265,7 +257,7 @@ class Driver:
     # -- time -----------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> Done:
-        """Let time pass, and tell when a deadline has come."""
+        """Move the clock, and handle the deadlines that have passed."""
         self.now = Now(self.now.wall + seconds, self.now.monotonic + seconds)
         deadline = self.scheduler.next_deadline
         if deadline is None or deadline > self.now.monotonic:

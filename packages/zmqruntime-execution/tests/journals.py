@@ -150,7 +150,7 @@ def _picture(execution: Execution) -> object:
     return (
         record_of(execution),
         None if execution.status.is_terminal else execution.request,
-        execution.identify(),
+        execution.compute_fingerprint(),
         execution.timeout_seconds,
         execution.priority,
         execution.retry,

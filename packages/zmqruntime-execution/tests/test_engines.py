@@ -1,7 +1,7 @@
-"""What the engine in memory does beyond the promises of every engine.
+"""The engine in memory, beyond the contract of every engine.
 
-Those are `zmqruntime.testing.contracts.LifecycleEngineContract`, which the tests of
-zmqruntime-testing hold it to: nothing below that package may import it.
+The contract is `zmqruntime.testing.contracts.LifecycleEngineContract`; the tests of
+zmqruntime-testing check it, since packages below that one may not import it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from zmqruntime.execution import InMemoryLifecycleEngine, QueuePolicy
 from zmqruntime.messages import ExecutionStatus
 
 
-def test_a_negative_limit_is_refused() -> None:
+def test_negative_history_limit_is_rejected() -> None:
     with pytest.raises(ValueError, match="history_limit is -1: it has to be at least 0"):
         InMemoryLifecycleEngine(-1)
 
 
-def test_a_negative_age_is_refused() -> None:
+def test_negative_history_age_is_rejected() -> None:
     with pytest.raises(ValueError, match="history_seconds is -1: it has to be at least 0"):
         InMemoryLifecycleEngine(history_seconds=-1)
 
 
-def test_nothing_has_to_be_committed_in_memory() -> None:
+def test_engine_in_memory_has_nothing_to_commit() -> None:
     engine = InMemoryLifecycleEngine()
     engine.submit(request("a"), 1.0)
     assert not engine.uncommitted
     assert not engine.durable
-    assert engine.withdraw() == ()
+    assert engine.rollback() == ()
 
 
-def test_the_usual_history_is_a_thousand_records_that_were_read() -> None:
+def test_default_history_is_1000_read_records() -> None:
     engine = InMemoryLifecycleEngine()
     for n in range(1001):
         engine.submit(request(f"x{n}"), 1.0)
@@ -48,7 +48,7 @@ def test_the_usual_history_is_a_thousand_records_that_were_read() -> None:
     assert engine.get("x1") is not None
 
 
-def test_an_ended_one_keeps_no_request() -> None:
+def test_ended_execution_keeps_no_long_request() -> None:
     engine = InMemoryLifecycleEngine()
     engine.submit(request("a", task={"image": "x" * 100_000}), 1.0)
     engine.start("a", 2.0)
@@ -61,7 +61,7 @@ def test_an_ended_one_keeps_no_request() -> None:
         max_size=40,
     )
 )
-def test_turns_are_what_a_walk_through_the_clients_finds(steps: list[tuple[str, str, int]]) -> None:
+def test_fair_queue_equals_a_model_of_turns(steps: list[tuple[str, str, int]]) -> None:
     engine = InMemoryLifecycleEngine(queue_policy=QueuePolicy.FAIR)
     turns = Turns(fair=True)
     for n, (step, client, priority) in enumerate(steps):
@@ -89,7 +89,7 @@ def test_turns_are_what_a_walk_through_the_clients_finds(steps: list[tuple[str, 
     ],
     ids=["order of keys", "request id", "kind of number"],
 )
-def test_the_same_work_however_it_is_written(same: Any, other: Any) -> None:
+def test_same_work_is_detected_in_other_json(same: Any, other: Any) -> None:
     assert InMemoryLifecycleEngine().submit(same, 1.0).is_same_work(other)
 
 
@@ -112,6 +112,6 @@ def test_the_same_work_however_it_is_written(same: Any, other: Any) -> None:
         *("priority", "attempts", "kinds of error", "delay"),
     ],
 )
-def test_other_work_under_the_same_name(other: Any) -> None:
+def test_other_work_under_the_same_id_is_detected(other: Any) -> None:
     execution = InMemoryLifecycleEngine().submit(request("a", task={"x": 1}), 1.0)
     assert not execution.is_same_work(other)

@@ -1,4 +1,4 @@
-"""History keeps what nobody has read, drops first what was read, and stays within its limits."""
+"""History: unread records are kept, read ones evicted first, all within limits."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def run(
 
 
 def results(engine: InMemoryLifecycleEngine, names: str) -> str:
-    """Return the names with their case: capitals were dropped but for their end."""
+    """Return the known names, tombstones in capitals."""
     found = [(name, engine.get(name)) for name in names]
     return "".join(n.upper() if e.result_dropped else n for n, e in found if e is not None)
 
 
-def test_results_of_a_hundred_thousand_small_tasks_wait_for_their_reader() -> None:
+def test_100000_unread_records_of_small_tasks_are_kept() -> None:
     engine = InMemoryLifecycleEngine()
     names = [f"x{n}" for n in range(100_000)]
     run(engine, *names)
@@ -55,7 +55,7 @@ def test_results_of_a_hundred_thousand_small_tasks_wait_for_their_reader() -> No
     assert engine.counts[COMPLETE] == 1000
 
 
-def test_unread_record_beyond_the_hard_limit_leaves_its_end() -> None:
+def test_unread_record_beyond_the_hard_limit_leaves_a_tombstone() -> None:
     engine = engine_with(unread_limit=2)
     run(engine, *"abc")
     assert results(engine, "abc") == "Abc"
@@ -69,7 +69,7 @@ def test_unread_record_beyond_the_hard_limit_leaves_its_end() -> None:
     assert results(engine, "abc") == "Abc"
 
 
-def test_record_that_was_read_is_evicted_before_one_that_was_not() -> None:
+def test_read_record_is_evicted_before_an_unread_one() -> None:
     engine = engine_with(history_limit=1, unread_limit=3)
     run(engine, *"abcd"[:3])
     engine.mark_read("b")
@@ -92,7 +92,7 @@ def test_tombstones_are_dropped_the_oldest_first() -> None:
     assert results(engine, "abcd") == "BCd"
 
 
-def test_bytes_of_unread_records_are_bounded_but_for_the_latest() -> None:
+def test_bytes_of_unread_records_are_bounded_except_the_latest() -> None:
     size = 10_000
     engine = engine_with(unread_bytes=3 * size)
     run(engine, "a", "b", result=b"1" * size)
@@ -103,7 +103,7 @@ def test_bytes_of_unread_records_are_bounded_but_for_the_latest() -> None:
     assert results(engine, "abcd") == "ABCd"
 
 
-def test_bytes_of_read_records_are_bounded_but_for_the_latest() -> None:
+def test_bytes_of_read_records_are_bounded_except_the_latest() -> None:
     engine = engine_with(history_bytes=30_000)
     run(engine, *"abc", result=b"1" * 10_000)
     for name in "abc":
@@ -131,7 +131,7 @@ def test_excess_of_many_small_records_is_evicted_in_slices() -> None:
     assert engine.counts[COMPLETE] == 1
 
 
-def test_size_of_a_record_counts_what_is_long_in_it() -> None:
+def test_size_of_a_record_includes_its_long_fields() -> None:
     engine = InMemoryLifecycleEngine()
     engine.submit(request("a", labels={"x" * 64: "y" * 1000}), 1.0)
     engine.start("a", 2.0)
@@ -143,7 +143,7 @@ def test_size_of_a_record_counts_what_is_long_in_it() -> None:
     assert 12_000 < size_of(execution) < 13_500
 
 
-def test_a_failure_that_left_a_tombstone_keeps_the_beginning_of_its_message() -> None:
+def test_tombstone_of_a_failure_keeps_the_beginning_of_its_message() -> None:
     engine = engine_with(unread_limit=1)
     engine.submit(request("a"), 1.0)
     long = error().model_copy(update={"message": "m" * 3000, "traceback": "t" * 3000})
@@ -166,13 +166,13 @@ def test_a_failure_that_left_a_tombstone_keeps_the_beginning_of_its_message() ->
         ("tombstone_limit", -1),
     ],
 )
-def test_limit_out_of_its_range_is_named(name: str, value: Any) -> None:
+def test_limit_out_of_range_is_named(name: str, value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
         HistoryLimits(**{name: value})
 
 
-class Naive:
-    """The rule as it is written, with lists that are walked through."""
+class ListModel:
+    """History as lists that are scanned for each operation."""
 
     def __init__(self, limits: HistoryLimits) -> None:
         self.limits = limits
@@ -184,7 +184,7 @@ class Naive:
         self.unread.append(execution)
         self.evict(now)
 
-    def note_read(self, name: str) -> None:
+    def mark_read(self, name: str) -> None:
         for kept in self.unread, self.read:
             for execution in list(kept):
                 if execution.execution_id == name:
@@ -231,10 +231,10 @@ class Naive:
         st.tuples(st.sampled_from(["end", "read", "read"]), st.integers(0, 5000)), max_size=60
     ),
 )
-def test_history_is_what_a_walk_through_lists_keeps(
+def test_history_equals_a_model_of_lists(
     limits: HistoryLimits, steps: list[tuple[str, int]]
 ) -> None:
-    engine, naive = InMemoryLifecycleEngine(limits=limits), Naive(limits)
+    engine, model = InMemoryLifecycleEngine(limits=limits), ListModel(limits)
     names: list[str] = []
     now = 3.0
     for step, number in steps:
@@ -243,20 +243,20 @@ def test_history_is_what_a_walk_through_lists_keeps(
             engine.submit(request(names[-1]), 1.0)
             engine.start(names[-1], 2.0)
             now += number % 3
-            naive.end(engine.finish(names[-1], COMPLETE, now, result=b"1" * number), now)
+            model.end(engine.finish(names[-1], COMPLETE, now, result=b"1" * number), now)
         elif names:
             name = names[number % len(names)]
             engine.mark_read(name)
-            naive.note_read(name)
+            model.mark_read(name)
         while engine.has_excess:
             engine.evict_more(float("-inf"))
-        kept = {e.execution_id for e in naive.unread + naive.read}
+        kept = {e.execution_id for e in model.unread + model.read}
         for name in names:
             execution = engine.get(name)
             if name in kept:
                 assert execution is not None
                 assert not execution.result_dropped
-            elif name in naive.tombstones:
+            elif name in model.tombstones:
                 assert execution is not None
                 assert execution.result_dropped
             else:
@@ -264,7 +264,7 @@ def test_history_is_what_a_walk_through_lists_keeps(
         assert engine.counts[COMPLETE] == len(kept)
 
 
-def test_a_tombstone_is_read_back_as_it_was_written() -> None:
+def test_tombstone_survives_a_round_trip() -> None:
     engine = InMemoryLifecycleEngine()
     engine.submit(request("a"), 1.0)
     engine.start("a", 2.0)

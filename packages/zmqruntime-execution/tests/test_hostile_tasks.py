@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from zmqruntime.execution import ExecutionContext, InMemoryLifecycleEngine, ProgressReporter
-from zmqruntime.execution.core.effects import AssignTask, Effect
+from zmqruntime.execution.core.effects import AssignTask
 from zmqruntime.execution.core.events import (
     Now,
     ProgressReported,
@@ -100,15 +100,13 @@ def test_very_long_error_keeps_its_beginning_and_end() -> None:
 
 def test_messages_before_the_exit_of_a_worker_count_and_no_task_is_assigned_to_it() -> None:
     scheduler = Scheduler(InMemoryLifecycleEngine())
-    effects: list[Effect] = []
-    scheduler.start(effects.append, Now(1.0, 1.0))
+    scheduler.start(Now(1.0, 1.0))
     scheduler.handle(WorkerReady(), NOW)
     for name in ("first", "second"):
         request = ExecuteRequest(task={}, client_id="c", execution_id=name)
         scheduler.handle(Submitted(request, Caller((b"", b""))), NOW)
     last = (ProgressReported("first", (b'{"phase":"end"}',)), TaskReturned("first", b"1"))
-    effects.clear()
-    scheduler.handle(WorkerExited(-11, last=last), NOW)
+    effects = scheduler.handle(WorkerExited(-11, last=last), NOW)
     first, second = scheduler.engine.get("first"), scheduler.engine.get("second")
     assert first is not None
     assert second is not None

@@ -355,7 +355,7 @@ def test_submissions_that_a_full_disk_refuses_can_be_rolled_back(path: Path) -> 
         with pytest.raises(CommitFailed, match=re.escape(str(path)) + ".*full"):
             engine.commit()
         assert not engine.available
-        assert [e.execution_id for e in engine.withdraw()] == ["new", "began", "over"]
+        assert [e.execution_id for e in engine.rollback()] == ["new", "began", "over"]
         assert picture_of(engine, ["old", "ends", "runs", "new", "began", "over"]) == before
         free_disk(engine)
         submit(engine, "new")
@@ -372,7 +372,7 @@ def test_result_is_written_when_a_full_disk_has_room_again(path: Path) -> None:
         engine.finish("a", COMPLETE, 3.0, result=b'"%b"' % (b"x" * 50_000))
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert engine.withdraw() == []
+        assert engine.rollback() == []
         assert engine.uncommitted
         free_disk(engine)
         engine.commit()

@@ -88,7 +88,7 @@ def test_commits_fail_while_a_file_is_moved_away(
         with pytest.raises(CommitFailed, match=r"is missing|was replaced by another file"):
             engine.commit()
         assert not engine.available
-        assert [e.execution_id for e in engine.withdraw()] == [name]
+        assert [e.execution_id for e in engine.rollback()] == [name]
     put_back(part(path, suffix))
     submit(engine, "new")
     assert engine.available
@@ -108,7 +108,7 @@ def test_commit_into_a_truncated_file_fails(path: Path, suffix: str) -> None:
         CommitFailed, match=r"truncated from \d+ to 100 bytes while the server runs"
     ):
         engine.commit()
-    engine.withdraw()
+    engine.rollback()
     with pytest.raises(CommitFailed):
         engine.close()
 
@@ -121,7 +121,7 @@ def test_commit_fails_when_the_directory_was_renamed(path: Path) -> None:
     engine.submit(request("lost"), 1.0)
     with pytest.raises(CommitFailed, match="is missing"):
         engine.commit()
-    engine.withdraw()
+    engine.rollback()
     path.parent.with_name("renamed").rename(path.parent)
     engine.commit()
     engine.close()
@@ -318,7 +318,7 @@ def test_journal_on_a_full_disk_is_read_and_refuses_new_executions(
         engine.submit(request("c"), 1.0)
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        assert [e.execution_id for e in engine.rollback()] == ["c"]
         engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -349,7 +349,7 @@ def test_journal_on_a_full_file_system_is_read_and_drained(path: Path, left_byte
         engine.submit(request("c", task={"x": "x" * 200_000}), 1.0)
         with pytest.raises(CommitFailed):
             engine.commit()
-        assert [e.execution_id for e in engine.withdraw()] == ["c"]
+        assert [e.execution_id for e in engine.rollback()] == ["c"]
         engine.finish("a", ExecutionStatus.CANCELLED, 2.0)
         (disk / "filler").unlink()
         engine.commit()

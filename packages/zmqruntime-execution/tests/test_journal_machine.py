@@ -182,7 +182,7 @@ class Lives:
         try:
             self.engine.commit()
         except CommitFailed:
-            for execution in self.engine.withdraw():
+            for execution in self.engine.rollback():
                 self.refused.add(label_of(execution))
                 self.assigned.pop(label_of(execution), None)
             waited, self.waits_for_commit = self.waits_for_commit, None

@@ -169,7 +169,7 @@ def test_accepted_execution_is_not_rolled_back_when_the_next_server_cannot_write
         with pytest.raises(CommitFailed):
             engine.commit()
         assert not engine.available
-    assert engine.withdraw() == []
+    assert engine.rollback() == []
     assert engine.get("a") is not None
     engine.close()
 
@@ -390,7 +390,7 @@ def test_failed_revert_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -
         submit(engine, "a")
         engine.start("a", 2.0)
         fill_redo_log(engine)
-        engine.withdraw()
+        engine.rollback()
     (record,) = caplog.records
     assert "recovers an execution that was refused (ticket 0)" in record.getMessage()
 

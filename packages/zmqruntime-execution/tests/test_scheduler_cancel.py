@@ -1,4 +1,4 @@
-"""A cancel stops exactly one execution; the queue behind it goes on."""
+"""Cancel: it ends exactly one execution, and the others run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zmqruntime.messages import ErrorCode, ExecutionStatus, ExecutionStatusSnaps
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
-def test_a_queued_one_is_cancelled_at_once_and_no_other() -> None:
+def test_cancel_of_a_queued_execution_is_immediate_and_affects_no_other() -> None:
     driver = Driver()
     driver.accept("a", "b", "c")
     done = driver.cancel("b")
@@ -24,14 +24,14 @@ def test_a_queued_one_is_cancelled_at_once_and_no_other() -> None:
     assert driver.returns("a").assigned == ["c"]
 
 
-def test_a_running_one_is_told_to_stop_and_is_cancelled_when_it_has() -> None:
+def test_cancel_of_a_running_execution_interrupts_its_task() -> None:
     driver = Driver()
     driver.accept("a", "b")
     done = driver.cancel("a")
     assert done.reply(OkReply).execution_status is RUNNING
     assert done.interrupted == ["a"]
     assert not done.events
-    running = driver.ask().reply(ExecutionStatusSnapshot).running_executions
+    running = driver.status().reply(ExecutionStatusSnapshot).running_executions
     assert [info.cancel_requested for info in running] == [True]
     done = driver.stops("a")
     assert done.states == [("a", CANCELLED), ("b", RUNNING)]
@@ -39,7 +39,7 @@ def test_a_running_one_is_told_to_stop_and_is_cancelled_when_it_has() -> None:
     assert driver.record("a").error is None
 
 
-def test_asked_twice_it_is_told_once() -> None:
+def test_second_cancel_neither_interrupts_again_nor_extends_the_grace_period() -> None:
     driver = Driver()
     driver.accept("a")
     driver.cancel("a")
@@ -48,10 +48,10 @@ def test_asked_twice_it_is_told_once() -> None:
     done = driver.cancel("a")
     assert done.interrupted == []
     assert done.reply(OkReply).execution_status is RUNNING
-    assert driver.scheduler.next_deadline == deadline  # its grace is not longer for that
+    assert driver.scheduler.next_deadline == deadline
 
 
-def test_a_cancelled_one_stays_so_however_often_it_is_asked() -> None:
+def test_cancel_of_a_cancelled_execution_is_idempotent() -> None:
     driver = Driver()
     driver.accept("a", "b")
     for _ in range(2):
@@ -61,23 +61,23 @@ def test_a_cancelled_one_stays_so_however_often_it_is_asked() -> None:
 
 
 @pytest.mark.parametrize(("end", "status"), [("returns", "complete"), ("raises", "failed")])
-def test_what_has_ended_by_itself_cannot_be_cancelled(end: str, status: str) -> None:
+def test_cancel_of_an_ended_execution_is_a_conflict(end: str, status: str) -> None:
     driver = Driver()
     driver.accept("a")
     getattr(driver, end)("a")
     done = driver.cancel("a")
-    assert done.refusal.code is ErrorCode.CONFLICT
-    assert f"has ended already ({status})" in done.refusal.message
+    assert done.error_reply.code is ErrorCode.CONFLICT
+    assert f"has ended already ({status})" in done.error_reply.message
     assert driver.record("a").status == status
 
 
-def test_an_unknown_one_is_told_apart() -> None:
-    refusal = Driver().cancel("nobody").refusal
-    assert refusal.code is ErrorCode.UNKNOWN_EXECUTION
-    assert "no execution nobody is kept here" in refusal.message
+def test_cancel_of_an_unknown_execution_is_rejected() -> None:
+    rejection = Driver().cancel("unknown").error_reply
+    assert rejection.code is ErrorCode.UNKNOWN_EXECUTION
+    assert "no execution unknown is kept here" in rejection.message
 
 
-def test_a_task_that_returned_before_it_was_told_has_completed() -> None:
+def test_task_that_returned_before_the_interrupt_is_complete() -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.cancel("a")
@@ -85,14 +85,14 @@ def test_a_task_that_returned_before_it_was_told_has_completed() -> None:
     assert driver.record("a").result == 1
 
 
-def test_a_task_that_failed_before_it_was_told_has_failed() -> None:
+def test_task_that_raised_before_the_interrupt_is_failed() -> None:
     driver = Driver()
     driver.accept("a")
     driver.cancel("a")
     assert driver.raises("a").states == [("a", FAILED)]
 
 
-def test_a_task_that_does_not_stop_is_ended_with_its_worker_after_the_grace() -> None:
+def test_worker_of_an_interrupted_task_is_killed_after_the_grace_period() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a", "b")
     driver.cancel("a")
@@ -104,7 +104,7 @@ def test_a_task_that_does_not_stop_is_ended_with_its_worker_after_the_grace() ->
     assert driver.worker_ready().assigned == ["b"]
 
 
-def test_it_is_killed_once() -> None:
+def test_worker_is_killed_only_once() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a")
     driver.cancel("a")
@@ -113,24 +113,24 @@ def test_it_is_killed_once() -> None:
     assert not driver.advance(100).effects
 
 
-def test_stopping_in_time_disarms_the_kill() -> None:
+def test_task_that_stops_in_time_disarms_the_kill() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a", "b")
     driver.cancel("a")
     driver.stops("a")
     assert driver.scheduler.next_deadline is None
     assert not driver.advance(10).effects
-    assert driver.scheduler.current_id == "b"
+    assert driver.scheduler.slots[0].execution_id == "b"
 
 
-@pytest.mark.parametrize("last_word", ["stops", "returns", "raises"])
-def test_a_worker_that_is_being_ended_gets_no_further_task(last_word: str) -> None:
+@pytest.mark.parametrize("last_message", ["stops", "returns", "raises"])
+def test_worker_that_is_being_killed_gets_no_further_task(last_message: str) -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a", "b")
     driver.cancel("a")
     driver.advance(2)
-    # Its last word was under way when it was killed.
-    done = getattr(driver, last_word)("a")
+    # Its last message was in transit when it was killed.
+    done = getattr(driver, last_message)("a")
     assert done.states[0][0] == "a"
     assert done.assigned == []
     assert not driver.scheduler.ready
@@ -139,14 +139,14 @@ def test_a_worker_that_is_being_ended_gets_no_further_task(last_word: str) -> No
     assert driver.worker_ready().assigned == ["b"]
 
 
-def test_a_worker_that_dies_of_the_interrupt_has_stopped() -> None:
+def test_worker_that_dies_of_the_interrupt_ends_its_execution_cancelled() -> None:
     driver = Driver()
     driver.accept("a")
     driver.cancel("a")
     assert driver.worker_exits(1).states == [("a", CANCELLED)]
 
 
-def test_a_cancel_of_what_is_timing_out_is_a_cancel() -> None:
+def test_cancel_overrides_a_timeout_under_way() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=5.0)
     driver.advance(5)
@@ -154,7 +154,7 @@ def test_a_cancel_of_what_is_timing_out_is_a_cancel() -> None:
     assert driver.stops("a").states == [("a", CANCELLED)]
 
 
-def test_what_is_being_cancelled_does_not_time_out() -> None:
+def test_execution_that_is_being_cancelled_does_not_time_out() -> None:
     driver = Driver(cancel_grace_seconds=100.0)
     driver.accept("a", timeout_seconds=5.0)
     driver.cancel("a")

@@ -1,12 +1,12 @@
-"""Whatever happens, in whatever order, the scheduler keeps its promises.
+"""The scheduler beside a model, under any sequence of events.
 
-hypothesis plays clients, worker and clock, beside a model that says in the fewest words what
-should come of it. Promised are: each accepted execution has one terminal event, its last, and
-numbers without a gap; the order of arrival is kept and never two run; every request is answered
-once, a held one by the end; nothing that is due is late; after the end nothing is owed. With a
-journal all of this holds over restarts, clean ones and deaths, and over a disk that is full.
+hypothesis plays clients, worker and clock. Each accepted execution has one terminal event, its
+last, and sequence numbers without a gap; executions run one at a time in the order of the queue;
+every request gets one reply, a held one by the end; no deadline is missed; after the end no reply
+is owed. With a journal all of this holds over restarts, orderly or by a kill, and over a full
+disk.
 
-The number of examples is raised by ``ZMQRUNTIME_MODEL_EXAMPLES``.
+``ZMQRUNTIME_MODEL_EXAMPLES`` sets the number of examples.
 """
 
 from __future__ import annotations
@@ -105,36 +105,36 @@ RETRIES: list[dict[str, Any]] = [
     {"max_attempts": 3, "backoff_seconds": 1.5},
     {"max_attempts": 3, "backoff_seconds": 1.5, "retry_on": (ErrorKind.INTERRUPTED,)},
 ]
-# Ends are rare, as in life: most of what can happen happens long before.
+# Ends are rare, so that most examples reach other states first.
 rarely = st.sampled_from([False] * 5 + [True])
 
 
 class Life:
-    """One execution, as the model knows it."""
+    """One execution of the model."""
 
-    def __init__(self, asked: ExecuteRequest, arrival: int) -> None:
-        self.asked = asked
+    def __init__(self, request: ExecuteRequest, arrival: int) -> None:
+        self.request = request
         self.arrival = arrival
         self.attempt = 1
         self.failures = 0
         self.retry_at: float | None = None  # on the monotonic clock
         self.retry_at_wall = 0.0
         self.latest = 0  # the progress of this attempt
-        self.was_cut = False  # its server died, and its next event is not yet seen
+        self.was_cut = False  # its server died, and its next event is not yet published
         self.lost_its_server = False
         self.sequence = 0
         self.status = QUEUED
         self.kind: ErrorKind | None = None
         self.result: object = None
         self.reports = 0
-        self.stop: ErrorKind | str | None = None  # why it was told to stop, "cancel" or a kind
+        self.stop: ErrorKind | str | None = None  # the reason of the interrupt, "cancel" or a kind
         self.time_is_up: float | None = None
         self.grace_is_up: float | None = None
         self.events: list[Any] = []
 
 
-class World(Transport, TaskRunner):
-    """Notes what a dispatcher does, as the effects that it was told."""
+class Recorder(Transport, TaskRunner):
+    """Records the effects that a dispatcher performs."""
 
     def __init__(self) -> None:
         self.done: list[Effect] = []
@@ -154,26 +154,26 @@ class World(Transport, TaskRunner):
 
     def open(self, host: RunnerHost) -> None: ...
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self.done.append(StartWorker())
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         self.done.append(AssignTask(execution_id, request))
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self.done.append(InterruptTask(execution_id))
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         self.done.append(KillWorker())
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return ()
 
     def close(self) -> None: ...
 
 
 class Clients(RuleBasedStateMachine):
-    """The scheduler between its clients, its worker and the clock."""
+    """The scheduler with its clients, its worker and the clock."""
 
     policy = QueuePolicy.FIFO
     on_restart = RestartPolicy.FAIL
@@ -191,7 +191,7 @@ class Clients(RuleBasedStateMachine):
         self.worker_gets_ready()
 
     def begin(self) -> None:
-        """Begin with nothing."""
+        """Begin with an empty model."""
         self.names_made = 0
         self.arrivals = 0
         self.lives: dict[str, Life] = {}
@@ -199,11 +199,11 @@ class Clients(RuleBasedStateMachine):
         self.delayed: list[str] = []
         self.current: str | None = None
         self.unread: list[str] = []
-        self.read: list[str] = []  # the next to leave history first
+        self.read: list[str] = []  # least recently read first
         self.has_died = False
 
     def boot(self) -> None:
-        """Start a server: on what there is, or on nothing."""
+        """Start a server, on the journal if there is one."""
         self.engine = self.make_engine()
         self.scheduler = Scheduler(
             self.engine,
@@ -212,35 +212,35 @@ class Clients(RuleBasedStateMachine):
             on_restart=self.on_restart,
             make_id=self.make_name,
         )
-        self.world = World()
+        self.recorder = Recorder()
         self.dispatcher = Dispatcher(
             self.scheduler,
-            self.world,
-            self.world,
+            self.recorder,
+            self.recorder,
             wall=lambda: self.now.wall,
             monotonic=lambda: self.now.monotonic,
         )
         # The model.
         self.to_interrupt: list[str] = []
-        self.to_retry: str | None = None  # it waits again, since this event
+        self.to_retry: str | None = None  # requeued by this event
         self.worker = "absent"
         self.was_ready = False
         self.failed_starts = 0
-        # Which attempt was not begun, and how often in a row, in the life of one server.
+        # The attempt that was not begun, and how often in a row, in one server.
         self.unbegun: tuple[str, int, int] = ("", 0, 0)
         self.restart_at: float | None = None
         self.shutdown: ShutdownMode | None = None
         self.exited = False
         self.full = False
         self.could_write = True
-        # What was seen.
+        # Observations.
         self.owed: dict[Caller, Callable[[ReplyMessage], None] | None] = {}
         self.held: dict[Caller, tuple[str, float]] = {}
         self.exits: list[Exit] = []
         self.seen: list[Effect] = []
         self.recover()
         self.dispatcher.start()
-        self.take(self.world.done)
+        self.take(self.recorder.done)
         assert [e for e in self.seen if not isinstance(e, Publish)] == [StartWorker()]
 
     def make_engine(self) -> LifecycleEngine:
@@ -248,33 +248,33 @@ class Clients(RuleBasedStateMachine):
             return InMemoryLifecycleEngine(HISTORY, queue_policy=self.policy)
         return quick_engine(self.directory / "journal", HISTORY, queue_policy=self.policy)
 
-    # -- the world ------------------------------------------------------------------------------
+    # -- events and effects ---------------------------------------------------------------------
 
     def handle(self, event: Event) -> None:
-        self.world.done = []
+        self.recorder.done = []
         self.could_write = self.engine.available
         self.dispatcher.handle(event)
-        # What is left over from one round of the loop follows in the next.
+        # Further rounds of the loop handle the rest.
         for _ in range(20):
             due = self.scheduler.next_deadline
-            if due is None or due > self.now.monotonic or self.exits_in(self.world.done):
+            if due is None or due > self.now.monotonic or self.exits_in(self.recorder.done):
                 break
             self.dispatcher.handle(TimerDue())
-        self.take(self.world.done)
+        self.take(self.recorder.done)
 
     @staticmethod
     def exits_in(effects: list[Effect]) -> bool:
         return any(isinstance(effect, Exit) for effect in effects)
 
     def take(self, effects: list[Effect]) -> None:
-        """Note how each promise stands after these effects."""
+        """Check the effects, and update the observations."""
         self.seen, self.together = [], effects
         for effect in effects:
-            self.seen.append(effect)  # A reply is judged by what came before it.
+            self.seen.append(effect)  # A reply is checked against the effects before it.
             assert not self.exits, f"{effect} after the end"
             match effect:
                 case Reply():
-                    assert effect.caller in self.owed, "an answer that nobody is owed"
+                    assert effect.caller in self.owed, "a reply without a request"
                     check = self.owed.pop(effect.caller)
                     self.held.pop(effect.caller, None)
                     reply = decode_reply(effect.frame)
@@ -282,7 +282,7 @@ class Clients(RuleBasedStateMachine):
                         check(reply)
                     record = getattr(reply, "execution", None)
                     if record is not None and record.status.is_terminal:
-                        self.note_read(record.execution_id)
+                        self.mark_read(record.execution_id)
                 case Publish():
                     self.publish(effect)
                 case StartWorker():
@@ -300,12 +300,12 @@ class Clients(RuleBasedStateMachine):
     def publish(self, effect: Publish) -> None:
         for together in compose_messages(effect.execution_id, effect.events):
             for event in together:
-                self.hear(effect.client_id, decode_event(event))
+                self.check_event(effect.client_id, decode_event(event))
 
-    def hear(self, client_id: str, event: ProgressEvent | StateEvent) -> None:
+    def check_event(self, client_id: str, event: ProgressEvent | StateEvent) -> None:
         life = self.lives[event.execution_id]
-        assert client_id == life.asked.client_id
-        assert not any(is_terminal(e) for e in life.events), "an event after the last"
+        assert client_id == life.request.client_id
+        assert not any(is_terminal(e) for e in life.events), "an event after the terminal one"
         life.events.append(event)
         if life.was_cut and event.sequence > life.sequence:
             life.was_cut, life.sequence = False, event.sequence - 1
@@ -313,10 +313,10 @@ class Clients(RuleBasedStateMachine):
         life.sequence = event.sequence
         assert event.timestamp == self.now.wall
 
-    def ask(self, check: Callable[[ReplyMessage], None] | None = None) -> Caller:
-        who = caller()
-        self.owed[who] = check
-        return who
+    def make_caller(self, check: Callable[[ReplyMessage], None] | None = None) -> Caller:
+        new = caller()
+        self.owed[new] = check
+        return new
 
     def make_name(self) -> str:
         self.names_made += 1
@@ -334,7 +334,7 @@ class Clients(RuleBasedStateMachine):
             self.begin()
         self.boot()
 
-    # -- what happens to servers ----------------------------------------------------------------
+    # -- the server -----------------------------------------------------------------------------
 
     @precondition(lambda self: self.durable and not self.exited and not self.is_behind)
     @rule(really=rarely)
@@ -351,7 +351,7 @@ class Clients(RuleBasedStateMachine):
 
     @property
     def is_behind(self) -> bool:
-        """Whether more has been told than is on disk, which is full or was."""
+        """Whether published changes are not on disk, since it is full or was."""
         return self.full or not self.engine.available
 
     @precondition(lambda self: self.durable and not self.exited and self.policy == "fifo")
@@ -378,7 +378,7 @@ class Clients(RuleBasedStateMachine):
             set_sync_result(self.journal, works=True)
 
     def recover(self) -> None:
-        """Let the model go on where the last server has left it."""
+        """Apply a restart of the server to the model."""
         if self.durable:
             waiting = self.turns.order
             self.turns = Turns(fair=self.policy is QueuePolicy.FAIR)
@@ -398,7 +398,7 @@ class Clients(RuleBasedStateMachine):
                 self.fail_current(ErrorKind.INTERRUPTED, restarts=True)
 
     def recover_history(self) -> None:
-        """What was read counts as unread behind a death, and what it had just dropped is back."""
+        """After a kill read records count as unread, and the last evicted ones are back."""
         kept = [n for n, life in self.lives.items() if self.engine.get(n) and is_over(life)]
         if self.has_died:
             assert {*self.unread, *self.read} <= {*kept}
@@ -416,7 +416,7 @@ class Clients(RuleBasedStateMachine):
         life = self.lives[name]
         life.status = QUEUED
         if life.retry_at is None:
-            self.turns.add(name, life.asked.client_id, life.asked.priority, life.arrival)
+            self.turns.add(name, life.request.client_id, life.request.priority, life.arrival)
         else:
             self.delayed.append(name)
             self.delayed.sort(
@@ -436,8 +436,8 @@ class Clients(RuleBasedStateMachine):
         if self.unbegun[0] == name:
             self.unbegun = ("", 0, 0)
 
-    def note_read(self, name: str) -> None:
-        """Take that a record of what has ended was sent."""
+    def mark_read(self, name: str) -> None:
+        """Mark the record of an ended execution as read."""
         if name in self.unread:
             self.unread.remove(name)
         elif name in self.read:
@@ -452,15 +452,15 @@ class Clients(RuleBasedStateMachine):
         self.end(self.current, status, kind)
 
     def fail_current(self, kind: ErrorKind, *, restarts: bool = False) -> None:
-        """End what runs, or let it wait to be tried again."""
+        """End the running execution with an error, or requeue it for a retry."""
         assert self.current is not None
         life = self.lives[self.current]
-        asked = life.asked
-        kinds = asked.retry_on
+        submitted = life.request
+        kinds = submitted.retry_on
         if kinds is None:
             kinds = (ErrorKind.EXCEPTION, ErrorKind.TIMEOUT, ErrorKind.WORKER_DIED)
-        again = life.attempt < (asked.max_attempts or 1) and kind in kinds
-        delay = min((asked.backoff_seconds or 0.0) * 2 ** (life.attempt - 1), 3600.0)
+        again = life.attempt < (submitted.max_attempts or 1) and kind in kinds
+        delay = min((submitted.backoff_seconds or 0.0) * 2 ** (life.attempt - 1), 3600.0)
         restarts = restarts or (self.shutdown is not None and kind is ErrorKind.INTERRUPTED)
         is_bound = life.attempt == MAX_ATTEMPTS
         if restarts and self.on_restart is RestartPolicy.REQUEUE and not is_bound:
@@ -480,8 +480,8 @@ class Clients(RuleBasedStateMachine):
         self.wait(name)
         self.to_retry = name
 
-    def take_back_current(self) -> None:
-        """Let what runs wait again, at the head: its worker had not begun it."""
+    def requeue_unbegun(self) -> None:
+        """Requeue the running execution at the head: its worker had not begun it."""
         assert self.current is not None
         name, life = self.current, self.lives[self.current]
         count = self.unbegun[2] if self.unbegun[:2] == (name, life.attempt) else 0
@@ -492,7 +492,7 @@ class Clients(RuleBasedStateMachine):
         self.current = None
         life.status = QUEUED
         life.stop = life.time_is_up = life.grace_is_up = None
-        self.turns.put_back(name, life.asked.client_id, life.asked.priority, life.arrival)
+        self.turns.put_back(name, life.request.client_id, life.request.priority, life.arrival)
 
     def end_stopped(self) -> None:
         assert self.current is not None
@@ -511,30 +511,30 @@ class Clients(RuleBasedStateMachine):
         self.to_interrupt.append(self.current)
 
     def settle(self) -> None:
-        """Compare what was done with what the model would have done next."""
+        """Compare the effects with the next step of the model."""
         interrupted = [e.execution_id for e in self.seen if isinstance(e, InterruptTask)]
         assert interrupted == self.to_interrupt
         self.to_interrupt = []
         expected: list[str] = []
-        # `take` has moved the worker to busy if one was assigned.
+        # `take` has moved the worker to busy if a task was assigned.
         idle = self.worker == "idle" or bool(self.assigned())
-        # What could be written when it began is started, and may turn out to be the last.
+        # A task starts if the journal was available before the event, also if its commit fails.
         could = self.could_write or self.engine.available
         goes_on = could and not (self.durable and self.shutdown)
         to_retry, self.to_retry = self.to_retry, None
         if self.turns.order[:1] == [to_retry] and not self.engine.available:
-            goes_on = False  # That it failed, or waits no longer, has to be written first.
+            goes_on = False  # Its failure, or the end of its backoff, has to be committed first.
         if self.current is None and self.turns.order and idle and goes_on:
             self.current = self.turns.take()
             life = self.lives[self.current]
             life.status = RUNNING
-            if life.asked.timeout_seconds is not None:
-                life.time_is_up = self.now.monotonic + life.asked.timeout_seconds
+            if life.request.timeout_seconds is not None:
+                life.time_is_up = self.now.monotonic + life.request.timeout_seconds
             expected = [self.current]
         assert [effect.execution_id for effect in self.assigned()] == expected
         for effect in self.assigned():
-            asked = decode_request(effect.request)
-            assert asked == self.lives[effect.execution_id].asked
+            assigned = decode_request(effect.request)
+            assert assigned == self.lives[effect.execution_id].request
         self.exited = self.is_done
         if self.exited:
             self.restart_at = None
@@ -551,16 +551,16 @@ class Clients(RuleBasedStateMachine):
         return None
 
     def place(self, name: str, *, is_new: bool = False) -> int | None:
-        # What has begun in front of a reply waits no more. Where nothing can be written it begins
-        # behind the reply, when that has changed. What is new has begun when it is accepted, and
-        # is given to the worker behind a reply that was not held.
+        # An execution assigned before a reply is not queued in it; where no commit succeeds it is
+        # assigned after the reply. A new one runs when it is accepted, and is assigned after a
+        # reply that was not held.
         effects = self.together if is_new else self.seen
         assigned = {effect.execution_id for effect in effects if isinstance(effect, AssignTask)}
         begun = assigned if self.could_write else set()
         waiting = [other for other in self.queue if other not in begun]
         return waiting.index(name) + 1 if name in waiting else None
 
-    # -- what clients do ------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------
 
     @precondition(lambda self: not self.exited)
     @rule(
@@ -582,7 +582,7 @@ class Clients(RuleBasedStateMachine):
         priority: int,
         retries: dict[str, Any],
     ) -> None:
-        asked = request(
+        submitted = request(
             name,
             task=task,
             timeout_seconds=timeout,
@@ -595,8 +595,8 @@ class Clients(RuleBasedStateMachine):
         life = self.known(name)
         refusal = None
         if life is not None:
-            # How long somebody waits for it is no part of the work.
-            same = asked == life.asked.model_copy(update={"wait_seconds": wait})
+            # The wait is not part of the work.
+            same = submitted == life.request.model_copy(update={"wait_seconds": wait})
             refusal = None if same else ErrorCode.CONFLICT
         elif self.shutdown is not None:
             refusal = ErrorCode.SHUTTING_DOWN
@@ -606,7 +606,7 @@ class Clients(RuleBasedStateMachine):
             refusal = ErrorCode.JOURNAL_UNAVAILABLE
         else:
             self.arrivals += 1
-            known = asked.model_copy(update={"execution_id": name})
+            known = submitted.model_copy(update={"execution_id": name})
             self.lives[name] = Life(known, self.arrivals)
             self.wait(name)
         again = life is not None
@@ -625,14 +625,14 @@ class Clients(RuleBasedStateMachine):
             if reply.execution is not None:
                 self.check_record(name, reply.execution)
 
-        who = self.ask(check)
+        waiting = self.make_caller(check)
         waits = refusal is None and wait and not self.lives[name].status.is_terminal
         if waits:
-            self.held[who] = (name, self.now.monotonic + wait)
-        self.handle(Submitted(asked, who))
+            self.held[waiting] = (name, self.now.monotonic + wait)
+        self.handle(Submitted(submitted, waiting))
         assert waits or answered
         if refusal is ErrorCode.JOURNAL_UNAVAILABLE and self.assigned():
-            # It began, since that was noted, and was ended when it could not be written.
+            # Its start was in the redo log; it was killed when its commit failed.
             assert [effect.execution_id for effect in self.assigned()] == [name]
             assert KillWorker() in self.seen
             self.seen = [e for e in self.seen if not isinstance(e, AssignTask)]
@@ -643,12 +643,12 @@ class Clients(RuleBasedStateMachine):
     def cancel(self, name: str) -> None:
         life = self.known(name)
         replies: list[ReplyMessage] = []
-        who = self.ask(replies.append)
+        waiting = self.make_caller(replies.append)
         if life is not None and life.status is QUEUED:
             self.end(name, CANCELLED)
         elif life is not None and life.status is RUNNING and life.stop != "cancel":
             self.stop_current("cancel")
-        self.handle(CancelRequested(CancelRequest(execution_id=name), who))
+        self.handle(CancelRequested(CancelRequest(execution_id=name), waiting))
         (reply,) = replies
         if life is None:
             assert isinstance(reply, ErrorReply)
@@ -682,10 +682,10 @@ class Clients(RuleBasedStateMachine):
             answers.append(reply.execution)
 
         answers: list[ExecutionRecord] = []
-        who = self.ask(check)
+        waiting = self.make_caller(check)
         if life is not None and wait and not life.status.is_terminal:
-            self.held[who] = (name, self.now.monotonic + wait)
-        self.handle(StatusRequested(StatusRequest(execution_id=name, wait_seconds=wait), who))
+            self.held[waiting] = (name, self.now.monotonic + wait)
+        self.handle(StatusRequested(StatusRequest(execution_id=name, wait_seconds=wait), waiting))
         for record in answers:
             assert life is not None
             self.check_record(name, record)
@@ -693,7 +693,7 @@ class Clients(RuleBasedStateMachine):
 
     def check_record(self, name: str, record: ExecutionRecord) -> None:
         life = self.lives[name]
-        # A task may have begun in front of the reply, when a wait and a delay end together.
+        # A task may start before the reply, when a long poll and a backoff end together.
         begins = life.status is QUEUED and any(e.execution_id == name for e in self.assigned())
         assert record.status is (RUNNING if begins else life.status)
         assert record.queue_position == (None if begins else self.place(name))
@@ -701,9 +701,9 @@ class Clients(RuleBasedStateMachine):
         assert (record.error and record.error.kind) == life.kind
         assert (record.attempt, len(record.attempts)) == (life.attempt, life.failures)
         assert (record.retry_at is not None) is (life.retry_at is not None)
-        told = int(record.progress.completed or 0) if record.progress is not None else 0
-        # What was reported within a second before its server died may be lost.
-        assert told == life.latest or (life.lost_its_server and told < life.latest)
+        latest = int(record.progress.completed or 0) if record.progress is not None else 0
+        # Reports within the last second before a kill may be lost.
+        assert latest == life.latest or (life.lost_its_server and latest < life.latest)
 
     @precondition(lambda self: not self.exited)
     @rule(limit=st.integers(0, 3))
@@ -712,8 +712,8 @@ class Clients(RuleBasedStateMachine):
         cursor = None
         while True:
             pages: list[ReplyMessage] = []
-            asked = StatusRequest(limit=limit, cursor=cursor)
-            self.handle(StatusRequested(asked, self.ask(pages.append)))
+            page_request = StatusRequest(limit=limit, cursor=cursor)
+            self.handle(StatusRequested(page_request, self.make_caller(pages.append)))
             (page,) = pages
             assert isinstance(page, ExecutionStatusSnapshot)
             listed += [info.execution_id for info in page.queued_executions]
@@ -748,7 +748,7 @@ class Clients(RuleBasedStateMachine):
         for name in list(self.queue):
             self.end(name, CANCELLED, ErrorKind.INTERRUPTED)
 
-    # -- what the worker does -------------------------------------------------------------------
+    # -- the worker -----------------------------------------------------------------------------
 
     @precondition(lambda self: not self.exited and self.worker == "starting")
     @rule()
@@ -759,8 +759,8 @@ class Clients(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.exited)
     @rule(name=names, count=st.integers(1, 20))
-    def somebody_reports(self, name: str, count: int) -> None:
-        """Most often a process that a task left behind."""
+    def any_task_reports(self, name: str, count: int) -> None:
+        """Mostly a process that an ended task has left behind."""
         self.report(name, count)
 
     @precondition(lambda self: not self.exited and self.current is not None)
@@ -783,8 +783,8 @@ class Clients(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.exited)
     @rule(name=names, how=st.sampled_from(["returns", "raises", "stops"]))
-    def somebody_ends(self, name: str, how: str) -> None:
-        """An end of what does not run is a last word that was overtaken."""
+    def any_task_ends(self, name: str, how: str) -> None:
+        """The end of an execution that is not running is ignored."""
         if name != self.current:
             self.handle(self.end_event(name, how))
             assert not self.seen
@@ -796,7 +796,7 @@ class Clients(RuleBasedStateMachine):
         assert self.current is not None
         name, life = self.current, self.lives[self.current]
         if how == "stops" and life.stop is None:
-            return  # It was not told to.
+            return  # It was not interrupted.
         if how == "returns":
             life.result = {"of": name}
             self.end_current(COMPLETE)
@@ -818,7 +818,7 @@ class Clients(RuleBasedStateMachine):
     @precondition(lambda self: not self.exited and self.current is not None)
     @rule(more=st.booleans())
     def worker_exits_again_and_again_before_it_begins(self, more: bool) -> None:
-        """The next one, too, as long as the same is the first in the queue."""
+        """Also further workers, while the same execution is first in the queue."""
         name = self.current
         for _ in range(FALSE_STARTS + 1 if more else 2):
             if self.exited or self.worker == "absent" or self.current != name:
@@ -854,7 +854,7 @@ class Clients(RuleBasedStateMachine):
             stop = self.lives[self.current].stop
             is_left_out = self.shutdown is NOW and not self.durable
             if not has_begun and stop != "cancel" and not is_left_out:
-                self.take_back_current()
+                self.requeue_unbegun()
             elif stop is not None:
                 self.end_stopped()
             else:
@@ -879,7 +879,7 @@ class Clients(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now = Now(self.now.wall + seconds, self.now.monotonic + seconds)
         now = self.now.monotonic
-        answered = {who for who, (_, until) in self.held.items() if until <= now}
+        answered = {waiting for waiting, (_, until) in self.held.items() if until <= now}
         expects_kill = expects_start = False
         if self.current is not None:
             life = self.lives[self.current]
@@ -908,17 +908,17 @@ class Clients(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_stopping)
     @rule()
-    def its_grace_passes(self) -> None:
+    def grace_period_passes(self) -> None:
         self.time_passes(GRACE)
 
     @property
     def is_stopping(self) -> bool:
         return self.current is not None and self.lives[self.current].stop is not None
 
-    # -- what is always so ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
-    def nothing_that_is_due_is_late(self) -> None:
+    def no_deadline_is_missed(self) -> None:
         if self.exited:
             return
         due = [until for _, until in self.held.values()]
@@ -932,13 +932,13 @@ class Clients(RuleBasedStateMachine):
             assert self.scheduler.next_deadline <= min(due)
 
     @invariant()
-    def only_held_requests_wait(self) -> None:
+    def only_held_requests_lack_a_reply(self) -> None:
         assert set(self.owed) == set(self.held)
         for name, _ in self.held.values():
             assert not self.lives[name].status.is_terminal
 
     @invariant()
-    def events_tell_each_life(self) -> None:
+    def events_match_each_execution(self) -> None:
         for name, life in self.lives.items():
             states = [e for e in life.events if isinstance(e, StateEvent)]
             assert states[-1].status is life.status, name
@@ -950,8 +950,8 @@ class Clients(RuleBasedStateMachine):
             assert len(life.events) == len(states) + life.reports, name
 
     @invariant()
-    def it_says_of_itself_what_is_so(self) -> None:
-        assert self.scheduler.current_id == self.current
+    def scheduler_describes_its_state(self) -> None:
+        assert self.scheduler.slots[0].execution_id == self.current
         assert self.scheduler.ready is (
             self.shutdown is None
             and not self.exited
@@ -966,7 +966,7 @@ class Clients(RuleBasedStateMachine):
         )
 
     @invariant()
-    def it_ends_when_it_should_and_then_owes_nothing(self) -> None:
+    def server_exits_when_done_and_then_owes_no_reply(self) -> None:
         assert len(self.exits) == self.exited
         if self.exited:
             assert not self.owed
@@ -974,12 +974,12 @@ class Clients(RuleBasedStateMachine):
                 assert life.status.is_terminal or (self.durable and name in self.queue)
 
     def teardown(self) -> None:
-        """Whatever state it was left in, it can be made to end."""
+        """A forced shutdown ends the server in any state."""
         try:
             if not self.exited:
                 self.shut_down(True, NOW, forced=True)
-                self.it_ends_when_it_should_and_then_owes_nothing()
-                self.events_tell_each_life()
+                self.server_exits_when_done_and_then_owes_no_reply()
+                self.events_match_each_execution()
         finally:
             self.repair_disk()
             self.dispatcher.close()
@@ -996,19 +996,19 @@ def is_terminal(event: object) -> bool:
 
 
 class FairClients(Clients):
-    """They take turns."""
+    """Clients of a fair queue."""
 
     policy = QueuePolicy.FAIR
 
 
 class ReturningClients(Clients):
-    """Their server has a journal, and fails what it was cut in."""
+    """Clients of a server with a journal that fails interrupted executions."""
 
     durable = True
 
 
 class PatientClients(Clients):
-    """Their server has a journal, and begins again with what it was cut in, in turns."""
+    """Clients of a server with a journal that requeues interrupted executions, in a fair queue."""
 
     durable = True
     policy = QueuePolicy.FAIR

@@ -1,4 +1,4 @@
-"""Accepted work waits in order, and each runs alone."""
+"""Submits and the queue: acceptance, order, bounds, listing."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from zmqruntime.messages import (
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
-def test_at_its_start_it_wants_a_worker_and_is_not_ready() -> None:
+def test_scheduler_starts_a_worker_and_is_not_yet_ready() -> None:
     driver = Driver(ready=False)
     assert driver.started.starts_worker
     assert not driver.scheduler.ready
 
 
-def test_with_a_worker_it_is_ready_busy_or_not() -> None:
+def test_scheduler_with_an_idle_or_busy_worker_is_ready() -> None:
     driver = Driver()
     assert driver.scheduler.ready
     driver.accept("a")
     assert driver.scheduler.ready
 
 
-def test_work_is_accepted_before_the_worker_is_there_and_started_when_it_is() -> None:
+def test_execution_submitted_before_the_worker_is_ready_starts_with_it() -> None:
     driver = Driver(ready=False)
     done = driver.submit("a")
     assert done.reply(AcceptedReply).queue_position == 1
@@ -44,53 +44,53 @@ def test_work_is_accepted_before_the_worker_is_there_and_started_when_it_is() ->
     assert driver.worker_ready().assigned == ["a"]
 
 
-def test_an_idle_worker_gets_new_work_at_once() -> None:
+def test_new_execution_is_assigned_to_an_idle_worker() -> None:
     driver = Driver()
     done = driver.submit("a")
     assert done.reply(AcceptedReply).execution_id == "a"
     assert done.assigned == ["a"]
     assert done.states == [("a", QUEUED), ("a", RUNNING)]
-    assert driver.scheduler.current_id == "a"
+    assert driver.scheduler.slots[0].execution_id == "a"
 
 
-def test_the_worker_gets_the_request_as_it_was_submitted() -> None:
+def test_worker_gets_the_request_as_it_was_submitted() -> None:
     driver = Driver()
     fields = {"task": {"x": [1, 2]}, "config": {"y": None}, "labels": {"l": "1"}}
     (assigned,) = driver.submit("a", **fields).of(AssignTask)
     assert decode_request(assigned.request) == request("a", **fields)
 
 
-def test_the_worker_gets_the_frame_that_came_unless_it_lacks_a_name() -> None:
+def test_worker_gets_the_received_frame_unless_it_lacks_an_id() -> None:
     driver = Driver()
     frame = b'{ "type": "execute", "execution_id": "a", "client_id": "lab", "task": {} }'
-    asked = decode_request(frame)
-    assert isinstance(asked, ExecuteRequest)
-    (assigned,) = driver.do(Submitted(asked, caller(), frame)).of(AssignTask)
+    submitted = decode_request(frame)
+    assert isinstance(submitted, ExecuteRequest)
+    (assigned,) = driver.do(Submitted(submitted, caller(), frame)).of(AssignTask)
     assert assigned.request == frame
     driver.do(TaskReturned("a", b"null"))
-    nameless = asked.model_copy(update={"execution_id": None})
+    nameless = submitted.model_copy(update={"execution_id": None})
     (assigned,) = driver.do(Submitted(nameless, caller(), b'{"type": "execute"}')).of(AssignTask)
     named = decode_request(assigned.request)
     assert named == nameless.model_copy(update={"execution_id": assigned.execution_id})
 
 
-def test_one_runs_at_a_time_in_the_order_of_arrival() -> None:
+def test_executions_run_one_at_a_time_in_the_order_of_arrival() -> None:
     driver = Driver()
     driver.accept("c", "a", "b")
-    assert driver.scheduler.current_id == "c"
+    assert driver.scheduler.slots[0].execution_id == "c"
     assert driver.returns("c").assigned == ["a"]
     assert driver.raises("a").assigned == ["b"]
     assert driver.returns("b").assigned == []
-    assert driver.scheduler.current_id is None
+    assert driver.scheduler.slots[0].execution_id is None
 
 
-def test_a_reply_tells_the_place_in_the_queue() -> None:
+def test_accepted_reply_has_the_queue_position() -> None:
     driver = Driver(ready=False)
-    places = [driver.submit(name).reply(AcceptedReply).queue_position for name in "abc"]
-    assert places == [1, 2, 3]
+    positions = [driver.submit(name).reply(AcceptedReply).queue_position for name in "abc"]
+    assert positions == [1, 2, 3]
 
 
-def test_places_move_up() -> None:
+def test_queue_positions_move_up() -> None:
     driver = Driver()
     driver.accept("a", "b", "c")
     assert driver.record("c").queue_position == 2
@@ -100,7 +100,7 @@ def test_places_move_up() -> None:
     assert driver.record("c").queue_position is None
 
 
-def test_an_execution_without_a_name_gets_one() -> None:
+def test_execution_without_an_id_gets_one() -> None:
     names = iter(["one", "two"])
     driver = Driver(make_id=lambda: next(names))
     assert driver.submit(None).reply(AcceptedReply).execution_id == "one"
@@ -108,13 +108,13 @@ def test_an_execution_without_a_name_gets_one() -> None:
     assert driver.record("two").status is QUEUED
 
 
-def test_names_made_here_are_no_others() -> None:
+def test_generated_ids_are_unique() -> None:
     driver = Driver()
     names = {driver.submit(None).reply(AcceptedReply).execution_id for _ in range(100)}
     assert len(names) == 100
 
 
-def test_asked_again_it_answers_again_and_enqueues_nothing() -> None:
+def test_duplicate_submit_is_accepted_and_queues_nothing() -> None:
     driver = Driver()
     driver.accept("runs", "waits")
     again = driver.submit("waits").reply(AcceptedReply)
@@ -126,69 +126,69 @@ def test_asked_again_it_answers_again_and_enqueues_nothing() -> None:
     driver.returns("waits")
     again = driver.submit("runs").reply(AcceptedReply)
     assert (again.duplicate, again.queue_position) == (True, None)
-    assert driver.scheduler.current_id is None
+    assert driver.scheduler.slots[0].execution_id is None
 
 
-def test_a_first_submission_is_no_duplicate() -> None:
+def test_first_submit_is_not_a_duplicate() -> None:
     assert Driver().submit("a").reply(AcceptedReply).duplicate is False
 
 
-def test_another_task_under_a_known_name_is_a_conflict_also_when_it_has_ended() -> None:
+def test_submit_of_another_task_with_a_known_id_is_a_conflict_also_after_its_end() -> None:
     driver = Driver()
     driver.accept("a", task={"x": 1})
-    assert driver.refuse("a", task={"x": 2}).code is ErrorCode.CONFLICT
+    assert driver.reject("a", task={"x": 2}).code is ErrorCode.CONFLICT
     driver.returns("a")
-    refusal = driver.refuse("a", task={"x": 2})
-    assert refusal.code is ErrorCode.CONFLICT
-    assert "execution id a already stands for another task" in refusal.message
+    rejection = driver.reject("a", task={"x": 2})
+    assert rejection.code is ErrorCode.CONFLICT
+    assert "execution id a already belongs to another task" in rejection.message
     assert driver.record("a").status is COMPLETE
 
 
-def test_a_full_queue_refuses_and_what_it_has_stays() -> None:
+def test_full_queue_rejects_new_executions_and_keeps_the_others() -> None:
     driver = Driver(max_queued=2)
     driver.accept("runs", "a", "b")
-    refusal = driver.refuse("c")
-    assert refusal.code is ErrorCode.QUEUE_FULL
-    assert "2 executions wait and the server takes no more than 2" in refusal.message
-    assert driver.submit("b").reply(AcceptedReply).duplicate  # a retry is no new work
+    rejection = driver.reject("c")
+    assert rejection.code is ErrorCode.QUEUE_FULL
+    assert "2 executions are queued and the server accepts no more than 2" in rejection.message
+    assert driver.submit("b").reply(AcceptedReply).duplicate  # A duplicate needs no room.
     driver.returns("runs")
     driver.accept("c")
 
 
 def submit_frame(driver: Driver, execution_id: str, size: int) -> Done:
-    asked = request(execution_id, task={"x": "y" * size})
-    return driver.do(Submitted(asked, caller(), encode(asked)))
+    submitted = request(execution_id, task={"x": "y" * size})
+    return driver.do(Submitted(submitted, caller(), encode(submitted)))
 
 
-def test_a_queue_is_bounded_in_bytes() -> None:
+def test_queue_is_bounded_in_bytes() -> None:
     driver = Driver(max_queued_bytes=1000)
     submit_frame(driver, "runs", 2000)
     submit_frame(driver, "a", 2000).reply(AcceptedReply)  # An empty queue takes any request.
-    refusal = submit_frame(driver, "b", 10).refusal
-    assert refusal.code is ErrorCode.QUEUE_FULL
+    rejection = submit_frame(driver, "b", 10).error_reply
+    assert rejection.code is ErrorCode.QUEUE_FULL
     figures = r"requests have 2,\d{3} bytes, this one has \d{3}, .* no more than 1,000"
-    assert re.search(figures, refusal.message)
+    assert re.search(figures, rejection.message)
     assert submit_frame(driver, "a", 2000).reply(AcceptedReply).duplicate
     driver.returns("runs")
     submit_frame(driver, "b", 10).reply(AcceptedReply)
     submit_frame(driver, "c", 10).reply(AcceptedReply)
-    assert submit_frame(driver, "d", 1000).refusal.code is ErrorCode.QUEUE_FULL
+    assert submit_frame(driver, "d", 1000).error_reply.code is ErrorCode.QUEUE_FULL
 
 
-def test_a_name_that_was_refused_is_free() -> None:
+def test_id_of_a_rejected_submit_is_free() -> None:
     driver = Driver(max_queued=1)
     driver.accept("runs", "a")
-    driver.refuse("b", task={"x": 1})
+    driver.reject("b", task={"x": 1})
     driver.cancel("a")
     driver.accept("b", task={"x": 2})
 
 
-def test_a_queue_of_none_refuses_all() -> None:
-    # Even with an idle worker: what is accepted is queued first.
-    assert Driver(max_queued=0).refuse("a").code is ErrorCode.QUEUE_FULL
+def test_queue_limit_of_zero_rejects_every_submit() -> None:
+    # Also with an idle worker: an accepted execution is queued first.
+    assert Driver(max_queued=0).reject("a").code is ErrorCode.QUEUE_FULL
 
 
-def test_every_step_of_a_life_is_told_with_its_times() -> None:
+def test_every_transition_is_published_with_its_times() -> None:
     driver = Driver()
     events = driver.submit("a").events
     driver.advance(2)
@@ -221,23 +221,23 @@ def test_every_step_of_a_life_is_told_with_its_times() -> None:
     ]
 
 
-def test_events_go_to_the_topic_of_their_submitter() -> None:
+def test_events_are_published_to_the_topic_of_their_client() -> None:
     driver = Driver()
     done = driver.submit("a", client_id="desk-7")
     published = done.of(Publish) + driver.progress("a").of(Publish)
     assert [effect.client_id for effect in published] == ["desk-7"] * 2
-    # What happens at once is told at once.
+    # Events of one step are published together.
     assert [[event.sequence for event in effect.events] for effect in published] == [[1, 2], [3]]
 
 
-def test_history_drops_the_oldest_that_was_read() -> None:
+def test_history_evicts_the_least_recently_read_record() -> None:
     driver = Driver(history_limit=1)
     driver.accept("a", "b", "c")
     for name in "abc":
         driver.returns(name)
     assert driver.record("a").status is COMPLETE
     assert driver.record("b").status is COMPLETE
-    message = driver.ask("a").refusal.message
+    message = driver.status("a").error_reply.message
     assert "no execution a is kept here" in message
     assert "submit it again, and keep records longer by a higher history_limit" in message
     assert driver.record("b").status is COMPLETE
@@ -245,13 +245,13 @@ def test_history_drops_the_oldest_that_was_read() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_the_queue_is_told_page_by_page(limit: int) -> None:
+def test_queue_is_listed_page_by_page(limit: int) -> None:
     driver = Driver()
     driver.accept(*"abcdefg", labels={"l": "1"})
     listed: list[tuple[int, str]] = []
     cursor = None
     for _ in range(20):
-        page = driver.ask(limit=limit, cursor=cursor).reply(ExecutionStatusSnapshot)
+        page = driver.status(limit=limit, cursor=cursor).reply(ExecutionStatusSnapshot)
         listed += [(info.queue_position, info.execution_id) for info in page.queued_executions]
         if (cursor := page.cursor) is None:
             break
@@ -261,16 +261,16 @@ def test_the_queue_is_told_page_by_page(limit: int) -> None:
     assert page.counts == {QUEUED: 6, RUNNING: 1, COMPLETE: 0, FAILED: 0, CANCELLED: 0}
 
 
-def test_a_page_of_nothing_has_no_next() -> None:
+def test_empty_page_has_no_cursor() -> None:
     driver = Driver()
     driver.accept("a", "b")
-    page = driver.ask(limit=0).reply(ExecutionStatusSnapshot)
+    page = driver.status(limit=0).reply(ExecutionStatusSnapshot)
     assert (page.queued_executions, page.cursor) == ((), None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "1.0", " 1", "²", "9" * 250])
-def test_a_cursor_that_nobody_gave_is_refused(cursor: str) -> None:
+def test_invalid_cursor_is_rejected(cursor: str) -> None:
     driver = Driver()
-    refusal = driver.ask(cursor=cursor).refusal
-    assert refusal.code is ErrorCode.INVALID_REQUEST
-    assert refusal.message.startswith("cursor: ")
+    rejection = driver.status(cursor=cursor).error_reply
+    assert rejection.code is ErrorCode.INVALID_REQUEST
+    assert rejection.message.startswith("cursor: ")

@@ -1,4 +1,4 @@
-"""What failed is tried again when its request, or the server, says so."""
+"""Retries: which errors are retried, and after which backoff."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zmqruntime.messages import (
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
-def test_without_a_word_nothing_is_tried_again() -> None:
+def test_failed_execution_is_not_retried_by_default() -> None:
     driver = Driver()
     driver.accept("a")
     assert driver.raises("a").states == [("a", FAILED)]
 
 
-def test_a_failed_one_runs_again_after_its_delay() -> None:
+def test_failed_execution_runs_again_after_its_backoff() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=3.0)
     driver.advance(1.0)
@@ -43,7 +43,7 @@ def test_a_failed_one_runs_again_after_its_delay() -> None:
     assert (record.error.message, record.attempt, len(record.attempts)) == ("second", 2, 1)
 
 
-def test_each_delay_is_twice_as_long_as_the_one_before_up_to_an_hour() -> None:
+def test_backoff_doubles_up_to_an_hour() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=5, backoff_seconds=1000.0)
     delays = []
@@ -56,11 +56,12 @@ def test_each_delay_is_twice_as_long_as_the_one_before_up_to_an_hour() -> None:
     assert delays == pytest.approx([1000.0, 2000.0, 3600.0, 3600.0])
 
 
-def test_who_has_waited_as_long_as_the_delay_is_told_that_it_runs_again() -> None:
+@pytest.mark.parametrize("wait_seconds", [1.0, 3.0])
+def test_long_poll_that_is_due_with_a_backoff_sees_the_next_attempt(wait_seconds: float) -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=3.0)
     driver.raises("a")
-    driver.hold("a", 3.0)
+    driver.hold("a", wait_seconds)
     done = driver.advance(3.0)
     assert done.assigned == ["a"]
     execution = done.reply(ExecutionStatusSnapshot).execution
@@ -68,7 +69,7 @@ def test_who_has_waited_as_long_as_the_delay_is_told_that_it_runs_again() -> Non
     assert execution.status is RUNNING
 
 
-def test_without_a_delay_it_is_next_at_once() -> None:
+def test_retry_without_a_backoff_is_immediate() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=0.0)
     driver.accept("b")
@@ -77,7 +78,7 @@ def test_without_a_delay_it_is_next_at_once() -> None:
     assert done.states == [("a", QUEUED), ("a", RUNNING)]
 
 
-def test_others_go_on_while_one_waits_to_be_tried_again() -> None:
+def test_other_executions_run_during_a_backoff() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=5.0)
     driver.accept("b")
@@ -91,14 +92,14 @@ def test_others_go_on_while_one_waits_to_be_tried_again() -> None:
     ("kinds", "again"),
     [(None, True), (("exception",), True), (("worker_died", "timeout"), False), ((), False)],
 )
-def test_only_after_the_kinds_that_were_named(kinds: object, again: bool) -> None:
+def test_retry_is_limited_to_the_named_kinds_of_error(kinds: object, again: bool) -> None:
     driver = Driver()
     named = None if kinds is None else tuple(map(ErrorKind, kinds))  # type: ignore[call-overload]
     driver.accept("a", max_attempts=2, retry_on=named)
     assert driver.raises("a").states == [("a", QUEUED if again else FAILED)]
 
 
-def test_a_dead_worker_and_too_long_a_run_count_too() -> None:
+def test_worker_death_and_timeout_are_retried_by_default() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=3, backoff_seconds=0.0, timeout_seconds=2.0)
     driver.worker_exits(-9)
@@ -109,7 +110,7 @@ def test_a_dead_worker_and_too_long_a_run_count_too() -> None:
     assert kinds == [ErrorKind.WORKER_DIED, ErrorKind.TIMEOUT]
 
 
-def test_a_cancelled_one_is_not_tried_again() -> None:
+def test_cancelled_execution_is_not_retried() -> None:
     driver = Driver()
     driver.accept("a", "b", max_attempts=3)
     driver.cancel("a")
@@ -119,7 +120,7 @@ def test_a_cancelled_one_is_not_tried_again() -> None:
     assert driver.scheduler.next_deadline is None
 
 
-def test_the_servers_word_is_for_those_that_say_nothing() -> None:
+def test_retry_policy_of_the_server_is_a_default() -> None:
     policy = RetryPolicy(2, frozenset({ErrorKind.EXCEPTION}), 0.0)
     driver = Driver(retry=policy)
     driver.accept("a")
@@ -139,21 +140,21 @@ def test_the_servers_word_is_for_those_that_say_nothing() -> None:
         ),
     ],
 )
-def test_a_policy_out_of_bounds_is_refused(fields: dict[str, float], reason: str) -> None:
+def test_retry_policy_out_of_range_is_rejected(fields: dict[str, float], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         RetryPolicy(**fields)  # type: ignore[arg-type]
 
 
-def test_who_waits_for_it_is_told_of_its_real_end() -> None:
+def test_long_poll_ends_with_the_last_attempt() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=1.0)
-    who = driver.hold("a", 30.0)
-    assert driver.raises("a").answered == []
+    waiting = driver.hold("a", 30.0)
+    assert driver.raises("a").callers == []
     driver.advance(1.0)
-    assert driver.returns("a").answered == [who]
+    assert driver.returns("a").callers == [waiting]
 
 
-def test_a_drain_waits_for_what_is_to_be_tried_again() -> None:
+def test_drain_waits_for_retries() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=2, backoff_seconds=1.0)
     driver.shut_down(ShutdownMode.DRAIN)
@@ -162,7 +163,7 @@ def test_a_drain_waits_for_what_is_to_be_tried_again() -> None:
     assert driver.returns("a").exits
 
 
-def test_at_the_end_of_a_server_nothing_is_tried_again() -> None:
+def test_immediate_shutdown_retries_nothing() -> None:
     driver = Driver(on_restart=RestartPolicy.FAIL)
     driver.accept("waits", max_attempts=2, backoff_seconds=9.0)
     driver.raises("waits")
@@ -173,7 +174,7 @@ def test_at_the_end_of_a_server_nothing_is_tried_again() -> None:
     assert done.exits
 
 
-def test_many_long_errors_still_fit_into_a_record() -> None:
+def test_record_with_many_long_errors_is_bounded() -> None:
     driver = Driver()
     driver.accept("a", max_attempts=20, backoff_seconds=0.0)
     for _ in range(19):

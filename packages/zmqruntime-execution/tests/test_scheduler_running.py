@@ -1,4 +1,4 @@
-"""What a running task tells, and how it ends."""
+"""A running task: progress, result, exception, time limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zmqruntime.messages import (
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
-def test_progress_is_published_and_the_latest_kept() -> None:
+def test_progress_is_published_and_the_latest_report_kept() -> None:
     driver = Driver()
     driver.accept("a")
     driver.progress("a", b'{"completed":1,"total":4}')
@@ -34,11 +34,11 @@ def test_progress_is_published_and_the_latest_kept() -> None:
         phase="x",
     )
     assert driver.record("a").progress == event
-    page = driver.ask().reply(ExecutionStatusSnapshot)
+    page = driver.status().reply(ExecutionStatusSnapshot)
     assert page.running_executions[0].progress == event
 
 
-def test_sequence_counts_over_states_and_progress_without_a_gap() -> None:
+def test_sequence_has_no_gap_over_states_and_progress() -> None:
     driver = Driver()
     events = driver.submit("a").events
     for _ in range(3):
@@ -47,17 +47,17 @@ def test_sequence_counts_over_states_and_progress_without_a_gap() -> None:
     assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
 
 
-def test_progress_of_what_does_not_run_is_dropped() -> None:
+def test_progress_of_an_execution_that_is_not_running_is_dropped() -> None:
     driver = Driver()
     driver.accept("a", "b")
-    assert not driver.progress("b").effects  # waits
+    assert not driver.progress("b").effects  # queued
     driver.returns("a")
-    assert not driver.progress("a").effects  # has ended, but left a process behind
+    assert not driver.progress("a").effects  # ended, and left a process behind
     assert not driver.progress("unknown").effects
     assert driver.record("a").progress is None
 
 
-def test_a_result_is_kept_as_it_came() -> None:
+def test_result_is_kept_as_it_was_received() -> None:
     driver = Driver()
     driver.accept("a")
     done = driver.returns("a", b'{"list":[1,null,"x"]}')
@@ -67,14 +67,14 @@ def test_a_result_is_kept_as_it_came() -> None:
     assert record.error is None
 
 
-def test_the_result_is_in_the_record_and_never_in_an_event() -> None:
+def test_result_is_in_the_record_and_never_in_an_event() -> None:
     driver = Driver()
     driver.accept("a")
     (published,) = driver.returns("a", b'"SECRET"').of(Publish)
     assert b"SECRET" not in compose_event(published.execution_id, published.events[0])
 
 
-def test_an_exception_fails_this_execution_and_the_next_one_runs() -> None:
+def test_exception_fails_its_execution_and_the_next_one_runs() -> None:
     driver = Driver()
     driver.accept("a", "b")
     done = driver.raises("a", "no such file")
@@ -88,16 +88,16 @@ def test_an_exception_fails_this_execution_and_the_next_one_runs() -> None:
 
 
 @pytest.mark.parametrize("end", ["returns", "raises", "stops"])
-def test_an_end_that_is_not_of_the_running_one_means_nothing(end: str) -> None:
+def test_end_of_an_execution_that_is_not_running_is_ignored(end: str) -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.returns("a")
     for stale in ("a", "unknown"):
         assert not getattr(driver, end)(stale).effects
-    assert driver.scheduler.current_id == "b"
+    assert driver.scheduler.slots[0].execution_id == "b"
 
 
-def test_a_task_that_takes_too_long_is_told_to_stop_and_fails() -> None:
+def test_task_beyond_its_time_limit_is_interrupted_and_fails() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=5.0)
     driver.accept("b")
@@ -111,7 +111,7 @@ def test_a_task_that_takes_too_long_is_told_to_stop_and_fails() -> None:
     assert (reason.kind, reason.message) == (ErrorKind.TIMEOUT, "the task ran longer than 5 s")
 
 
-def test_its_time_begins_when_it_runs() -> None:
+def test_time_limit_counts_from_the_start_of_the_run() -> None:
     driver = Driver()
     driver.accept("a")
     driver.accept("b", timeout_seconds=5.0)
@@ -121,7 +121,7 @@ def test_its_time_begins_when_it_runs() -> None:
     assert driver.advance(0.1).interrupted == ["b"]
 
 
-def test_what_ends_in_time_leaves_no_deadline() -> None:
+def test_task_that_ends_in_time_leaves_no_deadline() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=5.0)
     driver.returns("a")
@@ -130,7 +130,7 @@ def test_what_ends_in_time_leaves_no_deadline() -> None:
     assert not driver.advance(10).effects
 
 
-def test_a_task_that_returns_after_its_time_but_before_it_saw_that_has_completed() -> None:
+def test_task_that_returns_before_the_interrupt_of_its_timeout_is_complete() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=5.0)
     driver.advance(5)
@@ -138,7 +138,7 @@ def test_a_task_that_returns_after_its_time_but_before_it_saw_that_has_completed
     assert driver.record("a").result == 7
 
 
-def test_a_task_that_ignores_its_time_is_ended_with_its_worker() -> None:
+def test_worker_of_a_task_that_ignores_its_timeout_is_killed() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a", timeout_seconds=5.0)
     driver.accept("b")
@@ -154,7 +154,7 @@ def test_a_task_that_ignores_its_time_is_ended_with_its_worker() -> None:
     assert driver.worker_ready().assigned == ["b"]
 
 
-def test_the_reason_of_one_stop_is_not_that_of_the_next_end() -> None:
+def test_reason_of_an_interrupt_does_not_carry_over_to_the_next_execution() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=5.0)
     driver.accept("b")
@@ -167,9 +167,9 @@ def test_the_reason_of_one_stop_is_not_that_of_the_next_end() -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, 60.0])
-def test_reply_to_a_submission_goes_out_before_its_task_unless_it_is_held(wait: float) -> None:
+def test_reply_to_a_submit_precedes_its_task_unless_it_is_held(wait: float) -> None:
     done = Driver().submit("a", wait_seconds=wait)
     kinds = [type(effect) for effect in done.effects if isinstance(effect, (AssignTask, Reply))]
     assert kinds == ([AssignTask] if wait else [Reply, AssignTask])
     if not wait:
-        assert done.reply(AcceptedReply).queue_position is None  # It runs, and waits no more.
+        assert done.reply(AcceptedReply).queue_position is None  # It runs already.

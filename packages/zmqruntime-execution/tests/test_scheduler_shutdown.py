@@ -1,4 +1,4 @@
-"""A server ends when it has kept its promises, or has told each that is broken."""
+"""Shutdown: a server exits when each accepted execution has ended."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 DRAIN, NOW = ShutdownMode.DRAIN, ShutdownMode.NOW
 
 
-def test_with_nothing_to_do_it_ends_at_once_either_way() -> None:
+def test_shutdown_of_an_idle_server_is_immediate_in_each_mode() -> None:
     for mode in ShutdownMode:
         driver = Driver()
         assert driver.shut_down(mode).effects == [Exit()]
         assert not driver.scheduler.ready
 
 
-def test_it_ends_before_its_worker_is_there() -> None:
+def test_shutdown_does_not_wait_for_the_first_worker() -> None:
     assert Driver(ready=False).shut_down(DRAIN).effects == [Exit()]
 
 
-def test_a_drain_finishes_what_was_accepted_and_takes_no_more() -> None:
+def test_drain_finishes_accepted_executions_and_rejects_new_ones() -> None:
     driver = Driver()
     driver.accept("a", "b")
     assert not driver.shut_down(DRAIN).effects
     assert not driver.scheduler.ready
-    assert driver.refuse("c").code is ErrorCode.SHUTTING_DOWN
+    assert driver.reject("c").code is ErrorCode.SHUTTING_DOWN
     done = driver.returns("a")
     assert done.assigned == ["b"]
     assert not done.exits
@@ -43,14 +43,14 @@ def test_a_drain_finishes_what_was_accepted_and_takes_no_more() -> None:
     assert done.effects[-1] == Exit()
 
 
-def test_a_drain_answers_a_retry_as_before() -> None:
+def test_drain_accepts_a_duplicate_submit() -> None:
     driver = Driver()
     driver.accept("a")
     driver.shut_down(DRAIN)
     assert driver.submit("a").reply(AcceptedReply).duplicate
 
 
-def test_a_drain_can_be_shortened_by_cancels() -> None:
+def test_cancels_shorten_a_drain() -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.shut_down(DRAIN)
@@ -59,14 +59,14 @@ def test_a_drain_can_be_shortened_by_cancels() -> None:
     assert driver.stops("a").effects[-1] == Exit()
 
 
-def test_the_last_cancel_of_a_drain_ends_it() -> None:
+def test_last_cancel_of_a_drain_ends_the_server() -> None:
     driver = Driver(ready=False)
     driver.accept("a")
     driver.shut_down(DRAIN)
     assert driver.cancel("a").effects[-1] == Exit()
 
 
-def test_now_cancels_what_waits_and_interrupts_what_runs() -> None:
+def test_immediate_shutdown_cancels_the_queue_and_interrupts_the_task() -> None:
     driver = Driver()
     driver.accept("a", "b", "c")
     done = driver.shut_down(NOW)
@@ -87,7 +87,7 @@ def test_now_cancels_what_waits_and_interrupts_what_runs() -> None:
     )
 
 
-def test_now_lets_a_task_that_is_quicker_complete() -> None:
+def test_task_that_returns_before_the_interrupt_of_a_shutdown_is_complete() -> None:
     driver = Driver()
     driver.accept("a")
     driver.shut_down(NOW)
@@ -96,7 +96,7 @@ def test_now_lets_a_task_that_is_quicker_complete() -> None:
     assert done.exits
 
 
-def test_now_ends_a_task_that_does_not_stop_after_the_grace() -> None:
+def test_immediate_shutdown_kills_the_worker_after_the_grace_period() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a")
     driver.shut_down(NOW)
@@ -107,19 +107,19 @@ def test_now_ends_a_task_that_does_not_stop_after_the_grace() -> None:
     assert not done.starts_worker
 
 
-def test_forced_waits_for_nothing() -> None:
+def test_forced_shutdown_is_immediate() -> None:
     driver = Driver()
     driver.accept("a", "b")
     waiting = driver.hold("a", 60)
     done = driver.shut_down(NOW, forced=True)
     assert done.kills
     assert sorted(done.states) == [("a", FAILED), ("b", CANCELLED)]
-    assert done.answered == [waiting]
+    assert done.callers == [waiting]
     assert done.effects[-1] == Exit()
     assert len(done.of(Exit)) == 1
 
 
-def test_now_after_drain_is_now() -> None:
+def test_immediate_shutdown_overrides_a_drain() -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.shut_down(DRAIN)
@@ -127,7 +127,7 @@ def test_now_after_drain_is_now() -> None:
     assert driver.stops("a").exits
 
 
-def test_drain_after_now_changes_nothing() -> None:
+def test_drain_after_an_immediate_shutdown_changes_nothing() -> None:
     driver = Driver()
     driver.accept("a")
     driver.shut_down(NOW)
@@ -135,7 +135,7 @@ def test_drain_after_now_changes_nothing() -> None:
     assert driver.stops("a").states == [("a", FAILED)]
 
 
-def test_asked_twice_the_task_is_told_once() -> None:
+def test_second_shutdown_neither_interrupts_again_nor_extends_the_grace_period() -> None:
     driver = Driver(cancel_grace_seconds=2.0)
     driver.accept("a")
     driver.shut_down(NOW)
@@ -144,7 +144,7 @@ def test_asked_twice_the_task_is_told_once() -> None:
     assert driver.advance(1).kills
 
 
-def test_what_was_being_cancelled_is_cancelled_and_not_failed() -> None:
+def test_execution_being_cancelled_ends_cancelled_in_a_shutdown() -> None:
     driver = Driver()
     driver.accept("a")
     driver.cancel("a")
@@ -152,7 +152,7 @@ def test_what_was_being_cancelled_is_cancelled_and_not_failed() -> None:
     assert driver.stops("a").states == [("a", CANCELLED)]
 
 
-def test_what_was_timing_out_has_timed_out() -> None:
+def test_execution_being_timed_out_ends_with_a_timeout_in_a_shutdown() -> None:
     driver = Driver()
     driver.accept("a", timeout_seconds=1.0)
     driver.advance(1)
@@ -163,10 +163,37 @@ def test_what_was_timing_out_has_timed_out() -> None:
     assert reason.kind is ErrorKind.TIMEOUT
 
 
-def test_a_worker_that_dies_during_now_ends_the_server() -> None:
+def test_worker_that_dies_during_an_immediate_shutdown_ends_the_server() -> None:
     driver = Driver()
     driver.accept("a")
     driver.shut_down(NOW)
     done = driver.worker_exits(-9)
     assert done.states == [("a", FAILED)]
     assert done.exits
+
+
+def test_execution_that_was_not_begun_is_not_requeued_in_an_immediate_shutdown() -> None:
+    driver = Driver()
+    driver.accept("a")
+    driver.shut_down(NOW)
+    done = driver.worker_exits(-9, has_begun=False)
+    assert done.states == [("a", FAILED)]
+    assert done.exits
+
+
+def test_drain_after_an_immediate_shutdown_does_not_allow_retries() -> None:
+    driver = Driver()
+    driver.accept("a", max_attempts=2, backoff_seconds=0.0)
+    driver.shut_down(NOW)
+    driver.shut_down(DRAIN)
+    done = driver.raises("a")
+    assert done.states == [("a", FAILED)]
+    assert done.exits
+
+
+def test_no_worker_is_restarted_after_the_exit() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.worker_exits(1)
+    assert driver.shut_down(DRAIN).exits
+    assert not driver.advance(30).effects

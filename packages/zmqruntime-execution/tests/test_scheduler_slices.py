@@ -1,4 +1,4 @@
-"""No event costs more than a slice of work, however much is kept; the rest goes on later."""
+"""Slices: one event handles a bounded number of executions, and later rounds the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from driving import Driver, caller, error, rounds
 
 from zmqruntime.execution.core.effects import Exit, ForgetLog, LogCancelled, Publish, Reply
 from zmqruntime.execution.core.events import StatusRequested, TimerDue, WorkerExited
-from zmqruntime.execution.core.speaker import SLICE
+from zmqruntime.execution.core.responder import SLICE
 from zmqruntime.execution.lifecycle.engine import LifecycleEngine
 from zmqruntime.execution.lifecycle.history import HistoryLimits
 from zmqruntime.execution.lifecycle.memory import InMemoryLifecycleEngine
@@ -26,12 +26,12 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 NOW = ShutdownMode.NOW
 MANY = 1000
 
-# A slice of 50 executions with a reply and an event each, and a few effects beside them.
-MOST_EFFECTS = 150
+# A slice of 50 executions with a reply and an event each, and a few other effects.
+MAX_EFFECTS = 150
 
 
 class DurableInName(InMemoryLifecycleEngine):
-    """An engine that says that the next server finds its queue."""
+    """An engine that claims to be durable."""
 
     @property
     def durable(self) -> bool:
@@ -54,7 +54,7 @@ def test_long_queue_is_cancelled_in_slices(policy: QueuePolicy) -> None:
     assert done[0].of(LogCancelled) == [
         LogCancelled(MANY, "the server was shut down before it ran")
     ]
-    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
+    assert max(len(each.effects) for each in done) <= MAX_EFFECTS
     assert len(done) >= MANY / SLICE
     states = [state for each in done for state in each.states]
     assert states == [(name, CANCELLED) for name in names]
@@ -66,10 +66,10 @@ def test_requests_are_answered_between_the_slices_of_a_shutdown() -> None:
     driver.accept("running")
     names = fill(driver)
     driver.shut_down(NOW)
-    counts = driver.ask().reply(ExecutionStatusSnapshot).counts
+    counts = driver.status().reply(ExecutionStatusSnapshot).counts
     assert counts[CANCELLED] == SLICE
     assert driver.cancelled(names[-1]) is CANCELLED
-    assert driver.refuse("new").code == "shutting_down"
+    assert driver.reject("new").code == "shutting_down"
     list(rounds(driver, driver.do(TimerDue())))
     assert driver.stops("running").exits
 
@@ -87,7 +87,7 @@ def test_nothing_starts_between_the_slices_of_a_shutdown() -> None:
     assert list(rounds(driver, done))[-1].exits
 
 
-def test_second_shutdown_that_is_forced_ends_a_long_queue_at_once() -> None:
+def test_forced_second_shutdown_abandons_a_long_queue() -> None:
     driver = Driver()
     driver.accept("running")
     fill(driver)
@@ -98,14 +98,14 @@ def test_second_shutdown_that_is_forced_ends_a_long_queue_at_once() -> None:
     assert done.effects[-1] == Exit()
 
 
-def test_forced_shutdown_answers_what_is_awaited_first() -> None:
+def test_forced_shutdown_ends_awaited_executions_first() -> None:
     driver = Driver()
     driver.accept("running")
     names = fill(driver)
     callers = {driver.hold(name, 60) for name in names[-2 * SLICE :]}
     done = list(rounds(driver, driver.shut_down(NOW, forced=True)))
-    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
-    assert {caller for each in done for caller in each.answered} == callers
+    assert max(len(each.effects) for each in done) <= MAX_EFFECTS
+    assert {caller for each in done for caller in each.callers} == callers
     assert len([state for each in done for state in each.states]) < MANY / 2
     assert done[-1].effects[-1] == Exit()
 
@@ -115,9 +115,9 @@ def test_held_replies_of_one_execution_are_sent_in_slices() -> None:
     driver.accept("a")
     callers = [driver.hold("a", 60) for _ in range(MANY)]
     done = list(rounds(driver, driver.returns("a", b"1")))
-    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
-    assert [caller for each in done for caller in each.answered] == callers
-    # The scheduler is done with them: they do not time out.
+    assert max(len(each.effects) for each in done) <= MAX_EFFECTS
+    assert [caller for each in done for caller in each.callers] == callers
+    # Their timers are cancelled.
     assert not driver.advance(60).effects
 
 
@@ -126,8 +126,8 @@ def test_held_replies_with_long_results_are_sent_a_megabyte_at_a_time() -> None:
     driver.accept("a")
     callers = [driver.hold("a", 60) for _ in range(40)]
     done = list(rounds(driver, driver.returns("a", b'"%b"' % (b"x" * 500_000))))
-    assert max(len(each.answered) for each in done) <= 4
-    assert [caller for each in done for caller in each.answered] == callers
+    assert max(len(each.callers) for each in done) <= 4
+    assert [caller for each in done for caller in each.callers] == callers
 
 
 def test_held_replies_with_many_further_records_are_sent_a_megabyte_at_a_time() -> None:
@@ -137,22 +137,22 @@ def test_held_replies_with_many_further_records_are_sent_a_megabyte_at_a_time() 
         driver.returns(name, b'"%b"' % (b"x" * 900))
     last = names[-1]
     for _ in range(60):
-        asked = StatusRequest(execution_id=last, wait_seconds=60, also=tuple(names[:-1]))
-        assert not driver.do(StatusRequested(asked, caller())).effects
+        polled = StatusRequest(execution_id=last, wait_seconds=60, also=tuple(names[:-1]))
+        assert not driver.do(StatusRequested(polled, caller())).effects
     done = list(rounds(driver, driver.returns(last, b"1")))
     replies = [each.of(Reply) for each in done]
     assert sum(map(len, replies)) == 60
     assert max(sum(len(reply.frame) for reply in each) for each in replies) < 2**20 + 70_000
 
 
-def test_a_further_record_that_was_sent_counts_as_read() -> None:
+def test_further_record_that_was_sent_counts_as_read() -> None:
     limits = HistoryLimits(history_limit=1, unread_limit=10)
     driver = Driver(engine=InMemoryLifecycleEngine(limits=limits))
     for name in ("a", "b", "c"):
         driver.accept(name)
         driver.returns(name, b"1")
-    asked = StatusRequest(execution_id="c", also=("a", "b"))
-    (sent,) = driver.do(StatusRequested(asked, caller())).of(Reply)
+    polled = StatusRequest(execution_id="c", also=("a", "b"))
+    (sent,) = driver.do(StatusRequested(polled, caller())).of(Reply)
     reply = decode_reply(sent.frame)
     assert isinstance(reply, ExecutionStatusSnapshot)
     assert [record.execution_id for record in reply.also] == ["a", "b"]
@@ -164,19 +164,19 @@ def test_held_replies_that_time_out_together_are_sent_in_slices() -> None:
     driver.accept("a")
     callers = [driver.hold("a", 5) for _ in range(MANY)]
     done = list(rounds(driver, driver.advance(5)))
-    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
-    assert [caller for each in done for caller in each.answered] == callers
+    assert max(len(each.effects) for each in done) <= MAX_EFFECTS
+    assert [caller for each in done for caller in each.callers] == callers
 
 
-def test_held_replies_go_out_in_slices_before_a_server_with_a_journal_leaves() -> None:
+def test_held_replies_are_sent_in_slices_before_a_server_with_a_journal_exits() -> None:
     driver = Driver(engine=DurableInName())
     driver.accept("running")
     names = fill(driver)
     callers = [driver.hold(name, 60) for name in names]
     driver.shut_down(NOW)
     done = list(rounds(driver, driver.stops("running")))
-    assert max(len(each.effects) for each in done) <= MOST_EFFECTS
-    assert [caller for each in done for caller in each.answered] == callers
+    assert max(len(each.effects) for each in done) <= MAX_EFFECTS
+    assert [caller for each in done for caller in each.callers] == callers
     assert [each.exits for each in done] == [False] * (len(done) - 1) + [True]
     assert driver.engine.queued_count == MANY
 
@@ -191,7 +191,7 @@ def test_retries_that_are_due_together_are_queued_in_slices() -> None:
         engine.start(name, wall)
         attempt = AttemptInfo(attempt=1, error=error(), started_at=wall, finished_at=wall)
         engine.requeue(name, failed=attempt, retry_at=wall + 5)
-    # As a server does that finds them in its journal.
+    # A new server on the same engine, as with a journal.
     driver = Driver(ready=False, engine=engine)
     released: list[int] = []
 
@@ -204,7 +204,7 @@ def test_retries_that_are_due_together_are_queued_in_slices() -> None:
     assert sum(released) == MANY
 
 
-def test_records_that_expire_together_are_dropped_a_few_at_each_end() -> None:
+def test_records_that_expire_together_are_evicted_in_slices() -> None:
     engine = InMemoryLifecycleEngine(2 * MANY, history_seconds=10)
     driver = Driver(engine=engine)
     driver.accept("running")
@@ -217,11 +217,62 @@ def test_records_that_expire_together_are_dropped_a_few_at_each_end() -> None:
 
 
 def test_events_of_a_cancelled_queue_are_all_published() -> None:
-    driver = Driver(history_limit=10)
+    driver = Driver(engine=InMemoryLifecycleEngine(limits=HistoryLimits(unread_limit=10)))
     driver.accept("running")
     names = fill(driver)
     done = list(rounds(driver, driver.shut_down(NOW)))
     published = [publish.execution_id for each in done for publish in each.of(Publish)]
     assert published == names
-    # Logs are removed when the server has ended, all of them.
+    # All logs are removed at the end of the server.
     assert not [effect for each in done for effect in each.of(ForgetLog)]
+
+
+def test_no_worker_is_restarted_between_the_slices_of_a_shutdown() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.worker_exits(1)
+    fill(driver, 3 * SLICE)
+    driver.shut_down(NOW)
+    assert not driver.advance(30).starts_worker
+
+
+def test_worker_that_gets_ready_ends_the_failure_of_a_long_queue() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    names = fill(driver, 4 * SLICE)
+    for _ in range(8):
+        driver.worker_exits(1)
+        driver.advance(30)
+    failed = len(driver.worker_exits(1).states)
+    done = driver.advance(30)
+    assert done.starts_worker
+    failed += len(done.states)
+    assert failed < len(names)
+    done = driver.worker_ready()
+    assert done.assigned == [names[failed]]
+    assert [each.states for each in rounds(driver, done)][1:] == [[]]
+
+
+def test_execution_queued_after_the_failure_of_the_queue_waits_for_the_next_start() -> None:
+    driver = Driver()
+    driver.worker_exits(-9)
+    driver.accept("a")
+    for _ in range(8):
+        driver.worker_exits(1)
+        driver.advance(30)
+    assert driver.worker_exits(1).states == [("a", FAILED)]
+    driver.accept("b", "c")
+    for _ in range(6):
+        driver.hold("c", 60)
+    done = list(rounds(driver, driver.cancel("c")))
+    assert [state for each in done for state in each.states] == [("c", CANCELLED)]
+
+
+def test_excess_of_history_is_evicted_in_later_rounds() -> None:
+    limits = HistoryLimits(unread_bytes=200_000)
+    driver = Driver(engine=InMemoryLifecycleEngine(limits=limits))
+    for name in fill(driver, 100):
+        driver.returns(name, b"1")
+    driver.accept("large")
+    done = list(rounds(driver, driver.returns("large", b'"%b"' % (b"x" * 199_000))))
+    assert [len(each.of(ForgetLog)) for each in done] == [10, 50, 40]

@@ -1,4 +1,4 @@
-"""A status that waits is answered once: at the end of the execution, or when its time is up."""
+"""Status requests: records, long polls, further records in one reply."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from driving import START, Driver, caller
 
 from zmqruntime.execution.core.effects import Reply
-from zmqruntime.execution.core.frames import compose_snapshot
-from zmqruntime.execution.core.waiting import WaitingCaller, WaitingCallers
+from zmqruntime.execution.core.pending_replies import PendingReplies, PendingReply
+from zmqruntime.execution.core.replies import compose_snapshot
 from zmqruntime.messages import (
     ErrorCode,
     ExecutionRecord,
@@ -20,7 +20,7 @@ from zmqruntime.messages import (
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 
-def test_a_record_has_everything_that_is_known() -> None:
+def test_record_has_all_fields_of_the_execution() -> None:
     driver = Driver()
     driver.accept("first")
     driver.accept("a", labels={"run": "7"}, client_id="desk")
@@ -34,27 +34,27 @@ def test_a_record_has_everything_that_is_known() -> None:
     )
 
 
-def test_an_unknown_one_is_told_at_once_though_it_was_to_wait() -> None:
-    refusal = Driver().ask("nobody", wait_seconds=60).refusal
-    assert refusal.code is ErrorCode.UNKNOWN_EXECUTION
+def test_long_poll_for_an_unknown_execution_is_rejected_immediately() -> None:
+    rejection = Driver().status("unknown", wait_seconds=60).error_reply
+    assert rejection.code is ErrorCode.UNKNOWN_EXECUTION
 
 
-def test_one_that_has_ended_is_told_at_once_though_it_was_to_wait() -> None:
+def test_long_poll_for_an_ended_execution_ends_immediately() -> None:
     driver = Driver()
     driver.accept("a")
     driver.returns("a", b"1")
-    reply = driver.ask("a", wait_seconds=60).reply(ExecutionStatusSnapshot)
+    reply = driver.status("a", wait_seconds=60).reply(ExecutionStatusSnapshot)
     assert reply.execution is not None
     assert reply.execution.result == 1
 
 
 @pytest.mark.parametrize("end", ["returns", "raises"])
-def test_who_waits_is_answered_the_moment_it_ends(end: str) -> None:
+def test_long_polls_end_with_their_execution(end: str) -> None:
     driver = Driver()
     driver.accept("a")
     one, two = driver.hold("a", 10), driver.hold("a", 20)
     done = getattr(driver, end)("a")
-    assert done.answered == [one, two]
+    assert done.callers == [one, two]
     for reply in done.replies:
         assert isinstance(reply, ExecutionStatusSnapshot)
         assert reply.execution is not None
@@ -63,91 +63,89 @@ def test_who_waits_is_answered_the_moment_it_ends(end: str) -> None:
     assert driver.scheduler.next_deadline is None
 
 
-def test_who_waits_for_another_goes_on_waiting() -> None:
+def test_long_poll_for_another_execution_stays_held() -> None:
     driver = Driver()
     driver.accept("a", "b")
     waiting = driver.hold("b", 10)
-    assert driver.returns("a").answered == []
-    assert driver.returns("b").answered == [waiting]
+    assert driver.returns("a").callers == []
+    assert driver.returns("b").callers == [waiting]
 
 
-def test_when_the_time_is_up_the_record_is_told_as_it_is() -> None:
+def test_long_poll_that_times_out_sends_the_present_record() -> None:
     driver = Driver()
     driver.accept("a", "b")
     waiting = driver.hold("b", 10)
     assert driver.scheduler.next_deadline == START.monotonic + 10
     assert not driver.advance(9.9).effects
     done = driver.advance(0.1)
-    assert done.answered == [waiting]
+    assert done.callers == [waiting]
     reply = done.reply(ExecutionStatusSnapshot)
     assert reply.execution is not None
     assert (reply.execution.status, reply.execution.queue_position) == (QUEUED, 1)
 
 
-def test_who_was_answered_is_not_answered_again() -> None:
+def test_long_poll_that_has_timed_out_gets_no_second_reply() -> None:
     driver = Driver()
     driver.accept("a")
     driver.hold("a", 10)
     driver.advance(10)
-    assert driver.returns("a").answered == []
+    assert driver.returns("a").callers == []
 
 
-def test_each_waits_as_long_as_it_asked() -> None:
+def test_each_long_poll_has_its_own_time_limit() -> None:
     driver = Driver()
     driver.accept("a")
     late, early = driver.hold("a", 20), driver.hold("a", 10)
-    assert driver.advance(10).answered == [early]
-    assert driver.advance(10).answered == [late]
+    assert driver.advance(10).callers == [early]
+    assert driver.advance(10).callers == [late]
 
 
-def test_times_that_are_up_together_are_answered_together() -> None:
+def test_long_polls_that_are_due_together_end_in_the_order_of_their_deadlines() -> None:
     driver = Driver()
     driver.accept("a")
-    some = [driver.hold("a", n) for n in (1, 2, 3)]
-    assert driver.advance(60).answered == some
+    polls = [driver.hold("a", n) for n in (1, 2, 3)]
+    assert driver.advance(60).callers == polls
 
 
-def test_a_cancel_of_a_queued_one_answers_who_waits_and_who_asked() -> None:
+def test_cancel_of_a_queued_execution_ends_its_long_polls() -> None:
     driver = Driver()
     driver.accept("a", "b")
     waiting = driver.hold("b", 10)
     done = driver.cancel("b")
-    assert waiting in done.answered
-    assert len(done.answered) == 2
+    assert waiting in done.callers
+    assert len(done.callers) == 2
 
 
-def test_who_waits_is_answered_though_no_history_is_kept() -> None:
+def test_long_poll_gets_its_record_without_a_history() -> None:
     driver = Driver(history_limit=0)
     driver.accept("a")
     waiting = driver.hold("a", 10)
     done = driver.returns("a", b"1")
-    assert done.answered == [waiting]
+    assert done.callers == [waiting]
     reply = done.reply(ExecutionStatusSnapshot)
     assert reply.execution is not None
     assert reply.execution.result == 1
 
 
-def test_the_end_of_the_server_answers_who_waits() -> None:
+def test_end_of_the_server_ends_all_long_polls() -> None:
     driver = Driver(ready=False)
     driver.accept("a", "b")
     waiting = [driver.hold("b", 60), driver.hold("a", 60)]
     done = driver.shut_down(ShutdownMode.NOW)
-    assert sorted(done.answered) == sorted(waiting)
+    assert sorted(done.callers) == sorted(waiting)
     assert done.exits
 
 
-def test_the_wait_for_the_whole_server_is_none() -> None:
-    assert Driver().ask(wait_seconds=60).reply(ExecutionStatusSnapshot).execution is None
+def test_status_of_the_whole_server_is_never_held() -> None:
+    assert Driver().status(wait_seconds=60).reply(ExecutionStatusSnapshot).execution is None
 
 
-def test_reply_on_an_ended_execution_has_further_final_records_in_the_order_of_their_names() -> (
-    None
-):
+def test_reply_about_an_ended_execution_has_further_final_records_in_the_requested_order() -> None:
     driver = Driver()
     driver.accept("a", "b", "c", "running", "queued")
     for name in ("a", "b", "c"):
         driver.returns(name, b'"%b"' % name.encode())
-    done = driver.ask("a", also=("c", "unknown", "running", "b", "queued"))
+    done = driver.status("a", also=("c", "unknown", "running", "b", "queued"))
     reply = done.reply(ExecutionStatusSnapshot)
     assert reply.execution is not None
     assert reply.execution.result == "a"
@@ -155,32 +153,33 @@ def test_reply_on_an_ended_execution_has_further_final_records_in_the_order_of_t
     assert reply.also == (driver.record("c"), driver.record("b"))
 
 
-def test_held_reply_has_the_further_records_that_are_final_when_it_goes_out() -> None:
+def test_held_reply_has_the_further_records_that_are_final_when_it_is_sent() -> None:
     driver = Driver()
     driver.accept("a", "b", "c")
-    assert not driver.ask("b", wait_seconds=60, also=("a", "c")).effects
+    assert not driver.status("b", wait_seconds=60, also=("a", "c")).effects
     driver.returns("a", b"1")
     reply = driver.returns("b", b"2").reply(ExecutionStatusSnapshot)
     assert [record.execution_id for record in reply.also] == ["a"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 10.0])
-def test_reply_on_an_execution_that_goes_on_has_no_further_records(seconds: float) -> None:
+def test_reply_about_a_running_execution_has_no_further_records(seconds: float) -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.returns("a")
-    asked = driver.ask("b", wait_seconds=seconds, also=("a",))
-    done = driver.advance(seconds) if seconds else asked
+    done = driver.status("b", wait_seconds=seconds, also=("a",))
+    if seconds:
+        done = driver.advance(seconds)
     assert done.reply(ExecutionStatusSnapshot).also == ()
 
 
-def test_further_records_of_one_reply_are_no_more_than_64_kib() -> None:
+def test_further_records_of_one_reply_are_at_most_64_kib() -> None:
     driver = Driver()
     names = [f"e{number}" for number in range(9)]
     driver.accept(*names)
     for name in names:
         driver.returns(name, b'"%b"' % (b"x" * 10_000))
-    (effect,) = driver.ask("e0", also=tuple(names[1:])).of(Reply)
+    (effect,) = driver.status("e0", also=tuple(names[1:])).of(Reply)
     reply = decode_reply(effect.frame)
     assert isinstance(reply, ExecutionStatusSnapshot)
     assert [record.execution_id for record in reply.also] == names[1:7]
@@ -193,14 +192,14 @@ def test_large_result_among_further_records_is_left_to_its_own_request() -> None
     driver.returns("a")
     driver.returns("large", b'"%b"' % (b"x" * 70_000))
     driver.returns("b")
-    reply = driver.ask("a", also=("large", "b")).reply(ExecutionStatusSnapshot)
+    reply = driver.status("a", also=("large", "b")).reply(ExecutionStatusSnapshot)
     assert reply.also == ()
 
 
-def test_names_of_further_executions_count_as_held() -> None:
+def test_ids_of_further_executions_count_as_held_bytes() -> None:
     names = tuple(f"{number:064}" for number in range(64))
-    plain, full = (WaitingCaller("a", caller(), compose_snapshot, also) for also in ((), names))
-    held = WaitingCallers()
+    plain, full = (PendingReply("a", caller(), compose_snapshot, also) for also in ((), names))
+    held = PendingReplies()
     assert held.add(plain)
     assert held.add(full)
     assert full.cost - plain.cost >= 64 * 64

@@ -1,4 +1,4 @@
-"""A worker that ends takes one execution with it at most, and is replaced."""
+"""Workers: crashes, restarts with a backoff, false starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from driving import Driver
 
 from zmqruntime.execution import InMemoryLifecycleEngine, QueuePolicy
 from zmqruntime.execution.core.effects import Exit
-from zmqruntime.execution.core.speaker import SLICE
+from zmqruntime.execution.core.responder import SLICE
 from zmqruntime.messages import (
     ErrorKind,
     ExecutionErrorInfo,
@@ -49,7 +49,7 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
     ],
     ids=["exit code", "exit code 0", "signal"],
 )
-def test_a_crash_fails_the_task_with_its_exit_and_the_next_one_runs(
+def test_crash_fails_the_task_with_its_exit_code_and_the_next_one_runs(
     exit_code: int, expected: ExecutionErrorInfo
 ) -> None:
     driver = Driver()
@@ -62,7 +62,7 @@ def test_a_crash_fails_the_task_with_its_exit_and_the_next_one_runs(
     assert driver.worker_ready().assigned == ["b"]
 
 
-def test_an_exit_code_that_nobody_learnt_is_told_as_such() -> None:
+def test_unknown_exit_code_is_none_in_the_record() -> None:
     driver = Driver()
     driver.accept("a")
     driver.worker_exits(None)
@@ -71,7 +71,7 @@ def test_an_exit_code_that_nobody_learnt_is_told_as_such() -> None:
     assert (reason.kind, reason.exit_code, reason.signal) == (ErrorKind.WORKER_DIED, None, None)
 
 
-def test_an_idle_worker_that_ends_is_replaced() -> None:
+def test_idle_worker_that_ends_is_replaced() -> None:
     driver = Driver()
     done = driver.worker_exits(-9)
     assert done.starts_worker
@@ -81,14 +81,14 @@ def test_an_idle_worker_that_ends_is_replaced() -> None:
     assert driver.scheduler.ready
 
 
-def test_between_two_workers_work_is_accepted() -> None:
+def test_submit_between_two_workers_is_accepted() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     driver.accept("a")
     assert driver.worker_ready().assigned == ["a"]
 
 
-def test_a_worker_that_never_got_ready_ends_the_server_with_its_last_words() -> None:
+def test_first_worker_that_fails_to_start_ends_the_server_with_its_error() -> None:
     driver = Driver(ready=False)
     done = driver.worker_exits(1, "ModuleNotFoundError: no model")
     assert done.effects == [
@@ -99,18 +99,18 @@ def test_a_worker_that_never_got_ready_ends_the_server_with_its_last_words() -> 
     assert not driver.scheduler.ready
 
 
-def test_a_process_that_could_not_be_started_ends_the_server() -> None:
+def test_first_process_that_cannot_be_started_ends_the_server() -> None:
     done = Driver(ready=False).worker_exits(None)
     assert done.effects == [Exit("the worker did not get ready: it could not be started")]
 
 
-def test_a_server_that_ends_so_owes_nothing() -> None:
+def test_server_without_a_worker_cancels_its_queue_and_ends_its_long_polls() -> None:
     driver = Driver(ready=False)
     driver.accept("a", "b")
     waiting = driver.hold("b", 60)
     done = driver.worker_exits(1)
     assert done.states == [("a", CANCELLED), ("b", CANCELLED)]
-    assert done.answered == [waiting]
+    assert done.callers == [waiting]
     record = done.reply(ExecutionStatusSnapshot).execution
     assert record is not None
     assert record.error is not None
@@ -120,10 +120,10 @@ def test_a_server_that_ends_so_owes_nothing() -> None:
     assert len(done.of(Exit)) == 1
 
 
-def test_a_later_worker_that_fails_to_start_is_tried_again_ever_more_slowly() -> None:
+def test_later_worker_that_fails_to_start_is_restarted_with_a_backoff() -> None:
     driver = Driver()
     driver.accept("a")
-    assert driver.worker_exits(-9).starts_worker  # It had been at work: at once.
+    assert driver.worker_exits(-9).starts_worker  # It had been ready: no backoff.
     delays = []
     for _ in range(12):
         done = driver.worker_exits(1)
@@ -136,7 +136,7 @@ def test_a_later_worker_that_fails_to_start_is_tried_again_ever_more_slowly() ->
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
 
 
-def test_a_worker_that_got_ready_clears_the_record() -> None:
+def test_ready_worker_resets_the_backoff() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     for _ in range(3):
@@ -148,7 +148,7 @@ def test_a_worker_that_got_ready_clears_the_record() -> None:
     assert driver.scheduler.next_deadline == driver.now.monotonic + 0.1
 
 
-def test_it_fails_to_start_for_a_week_and_is_still_tried() -> None:
+def test_worker_that_fails_to_start_20000_times_is_still_restarted() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     for _ in range(20_000):
@@ -156,14 +156,14 @@ def test_it_fails_to_start_for_a_week_and_is_still_tried() -> None:
         assert driver.advance(30).starts_worker
 
 
-def test_a_shutdown_does_not_wait_for_a_worker_that_fails_to_start() -> None:
+def test_shutdown_does_not_wait_for_a_worker_that_fails_to_start() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     driver.worker_exits(1)
     assert driver.shut_down(ShutdownMode.DRAIN).exits
 
 
-def test_a_drain_replaces_a_worker_as_long_as_something_waits() -> None:
+def test_drain_replaces_a_worker_while_executions_are_queued() -> None:
     driver = Driver()
     driver.accept("a", "b")
     driver.shut_down(ShutdownMode.DRAIN)
@@ -176,7 +176,7 @@ def test_a_drain_replaces_a_worker_as_long_as_something_waits() -> None:
     assert done.exits
 
 
-def test_a_task_that_was_not_begun_is_the_next_one_again() -> None:
+def test_execution_that_was_not_begun_is_requeued_at_the_head() -> None:
     driver = Driver()
     driver.accept("a", "b", timeout_seconds=60.0)
     done = driver.worker_exits(-9, has_begun=False)
@@ -189,24 +189,24 @@ def test_a_task_that_was_not_begun_is_the_next_one_again() -> None:
     assert driver.record("a").attempts == ()
 
 
-def test_a_task_that_was_not_begun_keeps_the_turn_of_its_client() -> None:
+def test_execution_that_was_not_begun_keeps_the_turn_of_its_client() -> None:
     driver = Driver(engine=InMemoryLifecycleEngine(queue_policy=QueuePolicy.FAIR))
     driver.accept("a-1", "a-2", client_id="a")
     driver.accept("b-1", "b-2", client_id="b")
     driver.worker_exits(-9, has_begun=False)
     queue = [e.execution_id for _, e in driver.engine.list_queued(9).entries]
-    # The other client came while this turn went on, so the next round is its first.
+    # The other client arrived during this round, so the next one is its first.
     assert queue == ["a-1", "a-2", "b-1", "b-2"]
 
 
-def test_a_cancelled_task_that_was_not_begun_is_cancelled() -> None:
+def test_cancelled_execution_that_was_not_begun_is_cancelled() -> None:
     driver = Driver()
     driver.accept("a")
     driver.cancel("a")
     assert driver.worker_exits(-9, has_begun=False).states == [("a", CANCELLED)]
 
 
-def test_a_time_limit_does_not_fail_a_task_that_was_not_begun() -> None:
+def test_time_limit_does_not_fail_an_execution_that_was_not_begun() -> None:
     driver = Driver(cancel_grace_seconds=1.0)
     driver.accept("a", timeout_seconds=3.0)
     assert driver.advance(3.0).interrupted == ["a"]
@@ -215,7 +215,7 @@ def test_a_time_limit_does_not_fail_a_task_that_was_not_begun() -> None:
     assert driver.worker_ready().assigned == ["a"]
 
 
-def test_a_task_that_five_workers_in_a_row_did_not_begin_fails() -> None:
+def test_execution_that_five_workers_in_a_row_did_not_begin_fails() -> None:
     driver = Driver()
     driver.accept("a", "b", max_attempts=3)
     for _ in range(4):
@@ -242,7 +242,7 @@ def test_false_starts_are_counted_for_each_attempt() -> None:
     assert driver.returns("a").states == [("a", COMPLETE)]
 
 
-def test_what_waits_fails_at_the_ninth_start_in_a_row_that_fails() -> None:
+def test_queue_fails_at_the_ninth_failed_start_in_a_row() -> None:
     driver = Driver()
     driver.accept("a", "b", "c")
     driver.worker_exits(-9)
@@ -253,7 +253,7 @@ def test_what_waits_fails_at_the_ninth_start_in_a_row_that_fails() -> None:
     waiting = driver.hold("b", 60)
     done = driver.worker_exits(1, "no room")
     assert done.states == [("b", FAILED), ("c", FAILED)]
-    assert waiting in done.answered
+    assert waiting in done.callers
     error = driver.record("c").error
     assert error is not None
     assert error.kind is ErrorKind.WORKER_DIED
@@ -267,7 +267,7 @@ def test_what_waits_fails_at_the_ninth_start_in_a_row_that_fails() -> None:
     assert driver.worker_ready().assigned == ["e"]
 
 
-def test_a_long_queue_without_a_worker_fails_in_slices() -> None:
+def test_long_queue_without_a_worker_fails_in_slices() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     names = [f"n-{n}" for n in range(2 * SLICE + 1)]
@@ -282,7 +282,7 @@ def test_a_long_queue_without_a_worker_fails_in_slices() -> None:
     assert driver.engine.queued_count == 0
 
 
-def test_the_reason_of_a_failed_start_is_kept_until_a_worker_is_ready() -> None:
+def test_reason_of_a_failed_start_is_kept_until_a_worker_is_ready() -> None:
     driver = Driver()
     driver.worker_exits(-9)
     assert driver.scheduler.worker_error is None
@@ -295,3 +295,15 @@ def test_the_reason_of_a_failed_start_is_kept_until_a_worker_is_ready() -> None:
     driver.advance(30)
     driver.worker_ready()
     assert driver.scheduler.worker_error is None
+
+
+def test_false_starts_are_not_counted_for_a_new_execution_of_the_same_id() -> None:
+    driver = Driver(history_limit=0)
+    driver.accept("a")
+    for _ in range(4):
+        driver.worker_exits(-9, has_begun=False)
+        driver.worker_ready()
+    driver.returns("a")
+    driver.accept("a")
+    driver.worker_exits(-9, has_begun=False)
+    assert driver.worker_ready().assigned == ["a"]

@@ -1,6 +1,6 @@
-"""Server, worker and client together, as far as this package's own seams go.
+"""Server, worker and client together.
 
-What crosses the packages, with real faults and foreign peers, is in ``tests-integration``.
+Tests across packages, with faults and peers in other languages, are in ``tests-integration``.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def directory() -> Iterator[Path]:
 
 
 def short_base() -> str | None:
-    """Return where a socket file's path is short enough, if pytest's own is not."""
+    """Return a directory for short socket paths, if the default one is too long."""
     return "/tmp" if len(tempfile.gettempdir()) > 50 and Path("/tmp").is_dir() else None
 
 
 @pytest.fixture(scope="module")
 def ports() -> Iterator[int]:
-    """Ports of the directory's own: over ipc, any number is free there."""
+    """Return ports that are free in the directory: over ipc, all are."""
     return iter(range(21_000, 22_000))
 
 
@@ -98,14 +98,14 @@ def client(echo: Echo) -> Iterator[ExecutionClient]:
 
 
 def asleep(handle: ExecutionHandle) -> ExecutionHandle:
-    """Return when its task sleeps."""
+    """Return the handle when its task sleeps."""
     for event in handle.progress():
         if isinstance(event, ProgressEvent) and event.phase == "asleep":
             return handle
     raise AssertionError(handle.status())
 
 
-def test_a_task_from_submit_to_result(client: ExecutionClient) -> None:
+def test_submit_returns_a_handle_with_result_and_record(client: ExecutionClient) -> None:
     handle = client.submit_execution({"x": [1]}, {"y": None}, labels={"run": "7"})
     assert handle.result(PATIENCE) == {
         "task": {"x": [1]},
@@ -131,7 +131,7 @@ def test_submitting_and_waiting_in_one(client: ExecutionClient) -> None:
     assert result == {"task": {"n": 1}, "config": None, "labels": {}}
 
 
-def test_what_a_task_raises_fails_it_alone(client: ExecutionClient) -> None:
+def test_exception_fails_its_execution_only(client: ExecutionClient) -> None:
     with pytest.raises(ExecutionFailed, match="ValueError: no tiles") as caught:
         client.execute({"raise": "no tiles"}, timeout=PATIENCE)
     error = caught.value.record.error
@@ -141,7 +141,7 @@ def test_what_a_task_raises_fails_it_alone(client: ExecutionClient) -> None:
     assert client.execute({}, timeout=PATIENCE)
 
 
-def test_a_worker_that_ends_fails_its_task_alone(client: ExecutionClient) -> None:
+def test_worker_exit_fails_its_execution_only(client: ExecutionClient) -> None:
     before = client.ping().workers[0].pid
     with pytest.raises(ExecutionFailed, match="exit code 7") as caught:
         client.execute({"exit": 7}, timeout=PATIENCE)
@@ -152,7 +152,7 @@ def test_a_worker_that_ends_fails_its_task_alone(client: ExecutionClient) -> Non
     assert client.ping().workers[0].pid != before
 
 
-def test_a_cancel_stops_this_one_and_the_queue_goes_on(client: ExecutionClient) -> None:
+def test_cancel_ends_one_execution_and_the_queue_continues(client: ExecutionClient) -> None:
     sleeper = client.submit_execution({"sleep": True})
     behind = client.submit_execution({"behind": True})
     cancelled = client.submit_execution({"never": True})
@@ -167,12 +167,12 @@ def test_a_cancel_stops_this_one_and_the_queue_goes_on(client: ExecutionClient) 
         behind.cancel()
 
 
-def test_a_task_has_only_its_time(client: ExecutionClient) -> None:
+def test_task_beyond_its_time_limit_fails(client: ExecutionClient) -> None:
     with pytest.raises(ExecutionFailed, match=r"timeout: the task ran longer than 0\.2 s"):
         client.execute({"sleep": True}, timeout_seconds=0.2, timeout=PATIENCE)
 
 
-def test_what_goes_on_is_not_waited_for_longer_than_was_said(client: ExecutionClient) -> None:
+def test_wait_ends_at_its_timeout(client: ExecutionClient) -> None:
     handle = asleep(client.submit_execution({"sleep": True}))
     with pytest.raises(WaitTimeout, match="is still running after 0 s"):
         handle.result(timeout=0)
@@ -182,7 +182,7 @@ def test_what_goes_on_is_not_waited_for_longer_than_was_said(client: ExecutionCl
     assert handle.wait(PATIENCE).status is CANCELLED
 
 
-def test_a_snapshot_lists_what_runs_and_what_waits(client: ExecutionClient) -> None:
+def test_snapshot_lists_running_and_queued_executions(client: ExecutionClient) -> None:
     sleeper = asleep(client.submit_execution({"sleep": True}))
     waiting = [client.submit_execution({"n": n}) for n in range(3)]
     snapshot = client.poll_status(limit=2)
@@ -197,25 +197,25 @@ def test_a_snapshot_lists_what_runs_and_what_waits(client: ExecutionClient) -> N
     assert [h.wait(PATIENCE).status for h in waiting] == [COMPLETE] * 3
 
 
-def test_submitting_twice_is_safe(client: ExecutionClient) -> None:
+def test_second_submit_with_the_same_id_is_a_duplicate(client: ExecutionClient) -> None:
     name = "once-and-for-all"
     one = client.submit_execution({"x": 1}, execution_id=name)
     other = client.submit_execution({"x": 1}, execution_id=name)
     assert one.result(PATIENCE) == other.result(PATIENCE)
-    with pytest.raises(Conflict, match="already stands for another task"):
+    with pytest.raises(Conflict, match="already belongs to another task"):
         client.submit_execution({"x": 2}, execution_id=name)
 
 
-def test_nobody_is_known_by_a_name_that_was_never_given(client: ExecutionClient) -> None:
-    with pytest.raises(UnknownExecution, match="no execution nobody is kept here"):
-        client.get_record("nobody")
+def test_unknown_id_is_an_error(client: ExecutionClient) -> None:
+    with pytest.raises(UnknownExecution, match="no execution unknown is kept here"):
+        client.get_record("unknown")
     with pytest.raises(UnknownExecution):
-        client.cancel_execution("nobody")
+        client.cancel_execution("unknown")
     with pytest.raises(UnknownExecution):
-        client.wait_for_completion("nobody")
+        client.wait_for_completion("unknown")
 
 
-def test_events_are_called_back_and_streamed(echo: Echo) -> None:
+def test_events_reach_callback_and_stream(echo: Echo) -> None:
     events: list[ProgressEvent | StateEvent] = []
     ended = threading.Event()
 
@@ -235,7 +235,7 @@ def test_events_are_called_back_and_streamed(echo: Echo) -> None:
 
 
 @pytest.mark.parametrize("has_callback", [False, True])
-def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
+def test_disconnect_ends_event_streams_immediately(
     echo: Echo, monkeypatch: pytest.MonkeyPatch, has_callback: bool
 ) -> None:
     monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 3600)
@@ -243,14 +243,14 @@ def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
     client = ExecutionClient(echo.port, config=echo.config, progress_callback=callback)
     client.connect()
     handle = client.submit_execution({"sleep": True})
-    told: list[object] = []
+    received: list[object] = []
 
     def read(events: Iterator[object]) -> None:
         try:
             for event in events:
-                told.append(event)
+                received.append(event)
         except NotConnected as error:
-            told.append(error)
+            received.append(error)
 
     events, others = handle.progress(), handle.progress()
     next(events)
@@ -262,18 +262,18 @@ def test_who_reads_events_is_told_of_a_disconnect_without_a_wait(
     for reader in (waiting, later):
         reader.join(PATIENCE)
         assert not reader.is_alive()
-    assert len([error for error in told if isinstance(error, NotConnected)]) == 2
+    assert len([error for error in received if isinstance(error, NotConnected)]) == 2
     with ExecutionClient(echo.port, config=echo.config) as another:
         another.cancel_execution(handle.execution_id)
 
 
-def test_a_process_of_a_task_reports_for_it(client: ExecutionClient) -> None:
+def test_child_process_of_a_task_reports_progress(client: ExecutionClient) -> None:
     handle = client.submit_execution({"delegate": True})
-    told = [e for e in handle.progress() if isinstance(e, ProgressEvent)]
-    assert [(e.completed, e.total, e.phase) for e in told] == [(1, 2, "delegated")]
+    reports = [e for e in handle.progress() if isinstance(e, ProgressEvent)]
+    assert [(e.completed, e.total, e.phase) for e in reports] == [(1, 2, "delegated")]
 
 
-def test_an_application_hands_over_objects_of_its_own(echo: Echo) -> None:
+def test_client_serializes_objects_of_the_application(echo: Echo) -> None:
     @dataclasses.dataclass
     class Job:
         tiles: list[str]
@@ -305,7 +305,7 @@ def test_fields_of_one_mapping_reach_the_record_by_every_way_to_submit(echo: Ech
     assert result["task"] == {"n": 4}
 
 
-def test_a_batch_of_many(client: ExecutionClient) -> None:
+def test_batch_returns_many_results_in_order(client: ExecutionClient) -> None:
     result = BatchSubmitWaitEngine(client, max_outstanding=20).run({"n": n} for n in range(100))
     assert [r["task"] for r in result.results()] == [  # type: ignore[index, call-overload]
         {"n": n} for n in range(100)
@@ -316,40 +316,40 @@ def test_loop_over_handles_reads_many_results_with_each_request(
     client: ExecutionClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handles = [client.submit_execution({"n": n}) for n in range(300)]
-    handles[-1].wait(PATIENCE)  # They run in this order.
-    asked: list[object] = []
+    handles[-1].wait(PATIENCE)  # Executions run in order.
+    requests: list[object] = []
     request = client.request
 
     def count(*arguments: Any, **options: Any) -> Reply:
-        asked.append(arguments)
+        requests.append(arguments)
         return request(*arguments, **options)
 
     monkeypatch.setattr(client, "request", count)
     assert [handle.result()["task"] for handle in handles] == [  # type: ignore[index, call-overload]
         {"n": n} for n in range(300)
     ]
-    assert len(asked) <= 15
+    assert len(requests) <= 15
 
 
-def test_status_alone_follows_an_execution_to_its_end(client: ExecutionClient) -> None:
+def test_status_poller_follows_an_execution_to_its_end(client: ExecutionClient) -> None:
     handle = client.submit_execution({})
     *_, last = ExecutionStatusPoller(client.get_record).follow(handle.execution_id, PATIENCE)
     assert last == handle.status()
     assert last.status is COMPLETE
 
 
-def test_a_full_queue_takes_no_more(config: ZMQConfig, ports: Iterator[int]) -> None:
+def test_full_queue_rejects_a_submit(config: ZMQConfig, ports: Iterator[int]) -> None:
     with (
         Echo(next(ports), config=config, max_queued=1) as server,
         ExecutionClient(server.port, config=config) as client,
     ):
         asleep(client.submit_execution({"sleep": True}))
         client.submit_execution({})
-        with pytest.raises(QueueFull, match="takes no more than 1"):
+        with pytest.raises(QueueFull, match="accepts no more than 1"):
             client.submit_execution({})
 
 
-def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Iterator[int]) -> None:
+def test_history_limit_bounds_read_records(config: ZMQConfig, ports: Iterator[int]) -> None:
     with (
         Echo(next(ports), config=config, history_limit=1) as server,
         ExecutionClient(server.port, config=config) as client,
@@ -358,7 +358,7 @@ def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Itera
         for _ in range(3):
             handle = client.submit_execution({})
             handle.wait(PATIENCE)
-            assert client.get_record(handle.execution_id).status is COMPLETE  # Now it was read.
+            assert client.get_record(handle.execution_id).status is COMPLETE  # A read.
             handles.append(handle)
         for handle in handles[:2]:
             with pytest.raises(UnknownExecution):
@@ -368,7 +368,7 @@ def test_history_is_as_long_as_it_was_said_to_be(config: ZMQConfig, ports: Itera
 
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("durable", [False, True])
-def test_results_beyond_the_history_limit_wait_for_their_reader(
+def test_unread_results_beyond_the_history_limit_are_kept(
     config: ZMQConfig, ports: Iterator[int], tmp_path: Path, many: bool, durable: bool
 ) -> None:
     journal = tmp_path / "journal" if durable else None
@@ -406,12 +406,12 @@ def test_result_that_was_dropped_unread_is_a_typed_error(
         assert [event.status for event in third.progress() if isinstance(event, StateEvent)] == [
             COMPLETE
         ]
-        # To submit it again under its id is a duplicate, and no run.
+        # A submit with its id is a duplicate, and does not run.
         again = client.submit_execution({}, execution_id=third.execution_id)
         assert again.status().result_dropped
 
 
-def test_a_server_that_drains_takes_no_more_and_finishes(
+def test_draining_server_rejects_submits_and_finishes(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
     with (
@@ -425,23 +425,23 @@ def test_a_server_that_drains_takes_no_more_and_finishes(
         with pytest.raises(ShuttingDown):
             client.submit_execution({})
         sleeper.cancel()
-        # Its end is the server's end, too: who asks then may ask too late, who listens does not.
+        # The server ends with it: a status request may be too late, an event is not.
         *_, last = events
         assert isinstance(last, StateEvent)
         assert last.status is CANCELLED
-        server.serve_forever()  # It returns: the server has ended by itself.
+        server.serve_forever()  # It returns, since the server has ended.
 
 
-def test_a_worker_that_cannot_be_set_up_ends_the_server_with_the_reason(
+def test_worker_that_cannot_be_set_up_ends_the_server_with_its_error(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
     with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
         Broken(next(ports), config=config).serve_forever()
 
 
-def test_start_raises_why_no_worker_can_be_set_up(config: ZMQConfig, ports: Iterator[int]) -> None:
+def test_start_raises_the_error_of_the_worker(config: ZMQConfig, ports: Iterator[int]) -> None:
     server = Broken(next(ports), config=config)
-    for _ in range(2):  # It may be started again.
+    for _ in range(2):  # A second start is allowed.
         with pytest.raises(WorkerFailed, match=r"(?s)worker did not get ready.*no model here"):
             server.start()
         assert not server.running
@@ -453,17 +453,17 @@ def test_serve_forever_calls_start_which_may_be_overridden(
     called: list[bool] = []
     start = Broken.start
 
-    def noting_start(server: Broken) -> None:
+    def recording_start(server: Broken) -> None:
         start(server)
         called.append(server.running)
 
-    monkeypatch.setattr(Broken, "start", noting_start)
+    monkeypatch.setattr(Broken, "start", recording_start)
     with pytest.raises(WorkerFailed, match="no model here"):
         Broken(next(ports), config=config).serve_forever()
-    assert called == [True], "it waited for its worker, and handled no signal meanwhile"
+    assert called == [True], "the server waited for its worker without handling signals"
 
 
-def test_a_client_that_comes_meanwhile_gets_the_reason_as_well(
+def test_client_of_a_server_whose_worker_fails_gets_its_error(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
     port = next(ports)
@@ -501,7 +501,7 @@ def test_a_client_that_comes_meanwhile_gets_the_reason_as_well(
     assert isinstance(second, WorkerFailed)
 
 
-def test_a_class_inside_a_function_is_told_as_what_is_in_the_way(
+def test_server_class_inside_a_function_is_named_in_the_error(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
     class Hidden(Echo):
@@ -512,7 +512,7 @@ def test_a_class_inside_a_function_is_told_as_what_is_in_the_way(
     assert "__init__" not in str(it.value)
 
 
-def test_a_server_that_cannot_be_sent_to_its_worker_says_what_is_in_the_way(
+def test_unpicklable_attribute_of_a_server_is_named_in_the_error(
     config: ZMQConfig, ports: Iterator[int]
 ) -> None:
     server = Echo(next(ports), config=config)
@@ -523,32 +523,32 @@ def test_a_server_that_cannot_be_sent_to_its_worker_says_what_is_in_the_way(
 
 
 class Inline(TaskRunner):
-    """Runs what can be run in no time, without a process: an echo. "wait" waits for its end."""
+    """Returns each task as its result, without a process; "wait" runs until it is interrupted."""
 
     def open(self, host: RunnerHost) -> None:
         self.host = host
         self.calls: list[str] = []
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self.calls.append("start")
         self.host.loop.post(lambda: self.host.emit(WorkerReady()))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
-        asked = decode_request(request)
-        assert isinstance(asked, ExecuteRequest)
-        if "wait" not in asked.task:
-            returned = TaskReturned(execution_id, encode_json(asked.task))
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
+        decoded = decode_request(request)
+        assert isinstance(decoded, ExecuteRequest)
+        if "wait" not in decoded.task:
+            returned = TaskReturned(execution_id, encode_json(decoded.task))
             self.host.loop.post(lambda: self.host.emit(returned))
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self.calls.append("interrupt")
         self.host.loop.post(lambda: self.host.emit(TaskStopped(execution_id)))
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         self.calls.append("kill")
         self.host.loop.post(lambda: self.host.emit(WorkerExited(-9)))
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return (WorkerInfo(pid=1, execution_id=execution_id),)
 
     def close(self) -> None:
@@ -565,9 +565,7 @@ class InlineEcho(Echo):
         return self.engine
 
 
-def test_an_application_may_run_tasks_and_keep_executions_in_another_way(
-    config: ZMQConfig, ports: Iterator[int]
-) -> None:
+def test_runner_and_engine_can_be_replaced(config: ZMQConfig, ports: Iterator[int]) -> None:
     with InlineEcho(next(ports), config=config) as server:
         with ExecutionClient(server.port, config=config) as client:
             assert client.execute({"x": 1}, timeout=PATIENCE) == {"x": 1}
@@ -580,7 +578,7 @@ def test_an_application_may_run_tasks_and_keep_executions_in_another_way(
     assert server.engine.counts[COMPLETE] == 1
 
 
-def test_a_server_that_cannot_begin_gives_its_journal_back(
+def test_server_that_cannot_start_releases_its_journal(
     config: ZMQConfig, ports: Iterator[int], tmp_path: Path
 ) -> None:
     port = next(ports)
@@ -600,7 +598,7 @@ def test_a_server_that_cannot_begin_gives_its_journal_back(
         assert client.poll_status().counts[COMPLETE] == 1
 
 
-def test_clients_may_take_turns(config: ZMQConfig, ports: Iterator[int]) -> None:
+def test_clients_take_turns_in_a_fair_queue(config: ZMQConfig, ports: Iterator[int]) -> None:
     with Echo(next(ports), config=config, queue_policy="fair") as server:
         many = ExecutionClient(server.port, config=config, client_id="many")
         one = ExecutionClient(server.port, config=config, client_id="one")
@@ -614,7 +612,7 @@ def test_clients_may_take_turns(config: ZMQConfig, ports: Iterator[int]) -> None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_child_that_a_task_has_forked_does_not_answer_for_it(client: ExecutionClient) -> None:
+def test_forked_child_of_a_task_sends_no_result(client: ExecutionClient) -> None:
     for n in range(3):
         assert client.execute({"fork": n}, timeout=PATIENCE) == {
             "task": {"fork": n},
@@ -623,7 +621,7 @@ def test_a_child_that_a_task_has_forked_does_not_answer_for_it(client: Execution
         }
 
 
-def test_a_worker_that_cannot_be_understood_is_ended_and_the_next_one_works(
+def test_worker_with_an_invalid_message_is_killed_and_replaced(
     client: ExecutionClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     babbling = client.submit_execution({"babble": 1})

@@ -1,4 +1,4 @@
-"""What a session hands on between its sockets and its worker."""
+"""The session: frames to the worker, events to subscribers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zmqruntime.transport import Caller, ZMQClient, ZMQConfig
 
 
 class Worker(TaskRunner):
-    """Is ready at once, and keeps what it is given."""
+    """A runner whose worker is ready immediately; records assignments."""
 
     def __init__(self) -> None:
         self.assigned: list[bytes] = []
@@ -32,22 +32,22 @@ class Worker(TaskRunner):
     def open(self, host: RunnerHost) -> None:
         self._host = host
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self._host.loop.post(lambda: self._host.emit(WorkerReady()))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         self.assigned.append(request)
 
-    def interrupt(self, execution_id: str) -> None: ...
-    def kill_worker(self) -> None: ...
-    def describe(self, execution_id: str | None) -> tuple[()]:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None: ...
+    def kill_worker(self, slot: int = 0) -> None: ...
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[()]:
         return ()
 
     def close(self) -> None: ...
 
 
 class Session(ExecutionSession):
-    """Keeps its replies."""
+    """A session that records its replies."""
 
     def __init__(self, config: ZMQConfig, worker: Worker) -> None:
         endpoint = ZMQClient(config=config).endpoint
@@ -82,15 +82,13 @@ def submit(session: Session, frame: bytes) -> AcceptedReply:
     return reply
 
 
-def test_the_worker_gets_the_very_bytes_that_a_client_has_sent(
-    session: Session, worker: Worker
-) -> None:
+def test_worker_gets_the_frame_of_the_client(session: Session, worker: Worker) -> None:
     frame = b'{ "type":"execute",  "client_id":"lab", "execution_id":"a", "task":{ "x":1.50 } }'
     assert submit(session, frame).execution_id == "a"
     assert worker.assigned == [frame]
 
 
-def test_what_is_written_in_several_lines_is_written_anew(session: Session, worker: Worker) -> None:
+def test_frame_with_line_breaks_is_encoded_again(session: Session, worker: Worker) -> None:
     frame = b'{"type": "execute",\n "client_id": "lab",\n "execution_id": "a", "task": {"x": 1}}'
     submit(session, frame)
     (assigned,) = worker.assigned
@@ -98,16 +96,14 @@ def test_what_is_written_in_several_lines_is_written_anew(session: Session, work
     assert decode_request(assigned) == decode_request(frame)
 
 
-def test_a_task_without_a_name_gets_to_the_worker_with_one(
-    session: Session, worker: Worker
-) -> None:
+def test_task_without_an_id_reaches_the_worker_with_one(session: Session, worker: Worker) -> None:
     name = submit(session, b'{"type": "execute", "client_id": "lab", "task": {}}').execution_id
     (assigned,) = worker.assigned
     assert b'"%b"' % name.encode() in encode(decode_request(assigned))
 
 
 class FullPublisher:
-    """Subscribers have left as much unread as they may."""
+    """A publisher whose send buffers are full."""
 
     is_full = True
 
@@ -118,7 +114,7 @@ class FullPublisher:
         self.left_out += count
 
 
-def test_long_reports_are_left_out_while_subscribers_do_not_read_and_states_are_not(
+def test_long_reports_are_dropped_while_send_buffers_are_full_and_states_are_not(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Deadlines by key, beside the plainest thing that does the same: a dict."""
+"""Timers, compared with a dict as their model."""
 
 from __future__ import annotations
 
@@ -45,40 +45,39 @@ TestTimers = TimersAndADict.TestCase
 TestTimers.settings = settings(parent=settings.get_profile("unhurried"), max_examples=200)
 
 
-def test_equal_deadlines_come_in_the_order_in_which_they_were_set() -> None:
+def test_equal_deadlines_are_due_in_the_order_of_set() -> None:
     timers: Timers[str] = Timers()
     for key in "bca":
         timers.set(key, 1.0)
     assert timers.take_due(1.0, 3) == ["b", "c", "a"]
 
 
-def test_keys_need_not_be_comparable() -> None:
+def test_keys_of_timers_need_no_order() -> None:
     timers: Timers[object] = Timers()
-    some = [object(), object(), ("x", None)]
-    for key in some:
+    keys = [object(), object(), ("x", None)]
+    for key in keys:
         timers.set(key, 1.0)
-    assert timers.take_due(1.0, 9) == some
+    assert timers.take_due(1.0, 9) == keys
 
 
-def test_many_that_were_moved_or_cancelled_cost_nothing_for_long() -> None:
-    # Each held status request sets one and, as a rule, cancels it long before it is due.
-    looked_at = 0
+def test_cancelled_timers_are_removed_from_the_heap() -> None:
+    # Each long poll sets a timer and usually cancels it long before it is due.
+    hashes = 0
 
     class Key(int):
         def __hash__(self) -> int:
-            nonlocal looked_at
-            looked_at += 1
+            nonlocal hashes
+            hashes += 1
             return int(self)
 
     timers: Timers[int] = Timers()
     for n in range(1000):
         timers.set(Key(n), 1.0 + n)
-    looked_at = 0
+    hashes = 0
     for n in range(1000, 21_000):
         timers.set(Key(n), 1e6)
         timers.cancel(Key(n))
         assert timers.next == 1.0
-    # If all were kept, they would be in memory; if all were walked through each time, a thousand
-    # looks for each.
+    # Neither all entries are kept, nor are all of them scanned each time.
     assert len(timers._heap) < 5 * 1000
-    assert looked_at < 20 * 20_000
+    assert hashes < 20 * 20_000

@@ -1,4 +1,4 @@
-"""The life of an execution is a table."""
+"""The transition table of executions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ LEGAL = {
     (RUNNING, COMPLETE),
     (RUNNING, FAILED),
     (RUNNING, CANCELLED),
-    (RUNNING, QUEUED),  # to be tried again, or not begun
+    (RUNNING, QUEUED),  # retried, or not begun
 }
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(ExecutionStatus, repeat=2)))
-def test_only_these_moves_exist(before: ExecutionStatus, after: ExecutionStatus) -> None:
+def test_transitions_are_limited_to_the_table(
+    before: ExecutionStatus, after: ExecutionStatus
+) -> None:
     if (before, after) in LEGAL:
         check_transition("x-1", before, after)
         return
@@ -32,19 +34,19 @@ def test_only_these_moves_exist(before: ExecutionStatus, after: ExecutionStatus)
         check_transition("x-1", before, after)
 
 
-def test_every_status_has_its_row() -> None:
+def test_every_status_has_a_row() -> None:
     assert set(TRANSITIONS) == set(ExecutionStatus)
 
 
-def test_nothing_leads_out_of_a_terminal_state_and_nothing_stays_in_another() -> None:
+def test_terminal_states_have_no_transitions_and_others_have() -> None:
     for status, following in TRANSITIONS.items():
         assert status.is_terminal is (not following)
 
 
-def test_the_table_is_read_only() -> None:
+def test_transition_table_is_read_only() -> None:
     with pytest.raises(TypeError):
         TRANSITIONS[COMPLETE] = frozenset({RUNNING})  # type: ignore[index]
 
 
-def test_an_illegal_move_is_one_of_our_errors() -> None:
+def test_illegal_transition_is_an_execution_error() -> None:
     assert issubclass(IllegalTransition, ExecutionError)

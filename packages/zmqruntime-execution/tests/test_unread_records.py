@@ -1,4 +1,4 @@
-"""Long records and held replies cost the server a bounded amount, however many ask for them."""
+"""Long records and held replies: their cost is bounded for any number of requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zmqruntime.messages import (
 LONG = b'"%b"' % (b"x" * 70_000)
 
 
-def test_a_long_record_is_composed_only_when_its_reply_is_sent() -> None:
+def test_long_record_is_composed_when_its_reply_is_sent() -> None:
     driver = Driver()
     driver.accept("a")
     held = [driver.hold("a", 10) for _ in range(3)]
@@ -36,21 +36,21 @@ def test_a_long_record_is_composed_only_when_its_reply_is_sent() -> None:
     assert driver.scheduler.next_deadline is None
 
 
-def test_a_long_record_that_leaves_history_before_its_reply_is_sent_is_refused_as_busy() -> None:
+def test_long_record_that_is_evicted_before_its_reply_is_sent_is_rejected_as_busy() -> None:
     driver = Driver(history_limit=1)
     driver.accept("a")
     driver.returns("a", LONG)
-    driver.ask("a").of(LargeReply)[0].compose()
-    (reply,) = driver.ask("a").of(LargeReply)
+    driver.status("a").of(LargeReply)[0].compose()
+    (reply,) = driver.status("a").of(LargeReply)
     driver.accept("b")
     driver.returns("b")
-    driver.ask("b")
-    refusal = decode_reply(reply.compose())
-    assert isinstance(refusal, ErrorReply)
-    assert (refusal.code, refusal.request_id) == (ErrorCode.BUSY, reply.caller.request_id)
+    driver.status("b")
+    error_reply = decode_reply(reply.compose())
+    assert isinstance(error_reply, ErrorReply)
+    assert (error_reply.code, error_reply.request_id) == (ErrorCode.BUSY, reply.caller.request_id)
 
 
-def test_a_duplicate_that_does_not_wait_gets_a_short_reply_at_once() -> None:
+def test_duplicate_without_a_wait_gets_a_short_reply() -> None:
     driver = Driver()
     driver.accept("a")
     driver.returns("a", LONG)
@@ -60,32 +60,32 @@ def test_a_duplicate_that_does_not_wait_gets_a_short_reply_at_once() -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zmqruntime.transport.server.held_replies._PER_PEER_BYTES", 3300)
 
 
-@pytest.mark.usefixtures("few")
-def test_a_held_reply_too_many_is_refused_and_its_task_is_not_taken() -> None:
+@pytest.mark.usefixtures("small_bound")
+def test_long_poll_beyond_the_bound_is_rejected_and_its_task_not_accepted() -> None:
     driver = Driver()
     driver.accept("a")
     held = [driver.hold("a", 10) for _ in range(3)]
-    assert driver.ask("a", wait_seconds=10).refusal.code is ErrorCode.BUSY
-    assert driver.submit("b", wait_seconds=10.0).refusal.code is ErrorCode.BUSY
-    assert driver.ask("b").refusal.code is ErrorCode.UNKNOWN_EXECUTION
+    assert driver.status("a", wait_seconds=10).error_reply.code is ErrorCode.BUSY
+    assert driver.submit("b", wait_seconds=10.0).error_reply.code is ErrorCode.BUSY
+    assert driver.status("b").error_reply.code is ErrorCode.UNKNOWN_EXECUTION
     driver.accept("c")
-    driver.ask("a").reply(ExecutionStatusSnapshot)
+    driver.status("a").reply(ExecutionStatusSnapshot)
 
-    assert driver.advance(10).answered == held
+    assert driver.advance(10).callers == held
     assert driver.scheduler.next_deadline is None
     again = [driver.hold("a", 10) for _ in range(3)]
-    assert driver.returns("a").answered == again, "their room did not come back"
+    assert driver.returns("a").callers == again, "their room was not released"
     assert [driver.hold("c", 10) for _ in range(3)]
 
 
-def test_many_held_replies_whose_time_is_up_are_removed_one_by_one() -> None:
+def test_held_replies_that_expire_together_are_removed_in_order() -> None:
     driver = Driver()
     driver.accept("a")
     held = [driver.hold("a", 1 + number / 1000) for number in range(10_000)]
     done = list(rounds(driver, driver.advance(60)))
-    assert [caller for each in done for caller in each.answered] == held
+    assert [caller for each in done for caller in each.callers] == held
     assert driver.scheduler.next_deadline is None

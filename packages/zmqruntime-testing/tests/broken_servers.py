@@ -217,7 +217,7 @@ def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
 def cancel_what_runs(request: Request, caller: Caller, tap: Tap) -> None:
     """Stop what runs, whichever is named."""
     if isinstance(request, CancelRequest):
-        running = tap.session._dispatcher._scheduler.current_id
+        running = tap.session._dispatcher._scheduler.slots[0].execution_id
         request = request.model_copy(update={"execution_id": running or request.execution_id})
     tap.go_on(request, caller)
 

@@ -22,25 +22,25 @@ class InstantRunner(TaskRunner):
     def write(self, request: ExecuteRequest) -> Script:
         return standard_script(request)
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         self._player.start_worker()
         self._play()
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         decoded = decode_request(request)
         assert isinstance(decoded, ExecuteRequest)
         self._player.assign(execution_id, self.write(decoded))
         self._play()
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         self._player.interrupt(execution_id)
         self._play()
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         self._player.kill_worker()
         self._play()
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return (WorkerInfo(pid=1, execution_id=execution_id),)
 
     def close(self) -> None: ...

@@ -63,7 +63,7 @@ def test_arguments_are_the_applications(
 ) -> None:
     client = execution_client(execution_server(Sleeper, max_queued=0), client_id="lab")
     assert client.client_id == "lab"
-    with pytest.raises(Exception, match="takes no more than 0"):
+    with pytest.raises(Exception, match="accepts no more than 0"):
         client.submit_execution({})
 
 

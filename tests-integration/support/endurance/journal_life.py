@@ -36,7 +36,9 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, execution: Execution) -> Seen:
-        return cls(execution.status, execution.attempt, execution.result, execution.identify())
+        return cls(
+            execution.status, execution.attempt, execution.result, execution.compute_fingerprint()
+        )
 
 
 class JournalLife:
@@ -82,7 +84,7 @@ class JournalLife:
         try:
             self.engine.commit()
         except CommitFailed:
-            for execution in self.engine.withdraw():
+            for execution in self.engine.rollback():
                 self.possible.pop(execution.execution_id, None)
                 self.assigned.pop(execution.execution_id, None)
             self._uncommitted = None

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from zmqruntime.execution.client.wait import ExecutionWaiter as ExecutionWaiter
     from zmqruntime.execution.client.wait import WaitPolicy as WaitPolicy
-    from zmqruntime.execution.core.chances import RestartPolicy as RestartPolicy
     from zmqruntime.execution.core.events import ProgressReported as ProgressReported
     from zmqruntime.execution.core.events import RunnerEvent as RunnerEvent
     from zmqruntime.execution.core.events import TaskRaised as TaskRaised
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
         InMemoryLifecycleEngine as InMemoryLifecycleEngine,
     )
     from zmqruntime.execution.lifecycle.queue import QueuePolicy as QueuePolicy
+    from zmqruntime.execution.lifecycle.retry import RestartPolicy as RestartPolicy
     from zmqruntime.execution.lifecycle.retry import RetryPolicy as RetryPolicy
     from zmqruntime.execution.runner import RunnerHost as RunnerHost
     from zmqruntime.execution.runner import TaskRunner as TaskRunner
@@ -89,9 +89,8 @@ _NAMES = {
     "worker.child.context": ("ExecuteRequest", "ExecutionContext"),
     "worker.child.reporter": ("ProgressReporter",),
     "worker.child.serialization": ("to_json_value",),
-    "core.chances": ("RestartPolicy",),
     "lifecycle.queue": ("QueuePolicy",),
-    "lifecycle.retry": ("RetryPolicy",),
+    "lifecycle.retry": ("RestartPolicy", "RetryPolicy"),
     "lifecycle.history": ("HistoryLimits",),
     # Errors.
     "errors": (

@@ -1,4 +1,4 @@
-"""The seam for ways to run a task: a worker process is one, a thread or a cluster others."""
+"""The seam for ways to run a task: in a worker process, in a thread, on a cluster."""
 
 from __future__ import annotations
 
@@ -16,79 +16,83 @@ __all__ = ["RunnerHost", "TaskRunner"]
 
 @dataclass(frozen=True, slots=True)
 class RunnerHost:
-    """What a server lends to its runner."""
+    """What a server provides to its runner."""
 
     loop: Loop
     endpoint: Endpoint
     max_message_bytes: int
     log_dir: Path | None
-    """Where to keep what tasks write; None: the platform's directory for logs."""
+    """The directory for the output of tasks; None: the platform's directory for logs."""
     emit: Callable[[RunnerEvent], None]
-    """Tells the scheduler something. In the loop's thread; elsewhere, `Loop.post` it."""
+    """Passes an event to the scheduler. To be called in the loop's thread: elsewhere, by
+    `Loop.post`."""
 
 
 class TaskRunner(ABC):
-    """Runs one task at a time for a server, and tells what becomes of it.
+    """Runs tasks for a server, one at a time on each worker slot, and emits what happens to them.
 
-    Every method is called in the server's loop thread and must not block. The runner emits
-    `WorkerReady` once after each `start_worker`, then for each assigned task any number of
-    `ProgressReported` and at last one of `TaskReturned`, `TaskRaised`, `TaskStopped`; or, at
-    any time and once for each worker, `WorkerExited`.
+    Every method is called in the server's loop thread and must not block. For each `start_worker`
+    the runner emits `WorkerReady` once; then for each assigned task any number of
+    `ProgressReported`, and one of `TaskReturned`, `TaskRaised`, `TaskStopped`; or, at any time and
+    once for each worker, `WorkerExited`.
+
+    A server has one slot, number 0. Methods get, and events have, a slot with that default: a
+    runner for one slot may leave it out, also from the parameters of its methods.
     """
 
     @abstractmethod
     def open(self, host: RunnerHost) -> None:
-        """Make ready to start workers."""
+        """Prepare to start workers."""
 
     @abstractmethod
-    def start_worker(self) -> None:
-        """Start a worker. There is none now."""
+    def start_worker(self, slot: int = 0) -> None:
+        """Start a worker on a slot that has none."""
 
     @abstractmethod
-    def assign(self, execution_id: str, request: bytes) -> None:
-        """Run an encoded `ExecuteRequest`. The worker is idle."""
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
+        """Run an encoded `ExecuteRequest` on the idle worker of a slot."""
 
     @abstractmethod
-    def interrupt(self, execution_id: str) -> None:
-        """Tell this task, if it still runs, to stop."""
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
+        """Interrupt this task, if it still runs."""
 
     @abstractmethod
-    def kill_worker(self) -> None:
-        """End the worker, with all that it started; `WorkerExited` follows."""
+    def kill_worker(self, slot: int = 0) -> None:
+        """Kill the worker of a slot, with all processes it started; `WorkerExited` follows."""
 
     @abstractmethod
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
-        """Return the workers, one of which runs ``execution_id``."""
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
+        """Return the workers of a slot, one of which runs ``execution_id``."""
 
     def name_log(self, execution_id: str) -> str | None:
-        """Return where the output of an execution goes, if it is kept."""
+        """Return the log file of an execution; None where output is not captured."""
         return None
 
     def read_log(self, execution_id: str, max_bytes: int) -> tuple[bytes, int]:
         """Return the end of an execution's output, and the size of all that is kept of it."""
         return b"", 0
 
-    def forget_log(self, execution_id: str) -> None:  # noqa: B027 - none is kept here
+    def forget_log(self, execution_id: str) -> None:  # noqa: B027 - no log is kept by default
         """Remove the output of an execution, if there is any."""
 
     def sweep_logs(  # noqa: B027
         self, is_kept: Callable[[str], bool], interrupted: str | None = None
     ) -> None:
-        """Remove the output of all executions but those that are kept.
+        """Remove the output of all executions except of those that are kept.
 
-        ``interrupted`` is the one that ran when the server before this one ended, if one did.
+        ``interrupted``: the execution that ran when the previous server ended.
         """
 
-    def restore_files(self) -> None:  # noqa: B027 - none are kept here
-        """Make files anew that it keeps in the server's directory, if they were removed.
+    def restore_files(self) -> None:  # noqa: B027 - no files are kept by default
+        """Recreate files in the server's directory that were removed.
 
         Called up to once a second while the server works.
 
         Raises:
-            EndpointError: the directory cannot be made, or used.
-            OSError: the files cannot be made.
+            EndpointError: the directory cannot be created or used.
+            OSError: the files cannot be created.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """End every worker, and give back what `open` took. May block for a few seconds."""
+        """End every worker and release what `open` acquired. May block for a few seconds."""

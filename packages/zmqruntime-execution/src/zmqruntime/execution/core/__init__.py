@@ -1,1 +1,1 @@
-"""The pure heart: events in, effects out, with no socket, thread or clock."""
+"""The scheduler: events in, effects out, without sockets, threads or clocks."""

@@ -1,6 +1,6 @@
-"""What the scheduler wants done. Whoever drives it performs these, in order.
+"""Effects: what the scheduler decides has to be done. The dispatcher performs them in order.
 
-Those of every task are named tuples, which are built at a third of the cost of a frozen dataclass.
+The frequent ones are named tuples, which are built at a third of the cost of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ __all__ = [
 
 
 class Reply(NamedTuple):
-    """Answer a caller with an encoded reply; each request gets exactly one."""
+    """Send an encoded reply; each request gets exactly one."""
 
     caller: Caller
     frame: bytes
     execution_id: str | None = None
-    """What it tells of, if that is one that is kept."""
+    """The kept execution that it is about, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargeReply:
-    """Answer a caller with a reply that is composed when there is room to send it."""
+    """Send a reply that is composed when the caller's send buffer has room for it."""
 
     caller: Caller
     compose: Callable[[], bytes]
@@ -47,48 +47,54 @@ class LargeReply:
 
 
 class Publish(NamedTuple):
-    """Send events, in order, to whoever subscribed to their topic."""
+    """Publish events of one execution, in order."""
 
     client_id: str
-    """Whose execution it is: the first part of the topic."""
+    """The first part of the topic."""
     execution_id: str
     events: tuple[ExecutionEvent, ...]
 
 
 class AssignTask(NamedTuple):
-    """Let the idle worker run this encoded request."""
+    """Send an encoded request to the idle worker of a slot."""
 
     execution_id: str
     request: bytes
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class InterruptTask:
-    """Tell the running task to stop: its flag, then an interrupt."""
+    """Interrupt the task that runs on a slot: set its cancel flag, then raise in it."""
 
     execution_id: str
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetLog:
-    """Remove what an execution has written: its record has left history."""
+    """Remove the captured output of an execution."""
 
     execution_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class KillWorker:
-    """End the worker and all that it started."""
+    """Kill the worker of a slot and all processes that it started."""
+
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Start a worker."""
+    """Start a worker on a slot."""
+
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LogCancelled:
-    """Log once that so many queued executions are cancelled, instead of each of them."""
+    """Log the cancel of all queued executions in one line."""
 
     count: int
     reason: str
@@ -96,9 +102,10 @@ class LogCancelled:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """End the server; ``failure`` says why, when nobody asked for it."""
+    """End the server."""
 
     failure: str | None = None
+    """The reason of an end that was not requested."""
 
 
 Effect = (

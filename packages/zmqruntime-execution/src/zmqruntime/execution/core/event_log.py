@@ -1,4 +1,4 @@
-"""The latest events of each execution, for subscribers who missed some; bounded in memory."""
+"""The latest events of each execution, for subscribers that missed some; bounded in memory."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["EventLog"]
 
 _EVENT_BYTES: Final = 250
-"""About what an event costs beside what the task put into it."""
+"""About what an event costs besides the part of the task."""
 _FEW: Final = 64
-"""Up to so many events of an execution, their size is not counted: most have a few small ones."""
+"""Up to so many events of an execution, their size is not tracked: most have a few small ones."""
 
 
 class EventLog:
-    """Keeps some events of every execution, and of all of them together no more than so much.
+    """Buffers the latest events of every execution, up to a number and a size.
 
-    An execution that leaves history takes its events along. Beyond ``max_bytes`` those go first
-    whose execution was silent the longest: the record tells how that stands.
+    Beyond ``max_bytes`` it evicts the least recently updated execution first. The events of an
+    execution that leaves history are dropped.
 
     Args:
-        kept: how many of each execution; a few more may be there.
-        max_bytes: how much all of them may take, about.
-        max_execution_bytes: how much those of one execution may take, about, once there are more
+        kept: how many events of each execution; an eighth more may be there.
+        max_bytes: the approximate size of all events.
+        max_execution_bytes: the approximate size of the events of one execution, if there are more
             than a few.
     """
 
@@ -41,63 +41,64 @@ class EventLog:
     ) -> None:
         check_number("events_kept", kept, ge=0, whole=True)
         self._kept = kept
-        self._slack = kept // 8  # The front of a list is cut off rarely, and then for long.
+        self._slack = kept // 8  # Cutting the front of a list is linear, so it is done rarely.
         self._max_bytes = max_bytes
         self._max_execution_bytes = max_execution_bytes
         self._bytes = 0
         self._sizes: dict[str, int] = {}
-        """What the events of an execution take, of those that have more than a few."""
-        # A list each: most have one event, and a deque has room for 64 from the start.
+        """The size of the events of each execution that has more than a few."""
+        # Lists: most executions have few events, and a deque allocates room for 64.
         self._events: OrderedDict[str, list[ExecutionEvent]] = OrderedDict()
 
-    def extend(self, execution_id: str, next_ones: Sequence[ExecutionEvent]) -> None:
-        """Keep an execution's next events."""
+    def extend(self, execution_id: str, new: Sequence[ExecutionEvent]) -> None:
+        """Append an execution's next events."""
         events = self._events.get(execution_id)
         if events is None:
             events = self._events[execution_id] = []
         else:
             self._events.move_to_end(execution_id)
-        events += next_ones
-        cost = _cost(next_ones)
+        events += new
+        cost = _cost(new)
         self._bytes += cost
         if len(events) > _FEW:
             known = self._sizes.get(execution_id)
             size = self._sizes[execution_id] = _cost(events) if known is None else known + cost
             if size > self._max_execution_bytes:
-                self._drop(execution_id, events, (len(events) + 1) // 2)
+                self._cut(execution_id, events, (len(events) + 1) // 2)
         if len(events) > self._kept + self._slack:
-            self._drop(execution_id, events, len(events) - self._kept)
+            self._cut(execution_id, events, len(events) - self._kept)
         if self._bytes > self._max_bytes:
             self._shrink()
 
     def first_kept(self, execution_id: str) -> int | None:
-        """Return the number of the oldest that is kept of an execution."""
+        """Return the number of the oldest buffered event of an execution."""
         events = self._events.get(execution_id)
         return events[0].sequence if events else None
 
     def take(self, execution_id: str, after_sequence: int, limit: int) -> Sequence[ExecutionEvent]:
-        """Return up to ``limit`` of an execution's events behind a number, as far as kept."""
+        """Return up to ``limit`` buffered events of an execution behind a number."""
         events = self._events.get(execution_id)
         if not events:
             return ()
         first = max(0, after_sequence + 1 - events[0].sequence)
         return events[first : first + limit]
 
-    def forget(self, execution_id: str) -> None:
-        """Drop all of an execution's events, if there are any."""
+    def drop(self, execution_id: str) -> None:
+        """Drop all events of an execution, if there are any."""
         events = self._events.pop(execution_id, None)
         if events:
-            self._drop(execution_id, events, len(events))
+            self._cut(execution_id, events, len(events))
 
     def _shrink(self) -> None:
         while self._bytes > self._max_bytes:
-            longest_silent, events = next(iter(self._events.items()))
+            oldest, events = next(iter(self._events.items()))
             if len(self._events) > 1:
-                self.forget(longest_silent)
+                self.drop(oldest)
             else:
-                self._drop(longest_silent, events, (len(events) + 1) // 2)
+                self._cut(oldest, events, (len(events) + 1) // 2)
 
-    def _drop(self, execution_id: str, events: list[ExecutionEvent], count: int) -> None:
+    def _cut(self, execution_id: str, events: list[ExecutionEvent], count: int) -> None:
+        """Remove the oldest ``count`` events of an execution."""
         cost = _cost(events[:count])
         self._bytes -= cost
         del events[:count]
@@ -110,6 +111,6 @@ class EventLog:
 def _cost(events: Sequence[ExecutionEvent]) -> int:
     cost = _EVENT_BYTES * len(events)
     for event in events:
-        if not isinstance(event, StateChange):  # Whose error is the record's own, too.
+        if not isinstance(event, StateChange):  # The error of a state change is the record's own.
             cost += len(event.body)
     return cost

@@ -1,6 +1,6 @@
-"""What can happen to the scheduler: tuples, since a dozen of them are made for each task.
+"""Events: the input of the scheduler. Named tuples, since a dozen are made for each task.
 
-Tell them apart by their types: two of different ones are equal where their parts are.
+Distinguish them by type: two of different types are equal when their fields are.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Now(NamedTuple):
-    """The present, on the two clocks that it takes."""
+    """The current time on two clocks."""
 
     wall: float
     """Unix seconds, for records."""
@@ -48,98 +48,104 @@ class Now(NamedTuple):
 
 
 class Submitted(NamedTuple):
-    """A client wants a task executed."""
+    """An ``execute`` request arrived."""
 
     request: ExecuteHead
-    """Not more of it than the head may be parsed."""
+    """Its task and its config may be unparsed."""
     caller: Caller
     frame: bytes = b""
-    """What the request was read from; empty when it came in none, or was changed since."""
+    """The received frame; empty if there is none, or if the request was changed since."""
 
 
 class StatusRequested(NamedTuple):
-    """A client asks for a record, perhaps for when it is final."""
+    """A ``status`` request arrived, perhaps a long poll for a final record."""
 
     request: StatusRequest
     caller: Caller
 
 
 class CancelRequested(NamedTuple):
-    """A client wants one execution stopped."""
+    """A ``cancel`` request arrived."""
 
     request: CancelRequest
     caller: Caller
 
 
 class EventsRequested(NamedTuple):
-    """A subscriber asks for events that it missed."""
+    """A request for buffered events arrived, from a subscriber that missed some."""
 
     request: EventsRequest
     caller: Caller
 
 
 class ShutdownRequested(NamedTuple):
-    """The server is to end; ``forced``: without any grace."""
+    """The server has to end; ``forced`` skips the grace period."""
 
     mode: ShutdownMode
     forced: bool = False
 
 
 class TimerDue(NamedTuple):
-    """The scheduler's next deadline has come."""
+    """The scheduler's next deadline has passed."""
 
 
 class WorkerReady(NamedTuple):
-    """The worker is set up and idle."""
+    """The worker of a slot is set up and idle."""
+
+    slot: int = 0
 
 
 class ProgressReported(NamedTuple):
-    """The task told how far it is, perhaps several times since the last event."""
+    """A task reported progress, once or several times since the last event."""
 
     execution_id: str
     bodies: tuple[bytes, ...]
-    """JSON objects without the fields that the server adds, the oldest first; one at least."""
+    """JSON objects without the fields that the server adds, the oldest first; at least one."""
+    slot: int = 0
 
 
 class TaskReturned(NamedTuple):
-    """The task came to its end; ``result`` is encoded JSON."""
+    """A task returned; ``result`` is encoded JSON."""
 
     execution_id: str
     result: bytes
+    slot: int = 0
 
 
 class TaskRaised(NamedTuple):
-    """The task ended with an exception, or with a result that cannot be sent."""
+    """A task raised an exception, or returned a result that cannot be sent."""
 
     execution_id: str
     error: ExecutionErrorInfo
+    slot: int = 0
 
 
 class TaskStopped(NamedTuple):
-    """The task was told to stop, and did."""
+    """A task ended because it was interrupted."""
 
     execution_id: str
+    slot: int = 0
 
 
 class WorkerExited(NamedTuple):
-    """The worker is gone, asked or not.
-
-    ``exit_code`` is negative for a signal; ``message`` are its last words, if it had any;
-    ``last`` is what it told before it ended and nobody had read yet; ``has_begun``, whether it
-    had begun the task that it was assigned, which is true where the runner cannot know.
-    """
+    """The worker of a slot has ended, on request or not."""
 
     exit_code: int | None
+    """Negative for a signal; None if unknown."""
     message: str = ""
+    """Its last error message, if there is one."""
     last: tuple[WorkerEvent, ...] = ()
+    """What it had sent before its end and was not yet read."""
     has_begun: bool = True
+    """Whether it had begun its assigned task; True where the runner cannot know."""
+    slot: int = 0
 
 
 WorkerEvent = WorkerReady | ProgressReported | TaskReturned | TaskRaised | TaskStopped
-"""What a worker tells while it lives."""
+"""An event of a live worker."""
 
 RunnerEvent = WorkerEvent | WorkerExited
-"""What a task runner tells."""
+"""An event that a task runner emits."""
 
 Event = (
     Submitted

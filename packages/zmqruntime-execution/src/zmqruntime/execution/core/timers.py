@@ -1,12 +1,15 @@
-"""Deadlines by key: set, moved, cancelled, and taken when they are due."""
+"""Timers: a heap of deadlines by key, and the keys that the scheduler uses."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Timers"]
+from zmqruntime.execution.core.pending_replies import PendingReply
+
+__all__ = ["Deadlines", "Retry", "SchedulerTimer", "SlotDeadline", "SlotTimer", "Timers"]
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -14,7 +17,7 @@ _SLACK = 64
 
 
 class Timers(Generic[_K]):
-    """A heap of deadlines in which a cancelled one costs nothing for long."""
+    """A heap of deadlines. Cancelled entries are removed when they outnumber the others."""
 
     def __init__(self) -> None:
         self._deadlines: dict[_K, float] = {}
@@ -23,17 +26,17 @@ class Timers(Generic[_K]):
 
     @property
     def next(self) -> float | None:
-        """When the first one is due."""
+        """The earliest deadline."""
         while self._heap and self._is_stale(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def __contains__(self, key: object) -> bool:
-        """Whether ``key`` is set, and was not yet taken."""
+        """Whether ``key`` has a deadline."""
         return key in self._deadlines
 
     def set(self, key: _K, when: float) -> None:
-        """Let ``key`` be due at ``when``, and at no other time."""
+        """Set the deadline of ``key``; an earlier one is replaced."""
         self._deadlines[key] = when
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, key))
@@ -43,11 +46,11 @@ class Timers(Generic[_K]):
             heapq.heapify(self._heap)
 
     def cancel(self, key: _K) -> None:
-        """Let ``key`` never be due; nothing to do when it is not set."""
+        """Remove the deadline of ``key``, if it has one."""
         self._deadlines.pop(key, None)
 
     def take_due(self, now: float, limit: int) -> list[_K]:
-        """Remove and return up to ``limit`` keys that are due, the earliest first.
+        """Remove and return up to ``limit`` due keys, by deadline and then in the order of `set`.
 
         `next` stays in the past while more are due.
         """
@@ -60,3 +63,36 @@ class Timers(Generic[_K]):
 
     def _is_stale(self, entry: tuple[float, int, _K]) -> bool:
         return self._deadlines.get(entry[2]) != entry[0]
+
+
+class SchedulerTimer(StrEnum):
+    """The deadlines of a scheduler as a whole."""
+
+    COMMIT = "a failed commit is tried again"
+    LAG = "changes that may be committed late have waited long enough"
+    SLICE = "work that was too much for one round of the loop continues in the next one"
+
+
+class SlotTimer(StrEnum):
+    """The deadlines of a worker slot."""
+
+    GRACE = "the grace period of an interrupted task is over"
+    RESTART = "the backoff before the next start of a worker is over"
+    TIMEOUT = "the time limit of the task is reached"
+
+
+class SlotDeadline(NamedTuple):
+    """The key of a slot's deadline."""
+
+    slot: int
+    timer: SlotTimer
+
+
+class Retry(NamedTuple):
+    """The key of the backoff of an execution that failed."""
+
+    execution_id: str
+
+
+Deadlines = Timers[SchedulerTimer | SlotDeadline | Retry | PendingReply]
+"""All timers of a scheduler; a `PendingReply` is the key of its own deadline."""

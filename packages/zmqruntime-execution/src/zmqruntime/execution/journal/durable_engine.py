@@ -176,7 +176,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
         if self.uncommitted and not self._sync_redo_log():
             self._write()
 
-    def withdraw(self) -> Sequence[Execution]:
+    def rollback(self) -> Sequence[Execution]:
         withdrawn = [e for e in self._changes.list_unaccepted() if not _has_run(e)]
         for execution in withdrawn:
             if self._changes.has_start_entry(execution.ticket):
@@ -278,7 +278,7 @@ class JournalLifecycleEngine(InMemoryLifecycleEngine):
                 self._tombstones[tombstone.execution_id] = tombstone
         while len(self._tombstones) > self._limits.tombstone_limit:
             self._unbury(self._tombstones.popitem(last=False)[1])
-        self._graves = count(place + 1)
+        self._tombstone_numbers = count(place + 1)
 
 
 def _has_run(execution: Execution) -> bool:

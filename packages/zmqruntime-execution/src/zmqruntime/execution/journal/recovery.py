@@ -77,7 +77,7 @@ def _replay(execution: Execution, start: StartEntry, ends: dict[int, EndEntry]) 
     execution.finished_at = end.finished_at
     execution.result = end.result
     execution.sequence = end.sequence
-    execution.let_go_of_request()
+    execution.drop_request_body()
     return end.ended
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from pydantic import TypeAdapter
 
 from zmqruntime.execution.lifecycle.events import ProgressReport
-from zmqruntime.execution.lifecycle.execution import Execution, RetryWish
+from zmqruntime.execution.lifecycle.execution import Execution, RetryOptions
 from zmqruntime.messages import AttemptInfo, ErrorKind, ExecutionErrorInfo, ExecutionStatus, encode
 from zmqruntime.messages.lowlevel import encode_json
 
@@ -86,7 +86,7 @@ def origin_of(execution: Execution) -> Origin:
         execution.ticket,
         execution.execution_id,
         execution.client_id,
-        execution.fingerprint if execution.is_short else execution.identify(),
+        execution.fingerprint if execution.is_short else execution.compute_fingerprint(),
         encode_json(execution.labels) if execution.labels else b"{}",
         _write_options(execution),
         execution.submitted_at,
@@ -151,7 +151,7 @@ def to_execution(
 
 def _write_options(execution: Execution) -> bytes:
     retry = execution.retry
-    if execution.timeout_seconds is None and not execution.priority and retry == RetryWish():
+    if execution.timeout_seconds is None and not execution.priority and retry == RetryOptions():
         return _NO_OPTIONS
     kinds = None if retry.retry_on is None else sorted(retry.retry_on)
     return json.dumps(
@@ -165,12 +165,12 @@ def _write_options(execution: Execution) -> bytes:
     ).encode()
 
 
-def _read_options(options: bytes) -> tuple[float | None, int, RetryWish]:
+def _read_options(options: bytes) -> tuple[float | None, int, RetryOptions]:
     if options == _NO_OPTIONS:
-        return None, 0, RetryWish()
+        return None, 0, RetryOptions()
     timeout_seconds, priority, max_attempts, kinds, backoff_seconds = json.loads(options)
     retry_on = None if kinds is None else frozenset(map(ErrorKind, kinds))
-    return timeout_seconds, priority, RetryWish(max_attempts, retry_on, backoff_seconds)
+    return timeout_seconds, priority, RetryOptions(max_attempts, retry_on, backoff_seconds)
 
 
 # Built on first use: few executions are retried.

@@ -1,1 +1,1 @@
-"""The states of executions: the table of moves, the interface of an engine, the one in memory."""
+"""Executions: their states, their queue and their history, without I/O."""

@@ -1,4 +1,4 @@
-"""Where executions are kept: the interface that the scheduler speaks to."""
+"""The interface of a lifecycle engine, which keeps executions for the scheduler."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ _QUEUED = ExecutionStatus.QUEUED  # Python 3.11 looks members of an enum up slow
 
 
 class QueuePage(NamedTuple):
-    """A part of the queue, in the order of the turns."""
+    """A part of the queue, in its order."""
 
     entries: Sequence[tuple[int, Execution]]
-    """Each with its place; 1 = next."""
+    """Each with its queue position; 1 = next."""
     cursor: str | None
-    """What to ask for the next page with; None: this is the last one."""
+    """The cursor of the next page; None: this is the last one."""
 
 
 class LifecycleEngine(ABC):
     """Keeps executions, their order and their states; decides nothing.
 
-    Each move of an execution, and each report of its progress, is an event; `Execution.sequence`
-    is the number of the last one, from 1.
+    Each transition of an execution, and each progress report, is an event; `Execution.sequence` is
+    the number of the last one, from 1.
 
-    One thread alone touches an engine. Times are Unix seconds. A method that moves an
-    execution raises `IllegalTransition` where the lifecycle has no such move, and KeyError
-    for an id that is not kept.
+    An engine is used by one thread. Times are Unix seconds. A transition that the lifecycle does
+    not have raises `IllegalTransition`, and an unknown id KeyError.
 
-    What an engine keeps is told to the world only when it is committed. One that keeps its
-    executions in memory has nothing to do for that, and inherits the last part as it is.
+    Effects of a change are held until it is committed. An engine that keeps its executions in
+    memory inherits the methods for that, from `durable` on, which do nothing.
     """
 
     has_excess: bool = False
-    """Whether more is beyond the limits of history than one event evicts."""
+    """Whether more records are beyond the limits of history than one event evicts."""
 
     @abstractmethod
     def submit(self, request: ExecuteHead, now: float, frame: bytes = b"") -> Execution:
-        """Keep a new execution in the queue; its id must be new.
+        """Add a new execution to the queue; its id must be new.
 
         Args:
-            request: what to execute: an `ExecuteRequest`, or an `UnparsedExecute`.
-            now: when.
-            frame: what the request was read from; empty: it is encoded.
+            request: an `ExecuteRequest`, or an `UnparsedExecute`.
+            now: the present.
+            frame: the received frame of the request; empty: it is encoded.
         """
 
     @abstractmethod
@@ -57,7 +56,7 @@ class LifecycleEngine(ABC):
 
     @abstractmethod
     def request_cancel(self, execution_id: str) -> Execution:
-        """Note that a running execution is to be stopped."""
+        """Mark a running execution as being cancelled."""
 
     @abstractmethod
     def requeue(
@@ -67,18 +66,19 @@ class LifecycleEngine(ABC):
         failed: AttemptInfo | None = None,
         retry_at: float | None = None,
     ) -> Execution:
-        """Move a running execution back to the queue, where its arrival puts it.
+        """Move a running execution back to the queue, by its order of arrival.
 
         Args:
-            execution_id: which one.
-            failed: the attempt that has failed, so that it is the next one's turn; None: it
-                has not run at all, and is the next one again; then it is the one started last.
-            retry_at: until when it waits behind all others, for `release`; None: it does not.
+            execution_id: the execution.
+            failed: the failed attempt; None: it has not run, and goes back to the head. It is then
+                the one that was started last.
+            retry_at: the end of its backoff; until `release` it is behind all others. None: it may
+                run again without a delay.
         """
 
     @abstractmethod
     def release(self, execution_id: str) -> None:
-        """Let an execution have its place in the queue, whose time to be tried again has come."""
+        """Add an execution to the queue whose backoff has ended."""
 
     @abstractmethod
     def finish(
@@ -90,97 +90,90 @@ class LifecycleEngine(ABC):
         result: bytes | None = None,
         error: ExecutionErrorInfo | None = None,
     ) -> Execution:
-        """Move an execution to a terminal state, and evict what is beyond the limits of history."""
+        """Move an execution to a terminal state, and evict records beyond the limits of history."""
 
     def mark_read(self, execution_id: str) -> None:  # noqa: B027 - an engine may keep all alike
-        """Note that the record of an ended execution was sent to a client.
+        """Mark the record of an ended execution as read: it was sent to a client.
 
-        A record that was not read is not evicted to make room for others, but at hard limits of
-        the engine's; `get` then returns an execution without a result, whose `result_dropped` is
-        set. Nothing happens for an id that is not kept.
+        An unread record is evicted at hard limits only; `get` then returns an execution without a
+        result whose `result_dropped` is set. An unknown id is ignored.
         """
 
     def evict_more(self, now: float) -> None:  # noqa: B027 - nothing to do without `has_excess`
-        """Evict some of what is beyond the limits of history."""
+        """Evict further records beyond the limits of history."""
 
     @abstractmethod
     def take_dropped(self) -> Sequence[str]:
-        """Return what was evicted from history since the last call, so that others drop it, too.
+        """Return the ids of records that were evicted since the last call.
 
-        Also what has left a tombstone: nothing else is kept of it.
+        Their events and logs are to be dropped, also where a tombstone is left.
         """
 
     @abstractmethod
     def keep_progress(
         self, execution_id: str, bodies: Sequence[bytes], now: float
     ) -> tuple[ProgressReport, ...]:
-        """Number what a running execution has reported, keep the last of it, and return all.
+        """Number the progress reports of a running execution, keep the last one, and return all.
 
         Args:
-            execution_id: which one.
-            bodies: what it has reported, the oldest first; one report at least.
+            execution_id: the execution.
+            bodies: the reports, the oldest first; at least one.
             now: the present, in Unix seconds.
         """
 
     @abstractmethod
     def get(self, execution_id: str) -> Execution | None:
-        """Return an execution, or None when it is not kept (any more).
-
-        Of what was evicted unread, return what is left: see `mark_read`.
-        """
+        """Return an execution, or its tombstone (see `mark_read`); None for an unknown id."""
 
     @abstractmethod
     def peek(self) -> Execution | None:
-        """Return the execution whose turn is next; None also when all wait to be tried again."""
+        """Return the next execution to run; None if the queue is empty, or all are in a backoff."""
 
     @abstractmethod
     def position(self, execution_id: str) -> int:
-        """Return the place of a queued execution; 1 = next."""
+        """Return the queue position of an execution; 1 = next."""
 
     @abstractmethod
     def list_queued(self, limit: int, cursor: str | None = None) -> QueuePage:
-        """Return up to ``limit`` queued executions, from where the last page ended.
+        """Return up to ``limit`` queued executions, after the page that had this cursor.
 
         Raises:
-            ValueError: no page had this cursor.
+            ValueError: the cursor is invalid.
         """
 
     @abstractmethod
     def list_delayed(self) -> Sequence[Execution]:
-        """Return what waits to be tried again, the next first."""
+        """Return the executions in a backoff, the first to end first."""
 
     @abstractmethod
     def list_running(self) -> Sequence[Execution]:
-        """Return what runs."""
+        """Return the running executions."""
 
     @property
     @abstractmethod
     def counts(self) -> Mapping[ExecutionStatus, int]:
-        """How many executions are kept in each state, those evicted unread not among them."""
+        """How many executions are kept in each state, tombstones not included."""
 
     @property
     def queued_count(self) -> int:
-        """How many wait."""
+        """How many executions are queued."""
         return self.counts[_QUEUED]
 
     @property
     @abstractmethod
     def queued_bytes(self) -> int:
-        """How many bytes the requests of all that wait have. Costs the same for any queue."""
+        """How many bytes the queued requests have together, in constant time."""
 
-    # -- what outlives the process --------------------------------------------------------------
+    # -- commits --------------------------------------------------------------------------------
 
     @property
     def durable(self) -> bool:
-        """Whether the next process that opens it finds what was committed.
-
-        One that is not never has anything `uncommitted`.
-        """
+        """Whether committed changes outlive the process; otherwise there are no others."""
         return False
 
     @property
     def uncommitted(self) -> bool:
-        """Whether there is something that must not be told before the next `commit`."""
+        """Whether there are changes whose effects have to be held until the next `commit`."""
         return False
 
     @property
@@ -208,22 +201,22 @@ class LifecycleEngine(ABC):
 
     @property
     def available(self) -> bool:
-        """Whether the last `commit` has worked."""
+        """Whether the last `commit` succeeded."""
         return True
 
     def commit(self) -> None:  # noqa: B027 - nothing to do in memory
-        """Make sure of everything so far; returns at once when there is nothing new.
+        """Make all changes durable, if there are any.
 
         Raises:
-            CommitFailed: it cannot be written now. What is new is still kept, for the next time.
+            CommitFailed: they cannot be written now, and are kept for the next commit.
         """
 
-    def withdraw(self) -> Sequence[Execution]:
-        """Drop and return what was submitted since the last commit that worked.
+    def rollback(self) -> Sequence[Execution]:
+        """Drop and return the executions that were submitted since the last successful commit.
 
-        Not what has run to its end meanwhile: that is told, and written later.
+        Executions that have run to their end are kept, and committed later.
         """
         return ()
 
     def close(self) -> None:  # noqa: B027 - nothing to do in memory
-        """Commit what can be, and give everything back. Raises as `commit` does."""
+        """Commit, and release all resources. Raises as `commit` does."""

@@ -1,7 +1,7 @@
-"""The events of an execution: numbered values, and the bytes that are published of them.
+"""The events of an execution as numbered values, and their JSON for subscribers.
 
-They are composed without building and checking a model for each, and only when somebody wants
-them. An execution's name needs no escaping: its characters are those of a name.
+The JSON is composed without building and validating a model for each event, and only where there
+are subscribers. Execution ids need no escaping: their characters are restricted.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = [
     "compose_number",
 ]
 
-# Of one message: as many wait in the server for each slow subscriber as its mark says.
+# Of one message: a slow subscriber's buffer holds as many messages as its high-water mark says.
 _MAX_EVENTS: Final = 8
 _MAX_BYTES: Final = 16 * 1024
 
 
 class ProgressReport(NamedTuple):
-    """What a task told of how far it is."""
+    """A progress report of a task."""
 
     sequence: int
     timestamp: float
@@ -37,7 +37,7 @@ class ProgressReport(NamedTuple):
 
 
 class StateChange(NamedTuple):
-    """The move of an execution to ``status``."""
+    """A transition of an execution to ``status``."""
 
     sequence: int
     timestamp: float
@@ -48,7 +48,7 @@ class StateChange(NamedTuple):
 
     @property
     def finished_at(self) -> float | None:
-        """When it has ended: this move was its end."""
+        """The end of the execution, if the state is terminal."""
         return self.timestamp if self.status.is_terminal else None
 
 
@@ -56,11 +56,11 @@ ExecutionEvent = ProgressReport | StateChange
 
 
 def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
-    """Return an event as one frame of the data channel."""
+    """Return the JSON of an event."""
     if isinstance(event, ProgressReport):
-        # The server's fields stand in front of those that the task sent.
+        # The server's fields come before those that the task sent.
         return _progress_head(execution_id, event.timestamp) % event.sequence + event.body[1:]
-    # Taken apart at once: the name of a field costs more than its place.
+    # Unpacked: access by name costs more.
     sequence, timestamp, status, submitted_at, started_at, error = event
     head = (
         f'{{"type":"state","execution_id":"{execution_id}",'
@@ -73,7 +73,7 @@ def compose_event(execution_id: str, event: ExecutionEvent) -> bytes:
 
 
 def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Iterator[list[bytes]]:
-    """Yield events as JSON, as many together as may be in one message."""
+    """Yield the JSON of events in batches that fit into one message each."""
     together: list[bytes] = []
     size = 1
     for event in events:
@@ -88,13 +88,13 @@ def compose_messages(execution_id: str, events: Sequence[ExecutionEvent]) -> Ite
 
 
 def compose_error(error: ExecutionErrorInfo | None) -> bytes:
-    """Return the JSON of an error, or of none."""
+    """Return the JSON of an error, or ``null``."""
     return b"null" if error is None else encode(error)
 
 
 @lru_cache(maxsize=1)
 def _progress_head(execution_id: str, timestamp: float) -> bytes:
-    """Return what reports that have come together begin with, but for their numbers."""
+    """Return the beginning of reports with the same timestamp, with a place for their number."""
     head = (
         f'{{"type":"progress","execution_id":"{execution_id}",'
         f'"sequence":%d,"timestamp":{timestamp!r},'
@@ -103,5 +103,5 @@ def _progress_head(execution_id: str, timestamp: float) -> bytes:
 
 
 def compose_number(value: float | None) -> str:
-    """Return the JSON of a number, or of none."""
+    """Return the JSON of a number, or ``null``."""
     return "null" if value is None else repr(value)

@@ -1,4 +1,4 @@
-"""One execution as a server keeps it: compact, with the application's parts still encoded."""
+"""One execution as a server keeps it, with the application's parts still encoded."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from zmqruntime.messages import (
     decode_request,
 )
 
-__all__ = ["Execution", "RetryWish", "fingerprint"]
+__all__ = ["Execution", "RetryOptions", "fingerprint"]
 
-# Made only for those that are asked for again, a fingerprint costs a short task nothing.
+# Up to so many bytes, a request is kept after its end, in place of a fingerprint that costs more.
 _SHORT_BYTES = 512
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(request: ExecuteHead) -> bytes:
-    """Return what two requests for the same work have in common, whoever wrote their JSON.
+    """Return a hash that is equal for requests for the same work, however their JSON is formatted.
 
-    A task and a config that are not parsed count as they were written, byte by byte.
+    An unparsed task or config is compared byte by byte.
     """
     task: object
     config: object
@@ -65,35 +65,35 @@ def _digest(raw: memoryview | None) -> str | None:
     return None if raw is None else hashlib.blake2b(raw, digest_size=32).hexdigest()
 
 
-class RetryWish(NamedTuple):
-    """What a request says of further attempts; None: as the server's default says."""
+class RetryOptions(NamedTuple):
+    """The retry settings of a request; None: the server's default."""
 
     max_attempts: int | None = None
     retry_on: Set[ErrorKind] | None = None
     backoff_seconds: float | None = None
 
 
-_NO_WISH = RetryWish()
+_NO_OPTIONS = RetryOptions()
 _NO_LABELS: Final[Labels] = {}
 
 
 @dataclass(slots=True, kw_only=True)
 class Execution:
-    """One execution. Only a lifecycle engine changes it; everybody else reads."""
+    """One execution. A lifecycle engine alone changes it."""
 
     execution_id: str
     client_id: str
     request: bytes
-    """The encoded `ExecuteRequest`, for the worker, and to know the same work again."""
+    """The encoded `ExecuteRequest`, for the worker and for `is_same_work`."""
     fingerprint: bytes = b""
-    """Of its work, once it was asked for; see `identify`."""
+    """The hash of its work, once it was computed; see `compute_fingerprint`."""
     labels: Labels
     timeout_seconds: float | None
     submitted_at: float
     ticket: int
-    """The order of arrival."""
+    """Its number in the order of arrival."""
     priority: int = 0
-    retry: RetryWish = _NO_WISH
+    retry: RetryOptions = _NO_OPTIONS
     status: ExecutionStatus = ExecutionStatus.QUEUED
     attempt: int = 1
     started_at: float | None = None
@@ -102,21 +102,21 @@ class Execution:
     sequence: int = 1
     """The number of the last event."""
     progress: ProgressReport | None = None
-    """The latest."""
+    """The latest report."""
     result: bytes | None = None
     """What the task returned, encoded."""
     error: ExecutionErrorInfo | None = None
     attempts: tuple[AttemptInfo, ...] = ()
-    """Those that failed before this one."""
+    """The failed attempts before the present one."""
     retry_at: float | None = None
-    """Until when it is not yet to run again, in Unix seconds."""
+    """The end of the backoff before its next attempt, in Unix seconds."""
     kept_bytes: int = 0
-    """About how many bytes it takes since its end."""
+    """Its approximate size in memory since its end."""
     result_dropped: bool = False
-    """Whether its record was evicted unread, and this is what is left of it."""
+    """Whether its record was evicted unread, and this is its tombstone."""
 
     def __post_init__(self) -> None:
-        # Many records share them, and nobody changes them.
+        # Shared by many records, and never changed.
         self.client_id = sys.intern(self.client_id)
         self.labels = self.labels or _NO_LABELS
 
@@ -126,33 +126,33 @@ class Execution:
     ) -> Execution:
         """Return a queued execution of ``request``, which has an ``execution_id``.
 
-        ``frame`` is what it was read from; empty: it is encoded.
+        ``frame``: the received frame; empty: the request is encoded.
         """
         assert request.execution_id is not None
         return cls(
             execution_id=request.execution_id,
             client_id=request.client_id,
-            # One with line breaks has no place in the notes beside a journal.
-            # A longer one than `MAX_REQUEST_BYTES` has none anyway.
+            # A request with line breaks does not fit into a journal's redo log, whose entries are
+            # lines; one longer than `MAX_REQUEST_BYTES` is not written there in any case.
             request=frame
             if frame and (len(frame) > MAX_REQUEST_BYTES or b"\n" not in frame)
             else _encode(request),
-            # It can be made now without parsing the frame once more, and is needed at the end.
+            # Computed now, while the frame is split: it is needed at the end.
             fingerprint=fingerprint(request) if type(request) is UnparsedExecute else b"",
             labels=request.labels,
             timeout_seconds=request.timeout_seconds,
             submitted_at=now,
             ticket=ticket,
             priority=request.priority,
-            retry=_wish_of(request),
+            retry=_retry_options_of(request),
         )
 
     def is_same_work(self, request: ExecuteHead) -> bool:
-        """Whether ``request`` asks for what this execution was submitted for."""
-        return fingerprint(request) == self.identify()
+        """Whether ``request`` is for the work that this execution was submitted for."""
+        return fingerprint(request) == self.compute_fingerprint()
 
-    def identify(self) -> bytes:
-        """Return what tells the same work again."""
+    def compute_fingerprint(self) -> bytes:
+        """Return the fingerprint of its work."""
         if not self.fingerprint:
             request = decode_request(self.request)
             assert isinstance(request, ExecuteRequest)
@@ -161,17 +161,17 @@ class Execution:
 
     @property
     def is_short(self) -> bool:
-        """Whether its request is kept to its end, and tells the same work again."""
+        """Whether its request is kept after its end, in place of the fingerprint."""
         return 0 < len(self.request) <= _SHORT_BYTES
 
-    def let_go_of_request(self) -> None:
-        """Keep of the request only what tells the same work again: itself, when it is short."""
+    def drop_request_body(self) -> None:
+        """Replace the request by its fingerprint, unless it is short."""
         if not self.is_short:
-            self.identify()
+            self.compute_fingerprint()
             self.request = b""
 
     def to_state_change(self, timestamp: float) -> StateChange:
-        """Return the event of its move to where it is."""
+        """Return the event of the transition to its present state."""
         return StateChange(
             self.sequence,
             timestamp,
@@ -182,7 +182,7 @@ class Execution:
         )
 
     def to_queued_info(self, queue_position: int) -> QueuedExecutionInfo:
-        """Return one line of the queue."""
+        """Return its entry in a list of the queue."""
         return QueuedExecutionInfo(
             execution_id=self.execution_id,
             client_id=self.client_id,
@@ -192,7 +192,7 @@ class Execution:
         )
 
     def to_running_info(self) -> RunningExecutionInfo:
-        """Return one line of what runs."""
+        """Return its entry in a list of running executions."""
         assert self.started_at is not None
         return RunningExecutionInfo(
             execution_id=self.execution_id,
@@ -216,12 +216,12 @@ class Execution:
 def _encode(request: ExecuteHead) -> bytes:
     if isinstance(request, UnparsedExecute):
         return request.to_frame()
-    # What it does not say would be most of it.
+    # Unset fields would be most of it.
     return request.__pydantic_serializer__.to_json(request, exclude_none=True)
 
 
-def _wish_of(request: ExecuteHead) -> RetryWish:
+def _retry_options_of(request: ExecuteHead) -> RetryOptions:
     attempts, kinds, delay = request.max_attempts, request.retry_on, request.backoff_seconds
     if attempts is None and kinds is None and delay is None:
-        return _NO_WISH
-    return RetryWish(attempts, None if kinds is None else frozenset(kinds), delay)
+        return _NO_OPTIONS
+    return RetryOptions(attempts, None if kinds is None else frozenset(kinds), delay)

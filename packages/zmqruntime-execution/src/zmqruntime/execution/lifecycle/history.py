@@ -1,9 +1,9 @@
 """History: which ended executions are kept, and which is evicted next.
 
-A record that was read is kept for a retry of a lost reply, and is evicted first. One that was not
-read is evicted only at a hard limit, and leaves a `Tombstone`: that it ended, and how.
+A record that was read is kept for the retry of a lost reply, and is evicted first (LRU). An unread
+one is evicted only at a hard limit, and leaves a `Tombstone` with its status and its error.
 
-Each operation costs O(1), whatever is kept.
+Each operation costs O(1).
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from zmqruntime.transport.lowlevel import check_number
 __all__ = ["History", "HistoryLimits", "Tombstone", "size_of"]
 
 _RECORD_BYTES: Final = 1024
-"""About what a record takes beside its request, its result, and what else may be long."""
+"""The approximate size of a record without its request, its result and other long fields."""
 _MAX_MESSAGE: Final = 200
 _MAX_TYPE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryLimits:
-    """How much is kept of what has ended.
+    """The limits of history.
 
     Args:
-        history_limit: how many records that were read; 0: nothing that has ended is kept, read or
-            not.
-        history_bytes: how many bytes they may have together, but for the one read last.
-        history_seconds: how old a record may be, from the end of its execution; None: any age.
-        unread_limit: how many records that were not read; at least 1.
-        unread_bytes: how many bytes they may have together, but for the one that ended last.
-        tombstone_limit: how many tombstones.
+        history_limit: how many read records are kept; 0: no record is kept, read or not.
+        history_bytes: how many bytes read records may have together; the one read last is kept in
+            any case.
+        history_seconds: the age limit of a record, from the end of its execution; None: any age.
+        unread_limit: how many unread records are kept; at least 1.
+        unread_bytes: how many bytes unread records may have together; the one that ended last is
+            kept in any case.
+        tombstone_limit: how many tombstones are kept.
 
     Raises:
-        TypeError: one is no number.
-        ValueError: one is out of its range.
+        TypeError: an argument is not a number.
+        ValueError: an argument is out of range.
     """
 
     history_limit: int = 1000
@@ -60,10 +61,10 @@ class HistoryLimits:
 
 
 class Tombstone(NamedTuple):
-    """What is left of a record that was evicted unread."""
+    """The remains of a record that was evicted unread."""
 
     place: int
-    """The order in which tombstones are dropped."""
+    """Its number in the order in which tombstones are dropped."""
     execution_id: str
     client_id: str
     fingerprint: bytes
@@ -74,17 +75,17 @@ class Tombstone(NamedTuple):
     attempt: int
     sequence: int
     error: bytes | None
-    """Its kind, its type and the beginning of its message, encoded."""
+    """The error's kind, its type and the beginning of its message, encoded."""
 
     @classmethod
     def of(cls, execution: Execution, place: int) -> Tombstone:
-        """Return what is kept of an ended execution."""
+        """Return the tombstone of an ended execution."""
         assert execution.finished_at is not None
         return cls(
             place,
             execution.execution_id,
             execution.client_id,
-            execution.identify(),
+            execution.compute_fingerprint(),
             execution.submitted_at,
             execution.started_at,
             execution.finished_at,
@@ -95,10 +96,10 @@ class Tombstone(NamedTuple):
         )
 
     def to_execution(self) -> Execution:
-        """Return the execution as far as it is known.
+        """Return the execution, without what the tombstone lacks.
 
         Raises:
-            ValueError: a field is not as `of` wrote it.
+            ValueError: a field is invalid.
         """
         error = self.error
         return Execution(
@@ -121,7 +122,7 @@ class Tombstone(NamedTuple):
 
 
 class History:
-    """Orders the ended executions of one engine by their eviction.
+    """The ended executions of one engine, in the order of eviction.
 
     Args:
         limits: how much is kept.
@@ -129,21 +130,20 @@ class History:
 
     def __init__(self, limits: HistoryLimits) -> None:
         self._limits = limits
-        # Looked at as each execution ends.
+        # Read at the end of each execution.
         self._unread_limit = limits.unread_limit if limits.history_limit else 0
         self._unread_bytes_limit = limits.unread_bytes
         self._seconds = limits.history_seconds
-        # Ordered dicts: any one may leave, and the first is found at once behind any number of
-        # those that have left.
+        # Ordered dicts find the first entry in constant time, also behind many removed ones.
         self._unread: OrderedDict[str, Execution] = OrderedDict()
         self._unread_bytes = 0
         self._read: OrderedDict[str, Execution] = OrderedDict()
         self._read_bytes = 0
 
     def add(self, execution: Execution) -> bool:
-        """Keep what has just ended; return whether something may be beyond a limit.
+        """Add an execution that has just ended; return whether a limit may be exceeded.
 
-        Nothing that is kept has its id.
+        Its id must be new.
         """
         self._unread[execution.execution_id] = execution
         size = execution.kept_bytes = size_of(execution)
@@ -155,7 +155,7 @@ class History:
         )
 
     def mark_read(self, execution_id: str) -> bool:
-        """Note that a record was sent; return whether something may be beyond a limit."""
+        """Mark a record as read; return whether a limit may be exceeded."""
         execution = self._unread.pop(execution_id, None)
         read = self._read
         if execution is None:
@@ -170,7 +170,7 @@ class History:
         return len(read) > limits.history_limit or self._read_bytes > limits.history_bytes
 
     def remove(self, execution: Execution) -> None:
-        """Keep one no longer."""
+        """Remove an execution."""
         if self._unread.pop(execution.execution_id, None) is not None:
             self._unread_bytes -= execution.kept_bytes
         else:
@@ -178,11 +178,11 @@ class History:
             self._read_bytes -= execution.kept_bytes
 
     def list_read(self) -> list[Execution]:
-        """Return what was read, the next to be evicted first."""
+        """Return the read records, the next to be evicted first."""
         return list(self._read.values())
 
     def evict_read(self, now: float) -> Execution | None:
-        """Remove and return a record that was read and is beyond a limit; None: there is none."""
+        """Remove and return a read record beyond a limit, if there is one."""
         read, limits = self._read, self._limits
         count = len(read)
         if (
@@ -196,7 +196,7 @@ class History:
         return None
 
     def evict_unread(self, now: float) -> Execution | None:
-        """Remove and return a record that was not read and is beyond a limit; None: no such one."""
+        """Remove and return an unread record beyond a limit, if there is one."""
         unread = self._unread
         count = len(unread)
         if (
@@ -211,7 +211,7 @@ class History:
 
 
 def _is_old(records: OrderedDict[str, Execution], oldest: float) -> bool:
-    """Whether the first of some records ended before a time."""
+    """Whether the first record ended before a time."""
     if not records:
         return False
     finished_at = next(iter(records.values())).finished_at
@@ -219,7 +219,7 @@ def _is_old(records: OrderedDict[str, Execution], oldest: float) -> bool:
 
 
 def size_of(execution: Execution) -> int:
-    """Return about how many bytes an ended execution takes. It does not change any more."""
+    """Return the approximate size of an ended execution in memory; it is final."""
     size = _RECORD_BYTES + len(execution.request)
     if execution.result is not None:
         size += len(execution.result)
@@ -235,7 +235,7 @@ def size_of(execution: Execution) -> int:
 
 
 def _size_of_error(error: ExecutionErrorInfo) -> int:
-    # As they are in memory: a long text may take four bytes a character.
+    # In memory a character may take four bytes.
     return sum(map(sys.getsizeof, (error.message, error.type, error.traceback, error.result_repr)))
 
 

@@ -1,4 +1,4 @@
-"""The lifecycle engine that keeps everything in memory, and history up to a limit."""
+"""The lifecycle engine that keeps executions in memory."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["InMemoryLifecycleEngine"]
 _QUEUED, _RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
 
 _FEW: Final = 10
-"""How many records one event evicts from history: each may have a log to remove, too."""
+"""How many records one event evicts from history: each may have a log to be removed."""
 _SOME: Final = 50
-"""How many one round of the loop evicts that is for nothing else."""
+"""How many records `evict_more` evicts."""
 _NEVER: Final = float("-inf")
 
-# Which part of the queue, and the place in it.
+# The part of the queue, ready or delayed, and the place in it.
 _CURSOR = re.compile(
     r"([rd]):(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[-+][0-9]{1,3})?):([0-9]{1,20})", re.ASCII
 )
@@ -45,10 +45,10 @@ class InMemoryLifecycleEngine(LifecycleEngine):
     """Keeps executions as long as the process lives.
 
     Args:
-        history_limit: how many records that were read to keep; None: as ``limits`` has it.
-        history_seconds: how old a record may be; None: as ``limits`` has it.
-        queue_policy: whose turn is next.
-        limits: those of history; None: the usual ones.
+        history_limit: overrides that of ``limits``.
+        history_seconds: overrides that of ``limits``.
+        queue_policy: the order of the queue.
+        limits: the limits of history; None: the defaults.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         self._limits = limits
         self._history = History(self._limits)
         self._tombstones: OrderedDict[str, Tombstone] = OrderedDict()
-        self._graves = count()
+        self._tombstone_numbers = count()
         self._executions: dict[str, Execution] = {}
         self._queue = make_queue(queue_policy)
         self._delayed: SortedDict[Place, Execution] = SortedDict()
         self._running: dict[str, Execution] = {}
-        self._forgotten: list[str] = []
+        self._dropped: list[str] = []
         self._counts = dict.fromkeys(ExecutionStatus, 0)
         self._queued_bytes = 0
         self._tickets = count()
@@ -139,23 +139,23 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         execution.result = result
         execution.error = error
         execution.retry_at = None
-        execution.let_go_of_request()
+        execution.drop_request_body()
         if self._history.add(execution):
             self._evict(now, _FEW)
         return execution
 
     def mark_read(self, execution_id: str) -> None:
         if self._history.mark_read(execution_id):
-            # What is too old is evicted as others end.
+            # Records beyond the age limit are evicted when others end.
             self.has_excess = self._evict_read(_NEVER, _FEW) <= 0 or self.has_excess
 
     def evict_more(self, now: float) -> None:
         self._evict(now, _SOME)
 
     def take_dropped(self) -> Sequence[str]:
-        if not self._forgotten:
+        if not self._dropped:
             return ()
-        dropped, self._forgotten = self._forgotten, []
+        dropped, self._dropped = self._dropped, []
         return dropped
 
     def keep_progress(
@@ -202,7 +202,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
             entries += [(ahead + n, self._delayed[p]) for n, p in enumerate(places, start=1)]
             if places:
                 last = _write_cursor("d", places[-1])
-        # A full page may be the last one; the one behind it is then empty.
+        # A full page may be the last one: the next one is then empty.
         return QueuePage(entries, last if limit > 0 and len(entries) == limit else None)
 
     def list_delayed(self) -> Sequence[Execution]:
@@ -220,7 +220,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         return self._queued_bytes
 
     def _wait(self, execution: Execution) -> None:
-        """Put a queued execution where it waits."""
+        """Add an execution to the queue, or to the delayed ones."""
         self._queued_bytes += len(execution.request)
         if execution.retry_at is None:
             self._queue.add(execution)
@@ -237,7 +237,7 @@ class InMemoryLifecycleEngine(LifecycleEngine):
         return execution
 
     def _leave(self, execution: Execution, *, runs: bool) -> None:
-        """Take an execution from where its state has put it."""
+        """Remove an execution from the collection of its state."""
         self._counts[execution.status] -= 1
         if execution.status is _RUNNING:
             del self._running[execution.execution_id]
@@ -251,17 +251,17 @@ class InMemoryLifecycleEngine(LifecycleEngine):
             self._queue.drop(execution)
 
     def _evict(self, now: float, limit: float) -> None:
-        """Evict up to ``limit`` records that are beyond the limits, those first that were read."""
+        """Evict up to ``limit`` records that are beyond the limits, read ones first."""
         limit = self._evict_read(now, limit)
         while limit > 0 and (unread := self._history.evict_unread(now)) is not None:
             limit -= 1
             self._forget(unread)
             if self._limits.history_limit and self._limits.tombstone_limit:
-                self._bury(Tombstone.of(unread, next(self._graves)))
+                self._bury(Tombstone.of(unread, next(self._tombstone_numbers)))
         self.has_excess = limit <= 0
 
     def _evict_read(self, now: float, limit: float) -> float:
-        """Evict up to ``limit`` records that were read; return how many others may be evicted."""
+        """Evict up to ``limit`` read records; return how much of the limit is left."""
         while limit > 0 and (read := self._history.evict_read(now)) is not None:
             limit -= 1
             self._forget(read)
@@ -269,17 +269,17 @@ class InMemoryLifecycleEngine(LifecycleEngine):
 
     def _forget(self, execution: Execution) -> None:
         del self._executions[execution.execution_id]
-        self._forgotten.append(execution.execution_id)
+        self._dropped.append(execution.execution_id)
         self._counts[execution.status] -= 1
 
     def _bury(self, tombstone: Tombstone) -> None:
-        """Keep what is left of a record that was evicted unread, in place of the oldest such."""
+        """Keep a tombstone; beyond the limit, in place of the oldest one."""
         if len(self._tombstones) >= self._limits.tombstone_limit:
             self._unbury(self._tombstones.popitem(last=False)[1])
         self._tombstones[tombstone.execution_id] = tombstone
 
     def _unbury(self, tombstone: Tombstone) -> None:
-        """Take that a tombstone is kept no longer."""
+        """Called when a tombstone is dropped."""
 
 
 def _when(execution: Execution) -> Place:
@@ -293,5 +293,7 @@ def _write_cursor(part: str, place: Place) -> str:
 
 def _read_cursor(cursor: str) -> tuple[str, Place]:
     if not (found := _CURSOR.fullmatch(cursor)):
-        raise ValueError(f"{cursor!r} is none that this server gave")
+        raise ValueError(
+            f"{cursor!r} is not a cursor of this server: use that of the previous page"
+        )
     return found[1], (float(found[2]), int(found[3]))

@@ -1,6 +1,6 @@
-"""The order of those that wait: by arrival and priority, or in turns between clients.
+"""The queue: by priority and arrival, or in turns between clients.
 
-Every change and every question costs a logarithm of the queue's length, whatever its order.
+Every operation costs a logarithm of the queue's length.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionQueue", "FairQueue", "FifoQueue", "QueuePolicy", "make_queue"]
 
 Place = tuple[float, int]
-"""Where an entry stands: the first part decides, the second one among equals."""
+"""The sort key of an entry: the second part orders entries with the same first part."""
 
 
 class QueuePolicy(StrEnum):
-    """Whose turn is next in a queue."""
+    """The order of a queue."""
 
     FIFO = "fifo"
-    """The highest priority's; among equals, who came first."""
+    """The highest priority first; within a priority, in the order of arrival."""
     FAIR = "fair"
-    """Another client's; of its own, as under ``fifo``."""
+    """Clients take turns; the executions of each are ordered as under ``fifo``."""
 
 
 class ExecutionQueue(ABC):
-    """Executions in the order in which they will run."""
+    """Queued executions in the order in which they will run."""
 
     @abstractmethod
     def add(self, execution: Execution) -> None:
-        """Let an execution wait, where its priority, its ticket and its client put it."""
+        """Queue an execution, by its priority, its ticket and its client."""
 
     @abstractmethod
     def take(self, execution: Execution) -> None:
-        """Let an execution wait no longer, since it runs: its client has had a turn."""
+        """Remove an execution that runs: it uses a turn of its client."""
 
     @abstractmethod
     def put_back(self, execution: Execution) -> None:
-        """Undo the latest `take`, of this execution: its client's turn is the next one again."""
+        """Undo the latest `take`, of this execution: its client has the next turn again."""
 
     @abstractmethod
     def drop(self, execution: Execution) -> None:
-        """Let an execution wait no longer, without a turn."""
+        """Remove an execution without using a turn."""
 
     @abstractmethod
     def peek(self) -> Execution | None:
-        """Return the next one."""
+        """Return the next execution."""
 
     @abstractmethod
     def index(self, execution: Execution) -> int:
-        """Return how many are before it."""
+        """Return how many executions are ahead of this one."""
 
     @abstractmethod
     def page(self, limit: int, after: Place | None) -> tuple[int, list[tuple[Place, Execution]]]:
-        """Return up to ``limit`` behind a place, with theirs, and how many are before them."""
+        """Return up to ``limit`` entries after a place, and how many are ahead of them."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of queued executions."""
 
 
 class FifoQueue(ExecutionQueue):
-    """The highest priority first; among equals, who came first."""
+    """The highest priority first; within a priority, in the order of arrival."""
 
     def __init__(self) -> None:
         self._places: SortedList[Place] = SortedList()
@@ -84,9 +84,9 @@ class FifoQueue(ExecutionQueue):
         del self._waiting[place]
         if not self._waiting:
             self._places.clear()
-            # Else the first of few is looked for behind the empty slots of all that were there.
+            # A dict keeps the slots of removed entries, and `peek` would scan them.
             self._waiting.clear()
-        elif self._places[0] == place:  # As nearly every time.
+        elif self._places[0] == place:  # The usual case.
             self._places.pop(0)
         else:
             self._places.remove(place)
@@ -97,7 +97,7 @@ class FifoQueue(ExecutionQueue):
     def peek(self) -> Execution | None:
         if len(self._waiting) > 1:
             return self._waiting[self._places[0]]
-        # One alone, as when the worker keeps up with its clients, is found without its place.
+        # A single entry, as when the worker keeps up with its clients, needs no sorted list.
         return next(iter(self._waiting.values()), None)
 
     def index(self, execution: Execution) -> int:
@@ -109,7 +109,7 @@ class FifoQueue(ExecutionQueue):
         return first, [(place, self._waiting[place]) for place in places]
 
     def iterate(self, first: int) -> Iterator[Execution]:
-        """Iterate over all from the one with ``first`` before it."""
+        """Iterate over the entries from index ``first``."""
         return (self._waiting[place] for place in self._places.islice(first))
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class FifoQueue(ExecutionQueue):
 
 
 class _Lane:
-    """One client's own queue. Its n-th entry runs in the n-th round from ``next_round`` on."""
+    """The queue of one client. Its n-th entry runs in the n-th round from ``next_round`` on."""
 
     __slots__ = ("entries", "next_round", "number")
 
@@ -136,12 +136,11 @@ class _Lane:
 
 
 class FairQueue(ExecutionQueue):
-    """One of each client in a round, and round after round.
+    """Round robin between clients: one execution of each client in a round.
 
-    A client that comes, or comes back, while a round goes on has its turn in the next one, behind
-    those who wait for theirs already: so each round ends, whoever comes. A client's turns are not
-    those of certain executions: when one is dropped, or one of a higher priority comes, the
-    others move to other turns.
+    A client that arrives during a round has its first turn in the next one, behind the clients that
+    are already there: so each round ends. Turns belong to clients and not to executions: when one
+    is dropped, or one of a higher priority arrives, the others move to other turns.
     """
 
     def __init__(self) -> None:
@@ -150,9 +149,9 @@ class FairQueue(ExecutionQueue):
         self._turns: SortedList[Place] = SortedList()
         self._numbers = count()
         self._round = 0
-        """The one that goes on, or has just ended."""
+        """The present round, or the last one."""
         self._taken = (0, 0)
-        """The latest turn that was taken: its round, and its lane's number."""
+        """The latest turn that was used: its round, and its lane's number."""
 
     def add(self, execution: Execution) -> None:
         client_id = execution.client_id
@@ -174,7 +173,7 @@ class FairQueue(ExecutionQueue):
         client_id, (taken_round, number) = execution.client_id, self._taken
         lane = self._lanes.get(client_id)
         later: list[Execution] = []
-        if lane is not None and lane.number != number:  # It was empty, and came back since.
+        if lane is not None and lane.number != number:  # The client had left, and is back.
             later = list(lane.entries.iterate(0))
             for entry in later:
                 self.drop(entry)

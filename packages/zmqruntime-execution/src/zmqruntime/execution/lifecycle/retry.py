@@ -1,29 +1,38 @@
-"""When a failed execution is tried again, and after how long."""
+"""Which failed executions run again, and after which backoff."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
-from zmqruntime.execution.lifecycle.execution import Execution
-from zmqruntime.messages import (
-    MAX_ATTEMPTS,
-    MAX_BACKOFF_SECONDS,
-    AttemptInfo,
-    ErrorKind,
-    ExecutionErrorInfo,
-)
+from zmqruntime.messages import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, ErrorKind
 from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
-__all__ = ["RetryPolicy", "make_attempt"]
+if TYPE_CHECKING:
+    from zmqruntime.execution.lifecycle.execution import Execution
+    from zmqruntime.messages import AttemptInfo, ExecutionErrorInfo
 
-# Of an earlier attempt's message, and of its traceback, which tells most at its end: a record
-# has to fit into a message beside a result, with all of them.
+__all__ = ["FailurePolicy", "RestartPolicy", "RetryPolicy", "make_attempt"]
+
+# Of an earlier attempt's message, and of the end of its traceback: a record with all of them has to
+# fit into a message beside a result.
 _MAX_CHARACTERS = 500
+
+
+class RestartPolicy(StrEnum):
+    """What becomes of an execution whose server ends, or dies, while it runs."""
+
+    FAIL = "fail"
+    """It fails, as interrupted: it may have done a part of its work."""
+    REQUEUE = "requeue"
+    """It runs again from its beginning, up to `MAX_ATTEMPTS` times: its task may be what ends the
+    server."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """A server's default for executions that do not say it themselves.
+    """A server's default for executions whose request does not set it.
 
     Args:
         max_attempts: how often an execution may run, the first time included.
@@ -32,8 +41,8 @@ class RetryPolicy:
             long as the one before, up to an hour.
 
     Raises:
-        TypeError: one of them is of the wrong kind; the error names it.
-        ValueError: one is out of its bounds, or no kind of error.
+        TypeError: an argument has the wrong type; the error names it.
+        ValueError: an argument is out of range, or ``retry_on`` has an unknown kind of error.
     """
 
     max_attempts: int = 1
@@ -52,16 +61,38 @@ class RetryPolicy:
     def delay(self, execution: Execution, error: ExecutionErrorInfo) -> float | None:
         """Return the seconds until a failed execution runs again; None: it does not."""
         wish = execution.retry
-        most = self.max_attempts if wish.max_attempts is None else wish.max_attempts
+        limit = self.max_attempts if wish.max_attempts is None else wish.max_attempts
         kinds = self.retry_on if wish.retry_on is None else wish.retry_on
-        if execution.attempt >= most or error.kind not in kinds:
+        if execution.attempt >= limit or error.kind not in kinds:
             return None
         first = self.backoff_seconds if wish.backoff_seconds is None else wish.backoff_seconds
         return min(first * 2.0 ** (execution.attempt - 1), MAX_BACKOFF_SECONDS)
 
 
+class FailurePolicy(NamedTuple):
+    """A server's settings that decide whether a failed execution runs again."""
+
+    retry: RetryPolicy
+    on_restart: RestartPolicy
+
+    def delay(
+        self, execution: Execution, error: ExecutionErrorInfo, *, server_ends: bool
+    ) -> float | None:
+        """Return the seconds until a failed execution runs again; None: it does not."""
+        if (
+            server_ends
+            and error.kind is ErrorKind.INTERRUPTED
+            and self.on_restart is RestartPolicy.REQUEUE
+            and execution.attempt < MAX_ATTEMPTS
+        ):
+            return 0.0
+        return self.retry.delay(execution, error)
+
+
 def make_attempt(execution: Execution, error: ExecutionErrorInfo, now: float) -> AttemptInfo:
-    """Return what is kept of a run that has failed and will be followed by another."""
+    """Return the record of a failed attempt that is followed by another."""
+    from zmqruntime.messages import AttemptInfo  # A worker imports this module, and needs none.
+
     trace = error.traceback
     kept = error.model_copy(
         update={

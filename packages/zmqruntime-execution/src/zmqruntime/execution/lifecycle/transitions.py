@@ -1,7 +1,6 @@
-"""The life of an execution, as data.
+"""The transitions between the states of an execution.
 
-Two rules: a move that is not in the table is a defect and raises, and nothing leads out of a
-terminal state.
+A transition that is not in the table is a defect, and raises. Terminal states have none.
 
     queued ----> running ----> complete
        |            |--------> failed
@@ -9,8 +8,8 @@ terminal state.
        |---------------------> cancelled
        `---------------------> failed
 
-A running execution that is to be tried again, or that its worker had not begun, goes back to
-queued. One that is queued fails when no worker can be started.
+A running execution that is retried, or that its worker had not begun, goes back to queued. A queued
+one fails when no worker can be started.
 """
 
 from __future__ import annotations
@@ -38,6 +37,6 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = Mappi
 
 
 def check_transition(execution_id: str, before: ExecutionStatus, after: ExecutionStatus) -> None:
-    """Raise `IllegalTransition` unless an execution may move from ``before`` to ``after``."""
+    """Raise `IllegalTransition` unless there is a transition from ``before`` to ``after``."""
     if after not in TRANSITIONS[before]:
         raise IllegalTransition(f"execution {execution_id} cannot go from {before} to {after}")

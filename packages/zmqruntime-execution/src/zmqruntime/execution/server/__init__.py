@@ -1,1 +1,1 @@
-"""The server's process: its session, the dispatcher of events and effects, group commit."""
+"""The server's process: session, dispatcher, group commit."""

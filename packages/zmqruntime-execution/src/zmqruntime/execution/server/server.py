@@ -1,4 +1,4 @@
-"""`ExecutionServer`: an application derives from it and says what a task does."""
+"""`ExecutionServer`, the base class of an application's server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zmqruntime.execution._version import __version__
-from zmqruntime.execution.core.chances import RestartPolicy
 from zmqruntime.execution.journal.location import (
     JournalChoice,
     choose_journal,
@@ -15,13 +14,13 @@ from zmqruntime.execution.journal.location import (
     make_journal_dir,
 )
 from zmqruntime.execution.lifecycle.queue import QueuePolicy
+from zmqruntime.execution.lifecycle.retry import RestartPolicy, RetryPolicy
 from zmqruntime.execution.worker.child.context import ExecutionContext
 from zmqruntime.messages import ExecuteRequest
 from zmqruntime.transport import TransportMode, ZMQConfig, ZMQServer
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.engine import LifecycleEngine
-    from zmqruntime.execution.lifecycle.retry import RetryPolicy
     from zmqruntime.execution.runner import TaskRunner
     from zmqruntime.messages import WorkerInfo
     from zmqruntime.transport import ServerSession
@@ -29,51 +28,50 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionServer"]
 
 
-# What a server alone needs, and not its worker, is imported by the methods that use it: a worker
-# imports this module as well, and is waited for.
+# A worker imports this module, too: what only a server needs is imported by the methods that use
+# it, for a faster start.
 class ExecutionServer(ZMQServer, ABC):
-    """Queues tasks and runs them one at a time, in order, in a worker process.
+    """Queues executions and runs them one at a time, in order, in a worker process.
 
-    A subclass is the application's side of it. Its object is pickled to the worker, where
-    `setup_worker` and `execute_task` run, so ``__init__`` opens nothing; and its class has to
-    be importable there: defined in a module or a script, not in a notebook.
+    An application derives from it. The server object is pickled and sent to the worker, where
+    `setup_worker` and `execute_task` run; so ``__init__`` opens nothing, and the class has to be
+    importable there: defined in a module or a script, not in a notebook.
 
     Args:
         port: the data port; None for the configuration's default.
-        host: the TCP address to bind to (giving one means TCP); None for loopback.
-        transport_mode: IPC where the platform has it, unless told otherwise.
+        host: the TCP address to bind to, which implies TCP; None for loopback.
+        transport_mode: by default IPC where the platform has it.
         config: settings that its clients have to share.
-        log_file_path: where log records of ``zmqruntime`` are also written, appended.
-        max_queued: how many executions may wait; further ones are refused. None: any number.
-        max_queued_bytes: how many bytes the requests that wait may have together; further ones
-            are refused, but for one in an empty queue. None: any number.
-        history_limit: how many records of ended executions are kept that were read, in a reply to
-            any client, for those who ask again; 0: nothing that has ended is kept, read or not.
-        history_seconds: how old records may be, from the end of the execution, read or not;
-            dropped as others end. None: any age.
-        history_bytes: how many bytes records that were read may have together, results included.
-        unread_limit: how many records are kept that were not read. Beyond, the oldest is dropped
-            but for its status, its times and its error: `ResultDropped`.
-        unread_bytes: how many bytes they may have together, results included.
-        cancel_grace_seconds: how long a task that was told to stop may take to clean up,
-            before its process is ended.
-        journal: the file in which executions outlive the server, in a directory that exists;
-            True: one in the user's data directory, named after the class and the port; None and
-            False: they live as long as the server. A launcher or a command line that names another
-            one, or none, is followed instead.
-        on_restart: with a journal, what becomes of what runs when the server ends or dies:
-            ``"fail"``, or ``"requeue"`` to run it again, up to 20 times in all.
-        queue_policy: whose turn is next: ``"fifo"``, or ``"fair"`` for turns between clients.
-        retry: whether what fails is tried again, unless its request says otherwise; never.
-        events_kept: how many of each execution's latest events are kept for subscribers who
+        log_file_path: a file to which log records of ``zmqruntime`` are also appended.
+        max_queued: how many executions may be queued; further ones are rejected. None: any number.
+        max_queued_bytes: how many bytes the queued requests may have together; further ones are
+            rejected, except one in an empty queue. None: any number.
+        history_limit: how many read records of ended executions are kept; a record is read when a
+            reply with it was sent to any client. 0: no record is kept, read or not.
+        history_seconds: the age limit of records, read or not, from the end of the execution;
+            checked when others end. None: any age.
+        history_bytes: how many bytes read records may have together, results included.
+        unread_limit: how many unread records are kept. Beyond, the oldest is evicted: only its
+            status, its times and its error are left, and its result is `ResultDropped`.
+        unread_bytes: how many bytes unread records may have together, results included.
+        cancel_grace_seconds: how long an interrupted task may take to clean up before its worker
+            process is killed.
+        journal: the file in which executions outlive the server, in an existing directory; True:
+            one in the user's data directory, named after the class and the port; None and False:
+            executions live as long as the server. A launcher or a command line overrides it.
+        on_restart: with a journal, what becomes of a running execution when the server ends or
+            dies: ``"fail"``, or ``"requeue"`` to run it again, up to 20 times in all.
+        queue_policy: the order of the queue: ``"fifo"``, or ``"fair"`` for turns between clients.
+        retry: the default for executions whose request does not set it; None: no retries.
+        events_kept: how many of each execution's latest events are buffered, for subscribers that
             missed some.
-        max_log_bytes: how much is kept of what a task writes to its stdout and stderr, the
-            newest; 0: nothing, and it goes where the server's own output goes.
+        max_log_bytes: how much of a task's stdout and stderr is kept, the newest; 0: nothing, and
+            the output goes where the server's own does.
 
     Raises:
-        TypeError: an argument is of the wrong kind; the error names it.
-        ValueError: one is out of its range, or no known word.
-        EndpointError: the port is out of range or the socket path is too long.
+        TypeError: an argument has the wrong type; the error names it.
+        ValueError: an argument is out of range, or not one of its words.
+        EndpointError: the port is out of range, or the socket path is too long.
     """
 
     def __init__(
@@ -106,7 +104,6 @@ class ExecutionServer(ZMQServer, ABC):
             config=config,
             log_file_path=log_file_path,
         )
-        from zmqruntime.execution.lifecycle.retry import RetryPolicy
         from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
 
         check_number("max_queued", max_queued, ge=0, whole=True, optional=True)
@@ -130,7 +127,7 @@ class ExecutionServer(ZMQServer, ABC):
         self._unread_bytes = unread_bytes
         self._cancel_grace_seconds = cancel_grace_seconds
         self.journal: Path | None = None
-        """The file in which executions outlive the server; None: there is none."""
+        """The file in which executions outlive the server, if there is one."""
         self.choose_journal(journal)
         self._on_restart = parse_choice("on_restart", on_restart, RestartPolicy)
         self._queue_policy = parse_choice("queue_policy", queue_policy, QueuePolicy)
@@ -140,11 +137,11 @@ class ExecutionServer(ZMQServer, ABC):
 
     @property
     def cancel_grace_seconds(self) -> float:
-        """How long a task that was told to stop may take to clean up."""
+        """How long an interrupted task may take to clean up, before its worker is killed."""
         return self._cancel_grace_seconds
 
     def choose_journal(self, choice: JournalChoice) -> None:
-        """Decide on the journal, before the start; None leaves it as it is."""
+        """Set the journal, before the start; None leaves it unchanged."""
         self.journal = choose_journal(choice, self.journal, default=self._default_journal)
 
     def _default_journal(self) -> Path:
@@ -154,11 +151,11 @@ class ExecutionServer(ZMQServer, ABC):
 
     @abstractmethod
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> Any:
-        """Do the work of one request and return its result.
+        """Execute one task and return its result.
 
-        Runs in the worker process, in its main thread. ``request.task`` and ``request.config``
-        are what the client submitted; ``context`` reports progress and tells of a cancel.
-        Whatever it raises fails this execution and no other.
+        Runs in the worker process, in its main thread. ``request.task`` and ``request.config`` are
+        what the client submitted; ``context`` reports progress and has the cancel flag. An
+        exception fails this execution only.
 
         Returns:
             Anything that `serialize_result` and `to_json_value` turn into JSON: None, numbers,
@@ -167,25 +164,23 @@ class ExecutionServer(ZMQServer, ABC):
         """
 
     def serialize_result(self, result: Any) -> Any:
-        """Return what a client gets for ``result``. May be overridden.
+        """Return the JSON value of a result, by default ``result`` itself. May be overridden.
 
-        The counterpart of a client's ``serialize_task``; runs in the worker process, behind
-        `execute_task`. What it returns, by default ``result`` itself, is converted as
-        `to_json_value` does. What it raises fails the execution as ``unserializable_result``,
-        with the ``repr()`` of the result in the record.
+        The counterpart of a client's ``serialize_task``; runs in the worker process, after
+        `execute_task`. The returned value is converted by `to_json_value`. An exception fails the
+        execution as ``unserializable_result``, with the ``repr()`` of the result in the record.
         """
         return result
 
     def setup_worker(self) -> None:
-        """Prepare a new worker process, once, before its first task: open, load, warm up.
+        """Prepare a new worker process, once, before its first task: open files, load models.
 
-        What is kept on ``self`` here is there for every task of this process. The server is
-        ready when this returns; when it raises at the server's start, the server ends and
-        says why.
+        Attributes set on ``self`` are there for every task of this process. The server is ready
+        when this returns. An exception at the server's start ends the server with `WorkerFailed`.
         """
 
     def make_engine(self) -> LifecycleEngine:
-        """Return what keeps the executions of one run of this server. May be overridden."""
+        """Return a new lifecycle engine, for one run of this server. May be overridden."""
         from zmqruntime.execution.lifecycle.history import HistoryLimits
 
         limits = HistoryLimits(
@@ -206,7 +201,7 @@ class ExecutionServer(ZMQServer, ABC):
         return JournalLifecycleEngine(self.journal, queue_policy=policy, limits=limits)
 
     def make_runner(self) -> TaskRunner:
-        """Return what runs the tasks of one run of this server. May be overridden."""
+        """Return a new task runner, for one run of this server. May be overridden."""
         from zmqruntime.execution.worker.parent.process_runner import WorkerProcessRunner
 
         return WorkerProcessRunner(self, self._max_log_bytes, self.journal)
@@ -227,8 +222,8 @@ class ExecutionServer(ZMQServer, ABC):
         """Serve in a thread of the server's own; return when its first worker is ready.
 
         Raises:
-            WorkerFailed: no worker can be started, as when `setup_worker` raised: in the words of
-                that error. The server has ended, and may be started again.
+            WorkerFailed: the first worker did not get ready, as when `setup_worker` raised; the
+                message has the reason. The server has ended, and may be started again.
             AddressInUse, EndpointError, TooManyOpenFiles, RuntimeError: as of `ZMQServer.start`.
         """
         super().start()
@@ -245,8 +240,8 @@ class ExecutionServer(ZMQServer, ABC):
             from zmqruntime.execution.journal.preflight import check_journal_dir
 
             check_journal_dir(self.journal)
-        runner = self.make_runner()  # First: an engine has to be closed again.
-        drop_prestarted()  # Unless the runner has taken it.
+        runner = self.make_runner()  # First: it may raise, and an engine would have to be closed.
+        drop_prestarted()  # A runner of another kind does not use it.
         return ExecutionSession(
             type(self).__name__,
             __version__,

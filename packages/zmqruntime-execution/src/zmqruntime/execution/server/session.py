@@ -1,4 +1,4 @@
-"""One run of an execution server: its dispatcher, between its sockets and its worker."""
+"""One run of an execution server: the loop that drives its dispatcher."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from zmqruntime.transport.lowlevel import LARGE_EVENT_BYTES
 
 __all__ = ["ExecutionSession"]
 
-# For how long the ends of short tasks are gathered into one commit while others follow.
-_MOMENT_SECONDS = 0.003
+# How long the ends of short tasks are batched into one commit while others follow.
+_BATCH_SECONDS = 0.003
 _MAY_MAKE_READY = frozenset({WorkerReady, TimerDue})
 
 
 class ExecutionSession(ServerSession, Transport):
-    """Drives one scheduler and one runner from the loop of one server.
+    """Drives one scheduler and one runner from the loop of one server, and uses them alone.
 
-    Takes what `ServerSession` takes, and a scheduler and a runner that nobody else uses.
+    Other arguments are those of `ServerSession`.
     """
 
     def __init__(self, *args: Any, scheduler: Scheduler, runner: TaskRunner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._dispatcher = Dispatcher(
-            scheduler, runner, self, soon=self.loop.call_when_idle, later=self._in_a_moment
+            scheduler, runner, self, soon=self.loop.call_when_idle, later=self._call_later
         )
         self._runner = runner
         self._runner_open = False
@@ -90,7 +90,7 @@ class ExecutionSession(ServerSession, Transport):
     def describe_work(self, limit: int) -> WorkSummary:
         return self._dispatcher.describe_work(limit)
 
-    # -- what the dispatcher asks for ---------------------------------------------------------
+    # -- the dispatcher's transport -----------------------------------------------------------
 
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
@@ -104,7 +104,7 @@ class ExecutionSession(ServerSession, Transport):
             self.publish(topic, *together)
 
     def _without_large(self, events: Sequence[ExecutionEvent]) -> Sequence[ExecutionEvent]:
-        """Leave out what a subscriber can do without: long reports, which the event log keeps."""
+        """Leave out long progress reports, which subscribers can fetch from the event log."""
         short = [event for event in events if not _is_large(event)]
         self.publisher.log_dropped_events(len(events) - len(short))
         return short
@@ -123,18 +123,18 @@ class ExecutionSession(ServerSession, Transport):
             self.file_check.schedule()
         if type(event) is WorkerReady:
             self.settled.set()
-        # A journal that can be written again is told as a timer.
+        # A recovered journal is noticed at a timer.
         if type(event) in _MAY_MAKE_READY and self.ready:
             self.became_ready()
         deadline = self._dispatcher.next_deadline
         if deadline is not None and deadline < self._alarm:
             self._set_alarm(deadline)
 
-    def _in_a_moment(self, callback: Callable[[], None]) -> None:
-        self.loop.call_at(time.monotonic() + _MOMENT_SECONDS, callback)
+    def _call_later(self, callback: Callable[[], None]) -> None:
+        self.loop.call_at(time.monotonic() + _BATCH_SECONDS, callback)
 
     def _set_alarm(self, deadline: float) -> None:
-        """Have a timer of the loop at the scheduler's next deadline."""
+        """Set a timer of the loop for the scheduler's next deadline."""
         self._alarm = deadline
         self.loop.call_at(deadline, lambda: self._on_alarm(deadline))
 

@@ -87,7 +87,7 @@ class LifecycleEngineContract(TurnsContract):
 
     @pytest.mark.parametrize("cursor", ["", "5", "x:1:1", "r:1:-1", "r:nan:1", "r:1:1:1", "r:٣:1"])
     def test_a_cursor_of_nobody_is_refused(self, engine: LifecycleEngine, cursor: str) -> None:
-        with pytest.raises(ValueError, match="none that this server gave"):
+        with pytest.raises(ValueError, match="cursor"):
             engine.list_queued(1, cursor)
 
     # -- moves ------------------------------------------------------------------------------

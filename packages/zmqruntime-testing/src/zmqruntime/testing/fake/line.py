@@ -27,24 +27,24 @@ class PlayerRunner(TaskRunner):
     def open(self, host: RunnerHost) -> None:
         """Make ready to start workers: nothing to do."""
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         """Let there be a worker."""
         self._tell(lambda player: player.start_worker())
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         """Begin with the execution's script."""
         script = self._script_of(execution_id)
         self._tell(lambda player: player.assign(execution_id, script))
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         """Stop the execution, unless it is deaf."""
         self._tell(lambda player: player.interrupt(execution_id))
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         """End the worker."""
         self._tell(lambda player: player.kill_worker())
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         """Return no worker: there is no process."""
         return ()
 

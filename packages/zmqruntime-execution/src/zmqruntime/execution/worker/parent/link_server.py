@@ -22,8 +22,7 @@ from zmqruntime.execution.worker.framing import (
 from zmqruntime.execution.worker.protocol import TOKEN_BYTES
 from zmqruntime.execution.worker.sockets import LinkAddress, disable_nagle, listen
 from zmqruntime.transport import Loop
-from zmqruntime.transport.lowlevel import LimitedLog, make_private_dir
-from zmqruntime.transport.lowlevel import read_file_id as identify
+from zmqruntime.transport.lowlevel import LimitedLog, make_private_dir, read_file_id
 
 __all__ = ["LinkServer"]
 
@@ -91,7 +90,7 @@ class LinkServer:
             EndpointError: its directory cannot be created or used.
             OSError: the file cannot be created.
         """
-        if self._path is None or identify(self._path) == self._file:
+        if self._path is None or read_file_id(self._path) == self._file:
             return
         make_private_dir(self._path.parent)
         if self._is_accepting:
@@ -106,7 +105,7 @@ class LinkServer:
         else:
             self._path.unlink(missing_ok=True)  # Stale: this server holds the lock.
             self._listener = listen(str(self._path))
-            self._file = identify(self._path)
+            self._file = read_file_id(self._path)
         self._is_accepting = True
         self._loop.add_reader(self._listener.fileno(), self._accept)
 

@@ -108,7 +108,7 @@ class WorkerProcessRunner(TaskRunner):
     def restore_files(self) -> None:
         self._links.restore_socket()
 
-    def start_worker(self) -> None:
+    def start_worker(self, slot: int = 0) -> None:
         failure = ""
         try:
             self._links.restore_socket()
@@ -143,7 +143,7 @@ class WorkerProcessRunner(TaskRunner):
             worker.failure = failure
             post(lambda: self._on_exit(None))
 
-    def assign(self, execution_id: str, request: bytes) -> None:
+    def assign(self, execution_id: str, request: bytes, slot: int = 0) -> None:
         worker = self._worker
         if worker is None or not worker.is_set_up:
             return  # It has exited while the assignment waited for a commit.
@@ -155,19 +155,19 @@ class WorkerProcessRunner(TaskRunner):
             self._is_trimming = True
             self._host.loop.call_at(time.monotonic() + _TRIM_SECONDS, self._trim_log)
 
-    def interrupt(self, execution_id: str) -> None:
+    def interrupt(self, execution_id: str, slot: int = 0) -> None:
         if execution_id == self._assigned:
             self._interrupted_at = time.monotonic()
         self._links.send(protocol.COMMANDS, protocol.INTERRUPT, execution_id)
 
-    def kill_worker(self) -> None:
+    def kill_worker(self, slot: int = 0) -> None:
         if self._assigned is None or self._interrupted_at is None:
             self._kill("killed by the server")
         else:
             seconds = time.monotonic() - self._interrupted_at
             self._kill(f"killed at the end of the grace period, {seconds:.1f} s after an interrupt")
 
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
+    def describe(self, execution_id: str | None, slot: int = 0) -> tuple[WorkerInfo, ...]:
         return self._worker.describe(execution_id) if self._worker is not None else ()
 
     def close(self) -> None:

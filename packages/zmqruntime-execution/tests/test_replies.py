@@ -1,4 +1,4 @@
-"""Events and records composed as bytes are what the models would have encoded."""
+"""Composed replies and events equal the encoding of their models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from driving import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqruntime.execution.core.frames import compose_accepted, compose_records, compose_snapshot
+from zmqruntime.execution.core.replies import compose_accepted, compose_records, compose_snapshot
 from zmqruntime.execution.lifecycle.events import ProgressReport, compose_event
 from zmqruntime.execution.lifecycle.execution import Execution
 from zmqruntime.execution.worker.child.reporter import encode_progress
@@ -46,18 +46,18 @@ data = st.none() | st.dictionaries(st.text(max_size=5), values, max_size=3)
     message=texts,
     data=data,
 )
-def test_a_progress_event_is_what_its_model_encodes(
-    execution_id: str, sequence: int, timestamp: float, data: Any, **told: Any
+def test_progress_event_equals_the_encoding_of_its_model(
+    execution_id: str, sequence: int, timestamp: float, data: Any, **fields: Any
 ) -> None:
-    body = encode_progress(data=data, **told)
+    body = encode_progress(data=data, **fields)
     event = decode_event(compose_event(execution_id, ProgressReport(sequence, timestamp, body)))
     assert isinstance(event, ProgressEvent)
     assert (event.execution_id, event.sequence) == (execution_id, sequence)
     assert event.timestamp == timestamp
     assert event.data == data
-    for name, value in told.items():
+    for name, value in fields.items():
         assert getattr(event, name) == value
-    # Nothing more and nothing else than the model knows.
+    # The JSON has exactly the fields of the model.
     frame = compose_event(execution_id, ProgressReport(sequence, timestamp, body))
     assert decode_json(encode(event)) == {"data": None} | decode_json(frame)
 
@@ -69,7 +69,7 @@ def test_a_progress_event_is_what_its_model_encodes(
     moments=st.tuples(times, times, st.none() | times),
     message=texts,
 )
-def test_a_state_event_is_what_its_model_encodes(
+def test_state_event_equals_the_encoding_of_its_model(
     execution_id: str,
     sequence: int,
     status: ExecutionStatus,
@@ -111,7 +111,7 @@ def test_a_state_event_is_what_its_model_encodes(
     duplicate=st.booleans(),
     with_record=st.booleans(),
 )
-def test_a_reply_on_an_execution_is_what_its_model_encodes(
+def test_reply_about_an_execution_equals_the_encoding_of_its_model(
     execution_id: str,
     request_id: str | None,
     status: ExecutionStatus,
@@ -132,9 +132,9 @@ def test_a_reply_on_an_execution_is_what_its_model_encodes(
     progress: ProgressEvent | None = None
     if percent is not None:
         execution.progress = ProgressReport(3, 1.0, encode_progress(percent, 100.0, data={}))
-        told = decode_event(compose_event(execution_id, execution.progress))
-        assert isinstance(told, ProgressEvent)
-        progress = told
+        decoded = decode_event(compose_event(execution_id, execution.progress))
+        assert isinstance(decoded, ProgressEvent)
+        progress = decoded
     if message is not None:
         execution.error = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message=message)
     record = ExecutionRecord(
@@ -163,7 +163,7 @@ def test_a_reply_on_an_execution_is_what_its_model_encodes(
     frame = compose_snapshot(execution, place, request_id)
     snapshot = decode_reply(frame)
     assert snapshot == ExecutionStatusSnapshot(request_id=request_id, execution=record)
-    # What is left out is what a reply on one execution has nothing to say of.
+    # Fields that are empty in a reply about one execution are left out.
     written, whole = decode_json(frame), decode_json(encode(snapshot))
     assert whole["execution"].pop("result_dropped") is False
     assert written == {name: whole[name] for name in written}
