@@ -27,8 +27,10 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
 )
-from zmqruntime.transport.client.channel import Channel, Outcome
-from zmqruntime.transport.client.control import ControlClient
+from zmqruntime.transport.client.blocking_exchange import Requester
+from zmqruntime.transport.client.channel import Channel
+from zmqruntime.transport.client.exchange import RequestLimits
+from zmqruntime.transport.client.outcome import Outcome
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.server import binding
 from zmqruntime.transport.server.binding import BoundSockets
@@ -125,7 +127,7 @@ def test_first_outcome_of_a_full_queue_is_busy_at_any_pace(
     try:
         channel.send(b"request")
         assert channel.receive(Deadline.after(PATIENCE_SECONDS)) is Outcome.BUSY
-        assert not channel.retries_after(Outcome.BUSY)
+        assert not channel.reconnects_after(Outcome.BUSY)
     finally:
         channel.close()
 
@@ -134,13 +136,13 @@ def test_first_outcome_of_a_full_queue_is_busy_at_any_pace(
 def test_end_of_a_busy_server_is_waited_for(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
-    control = ControlClient(context, endpoint, config)
+    requester = Requester(context, endpoint, config)
     try:
-        assert not control.wait_for_end(Deadline.after(0.2))
+        assert not requester.wait_for_end(Deadline.after(0.2))
         full.close()
-        assert control.wait_for_end(Deadline.after(PATIENCE_SECONDS))
+        assert requester.wait_for_end(Deadline.after(PATIENCE_SECONDS))
     finally:
-        control.close()
+        requester.close()
 
 
 def test_absent_server_is_named_at_once(config: ZMQConfig) -> None:
@@ -194,15 +196,16 @@ def test_paused_server_answers_all_clients_that_connected_meanwhile(
     )
     assert server.stdout is not None
     assert server.stdout.readline() == "serves\n"
-    control = ControlClient(context, endpoint, config)
+    requester = Requester(context, endpoint, config)
     refused: list[Outcome] = []
 
     all_there = threading.Barrier(CLIENTS + 1)
 
     def ask() -> object:
         all_there.wait(PATIENCE_SECONDS)
-        deadline = Deadline.after(PATIENCE_SECONDS)
-        return control.request(PingRequest(limit=0), deadline, on_broken=refused.append)
+        limits = RequestLimits(PATIENCE_SECONDS)
+        with requester.open(limits, check=refused.append) as exchange:
+            return exchange.request(PingRequest(limit=0))
 
     server.send_signal(signal.SIGSTOP)
     try:
@@ -215,7 +218,7 @@ def test_paused_server_answers_all_clients_that_connected_meanwhile(
             pongs = [pong.result(PATIENCE_SECONDS) for pong in asked]
     finally:
         server.send_signal(signal.SIGCONT)
-        control.close()
+        requester.close()
         server.terminate()
         server.wait(PATIENCE_SECONDS)
     assert all(isinstance(pong, PongReply) for pong in pongs)

@@ -10,7 +10,8 @@ import zmq
 from transport_peers import PATIENCE_SECONDS
 
 from zmqruntime.transport import Deadline, Endpoint, ZMQConfig
-from zmqruntime.transport.client.channel import Channel, Outcome
+from zmqruntime.transport.client.channel import Channel
+from zmqruntime.transport.client.outcome import Outcome
 from zmqruntime.transport.socket_poller import READ, SocketPoller
 
 BareContext = zmq.Context[zmq.Socket[bytes]]

@@ -31,7 +31,7 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
-from zmqruntime.transport.client.channel import Outcome
+from zmqruntime.transport.client.outcome import Outcome
 
 TCP = TransportMode.TCP
 
@@ -219,7 +219,7 @@ def test_an_address_that_is_none_is_told(
     config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # The system knows it.
-    with pytest.raises(EndpointError, match="cannot be connected to"):
+    with pytest.raises(EndpointError, match="cannot connect to"):
         ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
 
 
@@ -421,7 +421,7 @@ def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_los
     )
     with ZMQClient(config=server.config) as client:
         assert client._connection is not None
-        client._connection._raise_if_lost(Outcome.LOST)
+        client._connection._server.raise_if_ended(Outcome.LOST)
 
 
 def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenServer) -> None:

@@ -45,7 +45,7 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
-from zmqruntime.transport.client import attach
+from zmqruntime.transport.client.attach import Attacher
 from zmqruntime.transport.client.tracked_context import TrackedContext
 
 BareContext = zmq.Context[zmq.Socket[bytes]]
@@ -167,7 +167,7 @@ def test_many_requests_go_out_at_once_and_come_back_in_their_order(server: OpenS
 
 def test_requests_that_go_out_at_once_cannot_share_an_id(server: OpenServer) -> None:
     with ZMQClient(config=server.config) as client:
-        with pytest.raises(ValueError, match="two requests have one request_id"):
+        with pytest.raises(ValueError, match="duplicate request_id"):
             client.exchange([PingRequest(request_id="1"), PingRequest(request_id="1")])
         assert client.exchange([PingRequest(request_id="1"), PingRequest()])
 
@@ -322,7 +322,7 @@ def test_a_pipeline_refuses_what_is_too_large_and_shared_ids(server: OpenServer)
         with pytest.raises(MessageTooLarge, match="the execute request is 70,"):
             list(client.pipeline([PingRequest(), too_large]))
         held = RegisterProgressRequest(client_id="nobody", request_id="1")
-        with pytest.raises(ValueError, match="two requests have one request_id"):
+        with pytest.raises(ValueError, match="duplicate request_id"):
             list(client.pipeline([held, PingRequest(request_id="1")]))
         assert client.ping().ready
 
@@ -532,7 +532,7 @@ def test_a_server_that_drops_every_connection_is_given_up(
     )
     with ZMQServer(config=small), ZMQClient(config=config) as client:
         assert client._connection is not None
-        client._connection._control.max_message_bytes = 10**6
+        client._connection._requester.max_message_bytes = 10**6
         with pytest.raises(ServerLost, match="the connection ended"):
             client.request(ExecuteRequest(task={"x": "x" * 200_000}, client_id="a"), 60)
         assert client.ping().ready
@@ -739,7 +739,7 @@ def test_what_is_interrupted_while_it_opens_leaves_no_socket_that_blocks_the_end
     client = ZMQClient(config=server.config)
     client.connect()
     assert client._connection is not None
-    client._connection._control._pool._idle.pop().close()
+    client._connection._requester._pool._idle.pop().close()
     for module in ("channel", "subscriber"):
         monkeypatch.setattr(f"zmqruntime.transport.client.{module}.{at}", interrupted)
     with pytest.raises(KeyboardInterrupt) as from_request:
@@ -776,12 +776,13 @@ def test_a_client_goes_on_with_a_server_that_was_started_again(
 def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set as soon as a client waits for a server to be back."""
     event = threading.Event()
+    attach_again = Attacher.attach_again
 
-    def attach_again(*arguments: Any) -> PongReply:
+    def notify(*arguments: Any) -> PongReply:
         event.set()
-        return attach.attach_again(*arguments)
+        return attach_again(*arguments)
 
-    monkeypatch.setattr("zmqruntime.transport.client.connection.attach_again", attach_again)
+    monkeypatch.setattr(Attacher, "attach_again", notify)
     return event
 
 

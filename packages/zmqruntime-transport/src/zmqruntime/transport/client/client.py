@@ -22,6 +22,7 @@ from zmqruntime.messages import (
     prepare,
 )
 from zmqruntime.transport.client.connection import Connection
+from zmqruntime.transport.client.exchange import RequestLimits
 from zmqruntime.transport.client.mismatch import MismatchPolicy, ServerGuard
 from zmqruntime.transport.client.subscriber import Subscriber
 from zmqruntime.transport.config import TransportMode, ZMQConfig
@@ -79,7 +80,10 @@ class ZMQClient:
         self._guard = ServerGuard(self._endpoint, launcher, on_mismatch)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._leftover: weakref.finalize[..., ZMQClient]
+        self._opening: tuple[Connection, int] | None = None
+        """What `connect` is opening, and in which thread."""
+        self._disconnects = 0
+        self._finalizer: weakref.finalize[..., ZMQClient]
 
     def __enter__(self) -> Self:
         self.connect()
@@ -106,47 +110,62 @@ class ZMQClient:
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach to the server, or launch it, and wait until it is ready.
 
-        Nothing happens when the client is connected already.
+        Returns immediately when the client is connected.
 
         Args:
             timeout: seconds for all of it; None for the configuration's ``connect_timeout``.
-            wait_ready: whether to wait for a server that is there and not ready: not so to
-                look at it, or to end it.
+            wait_ready: whether to wait until a running server is ready; False to inspect it, or to
+                stop it.
 
         Raises:
-            ConnectionFailed: nobody listens and there is no launcher, it is no server, or the
-                host has no address.
-            LaunchFailed: the launched server ended, or did not get ready; says why.
-            ServerMismatch: a server is there that is not the one that the launcher would start;
-                see ``on_mismatch``.
-            RequestTimeout: a server is there but did not get ready in time.
-            EndpointError: the directory of the socket files is not this user's alone.
-            NotConnected: it was connected in another process, of which this one is a fork.
-            TooManyOpenFiles: this process has nearly as many files open as it may.
+            ConnectionFailed: no server listens and there is no launcher, the peer is not a server,
+                or the host has no address.
+            LaunchFailed: the launched server ended, or was not ready in time; names the reason.
+            ServerMismatch: the server that is running is not the one that the launcher would
+                start; see ``on_mismatch``.
+            RequestTimeout: a server is running and was not ready in time.
+            EndpointError: the directory of the socket files is not private to this user.
+            NotConnected: `disconnect` was called meanwhile, or the client was connected in another
+                process, of which this one is a fork.
+            TooManyOpenFiles: the process is close to its limit of open files.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
         deadline = Deadline.after(seconds)
         if (connection := self._connection) is None:
+            disconnects = self._disconnects
             with self._lock:
+                if disconnects != self._disconnects:
+                    raise NotConnected(f"the client of {self._endpoint} was disconnected")
                 if (connection := self._connection) is None:
                     connection = self._open(deadline, wait_ready=wait_ready)
         connection.check_process()
         return connection.pong
 
     def _open(self, deadline: Deadline, *, wait_ready: bool) -> Connection:
-        connection = Connection(self._endpoint, self._config, owns_server=not self._persistent)
+        connection = Connection(
+            self._endpoint,
+            self._config,
+            self._launcher,
+            self._guard,
+            owns_server=not self._persistent,
+        )
         try:
-            connection.establish(self._launcher, self._guard, deadline, wait_ready=wait_ready)
-            # Collected as they are, its context would wait for sockets for ever.
-            self._leftover = weakref.finalize(self, connection.abandon)
-            self._leftover.atexit = False
+            self._opening = connection, threading.get_ident()
+            connection.establish(deadline, wait_ready=wait_ready)
+            # Collected without it, the context would wait for its sockets forever.
+            self._finalizer = weakref.finalize(self, connection.abandon)
+            self._finalizer.atexit = False
             self._connection = connection
-        except BaseException:  # An interrupt, too, also behind the last line.
+            if connection.closed.is_set:
+                raise connection.closed.make_error()
+        except BaseException:  # An interrupt, too, even after the last statement.
             self._connection = None
-            if (leftover := getattr(self, "_leftover", None)) is not None:
-                leftover.detach()
+            if (finalizer := getattr(self, "_finalizer", None)) is not None:
+                finalizer.detach()
             connection.discard()
             raise
+        finally:
+            self._opening = None
         return connection
 
     @property
@@ -186,33 +205,52 @@ class ZMQClient:
         return self._connected().reestablish(Deadline.after(seconds))
 
     def disconnect(self) -> None:
-        """Close everything this client opened, and end a server that it owns.
+        """Close everything that this client opened, and stop a server that it owns.
 
-        Calls under way in other threads end with `NotConnected`. In a fork of the process that
-        connected, nothing is closed and no server ended: they are that process's.
+        Calls under way in other threads raise `NotConnected`, `connect` included. In a fork of the
+        process that connected, nothing is closed and no server stopped: they belong to that
+        process.
 
         Raises:
-            RuntimeError: it was called from a subscriber's callback; nothing was closed.
+            RuntimeError: called from a subscriber's callback; nothing was closed.
         """
-        if (connection := self._connection) is None:
+        connection = self._connection or self._interrupt_connect()
+        if connection is None:
             return
         if not connection.is_here:
-            # To close its sockets would be heard of by who opened them, and to wait for them would
-            # be in vain. The lock may be held by a thread that was left behind.
+            # Closing its sockets would reach the peers of the process that opened them. The lock
+            # may be held by a thread that does not exist here.
             self._connection, self._lock = None, threading.Lock()
-            self._leftover.detach()
+            self._finalizer.detach()
             return
         connection.check_thread()
+        self._disconnects += 1
+        connection.closed.set()
         with self._lock:
             if self._connection is not connection:
                 return  # Another thread was faster.
             try:
                 self._before_close()
             finally:
-                # It stays until it is closed: after an interrupt, the next call goes on with it.
+                # Kept until it is closed: after an interrupt, the next call continues with it.
                 connection.close()
                 self._connection = None
-                self._leftover.detach()
+                self._finalizer.detach()
+
+    def _interrupt_connect(self) -> Connection | None:
+        """Interrupt a `connect` of another thread; return its connection, which that thread closes.
+
+        Unless it was established meanwhile: then it is to be closed here.
+        """
+        if (opening := self._opening) is None:
+            return None
+        connection, thread = opening
+        if not connection.is_here:
+            return None
+        self._disconnects += 1
+        connection.interrupt()
+        # The same thread is in a signal handler, or in the launcher: its `connect` raises next.
+        return connection if thread != threading.get_ident() else None
 
     def ping(self, timeout: float | None = None, *, limit: int = 0) -> PongReply:
         """Ask the server how it is.
@@ -252,6 +290,14 @@ class ZMQClient:
         if not isinstance(reply, ShutdownAckReply):
             raise _refusal(reply, "shutdown")
 
+    def pause(self, seconds: float) -> None:
+        """Wait before a retry, unless `disconnect` is called.
+
+        Raises:
+            NotConnected: `connect` was not called, or `disconnect` was, before or meanwhile.
+        """
+        self._connected().closed.pause(seconds)
+
     def wait_for_server_end(self, timeout: float | None = None) -> bool:
         """Wait until the server has ended; for one on this machine, until its process is gone.
 
@@ -281,8 +327,8 @@ class ZMQClient:
             MessageTooLarge: the server would not take it; nothing was sent.
             TooManyOpenFiles: so many threads wait that no file is left for one more connection.
         """
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().request(request, Deadline.after(seconds + hold), hold)
+        with self._connected().open_exchange(self._limit(timeout, hold)) as exchange:
+            return exchange.request(request)
 
     def exchange(
         self, requests: Sequence[Outgoing], timeout: float | None = None, *, hold: float = 0.0
@@ -295,8 +341,8 @@ class ZMQClient:
         Returns:
             The replies, in the order of the requests.
         """
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().exchange(requests, Deadline.after(seconds + hold), hold)
+        with self._connected().open_exchange(self._limit(timeout, hold)) as exchange:
+            return exchange.request_all(requests)
 
     def pipeline(
         self,
@@ -325,8 +371,8 @@ class ZMQClient:
             ValueError: the window has no room for any; further, what `request` raises.
         """
         check_number("window", window, least=1, whole=True)
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._while_kept(self._connected().pipeline(requests, seconds, hold, window))
+        limits = self._limit(timeout, hold)
+        return self._run_pipeline(self._connected(), requests, limits, window)
 
     def subscribe(
         self,
@@ -345,11 +391,20 @@ class ZMQClient:
     def _before_close(self) -> None:
         """Take leave of the server, while there still is a connection. To be extended."""
 
-    def _while_kept(
-        self, replies: Generator[tuple[Outgoing, Reply], None, None]
+    def _run_pipeline(
+        self,
+        connection: Connection,
+        requests: Iterable[Outgoing | None],
+        limits: RequestLimits,
+        window: int,
     ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield what ``replies`` does, and be there until then: a client that is not is closed."""
-        yield from replies
+        # The generator refers to the client, which would be closed when it is collected.
+        with connection.open_exchange(limits, renews=True) as exchange:
+            for sent, reply in exchange.pipeline(requests, window):
+                yield sent.request, reply
+
+    def _limit(self, timeout: float | None, hold: float) -> RequestLimits:
+        return RequestLimits(self._config.request_timeout if timeout is None else timeout, hold)
 
     def _connected(self) -> Connection:
         connection = self._connection

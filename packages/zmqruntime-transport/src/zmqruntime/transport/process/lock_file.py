@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -17,6 +18,7 @@ def take_lock(
     path: Path,
     timeout: float,
     *,
+    cancelled: Callable[[], bool] | None = None,
     remedy: str = "Set runtime_dir to a directory on a local disk",
 ) -> filelock.BaseFileLock:
     """Return the lock at ``path``, held until it is released or this process ends.
@@ -24,6 +26,7 @@ def take_lock(
     Args:
         path: its file, which is made if it is missing, with mode 0600, and stays there.
         timeout: how long to wait for another holder, in seconds; 0: not at all; -1: no limit.
+        cancelled: checked while it waits; True ends the wait as the timeout does.
         remedy: the end of the error message: which setting to change.
 
     Raises:
@@ -35,7 +38,7 @@ def take_lock(
     try:
         # Made here, since that by filelock depends on the umask; it opens what it finds.
         os.close(open_private(path, write=True, create=True))
-        lock.acquire(timeout=timeout)
+        lock.acquire(timeout=timeout, cancel_check=cancelled)
     except (UnsafePath, filelock.Timeout):
         raise
     except (OSError, NotImplementedError) as error:  # The latter: a file system without locks.
