@@ -106,7 +106,8 @@ class RecordClient(ZMQClient):
             ServerLost: the server is gone, and was not back in time: see `outlast`.
             TransportError: the server was not reached.
         """
-        return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
+        waiter = ExecutionWaiter(self.get_record, policy, self.outlast, self.pause)
+        return waiter.wait(execution_id, timeout)
 
     def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
         """Wait for a server that was lost, or silent, to be back, as far as that makes sense.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
 from zmqruntime.transport import Deadline, RequestTimeout, ServerLost, check_number
+from zmqruntime.transport.backoff import Backoff
 
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
@@ -17,12 +18,14 @@ HOLD_SECONDS: Final = 30.0
 """How long a server is asked to hold its reply, unless told otherwise."""
 
 _MAX_BACKOFF_SECONDS = 60.0
-_MAX_DOUBLINGS = 100
 _SLACK_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Execution id, seconds to hold the reply, seconds for the request beside that."""
+
+Pause = Callable[[float], object]
+"""Waits so many seconds before a retry; raises when the client is closed meanwhile."""
 
 Outlast = Callable[[ServerLost, Deadline], None]
 """Returns when a lost server is back; raises the error when it is not by the deadline."""
@@ -65,8 +68,7 @@ class WaitPolicy:
 
     def backoff(self, errors: int) -> float:
         """Return how long to wait after the ``errors``-th unanswered request in a row."""
-        longer: float = self.retry_backoff_seconds * 2.0 ** min(errors - 1, _MAX_DOUBLINGS)
-        return min(longer, _MAX_BACKOFF_SECONDS)
+        return Backoff(self.retry_backoff_seconds, _MAX_BACKOFF_SECONDS).compute_delay(errors)
 
 
 class ExecutionWaiter:
@@ -76,6 +78,7 @@ class ExecutionWaiter:
         ask_status: asks a server for a record, and has it hold its reply.
         policy: how patiently.
         outlast: waits for a server that was lost; None: its loss is raised at once.
+        pause: waits before a retry: `ZMQClient.pause`, which ends when the client is closed.
     """
 
     def __init__(
@@ -83,7 +86,9 @@ class ExecutionWaiter:
         ask_status: AskStatus,
         policy: WaitPolicy | None = None,
         outlast: Outlast | None = None,
+        pause: Pause = time.sleep,
     ) -> None:
+        self._pause = pause
         self._ask_status = ask_status
         self._policy = policy or WaitPolicy()
         self._outlast = outlast
@@ -114,7 +119,7 @@ class ExecutionWaiter:
                     raise
                 if deadline.expired:
                     raise
-                threading.Event().wait(min(self._policy.backoff(errors), deadline.remaining))
+                self._pause(min(self._policy.backoff(errors), deadline.remaining))
                 continue
             except ServerLost as lost:
                 if self._outlast is None:
