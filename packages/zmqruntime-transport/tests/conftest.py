@@ -21,7 +21,13 @@ sys.path.insert(0, str(HERE))
 
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, free_tcp_ports  # noqa: E402
 
-from zmqruntime.transport import Endpoint, SubprocessLauncher, ZMQClient, ZMQConfig  # noqa: E402
+from zmqruntime.transport import (  # noqa: E402
+    Endpoint,
+    ServerArguments,
+    SubprocessLauncher,
+    ZMQClient,
+    ZMQConfig,
+)
 
 # That a machine is slow is no failure.
 settings.register_profile("unhurried", settings.default, deadline=None)
@@ -126,3 +132,17 @@ def make_launcher(server_script: Path) -> Callable[..., SubprocessLauncher]:
         return SubprocessLauncher([sys.executable, str(server_script), f"--act={act}"])
 
     return make
+
+
+@pytest.fixture
+def start_server(
+    start_process: StartProcess, server_script: Path, config: ZMQConfig
+) -> Callable[[Endpoint], subprocess.Popen[str]]:
+    def start(endpoint: Endpoint) -> subprocess.Popen[str]:
+        arguments = ServerArguments.for_endpoint(endpoint, config, owner=None, log_file_path=None)
+        process = start_process(server_script, *arguments.to_command_line())
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serves\n"
+        return process
+
+    return start

@@ -14,8 +14,24 @@ from typing import Any, Self
 
 import zmq
 
-from zmqruntime.messages import PongReply, ProcessInfo, encode
-from zmqruntime.transport import Endpoint, ServerSession, ZMQServer
+from zmqruntime.messages import (
+    PongReply,
+    ProcessInfo,
+    RegisterProgressRequest,
+    Reply,
+    encode,
+)
+from zmqruntime.transport import (
+    ConnectionFailed,
+    Endpoint,
+    NotConnected,
+    RequestTimeout,
+    ServerLost,
+    ServerSession,
+    ZMQClient,
+    ZMQConfig,
+    ZMQServer,
+)
 
 PATIENCE_SECONDS = 30.0
 """After this long a test has failed; none ever waits for it in vain."""
@@ -151,3 +167,58 @@ class OpenServer(ZMQServer):
 
         self.session.loop.post(run)
         assert done.wait(PATIENCE_SECONDS)
+
+
+HELD = RegisterProgressRequest(client_id="nobody")
+"""A request that a server holds: nobody subscribed."""
+
+
+def impatient(config: ZMQConfig, retry_interval: float = 0.05) -> ZMQConfig:
+    """Return a config whose clients ask again soon, and whose servers hold for long.
+
+    A reply may take longer than that on a busy machine: a test that counts requests sets more.
+    """
+    return ZMQConfig(
+        default_port=config.default_port,
+        control_port_offset=config.control_port_offset,
+        runtime_dir=config.runtime_dir,
+        retry_interval=retry_interval,
+        registration_timeout=600,
+    )
+
+
+class Outcomes:
+    """The outcomes of requests that other threads send."""
+
+    def __init__(self) -> None:
+        self.of: list[Reply | Exception] = []
+        self._threads: list[threading.Thread] = []
+
+    def ask(self, client: ZMQClient, request: object = HELD, timeout: float = 60) -> None:
+        def run() -> None:
+            try:
+                self.of.append(client.request(request, timeout))  # type: ignore[arg-type]
+            except (ConnectionFailed, NotConnected, ServerLost, RequestTimeout) as error:
+                self.of.append(error)
+
+        self._threads.append(threading.Thread(target=run))
+        self._threads[-1].start()
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+def swallow(first: int) -> Callable[[list[list[bytes]]], list[bytes] | None]:
+    """Answer the ping of connect, then swallow this many requests."""
+
+    def answer(received: list[list[bytes]]) -> list[bytes] | None:
+        if 1 < len(received) <= first + 1:
+            return None
+        *envelope, body = received[-1]
+        reply = json.loads(make_pong())
+        reply["request_id"] = json.loads(body).get("request_id")
+        return [*envelope, json.dumps(reply).encode()]
+
+    return answer

@@ -25,6 +25,7 @@ class TrackedContext(zmq.Context[zmq.Socket[bytes]]):
         # In __dict__, since pyzmq takes other attributes for options of the context.
         self.__dict__["opened"] = weakref.WeakSet[zmq.Socket[bytes]]()
         self.__dict__["ending"] = None
+        self.__dict__["lock"] = threading.RLock()
 
     def socket(self, *args: Any, **options: Any) -> zmq.Socket[bytes]:
         """Open a socket, as `zmq.Context.socket` does."""
@@ -46,14 +47,15 @@ class TrackedContext(zmq.Context[zmq.Socket[bytes]]):
         Returns the thread in which it terminates: in the calling one, Ctrl-C could not interrupt
         the wait for a socket that an interrupt left open. Idempotent.
         """
-        ending: threading.Thread | None = self.__dict__["ending"]
-        if ending is None:
-            ending = self.__dict__["ending"] = threading.Thread(
-                target=self.term, name="zmqruntime-term", daemon=True
-            )
-        if ending.ident is None:
-            ending.start()
-        return ending
+        with self.__dict__["lock"]:
+            ending: threading.Thread | None = self.__dict__["ending"]
+            if ending is None:
+                ending = self.__dict__["ending"] = threading.Thread(
+                    target=self.term, name="zmqruntime-term", daemon=True
+                )
+            if ending.ident is None:  # New, or its start was interrupted.
+                ending.start()
+            return ending
 
     def end(self, patience: float) -> None:
         """Terminate the context; close the sockets that are still open after ``patience``."""
