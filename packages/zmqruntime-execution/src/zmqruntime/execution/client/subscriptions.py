@@ -9,7 +9,7 @@ import weakref
 from zmqruntime.execution.client.stream import EventStream
 from zmqruntime.execution.client.subscriber import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.messages import ClientId, ExecutionId
-from zmqruntime.transport import ZMQClient
+from zmqruntime.transport import NotConnected, ZMQClient
 
 __all__ = ["Subscriptions"]
 
@@ -54,10 +54,11 @@ class Subscriptions:
 
     def stop(self) -> None:
         """Take leave of the server, for all of them."""
-        with self._lock:
-            subscribers, self._subscribers = self._subscribers, {}
+        # Without the lock: another thread may hold it during a registration, which ends when the
+        # client is closed, and not before.
+        subscribers, self._subscribers = self._subscribers, {}
         with contextlib.ExitStack() as ends:
-            for subscriber in subscribers.values():
+            for subscriber in list(subscribers.values()):
                 ends.callback(subscriber.stop)
 
     def _subscribe(self, submitter: ClientId) -> ProgressStreamSubscriber:
@@ -65,13 +66,17 @@ class Subscriptions:
 
         What hears of another client's lives as long as one of its streams.
         """
-        subscriber = self._subscribers.get(submitter)
+        subscribers = self._subscribers
+        subscriber = subscribers.get(submitter)
         if subscriber is None:
             if submitter == self._own_id:
                 subscriber = ProgressStreamSubscriber(self._client, submitter, self._callback)
             else:
                 subscriber = ProgressStreamSubscriber(self._client, submitter, on_idle=self._retire)
-            self._subscribers[submitter] = subscriber
+            subscribers[submitter] = subscriber
+            if self._subscribers is not subscribers:  # `stop` may have missed it.
+                subscriber.close()
+                raise NotConnected("the client was disconnected during a registration")
         return subscriber
 
     def _retire(self, subscriber: ProgressStreamSubscriber) -> None:
