@@ -30,15 +30,16 @@ from zmqruntime.messages import (
     make_topic_prefix,
 )
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
+from zmqruntime.transport.backoff import Backoff
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# Between two tries to come back to a server that does not answer; and for how long nothing comes
-# when nothing is on its way any more.
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
+# Between two attempts to register again or to fetch missed events. The first delay is also how long
+# nothing comes when no event is in flight any more.
+_MAX_BACKOFF_SECONDS = 30.0
+_BACKOFF = Backoff(0.5, _MAX_BACKOFF_SECONDS)
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, the terminal one included."""
@@ -92,7 +93,7 @@ class ProgressStreamSubscriber:
         self._registered = True
         self._was_cut = False
         self._retry: Timer | None = None
-        self._pause = _FIRST_PAUSE_SECONDS
+        self._failures = 0
         self._stopping = False
         # The server knows the client by its own prefix, so that one comes last of those.
         prefixes = [b""] if scope is ProgressScope.ALL else []
@@ -234,7 +235,7 @@ class ProgressStreamSubscriber:
         if connected and self._was_connected:
             self._registered = False
             self._was_cut = True
-            self._pause = _FIRST_PAUSE_SECONDS
+            self._failures = 0
             self._recover()
         self._was_connected = self._was_connected or connected
         for group in self._groups():
@@ -265,16 +266,17 @@ class ProgressStreamSubscriber:
             what = "asked for what was missed" if self._registered else "registered again"
             _log.warning("not %s, and tried again later: %s", what, error)
             if self._connected:
-                self._recover_later()
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+                self._failures += 1
+                self._recover_later(self._failures)
         else:
-            self._pause = _FIRST_PAUSE_SECONDS
+            self._failures = 0
             if self._order.is_in_doubt:
-                self._recover_later()
+                self._recover_later(1)
 
-    def _recover_later(self) -> None:
+    def _recover_later(self, failures: int) -> None:
+        delay = _BACKOFF.compute_delay(failures)
         with self._lock:
-            self._retry = self._subscriber.call_later(self._pause, self._recover)
+            self._retry = self._subscriber.call_later(delay, self._recover)
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:
