@@ -420,8 +420,7 @@ def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_los
         "zmqruntime.transport.process.identity.ProcessIdentity.is_running", lambda _: False
     )
     with ZMQClient(config=server.config) as client:
-        assert client._connection is not None
-        client._connection._server.raise_if_ended(Outcome.LOST)
+        client._connected()._server.raise_if_ended(Outcome.LOST)
 
 
 def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenServer) -> None:

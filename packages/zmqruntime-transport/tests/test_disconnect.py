@@ -222,8 +222,7 @@ def test_interrupt_while_a_socket_opens_does_not_block_disconnect(
 
     client = ZMQClient(config=server.config)
     client.connect()
-    assert client._connection is not None
-    client._connection._requester._pool._idle.pop().close()
+    client._connected()._requester._pool._idle.pop().close()
     for module in ("channel", "subscriber"):
         monkeypatch.setattr(f"zmqruntime.transport.client.{module}.{at}", interrupted)
     with pytest.raises(KeyboardInterrupt) as from_request:

@@ -196,7 +196,7 @@ def test_connect_ends_with_every_thread_that_waits_for_it(
     client: ZMQClient, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = CountingLock()
-    monkeypatch.setattr(client, "_lock", lock)
+    monkeypatch.setattr(client._slot, "_lock", lock)
     with FakeServer(client.endpoint, lambda _: None) as fake:
         calls = [run(lambda: client.connect(HOUR)) for _ in range(4)]
         eventually(lambda: fake.received and lock.count == 4)

@@ -284,8 +284,7 @@ def test_server_that_closes_every_connection_is_lost(
         max_message_bytes=2**17,
     )
     with ZMQServer(config=small), ZMQClient(config=config) as client:
-        assert client._connection is not None
-        client._connection._requester.max_message_bytes = 10**6
+        client._connected()._requester.max_message_bytes = 10**6
         with pytest.raises(ServerLost, match="the connection ended"):
             client.request(ExecuteRequest(task={"x": "x" * 200_000}, client_id="a"), 60)
         assert client.ping().ready

@@ -174,7 +174,7 @@ def test_disconnect_closes_the_subscribers(server: OpenServer) -> None:
 def test_nobody_subscribes_to_a_connection_that_was_closed(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
-    connection = client._connection
+    connection = client._connected()
     assert connection is not None
     client.disconnect()
     with pytest.raises(NotConnected, match="was disconnected"):
