@@ -295,7 +295,7 @@ def test_a_stranger_on_the_port_is_told_from_a_server(command: Command) -> None:
             "ping", f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1"
         )
         thread.join()
-    assert_one_sentence(outcome, "whoever listens there", str(port))
+    assert_one_sentence(outcome, "the peer", str(port))
 
 
 def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
@@ -303,7 +303,7 @@ def test_silence_is_waited_for_no_longer_than_asked(command: Command) -> None:
         port = silent.getsockname()[1]
         where = (f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1")
         outcome = command("ping", "--timeout=0.2", *where)
-    assert_one_sentence(outcome, "no ZeroMQ peer greeted from there in time", str(port))
+    assert_one_sentence(outcome, "no ZeroMQ handshake in time", str(port))
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,9 @@ def test_a_refused_request_is_told_in_the_servers_words(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_sentence(command("ping"), "does not answer a ping", "its log has more, at ")
+        assert_one_sentence(
+            command("ping"), "has replied to a ping with an error", "its log has more, at "
+        )
 
 
 # -- wording --------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ def test_a_server_that_is_not_back_by_the_deadline_is_lost(
     await_gate(handle)
     first.stop()
     began = time.monotonic()
-    with pytest.raises(ServerLost, match="was lost, and none was back in time"):
+    with pytest.raises(ServerLost, match="was lost and is not back in time"):
         handle.result(timeout=1.5)
     assert time.monotonic() - began >= 1.4
 
@@ -383,7 +383,7 @@ def test_a_silence_ends_with_the_configured_time(start: Start, config: ZMQConfig
     with Impatient(replace(config, reconnect_timeout=0.5)) as client:
         handle = client.submit_execution({})
         client.request_within(0.3)
-        with silence(server), pytest.raises(ServerLost, match="did not answer in time"):
+        with silence(server), pytest.raises(ServerLost, match="in time"):
             list(handle.progress())
 
 

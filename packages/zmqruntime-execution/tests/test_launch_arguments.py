@@ -313,7 +313,7 @@ def test_an_edited_module_is_warned_of_and_replaced_on_request(
 ) -> None:
     lab.write_text(lab.read_text().replace("first", "second"))
     with (
-        pytest.warns(ServerMismatchWarning, match="from source files that were edited"),
+        pytest.warns(ServerMismatchWarning, match="from source files that differ"),
         connect(zmq_config, model="one") as client,
     ):
         assert client.execute({}) == ["first", "one"]

@@ -380,7 +380,7 @@ def test_a_launched_server_that_does_not_get_ready_is_ended(
         return psutil.Process().children(recursive=True)
 
     before = children()
-    with pytest.raises(LaunchFailed, match="was not ready in time and was ended") as caught:
+    with pytest.raises(LaunchFailed, match="was not ready in time and was killed") as caught:
         ZMQClient(config=config, launcher=UntilItSpeaks()).connect(1)
     assert caught.value.exit_code is None
     assert says in caught.value.log_tail

@@ -124,7 +124,7 @@ def test_another_class_is_refused_with_both_sides_and_a_remedy(lab: Lab) -> None
         client.connect()
     sentence = str(caught.value)
     assert f"(process {os.getpid()}) runs lab:Lab, and this client's launcher" in sentence
-    assert f"starts other:Other; end it ('zmqruntime stop --port {lab.port}')" in sentence
+    assert f"starts other:Other; stop it ('zmqruntime stop --port {lab.port}')" in sentence
     assert caught.value.found == FOUND
     assert isinstance(caught.value, ConnectionFailed)
     assert not client.connected
@@ -185,7 +185,7 @@ def test_a_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
         ServerMismatch, match=r"cannot be restarted while it runs . and queues ."
     ) as caught:
         client.connect()
-    assert str(caught.value).endswith("or choose on_mismatch='warn'")
+    assert str(caught.value).endswith("or set on_mismatch='warn'")
     assert lab.running
 
 

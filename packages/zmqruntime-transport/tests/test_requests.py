@@ -168,7 +168,7 @@ def test_deadline_limits_all_attempts_together(config: ZMQConfig, endpoint: Endp
         ZMQClient(config=impatient(config)) as client,
     ):
         start = time.monotonic()
-        with pytest.raises(RequestTimeout, match="may have been done"):
+        with pytest.raises(RequestTimeout, match="may have executed it"):
             client.ping(1.0)
         # With a time of its own for each try there would be no end.
         assert 1.0 <= time.monotonic() - start < PATIENCE_SECONDS
@@ -269,7 +269,7 @@ def test_server_that_runs_without_listening_is_lost_at_the_deadline(
 ) -> None:
     with ZMQServer(config=config) as server, ZMQClient(config=config) as client:
         server.stop()
-        with pytest.raises(ServerLost, match=r"nobody listens there\. The server was there before"):
+        with pytest.raises(ServerLost, match=r"server was lost: .* no server listens there"):
             client.ping(0.2)
 
 
@@ -285,7 +285,7 @@ def test_server_that_closes_every_connection_is_lost(
     )
     with ZMQServer(config=small), ZMQClient(config=config) as client:
         client._connected()._requester.max_message_bytes = 10**6
-        with pytest.raises(ServerLost, match="the connection ended"):
+        with pytest.raises(ServerLost, match="the connection was closed"):
             client.request(ExecuteRequest(task={"x": "x" * 200_000}, client_id="a"), 60)
         assert client.ping().ready
 

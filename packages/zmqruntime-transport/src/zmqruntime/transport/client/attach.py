@@ -168,8 +168,8 @@ class Attacher:
                     has_ended = False
         if not has_ended:
             raise RequestTimeout(
-                f"the server {pong.server} (process {pong.process.pid}) was asked to end, to be "
-                "replaced, and did not end in time"
+                f"the server {pong.server} (process {pong.process.pid}) did not stop in time: it "
+                "was to be replaced"
             )
 
     def _await_ready(self, server: LaunchedServer, deadline: Deadline) -> PongReply:
@@ -189,7 +189,7 @@ class Attacher:
         except (RequestTimeout, ConnectionFailed):
             server.kill()
             raise LaunchFailed(
-                f"the server launched for {self._endpoint} was not ready in time and was ended",
+                f"the server launched for {self._endpoint} was not ready in time and was killed",
                 log_tail=server.log_tail(),
             ) from None
         except BaseException:

@@ -181,8 +181,8 @@ class Requester:
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, config: ZMQConfig
     ) -> None:
         self.max_message_bytes = config.max_message_bytes
-        """The longest request that the server accepts, as its pong said."""
-        self._endpoint = endpoint
+        """The longest request that the server accepts; of its pong, when there is one."""
+        self.endpoint = endpoint
         self._retry_interval = config.retry_interval
         self._ids = itertools.count(1)
         self._pool = ChannelPool(context, endpoint, config)
@@ -208,7 +208,7 @@ class Requester:
             ValueError: a limit is NaN.
         """
         exchange = Exchange(
-            self._endpoint,
+            self.endpoint,
             self._ids,
             self.max_message_bytes,
             limits,

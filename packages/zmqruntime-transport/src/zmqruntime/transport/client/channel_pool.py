@@ -100,7 +100,7 @@ class ChannelPool:
 
     def not_connected(self) -> NotConnected:
         """Return the error of a closed client."""
-        return NotConnected(f"the client of {self._endpoint} is not connected")
+        return NotConnected(f"the client of {self._endpoint} was disconnected")
 
     def _open(self, interval: ReconnectInterval) -> Channel:
         if self._closed:

@@ -237,7 +237,8 @@ class Connection:
             self._context.start_end().join(_DISCARD_SECONDS)
             # Last: where warnings are errors, it raises.
             warnings.warn(
-                f"the client of {self._endpoint} was thrown away, and not disconnected",
+                f"the client of {self._endpoint} was garbage-collected while connected: call "
+                "disconnect()",
                 ResourceWarning,
                 stacklevel=2,
             )
@@ -252,7 +253,7 @@ class Connection:
     def _make_loss(self, error: TransportError | None = None) -> ServerLost:
         reason = f": {error}" if error else ""
         return ServerLost(
-            f"the server on {self._endpoint} was lost, and none was back in time{reason}",
+            f"the server on {self._endpoint} was lost and is not back in time{reason}",
             exit_code=self._server.exit_code,
         )
 
@@ -262,7 +263,7 @@ class Connection:
             return self.closed.make_error()
         if isinstance(error, ServerLost):
             return error
-        return ServerLost(f"{error}. The server was there before", exit_code=self._server.exit_code)
+        return ServerLost(f"the server was lost: {error}", exit_code=self._server.exit_code)
 
     def _stop_server(self, launched: LaunchedServer) -> None:
         deadline = Deadline.after(_STOP_OWNED_SECONDS)

@@ -1,10 +1,9 @@
-"""The exchange: requests, their replies, retries and the deadline, without sockets or clocks.
+"""Request-reply exchange: matching, retries and the deadline, without sockets, threads or clocks.
 
-An exchange decides; a shell acts. The shell owns the connection and the clock, sends the frames
-that it is given, and reports what comes: `Exchange.match` for frames, `Exchange.recover` for
-everything else. `blocking_exchange` is the shell that runs in the caller's thread. A shell that
-serves many exchanges in one I/O thread waits for their connections until the earliest
-`Exchange.retry_at`, and completes a future for each match.
+An exchange decides, and a shell acts: it owns the connection and the clock, sends the frames, and
+reports what happens, replies to `Exchange.match` and everything else to `Exchange.recover`.
+`blocking_exchange` is the shell that runs in the calling thread. One that serves many exchanges in
+an I/O thread waits until the earliest `Exchange.retry_at`, and completes a future for each match.
 
 REQ/REP alone does not survive a lost reply, so each retry uses a fresh socket (zguide, ch. 4,
 "Lazy Pirate"). Every request of the protocol is safe to send twice.
@@ -90,7 +89,7 @@ class Exchange:
     ) -> None:
         seconds = limits.timeout + limits.hold
         if seconds != seconds:
-            raise ValueError("a time limit is nan: it has to be a number of seconds, or None")
+            raise ValueError("timeout or hold is nan: it has to be a number of seconds")
         self._endpoint = endpoint
         self._seconds = seconds
         self._attempt_seconds = limits.hold + retry_interval
@@ -164,10 +163,8 @@ class Exchange:
     def _make_error(self, outcome: Outcome) -> TransportError:
         reason = outcome.value
         if outcome in SILENCES and self._seconds <= 0:  # The peer is not to blame.
-            reason = "there was no time for an answer"
-        what = (
-            f"a {self._pending.oldest_type} request to {self._endpoint} was not answered: {reason}"
-        )
+            reason = "the timeout leaves no time for a reply"
+        what = f"the {self._pending.oldest_type} request to {self._endpoint} failed: {reason}"
         if outcome is Outcome.SILENCE:
-            return RequestTimeout(f"{what}; what it asks may have been done")
+            return RequestTimeout(f"{what}; the server may have executed it")
         return RequestTimeout(what) if outcome in STILL_THERE else ConnectionFailed(what)

@@ -35,6 +35,6 @@ def resolve_host(endpoint: Endpoint, deadline: Deadline, closed: CloseSignal) ->
             failures.append(error)
 
     if not closed.wait_for(resolve, deadline, "zmqruntime-lookup"):
-        raise RequestTimeout(f"the address of host {host!r} was not found in time")
+        raise RequestTimeout(f"host {host!r} was not resolved in time")
     if failures:
-        raise ConnectionFailed(f"host {host!r} has no address that is known here: {failures[0]}")
+        raise ConnectionFailed(f"host {host!r} cannot be resolved: {failures[0]}")

@@ -20,22 +20,19 @@ class ReconnectInterval(IntEnum):
 
 
 class Outcome(Enum):
-    """Why a connection has no reply, in words that follow a colon."""
+    """Why a connection has no reply; the value follows a colon in error messages."""
 
-    SILENCE = "it did not answer in time"
-    # A server completes the handshake in its loop, so a busy one is not told from something else.
-    UNGREETED = (
-        "it did not answer in time (no ZeroMQ peer greeted from there in time: the server is busy, "
-        "or something else listens there)"
-    )
-    REFUSED = "nobody listens there"
+    SILENCE = "no reply in time"
+    # A server completes the handshake in its loop, so that a busy one looks like another program.
+    UNGREETED = "no ZeroMQ handshake in time: the server is busy, or another program listens there"
+    REFUSED = "connection refused: no server listens there"
     BUSY = (
-        "a server listens there, but its queue of new connections is full, because it is busy or "
-        "paused: try again, or allow more time"
+        "the server's queue of new connections is full, because it is busy or paused: try again, "
+        "or allow more time"
     )
-    LOST = "the connection ended"
-    DROPPED = "whoever listens there ended the connection without a greeting of ZeroMQ"
-    FOREIGN = "whoever listens there does not speak ZMTP"
+    LOST = "the connection was closed"
+    DROPPED = "the peer closed the connection before the ZeroMQ handshake"
+    FOREIGN = "the peer does not speak ZMTP"
 
 
 SILENCES: Final = frozenset({Outcome.SILENCE, Outcome.UNGREETED})

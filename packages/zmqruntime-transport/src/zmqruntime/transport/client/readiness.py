@@ -44,7 +44,9 @@ def ping(requester: Requester, deadline: Deadline, check: Check, *, wait_ready: 
             with requester.open(RequestLimits.until(deadline, hold), check=check) as exchange:
                 reply = exchange.request(request)
         except MessageError as error:
-            raise ConnectionFailed(f"who listens there is no server: {error}") from None
+            raise ConnectionFailed(
+                f"the peer at {requester.endpoint} is not a zmqruntime server: {error}"
+            ) from None
         except RequestTimeout:
             if pong is None:
                 raise
@@ -57,8 +59,10 @@ def ping(requester: Requester, deadline: Deadline, check: Check, *, wait_ready: 
                 f"ready: {pong.worker_error}"
             ) from None
         if not isinstance(reply, PongReply):
-            reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
-            raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")
+            reason = reply.message if isinstance(reply, ErrorReply) else f"a reply {reply.type}"
+            raise ConnectionFailed(
+                f"the peer at {requester.endpoint} has replied to a ping with an error: {reason}"
+            )
         if reply.ready or not wait_ready:
             return reply
         if deadline.expired:
@@ -69,5 +73,5 @@ def ping(requester: Requester, deadline: Deadline, check: Check, *, wait_ready: 
 def _make_timeout(pong: PongReply) -> RequestTimeout:
     reason = f": {pong.worker_error}" if pong.worker_error else ""
     return RequestTimeout(
-        f"the server {pong.server} (process {pong.process.pid}) is not ready in time{reason}"
+        f"the server {pong.server} (process {pong.process.pid}) was not ready in time{reason}"
     )
