@@ -111,7 +111,7 @@ linux = pytest.mark.skipif(
 
 
 @linux
-def test_full_queue_of_connections_is_no_absent_server(
+def test_full_queue_of_connections_does_not_count_as_no_server(
     config: ZMQConfig, full: FullListener
 ) -> None:
     client = ZMQClient(config=config, launcher=NoLauncher())
@@ -120,7 +120,7 @@ def test_full_queue_of_connections_is_no_absent_server(
 
 
 @linux
-def test_first_outcome_of_a_full_queue_is_busy_at_any_pace(
+def test_first_outcome_of_a_full_queue_is_busy(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
     channel = Channel(context, endpoint, config)
@@ -145,14 +145,14 @@ def test_end_of_a_busy_server_is_waited_for(
         requester.close()
 
 
-def test_absent_server_is_named_at_once(config: ZMQConfig) -> None:
+def test_missing_server_is_reported_before_the_timeout(config: ZMQConfig) -> None:
     client = ZMQClient(config=replace(config, connect_timeout=PATIENCE_SECONDS))
     with pytest.raises(ConnectionFailed, match="no server listens"):
         client.connect()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX modes")
-def test_path_that_is_no_socket_is_named(config: ZMQConfig, endpoint: Endpoint) -> None:
+def test_path_that_is_not_a_socket_is_named(config: ZMQConfig, endpoint: Endpoint) -> None:
     endpoint.control_path.write_text("not a socket")
     with pytest.raises(EndpointError, match=r"is in the way and is no socket"):
         ZMQClient(config=config, launcher=NoLauncher()).connect()
@@ -179,7 +179,7 @@ def test_queue_of_connections_is_as_long_as_the_open_files_allow(
 
 @linux
 @pytest.mark.parametrize("backlog", [2, 4096])
-def test_paused_server_answers_all_clients_that_connected_meanwhile(
+def test_paused_server_replies_to_all_clients_that_connected_meanwhile(
     config: ZMQConfig,
     endpoint: Endpoint,
     context: BareContext,

@@ -37,7 +37,7 @@ class MonitorFirst:
 
 
 @pytest.mark.parametrize("polls", [0, 3])
-def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
+def test_replies_are_received_before_the_end_of_the_connection(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, polls: int
 ) -> None:
     router = context.socket(zmq.ROUTER)
@@ -75,7 +75,7 @@ class ForNothing:
         self._poller.close()
 
 
-def test_a_socket_that_has_nothing_after_all_is_waited_for(
+def test_spurious_readiness_of_a_socket_does_not_end_the_wait(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext
 ) -> None:
     router = context.socket(zmq.ROUTER)

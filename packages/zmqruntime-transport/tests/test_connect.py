@@ -79,9 +79,7 @@ def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_a_client_attaches_to_the_server_that_is_there(
-    config: ZMQConfig, mode: TransportMode
-) -> None:
+def test_client_attaches_to_a_running_server(config: ZMQConfig, mode: TransportMode) -> None:
     if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
         pytest.skip("no ipc there")
     with (
@@ -93,7 +91,7 @@ def test_a_client_attaches_to_the_server_that_is_there(
         assert client.ping().process.pid == os.getpid()
 
 
-def test_to_connect_twice_is_to_connect_once(server: OpenServer) -> None:
+def test_second_connect_does_nothing(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     assert not client.connected
     first = client.connect()
@@ -103,14 +101,14 @@ def test_to_connect_twice_is_to_connect_once(server: OpenServer) -> None:
     client.disconnect()
 
 
-def test_a_client_may_connect_again(server: OpenServer) -> None:
+def test_client_can_connect_again(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     for _ in range(3):
         with client:
             assert client.ping().ready
 
 
-def test_a_client_that_disconnects_leaves_the_server_that_it_found(server: OpenServer) -> None:
+def test_disconnect_keeps_an_attached_server_running(server: OpenServer) -> None:
     with ZMQClient(config=server.config, persistent=False) as client:
         client.ping()
     assert server.running
@@ -118,7 +116,7 @@ def test_a_client_that_disconnects_leaves_the_server_that_it_found(server: OpenS
         assert client.ping().ready
 
 
-def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None:
+def test_calls_of_an_unconnected_client_raise_not_connected(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     with pytest.raises(NotConnected, match=r"not connected: call connect\(\) first"):
         client.ping()
@@ -130,14 +128,14 @@ def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None
         client.subscribe([b""], lambda messages: None, lambda connected: None)
 
 
-def test_a_client_may_end_the_server(server: OpenServer) -> None:
+def test_client_can_stop_the_server(server: OpenServer) -> None:
     with ZMQClient(config=server.config) as client:
         client.shutdown_server(ShutdownMode.NOW)
         server.serve_forever()
     assert not server.running
 
 
-def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+def test_refused_shutdown_is_raised_with_its_reason(endpoint: Endpoint, config: ZMQConfig) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
         *envelope, body = received[-1]
         refusal = b'{"type":"error","status":"error","code":"internal","message":"never"}'
@@ -149,7 +147,7 @@ def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> No
             client.shutdown_server()
 
 
-def test_a_refused_ping_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+def test_refused_ping_is_raised_with_its_reason(endpoint: Endpoint, config: ZMQConfig) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
         refusal = b'{"type":"error","status":"error","code":"internal","message":"not now"}'
         return [*received[-1][:-1], make_pong() if len(received) == 1 else refusal]
@@ -164,7 +162,7 @@ def test_a_refused_ping_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_that_nobody_listens_is_said_at_once(config: ZMQConfig, mode: TransportMode) -> None:
+def test_connect_without_a_server_fails_immediately(config: ZMQConfig, mode: TransportMode) -> None:
     if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
         pytest.skip("no ipc there")
     client = ZMQClient(config=config, transport_mode=mode)
@@ -178,7 +176,7 @@ def test_that_nobody_listens_is_said_at_once(config: ZMQConfig, mode: TransportM
 
 
 @ipc
-def test_the_socket_file_of_a_dead_server_is_nobody(config: ZMQConfig, endpoint: Endpoint) -> None:
+def test_stale_socket_file_counts_as_no_server(config: ZMQConfig, endpoint: Endpoint) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(endpoint.control_path))
     with pytest.raises(ConnectionFailed, match="no server listens"):
@@ -187,7 +185,7 @@ def test_the_socket_file_of_a_dead_server_is_nobody(config: ZMQConfig, endpoint:
 
 
 @ipc
-def test_a_directory_that_is_not_there_is_nobody(runtime_dir: Path) -> None:
+def test_missing_directory_counts_as_no_server(runtime_dir: Path) -> None:
     config = ZMQConfig(runtime_dir=runtime_dir / "none")
     with pytest.raises(ConnectionFailed, match="no server listens"):
         ZMQClient(config=config).connect(PATIENCE_SECONDS)
@@ -195,7 +193,7 @@ def test_a_directory_that_is_not_there_is_nobody(runtime_dir: Path) -> None:
 
 
 @ipc
-def test_a_client_trusts_no_directory_into_which_others_could_put_a_server(
+def test_directory_that_other_users_can_write_is_refused(
     server: OpenServer, runtime_dir: Path
 ) -> None:
     runtime_dir.chmod(0o755)
@@ -215,16 +213,14 @@ def test_directory_that_cannot_be_examined_is_an_error(runtime_dir: Path) -> Non
         client.connect()
 
 
-def test_an_address_that_is_none_is_told(
-    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_address_is_named(config: ZMQConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # The system knows it.
     with pytest.raises(EndpointError, match="cannot connect to"):
         ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "not a host", "x" * 100])
-def test_a_host_without_an_address_is_told(
+def test_host_without_an_address_is_named(
     config: ZMQConfig, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
@@ -239,9 +235,7 @@ def test_a_host_without_an_address_is_told(
         ZMQClient(host=host, config=config).connect(PATIENCE_SECONDS)
 
 
-def test_a_host_that_is_looked_up_for_too_long_is_told_in_time(
-    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_host_lookup_times_out(config: ZMQConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     given_up = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: given_up.wait(PATIENCE_SECONDS))
     try:
@@ -252,7 +246,7 @@ def test_a_host_that_is_looked_up_for_too_long_is_told_in_time(
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_who_gives_no_time_is_not_told_that_the_server_is_silent(
+def test_timeout_of_zero_does_not_blame_the_server(
     config: ZMQConfig, endpoint: Endpoint, seconds: float
 ) -> None:
     with (
@@ -265,7 +259,7 @@ def test_who_gives_no_time_is_not_told_that_the_server_is_silent(
 # -- somebody else is there ------------------------------------------------------------------
 
 
-def test_a_web_server_on_the_control_port_is_no_server(
+def test_web_server_on_the_control_port_is_not_a_server(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
     address = ("127.0.0.1", tcp_endpoint.control_port)
@@ -286,7 +280,7 @@ GREETINGS = {
 
 @pytest.mark.parametrize("greeting", [*GREETINGS])
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "holds on"])
-def test_who_greets_in_another_protocol_is_no_server(
+def test_peer_of_another_protocol_is_not_a_server(
     config: ZMQConfig,
     listen: Callable[[Callable[[socket.socket], None]], None],
     greeting: str,
@@ -304,7 +298,7 @@ def test_who_greets_in_another_protocol_is_no_server(
     assert "the peer" in str(caught.value) or "no ZeroMQ handshake" in str(caught.value)
 
 
-def test_who_hangs_up_without_a_word_is_no_server_and_none_is_launched(
+def test_peer_that_closes_each_connection_is_not_a_server(
     config: ZMQConfig, listen: Callable[[Callable[[socket.socket], None]], None]
 ) -> None:
     listen(lambda connection: None)
@@ -312,7 +306,7 @@ def test_who_hangs_up_without_a_word_is_no_server_and_none_is_launched(
         ZMQClient(config=config, transport_mode=TCP).connect(PATIENCE_SECONDS)
 
 
-def test_who_says_nothing_is_waited_for_no_longer_than_asked(
+def test_silent_listener_is_waited_for_until_the_timeout(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
     # Any other time of the configuration is far beyond what the test waits.
@@ -324,7 +318,7 @@ def test_who_says_nothing_is_waited_for_no_longer_than_asked(
         assert 0.2 <= time.monotonic() - start < PATIENCE_SECONDS
 
 
-def test_a_zeromq_peer_that_says_nothing_is_waited_for_no_longer_than_asked(
+def test_silent_zeromq_peer_is_waited_for_until_the_timeout(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:
     silent = FakeServer(endpoint, lambda received: None)
@@ -338,7 +332,7 @@ def test_a_zeromq_peer_that_says_nothing_is_waited_for_no_longer_than_asked(
 @pytest.mark.parametrize(
     "reply", [b"hello", b"{}", b'{"type":"pong"}', b'{"type":"reply","status":"ok"}']
 )
-def test_a_zeromq_peer_that_speaks_otherwise_is_no_server(
+def test_zeromq_peer_with_another_protocol_is_not_a_server(
     config: ZMQConfig, endpoint: Endpoint, reply: bytes
 ) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
@@ -349,7 +343,7 @@ def test_a_zeromq_peer_that_speaks_otherwise_is_no_server(
         ZMQClient(config=config).connect(PATIENCE_SECONDS)
 
 
-def test_a_peer_that_answers_a_ping_with_something_else_is_no_server(
+def test_peer_that_does_not_reply_with_a_pong_is_not_a_server(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:
     replies = [
@@ -409,7 +403,7 @@ def test_connect_returns_when_the_server_is_ready(config: ZMQConfig, context: Ba
         client.disconnect()
 
 
-def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
+def test_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
     with LateServer(config=config), pytest.raises(RequestTimeout) as caught:
         ZMQClient(config=config).connect(1.0)
     assert str(caught.value) == (
@@ -417,7 +411,7 @@ def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
     )
 
 
-def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_lost(
+def test_unknown_pid_does_not_count_as_a_lost_server(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As through a tunnel: the address is local, the process is not.
@@ -428,7 +422,7 @@ def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_los
         client._connected()._server.raise_if_ended(Outcome.LOST)
 
 
-def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenServer) -> None:
+def test_garbage_collected_client_warns_and_closes_its_sockets(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
     client.ping()
@@ -440,7 +434,7 @@ def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenS
         another.ping()
 
 
-def test_a_pipeline_keeps_its_client(server: OpenServer) -> None:
+def test_pipeline_keeps_its_client_alive(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
     replies = client.pipeline(PingRequest() for _ in range(200))

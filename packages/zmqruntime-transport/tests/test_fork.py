@@ -58,7 +58,7 @@ USES: dict[str, Callable[[ZMQClient], object]] = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_fork_cannot_use_it_and_is_told_why(
+def test_calls_in_a_fork_raise_not_connected(
     client: ZMQClient, use: Callable[[ZMQClient], object]
 ) -> None:
     def act() -> str:
@@ -76,7 +76,7 @@ def test_a_fork_cannot_use_it_and_is_told_why(
     )
 
 
-def test_a_fork_may_disconnect_and_leaves_alone_what_is_not_its_own(
+def test_disconnect_in_a_fork_closes_nothing_of_its_parent(
     client: ZMQClient, config: ZMQConfig
 ) -> None:
     def act() -> str:

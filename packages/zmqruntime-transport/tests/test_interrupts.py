@@ -77,7 +77,7 @@ def count_files() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 @pytest.mark.parametrize("act", [connect, call, disconnect])
-def test_an_interrupt_at_any_point_leaves_a_client_that_can_be_disconnected(
+def test_client_can_be_disconnected_after_an_interrupt_at_any_point(
     server: ZMQServer, act: Callable[[ZMQClient], None]
 ) -> None:
     def attempt(point: int | None) -> int:

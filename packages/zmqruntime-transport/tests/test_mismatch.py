@@ -112,13 +112,13 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize(("expected", "differences"), DIFFERENCES.values(), ids=DIFFERENCES)
-def test_a_difference_is_named(
+def test_differences_are_named(
     expected: ExpectedApplication, differences: tuple[Difference, ...]
 ) -> None:
     assert find_differences(expected, FOUND) == differences
 
 
-def test_another_class_is_refused_with_both_sides_and_a_remedy(lab: Lab) -> None:
+def test_server_of_another_class_is_refused_with_a_remedy(lab: Lab) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(ExpectedApplication("other:Other")))
     with pytest.raises(ServerMismatch) as caught:
         client.connect()
@@ -130,7 +130,7 @@ def test_another_class_is_refused_with_both_sides_and_a_remedy(lab: Lab) -> None
     assert not client.connected
 
 
-def test_a_class_from_another_directory_is_refused_without_a_policy(lab: Lab) -> None:
+def test_class_from_another_directory_is_refused_by_default(lab: Lab) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES["another origin"][0]))
     with pytest.raises(ServerMismatch, match="runs lab:Lab from another directory than this"):
         client.connect()
@@ -138,7 +138,7 @@ def test_a_class_from_another_directory_is_refused_without_a_policy(lab: Lab) ->
 
 
 @pytest.mark.parametrize("case", ["another version", "other code", "arguments", "all"])
-def test_a_lesser_difference_is_warned_of_once(lab: Lab, case: str) -> None:
+def test_lesser_differences_are_warned_of_once(lab: Lab, case: str) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES[case][0]))
     with pytest.warns(ServerMismatchWarning, match="runs lab:Lab .* on_mismatch='restart'") as told:
         client.connect()
@@ -151,7 +151,7 @@ def test_a_lesser_difference_is_warned_of_once(lab: Lab, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
-def test_a_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
+def test_policy_applies_to_every_difference(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     with pytest.raises(ServerMismatch):
         ZMQClient(config=lab.config, launcher=launcher, on_mismatch="refuse").connect()
@@ -163,7 +163,7 @@ def test_a_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
-def test_an_idle_server_is_replaced_where_that_is_wanted(lab: Lab, case: str) -> None:
+def test_idle_server_is_replaced_by_the_restart_policy(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     client = ZMQClient(
         config=lab.config, launcher=launcher, on_mismatch=MismatchPolicy.RESTART, persistent=False
@@ -176,7 +176,7 @@ def test_an_idle_server_is_replaced_where_that_is_wanted(lab: Lab, case: str) ->
 
 
 @pytest.mark.parametrize("work", [WorkSummary(running_count=1), WorkSummary(queued_count=2)])
-def test_a_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
+def test_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
     lab.work = work
     client = ZMQClient(
         config=lab.config, launcher=Launcher(ExpectedApplication("o:O")), on_mismatch="restart"
@@ -192,7 +192,7 @@ def test_a_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
 @pytest.mark.parametrize(
     ("expected", "application"), [(SAME, FOUND), (None, FOUND), (ExpectedApplication("o:O"), None)]
 )
-def test_a_server_is_attached_to_where_nothing_differs_or_is_known(
+def test_server_without_a_known_difference_is_attached_to(
     config: ZMQConfig, expected: ExpectedApplication | None, application: ApplicationInfo | None
 ) -> None:
     server = Lab(config=config)
@@ -202,7 +202,7 @@ def test_a_server_is_attached_to_where_nothing_differs_or_is_known(
         assert client.ping().application == application
 
 
-def test_a_wrong_server_that_is_not_ready_is_refused_at_once(lab: Lab) -> None:
+def test_wrong_server_is_refused_before_it_is_ready(lab: Lab) -> None:
     type(lab.session).ready = property(lambda _: False)  # type: ignore[method-assign, assignment]
     try:
         client = ZMQClient(config=lab.config, launcher=Launcher(ExpectedApplication("o:O")))
@@ -212,12 +212,12 @@ def test_a_wrong_server_that_is_not_ready_is_refused_at_once(lab: Lab) -> None:
         type(lab.session).ready = property(lambda self: not self.stopping)  # type: ignore[method-assign, assignment]
 
 
-def test_a_client_without_a_launcher_compares_nothing(lab: Lab) -> None:
+def test_client_without_a_launcher_accepts_any_server(lab: Lab) -> None:
     with ZMQClient(config=lab.config, on_mismatch="refuse") as client:
         assert client.ping().application == FOUND
 
 
-def test_a_launcher_that_only_launches_takes_any_server(lab: Lab) -> None:
+def test_launcher_without_expect_accepts_any_server(lab: Lab) -> None:
     class Plain:
         def launch(self, *_: object, **__: object) -> LaunchedServer:
             raise AssertionError("there is a server")
@@ -226,12 +226,12 @@ def test_a_launcher_that_only_launches_takes_any_server(lab: Lab) -> None:
         assert client.ping().application == FOUND
 
 
-def test_a_policy_that_does_not_exist_is_refused(config: ZMQConfig) -> None:
+def test_unknown_policy_is_refused(config: ZMQConfig) -> None:
     with pytest.raises(ValueError, match="on_mismatch is 'ignore': it has to be one of 'refuse'"):
         ZMQClient(config=config, on_mismatch="ignore")  # type: ignore[arg-type]
 
 
-def test_a_server_names_its_class_version_and_code(config: ZMQConfig) -> None:
+def test_pong_has_the_class_version_and_code_of_the_server(config: ZMQConfig) -> None:
     class Versioned(ZMQServer):
         application_version = "2.1"
 
@@ -244,20 +244,20 @@ def test_a_server_names_its_class_version_and_code(config: ZMQConfig) -> None:
     assert application.origin_digest == compute_origin_digest(Path(__file__))
 
 
-def test_a_version_that_is_no_string_is_refused_at_the_start(config: ZMQConfig) -> None:
+def test_version_that_is_not_a_string_is_refused_at_the_start(config: ZMQConfig) -> None:
     server = ZMQServer(config=config)
     server.application_version = 2  # type: ignore[assignment]
     with pytest.raises(TypeError, match="application_version has to be of type str, not 2"):
         server.start()
 
 
-def test_a_class_of_the_main_script_is_named_by_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_of_the_main_script_is_named_after_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     main = type("Main", (), {"__spec__": None, "__file__": "/somewhere/lab.py"})
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert name_class(type("Lab", (), {"__module__": "__main__"})) == "lab:Lab"
 
 
-def test_a_server_that_took_the_place_of_a_lost_one_is_compared_too(config: ZMQConfig) -> None:
+def test_server_found_by_a_reconnect_is_compared(config: ZMQConfig) -> None:
     client = ZMQClient(config=config, launcher=Launcher(SAME))
     with Lab(config=config):
         client.connect()
@@ -269,7 +269,7 @@ def test_a_server_that_took_the_place_of_a_lost_one_is_compared_too(config: ZMQC
 
 
 @pytest.mark.parametrize("mode", ["now", "drain"])
-def test_a_shutdown_mode_may_be_its_word(lab: Lab, mode: Any) -> None:
+def test_shutdown_mode_can_be_a_string(lab: Lab, mode: Any) -> None:
     with ZMQClient(config=lab.config) as client:
         client.shutdown_server(mode)
     assert lab.session.finished.wait(60)
