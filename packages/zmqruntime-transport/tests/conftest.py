@@ -1,4 +1,4 @@
-"""A place of its own for each test, and bare ZeroMQ to speak with."""
+"""Fixtures: a private endpoint for each test, servers, launchers and bare ZeroMQ sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 
-# Tests are imported without a package; this is how they find what they share.
+# Tests are not in a package: makes their shared modules importable.
 sys.path.insert(0, str(HERE))
 
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, free_tcp_ports  # noqa: E402
@@ -29,7 +29,7 @@ from zmqruntime.transport import (  # noqa: E402
     ZMQConfig,
 )
 
-# That a machine is slow is no failure.
+# A slow machine does not fail a test.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
@@ -38,7 +38,7 @@ StartProcess = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A private directory with a path so short that sockets fit into it anywhere."""
+    """A private directory, with a path short enough for socket files on every platform."""
     directory = Path(tempfile.mkdtemp(prefix="zt"))
     yield directory
     shutil.rmtree(directory)
@@ -46,7 +46,7 @@ def runtime_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def tcp_ports() -> tuple[int, int]:
-    """A data port and a control port that are free."""
+    """A free data port and a free control port."""
     return free_tcp_ports()
 
 
@@ -63,20 +63,20 @@ def config(runtime_dir: Path, tcp_ports: tuple[int, int]) -> ZMQConfig:
 
 @pytest.fixture
 def endpoint(config: ZMQConfig) -> Endpoint:
-    """Where every client and server of this test is, by the platform's own transport."""
+    """The endpoint of this test's servers and clients, in the platform's default mode."""
     return ZMQClient(config=config).endpoint
 
 
 @pytest.fixture
 def server(config: ZMQConfig) -> Iterator[OpenServer]:
-    """A server that serves."""
+    """A running server."""
     with OpenServer(config=config) as started:
         yield started
 
 
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    """Bare ZeroMQ; what a test leaves open is closed at its end, and not before."""
+    """A bare ZeroMQ context; its sockets stay open until the end of the test."""
     opened: list[zmq.Socket[bytes]] = []
 
     class KeepingContext(zmq.Context[zmq.Socket[bytes]]):
@@ -93,13 +93,13 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 @pytest.fixture
 def dealer(server: OpenServer, context: zmq.Context[zmq.Socket[bytes]]) -> RawPeer:
-    """A bare DEALER that is connected to the server."""
+    """A bare DEALER, connected to the server."""
     return RawPeer(context, zmq.DEALER, server.endpoint.control_address)
 
 
 @pytest.fixture
 def start_process() -> Iterator[StartProcess]:
-    """Start Python processes that do not outlive the test; their stdout is read line by line."""
+    """Start Python processes, which are killed at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
@@ -126,7 +126,7 @@ def server_script() -> Path:
 
 @pytest.fixture
 def make_launcher(server_script: Path) -> Callable[..., SubprocessLauncher]:
-    """Make a launcher of the test's server script, which acts as it is told."""
+    """Make a launcher of the test's server script, with a given behaviour."""
 
     def make(act: str = "serve") -> SubprocessLauncher:
         return SubprocessLauncher([sys.executable, str(server_script), f"--act={act}"])

@@ -1,4 +1,4 @@
-"""A server that is too busy to accept a connection is not an absent one."""
+"""A server that is too busy to accept connections is distinguished from a missing one."""
 
 from __future__ import annotations
 
@@ -199,10 +199,10 @@ def test_paused_server_replies_to_all_clients_that_connected_meanwhile(
     requester = Requester(context, endpoint, config)
     refused: list[Outcome] = []
 
-    all_there = threading.Barrier(CLIENTS + 1)
+    all_started = threading.Barrier(CLIENTS + 1)
 
     def ask() -> object:
-        all_there.wait(PATIENCE_SECONDS)
+        all_started.wait(PATIENCE_SECONDS)
         limits = RequestLimits(PATIENCE_SECONDS)
         with requester.open(limits, check=refused.append) as exchange:
             return exchange.request(PingRequest(limit=0))
@@ -211,7 +211,7 @@ def test_paused_server_replies_to_all_clients_that_connected_meanwhile(
     try:
         with ThreadPoolExecutor(CLIENTS) as threads:
             asked = [threads.submit(ask) for _ in range(CLIENTS)]
-            all_there.wait(PATIENCE_SECONDS)
+            all_started.wait(PATIENCE_SECONDS)
             if backlog < CLIENTS:
                 eventually(lambda: Outcome.BUSY in refused)
             server.send_signal(signal.SIGCONT)

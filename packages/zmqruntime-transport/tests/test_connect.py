@@ -1,4 +1,4 @@
-"""A client attaches to a server, or says within its time why it cannot."""
+"""Connect: a client attaches to a server, or raises the reason within its timeout."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tcp_endpoint(config: ZMQConfig) -> Endpoint:
 
 @pytest.fixture
 def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket], None]], None]]:
-    """Let a stranger listen on the control port, who does something to every connection."""
+    """Listen on the control port with a plain socket, and handle every connection."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", tcp_endpoint.control_port))
@@ -75,7 +75,7 @@ def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket
     listener.close()
 
 
-# -- a server is there -----------------------------------------------------------------------
+# -- a running server ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
@@ -158,7 +158,7 @@ def test_refused_ping_is_raised_with_its_reason(endpoint: Endpoint, config: ZMQC
             client.ping()
 
 
-# -- nobody is there -------------------------------------------------------------------------
+# -- no server -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
@@ -214,7 +214,7 @@ def test_directory_that_cannot_be_examined_is_an_error(runtime_dir: Path) -> Non
 
 
 def test_invalid_address_is_named(config: ZMQConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # The system knows it.
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # As if it had an address.
     with pytest.raises(EndpointError, match="cannot connect to"):
         ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
 
@@ -223,14 +223,14 @@ def test_invalid_address_is_named(config: ZMQConfig, monkeypatch: pytest.MonkeyP
 def test_host_without_an_address_is_named(
     config: ZMQConfig, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_up = socket.getaddrinfo
+    getaddrinfo = socket.getaddrinfo
 
-    def know_nobody(name: str, *args: Any, **options: Any) -> Any:
-        if name.endswith(".invalid"):  # A network may answer late, or lie about it.
+    def fail_for_invalid(name: str, *args: Any, **options: Any) -> Any:
+        if name.endswith(".invalid"):  # A network may resolve it slowly, or falsely.
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return look_up(name, *args, **options)
+        return getaddrinfo(name, *args, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", know_nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", fail_for_invalid)
     with pytest.raises(ConnectionFailed, match=f"^host '{host}' cannot be resolved"):
         ZMQClient(host=host, config=config).connect(PATIENCE_SECONDS)
 
@@ -256,7 +256,7 @@ def test_timeout_of_zero_does_not_blame_the_server(
         ZMQClient(config=config).connect(seconds)
 
 
-# -- somebody else is there ------------------------------------------------------------------
+# -- another program -------------------------------------------------------------------------
 
 
 def test_web_server_on_the_control_port_is_not_a_server(
@@ -309,7 +309,7 @@ def test_peer_that_closes_each_connection_is_not_a_server(
 def test_silent_listener_is_waited_for_until_the_timeout(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
-    # Any other time of the configuration is far beyond what the test waits.
+    # Every other timeout is longer than the test waits.
     endless = dataclasses.replace(config, connect_timeout=600, request_timeout=600)
     with socket.create_server(("127.0.0.1", tcp_endpoint.control_port)):
         start = time.monotonic()
@@ -362,7 +362,7 @@ def test_peer_that_does_not_reply_with_a_pong_is_not_a_server(
                 ZMQClient(config=config).connect(PATIENCE_SECONDS)
 
 
-# -- a server is there that is not ready -----------------------------------------------------
+# -- a server that is not ready --------------------------------------------------------------
 
 
 class LateSession(ServerSession):
@@ -414,7 +414,7 @@ def test_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
 def test_unknown_pid_does_not_count_as_a_lost_server(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As through a tunnel: the address is local, the process is not.
+    # As behind a tunnel: the address is local, and the process is not.
     monkeypatch.setattr(
         "zmqruntime.transport.process.identity.ProcessIdentity.is_running", lambda _: False
     )
@@ -426,7 +426,7 @@ def test_garbage_collected_client_warns_and_closes_its_sockets(server: OpenServe
     client = ZMQClient(config=server.config)
     client.connect()
     client.ping()
-    client.itself = client  # type: ignore[attr-defined]  # Only the collector finds it.
+    client.itself = client  # type: ignore[attr-defined]  # A cycle: only the garbage collector frees it.
     del client
     with pytest.warns(ResourceWarning, match="was garbage-collected while connected"):
         gc.collect()

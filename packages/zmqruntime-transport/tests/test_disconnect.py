@@ -33,7 +33,7 @@ BareContext = zmq.Context[zmq.Socket[bytes]]
 
 
 def disconnect_in_time(client: ZMQClient) -> None:
-    """Disconnect; a disconnect that hangs fails the test, and does not end the run."""
+    """Disconnect; a disconnect that hangs fails the test instead of blocking the run."""
     apart = threading.Thread(target=client.disconnect, daemon=True)
     apart.start()
     apart.join(PATIENCE_SECONDS)
@@ -43,7 +43,7 @@ def disconnect_in_time(client: ZMQClient) -> None:
 def test_disconnect_ends_held_requests_of_other_threads(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # After that time their sockets would be closed without them.
+    # Longer than the test: after it, their sockets are closed by force.
     monkeypatch.setattr("zmqruntime.transport.client.connection._LEAVE_SECONDS", 600.0)
     client = ZMQClient(config=impatient(server.config))
     client.connect()
@@ -116,7 +116,7 @@ def test_threads_can_connect_and_disconnect_concurrently(server: OpenServer) -> 
                 client.ping()
             except NotConnected:
                 continue
-            except Exception as error:  # noqa: BLE001 - told below
+            except Exception as error:  # noqa: BLE001 - asserted below
                 unexpected.append(error)
             finally:
                 client.disconnect()
@@ -165,7 +165,7 @@ def test_disconnect_leaves_no_thread_file_or_context(
     assert len(contexts) == 5
     assert all(context.closed for context in contexts)
     assert threading.active_count() == before[0]
-    # The system takes a thread away, and the server in this process a connection, a moment later.
+    # The threads and the server's ends of the connections disappear a moment later.
     eventually(lambda: me.num_threads() <= before[1] and handles() <= before[2])
 
 
@@ -186,16 +186,16 @@ def test_failed_connect_leaves_no_thread(config: ZMQConfig) -> None:
 
 
 def test_requests_can_be_sent_before_the_close(server: OpenServer) -> None:
-    class Polite(ZMQClient):
-        said = ""
+    class LastRequest(ZMQClient):
+        reply = ""
 
         def _before_close(self) -> None:
-            self.said = self.ping().type
+            self.reply = self.ping().type
 
-    client = Polite(config=server.config)
+    client = LastRequest(config=server.config)
     client.connect()
     client.disconnect()
-    assert client.said == "pong"
+    assert client.reply == "pong"
 
 
 def test_error_before_the_close_leaves_nothing_open(server: OpenServer) -> None:
@@ -229,7 +229,7 @@ def test_interrupt_while_a_socket_opens_does_not_block_disconnect(
         client.ping()
     with pytest.raises(KeyboardInterrupt) as from_subscriber:
         client.subscribe([b""], lambda *_: None, lambda _: None)
-    # Only a socket that was left open is waited for.
+    # The end of the context waits only for open sockets.
     monkeypatch.setattr("zmqruntime.transport.client.connection._LEAVE_SECONDS", 600.0)
     disconnect_in_time(client)
-    del from_request, from_subscriber  # Till here, they kept every frame alive.
+    del from_request, from_subscriber  # They kept every frame alive.

@@ -1,4 +1,4 @@
-"""A client that was connected before a fork is of no use after it, and does no harm."""
+"""Forks: a client that was connected before a fork is unusable and harmless in the child."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = [
 
 
 def in_fork(act: Callable[[], str]) -> str:
-    """Return what ``act`` returns in a fork of this process, or how it went wrong there."""
+    """Return the result of ``act`` in a fork of this process, or its error."""
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.write(sink, act().encode())
-        except BaseException:  # noqa: BLE001 - the parent tells
+        except BaseException:  # noqa: BLE001 - reported by the parent
             os.write(sink, traceback.format_exc().encode())
         finally:
             os._exit(0)
@@ -43,7 +43,7 @@ def in_fork(act: Callable[[], str]) -> str:
 
 @pytest.fixture
 def client(config: ZMQConfig, make_launcher: Callable[..., SubprocessLauncher]) -> ZMQClient:
-    """One that owns its server."""
+    """A client that owns its server."""
     return ZMQClient(config=config, launcher=make_launcher(), persistent=False)
 
 

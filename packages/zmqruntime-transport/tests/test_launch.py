@@ -1,4 +1,4 @@
-"""A client that finds no server launches one: exactly one, that ends when it should."""
+"""Launch: clients start exactly one server, which ends with its owner or persists."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def identify(pong: PongReply) -> ProcessIdentity:
 
 
 def kill(server: ProcessIdentity) -> None:
-    """End a server that a test launched, and see it end."""
+    """Stop a launched server, and wait for its end."""
     if (process := server.find()) is not None:
         kill_process_tree(process)
     server.wait()
@@ -56,7 +56,7 @@ def kill(server: ProcessIdentity) -> None:
 
 @pytest.fixture
 def end_servers(config: ZMQConfig) -> Iterator[list[ProcessIdentity]]:
-    """Servers that outlive their clients are to be put here; they do not outlive the test."""
+    """Persistent servers, which are stopped at the end of the test."""
     servers: list[ProcessIdentity] = []
     yield servers
     for server in servers:
@@ -69,7 +69,7 @@ def read_log(config: ZMQConfig) -> str:
     return log.read_text()
 
 
-# -- whose server ----------------------------------------------------------------------------
+# -- owned and persistent servers ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
@@ -177,7 +177,7 @@ client.disconnect()
 def start_client(
     start_process: StartProcess, server_script: Path, config: ZMQConfig, runtime_dir: Path
 ) -> Callable[..., subprocess.Popen[str]]:
-    """Start a client process that connects, and disconnects, when it is sent a line."""
+    """Start a client process that connects and disconnects, each after a line on stdin."""
 
     def start(*, persistent: bool) -> subprocess.Popen[str]:
         process = start_process(
@@ -247,7 +247,7 @@ def test_ctrl_c_of_the_client_does_not_reach_its_server(
         assert os.getpgid(pid) == os.getsid(pid) == pid
 
 
-# -- exactly one -----------------------------------------------------------------------------
+# -- concurrent launches ---------------------------------------------------------------------
 
 
 def test_concurrent_client_processes_launch_one_server(
@@ -335,7 +335,7 @@ def test_launcher_is_not_used_while_a_server_is_running(server: OpenServer) -> N
         assert client.ping().ready
 
 
-# -- launches that fail ----------------------------------------------------------------------
+# -- failed launches -------------------------------------------------------------------------
 
 
 def test_failed_launch_has_the_exit_code_and_the_end_of_the_log(
@@ -348,7 +348,7 @@ def test_failed_launch_has_the_exit_code_and_the_end_of_the_log(
         error = caught.value
         assert error.exit_code == 3
         assert f"the server launched for {client.endpoint} ended with exit code 3" in str(error)
-        # What it said this time, though the log is one.
+        # The output of this launch only, although launches share a log.
         assert str(error).count("no licence for this machine") == 1
         assert error.log_tail.endswith("no licence for this machine")
     assert not client.connected
@@ -437,7 +437,7 @@ def test_log_directory_that_others_can_enter_is_refused(
 def test_launch_on_a_port_in_use_has_the_server_s_error(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
-    # Only the data port is held: the client cannot know before a server tries.
+    # Only the data port is in use: the client notices when the server fails.
     launcher = make_launcher()
     client = ZMQClient(config=config, transport_mode=TransportMode.TCP, launcher=launcher)
     other = ZMQServer(
@@ -450,7 +450,7 @@ def test_launch_on_a_port_in_use_has_the_server_s_error(
     assert not other.running
 
 
-# -- what a launched server is told ----------------------------------------------------------
+# -- settings of a launched server -----------------------------------------------------------
 
 
 def test_launched_server_shares_the_settings_of_its_client(
@@ -486,7 +486,7 @@ def test_launched_server_can_import_what_its_client_can(
         path = client.ping().details["path"]
     assert isinstance(path, list)
     assert str(runtime_dir) in path
-    # Once each: what every Python has is not told again.
+    # Once each: the directories of every Python are not passed.
     assert len([entry for entry in path if str(entry).endswith("site-packages")]) == len(
         {entry for entry in sys.path if entry.endswith("site-packages")}
     )
@@ -570,7 +570,7 @@ def test_unreadable_log_is_named(
     assert "cannot be read" in server.log_tail()
 
 
-# -- a launched server that is lost ----------------------------------------------------------
+# -- loss of a launched server ---------------------------------------------------------------
 
 
 def test_loss_of_a_launched_server_has_its_exit_code(
@@ -615,11 +615,11 @@ def test_server_that_outlives_its_client_leaves_no_zombie(
         assert not psutil.pid_exists(first.pid)
 
 
-# -- another launcher ------------------------------------------------------------------------
+# -- custom launchers ------------------------------------------------------------------------
 
 
 def test_application_can_have_its_own_launcher(config: ZMQConfig) -> None:
-    told: list[object] = []
+    arguments: list[object] = []
 
     class InThisProcess(LaunchedServer):
         def __init__(self, server: ZMQServer) -> None:
@@ -642,7 +642,7 @@ def test_application_can_have_its_own_launcher(config: ZMQConfig) -> None:
         def launch(
             self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool
         ) -> LaunchedServer:
-            told.extend([endpoint, config, persistent])
+            arguments.extend([endpoint, config, persistent])
             server = ZMQServer(endpoint.port, config=config)
             server.start()
             return InThisProcess(server)
@@ -650,12 +650,12 @@ def test_application_can_have_its_own_launcher(config: ZMQConfig) -> None:
     client = ZMQClient(config=config, launcher=ThreadLauncher(), persistent=False)
     with client:
         assert client.ping().process.pid == os.getpid()
-    assert told == [client.endpoint, config, False]
+    assert arguments == [client.endpoint, config, False]
     with pytest.raises(ConnectionFailed, match="no server listens"):
         ZMQClient(config=config).connect()
 
 
-# -- a launched server that comes back ---------------------------------------------------------
+# -- another launch after a crash -------------------------------------------------------------
 
 
 def test_durable_server_that_crashed_is_launched_again(

@@ -1,4 +1,4 @@
-"""A client with a launcher attaches to the server that this would start, and to no other."""
+"""A client with a launcher compares the running server with the one that it would launch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAME = ExpectedApplication("lab:Lab", "1", None, "c")
 
 
 class Launched(LaunchedServer):
-    """A server in this process, as if it were launched."""
+    """A server in this process, in the role of a launched one."""
 
     def __init__(self, server: ZMQServer) -> None:
         self.server = server
@@ -74,7 +74,7 @@ class Launcher(ServerLauncher):
 
 
 class Lab(OpenServer):
-    """Says that it is an application, and how busy."""
+    """A server with a given application and workload."""
 
     application: ApplicationInfo | None = FOUND
     work = WorkSummary()
@@ -140,9 +140,11 @@ def test_class_from_another_directory_is_refused_by_default(lab: Lab) -> None:
 @pytest.mark.parametrize("case", ["another version", "other code", "arguments", "all"])
 def test_lesser_differences_are_warned_of_once(lab: Lab, case: str) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES[case][0]))
-    with pytest.warns(ServerMismatchWarning, match="runs lab:Lab .* on_mismatch='restart'") as told:
+    with pytest.warns(
+        ServerMismatchWarning, match="runs lab:Lab .* on_mismatch='restart'"
+    ) as warned:
         client.connect()
-    assert [warning.filename for warning in told] == [__file__]
+    assert [warning.filename for warning in warned] == [__file__]
     client.disconnect()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Processes that have as many files open as they may: their errors, and what they can still do."""
+"""Clients at the limit of open files: their errors, and what still works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fill(left):
 
 
 def run(start_process: Callable[..., object], config: ZMQConfig, code: str) -> str:
-    """Run code in a process of its own, and return what it prints."""
+    """Run code in its own process, and return its output."""
     process = start_process(
         "-c",
         _BEGIN + code,
@@ -73,7 +73,7 @@ def test_connection_that_waits_takes_four_files(server: OpenServer, config: ZMQC
         client.ping()
         before = len(list(descriptors.iterdir()))
         channels = [pool.acquire() for _ in range(20)]
-        # The server is in this process: it has the other end of each.
+        # The server is in this process, too, and has the other end of each.
         assert len(list(descriptors.iterdir())) - before <= 5 * 20
         for channel in channels:
             pool.discard(channel)

@@ -60,7 +60,9 @@ def test_request_is_sent_before_the_next_is_taken(config: ZMQConfig, endpoint: E
     come: list[object] = []
 
     def requests() -> Iterator[PingRequest]:
-        while not come:  # Replies come although the source goes on, and the window is wide.
+        while (
+            not come
+        ):  # Replies are yielded although the source continues and the window has room.
             taken.append(PingRequest())
             yield taken[-1]
             eventually(lambda: len(fake.received) == 1 + len(taken))
@@ -171,7 +173,7 @@ def test_pipeline_refuses_large_requests_and_duplicate_ids(server: OpenServer) -
         too_large = ExecuteRequest(task={"x": "x" * 70_000_000}, client_id="a")
         with pytest.raises(MessageTooLarge, match="the execute request is 70,"):
             list(client.pipeline([PingRequest(), too_large]))
-        held = RegisterProgressRequest(client_id="nobody", request_id="1")
+        held = RegisterProgressRequest(client_id="unsubscribed", request_id="1")
         with pytest.raises(ValueError, match="duplicate request_id"):
             list(client.pipeline([held, PingRequest(request_id="1")]))
         assert client.ping().ready

@@ -40,7 +40,7 @@ def test_reconnect_uses_the_server_that_was_started_next(
         assert client.may_return
         first.kill()
         first.wait(PATIENCE_SECONDS)
-        assert not client.may_return  # It kept nothing that another one could know.
+        assert not client.may_return  # It is not durable.
         with pytest.raises(ServerLost):
             client.ping()
         second = start_server(endpoint)
@@ -51,7 +51,7 @@ def test_reconnect_uses_the_server_that_was_started_next(
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as a client waits for a server to be back."""
+    """Set when a client begins to wait for its server."""
     event = threading.Event()
     attach_again = Attacher.attach_again
 
@@ -105,7 +105,7 @@ def test_reconnect_without_a_server_fails_at_its_timeout(config: ZMQConfig) -> N
         start = time.monotonic()
         with pytest.raises(ServerLost, match="was lost and is not back in time"):
             client.reconnect(0.3)
-        # The configuration's own time is a minute.
+        # The configuration's timeout is a minute.
         assert 0.3 <= time.monotonic() - start < PATIENCE_SECONDS
 
 

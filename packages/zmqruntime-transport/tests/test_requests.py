@@ -70,15 +70,15 @@ def test_replies_reach_the_threads_that_sent_the_requests(server: OpenServer) ->
     with ZMQClient(config=server.config) as client:
         start = threading.Barrier(16)
 
-        def ask(who: int) -> None:
+        def ask(thread: int) -> None:
             start.wait(PATIENCE_SECONDS)
             for number in range(100):
-                request_id = f"{who}-{number}"
+                request_id = f"{thread}-{number}"
                 reply = client.request(PingRequest(request_id=request_id))
                 if reply.request_id != request_id or reply.type != "pong":
                     wrong.append(reply)
 
-        threads = [threading.Thread(target=ask, args=(who,)) for who in range(16)]
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -98,7 +98,7 @@ def test_held_request_of_one_thread_does_not_delay_other_threads(
         assert slow.of == []
         sub = context.socket(zmq.SUB)
         sub.connect(server.endpoint.data_address)
-        sub.subscribe(b"nobody/")
+        sub.subscribe(b"unsubscribed/")
         slow.wait()
         assert [reply.type for reply in slow.of if not isinstance(reply, Exception)] == ["ok"]
 
@@ -170,7 +170,7 @@ def test_deadline_limits_all_attempts_together(config: ZMQConfig, endpoint: Endp
         start = time.monotonic()
         with pytest.raises(RequestTimeout, match="may have executed it"):
             client.ping(1.0)
-        # With a time of its own for each try there would be no end.
+        # A timeout for each attempt would never end.
         assert 1.0 <= time.monotonic() - start < PATIENCE_SECONDS
         assert len(fake.received) > 3
 
@@ -209,7 +209,7 @@ def test_timeout_may_be_infinite(server: OpenServer, seconds: float) -> None:
 def test_request_that_is_too_large_is_not_sent(config: ZMQConfig, endpoint: Endpoint) -> None:
     big = ExecuteRequest(task={"data": "x" * 1000}, client_id="alice")
     with FakeServer(endpoint, swallow(0)) as fake, ZMQClient(config=config) as client:
-        # The fake one's pong says that it takes 1,000 bytes, whatever the client was configured to.
+        # The limit of 1,000 bytes in the server's pong overrides the client's configuration.
         with pytest.raises(MessageTooLarge, match="the server takes 1,000: send a path"):
             client.request(big)
         client.ping()
@@ -226,7 +226,7 @@ def test_end_of_the_server_process_ends_a_request_before_its_timeout(
         client.ping()
         process.kill()
         process.wait(PATIENCE_SECONDS)
-        for _ in range(3):  # Each on the connection that died, or on a fresh one.
+        for _ in range(3):  # On the connection that was lost, or on a fresh one.
             start = time.monotonic()
             with pytest.raises(ServerLost, match=rf"process {process.pid}\) has ended"):
                 client.ping(600)
@@ -250,7 +250,7 @@ def test_death_of_the_server_ends_a_held_request(
 def test_request_survives_a_lost_connection(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext
 ) -> None:
-    # The server is this process: it is not gone, it only stops listening for a moment.
+    # The server's process is this one, which continues while the server is stopped.
     server = ZMQServer(config=config)
     with server, ZMQClient(config=config) as client:
         client.ping()
@@ -276,7 +276,7 @@ def test_server_that_runs_without_listening_is_lost_at_the_deadline(
 def test_server_that_closes_every_connection_is_lost(
     config: ZMQConfig, context: BareContext
 ) -> None:
-    # A message that is too long, which this client does not know, ends its connection each time.
+    # The server closes a connection with a message over its limit, which the client does not know.
     small = ZMQConfig(
         default_port=config.default_port,
         control_port_offset=config.control_port_offset,

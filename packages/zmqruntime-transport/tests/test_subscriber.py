@@ -1,4 +1,4 @@
-"""A subscriber calls back from its own thread, and ends with its client."""
+"""A subscriber calls back in its own thread, and ends with its client."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BareContext = zmq.Context[zmq.Socket[bytes]]
 
 
 def ignore_connection(connected: bool) -> None:
-    """Take no note of a connection that ends or is back."""
+    """Ignore the state of the connection."""
 
 
 class Messages:
-    """What a subscriber received, and in which thread."""
+    """The messages and connection states that a subscriber reported, and its threads."""
 
     def __init__(self) -> None:
         self.received: list[tuple[bytes, bytes]] = []
@@ -86,14 +86,16 @@ def test_messages_of_a_connection_are_delivered_before_its_end(server: OpenServe
     with ZMQClient(config=server.config) as client:
         subscriber = client.subscribe([b"alice/"], messages.on_messages, on_connection)
         assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
-        # While the beginning of the connection is unread, ZMQ_FD tells of nothing that follows it.
+        # While the first event of the connection is unread, ZMQ_FD signals no later one.
         assert connected.wait(PATIENCE_SECONDS)
         publish(server, b"alice/x", *[b"x"] * 1000)
         eventually(lambda: messages.received)
         server.stop()
         assert subscriber._monitor is not None
         descriptor = int(subscriber._monitor.getsockopt(zmq.FD))
-        assert select.select([descriptor], [], [], PATIENCE_SECONDS)[0], "the end is told of"
+        assert select.select([descriptor], [], [], PATIENCE_SECONDS)[0], (
+            "the monitor has reported no end"
+        )
         closed.set()
         eventually(lambda: at_the_end)
     assert at_the_end[0] == 1000
@@ -153,7 +155,7 @@ def test_end_and_return_of_a_connection_are_reported(server: OpenServer) -> None
         eventually(lambda: messages.connections == [True, False])
         server.start()
         eventually(lambda: messages.connections == [True, False, True])
-        # What was subscribed to still is.
+        # The subscriptions persist.
         assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
         publish(server, b"alice/x", b"again")
         eventually(lambda: messages.received)

@@ -1,4 +1,4 @@
-"""What the tests talk to servers and clients with: bare sockets, and conditions to wait for."""
+"""Test peers of servers and clients: bare sockets, fake servers, and waits for a condition."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from zmqruntime.transport import (
 )
 
 PATIENCE_SECONDS = 30.0
-"""After this long a test has failed; none ever waits for it in vain."""
+"""The timeout of a test's waits: only a failing test reaches it."""
 
 Json = dict[str, Any]
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until ``condition`` holds, for what tells nobody when it does."""
+    """Wait until ``condition`` holds, where nothing notifies of it."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < give_up_at, "it never came to hold"
+        assert time.monotonic() < give_up_at, "the condition never held"
         pause.wait(0.005)
 
 
 def free_tcp_ports() -> tuple[int, int]:
-    """Return two ports that nobody holds and the system gives to nobody by itself."""
+    """Return two free ports outside the system's ephemeral range."""
     for _ in range(100):
         ports = random.sample(range(20_000, 32_000), 2)
         try:
@@ -63,7 +63,7 @@ def free_tcp_ports() -> tuple[int, int]:
 
 
 def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
-    """Return the pong of a server that is ready."""
+    """Return the pong of a ready server."""
     return encode(
         PongReply(
             ready=True,
@@ -80,7 +80,7 @@ def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
 
 
 class RawPeer:
-    """A peer that imports nothing of the project: one bare ZeroMQ socket."""
+    """A peer with one bare ZeroMQ socket, without this project's code."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
         self._delimiter = [] if kind == zmq.REQ else [b""]
@@ -90,7 +90,7 @@ class RawPeer:
         self.socket.connect(address)
 
     def ask(self, request: bytes | Json) -> Json:
-        """Send one request as a REQ socket does and return the reply."""
+        """Send one request as a REQ socket does, and return the reply."""
         self.send(request)
         return self.receive()
 
@@ -107,7 +107,7 @@ class RawPeer:
 
 
 class FakeServer:
-    """A bare ROUTER where a server should be; ``answer`` says what it replies, if anything."""
+    """A bare ROUTER at the server's endpoint; ``answer`` returns its replies, or None."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class FakeServer:
 
 
 class OpenServer(ZMQServer):
-    """A server into whose session a test may reach."""
+    """A server whose session is accessible to tests."""
 
     session: ServerSession
 
@@ -156,7 +156,7 @@ class OpenServer(ZMQServer):
         return self.session
 
     def in_loop(self, action: Callable[[], object]) -> None:
-        """Do something in the server's own thread and wait until it is done."""
+        """Run an action in the server's thread, and wait for its end."""
         done = threading.Event()
 
         def run() -> None:
@@ -169,12 +169,12 @@ class OpenServer(ZMQServer):
         assert done.wait(PATIENCE_SECONDS)
 
 
-HELD = RegisterProgressRequest(client_id="nobody")
-"""A request that a server holds: nobody subscribed."""
+HELD = RegisterProgressRequest(client_id="unsubscribed")
+"""A request that a server holds: the client has no subscription."""
 
 
 def impatient(config: ZMQConfig, retry_interval: float = 0.05) -> ZMQConfig:
-    """Return a config whose clients ask again soon, and whose servers hold for long.
+    """Return a config whose clients retry soon, and whose servers hold replies for long.
 
     A reply may take longer than that on a busy machine: a test that counts requests sets more.
     """
@@ -211,7 +211,7 @@ class Outcomes:
 
 
 def swallow(first: int) -> Callable[[list[list[bytes]]], list[bytes] | None]:
-    """Answer the ping of connect, then swallow this many requests."""
+    """Answer the ping of connect, then drop this many requests, then answer again."""
 
     def answer(received: list[list[bytes]]) -> list[bytes] | None:
         if 1 < len(received) <= first + 1:
