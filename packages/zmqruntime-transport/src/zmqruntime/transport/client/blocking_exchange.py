@@ -87,7 +87,9 @@ class BlockingExchange:
         if isinstance(error, zmq.ContextTerminated):
             raise self._pool.not_connected() from None
         if isinstance(error, ConnectionFailed | ServerLost):
-            raise self._explain(error) from None
+            explained = self._explain(error)
+            if explained is not error:
+                raise explained from None
 
     def request(self, request: Outgoing) -> Reply:
         """Send a request and return its reply."""
