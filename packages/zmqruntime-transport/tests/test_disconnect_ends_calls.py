@@ -27,6 +27,7 @@ from zmqruntime.transport import (
 from zmqruntime.transport.backoff import Backoff
 from zmqruntime.transport.client import attach
 from zmqruntime.transport.client.close_signal import CloseSignal
+from zmqruntime.transport.client.connection import Connection
 from zmqruntime.transport.process.lock_file import take_lock
 
 HOUR = 3600.0
@@ -255,6 +256,29 @@ def test_connect_that_launches_a_server_ends_and_kills_it(
     eventually(lambda: servers and "serves" in servers[0].log_tail())
     end_by_disconnect(client, call)
     assert servers[0].wait(PATIENCE_SECONDS) is not None
+
+
+def test_connect_that_has_just_attached_ends(
+    server: OpenServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached, closing = threading.Event(), threading.Event()
+    establish, interrupt = Connection.establish, Connection.interrupt
+
+    def establish_slowly(connection: Connection, *arguments: object, **options: object) -> None:
+        establish(connection, *arguments, **options)  # type: ignore[arg-type]
+        attached.set()
+        assert closing.wait(PATIENCE_SECONDS)
+
+    def interrupt_first(connection: Connection) -> None:
+        interrupt(connection)
+        closing.set()
+
+    monkeypatch.setattr(Connection, "establish", establish_slowly)
+    monkeypatch.setattr(Connection, "interrupt", interrupt_first)
+    client = ZMQClient(config=server.config)
+    call = run(client.connect)
+    assert attached.wait(PATIENCE_SECONDS)
+    end_by_disconnect(client, call)
 
 
 def test_client_can_connect_after_an_interrupted_connect(
