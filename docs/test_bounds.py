@@ -271,7 +271,6 @@ def test_default_in_a_table_of_settings_is_that_of_the_code(heading: str) -> Non
 NO_BOUNDS = {
     "execution.client.batch._MAX_GROUP": "sizes a group of finished executions",
     "execution.journal.opening._NO_ROOM": "error codes of SQLite",
-    "execution.client.wait._MAX_DOUBLINGS": "keeps a power from overflowing below the bound",
     "execution.worker.child.run_processes._MAX_ROUNDS": "tries to end what forks meanwhile",
     "execution.worker.child.run_processes._MAX_TERMINATE_SECONDS": "time of a process to end",
     "execution.worker.child.interrupt._MAX_RESEND_SECONDS": "time between two signals",
@@ -279,15 +278,14 @@ NO_BOUNDS = {
     "messages.json_value._MAX_KEY_SHOWN": "the path in an error",
     "messages.json_value._MAX_PARTS_SHOWN": "the path in an error",
     "messages.long_requests._MAX_QUOTED": "a name in an error",
+    "transport.backoff._MAX_DOUBLINGS": "keeps a power from overflowing below the cap",
     "transport.client.channel._BUSY_MAX_MS": "pause between two tries to connect",
     "transport.config.MAX_PORT": "a port",
     "transport.config._MAX_HIGH_WATER_MARK": "range of a setting",
     "transport.config._MAX_MESSAGE_BYTES": "range of a setting",
-    "transport.client.conversation._AT_ONCE": "a deadline",
     "transport.process.safe_paths._MAX_LINKS": "as the system does",
     "transport.process.process_tree._MAX_ROUNDS": "tries to end what forks meanwhile",
     "transport.socket_poller._LONGEST_SECONDS": "what poll(2) takes",
-    "transport.client.attach._LONGEST_PAUSE_SECONDS": "pause between two tries to connect",
 }
 """Constants with the name of a bound that need no row, each with the reason."""
 

@@ -162,7 +162,7 @@ def test_several_lost_in_a_row_are_borne_until_the_deadline(
         proxy.drop(Lane.REQUESTS, nth, type="ping")
     assert client.ping(timeout=PATIENCE).ready
     proxy.drop(Lane.REQUESTS, type="ping")
-    with pytest.raises(RequestTimeout, match=r"a ping request .* was not answered"):
+    with pytest.raises(RequestTimeout, match=r"the ping request .* failed"):
         client.ping(timeout=RETRY / 2)
 
 
@@ -216,7 +216,7 @@ def test_cut_for_longer_than_its_deadline_the_client_says_that_the_server_is_los
 ) -> None:
     handle = client.submit_execution({"do": "sleep"})
     proxy.cut()
-    with pytest.raises(ServerLost, match="The server was there before"):
+    with pytest.raises(ServerLost, match="the server was lost"):
         client.ping(timeout=0.3)
     proxy.restore()
     assert handle.status().status is ExecutionStatus.RUNNING

@@ -293,7 +293,7 @@ def test_foreign_listener_is_distinguished_from_a_server(command: Command) -> No
             "ping", f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1"
         )
         thread.join()
-    assert_one_line(outcome, "whoever listens there", str(port))
+    assert_one_line(outcome, "the peer", str(port))
 
 
 def test_ping_of_a_silent_listener_ends_at_its_timeout(command: Command) -> None:
@@ -301,7 +301,7 @@ def test_ping_of_a_silent_listener_ends_at_its_timeout(command: Command) -> None
         port = silent.getsockname()[1]
         where = (f"--port={port - 1}", "--control-port-offset=1", "--host=127.0.0.1")
         outcome = command("ping", "--timeout=0.2", *where)
-    assert_one_line(outcome, "no ZeroMQ peer greeted from there in time", str(port))
+    assert_one_line(outcome, "no ZeroMQ handshake in time", str(port))
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,9 @@ def test_refused_ping_is_reported_with_the_log_of_the_server(
     command: Command, runtime_dir: Path
 ) -> None:
     with Undescribable(config=ZMQConfig(runtime_dir=runtime_dir)):
-        assert_one_line(command("ping"), "does not answer a ping", "its log has more, at ")
+        assert_one_line(
+            command("ping"), "has replied to a ping with an error", "its log has more, at "
+        )
 
 
 # -- rendering ------------------------------------------------------------------------------

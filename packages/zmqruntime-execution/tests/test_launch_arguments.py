@@ -330,7 +330,7 @@ def test_edited_module_raises_a_warning_or_restarts_the_server(
 ) -> None:
     lab.write_text(lab.read_text().replace("first", "second"))
     with (
-        pytest.warns(ServerMismatchWarning, match="from source files that were edited"),
+        pytest.warns(ServerMismatchWarning, match="from source files that differ"),
         connect(zmq_config, model="one") as client,
     ):
         assert client.execute({}) == ["first", "one"]

@@ -49,6 +49,9 @@ class Server:
     def outlast(self, error: BaseException, deadline: object = None) -> None:
         raise error
 
+    def pause(self, seconds: float) -> None:
+        raise AssertionError(f"a retry after {seconds} s")
+
     def request(self, request: Outgoing, timeout: float | None, *, hold: float) -> Reply:
         assert isinstance(request, StatusRequest)
         self.requests.append(request)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -181,3 +182,13 @@ def test_threads_wait_for_what_others_bring_about() -> None:
         for thread in threads:
             thread.join(30)
         assert sorted(map(str, results)) == [str(n) for n in range(8)]
+
+
+def test_disconnect_ends_a_pause_before_a_retry() -> None:
+    with InMemoryExecutionServer() as fake, ThreadPoolExecutor() as threads:
+        client = connect_in_memory(fake, ExecutionClient)
+        pause = threads.submit(client.pause, 3600.0)
+        client.disconnect()
+        assert isinstance(pause.exception(60), NotConnected)
+        with pytest.raises(NotConnected):
+            client.pause(0.0)

@@ -1,4 +1,4 @@
-"""Fixtures: a runtime directory and ports for each test, bare ZeroMQ sockets, processes."""
+"""Fixtures: a private endpoint for each test, servers, launchers and bare ZeroMQ sockets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 
-# Tests are imported without a package: the path of their shared modules.
+# Tests are not in a package: makes their shared modules importable.
 sys.path.insert(0, str(HERE))
 
 from transport_peers import PATIENCE_SECONDS, OpenServer, RawPeer, free_tcp_ports  # noqa: E402
 
-from zmqruntime.transport import Endpoint, SubprocessLauncher, ZMQClient, ZMQConfig  # noqa: E402
+from zmqruntime.transport import (  # noqa: E402
+    Endpoint,
+    ServerArguments,
+    SubprocessLauncher,
+    ZMQClient,
+    ZMQConfig,
+)
 
-# A slow machine is not a failure.
+# A slow machine does not fail a test.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
@@ -33,7 +39,7 @@ StartProcess = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A private directory with a path that is short enough for sockets."""
+    """A private directory, with a path short enough for socket files on every platform."""
     directory = Path(tempfile.mkdtemp(prefix="zt"))
     yield directory
     shutil.rmtree(directory)
@@ -41,7 +47,7 @@ def runtime_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def tcp_ports() -> tuple[int, int]:
-    """A free data port and control port."""
+    """A free data port and a free control port."""
     return free_tcp_ports()
 
 
@@ -58,7 +64,7 @@ def config(runtime_dir: Path, tcp_ports: tuple[int, int]) -> ZMQConfig:
 
 @pytest.fixture
 def endpoint(config: ZMQConfig) -> Endpoint:
-    """The endpoint of this test's clients and servers, with the platform's default transport."""
+    """The endpoint of this test's servers and clients, in the platform's default mode."""
     return ZMQClient(config=config).endpoint
 
 
@@ -71,7 +77,7 @@ def server(config: ZMQConfig) -> Iterator[OpenServer]:
 
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    """A bare ZeroMQ context; its sockets are closed at the end of the test."""
+    """A bare ZeroMQ context; its sockets stay open until the end of the test."""
     opened: list[zmq.Socket[bytes]] = []
 
     class KeepingContext(zmq.Context[zmq.Socket[bytes]]):
@@ -88,13 +94,13 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 @pytest.fixture
 def dealer(server: OpenServer, context: zmq.Context[zmq.Socket[bytes]]) -> RawPeer:
-    """A bare DEALER socket that is connected to the server."""
+    """A bare DEALER, connected to the server."""
     return RawPeer(context, zmq.DEALER, server.endpoint.control_address)
 
 
 @pytest.fixture
 def start_process() -> Iterator[StartProcess]:
-    """Start Python processes with piped streams, and kill them at the end of the test."""
+    """Start Python processes, which are killed at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
@@ -121,7 +127,7 @@ def server_script() -> Path:
 
 @pytest.fixture
 def make_launcher(server_script: Path) -> Callable[..., SubprocessLauncher]:
-    """Make a launcher of the test's server script, which behaves as ``act`` says."""
+    """Make a launcher of the test's server script, with a given behaviour."""
 
     def make(act: str = "serve") -> SubprocessLauncher:
         return SubprocessLauncher([sys.executable, str(server_script), f"--act={act}"])
@@ -144,3 +150,17 @@ def no_pidfd_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     # psutil caches what it has read.
     monkeypatch.setattr("psutil._psposix.can_use_pidfd_open", lambda: False, raising=False)
+
+
+@pytest.fixture
+def start_server(
+    start_process: StartProcess, server_script: Path, config: ZMQConfig
+) -> Callable[[Endpoint], subprocess.Popen[str]]:
+    def start(endpoint: Endpoint) -> subprocess.Popen[str]:
+        arguments = ServerArguments.for_endpoint(endpoint, config, owner=None, log_file_path=None)
+        process = start_process(server_script, *arguments.to_command_line())
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serves\n"
+        return process
+
+    return start

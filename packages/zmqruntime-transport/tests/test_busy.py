@@ -1,4 +1,4 @@
-"""Clients of a server whose backlog is full."""
+"""A server that is too busy to accept connections is distinguished from a missing one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from zmqruntime.transport import (
     ZMQClient,
     ZMQConfig,
 )
-from zmqruntime.transport.client.channel import Channel, Outcome
-from zmqruntime.transport.client.control import ControlClient
+from zmqruntime.transport.client.blocking_exchange import Requester
+from zmqruntime.transport.client.channel import Channel
+from zmqruntime.transport.client.exchange import RequestLimits
+from zmqruntime.transport.client.outcome import Outcome
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.server import binding
 from zmqruntime.transport.server.binding import BoundSockets
@@ -109,23 +111,23 @@ linux = pytest.mark.skipif(
 
 
 @linux
-def test_full_backlog_is_not_mistaken_for_an_absent_server(
+def test_full_queue_of_connections_does_not_count_as_no_server(
     config: ZMQConfig, full: FullListener
 ) -> None:
     client = ZMQClient(config=config, launcher=NoLauncher())
-    with pytest.raises(RequestTimeout, match=r"its queue of new connections is full.*try again"):
+    with pytest.raises(RequestTimeout, match=r"queue of new connections is full.*try again"):
         client.connect(timeout=0.3)
 
 
 @linux
-def test_first_outcome_of_a_full_backlog_is_busy_at_any_pace(
+def test_first_outcome_of_a_full_queue_is_busy(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
     channel = Channel(context, endpoint, config)
     try:
         channel.send(b"request")
         assert channel.receive(Deadline.after(PATIENCE_SECONDS)) is Outcome.BUSY
-        assert not channel.retries_after(Outcome.BUSY)
+        assert not channel.reconnects_after(Outcome.BUSY)
     finally:
         channel.close()
 
@@ -134,23 +136,23 @@ def test_first_outcome_of_a_full_backlog_is_busy_at_any_pace(
 def test_client_waits_for_the_end_of_a_busy_server(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, full: FullListener
 ) -> None:
-    control = ControlClient(context, endpoint, config)
+    requester = Requester(context, endpoint, config)
     try:
-        assert not control.wait_for_end(Deadline.after(0.2))
+        assert not requester.wait_for_end(Deadline.after(0.2))
         full.close()
-        assert control.wait_for_end(Deadline.after(PATIENCE_SECONDS))
+        assert requester.wait_for_end(Deadline.after(PATIENCE_SECONDS))
     finally:
-        control.close()
+        requester.close()
 
 
-def test_error_for_an_absent_server_is_immediate(config: ZMQConfig) -> None:
+def test_missing_server_is_reported_before_the_timeout(config: ZMQConfig) -> None:
     client = ZMQClient(config=replace(config, connect_timeout=PATIENCE_SECONDS))
     with pytest.raises(ConnectionFailed, match="no server listens"):
         client.connect()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX modes")
-def test_error_names_a_path_that_is_no_socket(config: ZMQConfig, endpoint: Endpoint) -> None:
+def test_path_that_is_not_a_socket_is_named(config: ZMQConfig, endpoint: Endpoint) -> None:
     endpoint.control_path.write_text("not a socket")
     with pytest.raises(EndpointError, match=r"exists and is no socket"):
         ZMQClient(config=config, launcher=NoLauncher()).connect()
@@ -194,28 +196,29 @@ def test_paused_server_replies_to_all_clients_that_connected_meanwhile(
     )
     assert server.stdout is not None
     assert server.stdout.readline() == "serves\n"
-    control = ControlClient(context, endpoint, config)
+    requester = Requester(context, endpoint, config)
     refused: list[Outcome] = []
 
-    all_there = threading.Barrier(CLIENTS + 1)
+    all_started = threading.Barrier(CLIENTS + 1)
 
-    def ping() -> object:
-        all_there.wait(PATIENCE_SECONDS)
-        deadline = Deadline.after(PATIENCE_SECONDS)
-        return control.request(PingRequest(limit=0), deadline, on_broken=refused.append)
+    def ask() -> object:
+        all_started.wait(PATIENCE_SECONDS)
+        limits = RequestLimits(PATIENCE_SECONDS)
+        with requester.open(limits, check=refused.append) as exchange:
+            return exchange.request(PingRequest(limit=0))
 
     server.send_signal(signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(CLIENTS) as threads:
-            calls = [threads.submit(ping) for _ in range(CLIENTS)]
-            all_there.wait(PATIENCE_SECONDS)
+            asked = [threads.submit(ask) for _ in range(CLIENTS)]
+            all_started.wait(PATIENCE_SECONDS)
             if backlog < CLIENTS:
                 eventually(lambda: Outcome.BUSY in refused)
             server.send_signal(signal.SIGCONT)
-            pongs = [pong.result(PATIENCE_SECONDS) for pong in calls]
+            pongs = [pong.result(PATIENCE_SECONDS) for pong in asked]
     finally:
         server.send_signal(signal.SIGCONT)
-        control.close()
+        requester.close()
         server.terminate()
         server.wait(PATIENCE_SECONDS)
     assert all(isinstance(pong, PongReply) for pong in pongs)

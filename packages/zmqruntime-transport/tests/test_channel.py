@@ -1,4 +1,4 @@
-"""What one connection tells: its replies to the last one, then how it ended."""
+"""A control connection delivers every reply before its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import zmq
 from transport_peers import PATIENCE_SECONDS
 
 from zmqruntime.transport import Endpoint, ZMQConfig
-from zmqruntime.transport.client.channel import Channel, Outcome
+from zmqruntime.transport.client.channel import Channel
+from zmqruntime.transport.client.outcome import Outcome
 from zmqruntime.transport.lowlevel import Deadline
 from zmqruntime.transport.socket_poller import READ, SocketPoller
 
@@ -18,7 +19,7 @@ BareContext = zmq.Context[zmq.Socket[bytes]]
 
 
 class MonitorFirst:
-    """A poller that sees the connection's events before its messages, for so many polls."""
+    """A poller that reports only the connection's events, for a number of polls."""
 
     def __init__(self, channel: Channel, polls: int) -> None:
         assert channel._monitor is not None
@@ -37,7 +38,7 @@ class MonitorFirst:
 
 
 @pytest.mark.parametrize("polls", [0, 3])
-def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
+def test_replies_are_received_before_the_end_of_the_connection(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext, polls: int
 ) -> None:
     router = context.socket(zmq.ROUTER)
@@ -50,7 +51,7 @@ def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
         for reply in (b"first", b"second", b"last"):
             router.send_multipart([peer, b"", reply])
         router.close()
-        # It connected, it greeted, it ended: three events.
+        # Three events: connected, handshake succeeded, disconnected.
         channel._poller = cast(SocketPoller, MonitorFirst(channel, polls))
         deadline = Deadline.after(PATIENCE_SECONDS)
         received = [channel.receive(deadline) for _ in range(5)]
@@ -59,8 +60,8 @@ def test_replies_are_received_though_the_end_of_the_connection_is_seen_first(
         channel.close()
 
 
-class ForNothing:
-    """A poller that tells of the socket though there is nothing to read, for so many polls."""
+class SpuriouslyReady:
+    """A poller that reports a socket without messages as readable, for a number of polls."""
 
     def __init__(self, channel: Channel, polls: int) -> None:
         self._socket = channel._socket
@@ -75,7 +76,7 @@ class ForNothing:
         self._poller.close()
 
 
-def test_a_socket_that_has_nothing_after_all_is_waited_for(
+def test_spurious_readiness_of_a_socket_does_not_end_the_wait(
     config: ZMQConfig, endpoint: Endpoint, context: BareContext
 ) -> None:
     router = context.socket(zmq.ROUTER)
@@ -84,7 +85,7 @@ def test_a_socket_that_has_nothing_after_all_is_waited_for(
     try:
         channel.send(b"request")
         peer, *_ = router.recv_multipart()
-        channel._poller = cast(SocketPoller, ForNothing(channel, 3))
+        channel._poller = cast(SocketPoller, SpuriouslyReady(channel, 3))
         sender = threading.Timer(0.05, router.send_multipart, ([peer, b"", b"reply"],))
         sender.start()
         assert channel.receive(Deadline.after(PATIENCE_SECONDS)) == b"reply"

@@ -1,4 +1,4 @@
-"""A client attaches to a server, or says within its time why it cannot."""
+"""Connect: a client attaches to a server, or raises the reason within its timeout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from zmqruntime.transport import (
     ZMQConfig,
     ZMQServer,
 )
-from zmqruntime.transport.client.channel import Outcome
+from zmqruntime.transport.client.outcome import Outcome
 
 TCP = TransportMode.TCP
 
@@ -47,7 +47,7 @@ def tcp_endpoint(config: ZMQConfig) -> Endpoint:
 
 @pytest.fixture
 def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket], None]], None]]:
-    """Let a stranger listen on the control port, who does something to every connection."""
+    """Listen on the control port with a plain socket, and handle every connection."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", tcp_endpoint.control_port))
@@ -75,13 +75,11 @@ def listen(tcp_endpoint: Endpoint) -> Iterator[Callable[[Callable[[socket.socket
     listener.close()
 
 
-# -- a server is there -----------------------------------------------------------------------
+# -- a running server ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_a_client_attaches_to_the_server_that_is_there(
-    config: ZMQConfig, mode: TransportMode
-) -> None:
+def test_client_attaches_to_a_running_server(config: ZMQConfig, mode: TransportMode) -> None:
     if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
         pytest.skip("no ipc there")
     with (
@@ -93,7 +91,7 @@ def test_a_client_attaches_to_the_server_that_is_there(
         assert client.ping().process.pid == os.getpid()
 
 
-def test_to_connect_twice_is_to_connect_once(server: OpenServer) -> None:
+def test_second_connect_does_nothing(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     assert not client.connected
     first = client.connect()
@@ -103,14 +101,14 @@ def test_to_connect_twice_is_to_connect_once(server: OpenServer) -> None:
     client.disconnect()
 
 
-def test_a_client_may_connect_again(server: OpenServer) -> None:
+def test_client_can_connect_again(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     for _ in range(3):
         with client:
             assert client.ping().ready
 
 
-def test_a_client_that_disconnects_leaves_the_server_that_it_found(server: OpenServer) -> None:
+def test_disconnect_keeps_an_attached_server_running(server: OpenServer) -> None:
     with ZMQClient(config=server.config, persistent=False) as client:
         client.ping()
     assert server.running
@@ -118,7 +116,7 @@ def test_a_client_that_disconnects_leaves_the_server_that_it_found(server: OpenS
         assert client.ping().ready
 
 
-def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None:
+def test_calls_of_an_unconnected_client_raise_not_connected(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     with pytest.raises(NotConnected, match=r"not connected: call connect\(\) first"):
         client.ping()
@@ -130,14 +128,14 @@ def test_a_client_that_is_not_connected_asks_nothing(server: OpenServer) -> None
         client.subscribe([b""], lambda messages: None, lambda connected: None)
 
 
-def test_a_client_may_end_the_server(server: OpenServer) -> None:
+def test_client_can_stop_the_server(server: OpenServer) -> None:
     with ZMQClient(config=server.config) as client:
         client.shutdown_server(ShutdownMode.NOW)
         server.serve_forever()
     assert not server.running
 
 
-def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+def test_refused_shutdown_is_raised_with_its_reason(endpoint: Endpoint, config: ZMQConfig) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
         *envelope, body = received[-1]
         refusal = b'{"type":"error","status":"error","code":"internal","message":"never"}'
@@ -149,7 +147,7 @@ def test_a_refused_shutdown_is_told(endpoint: Endpoint, config: ZMQConfig) -> No
             client.shutdown_server()
 
 
-def test_a_refused_ping_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
+def test_refused_ping_is_raised_with_its_reason(endpoint: Endpoint, config: ZMQConfig) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
         refusal = b'{"type":"error","status":"error","code":"internal","message":"not now"}'
         return [*received[-1][:-1], make_pong() if len(received) == 1 else refusal]
@@ -160,11 +158,11 @@ def test_a_refused_ping_is_told(endpoint: Endpoint, config: ZMQConfig) -> None:
             client.ping()
 
 
-# -- nobody is there -------------------------------------------------------------------------
+# -- no server -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_that_nobody_listens_is_said_at_once(config: ZMQConfig, mode: TransportMode) -> None:
+def test_connect_without_a_server_fails_immediately(config: ZMQConfig, mode: TransportMode) -> None:
     if mode is TransportMode.IPC and not hasattr(socket, "AF_UNIX"):
         pytest.skip("no ipc there")
     client = ZMQClient(config=config, transport_mode=mode)
@@ -178,7 +176,7 @@ def test_that_nobody_listens_is_said_at_once(config: ZMQConfig, mode: TransportM
 
 
 @ipc
-def test_the_socket_file_of_a_dead_server_is_nobody(config: ZMQConfig, endpoint: Endpoint) -> None:
+def test_stale_socket_file_counts_as_no_server(config: ZMQConfig, endpoint: Endpoint) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(endpoint.control_path))
     with pytest.raises(ConnectionFailed, match="no server listens"):
@@ -187,7 +185,7 @@ def test_the_socket_file_of_a_dead_server_is_nobody(config: ZMQConfig, endpoint:
 
 
 @ipc
-def test_a_directory_that_is_not_there_is_nobody(runtime_dir: Path) -> None:
+def test_missing_directory_counts_as_no_server(runtime_dir: Path) -> None:
     config = ZMQConfig(runtime_dir=runtime_dir / "none")
     with pytest.raises(ConnectionFailed, match="no server listens"):
         ZMQClient(config=config).connect(PATIENCE_SECONDS)
@@ -195,7 +193,7 @@ def test_a_directory_that_is_not_there_is_nobody(runtime_dir: Path) -> None:
 
 
 @ipc
-def test_a_client_trusts_no_directory_into_which_others_could_put_a_server(
+def test_directory_that_other_users_can_write_is_refused(
     server: OpenServer, runtime_dir: Path
 ) -> None:
     runtime_dir.chmod(0o755)
@@ -215,64 +213,60 @@ def test_directory_that_cannot_be_examined_is_an_error(runtime_dir: Path) -> Non
         client.connect()
 
 
-def test_an_address_that_is_none_is_told(
-    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # The system knows it.
-    with pytest.raises(EndpointError, match="cannot be connected to"):
+def test_invalid_address_is_named(config: ZMQConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])  # As if it had an address.
+    with pytest.raises(EndpointError, match="cannot connect to"):
         ZMQClient(host="not a host", config=config).connect(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "not a host", "x" * 100])
-def test_a_host_without_an_address_is_told(
+def test_host_without_an_address_is_named(
     config: ZMQConfig, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_up = socket.getaddrinfo
+    getaddrinfo = socket.getaddrinfo
 
-    def know_nobody(name: str, *args: Any, **options: Any) -> Any:
-        if name.endswith(".invalid"):  # A network may answer late, or lie about it.
+    def fail_for_invalid(name: str, *args: Any, **options: Any) -> Any:
+        if name.endswith(".invalid"):  # A network may resolve it slowly, or falsely.
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return look_up(name, *args, **options)
+        return getaddrinfo(name, *args, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", know_nobody)
-    with pytest.raises(ConnectionFailed, match=f"^host '{host}' has no address that is known"):
+    monkeypatch.setattr(socket, "getaddrinfo", fail_for_invalid)
+    with pytest.raises(ConnectionFailed, match=f"^host '{host}' cannot be resolved"):
         ZMQClient(host=host, config=config).connect(PATIENCE_SECONDS)
 
 
-def test_a_host_that_is_looked_up_for_too_long_is_told_in_time(
-    config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_host_lookup_times_out(config: ZMQConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     given_up = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: given_up.wait(PATIENCE_SECONDS))
     try:
-        with pytest.raises(RequestTimeout, match="'lab-server' was not found in time"):
+        with pytest.raises(RequestTimeout, match="'lab-server' was not resolved in time"):
             ZMQClient(host="lab-server", config=config).connect(0.1)
     finally:
         given_up.set()
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_who_gives_no_time_is_not_told_that_the_server_is_silent(
+def test_timeout_of_zero_does_not_blame_the_server(
     config: ZMQConfig, endpoint: Endpoint, seconds: float
 ) -> None:
     with (
         FakeServer(endpoint, lambda _: None),
-        pytest.raises(RequestTimeout, match="not answered: there was no time for an answer"),
+        pytest.raises(RequestTimeout, match="failed: the timeout leaves no time for a reply"),
     ):
         ZMQClient(config=config).connect(seconds)
 
 
-# -- somebody else is there ------------------------------------------------------------------
+# -- another program -------------------------------------------------------------------------
 
 
-def test_a_web_server_on_the_control_port_is_no_server(
+def test_web_server_on_the_control_port_is_not_a_server(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
     address = ("127.0.0.1", tcp_endpoint.control_port)
     with http.server.ThreadingHTTPServer(address, http.server.BaseHTTPRequestHandler) as web:
         serving = threading.Thread(target=web.serve_forever, args=(0.01,))
         serving.start()
-        with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted from there in time"):
+        with pytest.raises(RequestTimeout, match="no ZeroMQ handshake in time"):
             ZMQClient(config=config, transport_mode=TCP).connect(0.3)
         web.shutdown()
         serving.join()
@@ -286,7 +280,7 @@ GREETINGS = {
 
 @pytest.mark.parametrize("greeting", [*GREETINGS])
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "holds on"])
-def test_who_greets_in_another_protocol_is_no_server(
+def test_peer_of_another_protocol_is_not_a_server(
     config: ZMQConfig,
     listen: Callable[[Callable[[socket.socket], None]], None],
     greeting: str,
@@ -301,52 +295,55 @@ def test_who_greets_in_another_protocol_is_no_server(
     client = ZMQClient(config=config, transport_mode=TCP)
     with pytest.raises((ConnectionFailed, RequestTimeout)) as caught:
         client.connect(1)
-    assert "who" in str(caught.value) or "no ZeroMQ peer" in str(caught.value)
+    assert "the peer" in str(caught.value) or "no ZeroMQ handshake" in str(caught.value)
 
 
-def test_who_hangs_up_without_a_word_is_no_server_and_none_is_launched(
+def test_peer_that_closes_each_connection_is_not_a_server(
     config: ZMQConfig, listen: Callable[[Callable[[socket.socket], None]], None]
 ) -> None:
     listen(lambda connection: None)
-    with pytest.raises(ConnectionFailed, match="ended the connection without a greeting"):
+    with pytest.raises(ConnectionFailed, match="closed the connection before the ZeroMQ handshake"):
         ZMQClient(config=config, transport_mode=TCP).connect(PATIENCE_SECONDS)
 
 
-def test_who_says_nothing_is_waited_for_no_longer_than_asked(
+def test_silent_listener_is_waited_for_until_the_timeout(
     config: ZMQConfig, tcp_endpoint: Endpoint
 ) -> None:
-    # Any other time of the configuration is far beyond what the test waits.
+    # Every other timeout is longer than the test waits.
     endless = dataclasses.replace(config, connect_timeout=600, request_timeout=600)
     with socket.create_server(("127.0.0.1", tcp_endpoint.control_port)):
         start = time.monotonic()
-        with pytest.raises(RequestTimeout, match="no ZeroMQ peer greeted"):
+        with pytest.raises(RequestTimeout, match="no ZeroMQ handshake"):
             ZMQClient(config=endless, transport_mode=TCP).connect(0.2)
         assert 0.2 <= time.monotonic() - start < PATIENCE_SECONDS
 
 
-def test_a_zeromq_peer_that_says_nothing_is_waited_for_no_longer_than_asked(
+def test_silent_zeromq_peer_is_waited_for_until_the_timeout(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:
     silent = FakeServer(endpoint, lambda received: None)
-    with silent, pytest.raises(TimeoutError, match=r"a ping request .* did not answer in time"):
+    with (
+        silent,
+        pytest.raises(TimeoutError, match=r"the ping request .* failed: no reply in time"),
+    ):
         ZMQClient(config=config).connect(0.2)
 
 
 @pytest.mark.parametrize(
     "reply", [b"hello", b"{}", b'{"type":"pong"}', b'{"type":"reply","status":"ok"}']
 )
-def test_a_zeromq_peer_that_speaks_otherwise_is_no_server(
+def test_zeromq_peer_with_another_protocol_is_not_a_server(
     config: ZMQConfig, endpoint: Endpoint, reply: bytes
 ) -> None:
     def answer(received: list[list[bytes]]) -> list[bytes]:
         return [*received[-1][:-1], reply]
 
     strange = FakeServer(endpoint, answer)
-    with strange, pytest.raises(ConnectionFailed, match="who listens there is no server"):
+    with strange, pytest.raises(ConnectionFailed, match="is not a zmqruntime server"):
         ZMQClient(config=config).connect(PATIENCE_SECONDS)
 
 
-def test_a_peer_that_answers_a_ping_with_something_else_is_no_server(
+def test_peer_that_does_not_reply_with_a_pong_is_not_a_server(
     config: ZMQConfig, endpoint: Endpoint
 ) -> None:
     replies = [
@@ -358,12 +355,14 @@ def test_a_peer_that_answers_a_ping_with_something_else_is_no_server(
         return [*received[-1][:-1], replies[len(received) - 1]]
 
     with FakeServer(endpoint, answer):
-        for said in ("it said ok", "no pings here"):
-            with pytest.raises(ConnectionFailed, match=f"does not answer a ping: {said}"):
+        for reason in ("a reply ok", "no pings here"):
+            with pytest.raises(
+                ConnectionFailed, match=f"replied to a ping with an error: {reason}"
+            ):
                 ZMQClient(config=config).connect(PATIENCE_SECONDS)
 
 
-# -- a server is there that is not ready -----------------------------------------------------
+# -- a server that is not ready --------------------------------------------------------------
 
 
 class LateSession(ServerSession):
@@ -404,44 +403,43 @@ def test_connect_returns_when_the_server_is_ready(config: ZMQConfig, context: Ba
         client.disconnect()
 
 
-def test_a_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
+def test_server_that_does_not_get_ready_is_named(config: ZMQConfig) -> None:
     with LateServer(config=config), pytest.raises(RequestTimeout) as caught:
         ZMQClient(config=config).connect(1.0)
     assert str(caught.value) == (
-        f"the server LateServer (process {os.getpid()}) is not ready in time"
+        f"the server LateServer (process {os.getpid()}) was not ready in time"
     )
 
 
-def test_a_pid_that_was_never_this_machine_s_does_not_say_that_the_server_is_lost(
+def test_unknown_pid_does_not_count_as_a_lost_server(
     server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As through a tunnel: the address is local, the process is not.
+    # As behind a tunnel: the address is local, and the process is not.
     monkeypatch.setattr(
         "zmqruntime.transport.process.identity.ProcessIdentity.is_running", lambda _: False
     )
     with ZMQClient(config=server.config) as client:
-        assert client._connection is not None
-        client._connection._raise_if_lost(Outcome.LOST)
+        client._connected()._server.raise_if_ended(Outcome.LOST)
 
 
-def test_a_client_that_is_thrown_away_says_so_and_holds_nothing_up(server: OpenServer) -> None:
+def test_garbage_collected_client_warns_and_closes_its_sockets(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
     client.ping()
-    client.itself = client  # type: ignore[attr-defined]  # Only the collector finds it.
+    client.itself = client  # type: ignore[attr-defined]  # A cycle: only the garbage collector frees it.
     del client
-    with pytest.warns(ResourceWarning, match="was thrown away, and not disconnected"):
+    with pytest.warns(ResourceWarning, match="was garbage-collected while connected"):
         gc.collect()
     with ZMQClient(config=server.config) as another:
         another.ping()
 
 
-def test_a_pipeline_keeps_its_client(server: OpenServer) -> None:
+def test_pipeline_keeps_its_client_alive(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
     replies = client.pipeline(PingRequest() for _ in range(200))
     next(replies)
     del client
     gc.collect()
-    with pytest.warns(ResourceWarning, match="was thrown away"):
+    with pytest.warns(ResourceWarning, match="was garbage-collected"):
         assert len(list(replies)) == 199

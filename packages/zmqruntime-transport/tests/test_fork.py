@@ -1,4 +1,4 @@
-"""Clients and servers after a fork of their process."""
+"""Forks: a client that was connected before a fork is unusable and harmless in the child."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = [
 
 
 def in_fork(act: Callable[[], str]) -> str:
-    """Return the result or the error of ``act`` in a fork of this process."""
+    """Return the result of ``act`` in a fork of this process, or its error."""
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.write(sink, act().encode())
-        except BaseException:  # noqa: BLE001 - the parent reports it
+        except BaseException:  # noqa: BLE001 - reported by the parent
             os.write(sink, traceback.format_exc().encode())
         finally:
             os._exit(0)
@@ -58,7 +58,7 @@ USES: dict[str, Callable[[ZMQClient], object]] = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_fork_cannot_use_the_client_and_gets_the_reason(
+def test_calls_in_a_fork_raise_not_connected(
     client: ZMQClient, use: Callable[[ZMQClient], object]
 ) -> None:
     def act() -> str:
@@ -76,7 +76,7 @@ def test_fork_cannot_use_the_client_and_gets_the_reason(
     )
 
 
-def test_disconnect_in_a_fork_leaves_the_server_running(
+def test_disconnect_in_a_fork_closes_nothing_of_its_parent(
     client: ZMQClient, config: ZMQConfig
 ) -> None:
     def act() -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C at any point of connect, a call and disconnect leaves nothing that cannot be closed."""
+"""Ctrl-C at any point of connect, a call or disconnect leaves a client that can be closed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zmqruntime.transport import ZMQClient, ZMQConfig, ZMQServer
 
 SOURCES = tuple(str(Path(package.__path__[0])) for package in (transport, zmq))
 POINTS = 60
-"""How many points of each act are tried, evenly spread."""
+"""How many points of each call are interrupted, evenly spread."""
 
 
 class _Interruption:
@@ -77,7 +77,7 @@ def count_files() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 @pytest.mark.parametrize("act", [connect, call, disconnect])
-def test_an_interrupt_at_any_point_leaves_a_client_that_can_be_disconnected(
+def test_client_can_be_disconnected_after_an_interrupt_at_any_point(
     server: ZMQServer, act: Callable[[ZMQClient], None]
 ) -> None:
     def attempt(point: int | None) -> int:
@@ -93,14 +93,14 @@ def test_an_interrupt_at_any_point_leaves_a_client_that_can_be_disconnected(
         return interruption.count
 
     with warnings.catch_warnings():
-        # Of a socket that was opened and not yet noted: it is closed by being collected.
+        # For a socket that was opened and not assigned yet: it is closed when it is collected.
         warnings.simplefilter("ignore", ResourceWarning)
         total = attempt(None)
         attempt(None)
         before = count_files()
         for point in range(1, total, max(1, total // POINTS)):
             attempt(point)
-        # A context that was interrupted in pyzmq's own constructor may stay; not one each time.
+        # A context that was interrupted in pyzmq's constructor may stay open; not at each point.
         assert count_files() < before + POINTS
     with ZMQClient(config=server.config) as client:
         assert client.ping().ready

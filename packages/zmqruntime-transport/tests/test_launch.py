@@ -1,4 +1,4 @@
-"""A client that finds no server launches one: exactly one, that ends when it should."""
+"""Launch: clients start exactly one server, which ends with its owner or persists."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def identify(pong: PongReply) -> ProcessIdentity:
 
 
 def kill(server: ProcessIdentity) -> None:
-    """End a server that a test launched, and see it end."""
+    """Stop a launched server, and wait for its end."""
     if (process := server.find()) is not None:
         kill_process_tree(process)
     server.wait()
@@ -56,7 +56,7 @@ def kill(server: ProcessIdentity) -> None:
 
 @pytest.fixture
 def end_servers(config: ZMQConfig) -> Iterator[list[ProcessIdentity]]:
-    """Servers that outlive their clients are to be put here; they do not outlive the test."""
+    """Persistent servers, which are stopped at the end of the test."""
     servers: list[ProcessIdentity] = []
     yield servers
     for server in servers:
@@ -69,11 +69,11 @@ def read_log(config: ZMQConfig) -> str:
     return log.read_text()
 
 
-# -- whose server ----------------------------------------------------------------------------
+# -- owned and persistent servers ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", list(TransportMode))
-def test_a_persistent_server_survives_its_client_and_is_found_again(
+def test_persistent_server_survives_its_client(
     config: ZMQConfig,
     make_launcher: MakeLauncher,
     end_servers: list[ProcessIdentity],
@@ -91,7 +91,7 @@ def test_a_persistent_server_survives_its_client_and_is_found_again(
     eventually(lambda: not identify(first).is_running())
 
 
-def test_an_owned_server_ends_when_its_client_disconnects(
+def test_owned_server_ends_when_its_client_disconnects(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
@@ -107,7 +107,7 @@ def test_an_owned_server_ends_when_its_client_disconnects(
     assert not list(config.runtime_dir.glob("*.sock"))
 
 
-def test_an_owned_server_that_does_not_end_is_killed(
+def test_owned_server_that_does_not_stop_is_killed(
     config: ZMQConfig, make_launcher: MakeLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zmqruntime.transport.client.connection._STOP_OWNED_SECONDS", 0.2)
@@ -117,7 +117,7 @@ def test_an_owned_server_that_does_not_end_is_killed(
     assert not server.is_running()
 
 
-def test_an_owned_server_that_ended_by_itself_needs_no_end(
+def test_disconnect_from_an_owned_server_that_has_ended_succeeds(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
@@ -127,7 +127,7 @@ def test_an_owned_server_that_ended_by_itself_needs_no_end(
     assert not server.is_running()
 
 
-def test_calls_under_way_while_an_owned_server_is_ended_say_that_the_client_left(
+def test_calls_raise_not_connected_while_an_owned_server_is_stopped(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
@@ -177,7 +177,7 @@ client.disconnect()
 def start_client(
     start_process: StartProcess, server_script: Path, config: ZMQConfig, runtime_dir: Path
 ) -> Callable[..., subprocess.Popen[str]]:
-    """Start a client process that connects, and disconnects, when it is sent a line."""
+    """Start a client process that connects and disconnects, each after a line on stdin."""
 
     def start(*, persistent: bool) -> subprocess.Popen[str]:
         process = start_process(
@@ -217,7 +217,7 @@ def read_identity(process: subprocess.Popen[str]) -> ProcessIdentity:
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_an_owned_server_ends_when_its_owner_is_killed_and_a_persistent_one_does_not(
+def test_kill_of_the_client_ends_an_owned_server_only(
     config: ZMQConfig,
     start_client: StartClient,
     end_servers: list[ProcessIdentity],
@@ -239,7 +239,7 @@ def test_an_owned_server_ends_when_its_owner_is_killed_and_a_persistent_one_does
 
 
 @posix
-def test_a_ctrl_c_for_the_client_is_none_for_its_server(
+def test_ctrl_c_of_the_client_does_not_reach_its_server(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     with ZMQClient(config=config, launcher=make_launcher(), persistent=False) as client:
@@ -247,10 +247,10 @@ def test_a_ctrl_c_for_the_client_is_none_for_its_server(
         assert os.getpgid(pid) == os.getsid(pid) == pid
 
 
-# -- exactly one -----------------------------------------------------------------------------
+# -- concurrent launches ---------------------------------------------------------------------
 
 
-def test_ten_client_processes_that_start_at_once_end_with_one_server(
+def test_concurrent_client_processes_launch_one_server(
     start_client: StartClient, end_servers: list[ProcessIdentity], config: ZMQConfig
 ) -> None:
     clients = [start_client(persistent=True) for _ in range(10)]
@@ -263,7 +263,7 @@ def test_ten_client_processes_that_start_at_once_end_with_one_server(
     assert read_log(config).count("serves on") == 1
 
 
-def test_ten_client_threads_that_start_at_once_launch_once(
+def test_concurrent_client_threads_launch_one_server(
     config: ZMQConfig, make_launcher: MakeLauncher, end_servers: list[ProcessIdentity]
 ) -> None:
     launched: list[LaunchedServer] = []
@@ -296,7 +296,7 @@ def test_ten_client_threads_that_start_at_once_launch_once(
     assert len({identify(pong) for pong in pongs}) == 1
 
 
-def test_a_client_that_waits_for_another_one_s_launch_waits_no_longer_than_asked(
+def test_wait_for_the_launch_of_another_client_times_out(
     config: ZMQConfig, endpoint: Endpoint, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher())
@@ -307,7 +307,7 @@ def test_a_client_that_waits_for_another_one_s_launch_waits_no_longer_than_asked
         client.connect(0.2)
 
 
-def test_a_server_that_another_client_launched_meanwhile_is_attached_to(
+def test_server_that_another_client_launched_meanwhile_is_attached_to(
     config: ZMQConfig, endpoint: Endpoint, make_launcher: MakeLauncher
 ) -> None:
     lock = filelock.FileLock(endpoint.launch_lock_path, thread_local=False)
@@ -324,7 +324,7 @@ def test_a_server_that_another_client_launched_meanwhile_is_attached_to(
     assert pongs[0].process.pid == os.getpid()
 
 
-def test_a_launcher_is_not_used_while_a_server_is_there(server: OpenServer) -> None:
+def test_launcher_is_not_used_while_a_server_is_running(server: OpenServer) -> None:
     class Never(ServerLauncher):
         def launch(
             self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool
@@ -335,10 +335,10 @@ def test_a_launcher_is_not_used_while_a_server_is_there(server: OpenServer) -> N
         assert client.ping().ready
 
 
-# -- launches that fail ----------------------------------------------------------------------
+# -- failed launches -------------------------------------------------------------------------
 
 
-def test_a_launch_that_fails_says_its_exit_code_and_what_the_server_said(
+def test_failed_launch_has_the_exit_code_and_the_end_of_the_log(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher("exit"))
@@ -348,16 +348,14 @@ def test_a_launch_that_fails_says_its_exit_code_and_what_the_server_said(
         error = caught.value
         assert error.exit_code == 3
         assert f"the server launched for {client.endpoint} ended with exit code 3" in str(error)
-        # What it said this time, though the log is one.
+        # The output of this launch only, although launches share a log.
         assert str(error).count("no licence for this machine") == 1
         assert error.log_tail.endswith("no licence for this machine")
     assert not client.connected
 
 
 @posix
-def test_a_launch_that_fails_says_the_signal(
-    config: ZMQConfig, make_launcher: MakeLauncher
-) -> None:
+def test_failed_launch_names_the_signal(config: ZMQConfig, make_launcher: MakeLauncher) -> None:
     with pytest.raises(LaunchFailed, match="ended with signal SIGABRT") as caught:
         ZMQClient(config=config, launcher=make_launcher("abort")).connect()
     assert caught.value.exit_code == -signal.SIGABRT
@@ -365,7 +363,7 @@ def test_a_launch_that_fails_says_the_signal(
 
 
 @pytest.mark.parametrize(("act", "says"), [("hang", "never listens"), ("unready", "serves on")])
-def test_a_launched_server_that_does_not_get_ready_is_ended(
+def test_launched_server_that_does_not_get_ready_is_killed(
     config: ZMQConfig, make_launcher: MakeLauncher, act: str, says: str
 ) -> None:
     class UntilItSpeaks(ServerLauncher):
@@ -380,14 +378,14 @@ def test_a_launched_server_that_does_not_get_ready_is_ended(
         return psutil.Process().children(recursive=True)
 
     before = children()
-    with pytest.raises(LaunchFailed, match="was not ready in time and was ended") as caught:
+    with pytest.raises(LaunchFailed, match="was not ready in time and was killed") as caught:
         ZMQClient(config=config, launcher=UntilItSpeaks()).connect(1)
     assert caught.value.exit_code is None
     assert says in caught.value.log_tail
     assert children() == before
 
 
-def test_a_launch_that_is_interrupted_leaves_no_server(
+def test_interrupted_launch_leaves_no_server(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     launched: list[LaunchedServer] = []
@@ -420,14 +418,14 @@ def test_a_launch_that_is_interrupted_leaves_no_server(
     assert launched[0].exit_code() is not None
 
 
-def test_a_command_that_is_none_is_told(config: ZMQConfig) -> None:
+def test_missing_command_is_named(config: ZMQConfig) -> None:
     launcher = SubprocessLauncher(["no-such-program-anywhere"])
     with pytest.raises(LaunchFailed, match=r"could not be started: .*no-such-program-anywhere"):
         ZMQClient(config=config, launcher=launcher).connect()
 
 
 @posix
-def test_a_log_directory_that_others_can_enter_is_told(
+def test_log_directory_that_others_can_enter_is_refused(
     config: ZMQConfig, runtime_dir: Path, make_launcher: MakeLauncher
 ) -> None:
     (runtime_dir / "log").mkdir()
@@ -436,10 +434,10 @@ def test_a_log_directory_that_others_can_enter_is_told(
         ZMQClient(config=config, launcher=make_launcher()).connect()
 
 
-def test_a_port_that_something_else_holds_is_told_with_the_server_s_own_words(
+def test_launch_on_a_port_in_use_has_the_server_s_error(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
-    # Only the data port is held: the client cannot know before a server tries.
+    # Only the data port is in use: the client notices when the server fails.
     launcher = make_launcher()
     client = ZMQClient(config=config, transport_mode=TransportMode.TCP, launcher=launcher)
     other = ZMQServer(
@@ -452,10 +450,10 @@ def test_a_port_that_something_else_holds_is_told_with_the_server_s_own_words(
     assert not other.running
 
 
-# -- what a launched server is told ----------------------------------------------------------
+# -- settings of a launched server -----------------------------------------------------------
 
 
-def test_a_launched_server_shares_its_client_s_settings(
+def test_launched_server_shares_the_settings_of_its_client(
     runtime_dir: Path, config: ZMQConfig, make_launcher: MakeLauncher, context: BareContext
 ) -> None:
     shared = ZMQConfig(
@@ -476,7 +474,7 @@ def test_a_launched_server_shares_its_client_s_settings(
         assert "within 0.01 s" in reply["message"]
 
 
-def test_a_launched_server_can_import_what_its_client_can(
+def test_launched_server_can_import_what_its_client_can(
     config: ZMQConfig,
     make_launcher: MakeLauncher,
     runtime_dir: Path,
@@ -488,13 +486,13 @@ def test_a_launched_server_can_import_what_its_client_can(
         path = client.ping().details["path"]
     assert isinstance(path, list)
     assert str(runtime_dir) in path
-    # Once each: what every Python has is not told again.
+    # Once each: the directories of every Python are not passed.
     assert len([entry for entry in path if str(entry).endswith("site-packages")]) == len(
         {entry for entry in sys.path if entry.endswith("site-packages")}
     )
 
 
-def test_another_program_is_told_nothing_about_imports(
+def test_command_that_is_not_this_python_gets_no_import_path(
     config: ZMQConfig, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
@@ -518,7 +516,7 @@ def test_another_program_is_told_nothing_about_imports(
     assert "PYTHONPATH" in python
 
 
-def test_an_import_path_that_is_set_on_purpose_is_kept(
+def test_given_import_path_is_kept(
     config: ZMQConfig, server_script: Path, runtime_dir: Path
 ) -> None:
     launcher = SubprocessLauncher(
@@ -532,7 +530,7 @@ def test_an_import_path_that_is_set_on_purpose_is_kept(
 
 
 @posix
-def test_the_log_is_its_owner_s_alone(config: ZMQConfig, make_launcher: MakeLauncher) -> None:
+def test_log_is_private_to_its_owner(config: ZMQConfig, make_launcher: MakeLauncher) -> None:
     with ZMQClient(config=config, launcher=make_launcher(), persistent=False):
         assert config.log_dir is not None
         (log,) = config.log_dir.iterdir()
@@ -541,7 +539,7 @@ def test_the_log_is_its_owner_s_alone(config: ZMQConfig, make_launcher: MakeLaun
     assert "serves on" in log.read_text()
 
 
-def test_the_log_may_be_elsewhere(
+def test_log_file_path_can_be_chosen(
     config: ZMQConfig, runtime_dir: Path, server_script: Path
 ) -> None:
     log = runtime_dir / "my.log"
@@ -551,7 +549,7 @@ def test_the_log_may_be_elsewhere(
     assert "serves on" in log.read_text()
 
 
-def test_only_the_end_of_a_long_log_is_told(config: ZMQConfig, runtime_dir: Path) -> None:
+def test_only_the_end_of_a_long_log_is_in_the_error(config: ZMQConfig, runtime_dir: Path) -> None:
     (runtime_dir / "chatty.py").write_text("for n in range(5000): print('line', n)\nexit(1)")
     launcher = SubprocessLauncher([sys.executable, str(runtime_dir / "chatty.py")])
     with pytest.raises(LaunchFailed) as caught:
@@ -561,7 +559,7 @@ def test_only_the_end_of_a_long_log_is_told(config: ZMQConfig, runtime_dir: Path
     assert len(lines) <= 31
 
 
-def test_a_log_that_cannot_be_read_is_told(
+def test_unreadable_log_is_named(
     config: ZMQConfig, endpoint: Endpoint, runtime_dir: Path, make_launcher: MakeLauncher
 ) -> None:
     (runtime_dir / "log").mkdir(mode=0o700)
@@ -572,10 +570,10 @@ def test_a_log_that_cannot_be_read_is_told(
     assert "cannot be read" in server.log_tail()
 
 
-# -- a launched server that is lost ----------------------------------------------------------
+# -- loss of a launched server ---------------------------------------------------------------
 
 
-def test_the_exit_code_of_a_launched_server_that_is_lost_is_told(
+def test_loss_of_a_launched_server_has_its_exit_code(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=True)
@@ -590,7 +588,7 @@ def test_the_exit_code_of_a_launched_server_that_is_lost_is_told(
             assert caught.value.exit_code == (15 if os.name == "nt" else -9)
 
 
-def test_a_server_that_ended_can_be_launched_again(
+def test_server_that_ended_can_be_launched_again(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher(), persistent=False)
@@ -604,7 +602,7 @@ def test_a_server_that_ended_can_be_launched_again(
 
 
 @posix
-def test_a_server_that_outlived_its_client_leaves_no_zombie_for_good(
+def test_server_that_outlives_its_client_leaves_no_zombie(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     with ZMQClient(config=config, launcher=make_launcher()) as client:
@@ -617,11 +615,11 @@ def test_a_server_that_outlived_its_client_leaves_no_zombie_for_good(
         assert not psutil.pid_exists(first.pid)
 
 
-# -- another launcher ------------------------------------------------------------------------
+# -- custom launchers ------------------------------------------------------------------------
 
 
-def test_an_application_may_launch_in_its_own_way(config: ZMQConfig) -> None:
-    told: list[object] = []
+def test_application_can_have_its_own_launcher(config: ZMQConfig) -> None:
+    arguments: list[object] = []
 
     class InThisProcess(LaunchedServer):
         def __init__(self, server: ZMQServer) -> None:
@@ -644,7 +642,7 @@ def test_an_application_may_launch_in_its_own_way(config: ZMQConfig) -> None:
         def launch(
             self, endpoint: Endpoint, config: ZMQConfig, *, persistent: bool
         ) -> LaunchedServer:
-            told.extend([endpoint, config, persistent])
+            arguments.extend([endpoint, config, persistent])
             server = ZMQServer(endpoint.port, config=config)
             server.start()
             return InThisProcess(server)
@@ -652,15 +650,15 @@ def test_an_application_may_launch_in_its_own_way(config: ZMQConfig) -> None:
     client = ZMQClient(config=config, launcher=ThreadLauncher(), persistent=False)
     with client:
         assert client.ping().process.pid == os.getpid()
-    assert told == [client.endpoint, config, False]
+    assert arguments == [client.endpoint, config, False]
     with pytest.raises(ConnectionFailed, match="no server listens"):
         ZMQClient(config=config).connect()
 
 
-# -- a launched server that comes back ---------------------------------------------------------
+# -- another launch after a crash -------------------------------------------------------------
 
 
-def test_a_launched_server_that_crashed_and_kept_its_work_is_launched_again(
+def test_durable_server_that_crashed_is_launched_again(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher("durable"), persistent=False)
@@ -676,7 +674,7 @@ def test_a_launched_server_that_crashed_and_kept_its_work_is_launched_again(
     assert not second.is_running()
 
 
-def test_a_launched_server_that_was_asked_to_end_is_left_alone(
+def test_launched_server_that_was_stopped_is_not_launched_again(
     config: ZMQConfig, make_launcher: MakeLauncher
 ) -> None:
     client = ZMQClient(config=config, launcher=make_launcher("durable"), persistent=False)

@@ -1,4 +1,4 @@
-"""A client with a launcher compares the server that it finds."""
+"""A client with a launcher compares the running server with the one that it would launch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAME = ExpectedApplication("lab:Lab", "1", None, "c")
 
 
 class Launched(LaunchedServer):
-    """A launched server that runs in this process."""
+    """A server in this process, in the role of a launched one."""
 
     def __init__(self, server: ZMQServer) -> None:
         self.server = server
@@ -74,7 +74,7 @@ class Launcher(ServerLauncher):
 
 
 class Lab(OpenServer):
-    """A server with a given application and given work in its pongs."""
+    """A server with a given application and workload."""
 
     application: ApplicationInfo | None = FOUND
     work = WorkSummary()
@@ -112,25 +112,25 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize(("expected", "differences"), DIFFERENCES.values(), ids=DIFFERENCES)
-def test_differences_are_found(
+def test_differences_are_named(
     expected: ExpectedApplication, differences: tuple[Difference, ...]
 ) -> None:
     assert find_differences(expected, FOUND) == differences
 
 
-def test_other_class_is_refused_with_both_sides_and_a_remedy(lab: Lab) -> None:
+def test_server_of_another_class_is_refused_with_a_remedy(lab: Lab) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(ExpectedApplication("other:Other")))
     with pytest.raises(ServerMismatch) as caught:
         client.connect()
     sentence = str(caught.value)
     assert f"(process {os.getpid()}) runs lab:Lab, and this client's launcher" in sentence
-    assert f"starts other:Other; end it ('zmqruntime stop --port {lab.port}')" in sentence
+    assert f"starts other:Other; stop it ('zmqruntime stop --port {lab.port}')" in sentence
     assert caught.value.found == FOUND
     assert isinstance(caught.value, ConnectionFailed)
     assert not client.connected
 
 
-def test_class_of_another_directory_is_refused_without_a_policy(lab: Lab) -> None:
+def test_class_from_another_directory_is_refused_by_default(lab: Lab) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES["another origin"][0]))
     with pytest.raises(ServerMismatch, match="runs lab:Lab from another directory than this"):
         client.connect()
@@ -138,13 +138,13 @@ def test_class_of_another_directory_is_refused_without_a_policy(lab: Lab) -> Non
 
 
 @pytest.mark.parametrize("case", ["another version", "other code", "arguments", "all"])
-def test_minor_difference_is_one_warning(lab: Lab, case: str) -> None:
+def test_lesser_differences_are_warned_of_once(lab: Lab, case: str) -> None:
     client = ZMQClient(config=lab.config, launcher=Launcher(DIFFERENCES[case][0]))
     with pytest.warns(
         ServerMismatchWarning, match="runs lab:Lab .* on_mismatch='restart'"
-    ) as found:
+    ) as warned:
         client.connect()
-    assert [warning.filename for warning in found] == [__file__]
+    assert [warning.filename for warning in warned] == [__file__]
     client.disconnect()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -153,7 +153,7 @@ def test_minor_difference_is_one_warning(lab: Lab, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
-def test_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
+def test_policy_applies_to_every_difference(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     with pytest.raises(ServerMismatch):
         ZMQClient(config=lab.config, launcher=launcher, on_mismatch="refuse").connect()
@@ -165,7 +165,7 @@ def test_policy_holds_for_every_difference(lab: Lab, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["other:Lab", "another origin", "arguments"])
-def test_idle_server_is_replaced_by_policy_restart(lab: Lab, case: str) -> None:
+def test_idle_server_is_replaced_by_the_restart_policy(lab: Lab, case: str) -> None:
     launcher = Launcher(DIFFERENCES[case][0])
     client = ZMQClient(
         config=lab.config, launcher=launcher, on_mismatch=MismatchPolicy.RESTART, persistent=False
@@ -187,14 +187,14 @@ def test_busy_server_is_not_replaced(lab: Lab, work: WorkSummary) -> None:
         ServerMismatch, match=r"cannot be restarted while it runs . and queues ."
     ) as caught:
         client.connect()
-    assert str(caught.value).endswith("or choose on_mismatch='warn'")
+    assert str(caught.value).endswith("or set on_mismatch='warn'")
     assert lab.running
 
 
 @pytest.mark.parametrize(
     ("expected", "application"), [(SAME, FOUND), (None, FOUND), (ExpectedApplication("o:O"), None)]
 )
-def test_client_attaches_if_nothing_differs_or_is_unknown(
+def test_server_without_a_known_difference_is_attached_to(
     config: ZMQConfig, expected: ExpectedApplication | None, application: ApplicationInfo | None
 ) -> None:
     server = Lab(config=config)
@@ -204,7 +204,7 @@ def test_client_attaches_if_nothing_differs_or_is_unknown(
         assert client.ping().application == application
 
 
-def test_mismatching_server_that_is_not_ready_is_refused_immediately(lab: Lab) -> None:
+def test_wrong_server_is_refused_before_it_is_ready(lab: Lab) -> None:
     type(lab.session).ready = property(lambda _: False)  # type: ignore[method-assign, assignment]
     try:
         client = ZMQClient(config=lab.config, launcher=Launcher(ExpectedApplication("o:O")))
@@ -214,12 +214,12 @@ def test_mismatching_server_that_is_not_ready_is_refused_immediately(lab: Lab) -
         type(lab.session).ready = property(lambda self: not self.stopping)  # type: ignore[method-assign, assignment]
 
 
-def test_client_without_a_launcher_compares_nothing(lab: Lab) -> None:
+def test_client_without_a_launcher_accepts_any_server(lab: Lab) -> None:
     with ZMQClient(config=lab.config, on_mismatch="refuse") as client:
         assert client.ping().application == FOUND
 
 
-def test_launcher_without_expectation_accepts_any_server(lab: Lab) -> None:
+def test_launcher_without_expect_accepts_any_server(lab: Lab) -> None:
     class Plain:
         def launch(self, *_: object, **__: object) -> LaunchedServer:
             raise AssertionError("there is a server")
@@ -233,7 +233,7 @@ def test_unknown_policy_is_refused(config: ZMQConfig) -> None:
         ZMQClient(config=config, on_mismatch="ignore")  # type: ignore[arg-type]
 
 
-def test_server_names_its_class_version_and_code(config: ZMQConfig) -> None:
+def test_pong_has_the_class_version_and_code_of_the_server(config: ZMQConfig) -> None:
     class Versioned(ZMQServer):
         application_version = "2.1"
 
@@ -246,20 +246,20 @@ def test_server_names_its_class_version_and_code(config: ZMQConfig) -> None:
     assert application.origin_digest == compute_origin_digest(Path(__file__))
 
 
-def test_version_that_is_no_string_is_refused_by_start(config: ZMQConfig) -> None:
+def test_version_that_is_not_a_string_is_refused_at_the_start(config: ZMQConfig) -> None:
     server = ZMQServer(config=config)
     server.application_version = 2  # type: ignore[assignment]
     with pytest.raises(TypeError, match="application_version has to be of type str, not 2"):
         server.start()
 
 
-def test_class_of_the_main_script_is_named_by_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_of_the_main_script_is_named_after_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     main = type("Main", (), {"__spec__": None, "__file__": "/somewhere/lab.py"})
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert name_class(type("Lab", (), {"__module__": "__main__"})) == "lab:Lab"
 
 
-def test_server_in_place_of_a_lost_one_is_compared_too(config: ZMQConfig) -> None:
+def test_server_found_by_a_reconnect_is_compared(config: ZMQConfig) -> None:
     client = ZMQClient(config=config, launcher=Launcher(SAME))
     with Lab(config=config):
         client.connect()
@@ -271,7 +271,7 @@ def test_server_in_place_of_a_lost_one_is_compared_too(config: ZMQConfig) -> Non
 
 
 @pytest.mark.parametrize("mode", ["now", "drain"])
-def test_shutdown_mode_may_be_a_string(lab: Lab, mode: Any) -> None:
+def test_shutdown_mode_can_be_a_string(lab: Lab, mode: Any) -> None:
     with ZMQClient(config=lab.config) as client:
         client.shutdown_server(mode)
     assert lab.session.finished.wait(60)

@@ -1,4 +1,4 @@
-"""Processes at their limit of open files: their errors, and their further work."""
+"""Clients at the limit of open files: their errors, and what still works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fill(left):
 
 
 def run(start_process: Callable[..., object], config: ZMQConfig, code: str) -> str:
-    """Run code in a process of its own, and return its output."""
+    """Run code in its own process, and return its output."""
     process = start_process(
         "-c",
         _BEGIN + code,
@@ -58,10 +58,10 @@ def test_number_of_waiting_calls_exceeds_the_default_of_libzmq(
     server: OpenServer, config: ZMQConfig
 ) -> None:
     with ZMQClient(config=config) as client:
-        pool = client._connected()._control._pool
-        channels = [pool.take() for _ in range(_ZMQ_MAX_SOCKETS // 3 + 20)]
+        pool = client._connected()._requester._pool
+        channels = [pool.acquire() for _ in range(_ZMQ_MAX_SOCKETS // 3 + 20)]
         for channel in channels:
-            pool.drop(channel)
+            pool.discard(channel)
         assert client.ping().ready
 
 
@@ -69,14 +69,14 @@ def test_number_of_waiting_calls_exceeds_the_default_of_libzmq(
 def test_waiting_connection_uses_four_files(server: OpenServer, config: ZMQConfig) -> None:
     descriptors = Path("/dev/fd")
     with ZMQClient(config=config) as client:
-        pool = client._connected()._control._pool
+        pool = client._connected()._requester._pool
         client.ping()
         before = len(list(descriptors.iterdir()))
-        channels = [pool.take() for _ in range(20)]
-        # The server in this process has the other end of each.
+        channels = [pool.acquire() for _ in range(20)]
+        # The server is in this process, too, and has the other end of each.
         assert len(list(descriptors.iterdir())) - before <= 5 * 20
         for channel in channels:
-            pool.drop(channel)
+            pool.discard(channel)
 
 
 @needs_limit
@@ -90,8 +90,8 @@ def test_soft_limit_is_raised_when_a_client_needs_more_files(
 limit(100, 400)
 with ZMQClient(config=config) as client:
     print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    pool = client._connected()._control._pool
-    channels = [pool.take() for _ in range(40)]
+    pool = client._connected()._requester._pool
+    channels = [pool.acquire() for _ in range(40)]
     print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], client.ping().ready)
 """,
     )
@@ -108,17 +108,17 @@ def test_client_at_its_hard_limit_raises_and_stays_usable(
         """
 limit(150, 150)
 with ZMQClient(config=config) as client:
-    pool = client._connected()._control._pool
+    pool = client._connected()._requester._pool
     channels = []
     try:
         while True:
-            channels.append(pool.take())
+            channels.append(pool.acquire())
     except TooManyOpenFiles as error:
         print("may have 150 open" in str(error))
     for channel in channels[:2]:  # Room for a retry, whose files libzmq gives back a moment later.
-        pool.drop(channel)
+        pool.discard(channel)
     for channel in channels[2:]:
-        pool.give_back(channel)
+        pool.release(channel)
     print(client.ping().ready)
 """,
     )

@@ -1,4 +1,4 @@
-"""A subscriber calls back from its own thread, and ends with its client."""
+"""A subscriber calls back in its own thread, and ends with its client."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BareContext = zmq.Context[zmq.Socket[bytes]]
 
 
 def ignore_connection(connected: bool) -> None:
-    """Take no note of a connection that ends or is back."""
+    """Ignore the state of the connection."""
 
 
 class Messages:
-    """What a subscriber received, and in which thread."""
+    """The messages and connection states that a subscriber reported, and its threads."""
 
     def __init__(self) -> None:
         self.received: list[tuple[bytes, bytes]] = []
@@ -55,7 +55,7 @@ def publish(server: OpenServer, topic: bytes, *frames: bytes) -> None:
     server.in_loop(publish_all)
 
 
-def test_messages_arrive_in_order_in_the_subscriber_s_own_thread(server: OpenServer) -> None:
+def test_messages_arrive_in_order_in_the_subscriber_thread(server: OpenServer) -> None:
     messages = Messages()
     frames = [b"%d" % number for number in range(5000)]
     with ZMQClient(config=server.config) as client:
@@ -68,7 +68,7 @@ def test_messages_arrive_in_order_in_the_subscriber_s_own_thread(server: OpenSer
     assert threading.main_thread() not in messages.threads
 
 
-def test_what_came_before_the_end_of_a_connection_is_told_before_that(server: OpenServer) -> None:
+def test_messages_of_a_connection_are_delivered_before_its_end(server: OpenServer) -> None:
     messages = Messages()
     at_the_end: list[int] = []
     connected, closed = threading.Event(), threading.Event()
@@ -86,20 +86,22 @@ def test_what_came_before_the_end_of_a_connection_is_told_before_that(server: Op
     with ZMQClient(config=server.config) as client:
         subscriber = client.subscribe([b"alice/"], messages.on_messages, on_connection)
         assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
-        # While the beginning of the connection is unread, ZMQ_FD tells of nothing that follows it.
+        # While the first event of the connection is unread, ZMQ_FD signals no later one.
         assert connected.wait(PATIENCE_SECONDS)
         publish(server, b"alice/x", *[b"x"] * 1000)
         eventually(lambda: messages.received)
         server.stop()
         assert subscriber._monitor is not None
         descriptor = int(subscriber._monitor.getsockopt(zmq.FD))
-        assert select.select([descriptor], [], [], PATIENCE_SECONDS)[0], "the end is told of"
+        assert select.select([descriptor], [], [], PATIENCE_SECONDS)[0], (
+            "the monitor has reported no end"
+        )
         closed.set()
         eventually(lambda: at_the_end)
     assert at_the_end[0] == 1000
 
 
-def test_only_what_was_subscribed_to_arrives(server: OpenServer) -> None:
+def test_only_subscribed_topics_arrive(server: OpenServer) -> None:
     messages = Messages()
     with ZMQClient(config=server.config) as client:
         messages.subscribe(client, b"alice/")
@@ -110,7 +112,7 @@ def test_only_what_was_subscribed_to_arrives(server: OpenServer) -> None:
     assert messages.received == [(b"alice/x", b"yes")]
 
 
-def test_a_message_of_the_wrong_frames_is_told_and_the_stream_goes_on(
+def test_message_with_a_wrong_number_of_frames_is_logged_and_dropped(
     server: OpenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     messages = Messages()
@@ -119,10 +121,10 @@ def test_a_message_of_the_wrong_frames_is_told_and_the_stream_goes_on(
         server.in_loop(lambda: server.session._sockets.data.send(b"alice/x"))  # type: ignore[union-attr]
         publish(server, b"alice/x", b"fine")
         eventually(lambda: messages.received)
-    assert "a data message of 1 frames was ignored" in caplog.text
+    assert "ignored a data message of 1 frames" in caplog.text
 
 
-def test_nothing_arrives_after_close(server: OpenServer) -> None:
+def test_no_message_arrives_after_close(server: OpenServer) -> None:
     messages = Messages()
     with ZMQClient(config=server.config) as client:
         subscriber = messages.subscribe(client, b"alice/")
@@ -133,7 +135,7 @@ def test_nothing_arrives_after_close(server: OpenServer) -> None:
     assert messages.received == []
 
 
-def test_a_subscriber_may_be_closed_from_its_own_callback(server: OpenServer) -> None:
+def test_subscriber_can_be_closed_in_its_callback(server: OpenServer) -> None:
     messages = Messages()
     with ZMQClient(config=server.config) as client:
         subscriber = messages.subscribe(client, b"alice/")
@@ -144,7 +146,7 @@ def test_a_subscriber_may_be_closed_from_its_own_callback(server: OpenServer) ->
     assert messages.calls == 1
 
 
-def test_a_connection_that_ends_and_comes_back_is_told(server: OpenServer) -> None:
+def test_end_and_return_of_a_connection_are_reported(server: OpenServer) -> None:
     messages = Messages()
     with ZMQClient(config=server.config) as client:
         messages.subscribe(client, b"alice/")
@@ -153,7 +155,7 @@ def test_a_connection_that_ends_and_comes_back_is_told(server: OpenServer) -> No
         eventually(lambda: messages.connections == [True, False])
         server.start()
         eventually(lambda: messages.connections == [True, False, True])
-        # What was subscribed to still is.
+        # The subscriptions persist.
         assert client.request(RegisterProgressRequest(client_id="alice")).type == "ok"
         publish(server, b"alice/x", b"again")
         eventually(lambda: messages.received)
@@ -171,10 +173,10 @@ def test_disconnect_closes_the_subscribers(server: OpenServer) -> None:
     eventually(lambda: not server.session.registrations.has_subscribers)
 
 
-def test_nobody_subscribes_to_a_connection_that_was_closed(server: OpenServer) -> None:
+def test_closed_connection_refuses_a_subscription(server: OpenServer) -> None:
     client = ZMQClient(config=server.config)
     client.connect()
-    connection = client._connection
+    connection = client._connected()
     assert connection is not None
     client.disconnect()
     with pytest.raises(NotConnected, match="was disconnected"):
@@ -206,7 +208,7 @@ def test_disconnect_from_a_callback_is_refused_before_anything_is_closed(
     assert not client.connected
 
 
-def test_a_callback_that_waits_for_a_reply_does_not_hold_up_disconnect(
+def test_callback_that_waits_for_a_reply_does_not_block_disconnect(
     server: OpenServer,
 ) -> None:
     messages = Messages()
@@ -231,7 +233,7 @@ def test_a_callback_that_waits_for_a_reply_does_not_hold_up_disconnect(
     assert [type(error) for error in ended] == [NotConnected]
 
 
-def test_subscribing_while_another_thread_disconnects_ends_one_way_or_the_other(
+def test_subscribe_during_a_disconnect_succeeds_or_raises_not_connected(
     server: OpenServer,
 ) -> None:
     for _ in range(30):
@@ -252,7 +254,7 @@ def test_subscribing_while_another_thread_disconnects_ends_one_way_or_the_other(
     eventually(lambda: not server.session.registrations.has_subscribers)
 
 
-def test_a_server_that_is_there_no_more_does_not_hold_up_disconnect(server: OpenServer) -> None:
+def test_ended_server_does_not_block_disconnect(server: OpenServer) -> None:
     messages = Messages()
     client = ZMQClient(config=server.config)
     client.connect()
@@ -266,7 +268,9 @@ def test_a_server_that_is_there_no_more_does_not_hold_up_disconnect(server: Open
     assert not disconnecting.is_alive()
 
 
-def test_who_was_far_behind_is_told_when_it_has_caught_up(server: OpenServer) -> None:
+def test_subscriber_that_was_far_behind_is_notified_when_it_has_caught_up(
+    server: OpenServer,
+) -> None:
     messages, caught_up, go_on = Messages(), threading.Event(), threading.Event()
     with ZMQClient(config=server.config) as client:
         subscriber = client.subscribe(
@@ -289,7 +293,7 @@ def test_who_was_far_behind_is_told_when_it_has_caught_up(server: OpenServer) ->
         subscriber.close()
 
 
-def test_who_hears_as_fast_as_a_backlog_comes_is_told_too(server: OpenServer) -> None:
+def test_subscriber_that_reads_a_burst_as_fast_as_it_comes_is_notified(server: OpenServer) -> None:
     messages, caught_up = Messages(), threading.Event()
     with ZMQClient(config=server.config) as client:
         subscriber = client.subscribe(
@@ -304,7 +308,7 @@ def test_who_hears_as_fast_as_a_backlog_comes_is_told_too(server: OpenServer) ->
         subscriber.close()
 
 
-def test_a_callback_may_ask_to_be_called_again_later_in_the_same_thread(
+def test_callback_can_schedule_a_call_in_the_same_thread(
     server: OpenServer,
 ) -> None:
     messages, called = Messages(), threading.Event()

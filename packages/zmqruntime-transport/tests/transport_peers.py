@@ -1,4 +1,4 @@
-"""Bare peers of servers and clients, and conditions to wait for."""
+"""Test peers of servers and clients: bare sockets, fake servers, and waits for a condition."""
 
 from __future__ import annotations
 
@@ -14,26 +14,42 @@ from typing import Any, Self
 
 import zmq
 
-from zmqruntime.messages import PongReply, ProcessInfo, encode
-from zmqruntime.transport import Endpoint, ServerSession, ZMQServer
+from zmqruntime.messages import (
+    PongReply,
+    ProcessInfo,
+    RegisterProgressRequest,
+    Reply,
+    encode,
+)
+from zmqruntime.transport import (
+    ConnectionFailed,
+    Endpoint,
+    NotConnected,
+    RequestTimeout,
+    ServerLost,
+    ServerSession,
+    ZMQClient,
+    ZMQConfig,
+    ZMQServer,
+)
 
 PATIENCE_SECONDS = 30.0
-"""After this long a test has failed; none ever waits for it in vain."""
+"""The timeout of a test's waits: only a failing test reaches it."""
 
 Json = dict[str, Any]
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until ``condition`` holds, by polling."""
+    """Wait until ``condition`` holds, where nothing notifies of it."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < give_up_at, "it never came to hold"
+        assert time.monotonic() < give_up_at, "the condition never held"
         pause.wait(0.005)
 
 
 def free_tcp_ports() -> tuple[int, int]:
-    """Return two free ports outside of the ephemeral range."""
+    """Return two free ports outside the system's ephemeral range."""
     for _ in range(100):
         ports = random.sample(range(20_000, 32_000), 2)
         try:
@@ -47,7 +63,7 @@ def free_tcp_ports() -> tuple[int, int]:
 
 
 def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
-    """Return the pong of a server that is ready."""
+    """Return the pong of a ready server."""
     return encode(
         PongReply(
             ready=True,
@@ -64,7 +80,7 @@ def make_pong(*, pid: int = 0, create_time: float = 0.0) -> bytes:
 
 
 class RawPeer:
-    """A peer that is one bare ZeroMQ socket."""
+    """A peer with one bare ZeroMQ socket, without this project's code."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
         self._delimiter = [] if kind == zmq.REQ else [b""]
@@ -74,7 +90,7 @@ class RawPeer:
         self.socket.connect(address)
 
     def ask(self, request: bytes | Json) -> Json:
-        """Send one request as a REQ socket does and return the reply."""
+        """Send one request as a REQ socket does, and return the reply."""
         self.send(request)
         return self.receive()
 
@@ -91,7 +107,7 @@ class RawPeer:
 
 
 class FakeServer:
-    """A bare ROUTER socket in place of a server; ``answer`` returns its replies."""
+    """A bare ROUTER at the server's endpoint; ``answer`` returns its replies, or None."""
 
     def __init__(
         self,
@@ -131,7 +147,7 @@ class FakeServer:
 
 
 class OpenServer(ZMQServer):
-    """A server with its session as an attribute."""
+    """A server whose session is accessible to tests."""
 
     session: ServerSession
 
@@ -140,7 +156,7 @@ class OpenServer(ZMQServer):
         return self.session
 
     def in_loop(self, action: Callable[[], object]) -> None:
-        """Run ``action`` in the server's thread and wait for its end."""
+        """Run an action in the server's thread, and wait for its end."""
         done = threading.Event()
 
         def run() -> None:
@@ -151,3 +167,58 @@ class OpenServer(ZMQServer):
 
         self.session.loop.post(run)
         assert done.wait(PATIENCE_SECONDS)
+
+
+HELD = RegisterProgressRequest(client_id="unsubscribed")
+"""A request that a server holds: the client has no subscription."""
+
+
+def impatient(config: ZMQConfig, retry_interval: float = 0.05) -> ZMQConfig:
+    """Return a config whose clients retry soon, and whose servers hold replies for long.
+
+    A reply may take longer than that on a busy machine: a test that counts requests sets more.
+    """
+    return ZMQConfig(
+        default_port=config.default_port,
+        control_port_offset=config.control_port_offset,
+        runtime_dir=config.runtime_dir,
+        retry_interval=retry_interval,
+        registration_timeout=600,
+    )
+
+
+class Outcomes:
+    """The outcomes of requests that other threads send."""
+
+    def __init__(self) -> None:
+        self.of: list[Reply | Exception] = []
+        self._threads: list[threading.Thread] = []
+
+    def ask(self, client: ZMQClient, request: object = HELD, timeout: float = 60) -> None:
+        def run() -> None:
+            try:
+                self.of.append(client.request(request, timeout))  # type: ignore[arg-type]
+            except (ConnectionFailed, NotConnected, ServerLost, RequestTimeout) as error:
+                self.of.append(error)
+
+        self._threads.append(threading.Thread(target=run))
+        self._threads[-1].start()
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+def swallow(first: int) -> Callable[[list[list[bytes]]], list[bytes] | None]:
+    """Answer the ping of connect, then drop this many requests, then answer again."""
+
+    def answer(received: list[list[bytes]]) -> list[bytes] | None:
+        if 1 < len(received) <= first + 1:
+            return None
+        *envelope, body = received[-1]
+        reply = json.loads(make_pong())
+        reply["request_id"] = json.loads(body).get("request_id")
+        return [*envelope, json.dumps(reply).encode()]
+
+    return answer

@@ -1,4 +1,4 @@
-"""A server process for launchers, with several kinds of misbehaviour."""
+"""A server process for the tests of launchers, with a choice of misbehaviour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqruntime.transport.server import server_run
 
 
 class Server(ZMQServer):
-    """Prints when it serves; its pongs have its import path."""
+    """Prints a line when it serves; its pong has its import path."""
 
     def start(self) -> None:
         super().start()
@@ -25,7 +25,7 @@ class Server(ZMQServer):
 
 
 class PrintingServer(Server):
-    """Prints 512 KiB whenever it is pinged; its log file is checked often."""
+    """Prints 512 KiB at each ping; checks its log file often."""
 
     def start(self) -> None:
         server_run._LOG_CHECK_SECONDS = 0.001
@@ -37,7 +37,7 @@ class PrintingServer(Server):
 
 
 class StubbornServer(Server):
-    """Does not stop on request; only an abort ends it."""
+    """Ignores shutdown requests: it has to be killed."""
 
     def make_session(self) -> ServerSession:
         return StubbornSession("Stubborn", "0", self.endpoint, self.config)
@@ -49,7 +49,7 @@ class StubbornSession(ServerSession):
 
 
 class UnreadyServer(Server):
-    """Listens, and is never ready."""
+    """Listens, and never becomes ready."""
 
     def make_session(self) -> ServerSession:
         return UnreadySession("Unready", "0", self.endpoint, self.config)
@@ -62,7 +62,7 @@ class UnreadySession(ServerSession):
 
 
 class DurableServer(Server):
-    """Reports itself as durable."""
+    """Reports its work as durable."""
 
     def make_session(self) -> ServerSession:
         return DurableSession("Durable", "0", self.endpoint, self.config)

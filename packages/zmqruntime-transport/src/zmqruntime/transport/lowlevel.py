@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zmqruntime.transport.application import name_class as name_class
+    from zmqruntime.transport.backoff import Backoff as Backoff
     from zmqruntime.transport.deadline import Deadline as Deadline
     from zmqruntime.transport.limited_log import LimitedLog as LimitedLog
     from zmqruntime.transport.multipart import drain as drain
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 # The names that each module gives, beside the imports above, which type checkers read.
 _HOMES = {
+    "backoff": ("Backoff",),
     "process.command_options": (
         "CommandOption",
         "CONNECTION_OPTIONS",

@@ -67,7 +67,8 @@ class RecordPrefetcher:
     ) -> ExecutionRecord:
         """Return the final record of an execution; raises as `RecordClient.wait_for_completion`."""
         ask = partial(self._request_records, first)
-        return ExecutionWaiter(ask, policy, self._outlast).wait(first.execution_id, timeout)
+        waiter = ExecutionWaiter(ask, policy, self._outlast, self._client.pause)
+        return waiter.wait(first.execution_id, timeout)
 
     def _request_records(
         self, first: Prefetchable, execution_id: str, hold: float, timeout: float | None

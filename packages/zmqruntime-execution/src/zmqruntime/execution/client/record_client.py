@@ -106,7 +106,8 @@ class RecordClient(ZMQClient):
             ServerLost: the server is gone and did not return in time: see `outlast`.
             TransportError: the server was not reached, or did not reply.
         """
-        return ExecutionWaiter(self.get_record, policy, self.outlast).wait(execution_id, timeout)
+        waiter = ExecutionWaiter(self.get_record, policy, self.outlast, self.pause)
+        return waiter.wait(execution_id, timeout)
 
     def outlast(self, error: ServerLost | RequestTimeout, deadline: Deadline | None = None) -> None:
         """Wait for the return of a server that was lost or did not reply; then reconnect.

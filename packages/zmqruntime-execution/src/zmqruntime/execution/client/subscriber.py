@@ -30,14 +30,16 @@ from zmqruntime.messages import (
 )
 from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.transport import ServerLost, Timer, TransportError, ZMQClient
+from zmqruntime.transport.lowlevel import Backoff
 
 __all__ = ["ProgressCallback", "ProgressStreamSubscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
-# Backoff of a failed recovery; also the time after which events in transit must have arrived.
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
+# Backoff of a failed recovery; its first delay is also the time after which events in transit must
+# have arrived.
+_MAX_BACKOFF_SECONDS = 30.0
+_BACKOFF = Backoff(0.5, _MAX_BACKOFF_SECONDS)
 
 ProgressCallback = Callable[[ProgressEvent | StateEvent], None]
 """Called in the subscriber's thread with each event, terminal ones included."""
@@ -91,7 +93,7 @@ class ProgressStreamSubscriber:
         self._registered = True
         self._has_reconnected = False
         self._retry: Timer | None = None
-        self._pause = _FIRST_PAUSE_SECONDS
+        self._failures = 0
         self._stopping = False
         # The server recognizes the client by its own prefix, so that one comes last.
         prefixes = [b""] if scope is ProgressScope.ALL else []
@@ -230,7 +232,7 @@ class ProgressStreamSubscriber:
         if connected and self._was_connected:
             self._registered = False
             self._has_reconnected = True
-            self._pause = _FIRST_PAUSE_SECONDS
+            self._failures = 0
             self._recover()
         self._was_connected = self._was_connected or connected
         for group in self._groups():
@@ -261,16 +263,17 @@ class ProgressStreamSubscriber:
             what = "replay of missed events" if self._registered else "progress registration"
             _log.warning("%s failed and will be retried: %s", what, error)
             if self._connected:
-                self._recover_later()
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+                self._failures += 1
+                self._recover_later(self._failures)
         else:
-            self._pause = _FIRST_PAUSE_SECONDS
+            self._failures = 0
             if self._order.has_unconfirmed_gaps:
-                self._recover_later()
+                self._recover_later(1)
 
-    def _recover_later(self) -> None:
+    def _recover_later(self, failures: int) -> None:
+        delay = _BACKOFF.compute_delay(failures)
         with self._lock:
-            self._retry = self._subscriber.call_later(self._pause, self._recover)
+            self._retry = self._subscriber.call_later(delay, self._recover)
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:

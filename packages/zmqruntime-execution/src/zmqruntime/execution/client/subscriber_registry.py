@@ -9,7 +9,7 @@ import weakref
 from zmqruntime.execution.client.stream import EventStream
 from zmqruntime.execution.client.subscriber import ProgressCallback, ProgressStreamSubscriber
 from zmqruntime.messages import ClientId, ExecutionId
-from zmqruntime.transport import ZMQClient
+from zmqruntime.transport import NotConnected, ZMQClient
 
 __all__ = ["SubscriberRegistry"]
 
@@ -60,10 +60,11 @@ class SubscriberRegistry:
 
     def stop(self) -> None:
         """Stop every subscriber."""
-        with self._lock:
-            subscribers, self._by_client = self._by_client, {}
+        # Without the lock: another thread may hold it during a registration, which ends when the
+        # client is closed, and not before.
+        subscribers, self._by_client = self._by_client, {}
         with contextlib.ExitStack() as ends:
-            for subscriber in subscribers.values():
+            for subscriber in list(subscribers.values()):
                 ends.callback(subscriber.stop)
 
     def _get_or_create(self, submitter: ClientId) -> ProgressStreamSubscriber:
@@ -71,13 +72,17 @@ class SubscriberRegistry:
 
         This client's own has the callback; any other is retired with the last of its streams.
         """
-        subscriber = self._by_client.get(submitter)
+        subscribers = self._by_client
+        subscriber = subscribers.get(submitter)
         if subscriber is None:
             if submitter == self._own_id:
                 subscriber = ProgressStreamSubscriber(self._client, submitter, self._callback)
             else:
                 subscriber = ProgressStreamSubscriber(self._client, submitter, on_idle=self._retire)
-            self._by_client[submitter] = subscriber
+            subscribers[submitter] = subscriber
+            if self._by_client is not subscribers:  # `stop` may have missed it.
+                subscriber.close()
+                raise NotConnected("the client was disconnected during a registration")
         return subscriber
 
     def _retire(self, subscriber: ProgressStreamSubscriber) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from zmqruntime.execution.errors import WaitTimeout
 from zmqruntime.messages import MAX_WAIT_SECONDS, ExecutionRecord
 from zmqruntime.transport import RequestTimeout, ServerLost
-from zmqruntime.transport.lowlevel import Deadline, check_number
+from zmqruntime.transport.lowlevel import Backoff, Deadline, check_number
 
 __all__ = ["HOLD_SECONDS", "ExecutionWaiter", "WaitPolicy", "seconds_beside"]
 
@@ -18,12 +18,14 @@ HOLD_SECONDS: Final = 30.0
 """The default hold of a reply."""
 
 _MAX_BACKOFF_SECONDS = 60.0
-_MAX_DOUBLINGS = 100
 _SLACK_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 
 AskStatus = Callable[[str, float, float | None], ExecutionRecord]
 """Arguments: execution id, seconds to hold the reply, further seconds for the request."""
+
+Pause = Callable[[float], object]
+"""Waits so many seconds before a retry; raises when the client is closed meanwhile."""
 
 Outlast = Callable[[ServerLost, Deadline], None]
 """Returns when a lost server has returned; raises the error if it has not by the deadline."""
@@ -65,8 +67,7 @@ class WaitPolicy:
 
     def backoff(self, errors: int) -> float:
         """Return the delay after the ``errors``-th timeout in a row."""
-        longer: float = self.retry_backoff_seconds * 2.0 ** min(errors - 1, _MAX_DOUBLINGS)
-        return min(longer, _MAX_BACKOFF_SECONDS)
+        return Backoff(self.retry_backoff_seconds, _MAX_BACKOFF_SECONDS).compute_delay(errors)
 
 
 class ExecutionWaiter:
@@ -76,6 +77,7 @@ class ExecutionWaiter:
         ask_status: requests a record from a server, with a hold.
         policy: hold and retries.
         outlast: waits for a lost server; None: its loss is raised.
+        pause: waits before a retry: `ZMQClient.pause`, which ends when the client is closed.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class ExecutionWaiter:
         ask_status: AskStatus,
         policy: WaitPolicy | None = None,
         outlast: Outlast | None = None,
+        pause: Pause = time.sleep,
     ) -> None:
+        self._pause = pause
         self._ask_status = ask_status
         self._policy = policy or WaitPolicy()
         self._outlast = outlast
@@ -114,7 +118,7 @@ class ExecutionWaiter:
                     raise
                 if deadline.expired:
                     raise
-                threading.Event().wait(min(self._policy.backoff(errors), deadline.remaining))
+                self._pause(min(self._policy.backoff(errors), deadline.remaining))
                 continue
             except ServerLost as lost:
                 if self._outlast is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ class InMemoryTransport(ZMQClient):
 
     memory_server: InMemoryExecutionServer
     _pong: PongReply | None = None
+    _closed: threading.Event
 
     @property
     def connected(self) -> bool:
@@ -35,12 +37,14 @@ class InMemoryTransport(ZMQClient):
             (pong,) = self.memory_server.exchange([PingRequest(limit=0)], seconds, 0.0)
             if not isinstance(pong, PongReply):
                 raise ConnectionFailed(f"who is there does not answer a ping: {pong}")
+            self._closed = threading.Event()
             self._pong = pong
         return self._pong
 
     def disconnect(self) -> None:
         """Take leave."""
         if self._pong is not None:
+            self._closed.set()
             try:
                 self._before_close()
             finally:
@@ -62,6 +66,12 @@ class InMemoryTransport(ZMQClient):
         (pong,) = self.memory_server.exchange([PingRequest(limit=0)], 0.0, 0.0)
         assert isinstance(pong, PongReply)
         return pong
+
+    def pause(self, seconds: float) -> None:
+        """Wait before a retry, unless `disconnect` is called."""
+        self._check_connected()
+        if self._closed.wait(min(seconds, threading.TIMEOUT_MAX)):
+            raise NotConnected("this client was disconnected")
 
     def request(
         self, request: Outgoing, timeout: float | None = None, *, hold: float = 0.0

@@ -1,1 +1,1 @@
-"""The client's side: connections, requests with retries, attaching or launching, subscribing."""
+"""The client's side: connections, requests with retries, attach or launch, subscriptions."""

@@ -1,26 +1,22 @@
-"""Attach to the server that is there, or launch one: exactly one, however many clients ask."""
+"""Attaches to the server that is running, or launches one: exactly one for all clients."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import filelock
 
-from zmqruntime.messages import (
-    MAX_WAIT_SECONDS,
-    ErrorReply,
-    MessageError,
-    PingRequest,
-    PongReply,
-    ShutdownMode,
-    ShutdownRequest,
-)
-from zmqruntime.transport.client.channel import Outcome
-from zmqruntime.transport.client.control import ControlClient
-from zmqruntime.transport.client.host_lookup import look_up
+from zmqruntime.messages import PongReply, ShutdownMode, ShutdownRequest
+from zmqruntime.transport.backoff import Backoff
+from zmqruntime.transport.client.blocking_exchange import Requester
+from zmqruntime.transport.client.close_signal import CloseSignal
+from zmqruntime.transport.client.exchange import RequestLimits
+from zmqruntime.transport.client.host_lookup import resolve_host
 from zmqruntime.transport.client.mismatch import ServerGuard
+from zmqruntime.transport.client.outcome import Outcome
+from zmqruntime.transport.client.readiness import NotListening, ServerEnded, ping
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
@@ -30,212 +26,196 @@ from zmqruntime.transport.process.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process.lock_file import acquire_lock
 from zmqruntime.transport.process.private_dirs import check_private_dir, make_private_dir
 
-__all__ = ["attach_again", "attach_or_launch"]
+__all__ = ["Attacher"]
+
+_BACKOFF = Backoff(0.05, 2.0)
 
 
-_HELD_PART = 0.5
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
+class Attacher:
+    """Finds or launches the server of one client.
 
+    Clients that start together take turns at a lock file: the first one launches, and the others
+    find its server.
 
-class _NobodyThere(Exception):
-    """The connection was refused: the one case in which launching makes sense."""
-
-
-class _ServerEnded(_NobodyThere):
-    """A server was there, and ended since its worker could not start; says why."""
-
-
-def attach_or_launch(
-    control: ControlClient,
-    endpoint: Endpoint,
-    config: ZMQConfig,
-    launcher: ServerLauncher | None,
-    guard: ServerGuard,
-    *,
-    persistent: bool,
-    wait_ready: bool,
-    deadline: Deadline,
-) -> tuple[PongReply, LaunchedServer | None]:
-    """Return the server's pong, and the server's process when this call launched it.
-
-    Clients that start together take turns at a lock file, so that the first one launches
-    and the others find its server. One that was launched is waited for in any case.
-
-    Raises:
-        ConnectionFailed: nobody listens and there is no launcher, who listens is no server, or
-            the host has no address.
-        LaunchFailed: the launched server ended, or was not ready in time and was ended.
-        RequestTimeout: a server is there but does not get ready in time.
-        ServerMismatch: a server is there that the guard refuses.
-        EndpointError: somebody else could have put the socket file there.
-    """
-    if endpoint.transport_mode is TransportMode.IPC:
-        check_private_dir(endpoint.directory)
-    look_up(endpoint, deadline)
-    pong, ended = _attach(control, guard, deadline, wait_ready)
-    if pong and guard.accept(pong, may_restart=True):
-        return pong, None
-    if launcher is None:
-        raise ConnectionFailed(
-            ended or f"no server listens on {endpoint}: start one, or give the client a launcher"
-        )
-    with _launch_lock(endpoint, deadline):
-        # Another client may have launched or replaced it meanwhile.
-        pong, _ = _attach(control, guard, deadline, wait_ready)
-        if pong:
-            if guard.accept(pong, may_restart=True):
-                return pong, None
-            _end(control, endpoint, pong, deadline)
-        server = launcher.launch(endpoint, config, persistent=persistent)
-        return _await_ready(control, endpoint, server, deadline), server
-
-
-def attach_again(control: ControlClient, deadline: Deadline) -> PongReply:
-    """Wait until a server answers where one was before, ready or not; return its pong.
-
-    Raises:
-        ConnectionFailed: nobody does by ``deadline``, or not as a server.
-        RequestTimeout: the same; something listens there.
-    """
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return _ping(control, deadline, lambda _: None, wait_ready=False)
-        except ConnectionFailed:  # Something there ends each connection: a proxy, for one.
-            if deadline.expired:
-                raise
-        threading.Event().wait(min(pause, deadline.remaining))
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-@contextlib.contextmanager
-def _launch_lock(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
-    make_private_dir(endpoint.directory)
-    try:
-        lock = acquire_lock(endpoint.launch_lock_path, _as_timeout(deadline))
-    except filelock.Timeout:
-        raise ConnectionFailed(
-            f"no server on {endpoint} yet: another client is still launching one"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _attach(
-    control: ControlClient, guard: ServerGuard, deadline: Deadline, wait_ready: bool
-) -> tuple[PongReply | None, str | None]:
-    """Return the pong of a server that is there; else None, and why one has just ended, if so.
-
-    The wrong one is not waited for until it is ready.
+    Args:
+        requester: sends requests to the endpoint.
+        endpoint: where the server listens.
+        config: the client's settings.
+        launcher: starts a server; None: only attach.
+        guard: compares the server that is found with the one that the launcher would start.
+        closed: ends the waits when the client is closed.
+        persistent: whether a launched server outlives the client.
     """
 
-    def on_broken(outcome: Outcome) -> None:
-        if outcome is Outcome.REFUSED:
-            raise _NobodyThere
+    def __init__(
+        self,
+        requester: Requester,
+        endpoint: Endpoint,
+        config: ZMQConfig,
+        launcher: ServerLauncher | None,
+        guard: ServerGuard,
+        closed: CloseSignal,
+        *,
+        persistent: bool,
+    ) -> None:
+        self._requester = requester
+        self._endpoint = endpoint
+        self._config = config
+        self._launcher = launcher
+        self._guard = guard
+        self._closed = closed
+        self._persistent = persistent
 
-    try:
-        if wait_ready and guard.compares:
-            pong = _ping(control, deadline, on_broken, wait_ready=False)
-            if pong.ready or not guard.accept(pong, may_restart=True):
-                return pong, None
-        return _ping(control, deadline, on_broken, wait_ready), None
-    except _ServerEnded as error:
-        return None, str(error)
-    except _NobodyThere:
-        return None, None
+    @property
+    def can_launch(self) -> bool:
+        """Whether there is a launcher."""
+        return self._launcher is not None
 
+    def attach_or_launch(
+        self, deadline: Deadline, *, wait_ready: bool
+    ) -> tuple[PongReply, LaunchedServer | None]:
+        """Return the server's pong, and the server's process when this call launched it.
 
-def _end(control: ControlClient, endpoint: Endpoint, pong: PongReply, deadline: Deadline) -> None:
-    """End a server that has nothing to do; what it accepts meanwhile, it finishes before."""
-    control.request(ShutdownRequest(mode=ShutdownMode.DRAIN), deadline)
-    is_over = control.wait_for_end(deadline)
-    if is_over and endpoint.transport_mode is TransportMode.IPC:
-        # It gives these up a moment after its sockets, and the next one needs them.
-        for path in endpoint.serve_lock_paths:
+        Args:
+            deadline: for all of it.
+            wait_ready: whether to wait until a server that is found is ready; one that is launched
+                is waited for in any case.
+
+        Raises:
+            ConnectionFailed: no server listens and there is no launcher, the peer is not a server,
+                or the host has no address.
+            LaunchFailed: the launched server ended, or was not ready in time and was killed.
+            RequestTimeout: the server that was found is not ready in time.
+            ServerMismatch: the guard refuses the server.
+            EndpointError: another user could have created the socket file.
+            NotConnected: the client was closed meanwhile.
+        """
+        endpoint = self._endpoint
+        if endpoint.transport_mode is TransportMode.IPC:
+            check_private_dir(endpoint.directory)
+        resolve_host(endpoint, deadline, self._closed)
+        pong, ended = self._find(deadline, wait_ready)
+        if pong and self._guard.accept(pong, may_restart=True):
+            return pong, None
+        if self._launcher is None:
+            raise ConnectionFailed(
+                ended
+                or f"no server listens on {endpoint}: start one, or give the client a launcher"
+            )
+        with self._launch_lock(deadline):
+            # Another client may have launched or replaced it meanwhile.
+            pong, _ = self._find(deadline, wait_ready)
+            if pong:
+                if self._guard.accept(pong, may_restart=True):
+                    return pong, None
+                self._end(pong, deadline)
+            server = self._launcher.launch(endpoint, self._config, persistent=self._persistent)
+            return self._await_ready(server, deadline), server
+
+    def attach_again(self, deadline: Deadline) -> PongReply:
+        """Wait until a server replies where one was lost, ready or not; return its pong.
+
+        Raises:
+            ConnectionFailed: no server listens there by ``deadline``.
+            RequestTimeout: a peer listens there, and has not replied by ``deadline``.
+            NotConnected: the client was closed meanwhile.
+        """
+        failures = 0
+        while True:
             try:
-                acquire_lock(path, _as_timeout(deadline)).release()
-            except filelock.Timeout:
-                is_over = False
-    if not is_over:
-        raise RequestTimeout(
-            f"the server {pong.server} (process {pong.process.pid}) was asked to end, to be "
-            "replaced, and did not end in time"
-        )
+                pong = ping(self._requester, deadline, lambda _: None, wait_ready=False)
+            except ConnectionFailed:  # A peer that closes each connection: a proxy, for one.
+                if deadline.expired:
+                    raise
+            else:
+                self._guard.accept(pong)
+                return pong
+            failures += 1
+            self._closed.pause(min(_BACKOFF.compute_delay(failures), deadline.remaining))
 
+    def _find(self, deadline: Deadline, wait_ready: bool) -> tuple[PongReply | None, str | None]:
+        """Return the pong of a running server; else None, and why one has just ended, if so.
 
-def _await_ready(
-    control: ControlClient, endpoint: Endpoint, server: LaunchedServer, deadline: Deadline
-) -> PongReply:
-    def on_broken(_: Outcome) -> None:
-        if (code := server.exit_code()) is not None:
-            raise LaunchFailed(
-                f"the server launched for {endpoint} ended with {describe_exit(code)} "
-                "before it was ready",
-                exit_code=code,
-                log_tail=server.log_tail(),
+        A server that the guard refuses is returned before it is ready.
+        """
+
+        def check(outcome: Outcome) -> None:
+            if outcome is Outcome.REFUSED:
+                raise NotListening
+
+        try:
+            if wait_ready and self._guard.compares:
+                pong = ping(self._requester, deadline, check, wait_ready=False)
+                if pong.ready or not self._guard.accept(pong, may_restart=True):
+                    return pong, None
+            return ping(self._requester, deadline, check, wait_ready=wait_ready), None
+        except ServerEnded as error:
+            return None, str(error)
+        except NotListening:
+            return None, None
+
+    def _end(self, pong: PongReply, deadline: Deadline) -> None:
+        """Stop an idle server; it finishes what it accepts meanwhile."""
+        with self._requester.open(RequestLimits.until(deadline)) as exchange:
+            exchange.request(ShutdownRequest(mode=ShutdownMode.DRAIN))
+        has_ended = self._requester.wait_for_end(deadline)
+        if has_ended and self._endpoint.transport_mode is TransportMode.IPC:
+            # Released a moment after its sockets, and needed by the next server.
+            for path in self._endpoint.serve_lock_paths:
+                try:
+                    self._take_lock(path, deadline).release()
+                except filelock.Timeout:
+                    has_ended = False
+        if not has_ended:
+            raise RequestTimeout(
+                f"the server {pong.server} (process {pong.process.pid}) did not stop in time: it "
+                "was to be replaced"
             )
 
-    try:
-        return _ping(control, deadline, on_broken, wait_ready=True)
-    except (RequestTimeout, ConnectionFailed) as error:
-        if isinstance(error, LaunchFailed):
-            raise
-        server.kill()
-        raise LaunchFailed(
-            f"the server launched for {endpoint} was not ready in time and was ended",
-            log_tail=server.log_tail(),
-        ) from None
-    except BaseException:
-        server.kill()  # Nobody would know of it: the caller was interrupted.
-        raise
+    def _await_ready(self, server: LaunchedServer, deadline: Deadline) -> PongReply:
+        def check(_: Outcome) -> None:
+            if (code := server.exit_code()) is not None:
+                raise LaunchFailed(
+                    f"the server launched for {self._endpoint} ended with {describe_exit(code)} "
+                    "before it was ready",
+                    exit_code=code,
+                    log_tail=server.log_tail(),
+                )
 
-
-def _ping(
-    control: ControlClient,
-    deadline: Deadline,
-    on_broken: Callable[[Outcome], None],
-    wait_ready: bool,
-) -> PongReply:
-    pong: PongReply | None = None
-    while True:
-        # The server holds its answer; not for all of our time, so that we hear a slow one, too.
-        hold = min(_HELD_PART * deadline.remaining, MAX_WAIT_SECONDS) if wait_ready else 0.0
-        request = PingRequest(limit=0, wait_seconds=hold)
         try:
-            reply = control.request(request, deadline, hold=hold, on_broken=on_broken)
-        except MessageError as error:
-            raise ConnectionFailed(f"who listens there is no server: {error}") from None
-        except RequestTimeout:
-            if pong is None:
-                raise
-            raise _not_ready(pong) from None
-        except _NobodyThere:
-            if pong is None or pong.worker_error is None:
-                raise
-            raise _ServerEnded(
-                f"the server {pong.server} (process {pong.process.pid}) ended before it was "
-                f"ready: {pong.worker_error}"
+            return ping(self._requester, deadline, check, wait_ready=True)
+        except LaunchFailed:
+            raise
+        except (RequestTimeout, ConnectionFailed):
+            server.kill()
+            raise LaunchFailed(
+                f"the server launched for {self._endpoint} was not ready in time and was killed",
+                log_tail=server.log_tail(),
             ) from None
-        if not isinstance(reply, PongReply):
-            reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
-            raise ConnectionFailed(f"who listens there does not answer a ping: {reason}")
-        if reply.ready or not wait_ready:
-            return reply
-        if deadline.expired:
-            raise _not_ready(reply)
-        pong = reply
+        except BaseException:
+            server.kill()  # An interrupt, too: no caller gets to know this server.
+            raise
 
+    @contextlib.contextmanager
+    def _launch_lock(self, deadline: Deadline) -> Iterator[None]:
+        make_private_dir(self._endpoint.directory)
+        try:
+            lock = self._take_lock(self._endpoint.launch_lock_path, deadline)
+        except filelock.Timeout:
+            raise ConnectionFailed(
+                f"no server on {self._endpoint} yet: another client is still launching one"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
-def _as_timeout(deadline: Deadline) -> float:
-    """Return what remains in the form of filelock, to which -1 is no limit."""
-    return -1 if deadline.remaining == float("inf") else deadline.remaining
-
-
-def _not_ready(pong: PongReply) -> RequestTimeout:
-    reason = f": {pong.worker_error}" if pong.worker_error else ""
-    return RequestTimeout(
-        f"the server {pong.server} (process {pong.process.pid}) is not ready in time{reason}"
-    )
+    def _take_lock(self, path: Path, deadline: Deadline) -> filelock.BaseFileLock:
+        # To filelock, -1 is no limit.
+        timeout = -1 if deadline.remaining == float("inf") else deadline.remaining
+        try:
+            return acquire_lock(path, timeout, cancelled=lambda: self._closed.is_set)
+        except filelock.Timeout:
+            if self._closed.is_set:
+                raise self._closed.make_error() from None
+            raise

@@ -1,4 +1,4 @@
-"""The control connections of one client, for any thread that has something to ask."""
+"""The control connections of one client: a pool that any thread may use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 import zmq
 
-from zmqruntime.transport.client.channel import Channel, Pace
+from zmqruntime.transport.client.channel import Channel
+from zmqruntime.transport.client.outcome import ReconnectInterval
 from zmqruntime.transport.config import ZMQConfig
 from zmqruntime.transport.endpoint import Endpoint
 from zmqruntime.transport.errors import NotConnected
@@ -16,17 +17,17 @@ from zmqruntime.transport.process.open_files import naming_file_limit, require_f
 
 __all__ = ["ChannelPool"]
 
-# A connection has four. Others that were opened just before have theirs a moment later, when
-# libzmq's thread connects: it does not try again for long where it finds none.
+# A connection has four. Connections that were opened just before get theirs a moment later, when
+# libzmq's thread connects; it does not retry for long where the limit is reached.
 _CONNECTION_FILES: Final = 32
 
 
 class ChannelPool:
-    """Lends connections, one to each who asks.
+    """Lends each connection to one thread at a time.
 
-    Whoever has taken one is inside it until it is given back, but for the time between `leave` and
-    `enter`. `close` closes all that no other thread is inside; the context's end wakes up those
-    that are, and they close theirs.
+    A thread uses a connection from `acquire` until `release` or `discard`, except between `suspend`
+    and `resume`. `close` closes all connections that no other thread uses; the end of the
+    context wakes the threads that use one, and they close theirs.
     """
 
     def __init__(
@@ -35,78 +36,78 @@ class ChannelPool:
         self._context = context
         self._endpoint = endpoint
         self._config = config
-        # An iterator that is thrown away gives its connection back, in the middle of anything.
+        # Reentrant: a collected generator releases its connection in the middle of any code.
         self._lock = threading.RLock()
         self._idle: list[Channel] = []
         self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._closed = False
 
-    def take(self) -> Channel:
-        """Return a connection for this thread alone.
+    def acquire(self) -> Channel:
+        """Return a connection for the calling thread.
 
         Raises:
-            NotConnected: the client was disconnected; `enter` and `replace` raise it, too.
-            TooManyOpenFiles: no file is left for one more; so does `replace`.
+            NotConnected: the client was disconnected; also raised by `resume` and `replace`.
+            TooManyOpenFiles: no file is left for a connection; also raised by `replace`.
         """
         with self._lock:
-            channel = self._idle.pop() if self._idle else self._open(Pace.NEVER)
-            channel.user = threading.get_ident()
+            channel = self._idle.pop() if self._idle else self._open(ReconnectInterval.NEVER)
+            channel.thread = threading.get_ident()
             return channel
 
-    def leave(self, channel: Channel) -> None:
-        """Use it no more until `enter`; it may be closed meanwhile."""
-        channel.user = None
+    def suspend(self, channel: Channel) -> None:
+        """Stop using a connection until `resume`; it may be closed meanwhile."""
+        channel.thread = None
 
-    def enter(self, channel: Channel) -> None:
-        """Use it again, in this thread."""
+    def resume(self, channel: Channel) -> None:
+        """Use a suspended connection again, in the calling thread."""
         with self._lock:
             if self._closed:
                 raise self.not_connected()
-            channel.user = threading.get_ident()
+            channel.thread = threading.get_ident()
 
-    def replace(self, channel: Channel, pace: Pace) -> Channel:
-        """Return a fresh connection instead of one that is of no use any more."""
+    def replace(self, channel: Channel, interval: ReconnectInterval) -> Channel:
+        """Close a connection and return a fresh one."""
         with self._lock:
             channel.close()
-            fresh = self._open(pace)
-            fresh.user = channel.user
+            fresh = self._open(interval)
+            fresh.thread = channel.thread
             return fresh
 
-    def give_back(self, channel: Channel) -> None:
-        """Keep a connection, on which nothing is under way, for the next one who asks."""
+    def release(self, channel: Channel) -> None:
+        """Return a connection without pending requests to the pool."""
         with self._lock:
-            channel.user = None
+            channel.thread = None
             if self._closed:
                 channel.close()
             else:
                 self._idle.append(channel)
 
-    def drop(self, channel: Channel) -> None:
+    def discard(self, channel: Channel) -> None:
         """Close a connection."""
         with self._lock:
             channel.close()
 
     def close(self) -> None:
-        """Close each connection that no other thread is inside."""
+        """Close each connection that no other thread uses."""
         with self._lock:
             self._closed = True
-            # One that this thread seems to be inside was left by an interrupt.
-            nobody = (None, threading.get_ident())
+            # One that belongs to this thread was left by an interrupt.
+            closable = (None, threading.get_ident())
             for channel in list(self._channels):
-                if channel.user in nobody:
+                if channel.thread in closable:
                     channel.close()
             self._idle.clear()
 
     def not_connected(self) -> NotConnected:
-        """Return what to raise when the context has ended."""
-        return NotConnected(f"the client of {self._endpoint} is not connected")
+        """Return the error of a closed client."""
+        return NotConnected(f"the client of {self._endpoint} was disconnected")
 
-    def _open(self, pace: Pace) -> Channel:
+    def _open(self, interval: ReconnectInterval) -> Channel:
         if self._closed:
             raise self.not_connected()
         purpose = f"one more connection to the server on {self._endpoint}"
         require_files(_CONNECTION_FILES, purpose)
         with naming_file_limit(purpose):
-            channel = Channel(self._context, self._endpoint, self._config, pace=pace)
+            channel = Channel(self._context, self._endpoint, self._config, interval=interval)
         self._channels.add(channel)
         return channel

@@ -1,11 +1,9 @@
-"""`ZMQClient`: attaches to a server, or launches one, and asks it things from any thread."""
+"""`ZMQClient`: attaches to a server, or launches one, and sends it requests from any thread."""
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, Self
 
 from zmqruntime.messages import (
@@ -19,12 +17,14 @@ from zmqruntime.messages import (
 )
 from zmqruntime.messages.lowlevel import Outgoing, PreparedRequest, decode_errors, prepare
 from zmqruntime.transport.client.connection import Connection
+from zmqruntime.transport.client.connection_slot import ConnectionSlot
+from zmqruntime.transport.client.exchange import RequestLimits
 from zmqruntime.transport.client.mismatch import MismatchPolicy, ServerGuard
 from zmqruntime.transport.client.subscriber import Subscriber
 from zmqruntime.transport.config import TransportMode, ZMQConfig
 from zmqruntime.transport.deadline import Deadline
 from zmqruntime.transport.endpoint import Endpoint
-from zmqruntime.transport.errors import NotConnected, TransportError
+from zmqruntime.transport.errors import TransportError
 from zmqruntime.transport.process.launcher import ServerLauncher
 from zmqruntime.transport.process.resolve import resolve_endpoint
 from zmqruntime.transport.validation import check_number, parse_choice
@@ -37,21 +37,22 @@ class ZMQClient:
 
     Args:
         port: the server's data port; None for the configuration's default.
-        host: the server's TCP address (giving one means TCP); None for this machine.
-        transport_mode: IPC where the platform has it, unless told otherwise.
+        host: the server's TCP address, which implies TCP; None for this machine.
+        transport_mode: ``"ipc"`` or ``"tcp"``; None for IPC where the platform has it.
         config: the settings that the server uses.
-        launcher: starts a server when none is there; None: attach or fail.
-        persistent: whether a server launched by this client outlives it. One that does not
-            ends with `disconnect`, or with this process, also when that is killed.
-        on_mismatch: with a launcher, what to do about a server that is there and is not the one
-            that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it
-            is idle. None: refuse a server of another class or from another source file, and
-            warn of another version, of other code and of other arguments.
+        launcher: starts a server when none is running; None: attach or fail.
+        persistent: whether a server launched by this client outlives it. Otherwise it ends with
+            `disconnect`, or with this process, even when that is killed.
+        on_mismatch: with a launcher, what to do about a running server that is not the one that
+            the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it is
+            idle. None: refuse a server of another class or from another source file, and warn of
+            another version, other code and other arguments.
 
     Raises:
-        EndpointError: the port is out of range, the host is none, or the socket path is too long.
-        TypeError: an argument is of another kind.
-        ValueError: the transport mode is none.
+        EndpointError: the port is out of range, the host is invalid, or the socket path is too
+            long.
+        TypeError: an argument has the wrong type.
+        ValueError: the transport mode is invalid.
     """
 
     def __init__(
@@ -69,14 +70,17 @@ class ZMQClient:
         self._endpoint = resolve_endpoint(port, host, transport_mode, self._config)
         if launcher is not None and not callable(getattr(launcher, "launch", None)):
             raise TypeError(f"launcher has to have a method launch(): {launcher!r} has none")
-        self._launcher = launcher
-        self._persistent = persistent
         if on_mismatch is not None:
             on_mismatch = parse_choice("on_mismatch", on_mismatch, MismatchPolicy)
-        self._guard = ServerGuard(self._endpoint, launcher, on_mismatch)
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._leftover: weakref.finalize[..., ZMQClient]
+        make_connection = partial(
+            Connection,
+            self._endpoint,
+            self._config,
+            launcher,
+            ServerGuard(self._endpoint, launcher, on_mismatch),
+            owns_server=not persistent,
+        )
+        self._slot = ConnectionSlot(self._endpoint, make_connection)
 
     def __enter__(self) -> Self:
         self.connect()
@@ -87,7 +91,7 @@ class ZMQClient:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server is looked for."""
+        """The address at which the client expects the server."""
         return self._endpoint
 
     @property
@@ -98,57 +102,36 @@ class ZMQClient:
     @property
     def connected(self) -> bool:
         """Whether `connect` succeeded in this process and `disconnect` was not called since."""
-        return self._connection is not None and self._connection.is_here
+        return self._slot.is_connected
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
         """Attach to the server, or launch it, and wait until it is ready.
 
-        Nothing happens when the client is connected already.
+        Returns immediately when the client is connected.
 
         Args:
             timeout: seconds for all of it; None for the configuration's ``connect_timeout``.
-            wait_ready: whether to wait for a server that is there and not ready: not so to
-                look at it, or to end it.
+            wait_ready: whether to wait until a running server is ready; False to inspect it, or to
+                stop it.
 
         Raises:
-            ConnectionFailed: nobody listens and there is no launcher, it is no server, or the
-                host has no address.
-            LaunchFailed: the launched server ended, or did not get ready; says why.
-            ServerMismatch: a server is there that is not the one that the launcher would start;
-                see ``on_mismatch``.
-            RequestTimeout: a server is there but did not get ready in time.
-            EndpointError: the directory of the socket files is not this user's alone.
-            NotConnected: it was connected in another process, of which this one is a fork.
-            TooManyOpenFiles: this process has nearly as many files open as it may.
+            ConnectionFailed: no server listens and there is no launcher, the peer is not a server,
+                or the host has no address.
+            LaunchFailed: the launched server ended, or was not ready in time; names the reason.
+            ServerMismatch: the running server is not the one that the launcher would start; see
+                ``on_mismatch``.
+            RequestTimeout: a server is running and was not ready in time.
+            EndpointError: the directory of the socket files is not private to this user.
+            NotConnected: `disconnect` was called meanwhile, or the client was connected in another
+                process, of which this one is a fork.
+            TooManyOpenFiles: the process is close to its limit of open files.
         """
         seconds = self._config.connect_timeout if timeout is None else timeout
-        deadline = Deadline.after(seconds)
-        if (connection := self._connection) is None:
-            with self._lock:
-                if (connection := self._connection) is None:
-                    connection = self._open(deadline, wait_ready=wait_ready)
-        connection.check_process()
-        return connection.pong
-
-    def _open(self, deadline: Deadline, *, wait_ready: bool) -> Connection:
-        connection = Connection(self._endpoint, self._config, owns_server=not self._persistent)
-        try:
-            connection.establish(self._launcher, self._guard, deadline, wait_ready=wait_ready)
-            # Collected as they are, its context would wait for sockets for ever.
-            self._leftover = weakref.finalize(self, connection.abandon)
-            self._leftover.atexit = False
-            self._connection = connection
-        except BaseException:  # An interrupt, too, also behind the last line.
-            self._connection = None
-            if (leftover := getattr(self, "_leftover", None)) is not None:
-                leftover.detach()
-            connection.discard()
-            raise
-        return connection
+        return self._slot.open(self, Deadline.after(seconds), wait_ready=wait_ready).pong
 
     @property
     def pong(self) -> PongReply:
-        """What the server said of itself when it was attached to, the last time.
+        """The server's reply when the client last attached to it.
 
         Raises:
             NotConnected: `connect` was not called, or `disconnect` was.
@@ -157,9 +140,9 @@ class ZMQClient:
 
     @property
     def may_return(self) -> bool:
-        """Whether it makes sense to wait for a server that was lost, with `reconnect`.
+        """Whether a lost server can come back, so that `reconnect` makes sense.
 
-        Not when its process, on this machine, has ended and has kept nothing for another one.
+        False when its process, on this machine, has ended and kept nothing for a successor.
 
         Raises:
             NotConnected: `connect` was not called, or `disconnect` was.
@@ -167,65 +150,48 @@ class ZMQClient:
         return self._connected().may_return
 
     def reconnect(self, timeout: float | None = None) -> PongReply:
-        """After `ServerLost`: wait until a server is there again, and go on with that one.
+        """After `ServerLost`: wait until a server is running again, and use that one.
 
-        A server that this client had launched, that crashed and that keeps its work on disk, is
+        A server that this client launched, that crashed and that keeps its work on disk, is
         launched again. Any other is waited for.
 
         Args:
             timeout: seconds; None for the configuration's ``reconnect_timeout``.
 
         Raises:
-            ServerLost: none is there in time.
-            NotConnected: `connect` was not called, or `disconnect` was.
+            ServerLost: no server is running in time.
+            NotConnected: `connect` was not called, or `disconnect` was, before or meanwhile.
         """
         seconds = self._config.reconnect_timeout if timeout is None else timeout
         return self._connected().reestablish(Deadline.after(seconds))
 
     def disconnect(self) -> None:
-        """Close everything this client opened, and end a server that it owns.
+        """Close everything that this client opened, and stop a server that it owns.
 
-        Calls under way in other threads end with `NotConnected`. In a fork of the process that
-        connected, nothing is closed and no server ended: they are that process's.
+        Calls under way in other threads raise `NotConnected`, `connect` included. In a fork of the
+        process that connected, nothing is closed and no server stopped: they belong to that
+        process.
 
         Raises:
-            RuntimeError: it was called from a subscriber's callback; nothing was closed.
+            RuntimeError: called from a subscriber's callback; nothing was closed.
         """
-        if (connection := self._connection) is None:
-            return
-        if not connection.is_here:
-            # To close its sockets would be heard of by who opened them, and to wait for them would
-            # be in vain. The lock may be held by a thread that was left behind.
-            self._connection, self._lock = None, threading.Lock()
-            self._leftover.detach()
-            return
-        connection.check_thread()
-        with self._lock:
-            if self._connection is not connection:
-                return  # Another thread was faster.
-            try:
-                self._before_close()
-            finally:
-                # It stays until it is closed: after an interrupt, the next call goes on with it.
-                connection.close()
-                self._connection = None
-                self._leftover.detach()
+        self._slot.close(self._before_close)
 
     def ping(self, timeout: float | None = None, *, limit: int = 0) -> PongReply:
-        """Ask the server how it is.
+        """Return the server's state.
 
         Args:
             timeout: seconds; None for the configuration's ``request_timeout``.
-            limit: how many running and how many queued executions to list; the counts tell how
-                many there are.
+            limit: how many running and how many queued executions to list; the counts include
+                those that are not listed.
 
         Raises:
-            DecodeError: the limit is none; further, what `request` raises.
+            DecodeError: the limit is invalid; further, what `request` raises.
         """
         make = _ping if type(limit) is int else _ping.__wrapped__  # Other values may have no hash.
         reply = self.request(make(limit), timeout)
         if not isinstance(reply, PongReply):
-            raise _refusal(reply, "ping")
+            raise _make_refusal(reply, "ping")
         return reply
 
     def shutdown_server(
@@ -233,30 +199,38 @@ class ZMQClient:
         mode: ShutdownMode | Literal["drain", "now"] = ShutdownMode.DRAIN,
         timeout: float | None = None,
     ) -> None:
-        """Ask the server to end: when the work at hand is done, or at once.
+        """Stop the server: when its running work is done, or now.
 
         What an execution server has queued stays in its journal in either mode, for the next
-        one. Without a journal it is done first, or dropped where the server is to end at once.
+        server. Without a journal it is run first in drain mode, and dropped in the other.
 
-        Returns when the server has agreed, which is before it has ended.
+        Returns when the server has acknowledged the request, before it has ended.
 
         Raises:
-            DecodeError: the mode is none; further, what `request` raises.
+            DecodeError: the mode is invalid; further, what `request` raises.
         """
         with decode_errors("shutdown request"):
             request = ShutdownRequest.model_validate({"mode": mode}, strict=False)
         reply = self.request(request, timeout)
         if not isinstance(reply, ShutdownAckReply):
-            raise _refusal(reply, "shutdown")
+            raise _make_refusal(reply, "shutdown")
+
+    def pause(self, seconds: float) -> None:
+        """Wait before a retry, unless `disconnect` is called.
+
+        Raises:
+            NotConnected: `connect` was not called, or `disconnect` was, before or meanwhile.
+        """
+        self._connected().closed.pause(seconds)
 
     def wait_for_server_end(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended; for one on this machine, until its process is gone.
+        """Wait until the server has ended; on this machine, until its process has.
 
         Args:
             timeout: seconds; None for no limit.
 
         Returns:
-            Whether it has.
+            Whether it ended in time.
         """
         return self._connected().wait_for_end(Deadline.after(timeout))
 
@@ -266,8 +240,8 @@ class ZMQClient:
         """Send any request of the protocol and return its reply, an error reply included.
 
         Args:
-            request: what to ask; it may go out more than once.
-            timeout: seconds for all tries together, beside ``hold``; None for the
+            request: the request; a retry sends it again.
+            timeout: seconds for all attempts together, in addition to ``hold``; None for the
                 configuration's ``request_timeout``.
             hold: how long the request asks the server to hold its reply.
 
@@ -275,25 +249,25 @@ class ZMQClient:
             RequestTimeout: no reply in time.
             ServerLost: the server is gone.
             NotConnected: `connect` was not called, or `disconnect` was.
-            MessageTooLarge: the server would not take it; nothing was sent.
-            TooManyOpenFiles: so many threads wait that no file is left for one more connection.
+            MessageTooLarge: longer than the server accepts; nothing was sent.
+            TooManyOpenFiles: so many threads wait that no file is left for another connection.
         """
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().request(request, Deadline.after(seconds + hold), hold)
+        with self._connected().open_exchange(self._limit(timeout, hold)) as exchange:
+            return exchange.request(request)
 
     def exchange(
         self, requests: Sequence[Outgoing], timeout: float | None = None, *, hold: float = 0.0
     ) -> list[Reply]:
-        """Send requests one behind the other, without waiting between them.
+        """Send requests one after the other, without a round trip between them.
 
-        The server takes them in this order. Arguments and errors are those of `request`; those
-        before one that is too large may have been sent.
+        The server handles them in this order. Arguments and errors are those of `request`; the
+        requests before one that is too large may have been sent.
 
         Returns:
             The replies, in the order of the requests.
         """
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._connected().exchange(requests, Deadline.after(seconds + hold), hold)
+        with self._connected().open_exchange(self._limit(timeout, hold)) as exchange:
+            return exchange.request_all(requests)
 
     def pipeline(
         self,
@@ -303,27 +277,27 @@ class ZMQClient:
         hold: float = 0.0,
         window: int = 64,
     ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield each request with its reply, as that comes, with many under way at once.
+        """Yield each request with its reply as it arrives, with many requests pending together.
 
-        A reply that the server holds keeps no other one: they come in any order. An iterator that
-        is closed early leaves behind what the server was asked, without its replies.
+        A held reply does not delay the others: they come in any order. When the iterator is closed
+        early, the pending requests are still executed, and their replies dropped.
 
         Args:
-            requests: what to ask, in this order. Each goes out as soon as it is taken, and a
-                further one is taken when there is room for it; while that blocks, no reply is
-                yielded. None instead of one: ask again after the next reply, or take it for the
-                end when none is due. Each may go out more than once.
-            timeout: how many seconds may pass without any reply, beside ``hold``; None for the
-                configuration's ``request_timeout``.
+            requests: the source. Each request is sent as soon as it is taken, and the next is
+                taken when the window has room; while the source blocks, no reply is yielded. None
+                instead of a request: take the next after the next reply, or end when no reply is
+                pending. A retry sends a request again.
+            timeout: how many seconds may pass without any reply, in addition to ``hold``; None for
+                the configuration's ``request_timeout``.
             hold: how long each request asks the server to hold its reply.
-            window: how many may be under way.
+            window: how many requests may be pending.
 
         Raises:
-            ValueError: the window has no room for any; further, what `request` raises.
+            ValueError: the window is less than 1; further, what `request` raises.
         """
         check_number("window", window, ge=1, whole=True)
-        seconds = self._config.request_timeout if timeout is None else timeout
-        return self._while_kept(self._connected().pipeline(requests, seconds, hold, window))
+        limits = self._limit(timeout, hold)
+        return self._run_pipeline(self._connected(), requests, limits, window)
 
     def subscribe(
         self,
@@ -332,7 +306,7 @@ class ZMQClient:
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """Open a data connection; `disconnect` closes it, if its owner has not.
+        """Open a data connection, which `disconnect` closes as well.
 
         Raises:
             NotConnected: `connect` was not called, or `disconnect` was.
@@ -340,31 +314,34 @@ class ZMQClient:
         return self._connected().subscribe(prefixes, on_messages, on_connection, on_caught_up)
 
     def _before_close(self) -> None:
-        """Take leave of the server, while there still is a connection. To be extended."""
+        """Send the last requests before the connection is closed. May be overridden."""
 
-    def _while_kept(
-        self, replies: Generator[tuple[Outgoing, Reply], None, None]
+    def _run_pipeline(
+        self,
+        connection: Connection,
+        requests: Iterable[Outgoing | None],
+        limits: RequestLimits,
+        window: int,
     ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield what ``replies`` does, and be there until then: a client that is not is closed."""
-        yield from replies
+        # A method, so that the generator keeps the client alive: a collected one is closed.
+        with connection.open_exchange(limits, renews=True) as exchange:
+            for sent, reply in exchange.pipeline(requests, window):
+                yield sent.request, reply
+
+    def _limit(self, timeout: float | None, hold: float) -> RequestLimits:
+        return RequestLimits(self._config.request_timeout if timeout is None else timeout, hold)
 
     def _connected(self) -> Connection:
-        connection = self._connection
-        if connection is None:
-            raise NotConnected(
-                f"the client of {self._endpoint} is not connected: call connect() first"
-            )
-        connection.check_process()
-        return connection
+        return self._slot.get()
 
 
 @lru_cache(maxsize=8, typed=True)
 def _ping(limit: int) -> PreparedRequest:
-    """Return the ping that goes out again and again."""
+    """Return a ping request, prepared once for each limit."""
     with decode_errors("ping request"):
         return prepare(PingRequest(limit=limit))
 
 
-def _refusal(reply: Reply, what: str) -> TransportError:
-    reason = reply.message if isinstance(reply, ErrorReply) else f"it said {reply.type}"
+def _make_refusal(reply: Reply, what: str) -> TransportError:
+    reason = reply.message if isinstance(reply, ErrorReply) else f"unexpected reply {reply.type}"
     return TransportError(f"the server refused a {what} request: {reason}")

@@ -1,4 +1,4 @@
-"""What a client opens when it connects and closes when it disconnects."""
+"""Everything that a client opens when it connects, and closes when it disconnects."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
 
-from zmqruntime.messages import PongReply, Reply, ShutdownMode, ShutdownRequest
-from zmqruntime.messages.lowlevel import Outgoing
-from zmqruntime.transport.client.attach import attach_again, attach_or_launch
-from zmqruntime.transport.client.channel import Outcome
-from zmqruntime.transport.client.control import ControlClient
+from zmqruntime.messages import PongReply, ShutdownMode, ShutdownRequest
+from zmqruntime.transport.client.attach import Attacher
+from zmqruntime.transport.client.blocking_exchange import BlockingExchange, Requester
+from zmqruntime.transport.client.close_signal import CloseSignal
+from zmqruntime.transport.client.connected_server import ConnectedServer
+from zmqruntime.transport.client.exchange import RequestLimits
 from zmqruntime.transport.client.mismatch import ServerGuard
+from zmqruntime.transport.client.outcome import Outcome
 from zmqruntime.transport.client.subscriber import Subscriber
 from zmqruntime.transport.client.tracked_context import TrackedContext
 from zmqruntime.transport.config import ZMQConfig
@@ -28,8 +29,6 @@ from zmqruntime.transport.errors import (
     ServerLost,
     TransportError,
 )
-from zmqruntime.transport.process.exit_code import describe_exit
-from zmqruntime.transport.process.identity import ProcessIdentity
 from zmqruntime.transport.process.launcher import LaunchedServer, ServerLauncher
 from zmqruntime.transport.process.open_files import naming_file_limit, require_files
 
@@ -39,75 +38,73 @@ _STOP_OWNED_SECONDS = 10.0
 # How long a thread may take to leave a request whose context has ended.
 _LEAVE_SECONDS = 5.0
 _DISCARD_SECONDS = 0.2
-# Of a context with its first connection, and of a subscriber; libzmq ends the process where it
-# finds none for its own threads.
+# For a context with its first connection, and for a subscriber: libzmq aborts the process where
+# no file is left for its own threads.
 _CONTEXT_FILES = 32
 
 
 class Connection:
-    """The sockets to one server, and whether that still lives.
+    """The sockets of one client, and the server that they lead to.
+
+    `establish` attaches it; a connection that fails there is to be discarded.
 
     Args:
-        owns_server: whether a server that `establish` launches ends with this connection.
+        endpoint: where the server listens.
+        config: the client's settings.
+        launcher: starts a server when none is running; None: only attach.
+        guard: compares a server that is found with the one that the launcher would start.
+        owns_server: whether a launched server ends with this connection.
     """
 
-    def __init__(self, endpoint: Endpoint, config: ZMQConfig, *, owns_server: bool) -> None:
-        self.pong: PongReply
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: ZMQConfig,
+        launcher: ServerLauncher | None,
+        guard: ServerGuard,
+        *,
+        owns_server: bool,
+    ) -> None:
+        self.closed = CloseSignal(endpoint)
         self._pid = os.getpid()
         self._endpoint = endpoint
         self._config = config
         self._owns_server = owns_server
-        self._launcher: ServerLauncher | None = None
-        self._guard = ServerGuard(endpoint, None, None)
-        self._server: LaunchedServer | None = None
-        self._returning = threading.Lock()
+        self._server: ConnectedServer
+        self._launched: LaunchedServer | None = None
+        self._reconnecting = threading.Lock()
         require_files(_CONTEXT_FILES, f"a client of the server on {endpoint}")
         self._context = TrackedContext()
-        self._control = ControlClient(self._context, endpoint, config)
-        self._lock = threading.Lock()
-        self._subscribers: weakref.WeakSet[Subscriber] = weakref.WeakSet()
-        self._closing = False
-        self._ending: threading.Thread | None = None
-        self._server_process: ProcessIdentity | None = None
-
-    def establish(
-        self,
-        launcher: ServerLauncher | None,
-        guard: ServerGuard,
-        deadline: Deadline,
-        *,
-        wait_ready: bool,
-    ) -> Self:
-        """Attach or launch; when that fails, `discard` it."""
-        self._launcher, self._guard = launcher, guard
-        self.pong, self._server = attach_or_launch(
-            self._control,
-            self._endpoint,
-            self._config,
+        self._requester = Requester(self._context, endpoint, config)
+        self._attacher = Attacher(
+            self._requester,
+            endpoint,
+            config,
             launcher,
             guard,
-            persistent=not self._owns_server,
-            wait_ready=wait_ready,
-            deadline=deadline,
+            self.closed,
+            persistent=not owns_server,
         )
-        self._note_process()
-        return self
+        self._lock = threading.Lock()
+        self._subscribers: weakref.WeakSet[Subscriber] = weakref.WeakSet()
 
-    def discard(self) -> None:
-        """Close a connection that no caller has got, and end a server that was launched for it."""
-        if self._server is not None:
-            self._server.kill()
-        self._control.close()
-        self._context.close_sockets()
-        self._terminate(_DISCARD_SECONDS)  # No thread is inside.
+    def establish(self, deadline: Deadline, *, wait_ready: bool) -> None:
+        """Attach to a server or launch one; raises as `Attacher.attach_or_launch` does."""
+        pong, self._launched = self._attacher.attach_or_launch(deadline, wait_ready=wait_ready)
+        self._use_server(pong)
+
+    @property
+    def pong(self) -> PongReply:
+        """The server's reply when it was last attached to."""
+        return self._server.pong
 
     @property
     def is_here(self) -> bool:
-        """Whether this is the process that opened it, and no fork of that one."""
+        """Whether this process opened it; False in a fork."""
         return self._pid == os.getpid()
 
     def check_process(self) -> None:
-        """Raise NotConnected in a fork, where nobody reads what comes over its sockets."""
+        """Raise NotConnected in a fork, where no thread reads from its sockets."""
         if not self.is_here:
             raise NotConnected(
                 f"the client of {self._endpoint} was connected in process {self._pid}, and this "
@@ -116,79 +113,47 @@ class Connection:
 
     @property
     def may_return(self) -> bool:
-        """Whether it makes sense to wait for a server that was lost.
-
-        Not when its process is known to have ended, and to have kept nothing for another one.
-        """
-        process = self._server_process
-        return process is None or self.pong.durable or process.is_running()
+        """Whether a lost server can come back."""
+        return self._server.may_return
 
     def reestablish(self, deadline: Deadline) -> PongReply:
-        """Wait until a server is at the endpoint again, and go on with that one.
+        """Wait until a server listens at the endpoint again, and use that one.
 
-        One that this client launched, and that crashed, is launched again if it had kept its
-        work. Whoever was asked to end is left alone.
+        A server that this client launched, that crashed and that is durable, is launched again. One
+        that was stopped is not.
 
         Raises:
-            ServerLost: none is back in time.
+            ServerLost: no server is back in time.
+            NotConnected: the client was closed meanwhile.
         """
-        if not self._returning.acquire(timeout=_as_lock_timeout(deadline)):
-            raise self._not_back()
+        timeout = min(deadline.remaining, threading.TIMEOUT_MAX)
+        if not self._reconnecting.acquire(timeout=timeout):
+            raise self._make_loss()
         try:
-            if self.pong.durable and self._launcher and (self._exit_code() or 0) != 0:
-                self.pong, self._server = attach_or_launch(
-                    self._control,
-                    self._endpoint,
-                    self._config,
-                    self._launcher,
-                    self._guard,
-                    persistent=not self._owns_server,
-                    wait_ready=False,
-                    deadline=deadline,
-                )
+            server = self._server
+            if server.pong.durable and self._attacher.can_launch and (server.exit_code or 0) != 0:
+                pong, self._launched = self._attacher.attach_or_launch(deadline, wait_ready=False)
             else:
-                pong = attach_again(self._control, deadline)
-                self._guard.accept(pong)
-                self.pong = pong
-                if self._exit_code() is not None:
-                    self._server = None  # It is another one that answers.
-            self._note_process()
+                pong = self._attacher.attach_again(deadline)
+                if server.exit_code is not None:
+                    self._launched = None  # Another server has replied.
+            self._use_server(pong)
         except (ConnectionFailed, RequestTimeout) as error:
-            raise self._not_back(error) from None
+            raise self._make_loss(error) from None
         finally:
-            self._returning.release()
-        return self.pong
+            self._reconnecting.release()
+        return pong
 
-    def request(self, request: Outgoing, deadline: Deadline, hold: float) -> Reply:
-        """Return the reply to a request, or say what became of the server."""
-        try:
-            return self._control.request(
-                request, deadline, hold=hold, on_broken=self._raise_if_lost
-            )
-        except (ConnectionFailed, ServerLost) as error:
-            raise self._as_loss(error) from None
+    def open_exchange(self, limits: RequestLimits, *, renews: bool = False) -> BlockingExchange:
+        """Return an exchange whose errors say what happened to the server.
 
-    def exchange(
-        self, requests: Sequence[Outgoing], deadline: Deadline, hold: float
-    ) -> list[Reply]:
-        """Return the replies to ``requests``, or say what became of the server."""
-        try:
-            return self._control.exchange(
-                requests, deadline, hold=hold, on_broken=self._raise_if_lost
-            )
-        except (ConnectionFailed, ServerLost) as error:
-            raise self._as_loss(error) from None
-
-    def pipeline(
-        self, requests: Iterable[Outgoing | None], seconds: float, hold: float, window: int
-    ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield requests with their replies, or say what became of the server."""
-        try:
-            yield from self._control.pipeline(
-                requests, seconds, window=window, hold=hold, on_broken=self._raise_if_lost
-            )
-        except (ConnectionFailed, ServerLost) as error:
-            raise self._as_loss(error) from None
+        Args:
+            limits: how long it may take.
+            renews: whether the deadline starts anew with each wait for replies.
+        """
+        return self._requester.open(
+            limits, check=self._raise_if_ended, explain=self._explain, renews=renews
+        )
 
     def subscribe(
         self,
@@ -197,10 +162,10 @@ class Connection:
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """Open a data connection; it is closed with this one, if not before."""
+        """Open a data connection, which `close` closes as well."""
         with self._lock:
-            if self._closing:
-                raise NotConnected(f"the client of {self._endpoint} was disconnected")
+            if self.closed.is_set:
+                raise self.closed.make_error()
             purpose = f"a data connection to the server on {self._endpoint}"
             require_files(_CONTEXT_FILES, purpose)
             with naming_file_limit(purpose):
@@ -217,17 +182,10 @@ class Connection:
             return subscriber
 
     def wait_for_end(self, deadline: Deadline) -> bool:
-        """Wait until the server has left its sockets and, if it is here, its process is gone."""
-        if not self._control.wait_for_end(deadline):
-            return False
-        process = self._server_process
-        if process is None:
-            return True
-        # In a thread, since the wait for a process knows no time limit.
-        waiter = threading.Thread(target=process.wait, name="zmqruntime-end", daemon=True)
-        waiter.start()
-        waiter.join(None if deadline.at == float("inf") else deadline.remaining)
-        return not waiter.is_alive()
+        """Wait until the server has closed its sockets and its process, if known, has ended."""
+        return self._requester.wait_for_end(deadline) and self._server.wait_for_process(
+            deadline, self.closed
+        )
 
     def check_thread(self) -> None:
         """Raise RuntimeError in a thread that `close` would wait for."""
@@ -237,110 +195,84 @@ class Connection:
                 "callback to end: call it from another thread"
             )
 
+    def interrupt(self) -> None:
+        """End every call of other threads on it, `establish` included. It is to be closed next."""
+        self.closed.set()
+        self._requester.close()
+        self._context.start_end()
+
+    def discard(self) -> None:
+        """Close a connection that was not established, and kill a server launched for it."""
+        if self._launched is not None:
+            self._launched.kill()
+        self._requester.close()
+        self._context.close_sockets()
+        self._context.end(_DISCARD_SECONDS)  # No thread is inside.
+
     def close(self) -> None:
-        """End an owned server, then close everything and wake up whoever waits."""
-        with self._lock:
-            self._closing = True
+        """Stop an owned server, then close all sockets, which wakes the threads that wait."""
+        with self._lock:  # After it, no subscriber is added.
+            self.closed.set()
         try:
-            if self._owns_server and self._server is not None:
-                self._end_server(self._server)
+            if self._owns_server and self._launched is not None:
+                self._stop_server(self._launched)
         finally:
             subscribers = list(self._subscribers)
             for subscriber in subscribers:
                 subscriber.stop()
-            self._control.close()
-            self._terminate()
+            self._requester.close()
+            self._context.end(_LEAVE_SECONDS)
             for subscriber in subscribers:
                 subscriber.close()
 
     def abandon(self) -> None:
-        """Close the sockets of a client that was thrown away; a server that it owns goes on.
+        """Close the sockets of a client that was garbage-collected while connected.
 
-        That one ends with this process. In a fork, nothing is closed.
+        A server that it owns goes on, and ends with this process. In a fork, nothing is closed.
         """
         if self.is_here:
             for subscriber in list(self._subscribers):
                 subscriber.stop()  # Its thread closes its socket.
-            self._control.close()
-            self._end_context().join(_DISCARD_SECONDS)
-            # Behind all else: where warnings are errors, it raises.
+            self._requester.close()
+            self._context.start_end().join(_DISCARD_SECONDS)
+            # Last: where warnings are errors, it raises.
             warnings.warn(
-                f"the client of {self._endpoint} was thrown away, and not disconnected",
+                f"the client of {self._endpoint} was garbage-collected while connected: call "
+                "disconnect()",
                 ResourceWarning,
                 stacklevel=2,
             )
 
-    def _terminate(self, patience: float = _LEAVE_SECONDS) -> None:
-        """End the context, which wakes up every thread in a request, a callback's too."""
-        ending = self._end_context()
-        ending.join(patience)
-        if ending.is_alive():
-            self._context.close_sockets()
-            # A socket that an interrupt caught in its constructor is held by that traceback alone;
-            # when that is gone, the thread ends.
-            ending.join(patience)
+    def _use_server(self, pong: PongReply) -> None:
+        self._server = ConnectedServer(self._endpoint, pong, self._launched)
+        self._requester.max_message_bytes = pong.max_message_bytes
 
-    def _end_context(self) -> threading.Thread:
-        """Begin to end the context, and return the thread in which it ends.
+    def _raise_if_ended(self, outcome: Outcome) -> None:
+        self._server.raise_if_ended(outcome)
 
-        Not in the caller's, which would wait, deaf to Ctrl-C, for every socket that an interrupt
-        left open. Once, however often this is interrupted.
-        """
-        if self._ending is None:
-            self._ending = threading.Thread(
-                target=self._context.term, name="zmqruntime-term", daemon=True
-            )
-        if self._ending.ident is None:
-            self._ending.start()
-        return self._ending
-
-    def _note_process(self) -> None:
-        """Remember whose pong it is, as far as that can be known here."""
-        process = ProcessIdentity(self.pong.process.pid, self.pong.process.create_time)
-        # Behind a tunnel or a container's port, which are local, the pid means nothing here.
-        is_known = self._endpoint.is_local and process.is_running()
-        self._server_process = process if is_known else None
-        self._control.max_message_bytes = self.pong.max_message_bytes
-
-    def _not_back(self, error: TransportError | None = None) -> ServerLost:
+    def _make_loss(self, error: TransportError | None = None) -> ServerLost:
         reason = f": {error}" if error else ""
         return ServerLost(
-            f"the server on {self._endpoint} was lost, and none was back in time{reason}",
-            exit_code=self._exit_code(),
+            f"the server on {self._endpoint} was lost and is not back in time{reason}",
+            exit_code=self._server.exit_code,
         )
 
-    def _as_loss(self, error: ConnectionFailed | ServerLost) -> TransportError:
-        """Return what to tell a caller whose request has found nobody any more."""
-        if self._closing:  # It was this client that ended it.
-            return NotConnected(f"the client of {self._endpoint} was disconnected")
+    def _explain(self, error: ConnectionFailed | ServerLost) -> TransportError:
+        """Return the error of a request that no server has answered."""
+        if self.closed.is_set:  # This client has stopped it.
+            return self.closed.make_error()
         if isinstance(error, ServerLost):
             return error
-        return ServerLost(f"{error}. The server was there before", exit_code=self._exit_code())
+        return ServerLost(f"the server was lost: {error}", exit_code=self._server.exit_code)
 
-    def _end_server(self, server: LaunchedServer) -> None:
+    def _stop_server(self, launched: LaunchedServer) -> None:
         deadline = Deadline.after(_STOP_OWNED_SECONDS)
-        with contextlib.suppress(TransportError):  # It may be gone already.
-            self._control.request(
-                ShutdownRequest(mode=ShutdownMode.NOW), deadline, on_broken=self._raise_if_lost
-            )
-        if server.wait(deadline.remaining) is None:
-            server.kill()
-
-    def _raise_if_lost(self, _: Outcome) -> None:
-        process = self._server_process
-        if process is None or process.is_running():
-            return
-        # A process counts as ended a moment before its parent can read how.
-        code = self._server.wait(1.0) if self._server is not None else None
-        how = f" with {describe_exit(code)}" if code is not None else ""
-        raise ServerLost(
-            f"the server on {self._endpoint} (process {process.pid}) has ended{how}",
-            exit_code=code,
-        )
-
-    def _exit_code(self) -> int | None:
-        return self._server.exit_code() if self._server is not None else None
-
-
-def _as_lock_timeout(deadline: Deadline) -> float:
-    return min(deadline.remaining, threading.TIMEOUT_MAX)
+        with (
+            contextlib.suppress(TransportError),  # It may have ended already.
+            self._requester.open(
+                RequestLimits.until(deadline), check=self._raise_if_ended
+            ) as exchange,
+        ):
+            exchange.request(ShutdownRequest(mode=ShutdownMode.NOW))
+        if launched.wait(deadline.remaining) is None:
+            launched.kill()

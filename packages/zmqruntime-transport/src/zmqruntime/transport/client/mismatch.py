@@ -1,4 +1,4 @@
-"""What becomes of a client whose launcher would start another application than the one it finds."""
+"""Compares the running server with the application that a client's launcher would start."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zmqruntime.transport.process.launcher import ServerLauncher
 __all__ = ["MismatchPolicy", "ServerGuard", "ServerMismatchWarning"]
 
 
-# These differences mean another application, and not another state of the same one.
+# Differences that mean another application, rather than another state of the same one.
 _OTHER = frozenset({Difference.CLASS, Difference.ORIGIN})
 
 
 class MismatchPolicy(StrEnum):
-    """What a client does about a server that is not the one that its launcher would start."""
+    """What a client does about a running server that its launcher would not have started."""
 
     REFUSE = "refuse"
-    """Raise `ServerMismatch`; without a policy, of another class or from another file."""
+    """Raise `ServerMismatch`. The default for another class or source file."""
     WARN = "warn"
-    """Attach and warn; without a policy, of another version, other code or other arguments."""
+    """Attach and warn. The default for another version, other code or other arguments."""
     RESTART = "restart"
-    """End it and launch the right one; raise `ServerMismatch` while it runs or queues anything."""
+    """Stop it and launch another; raise `ServerMismatch` while it runs or queues executions."""
 
 
 class ServerMismatchWarning(UserWarning):
@@ -39,8 +39,8 @@ class ServerGuard:
     """Compares each server that a client finds with the one that its launcher would start.
 
     Args:
-        endpoint: where that is, for messages.
-        launcher: the client's; None: nothing is compared.
+        endpoint: the server's, for messages.
+        launcher: the client's; None: every server is accepted.
         policy: None: refuse another class or another source file, warn of other differences.
     """
 
@@ -54,19 +54,18 @@ class ServerGuard:
 
     @property
     def compares(self) -> bool:
-        """Whether servers are compared with anything."""
+        """Whether there is a launcher to compare with."""
         return self._launcher is not None
 
     def accept(self, pong: PongReply, *, may_restart: bool = False) -> bool:
-        """Return whether to attach to a server; False: to end it and launch another one.
+        """Return whether to attach to a server; False: to stop it and launch another one.
 
         Warns once for each server process that it accepts in spite of a difference.
 
         Raises:
-            ServerMismatch: it is not the one that the launcher would start.
+            ServerMismatch: the launcher would start another server.
         """
-        # A server that says nothing of its application is older, or a fake.
-        # So is a launcher that only has a method launch().
+        # Older servers, fakes, and launchers with launch() alone do not describe the application.
         expect = getattr(self._launcher, "expect", None)
         if expect is None or (found := pong.application) is None:
             return True
@@ -92,7 +91,7 @@ class ServerGuard:
                 return False
             what += (
                 f". It cannot be restarted while it runs {pong.running_count} and queues "
-                f"{pong.queued_count} executions: wait for these"
+                f"{pong.queued_count} executions: wait until they have ended"
             )
         remedy = _remedy(self._endpoint, self._policy)
         raise ServerMismatch(f"{what}{remedy}", expected=expected, found=found)
@@ -100,7 +99,7 @@ class ServerGuard:
     def _warn(self, pong: PongReply, what: str) -> None:
         if self._warned_of != pong.process:
             self._warned_of = pong.process
-            message = f"{what}. To replace it, end it, or give on_mismatch='restart'"
+            message = f"{what}. To replace it, stop it, or set on_mismatch='restart'"
             warnings.warn(message, ServerMismatchWarning, stacklevel=_find_caller())
 
 
@@ -112,12 +111,12 @@ def _describe(
     if Difference.ORIGIN in differences:
         return (
             f"runs {found.class_path} from another directory than this client's launcher would "
-            "(two applications whose module and class have the same names)"
+            "(two applications with the same module and class names)"
         )
     parts = {
-        Difference.VERSION: f"of version {found.version!r}, and not of {expected.version!r}",
-        Difference.CODE: "from source files that were edited since, or are others",
-        Difference.ARGUMENTS: "with other arguments than those of this client's launcher",
+        Difference.VERSION: f"in version {found.version!r} instead of {expected.version!r}",
+        Difference.CODE: "from source files that differ",
+        Difference.ARGUMENTS: "with other arguments than this client's launcher",
     }
     return f"runs {found.class_path} {'; '.join(parts[difference] for difference in differences)}"
 
@@ -125,8 +124,8 @@ def _describe(
 def _remedy(endpoint: Endpoint, policy: MismatchPolicy | None) -> str:
     others = "'warn'" if policy is MismatchPolicy.RESTART else "'warn' or 'restart'"
     return (
-        f"; end it ('zmqruntime stop --port {endpoint.port}'), give this application a port or an "
-        f"app_name of its own (ZMQConfig), or choose on_mismatch={others}"
+        f"; stop it ('zmqruntime stop --port {endpoint.port}'), give this application its own port "
+        f"or app_name (ZMQConfig), or set on_mismatch={others}"
     )
 
 

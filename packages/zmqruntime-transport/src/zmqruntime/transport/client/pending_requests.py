@@ -1,4 +1,4 @@
-"""Requests on their way, until their replies are here."""
+"""Requests that were sent and have no reply yet, by request id."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from zmqruntime.messages import Reply
 from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport.errors import MessageTooLarge
 
-__all__ = ["Sent", "Unanswered"]
+__all__ = ["PendingRequests", "SentRequest"]
 
 
-class Sent(NamedTuple):
-    """A request as it went out."""
+class SentRequest(NamedTuple):
+    """A request in the form in which it was sent."""
 
     number: int
-    """The order of asking, from 0."""
+    """Its position among the requests of its exchange, from 0."""
     request: Outgoing
     frame: bytes
 
 
-class Unanswered:
-    """The requests of one call that are under way, by their ids.
+class PendingRequests:
+    """The pending requests of one exchange, in the order in which they were sent.
 
     Args:
-        ids: the numbers of which to make ids for those that have none.
-        max_message_bytes: how long one may be.
+        ids: numbers for the ids of requests that have none.
+        max_message_bytes: the longest frame that the server accepts.
     """
 
     def __init__(self, ids: Iterator[int], max_message_bytes: int) -> None:
         self._numbers = itertools.count()
         self._ids = ids
         self._max_message_bytes = max_message_bytes
-        self._sent: dict[str, Sent] = {}
+        self._sent: dict[str, SentRequest] = {}
 
     def __len__(self) -> int:
         return len(self._sent)
 
     @property
     def frames(self) -> list[bytes]:
-        """What was sent, in the order of asking."""
+        """The frames of all pending requests, oldest first."""
         return [sent.frame for sent in self._sent.values()]
 
     @property
-    def first(self) -> str:
-        """The type of the one that has waited longest."""
+    def oldest_type(self) -> str:
+        """The message type of the oldest pending request."""
         return next(iter(self._sent.values())).request.type
 
     def add(self, request: Outgoing) -> bytes:
-        """Return the frame in which a request goes out.
+        """Add a request and return the frame to send.
 
         Raises:
-            MessageTooLarge: it is longer than the server takes.
-            ValueError: it has the id of another that is under way.
+            MessageTooLarge: the frame is longer than the server accepts.
+            ValueError: a pending request has the same id.
         """
         request_id = request.request_id
         if request_id is None:
@@ -62,7 +62,10 @@ class Unanswered:
             while request_id in self._sent:
                 request_id = f"#{next(self._ids)}"
         elif request_id in self._sent:
-            raise ValueError("two requests have one request_id; leave it out to have them made")
+            raise ValueError(
+                f"duplicate request_id {request_id!r}: another request with it is pending; leave "
+                "request_id out to have it generated"
+            )
         frame = encode_with_id(request, request_id)
         if len(frame) > self._max_message_bytes:
             raise MessageTooLarge(
@@ -70,12 +73,12 @@ class Unanswered:
                 f"{self._max_message_bytes:,}: send a path or a key instead of the data, or "
                 "raise ZMQConfig(max_message_bytes=...) on both sides"
             )
-        self._sent[request_id] = Sent(next(self._numbers), request, frame)
+        self._sent[request_id] = SentRequest(next(self._numbers), request, frame)
         return frame
 
-    def match(self, reply: Reply) -> Sent | None:
-        """Return what a reply answers, which is under way no more; None: nothing of this call."""
+    def match(self, reply: Reply) -> SentRequest | None:
+        """Remove and return the request of a reply; None for a late or duplicate reply."""
         request_id = reply.request_id
         if request_id is None and self._sent:
-            request_id = next(iter(self._sent))  # A server that keeps the id to itself.
+            request_id = next(iter(self._sent))  # A server that does not return ids.
         return self._sent.pop(request_id or "", None)

@@ -1,4 +1,4 @@
-"""The data side of a client: one SUB socket in a thread of its own."""
+"""The data connection of a client: a SUB socket, read in its own thread."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ __all__ = ["Subscriber"]
 
 _log = logging.getLogger("zmqruntime.client")
 
+# Messages in one callback.
 _BATCH = 16
-# What waits here is this program's own memory, and is not dropped in vain.
+# The receive buffer, in multiples of the server's send buffer: it takes this process's own memory.
 _ROOM = 5
-# After so many, some may have been dropped. How many waited at once does not tell: this socket's
-# thread may read as fast as they come out of the server's. To be wrong costs a question.
+# After so many messages, some may have been dropped. The length of the buffer does not show it:
+# this thread may read as fast as the server sends. A wrong guess costs one request.
 _MANY = 1000
-_MOMENT_SECONDS = 0.5
-# libzmq reports the end of a connection before it hands over the last messages that came through
-# it (`stream_engine_base_t::error`): they are at hand a moment later.
+_CATCH_UP_SECONDS = 0.5
+# libzmq reports the end of a connection before it delivers the last messages of it
+# (`stream_engine_base_t::error`); they arrive a moment later.
 _FLUSH_SECONDS = 0.05
 
 
 class Subscriber:
-    """Receives what a server publishes and calls back from its own thread.
+    """Receives published messages, and calls back in its own thread.
 
     Args:
         prefixes: the topics to subscribe to, in this order.
-        on_messages: called with the topic and the frame of each message that is at hand.
-        on_connection: called with False when the connection ends, with True when it is back.
-        on_caught_up: called half a second after so many messages have come that others may
-            have been dropped among them; by then they are worked off, as a rule.
+        on_messages: called with the topic and the frame of each message that has arrived.
+        on_connection: called with True when the connection is established, with False when it
+            ends.
+        on_caught_up: called half a second after a burst of messages in which some may have been
+            dropped; the burst is usually processed by then.
 
     A callback must not raise: that ends the thread.
     """
@@ -60,13 +62,13 @@ class Subscriber:
         self._on_messages = on_messages
         self._on_connection = on_connection
         self._on_caught_up = on_caught_up
-        # Without a bound nothing is ever dropped.
+        # Without a high-water mark, no message is dropped.
         mark = config.data_high_water_mark or float("inf")
         self._many = min(mark / 10, _MANY)
         self._count = 0
         self._end_timer: Timer | None = None
         self._loop = Loop()
-        # Whoever takes it closes the sockets: the thread, or a constructor that is interrupted.
+        # Its holder closes the sockets: the thread, or a constructor that is interrupted.
         self._closer = threading.Lock()
         self._thread = threading.Thread(
             target=self._run, name=f"zmqruntime-progress-{endpoint.port}", daemon=True
@@ -91,7 +93,7 @@ class Subscriber:
         except BaseException:
             if self._closer.acquire(blocking=False):
                 self._close_sockets()
-            else:  # Interrupted after the thread had begun.
+            else:  # Interrupted after the start of the thread.
                 self._loop.post(self._loop.stop)
             raise
 
@@ -101,22 +103,22 @@ class Subscriber:
         return threading.current_thread() is self._thread
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call back in the subscriber's thread, ``seconds`` from now. For its own callbacks."""
+        """Call back in the subscriber's thread after ``seconds``. For its own callbacks."""
         return self._loop.call_at(time.monotonic() + seconds, callback)
 
     def post(self, callback: Callable[[], None]) -> None:
-        """Call back in the subscriber's thread, soon. For any thread, at any point."""
+        """Call back in the subscriber's thread. For any thread, and for signal handlers."""
         self._loop.post(callback)
 
     def stop(self) -> None:
-        """Begin to end, without waiting for the thread."""
+        """Start to end, without waiting for the thread."""
         if self.runs_here:
-            self._loop.stop()  # Not after the messages that are at hand.
+            self._loop.stop()  # Before the messages that have arrived.
         else:
             self._loop.post(self._loop.stop)
 
     def close(self) -> None:
-        """End the thread and the socket. From a callback, the thread ends after it."""
+        """End the thread and close the socket. In a callback, both follow after it."""
         self.stop()
         if not self.runs_here:
             self._thread.join()
@@ -132,17 +134,17 @@ class Subscriber:
 
     def _close_sockets(self) -> None:
         self._loop.close()
-        with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor has ended, too.
+        with contextlib.suppress(zmq.ContextTerminated):  # Then the monitor is closed, too.
             self._socket.disable_monitor()
         if self._monitor is not None:
             self._monitor.close(linger=0)
         self._socket.close(linger=0)
 
     def _read(self) -> None:
-        self._take()
+        self._deliver()
 
-    def _take(self) -> int:
-        """Take some of what is at hand, and return how many messages that were."""
+    def _deliver(self) -> int:
+        """Deliver some of the messages that have arrived; return how many."""
         messages: list[tuple[bytes, bytes]] = []
         count = 0
         for frames in drain(self._socket, _BATCH):
@@ -150,16 +152,16 @@ class Subscriber:
             if len(frames) == 2:
                 messages.append((frames[0], frames[1]))
             else:
-                _log.warning("a data message of %d frames was ignored", len(frames))
+                _log.warning("ignored a data message of %d frames: expected 2", len(frames))
         if messages:
             self._on_messages(messages)
         is_new = self._count <= self._many
         self._count += count
         if is_new and self._count > self._many and self._on_caught_up is not None:
-            self.call_later(_MOMENT_SECONDS, partial(self._tell, self._on_caught_up))
+            self.call_later(_CATCH_UP_SECONDS, partial(self._report_caught_up, self._on_caught_up))
         return count
 
-    def _tell(self, on_caught_up: Callable[[], None]) -> None:
+    def _report_caught_up(self, on_caught_up: Callable[[], None]) -> None:
         self._count = 0
         on_caught_up()
 
@@ -177,6 +179,6 @@ class Subscriber:
 
     def _report_end(self) -> None:
         self._end_timer = None
-        while self._take() and not self._loop.stopping:
-            pass  # What came before the end of a connection is delivered before it.
+        while self._deliver() and not self._loop.stopping:
+            pass  # Messages of the ended connection are delivered before its end.
         self._on_connection(False)

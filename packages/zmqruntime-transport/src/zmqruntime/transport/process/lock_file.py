@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -17,6 +18,7 @@ def acquire_lock(
     path: Path,
     timeout: float,
     *,
+    cancelled: Callable[[], bool] | None = None,
     remedy: str = "Set runtime_dir to a directory on a local disk",
 ) -> filelock.BaseFileLock:
     """Acquire the lock at ``path``, until it is released or this process ends.
@@ -24,6 +26,7 @@ def acquire_lock(
     Args:
         path: its file, created with mode 0600 if it is missing, and never removed.
         timeout: how long to wait for another holder, in seconds; -1: no limit.
+        cancelled: checked while it waits; True ends the wait as the timeout does.
         remedy: the end of the error message: the setting to change.
 
     Raises:
@@ -35,7 +38,7 @@ def acquire_lock(
     try:
         # Created here with its mode: filelock would apply the umask.
         os.close(open_private(path, write=True, create=True))
-        lock.acquire(timeout=timeout)
+        lock.acquire(timeout=timeout, cancel_check=cancelled)
     except (UnsafePath, filelock.Timeout):
         raise
     except (
