@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "TABLES", "Figure"]
+__all__ = ["FIGURES", "SUMMARY", "TABLES", "Figure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,18 @@ def _make() -> Iterator[Figure]:
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _make()}
 
+SUMMARY: dict[str, str] = {
+    "round-trip.p50": "round trip",
+    "throughput.per_second": "tasks",
+    "progress.per_second": "progress events",
+    "paced.p50": "one event",
+    "cancel.next_p50": "cancel to next task",
+    "spin.ping_p99": "ping, busy",
+    "cold-start.p50": "cold start",
+    "idle.bytes": "memory",
+}
+"""The columns of the one table that the performance page begins with."""
+
 TABLES: dict[str, dict[str, str]] = {
     "Tasks": {
         "round-trip.p50": "round trip, p50",
@@ -118,4 +130,4 @@ TABLES: dict[str, dict[str, str]] = {
         "finished.bytes": "for each ended",
     },
 }
-"""Which of them are shown side by side, where many are compared, and under which headings."""
+"""The tables of the page of figures: their headings and their columns."""

@@ -17,7 +17,7 @@ from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
 from bench.figures import FIGURES
 from bench.instructions.__main__ import compare
 from bench.one import measure
-from bench.page import compose
+from bench.page import BEGIN, END, compose, compose_summary, write_docs
 from bench.picture import draw
 from bench.plan import make_plan
 from bench.promises import PROMISES, judge
@@ -166,13 +166,40 @@ def test_each_peer_has_its_requirements() -> None:
     assert files == set(PEERS)
 
 
-def test_the_page_and_the_picture_show_everybody() -> None:
+def test_pages_and_picture_show_every_contender() -> None:
     results = two_runs([0.14], [0.1])
     results.outcomes.append(Outcome("cancel", "huey", 0, unable="cannot & will not"))
-    page = "\n".join(compose(results, list(judge(results))))
-    assert "0.140 ms" in page
-    assert "huey, cancel: cannot & will not" in page
+    figures = "\n".join(compose(results, list(judge(results))))
+    summary = "\n".join(compose_summary(results))
+    assert "0.140 ms" in figures
+    assert "0.140 ms" in summary
+    assert "huey, cancel: cannot & will not" in figures
     assert PROJECT in draw(results)
+
+
+def test_written_part_of_a_page_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.page._DOCS", tmp_path)
+    monkeypatch.setattr("bench.page._KEPT", tmp_path / "results.json")
+    pages = [tmp_path / "performance.md", tmp_path / "figures.md"]
+    for page in pages:
+        page.write_text(f"before\n{BEGIN}\noutdated\n{END}\nafter\n")
+    for _ in range(2):
+        write_docs(two_runs([0.14], [0.1]), [])
+    for page in pages:
+        text = page.read_text()
+        assert text.startswith(f"before\n{BEGIN}\n")
+        assert text.endswith(f"{END}\nafter\n")
+        assert "outdated" not in text
+        assert "| **zmqruntime** |" in text
+
+
+def test_page_without_marks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.page._DOCS", tmp_path)
+    (tmp_path / "performance.md").write_text("no marks")
+    with pytest.raises(ValueError, match="missing mark"):
+        write_docs(two_runs([0.14], [0.1]), [])
 
 
 def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
