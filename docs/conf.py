@@ -26,6 +26,7 @@ html_theme = "furo"
 html_title = "zmqruntime"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+pygments_dark_style = "monokai"
 toc_object_entries_show_parents = "hide"
 
 # The requirement numbers of the protocol are link targets within a line: attrs_inline.
@@ -33,7 +34,7 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 add_module_names = False
-maximum_signature_line_length = 88
+maximum_signature_line_length = 110
 python_display_short_literal_types = True
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True

@@ -83,11 +83,9 @@ SUMMARY: dict[str, str] = {
     "round-trip.p50": "round trip",
     "throughput.per_second": "tasks",
     "progress.per_second": "progress events",
-    "paced.p50": "one event",
     "cancel.next_p50": "cancel to next task",
     "spin.ping_p99": "ping, busy",
     "cold-start.p50": "cold start",
-    "idle.bytes": "memory",
 }
 """The columns of the one table that the performance page begins with."""
 

@@ -102,7 +102,9 @@ def _table(results: Results, columns: dict[str, str]) -> Iterator[str]:
     for contender, values in found.items():
         if any(value is not None for value in values.values()):
             cells = (
-                "n/a" if (value := values[name]) is None else FIGURES[name].write(value)
+                "n/a"
+                if (value := values[name]) is None
+                else FIGURES[name].write(value).replace(" ", "\N{NO-BREAK SPACE}")
                 for name in shown
             )
             strong = "**" if contender in (PROJECT, JOURNAL) else ""

@@ -171,8 +171,8 @@ def test_pages_and_picture_show_every_contender() -> None:
     results.outcomes.append(Outcome("cancel", "huey", 0, unable="cannot & will not"))
     figures = "\n".join(compose(results, list(judge(results))))
     summary = "\n".join(compose_summary(results))
-    assert "0.140 ms" in figures
-    assert "0.140 ms" in summary
+    assert "0.140\N{NO-BREAK SPACE}ms" in figures
+    assert "0.140\N{NO-BREAK SPACE}ms" in summary
     assert "huey, cancel: cannot & will not" in figures
     assert PROJECT in draw(results)
 
