@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
-from docutils.nodes import Element, document
+from docutils.nodes import Element, Text, document
 from pydantic import BaseModel
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc_annotation, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 from api_by_role import PACKAGES, expand_blocks, list_public
@@ -59,13 +63,19 @@ nitpick_ignore_regex = [
     (r"py:class", r".*\._[A-Za-z]\w*"),
 ]
 
+# Classes that the runtime constructs.
+NOT_CONSTRUCTED = {"ExecutionContext", "ExecutionHandle", "ProgressReporter"}
+
 _SIGNATURE_REPAIRS = [
     # `X | None` of an alias, which typing evaluates to a forward reference.
     (r"TypeAliasForwardRef\('([\w.]+)'\)", r"~\1"),
     (r"(?<![\w.~])zmqruntime\.messages\.", "~zmqruntime.messages."),
     # Aliases that pydantic annotates, by their names.
-    (r"Annotated\[[~\w.]*PingRequest \|[^\[\]]*\]", "~zmqruntime.messages.Request"),
-    (r"Annotated\[dict\[[^\[\]]*\], [^\[\]]*_require_json\)\]", "~zmqruntime.messages.JsonObject"),
+    (r"(~\w+\.)?Annotated\[[~\w.]*PingRequest \|[^\[\]]*\]", "~zmqruntime.messages.Request"),
+    (
+        r"(~\w+\.)?Annotated\[dict\[[^\[\]]*\], [^\[\]]*_require_json\)\]",
+        "~zmqruntime.messages.JsonObject",
+    ),
     # Defaults that are objects: their names.
     (r"<(?:built-in )?(?:function|method|class) '?(?:[\w.]+\.)?(\w+)'?(?: at 0x\w+)?>", r"\1"),
     (r"<factory>", "..."),
@@ -97,8 +107,8 @@ def tidy_signature(
     arguments: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None] | None:
-    """Shorten a signature; omit that of a model, whose fields are listed below it."""
-    if isinstance(obj, type) and issubclass(obj, BaseModel):
+    """Shorten a signature; omit that of a model: its fields are listed below it."""
+    if isinstance(obj, type) and (issubclass(obj, BaseModel) or obj.__name__ in NOT_CONSTRUCTED):
         return "", None
 
     def repair(text: str | None) -> str | None:
@@ -114,6 +124,35 @@ def skip_field_numbers(
 ) -> bool | None:
     """Skip an undocumented field of a named tuple: the signature shows it."""
     return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
+def document_data(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Replace the docstring of a constant's type by the one at its definition, if any."""
+    if what == "data" and lines and lines[0] in (type(obj).__doc__ or ""):
+        lines[:] = find_data_docs(name.rpartition(".")[0]).get(name.rpartition(".")[2], [])
+
+
+@cache
+def find_data_docs(package: str) -> dict[str, list[str]]:
+    """Return the docstrings of all module variables of a package."""
+    found: dict[str, list[str]] = {}
+    for info in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if not info.ispkg:
+            docs = ModuleAnalyzer.for_module(info.name).find_attr_docs()
+            found.update({name: list(doc) for (scope, name), doc in docs.items() if not scope})
+    return found
+
+
+def shorten_annotations(app: Sphinx, doctree: document) -> None:
+    """Write the type of a field as `int (ge=1)` instead of `Annotated[int, Field(ge=1)]`."""
+    pattern = re.compile(r"Annotated\[([\w., ]+(?:\[[^\]]*\])?), (?:Field|\w+)\(([^()]*)\)\]")
+    for node in list(doctree.findall(desc_annotation)):
+        text = node.astext()
+        if (shorter := pattern.sub(r"\1 (\2)", text)) != text:
+            node.clear()
+            node += Text(shorter)
 
 
 def unlink_type(app: Sphinx, doctree: document) -> None:
@@ -132,6 +171,8 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", expand_page)
     app.connect("doctree-read", unlink_type)
+    app.connect("doctree-read", shorten_annotations)
+    app.connect("autodoc-process-docstring", document_data)
     app.connect("missing-reference", resolve_at_public_name)
     app.connect("autodoc-process-signature", tidy_signature)
     app.connect("autodoc-skip-member", skip_field_numbers)

@@ -46,11 +46,11 @@ class Contender(ABC):
     """Whose versions belong beside the figures."""
     single: ClassVar[bool] = False
     """Whether a process can be a client of one only."""
-    why_no_progress: ClassVar[str] = "has no progress"
-    why_no_ping: ClassVar[str] = "has no server to ask"
-    why_no_status: ClassVar[str] = "has no server to ask"
-    why_no_cancel: ClassVar[str] = "cannot stop a task that runs"
-    why_no_fan_out: ClassVar[str] = "has no progress for others than who submitted"
+    why_no_progress: ClassVar[str] = "no progress"
+    why_no_ping: ClassVar[str] = "no server"
+    why_no_status: ClassVar[str] = "no server"
+    why_no_cancel: ClassVar[str] = "a running task cannot be cancelled"
+    why_no_fan_out: ClassVar[str] = "progress reaches the submitter only"
     why_no_records: ClassVar[str] = ""
     """Why it keeps no record of what has ended; empty when it does."""
 

@@ -80,7 +80,7 @@ def _fill(contender: Contender, depth: int) -> Figures:
     tickets = [contender.submit(no_op(number)) for number in range(sample)]
     seconds = depth * (time.perf_counter() - begun) / sample
     if seconds > _LONGEST_SECONDS:
-        raise Unable(f"it would take {seconds:,.0f} s to submit {depth:,} tasks")
+        raise Unable(f"submitting {depth:,} tasks would take {seconds:,.0f} s")
     contender.submit_all([no_op(number) for number in range(sample, depth - 1)])
     with suppress(Unable):
         equal(contender.queued(), depth, "the number of queued tasks")

@@ -47,7 +47,7 @@ class Celery(Contender):
     """Progress are states of the result, each of which its backend publishes."""
 
     distributions = ("celery", "redis")
-    why_no_fan_out = "not driven: a result is watched by its id, by who asks for it"
+    why_no_fan_out = "a result is watched by its id; not implemented here"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)

@@ -66,8 +66,8 @@ class OtherZMQRuntime(Contender):
     """As near to its documentation as an application has to be."""
 
     distributions = ("zmqruntime", "pyzmq")
-    why_no_cancel = "a task runs in a thread of its server, which nothing can stop"
-    why_no_fan_out = "every client would have to hear of all, and record it; not driven"
+    why_no_cancel = "tasks run in a thread of the server, which cannot be interrupted"
+    why_no_fan_out = "each client would have to receive all events; not implemented here"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)

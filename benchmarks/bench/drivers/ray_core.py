@@ -23,9 +23,9 @@ class Ray(Contender):
 
     distributions = ("ray",)
     single = True
-    why_no_status = "its state API needs its dashboard"
-    why_no_records = "what nobody holds a reference to is forgotten"
-    why_no_fan_out = "what a task yields is for who submitted it"
+    why_no_status = "the state API needs the dashboard"
+    why_no_records = "results without a reference are dropped"
+    why_no_fan_out = "a generator's values reach the submitter only"
 
     def start(self) -> None:
         # Else it writes a token into the user's home, and tells its makers of its use.

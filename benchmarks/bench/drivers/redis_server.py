@@ -22,7 +22,7 @@ def start_redis(owned: OwnedProcesses, place: Path) -> redis.Redis:
     """
     program = shutil.which("redis-server")
     if program is None:
-        raise Unable("there is no redis-server: `apt-get install redis-server` brings it")
+        raise Unable("redis-server is not installed: run `apt-get install redis-server`")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
