@@ -7,6 +7,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,9 @@ nox.options.sessions = [
     "workflows",
     "tests",
 ]
+
+# Tools of a fixed version.
+GROUPS = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["dependency-groups"]
 
 # What the testing package's own tests run its fixtures beside.
 PLUGINS = ["pytest-asyncio", "pytest-xdist"]
@@ -171,7 +175,7 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff."""
-    session.install("ruff")
+    session.install(*GROUPS["lint"])
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
 
@@ -180,7 +184,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly, in the packages and in everything around them."""
     stubs = ["types-psutil", "sortedcontainers-stubs", "types-jsonschema"]
-    install(session, ALL, "mypy", "pytest", "hypothesis", "nox", *stubs)
+    install(session, ALL, *GROUPS["types"], "pytest", "hypothesis", "nox", *stubs)
     session.run("mypy", *map(str, Path("packages").glob("*/src")))
     # One directory at a time: each may have a conftest.py of its own.
     around = [
