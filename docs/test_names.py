@@ -6,6 +6,8 @@ import builtins
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -67,6 +69,16 @@ def list_loggers() -> frozenset[str]:
     """Return the names of loggers, which look like modules."""
     found = (re.findall(r'getLogger\("([\w.]+)"\)', path.read_text("utf-8")) for path in SOURCES)
     return frozenset(name for names in found for name in names)
+
+
+@cache
+def read_help() -> frozenset[str]:
+    """Return the words of the help of `zmqruntime`, its commands among them."""
+    run = "from zmqruntime.execution.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", run, "--help"], capture_output=True, text=True, check=True
+    )
+    return frozenset(re.findall(r"[a-z]+", done.stdout))
 
 
 def exists(dotted: str) -> bool:
@@ -138,6 +150,8 @@ def find_unknown(page: Path) -> Iterator[str]:
         if not any(has(value, [attribute]) for value in classes):
             yield f"{variable}.{attribute}()"
     for code in read_code(page):
+        if (command := re.match(r"zmqruntime ([a-z]+)\b", code)) and command[1] not in read_help():
+            yield command[0]
         is_path = re.fullmatch(r"[a-z_][\w.-]*(/[\w.*-]+)+/?", code)
         is_example = code in ABSENT or re.search(r"(?<![a-z])[A-Z]+(?![a-z])", code)
         if is_path and not is_example and not is_there(code):
@@ -159,12 +173,14 @@ def test_names_that_a_page_mentions_exist(page: Path) -> None:
 def test_name_that_does_not_exist_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
+        "`zmqruntime frobnicate`\n"
         "`fake/tasks` `zmqruntime.execution.Nothing` `ZMQConfig.nothing` `NoSuchThing`\n"
         "```\nclient.submit()\n```\n"
         "`core` `client/handle` `zmqruntime.execution.client.handle` `ZMQConfig.app_name`\n"
     )
 
     assert set(find_unknown(page)) == {
+        "zmqruntime frobnicate",
         "fake/tasks",
         "zmqruntime.execution.Nothing",
         "ZMQConfig.nothing",
