@@ -131,7 +131,8 @@ def document_data(
 ) -> None:
     """Replace the docstring of a constant's type by the one at its definition, if any."""
     if what == "data" and lines and lines[0] in (type(obj).__doc__ or ""):
-        lines[:] = find_data_docs(name.rpartition(".")[0]).get(name.rpartition(".")[2], [])
+        package = ".".join(name.split(".")[:2])
+        lines[:] = find_data_docs(package).get(name.rpartition(".")[2], [])
 
 
 @cache
