@@ -13,6 +13,9 @@ from pathlib import Path
 
 import nox
 
+# Checking tools of a fixed version.
+GROUPS = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["dependency-groups"]
+
 nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
 # Every check. The tests come last, so that what they say is the last thing to be read.
@@ -30,9 +33,6 @@ nox.options.sessions = [
     "workflows",
     "tests",
 ]
-
-# Tools of a fixed version.
-GROUPS = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["dependency-groups"]
 
 # What the testing package's own tests run its fixtures beside.
 PLUGINS = ["pytest-asyncio", "pytest-xdist"]
