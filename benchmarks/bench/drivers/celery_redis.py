@@ -31,15 +31,15 @@ def _make_app(url: str) -> Any:
 
 
 def _run(self: Any, task: Task) -> object:
-    def tell(number: int, total: int, sent: float | None) -> None:
+    def report(number: int, total: int, sent: float | None) -> None:
         self.update_state(state="PROGRESS", meta=(number, total, sent))
 
-    return run(task, tell)
+    return run(task, report)
 
 
 app = _make_app(os.environ.get("BENCH_REDIS", ""))
 app.task(_run, bind=True, name="run")
-# Whether a task has started is told only if one wants to know: it takes time.
+# Celery tracks the start of a task only on request: it takes time.
 app.task(_run, bind=True, name="run_and_tell", track_started=True)
 
 

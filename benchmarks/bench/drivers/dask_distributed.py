@@ -56,7 +56,7 @@ class Dask(Contender):
         return list(self._client.gather(self._client.map(run, tasks, tellers, pure=False)))
 
     def submit_all(self, tasks: Any) -> None:
-        # It forgets what nobody keeps.
+        # Dask drops results without a future.
         self._kept = self._client.map(run, tasks, [_tell] * len(tasks), pure=False)
 
     def stream(self, task: Task, hear: Hear) -> object:

@@ -15,7 +15,7 @@ __all__ = ["start_redis", "url_of"]
 
 
 def start_redis(owned: OwnedProcesses, place: Path) -> redis.Redis:
-    """Start one, and return a client of it, which tells where it is.
+    """Start a Redis server, and return a client of it, which knows its address.
 
     Raises:
         Unable: it is not installed.
