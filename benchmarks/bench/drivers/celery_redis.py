@@ -40,7 +40,7 @@ def _run(self: Any, task: Task) -> object:
 app = _make_app(os.environ.get("BENCH_REDIS", ""))
 app.task(_run, bind=True, name="run")
 # Celery tracks the start of a task only on request: it takes time.
-app.task(_run, bind=True, name="run_and_tell", track_started=True)
+app.task(_run, bind=True, name="run_and_track", track_started=True)
 
 
 class Celery(Contender):
@@ -68,7 +68,7 @@ class Celery(Contender):
         return self._owned.pids
 
     def submit(self, task: Task) -> Any:
-        name = "run" if task["do"] == "nothing" else "run_and_tell"
+        name = "run" if task["do"] == "nothing" else "run_and_track"
         return self._app.send_task(name, (task,))
 
     def result(self, ticket: Any) -> object:
