@@ -7,10 +7,14 @@ import os
 import shutil
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import nox
+
+# Checking tools of a fixed version.
+GROUPS = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["dependency-groups"]
 
 nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
@@ -178,7 +182,7 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff."""
-    session.install("ruff")
+    session.install(*GROUPS["lint"])
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
 
@@ -187,7 +191,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types with mypy (strict) in the packages, tests, examples and benchmarks."""
     stubs = ["types-psutil", "sortedcontainers-stubs", "types-jsonschema"]
-    install(session, ALL, "mypy", "pytest", "hypothesis", "nox", *stubs)
+    install(session, ALL, *GROUPS["types"], "pytest", "hypothesis", "nox", *stubs)
     session.run("mypy", *map(str, Path("packages").glob("*/src")))
     # One directory per run: each may have its own conftest.py.
     around = [

@@ -1,10 +1,10 @@
-"""Runs the examples in these pages and in the READMEs, so that what a reader pastes works.
+"""Runs the examples of the documentation pages and the READMEs.
 
-A block of ``python`` runs, unless its first line names a file, as ``# server.py`` does: then it
-becomes that file, in a directory of the page's own. A block of ``console`` runs there those of its
-lines that begin with ``$ python`` or ``$ zmqruntime``, and compares the output where one is shown;
-a command that ends in ``&`` runs until the page ends. Before a block that cannot run, write
-``<!--- skip: next -->``.
+A ``python`` block is executed, unless its first line names a file, such as ``# server.py``: then it
+is written to that file, in the page's temporary directory. Of a ``console`` block, lines that begin
+with ``$ python`` or ``$ zmqruntime`` are executed there, and their output is compared with the text
+below them, if any; a command that ends in ``&`` runs until the end of the page. Write
+``<!--- skip: next -->`` before a block that cannot run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ background: list[subprocess.Popen[bytes]] = []
 
 
 def python(example: Example) -> None:
-    """Write the block to the file that its first line names, or run it."""
+    """Write the block to the file that its first line names, or execute it."""
     if named := re.match(r"# (\w+\.py)\n", example.parsed):
         Path(named[1]).write_text(example.parsed, encoding="utf-8")
     else:
@@ -39,7 +39,7 @@ def python(example: Example) -> None:
 
 
 def console(example: Example) -> None:
-    """Run the commands of the block, each with the output that is shown below it."""
+    """Run the commands of the block, and compare the output with the text below each."""
     for step in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, shown = step.partition("\n")
         program, *arguments = shlex.split(command)
@@ -55,7 +55,7 @@ def console(example: Example) -> None:
         if shown.strip():
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             same = doctest.OutputChecker().check_output(shown, printed, flags)
-            assert same, f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
+            assert same, f"$ {command}\n{printed}\ndiffers from the page:\n{shown}"
 
 
 sybil = Sybil(
@@ -68,18 +68,18 @@ pytest_collect_file = sybil.pytest()
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a page its own directory, where its files are written, found and imported."""
+    """Provide a temporary directory per page, for its files and its imports."""
     path = tmp_path_factory.mktemp("page")
     paths = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
     private = tempfile.TemporaryDirectory(prefix="p-")  # Its path is short, for socket files.
     with private, pytest.MonkeyPatch.context() as patch:
-        # A page shows what a reader types, and yet must not meet a server of whoever tests it.
+        # Isolates the page from servers of the user who runs the tests.
         for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"):
             patch.setenv(variable, private.name)
         patch.chdir(path)
         patch.syspath_prepend(path)
         patch.setenv("PYTHONPATH", paths)
-        # Which is there for other tests, and has something to say in every run.
+        # pytest-asyncio, which other tests need, would add a line to the output of pytest.
         patch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
         yield path
     for process in background:
@@ -93,7 +93,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def run_page(directory: Path) -> Callable[[Path], None]:
-    """Return what runs the examples of a page that lies outside of this directory."""
+    """Return a function that runs the examples of a page outside of this directory."""
 
     def run(page: Path) -> None:
         for example in sybil.parse(page).examples():

@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def read_table(page: str, heading: str, columns: int) -> list[list[str]]:
-    """Return the cells of the table below a heading, without its head and its group titles."""
+    """Return the cells of the table below a heading, without its header and group titles."""
     text = (REFERENCE / page).read_text("utf-8").partition(f"\n## {heading}\n")[2]
     lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -48,7 +48,7 @@ def read_table(page: str, heading: str, columns: int) -> list[list[str]]:
 
 
 def read_figures(cell: str) -> Value:
-    """Return what a cell begins with, in bytes, seconds or pieces; None for no figure."""
+    """Return the figure at the start of a cell, in bytes, seconds or a count, or None."""
     if part := re.match(r"1/(\d+)", cell):
         return float(part[1])
     if both := re.match(r"([\d,]+) to ([\d,]+)", cell):
@@ -89,7 +89,7 @@ def as_value(value: Any) -> Value:
 
 
 def find_strings() -> Iterator[str]:
-    """Yield every string of the packages, those in parts as one."""
+    """Yield each string literal of the packages."""
     for source in SOURCES:
         for path in source.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -98,7 +98,7 @@ def find_strings() -> Iterator[str]:
 
 
 def find_constants() -> Iterator[str]:
-    """Yield the dotted names of the constants that bound something, by their names."""
+    """Yield the dotted names of constants whose name suggests a bound."""
     bounding = re.compile(r"(^|_)(MAX|MOST|LIMIT|SLICE|ROOM|BACKLOG|ROTATED|AT_ONCE|LONGEST)(_|$)")
     for source in SOURCES:
         for path in sorted(source.rglob("*.py")):

@@ -17,7 +17,7 @@ from bench.tasks import Task
 __all__ = ["Contender", "Hear", "Stopped", "Ticket", "Unable", "Wrong"]
 
 Ticket = Any
-"""What a system gives to who has submitted a task."""
+"""The value that a system returns for a submitted task."""
 
 Hear = Callable[[int, float | None], object]
 """Called with each report, in the order of arrival: its number, and when it was sent."""
@@ -43,14 +43,14 @@ class Contender(ABC):
     """
 
     distributions: ClassVar[tuple[str, ...]] = ()
-    """Whose versions belong beside the figures."""
+    """Distributions whose versions the page shows."""
     single: ClassVar[bool] = False
     """Whether a process can be a client of one only."""
-    why_no_progress: ClassVar[str] = "has no progress"
-    why_no_ping: ClassVar[str] = "has no server to ask"
-    why_no_status: ClassVar[str] = "has no server to ask"
-    why_no_cancel: ClassVar[str] = "cannot stop a task that runs"
-    why_no_fan_out: ClassVar[str] = "has no progress for others than who submitted"
+    why_no_progress: ClassVar[str] = "no progress"
+    why_no_ping: ClassVar[str] = "no server"
+    why_no_status: ClassVar[str] = "no server"
+    why_no_cancel: ClassVar[str] = "a running task cannot be cancelled"
+    why_no_fan_out: ClassVar[str] = "progress reaches the submitter only"
     why_no_records: ClassVar[str] = ""
     """Why it keeps no record of what has ended; empty when it does."""
 
@@ -82,7 +82,7 @@ class Contender(ABC):
         """Return the process ids of the server, which comes first, and of all that is its."""
 
     def keepers(self) -> list[int]:
-        """Return the process ids of those in whose memory the queue and the records are."""
+        """Return the ids of the processes that hold the queue and the records."""
         return self.processes()[:1]
 
     def execute(self, task: Task) -> object:
@@ -90,7 +90,7 @@ class Contender(ABC):
         return self.result(self.submit(task))
 
     def submit_all(self, tasks: Sequence[Task]) -> None:
-        """Hand many tasks over, whose results nobody will ask for."""
+        """Submit many tasks whose results are not awaited."""
         for task in tasks:
             self.submit(task)
 
@@ -119,11 +119,11 @@ class Contender(ABC):
         self._cannot(self.why_no_status)
 
     def queued(self) -> int:
-        """Ask the server how many tasks wait."""
+        """Return the number of queued tasks, as the server reports it."""
         self._cannot(self.why_no_status)
 
     def cancel(self, ticket: Ticket) -> None:
-        """Have a task that runs stopped; return when the system has taken note."""
+        """Cancel a running task; return when the system has acknowledged it."""
         self._cannot(self.why_no_cancel)
 
     def observe(self, hears: Sequence[Hear]) -> AbstractContextManager[None]:

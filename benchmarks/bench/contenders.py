@@ -1,4 +1,4 @@
-"""Who is measured, and where its driver is. A driver is imported only where it is installed."""
+"""The contenders and their drivers. A driver is imported only where its system is installed."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""What the figures are called, and which of two is the better one."""
+"""The names of the figures, and whether more is better."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "TABLES", "Figure"]
+__all__ = ["FIGURES", "SUMMARY", "TABLES", "Figure"]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that a workload tells."""
+    """One figure of a workload."""
 
     workload: str
     key: str
@@ -23,7 +23,7 @@ class Figure:
         return f"{self.workload}.{self.key}"
 
     def write(self, value: float) -> str:
-        """Return a value as a reader wants it."""
+        """Return a value with its unit."""
         match self.unit:
             case "MB":
                 return f"{value / 1e6:,.1f} MB"
@@ -79,6 +79,16 @@ def _make() -> Iterator[Figure]:
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _make()}
 
+SUMMARY: dict[str, str] = {
+    "round-trip.p50": "round trip",
+    "throughput.per_second": "tasks",
+    "progress.per_second": "progress events",
+    "cancel.next_p50": "cancel to next task",
+    "spin.ping_p99": "ping, busy",
+    "cold-start.p50": "cold start",
+}
+"""The columns of the one table that the performance page begins with."""
+
 TABLES: dict[str, dict[str, str]] = {
     "Tasks": {
         "round-trip.p50": "round trip, p50",
@@ -118,4 +128,4 @@ TABLES: dict[str, dict[str, str]] = {
         "finished.bytes": "for each ended",
     },
 }
-"""Which of them are shown side by side, where many are compared, and under which headings."""
+"""The tables of the page of figures: their headings and their columns."""

@@ -3,7 +3,7 @@
 A ROUTER takes requests, a worker process behind a DEALER gets one task at a time, and its
 events go out through an XPUB. There are no models, no lifecycle, no recovery: what a task's
 state is, is looked up in a dict. ``python -m bench.limit ROLE DIRECTORY`` is one of the
-processes, and ends with who started it.
+processes, and ends with its parent process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.tasks import run
 __all__ = ["CANCELLED", "HIGH_WATER_MARK", "WELCOME", "addresses"]
 
 HIGH_WATER_MARK = 100_000
-# Tells a subscriber that its subscription has arrived: no event before that would reach it.
+# Confirms a subscription: earlier events would not reach the subscriber.
 WELCOME = b"welcome"
 CANCELLED = b'{"state": "cancelled"}'
 
@@ -70,7 +70,7 @@ class _Server:
                     self._hear(*self._link.recv_multipart())
                 elif socket is self._data:
                     self._data.recv()
-                else:  # Who started this is gone.
+                else:  # The parent process has ended.
                     self._worker.kill()
                     self._context.destroy(linger=0)
                     return
@@ -133,7 +133,7 @@ class _Cancelled(BaseException):
 
 
 class _Worker:
-    """Does what each request says, and stops what it is told to stop."""
+    """Executes requests, and interrupts cancelled tasks."""
 
     def __init__(self, directory: str) -> None:
         context: zmq.Context[Any] = zmq.Context()

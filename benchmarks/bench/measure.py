@@ -53,7 +53,7 @@ def time_in_turns(calls: Sequence[Callable[[], object]], repeat: int) -> list[Ti
     taken: list[list[float]] = [[] for _ in calls]
     for turn in range(TURNS):
         for place in range(len(calls)):
-            n = (turn + place) % len(calls)  # Nobody is always the first.
+            n = (turn + place) % len(calls)  # No call is always the first.
             taken[n] += time_each(calls[n], max(1, repeat // TURNS), warm_up=10)
     return [summarize(durations) for durations in taken]
 
@@ -67,7 +67,7 @@ def _cpu_seconds(pid: int) -> float:
     threads = Path(f"/proc/{pid}/task")
     if not threads.exists():
         return float(sum(psutil.Process(pid).cpu_times()[:2]))
-    # In nanoseconds, where what psutil tells is in hundredths of a second.
+    # In nanoseconds; psutil has hundredths of a second.
     return sum(int((t / "schedstat").read_text().split()[0]) for t in threads.iterdir()) / 1e9
 
 

@@ -21,11 +21,11 @@ __all__ = ["measure"]
 
 def measure(workload: str, names: list[str], scale: Scale) -> dict[str, dict[str, Any]]:
     """Run one workload for some contenders, in turns."""
-    told: dict[str, dict[str, Any]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     under_way = {}
     for name in names:
         driver = find_driver(name)
-        told[name] = {"versions": _versions(driver)}
+        answers[name] = {"versions": _versions(driver)}
         under_way[name] = WORKLOADS[workload](Case(name, driver, scale, running))
     try:
         while under_way:
@@ -34,14 +34,14 @@ def measure(workload: str, names: list[str], scale: Scale) -> dict[str, dict[str
                     next(measuring)
                     continue
                 except StopIteration as end:
-                    told[name]["figures"] = end.value
+                    answers[name]["figures"] = end.value
                 except Unable as reason:
-                    told[name]["unable"] = str(reason)
+                    answers[name]["unable"] = str(reason)
                 del under_way[name]
     finally:
         for measuring in under_way.values():
             measuring.close()
-    return told
+    return answers
 
 
 def _versions(driver: type[Contender]) -> dict[str, str]:
@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("contender", nargs="+")
     parser.add_argument("--quick", action="store_true", help="a little of everything")
     options = parser.parse_args()
-    told = measure(options.workload, options.contender, QUICK if options.quick else FULL)
-    print(json.dumps(told))
+    answers = measure(options.workload, options.contender, QUICK if options.quick else FULL)
+    print(json.dumps(answers))
 
 
 if __name__ == "__main__":

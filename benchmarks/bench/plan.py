@@ -1,4 +1,4 @@
-"""Who does what, when: every repetition in fresh processes, the order rotated."""
+"""The plan of a run: each repetition in fresh processes, in a rotated order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Step", "make_plan", "perform"]
 
 _OWN = (LIMIT, PROJECT, JOURNAL)
 _IN_TURNS = {"round-trip", "obvious-loop"}
-# Where one repetition tells little: they scatter by more than lies between figure and promise.
+# Workloads that scatter by more than the distance between figure and bound.
 _SCATTERED = {"round-trip", "spin", "cold-start"}
 _LONGEST_SECONDS, _LONGEST_QUICK_SECONDS = 600.0, 60.0
 _HERE = Path(__file__).parents[1]
@@ -48,9 +48,9 @@ def make_plan(
 
     Args:
         workloads: what to measure.
-        contenders: whom.
+        contenders: the contenders to measure.
         repetitions: how often; 7 instead of 3 of the project and the limit, where one
-            repetition tells little.
+            figures scatter.
         environments: where each peer has an environment of its own.
     """
     most = 1 + 3 * (repetitions - 1)
@@ -64,7 +64,7 @@ def make_plan(
 
 
 def _groups(workload: str, contenders: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return who is measured in one process: in turns, where a ratio to the limit is near one.
+    """Return the contenders per process: in turns with the limit, where the ratio is near 1.
 
     Each with the limit alone: what a journal writes would take another one's time.
     """
@@ -88,17 +88,17 @@ def _find_python(contender: str, environments: Path | None) -> Path:
 
 
 def perform(step: Step, results: Results) -> None:
-    """Take a step, and add what it tells to the results, also that it went wrong.
+    """Perform a step, and add its figures or its failure to the results.
 
-    What somebody could not do once is not tried again.
+    A contender that was unable once is not measured again.
     """
     if all(results.why_not(step.workload, name) for name in step.contenders):
         return
     try:
-        told = _run(step, results.quick)
+        answers = _run(step, results.quick)
     except _Failed as failure:
-        told = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
-    for name, answer in told.items():
+        answers = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
+    for name, answer in answers.items():
         results.versions.setdefault(name, {}).update(answer.get("versions", {}))
         figures, unable = answer.get("figures", {}), answer.get("unable", "")
         beside = tuple(other for other in step.contenders if other != name)
@@ -135,8 +135,8 @@ def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
     if process.returncode:
         _end_group(process)
         raise _Failed(f"{step}: {_last_line(errors)}")
-    told: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
-    return told
+    answers: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return answers
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

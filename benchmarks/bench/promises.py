@@ -1,4 +1,4 @@
-"""What is promised about the figures, and whether it is kept."""
+"""The bounds of the figures, and whether they are kept."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Promise:
 
     Args:
         figure: its name.
-        contender: whose it is.
-        bound: the bound itself; with ``beside``, the factor to somebody else's figure.
-        beside: whose; empty: nobody's.
+        contender: the contender that it binds.
+        bound: the bound itself; with ``beside``, the factor to that contender's figure.
+        beside: the other contender; empty for an absolute bound.
     """
 
     figure: str
@@ -43,7 +43,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a promise stands."""
+    """The result of checking a promise."""
 
     promise: Promise
     found: float
@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The figure, or its ratio, as a reader wants it."""
+        """The figure, or its ratio, with its unit."""
         return (
             f"{self.found:.2f} x"
             if self.promise.beside
@@ -61,7 +61,7 @@ class Verdict:
 
 
 def judge(results: Results) -> Iterator[Verdict]:
-    """Yield how each promise stands of which the figures were measured."""
+    """Yield a verdict for each promise whose figures were measured."""
     for promise in PROMISES:
         found = _find(promise, results)
         if found is not None:
@@ -118,7 +118,7 @@ def _make() -> Iterator[Promise]:
         yield Promise("queue.bytes_100000", contender, 1500)
         yield Promise("finished.bytes", contender, 1500)
         yield Promise("cold-start.p50", contender, 2.5, LIMIT)
-        yield Promise("idle.cpu_seconds", contender, 0.005)  # In hundredths, that is none.
+        yield Promise("idle.cpu_seconds", contender, 0.005)  # Below one tick of 0.01 s.
         yield Promise("idle.bytes", contender, 3.0, LIMIT)
         yield Promise("idle.bytes", contender, 110e6)
         yield Promise("fan-out.per_second_100", contender, 0.6, LIMIT)

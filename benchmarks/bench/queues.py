@@ -1,4 +1,4 @@
-"""What a long queue costs: in time for who asks and submits, and in memory."""
+"""The cost of a long queue: latency of requests and submissions, and memory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _fill(contender: Contender, depth: int) -> Figures:
     """Queue so many tasks; return what each of them takes in the server.
 
     Raises:
-        Unable: that would take very long.
+        Unable: submitting would take too long.
     """
     if not depth:
         return {}
@@ -80,11 +80,11 @@ def _fill(contender: Contender, depth: int) -> Figures:
     tickets = [contender.submit(no_op(number)) for number in range(sample)]
     seconds = depth * (time.perf_counter() - begun) / sample
     if seconds > _LONGEST_SECONDS:
-        raise Unable(f"it would take {seconds:,.0f} s to submit {depth:,} tasks")
+        raise Unable(f"submitting {depth:,} tasks would take {seconds:,.0f} s")
     contender.submit_all([no_op(number) for number in range(sample, depth - 1)])
     with suppress(Unable):
         equal(contender.queued(), depth, "the number of queued tasks")
-    del tickets  # Some forget what nobody holds a ticket of.
+    del tickets  # Some systems drop tasks without a ticket.
     if not keepers:
         return {}
     return {f"bytes_{depth}": (resident_bytes(keepers) - before) / (depth - 1)}

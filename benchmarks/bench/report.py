@@ -19,7 +19,7 @@ _FEW = 4
 
 
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
-    """Print the figures of everybody, why some have none, and every promise."""
+    """Print the figures of each contender, the reasons for missing ones, and each promise."""
     if results.quick:
         console.print("a quick run: it shows that all of it works; the figures are worth nothing")
     few = len(results.contenders) <= _FEW

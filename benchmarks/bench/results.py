@@ -28,7 +28,7 @@ class Outcome:
     unable: str = ""
     """Why there are no figures."""
     beside: tuple[str, ...] = ()
-    """Who was measured in turns with it, in one process."""
+    """The contenders measured in turns with it, in one process."""
 
     @property
     def failed(self) -> bool:
@@ -47,7 +47,7 @@ class Results:
 
     @property
     def contenders(self) -> list[str]:
-        """Those that were asked, in that order."""
+        """The measured contenders, in order."""
         return list(dict.fromkeys(outcome.contender for outcome in self.outcomes))
 
     def values(self, figure: str, contender: str, beside: str = "") -> dict[int, float]:
@@ -55,7 +55,7 @@ class Results:
 
         Args:
             figure: which.
-            contender: whose.
+            contender: the contender.
             beside: only where it was measured in turns with this one; empty: anywhere.
         """
         workload, _, key = figure.partition(".")
@@ -86,7 +86,7 @@ class Results:
         return statistics.median(both) if both else None
 
     def why_not(self, workload: str, contender: str) -> str:
-        """Return why a contender has no figures of a workload; empty when it was not asked."""
+        """Return why a contender has no figures of a workload; empty when not measured."""
         reasons = [
             outcome.unable
             for outcome in self.outcomes
@@ -95,12 +95,12 @@ class Results:
         return reasons[0] if reasons else ""
 
     def save(self, path: Path) -> None:
-        """Keep all of it as JSON."""
+        """Save the results as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Return what was kept."""
+        """Load saved results."""
         kept: dict[str, Any] = json.loads(path.read_text())
         kept["outcomes"] = [
             Outcome(**outcome | {"beside": tuple(outcome.get("beside", ()))})
@@ -110,7 +110,7 @@ class Results:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what figures depend on, beside versions."""
+    """Return the properties of the machine that figures depend on."""
     return {
         "processor": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -120,9 +120,9 @@ def describe_machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    if told.exists():
-        for line in told.read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

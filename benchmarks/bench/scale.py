@@ -1,4 +1,4 @@
-"""Whom to measure, and how much of everything."""
+"""The scale of a run: driver and amounts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ QUICK = Scale(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Whom to measure, and how much."""
+    """A driver and the amounts to measure."""
 
     name: str
     driver: type[Contender]

@@ -1,4 +1,4 @@
-"""Somebody who watches all progress, in a process of its own.
+"""A subscriber to the progress of all tasks, in a process of its own.
 
 ``python -m bench.subscriber CONTENDER PLACE COUNT`` subscribes COUNT times, says ``ready``,
 and then answers each line on its standard input with how it stands, until there are no more.
@@ -68,7 +68,7 @@ class Subscribers:
             if all(tally["last"] == last for tally in tallies):
                 return tallies
             if time.monotonic() > deadline:
-                raise Wrong(f"report {last} has not reached everybody: {tallies}")
+                raise Wrong(f"report {last} has not reached each subscriber: {tallies}")
             time.sleep(0.1)  # What is measured is when they heard it, not when we see it.
 
 

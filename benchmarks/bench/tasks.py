@@ -1,4 +1,4 @@
-"""What the workers do, whoever runs them: as little as can be done, and all of it checkable.
+"""The tasks of all contenders: minimal work, with a result that can be checked.
 
 A task is a dict of JSON values. It runs in the worker's process, so this module needs nothing
 but Python.
@@ -29,7 +29,7 @@ __all__ = [
 Task = dict[str, Any]
 
 Report = Callable[[int, int, float | None], object]
-"""Tells of progress: which report it is, of how many, and when it was sent."""
+"""Reports progress: number, total, and the time of sending."""
 
 HOLD: Task = {"do": "hold"}
 """Keeps the worker without using it."""
@@ -78,14 +78,14 @@ def reports(task: Task) -> Iterator[tuple[int, int, float | None]]:
         yield n, events, time.monotonic()
 
 
-def run(task: Task, tell: Report) -> object:
+def run(task: Task, report: Report) -> object:
     """Do what a task says, and return its result."""
     match task:
         case {"do": "nothing", "number": number}:
             return number
         case {"do": "report", "events": events}:
             for number, total, sent in reports(task):
-                tell(number, total, sent)
+                report(number, total, sent)
             return events
         case {"do": "spin", "clock": clock}:
             with Path(clock).open("r+b") as file, mmap.mmap(file.fileno(), CLOCK.size) as page:

@@ -134,7 +134,7 @@ def paced(case: Case) -> Measuring:
 
 
 def flood(case: Case) -> Measuring:
-    """How soon the server answers while a task reports at full speed, and somebody listens."""
+    """Latency of requests while a task reports at full speed to a subscriber."""
     check_observable(case)
     with (
         case.make() as contender,

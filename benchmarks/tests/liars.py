@@ -1,4 +1,4 @@
-"""Contenders that do not do what they are asked for. None of them may get a figure."""
+"""Contenders with wrong work, none of which may get a figure, and an honest one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Forgets", "Honest", "Loses", "Repeats", "Wrongs"]
 
 
 class Honest(Contender):
-    """Does everything at once, in this process."""
+    """Executes each task immediately, in this process."""
 
     def start(self) -> None:
         self._waiting = 0
@@ -51,7 +51,7 @@ class Honest(Contender):
 
 
 class Wrongs(Honest):
-    """Has one result that is another task's."""
+    """Returns the result of another task once."""
 
     def result(self, ticket: Task) -> object:
         return 6 if ticket.get("number") == 7 else super().result(ticket)
@@ -80,7 +80,7 @@ class Repeats(Honest):
 
 
 class Forgets(Honest):
-    """Forgets one of the tasks that it has queued."""
+    """Reports one queued task too few."""
 
     def queued(self) -> int:
         return super().queued() - 1

@@ -1,4 +1,4 @@
-"""The benchmark counts and checks: never how fast anything is, which is for a quiet machine."""
+"""The benchmark counts and checks; these tests assert no speed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
 from bench.figures import FIGURES
 from bench.instructions.__main__ import compare
 from bench.one import measure
-from bench.page import compose
+from bench.page import BEGIN, END, compose, compose_summary, write_docs
 from bench.picture import draw
 from bench.plan import make_plan
 from bench.promises import PROMISES, judge
@@ -34,23 +34,23 @@ def found_by_children(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def figures_of(workload: str, name: str) -> dict[str, float]:
-    told: dict[str, Any] = measure(workload, [name], SCALE)[name]
-    figures: dict[str, float] = told["figures"]
+    answers: dict[str, Any] = measure(workload, [name], SCALE)[name]
+    figures: dict[str, float] = answers["figures"]
     return figures
 
 
-def test_the_limit_and_the_project_are_measured(tmp_path: Path) -> None:
+def test_quick_run_measures_limit_and_project(tmp_path: Path) -> None:
     kept = tmp_path / "figures.json"
     command = [sys.executable, "-m", "bench", "--quick", "--json", str(kept), "round-trip"]
     subprocess.run(command, check=True)
     results = Results.load(kept)
     assert set(results.contenders) == {LIMIT, PROJECT, JOURNAL}
-    assert all(results.median("round-trip.p50", who) for who in results.contenders)
+    assert all(results.median("round-trip.p50", name) for name in results.contenders)
     assert results.versions[PROJECT]["zmqruntime-execution"]
 
 
 @pytest.mark.parametrize("name", [LIMIT, PROJECT])
-def test_no_report_is_lost(name: str) -> None:
+def test_each_report_is_received(name: str) -> None:
     assert figures_of("progress", name)["received"] == SCALE.events
 
 
@@ -58,7 +58,7 @@ def test_no_report_is_lost(name: str) -> None:
     "workload",
     ["round-trip", "throughput", "obvious-loop", "progress", "paced", "queue", "cold-start"],
 )
-def test_who_is_honest_has_figures(workload: str) -> None:
+def test_honest_contender_has_figures(workload: str) -> None:
     figures = figures_of(workload, "liars:Honest")
     known = {figure.key for figure in FIGURES.values() if figure.workload == workload}
     assert figures.keys() & known
@@ -75,12 +75,12 @@ def test_who_is_honest_has_figures(workload: str) -> None:
         ("Forgets", "queue", "the number of queued tasks"),
     ],
 )
-def test_who_lies_is_caught(liar: str, workload: str, complaint: str) -> None:
+def test_wrong_work_of_a_contender_is_detected(liar: str, workload: str, complaint: str) -> None:
     with pytest.raises(Wrong, match=complaint):
         figures_of(workload, f"liars:{liar}")
 
 
-def test_a_liar_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_result_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     command = [sys.executable, "-m", "bench", "--quick", "--only", "liars:Wrongs", "round-trip"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -88,7 +88,7 @@ def test_a_liar_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "6 instead of 7" in done.stdout
 
 
-def test_what_is_lost_breaks_a_promise() -> None:
+def test_lost_report_breaks_a_promise() -> None:
     figures = figures_of("progress", "liars:Loses")
     assert figures["lost"] == 1
     results = Results({}, outcomes=[Outcome("progress", PROJECT, 0, figures)])
@@ -98,14 +98,14 @@ def test_what_is_lost_breaks_a_promise() -> None:
 
 def two_runs(ours: list[float], limits: list[float]) -> Results:
     outcomes = [
-        Outcome("round-trip", who, n, {"p50": value, "p99": value})
-        for who, values in ((PROJECT, ours), (LIMIT, limits))
+        Outcome("round-trip", name, n, {"p50": value, "p99": value})
+        for name, values in ((PROJECT, ours), (LIMIT, limits))
         for n, value in enumerate(values)
     ]
     return Results({"python": "3"}, outcomes=outcomes)
 
 
-def test_a_ratio_is_taken_within_each_repetition() -> None:
+def test_ratio_is_taken_within_each_repetition() -> None:
     # The machine was ten times as slow the second time.
     results = two_runs([0.14, 1.4, 0.2], [0.1, 1.0, 0.1])
     assert results.ratio("round-trip.p50", PROJECT, LIMIT) == pytest.approx(1.4)
@@ -115,7 +115,7 @@ def test_a_ratio_is_taken_within_each_repetition() -> None:
     }
 
 
-def test_a_ratio_is_to_what_was_measured_in_turns() -> None:
+def test_ratio_is_to_the_contender_measured_in_turns() -> None:
     results = Results({"python": "3"})
     for ours, p50, limit in ((PROJECT, 0.3, 0.2), (JOURNAL, 1.0, 0.4)):
         for name, found, other in ((LIMIT, limit, ours), (ours, p50, LIMIT)):
@@ -126,16 +126,16 @@ def test_a_ratio_is_to_what_was_measured_in_turns() -> None:
     assert results.median("round-trip.p50", LIMIT) == pytest.approx(0.3)
 
 
-def test_a_slow_project_breaks_a_promise() -> None:
+def test_slow_project_breaks_a_promise() -> None:
     assert not all(verdict.kept for verdict in judge(two_runs([0.2], [0.1])))
 
 
-def test_every_promise_is_of_a_figure() -> None:
+def test_each_promise_is_of_a_figure() -> None:
     assert all(promise.figure in FIGURES for promise in PROMISES)
     assert all(str(promise) for promise in PROMISES)
 
 
-def test_the_order_is_rotated(tmp_path: Path) -> None:
+def test_order_of_contenders_is_rotated(tmp_path: Path) -> None:
     plan = make_plan(["throughput"], [LIMIT, PROJECT, "ray"], 3, tmp_path)
     assert [step.contenders[0] for step in plan] == [
         *(LIMIT, PROJECT, "ray"),
@@ -145,14 +145,14 @@ def test_the_order_is_rotated(tmp_path: Path) -> None:
     assert {step.python for step in plan if step.contenders == ("ray",)} != {Path(sys.executable)}
 
 
-def test_each_is_measured_in_turns_with_the_limit_alone(tmp_path: Path) -> None:
+def test_contender_is_measured_in_turns_with_the_limit_alone(tmp_path: Path) -> None:
     plan = make_plan(["round-trip"], [LIMIT, PROJECT, JOURNAL, "rq"], 1, tmp_path)
     assert [step.contenders for step in plan] == [(LIMIT, PROJECT), (LIMIT, JOURNAL), ("rq",)]
     alone = make_plan(["round-trip"], [PROJECT, JOURNAL], 1, tmp_path)
     assert [step.contenders for step in alone] == [(PROJECT,), (JOURNAL,)]
 
 
-def test_what_scatters_is_measured_more_often(tmp_path: Path) -> None:
+def test_scattering_workload_is_measured_more_often(tmp_path: Path) -> None:
     plan = make_plan(["cancel", "spin"], [LIMIT, PROJECT, "ray"], 3, tmp_path)
     count = Counter((step.workload, *step.contenders) for step in plan)
     assert {("spin", name): 7 for name in (LIMIT, PROJECT)}.items() <= count.items()
@@ -161,28 +161,55 @@ def test_what_scatters_is_measured_more_often(tmp_path: Path) -> None:
     assert len(make_plan(["spin"], [LIMIT, PROJECT], 1, tmp_path)) == 2
 
 
-def test_each_peer_has_its_requirements() -> None:
+def test_each_peer_has_requirements() -> None:
     files = {path.stem for path in (BENCHMARKS / "requirements").glob("*.txt")}
     assert files == set(PEERS)
 
 
-def test_the_page_and_the_picture_show_everybody() -> None:
+def test_pages_and_picture_show_every_contender() -> None:
     results = two_runs([0.14], [0.1])
     results.outcomes.append(Outcome("cancel", "huey", 0, unable="cannot & will not"))
-    page = "\n".join(compose(results, list(judge(results))))
-    assert "0.140 ms" in page
-    assert "huey, cancel: cannot & will not" in page
+    figures = "\n".join(compose(results, list(judge(results))))
+    summary = "\n".join(compose_summary(results))
+    assert "0.140\N{NO-BREAK SPACE}ms" in figures
+    assert "0.140\N{NO-BREAK SPACE}ms" in summary
+    assert "huey, cancel: cannot & will not" in figures
     assert PROJECT in draw(results)
 
 
-def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
+def test_written_part_of_a_page_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.page._DOCS", tmp_path)
+    monkeypatch.setattr("bench.page._KEPT", tmp_path / "results.json")
+    pages = [tmp_path / "performance.md", tmp_path / "figures.md"]
+    for page in pages:
+        page.write_text(f"before\n{BEGIN}\noutdated\n{END}\nafter\n")
+    for _ in range(2):
+        write_docs(two_runs([0.14], [0.1]), [])
+    for page in pages:
+        text = page.read_text()
+        assert text.startswith(f"before\n{BEGIN}\n")
+        assert text.endswith(f"{END}\nafter\n")
+        assert "outdated" not in text
+        assert "| **zmqruntime** |" in text
+
+
+def test_page_without_marks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.page._DOCS", tmp_path)
+    (tmp_path / "performance.md").write_text("no marks")
+    with pytest.raises(ValueError, match="missing mark"):
+        write_docs(two_runs([0.14], [0.1]), [])
+
+
+def test_saved_results_load_unchanged(tmp_path: Path) -> None:
     results = two_runs([0.14], [0.1])
     results.save(tmp_path / "kept.json")
     assert Results.load(tmp_path / "kept.json") == results
     json.loads((tmp_path / "kept.json").read_text())
 
 
-def test_growth_is_told_for_each_path() -> None:
+def test_growth_is_reported_for_each_path() -> None:
     assert compare({"ping": 115, "new": 1}, {"ping": 100}) == {
         "ping": pytest.approx(0.15),
         "new": 0.0,

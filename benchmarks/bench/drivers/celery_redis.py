@@ -31,23 +31,23 @@ def _make_app(url: str) -> Any:
 
 
 def _run(self: Any, task: Task) -> object:
-    def tell(number: int, total: int, sent: float | None) -> None:
+    def report(number: int, total: int, sent: float | None) -> None:
         self.update_state(state="PROGRESS", meta=(number, total, sent))
 
-    return run(task, tell)
+    return run(task, report)
 
 
 app = _make_app(os.environ.get("BENCH_REDIS", ""))
 app.task(_run, bind=True, name="run")
-# Whether a task has started is told only if one wants to know: it takes time.
-app.task(_run, bind=True, name="run_and_tell", track_started=True)
+# Celery tracks the start of a task only on request: it takes time.
+app.task(_run, bind=True, name="run_and_track", track_started=True)
 
 
 class Celery(Contender):
     """Progress are states of the result, each of which its backend publishes."""
 
     distributions = ("celery", "redis")
-    why_no_fan_out = "not driven: a result is watched by its id, by who asks for it"
+    why_no_fan_out = "a result is watched by its id; not implemented here"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)
@@ -68,7 +68,7 @@ class Celery(Contender):
         return self._owned.pids
 
     def submit(self, task: Task) -> Any:
-        name = "run" if task["do"] == "nothing" else "run_and_tell"
+        name = "run" if task["do"] == "nothing" else "run_and_track"
         return self._app.send_task(name, (task,))
 
     def result(self, ticket: Any) -> object:

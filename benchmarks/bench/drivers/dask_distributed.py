@@ -24,9 +24,9 @@ class Dask(Contender):
     """Progress goes through the events of its scheduler."""
 
     distributions = ("distributed", "dask")
-    why_no_cancel = "a task that runs is not stopped: its future is forgotten, and it goes on"
-    why_no_status = "the scheduler pushes states to its client: there is nothing to ask"
-    why_no_records = "what nobody holds a future of is forgotten"
+    why_no_cancel = "cancel drops the future of a running task; the task continues"
+    why_no_status = "no status request: the scheduler pushes states to the client"
+    why_no_records = "results without a future are dropped"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)
@@ -56,7 +56,7 @@ class Dask(Contender):
         return list(self._client.gather(self._client.map(run, tasks, tellers, pure=False)))
 
     def submit_all(self, tasks: Any) -> None:
-        # It forgets what nobody keeps.
+        # Dask drops results without a future.
         self._kept = self._client.map(run, tasks, [_tell] * len(tasks), pure=False)
 
     def stream(self, task: Task, hear: Hear) -> object:

@@ -40,11 +40,11 @@ class Huey(Contender):
     """As `huey_consumer` runs it, which looks for work every tenth of a second."""
 
     distributions = ("huey",)
-    why_no_progress = "a task has nothing to tell but its result"
+    why_no_progress = "no progress: a task has a result only"
     why_no_fan_out = why_no_progress
-    why_no_cancel = "a task that runs cannot be revoked"
+    why_no_cancel = "a running task cannot be revoked"
     why_no_records = "a result is removed when it is read"
-    why_no_ping = why_no_status = "there is no server to ask: a file, and a consumer that polls it"
+    why_no_ping = why_no_status = "no server: the consumer polls a file"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)

@@ -20,10 +20,10 @@ class IPyParallel(Contender):
     """A cluster as its documentation starts it."""
 
     distributions = ("ipyparallel", "ipykernel", "pyzmq")
-    why_no_progress = "what a task publishes is kept as its latest value, to be polled"
-    why_no_records = "its hub keeps none, unless it is given a database"
+    why_no_progress = "no push: clients poll the latest published value"
+    why_no_records = "the hub stores no records without a database"
     why_no_fan_out = why_no_progress
-    why_no_status = "its hub tells whether a task is pending, not whether it runs"
+    why_no_status = "the hub reports whether a task is pending, not whether it runs"
 
     def start(self) -> None:
         self._cluster = ipyparallel.Cluster(

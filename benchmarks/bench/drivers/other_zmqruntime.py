@@ -1,7 +1,7 @@
 """The published distribution named zmqruntime, which is another project, with a server of ours.
 
 It brings no server that can be started, and none of its tasks returns a value: an application
-derives from its classes. The values of results are told as the names of their parts.
+derives from its classes. Results are passed as the names of their parts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Server(_execution.ExecutionServer):  # type: ignore[misc] # it is not kno
     """Runs tasks in the one thread that it has for that."""
 
     def execute_task(self, execution_id: str, request: Any) -> Any:
-        def tell(number: int, total: int, sent: float | None) -> None:
+        def report(number: int, total: int, sent: float | None) -> None:
             self.send_progress_update(
                 {
                     "execution_id": execution_id,
@@ -47,7 +47,7 @@ class _Server(_execution.ExecutionServer):  # type: ignore[misc] # it is not kno
                 }
             )
 
-        return {str(run(json.loads(request.pipeline_code), tell)): None}
+        return {str(run(json.loads(request.pipeline_code), report)): None}
 
 
 class _Client(_execution.ExecutionClient):  # type: ignore[misc] # as above
@@ -66,8 +66,8 @@ class OtherZMQRuntime(Contender):
     """As near to its documentation as an application has to be."""
 
     distributions = ("zmqruntime", "pyzmq")
-    why_no_cancel = "a task runs in a thread of its server, which nothing can stop"
-    why_no_fan_out = "every client would have to hear of all, and record it; not driven"
+    why_no_cancel = "tasks run in a thread of the server, which cannot be interrupted"
+    why_no_fan_out = "each client would have to receive all events; not implemented here"
 
     def start(self) -> None:
         self._owned = OwnedProcesses(self.place)
@@ -91,8 +91,8 @@ class OtherZMQRuntime(Contender):
         return str(self._client.submit_execution(task)["execution_id"])
 
     def result(self, ticket: str) -> object:
-        told = self._client.wait_for_completion(ticket)
-        (value,) = told["execution"]["results_summary"]["partition_values"]
+        reply = self._client.wait_for_completion(ticket)
+        (value,) = reply["execution"]["results_summary"]["partition_values"]
         return json.loads(value)
 
     def stream(self, task: Task, hear: Hear) -> object:

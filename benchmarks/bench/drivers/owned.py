@@ -89,7 +89,7 @@ def end_processes(processes: Sequence[psutil.Process]) -> None:
 
 
 def wait_until(ready: Callable[[], object], what: str) -> None:
-    """Wait until something is so; these systems do not tell."""
+    """Poll until a condition holds: these systems send no notification."""
     deadline = time.monotonic() + _PATIENCE
     while not ready():
         if time.monotonic() > deadline:

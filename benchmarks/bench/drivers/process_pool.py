@@ -16,10 +16,10 @@ __all__ = ["ProcessPool"]
 class ProcessPool(Contender):
     """One worker process, spawned, so that it inherits nothing."""
 
-    why_no_progress = "a future tells its end alone; a queue beside it would be the user's own"
+    why_no_progress = "no progress: a future has a result only"
     why_no_fan_out = why_no_progress
-    why_no_records = "what has ended is the caller's"
-    why_no_cancel = "a future that runs cannot be cancelled"
+    why_no_records = "results belong to the caller"
+    why_no_cancel = "a running future cannot be cancelled"
 
     def start(self) -> None:
         context = multiprocessing.get_context("spawn")

@@ -22,8 +22,8 @@ class BenchServer(ExecutionServer):
 
 
 def _reporter(context: ExecutionContext) -> Report:
-    def tell(number: int, total: int, sent: float | None) -> None:
+    def report(number: int, total: int, sent: float | None) -> None:
         data: JsonObject | None = None if sent is None else {"sent": sent}
         context.report_progress(number, total, phase="report", data=data)
 
-    return tell
+    return report

@@ -23,12 +23,12 @@ class Ray(Contender):
 
     distributions = ("ray",)
     single = True
-    why_no_status = "its state API needs its dashboard"
-    why_no_records = "what nobody holds a reference to is forgotten"
-    why_no_fan_out = "what a task yields is for who submitted it"
+    why_no_status = "the state API needs the dashboard"
+    why_no_records = "results without a reference are dropped"
+    why_no_fan_out = "a generator's values reach the submitter only"
 
     def start(self) -> None:
-        # Else it writes a token into the user's home, and tells its makers of its use.
+        # Disables usage statistics, and the token in the user's home.
         os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         with contextlib.redirect_stdout(None):
             ray.init(
@@ -54,7 +54,7 @@ class Ray(Contender):
         return [child.pid for child in psutil.Process().children(recursive=True)]
 
     def keepers(self) -> list[int]:
-        return [psutil.Process().pid]  # Who submits keeps what waits.
+        return [psutil.Process().pid]  # The submitting process holds the queue.
 
     def submit(self, task: Task) -> Any:
         return self._run.remote(task)

@@ -15,14 +15,14 @@ __all__ = ["start_redis", "url_of"]
 
 
 def start_redis(owned: OwnedProcesses, place: Path) -> redis.Redis:
-    """Start one, and return a client of it, which tells where it is.
+    """Start a Redis server, and return a client of it, which knows its address.
 
     Raises:
         Unable: it is not installed.
     """
     program = shutil.which("redis-server")
     if program is None:
-        raise Unable("there is no redis-server: `apt-get install redis-server` brings it")
+        raise Unable("redis-server is not installed: run `apt-get install redis-server`")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -29,7 +29,7 @@ class RQ(Contender):
     """As `rq worker` runs it."""
 
     distributions = ("rq", "redis")
-    why_no_progress = "what a job says of itself is a field in Redis, to be polled"
+    why_no_progress = "no push: progress is a field in Redis that clients poll"
     why_no_fan_out = why_no_progress
 
     def start(self) -> None:
