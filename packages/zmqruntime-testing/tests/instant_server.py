@@ -5,9 +5,9 @@ from __future__ import annotations
 from zmqruntime.execution import ExecuteRequest, RunnerEvent, RunnerHost, TaskRunner
 from zmqruntime.messages import WorkerInfo, decode_request
 from zmqruntime.testing import Script
-from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import ServerDies
-from zmqruntime.testing.standard import StandardServer, standard_script
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker
+from zmqruntime.testing.standard_tasks import StandardServer, standard_script
 
 __all__ = ["InstantRunner", "InstantServer"]
 
@@ -17,27 +17,27 @@ class InstantRunner(TaskRunner):
 
     def open(self, host: RunnerHost) -> None:
         self._host = host
-        self._player = Player(host.max_message_bytes)
+        self._worker = ScriptedWorker(host.max_message_bytes)
 
     def write(self, request: ExecuteRequest) -> Script:
         return standard_script(request)
 
     def start_worker(self) -> None:
-        self._player.start_worker()
+        self._worker.start_worker()
         self._play()
 
     def assign(self, execution_id: str, request: bytes) -> None:
         decoded = decode_request(request)
         assert isinstance(decoded, ExecuteRequest)
-        self._player.assign(execution_id, self.write(decoded))
+        self._worker.assign(execution_id, self.write(decoded))
         self._play()
 
     def interrupt(self, execution_id: str) -> None:
-        self._player.interrupt(execution_id)
+        self._worker.interrupt(execution_id)
         self._play()
 
     def kill_worker(self) -> None:
-        self._player.kill_worker()
+        self._worker.kill_worker()
         self._play()
 
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
@@ -46,7 +46,7 @@ class InstantRunner(TaskRunner):
     def close(self) -> None: ...
 
     def _play(self) -> None:
-        while (told := self._player.advance()) is not None:
+        while (told := self._worker.advance()) is not None:
             assert not isinstance(told, ServerDies)
             self._post(told)
 

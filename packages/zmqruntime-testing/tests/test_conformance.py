@@ -19,17 +19,17 @@ from instant_server import InstantRunner, InstantServer
 from zmqruntime.execution import ExecuteRequest, TaskRunner
 from zmqruntime.testing import Script, TaskEnvironment, conformance
 from zmqruntime.testing.conformance import StandardServer, Target, TargetError, run
-from zmqruntime.testing.conformance.cli import main, render_verdict
-from zmqruntime.testing.conformance.journal import Exchange, Journal, Violation
+from zmqruntime.testing.conformance.cli import main, render_report
+from zmqruntime.testing.conformance.field_rules import FIELD_RULES
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.running import collect_checks
-from zmqruntime.testing.conformance.sentences import (
+from zmqruntime.testing.conformance.report import Finding, Verdict
+from zmqruntime.testing.conformance.requirements import (
     NOT_CHECKABLE,
-    load_sentences,
-    read_sentences,
+    load_requirements,
+    parse_requirements,
 )
-from zmqruntime.testing.conformance.shapes import FIELDS
-from zmqruntime.testing.conformance.verdict import Finding, Verdict
+from zmqruntime.testing.conformance.suite import collect_checks
+from zmqruntime.testing.conformance.transcript import Exchange, Transcript, Violation
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 COMMAND = "zmqruntime.testing.conformance.cli"
@@ -56,7 +56,7 @@ of two lines. [C-007]{#c-007} Another.
   continued.
 * One without.
 """
-    assert read_sentences(page) == {
+    assert parse_requirements(page) == {
         "C-001": "One sentence of two lines.",
         "C-007": "Another.",
         "C-003": "`a`: linked",
@@ -66,11 +66,11 @@ of two lines. [C-007]{#c-007} Another.
 
 def test_a_number_that_stands_twice_is_an_error() -> None:
     with pytest.raises(ValueError, match="C-001 stands twice"):
-        read_sentences("[C-001]{#c-001} One.\n\n[C-001]{#c-001} Two.")
+        parse_requirements("[C-001]{#c-001} One.\n\n[C-001]{#c-001} Two.")
 
 
 def test_every_sentence_is_checked_or_told_why_not() -> None:
-    sentences, checked = set(load_sentences()), set(collect_checks())
+    sentences, checked = set(load_requirements()), set(collect_checks())
     assert checked <= sentences, "a check names a number that the page does not have"
     assert NOT_CHECKABLE.keys() <= sentences
     assert not checked & NOT_CHECKABLE.keys(), "it is checked: take it off the list"
@@ -124,7 +124,7 @@ def test_a_failure_names_the_number_quotes_the_sentence_and_shows_what_was_said(
         code = main([*addresses(server), "-k", "C-077"])
     assert code == 1
     told = capsys.readouterr().out
-    assert f"C-077  {load_sentences()['C-077']}" in told
+    assert f"C-077  {load_requirements()['C-077']}" in told
     assert "the request is not refused" in told
     assert 'sent      {"type": "cancel"' in told
     assert 'received  {"request_id": "' in told
@@ -133,7 +133,7 @@ def test_a_failure_names_the_number_quotes_the_sentence_and_shows_what_was_said(
 
 def test_the_report_shows_what_a_hostile_server_sent_harmlessly() -> None:
     hostile = "\x1b[2J\x9b\u202e\nC-001  forged"
-    report = render_verdict(
+    report = render_report(
         Verdict(
             findings=(Finding(("C-001",), "check", hostile, shown=(hostile,)),),
             passed=frozenset(),
@@ -180,7 +180,7 @@ def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -
 def test_the_list_tells_of_every_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     told = capsys.readouterr().out
-    for number, sentence in load_sentences().items():
+    for number, sentence in load_requirements().items():
         assert f"{number}  {sentence}\n" in told
     assert "not checked: " in told
     assert "- check_ping_is_answered_by_pong\n" in told
@@ -226,9 +226,9 @@ def test_whoevers_pytest_it_is_has_no_say(zmq_config: ZMQConfig, tmp_path: Path)
 def test_a_field_takes_what_the_page_says_and_nothing_else(
     number: str, sound: list[Any], wrong: list[Any]
 ) -> None:
-    (field,) = (field for field in FIELDS if field.number == number)
-    assert all(field.holds(value) for value in sound)
-    assert not any(field.holds(value) for value in wrong)
+    (field,) = (field for field in FIELD_RULES if field.number == number)
+    assert all(field.accepts(value) for value in sound)
+    assert not any(field.accepts(value) for value in wrong)
 
 
 @pytest.mark.parametrize("seconds", [0.44, 5.01])
@@ -274,8 +274,8 @@ def test_a_limit_that_is_told_is_checked(
         return capsys.readouterr().out
 
     assert "1 sentences hold, 0 broken;" in check(option, "7")
-    assert f"{number}  {load_sentences()[number]}" in check(option, "6")
-    assert f"{number}  {load_sentences()[number]}" in check(option, "8")
+    assert f"{number}  {load_requirements()[number]}" in check(option, "6")
+    assert f"{number}  {load_requirements()[number]}" in check(option, "8")
     assert f"{number} did not apply: {option} is not given" in check()
 
 
@@ -324,13 +324,13 @@ def test_a_server_without_the_standard_tasks_is_told_so_and_blamed_for_nothing(
 def test_a_peer_closes_its_sockets_whatever_its_server_says(
     zmq_config: ZMQConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settle() -> None:
+    def cancel_all() -> None:
         raise TypeError("not expected of any server")
 
     with InstantServer(config=zmq_config) as server:
         target = Target(server.endpoint.data_address, server.endpoint.control_address)
-        peer = Peer(target, Journal(), patience=5.0, name="leaving")
-        monkeypatch.setattr(peer, "settle", settle)
+        peer = Peer(target, Transcript(), patience=5.0, name="leaving")
+        monkeypatch.setattr(peer, "cancel_all", cancel_all)
         with pytest.raises(TypeError, match="not expected"):
             peer.close()
     assert peer.control.closed
@@ -369,7 +369,7 @@ def test_the_public_names_are_these_and_are_documented() -> None:
 
 
 def test_a_worker_with_the_standard_tasks_loads_no_pytest() -> None:
-    code = "import sys, zmqruntime.testing.standard; print('pytest' in sys.modules)"
+    code = "import sys, zmqruntime.testing.standard_tasks; print('pytest' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

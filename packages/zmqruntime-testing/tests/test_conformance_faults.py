@@ -10,7 +10,7 @@ from instant_server import InstantServer
 
 from zmqruntime.messages import ShutdownMode
 from zmqruntime.testing.conformance import Target, Verdict, run
-from zmqruntime.testing.conformance.cli import render_verdict
+from zmqruntime.testing.conformance.cli import render_report
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 BYSTANDERS = {"C-017", "C-045", "C-074", "C-100"}
@@ -51,8 +51,8 @@ def test_a_server_with_a_fault_breaks_that_sentence(config: ZMQConfig, fault: Fa
         keyword = " or ".join({fault.number, *BYSTANDERS})
         verdict = examine(server, keyword, fault.ending)
     assert not verdict.trouble
-    assert fault.number in verdict.broken, render_verdict(verdict)
-    assert not (BYSTANDERS - {fault.number}) & verdict.broken, render_verdict(verdict)
+    assert fault.number in verdict.broken, render_report(verdict)
+    assert not (BYSTANDERS - {fault.number}) & verdict.broken, render_report(verdict)
 
 
 @pytest.mark.parametrize("name", BREAKS)
@@ -61,17 +61,17 @@ def test_a_fault_breaks_that_sentence_and_what_says_the_same(config: ZMQConfig, 
     with BrokenServer(config=config, fault=fault) as server:
         verdict = examine(server, "")
     assert not verdict.trouble
-    assert verdict.broken == BREAKS[name], render_verdict(verdict)
+    assert verdict.broken == BREAKS[name], render_report(verdict)
 
 
 def test_a_broken_server_without_a_fault_breaks_none(config: ZMQConfig) -> None:
     with BrokenServer(config=config, fault=Fault("none", "")) as server:
         verdict = examine(server, "")
-    assert verdict.ok, render_verdict(verdict)
+    assert verdict.ok, render_report(verdict)
 
 
 @pytest.mark.parametrize("ending", [None, *ShutdownMode])
 def test_a_sound_server_breaks_none(config: ZMQConfig, ending: ShutdownMode | None) -> None:
     with InstantServer(config=config) as server:
         verdict = examine(server, "shutdown" if ending else "", ending)
-    assert verdict.ok, render_verdict(verdict)
+    assert verdict.ok, render_report(verdict)

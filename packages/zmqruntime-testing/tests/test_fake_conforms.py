@@ -7,8 +7,8 @@ import dataclasses
 from zmqruntime.messages import ShutdownMode
 from zmqruntime.testing import FakeServerFactory
 from zmqruntime.testing.conformance import Target, run
-from zmqruntime.testing.conformance.cli import render_verdict
-from zmqruntime.testing.standard import standard_script
+from zmqruntime.testing.conformance.cli import render_report
+from zmqruntime.testing.standard_tasks import standard_script
 from zmqruntime.transport import ZMQConfig
 
 
@@ -20,4 +20,4 @@ def test_the_fake_passes_the_whole_suite(
     fake.always(standard_script)
     target = Target(fake.endpoint.data_address, fake.endpoint.control_address)
     verdict = run(target, ending=ShutdownMode.NOW)
-    assert verdict.ok, render_verdict(verdict)
+    assert verdict.ok, render_report(verdict)

@@ -14,7 +14,7 @@ from zmqruntime.testing.faults.rules import (
     Lane,
     Misbehaviour,
     Rule,
-    take_apart,
+    split_events,
 )
 
 REPLIES, EVENTS = Lane.REPLIES, Lane.EVENTS
@@ -162,12 +162,12 @@ def test_chance_leaves_the_other_lanes_alone() -> None:
 def test_a_batch_of_events_is_one_message_for_each_of_them() -> None:
     events = [{"sequence": 1, "message": "größer", "percent": 0.1}, {"sequence": 2}]
     batch = [b"lab/a", json.dumps(events).encode()]
-    apart = take_apart(EVENTS, batch)
+    apart = split_events(EVENTS, batch)
     assert [topic for topic, _ in apart] == [b"lab/a"] * 2
     assert [json.loads(body) for _, body in apart] == events
 
 
 @pytest.mark.parametrize("body", [b'{"sequence": 1}', b"", b"[1", b"[" * 100_000])
 def test_what_is_no_batch_stays_as_it_is(body: bytes) -> None:
-    assert take_apart(EVENTS, [b"lab/a", body]) == [[b"lab/a", body]]
-    assert take_apart(REPLIES, [b"", b"[1, 2]"]) == [[b"", b"[1, 2]"]]
+    assert split_events(EVENTS, [b"lab/a", body]) == [[b"lab/a", body]]
+    assert split_events(REPLIES, [b"", b"[1, 2]"]) == [[b"", b"[1, 2]"]]

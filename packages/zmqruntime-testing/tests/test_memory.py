@@ -18,7 +18,7 @@ from zmqruntime.testing import (
     Script,
     connect_in_memory,
 )
-from zmqruntime.testing.fake.controls import ScriptedServer
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
 from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQConfig
 
 

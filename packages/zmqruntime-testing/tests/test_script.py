@@ -8,23 +8,23 @@ import pytest
 
 from zmqruntime.messages import DecodeError, ErrorKind
 from zmqruntime.testing import Script
-from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Pause
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptState
 from zmqruntime.transport import ZMQConfig
 
 
-def told(player: Player) -> list[str]:
-    """Return the kinds of all that the player tells until it rests."""
+def told(worker: ScriptedWorker) -> list[str]:
+    """Return the kinds of all that the worker tells until it rests."""
     kinds = []
-    while (event := player.advance()) is not None:
+    while (event := worker.advance()) is not None:
         kinds.append(type(event).__name__)
     return kinds
 
 
-def playing(script: Script) -> Player:
-    player = Player(ZMQConfig().max_message_bytes)
-    player.assign("a", script)
-    return player
+def playing(script: Script) -> ScriptedWorker:
+    worker = ScriptedWorker(ZMQConfig().max_message_bytes)
+    worker.assign("a", script)
+    return worker
 
 
 def test_equal_scripts_are_equal_and_none_changes() -> None:
@@ -64,36 +64,36 @@ def test_a_script_by_hand_pauses_before_each_step() -> None:
 
 
 def test_it_is_played_to_its_pause_and_on() -> None:
-    player = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
-    assert told(player) == ["ProgressReported"]
-    assert told(player) == []
-    player.resume()
-    assert told(player) == ["ProgressReported", "TaskReturned"]
-    assert player.state is Playing.NOTHING
+    worker = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
+    assert told(worker) == ["ProgressReported"]
+    assert told(worker) == []
+    worker.resume()
+    assert told(worker) == ["ProgressReported", "TaskReturned"]
+    assert worker.state is ScriptState.IDLE
 
 
 def test_an_interrupt_ends_it_wherever_it_is() -> None:
     for script in (Script().pause().complete(), Script().never_end()):
-        player = playing(script)
-        assert told(player) == []
-        player.interrupt("another")
-        assert told(player) == []
-        player.interrupt("a")
-        assert told(player) == ["TaskStopped"]
+        worker = playing(script)
+        assert told(worker) == []
+        worker.interrupt("another")
+        assert told(worker) == []
+        worker.interrupt("a")
+        assert told(worker) == ["TaskStopped"]
 
 
 def test_a_deaf_one_ends_with_its_worker() -> None:
-    player = playing(Script().never_end(deaf=True))
-    player.interrupt("a")
-    assert told(player) == []
-    assert player.state is Playing.ENDLESS
-    player.kill_worker()
-    assert told(player) == ["WorkerExited"]
+    worker = playing(Script().never_end(deaf=True))
+    worker.interrupt("a")
+    assert told(worker) == []
+    assert worker.state is ScriptState.ENDLESS
+    worker.kill_worker()
+    assert told(worker) == ["WorkerExited"]
 
 
 def test_a_worker_that_dies_tells_nothing_more() -> None:
-    player = playing(Script().progress(1, 2).worker_dies(-11))
-    assert told(player) == ["ProgressReported", "WorkerExited"]
+    worker = playing(Script().progress(1, 2).worker_dies(-11))
+    assert told(worker) == ["ProgressReported", "WorkerExited"]
 
 
 def test_a_kind_of_failure_may_be_its_word() -> None:

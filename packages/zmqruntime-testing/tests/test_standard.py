@@ -17,7 +17,7 @@ from zmqruntime.testing import (
     conformance,
     contracts,
 )
-from zmqruntime.testing.standard import StandardServer, standard_script
+from zmqruntime.testing.standard_tasks import StandardServer, standard_script
 
 
 @pytest.mark.parametrize(

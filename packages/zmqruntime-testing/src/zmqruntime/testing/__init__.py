@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Script,
         connect_in_memory,
     )
-    from zmqruntime.testing.fake.factory import FakeServerFactory
+    from zmqruntime.testing.fake.fake_factory import FakeServerFactory
     from zmqruntime.testing.faults import Fault, FaultProxy, Lane, Rule
-    from zmqruntime.testing.faults.factory import FaultProxyFactory
-    from zmqruntime.testing.recorded import RecordedProgress
+    from zmqruntime.testing.faults.proxy_factory import FaultProxyFactory
+    from zmqruntime.testing.recorded_progress import RecordedProgress
     from zmqruntime.testing.servers import ServerFactory
     from zmqruntime.testing.task_environment import TaskEnvironment
 
@@ -61,16 +61,16 @@ __all__ = [
 _HOMES = {
     "ClientFactory": "clients",
     "FakeExecutionServer": "fake",
-    "FakeServerFactory": "fake.factory",
+    "FakeServerFactory": "fake.fake_factory",
     "Fault": "faults",
     "FaultProxy": "faults",
-    "FaultProxyFactory": "faults.factory",
+    "FaultProxyFactory": "faults.proxy_factory",
     "InMemoryExecutionServer": "fake",
     "Lane": "faults",
     "LeftRunning": "errors",
     "MovableClock": "clock",
     "ProxyFailed": "errors",
-    "RecordedProgress": "recorded",
+    "RecordedProgress": "recorded_progress",
     "Rule": "faults",
     "RuleNeverFired": "errors",
     "Script": "fake",

@@ -96,7 +96,7 @@ class ClientFactory:
         if server is not None:
             where = {**locate(server.endpoint), "config": server.config}
         if arguments.get("launcher") is not None:
-            arguments["launcher"] = _RememberingLauncher(arguments["launcher"], self._launched)
+            arguments["launcher"] = _TrackingLauncher(arguments["launcher"], self._launched)
         client = (make or ExecutionClient)(**where | arguments)
         self._clients.append(client)
         client.connect()
@@ -153,7 +153,7 @@ class _Launched:
             self.server.kill()
 
 
-class _RememberingLauncher(ServerLauncher):
+class _TrackingLauncher(ServerLauncher):
     """Launches by another launcher, and keeps what it launched."""
 
     def __init__(self, launcher: ServerLauncher, launched: list[_Launched]) -> None:

@@ -67,7 +67,7 @@ def _zmqruntime_teardown() -> Iterator[Teardown]:
 
     teardown = Teardown()
     yield teardown
-    with _told_as_failures():
+    with _report_as_failures():
         teardown.close()
 
 
@@ -80,7 +80,7 @@ def execution_server(
 
     factory = ServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close()
 
 
@@ -89,11 +89,11 @@ def fake_execution_server(
     request: pytest.FixtureRequest, zmq_config: ZMQConfig, _zmqruntime_teardown: Teardown
 ) -> Iterator[FakeServerFactory]:
     """Start servers that do what the test says: ``fake_execution_server(in_memory=True)``."""
-    from zmqruntime.testing.fake.factory import FakeServerFactory
+    from zmqruntime.testing.fake.fake_factory import FakeServerFactory
 
     factory = FakeServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close(check=not _was_cut_short(request))
 
 
@@ -106,11 +106,11 @@ def fault_proxy(
 ) -> Iterator[Callable[..., FaultProxy]]:
     """Put a proxy before a server, to lose and spoil messages: ``fault_proxy(server)``."""
     # It asks for the servers, used or not, so that it leaves before they end.
-    from zmqruntime.testing.faults.factory import FaultProxyFactory
+    from zmqruntime.testing.faults.proxy_factory import FaultProxyFactory
 
     factory = FaultProxyFactory(teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close(check=not _was_cut_short(request))
 
 
@@ -126,14 +126,14 @@ def execution_client(
 
     factory = ClientFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close()
 
 
 @pytest.fixture
 def recorded_progress() -> Iterator[RecordedProgress]:
     """Keep events: ``execution_client(server, progress_callback=recorded_progress)``."""
-    from zmqruntime.testing.recorded import RecordedProgress
+    from zmqruntime.testing.recorded_progress import RecordedProgress
 
     recorded = RecordedProgress()
     yield recorded
@@ -153,7 +153,7 @@ def _was_cut_short(request: pytest.FixtureRequest) -> bool:
 
 
 @contextlib.contextmanager
-def _told_as_failures() -> Iterator[None]:
+def _report_as_failures() -> Iterator[None]:
     """Let what this package complains of be the test's failure, without a traceback."""
     from zmqruntime.messages import ZMQRuntimeError
 

@@ -8,10 +8,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zmqruntime.testing.conformance.running import run
+    from zmqruntime.testing.conformance.report import Finding, Verdict
+    from zmqruntime.testing.conformance.suite import run
     from zmqruntime.testing.conformance.target import Target, TargetError
-    from zmqruntime.testing.conformance.verdict import Finding, Verdict
-    from zmqruntime.testing.standard import StandardServer, StandardTasks
+    from zmqruntime.testing.standard_tasks import StandardServer, StandardTasks
 
 __all__ = [
     "Finding",
@@ -25,13 +25,13 @@ __all__ = [
 
 # Loaded when asked for: a worker process that imports the standard tasks needs no pytest.
 _HOMES = {
-    "Finding": ".verdict",
-    "StandardServer": "..standard",
-    "StandardTasks": "..standard",
+    "Finding": ".report",
+    "StandardServer": "..standard_tasks",
+    "StandardTasks": "..standard_tasks",
     "Target": ".target",
     "TargetError": ".target",
-    "Verdict": ".verdict",
-    "run": ".running",
+    "Verdict": ".report",
+    "run": ".suite",
 }
 
 

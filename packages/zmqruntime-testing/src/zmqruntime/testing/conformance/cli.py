@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from zmqruntime.messages import ShutdownMode, printable
 from zmqruntime.testing.conformance.coverage import render_list
-from zmqruntime.testing.conformance.running import run
-from zmqruntime.testing.conformance.sentences import NOT_CHECKABLE, load_sentences
+from zmqruntime.testing.conformance.report import Finding, Verdict
+from zmqruntime.testing.conformance.requirements import NOT_CHECKABLE, load_requirements
+from zmqruntime.testing.conformance.suite import run
 from zmqruntime.testing.conformance.target import Target, TargetError
-from zmqruntime.testing.conformance.verdict import Finding, Verdict
 
 __all__ = ["main"]
 
@@ -47,16 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         max_queued=options.max_queued,
         history_limit=options.history_limit,
     )
-    print(render_verdict(verdict))
+    print(render_report(verdict))
     return 0 if verdict.ok else 1
 
 
-def render_verdict(verdict: Verdict) -> str:
+def render_report(verdict: Verdict) -> str:
     """Return the report for a person: each broken sentence with what shows it.
 
     What the server sent is escaped by `printable`.
     """
-    sentences = load_sentences()
+    sentences = load_requirements()
     blocks = []
     # What breaks many checks in the same way is told once.
     alike: dict[tuple[object, str], list[Finding]] = defaultdict(list)

@@ -9,24 +9,28 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zmqruntime.testing.conformance.running import collect_checks
-from zmqruntime.testing.conformance.sentences import NOT_CHECKABLE, load_sentences, read_sentences
+from zmqruntime.testing.conformance.requirements import (
+    NOT_CHECKABLE,
+    load_requirements,
+    parse_requirements,
+)
+from zmqruntime.testing.conformance.suite import collect_checks
 
-__all__ = ["render_list", "render_page", "render_sentences"]
+__all__ = ["render_list", "render_page", "render_requirements"]
 
 _BEGIN = "<!-- the table: written by `python -m zmqruntime.testing.conformance.coverage` -->\n"
 
 
-def render_sentences(page: str) -> str:
+def render_requirements(page: str) -> str:
     """Return the numbered sentences of the protocol page as they are shipped."""
-    return "".join(f"{number} {text}\n" for number, text in read_sentences(page).items())
+    return "".join(f"{number} {text}\n" for number, text in parse_requirements(page).items())
 
 
 def render_list() -> str:
     """Return the sentences with their checks, for a person at a terminal."""
     checks = _checks()
     lines = []
-    for number, text in load_sentences().items():
+    for number, text in load_requirements().items():
         lines.append(f"{number}  {text}")
         lines += [f"       - {name}" for name in checks.get(number, [])]
         if number in NOT_CHECKABLE:
@@ -60,11 +64,11 @@ def _name(nodeid: str) -> str:
 
 def _write(reference: Path) -> None:
     protocol = (reference / "protocol.md").read_text("utf-8")
-    shipped = Path(__file__).with_name("sentences.txt")
-    shipped.write_text(render_sentences(protocol), "utf-8")
+    shipped = Path(__file__).with_name("requirements.txt")
+    shipped.write_text(render_requirements(protocol), "utf-8")
     table = reference / "conformance.md"
     table.write_text(
-        render_page(table.read_text("utf-8"), read_sentences(protocol)), encoding="utf-8"
+        render_page(table.read_text("utf-8"), parse_requirements(protocol)), encoding="utf-8"
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zmqruntime.testing.conformance.journal import Journal
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.plugin import ConformancePlugin
+from zmqruntime.testing.conformance.run_plugin import ConformancePlugin
 from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.transcript import Transcript
 
-__all__ = ["MakePeer", "journal", "make_lasting_peer", "make_peer", "peer", "settings"]
+__all__ = ["MakePeer", "make_lasting_peer", "make_peer", "peer", "settings", "transcript"]
 
 MakePeer = Callable[[], Peer]
 """Returns a new peer with a name of its own."""
@@ -31,9 +31,9 @@ def settings(conformance: ConformancePlugin) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def journal(conformance: ConformancePlugin) -> Journal:
+def transcript(conformance: ConformancePlugin) -> Transcript:
     """All that was said in this run."""
-    return conformance.journal
+    return conformance.transcript
 
 
 @pytest.fixture(scope="session")

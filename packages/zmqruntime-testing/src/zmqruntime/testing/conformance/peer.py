@@ -8,9 +8,15 @@ import time
 from collections import defaultdict, deque
 from typing import Any
 
-from zmqruntime.testing.conformance.journal import Event, Exchange, Journal, Message, Violation
+from zmqruntime.testing.conformance.connection import Connection
 from zmqruntime.testing.conformance.target import Target
-from zmqruntime.testing.conformance.wire import Wire
+from zmqruntime.testing.conformance.transcript import (
+    Event,
+    Exchange,
+    Message,
+    Transcript,
+    Violation,
+)
 
 __all__ = ["TERMINAL", "Peer"]
 
@@ -34,26 +40,26 @@ _ANSWERED_BY = {
 }
 
 
-class Peer(Wire):
+class Peer(Connection):
     """Asks, listens, and takes its work away when it leaves; its name is its ``client_id``.
 
     Args:
         target: where the server is.
-        journal: where everything is written down that is said.
+        transcript: where everything is written down that is said.
         patience: how long to wait for what is due, in seconds.
         name: the ``client_id``.
         slots: how many tasks the server runs at once.
     """
 
     def __init__(
-        self, target: Target, journal: Journal, patience: float, name: str, slots: int = 1
+        self, target: Target, transcript: Transcript, patience: float, name: str, slots: int = 1
     ) -> None:
         self._numbers = itertools.count(1)
         self._unfinished: set[str] = set()
         self._kept: dict[str, deque[Event]] = defaultdict(deque)
         self._registered = False
         self._slots = slots
-        super().__init__(target, journal, patience, name)
+        super().__init__(target, transcript, patience, name)
 
     def close(self) -> None:
         """Leave no work behind, and close the sockets.
@@ -62,35 +68,35 @@ class Peer(Wire):
             Violation: the server kept some of the work; the sockets are closed all the same.
         """
         try:
-            self.settle()
+            self.cancel_all()
         finally:
             super().close()
 
-    def settle(self) -> None:
+    def cancel_all(self) -> None:
         """Cancel what has not ended, and see it end."""
         unfinished, self._unfinished = self._unfinished, set()
         for execution_id in unfinished:
-            self.ask("cancel", execution_id=execution_id)
+            self.request("cancel", execution_id=execution_id)
         for execution_id in unfinished:
-            self.finish(execution_id)
+            self.await_end(execution_id)
 
-    def forget(self) -> None:
+    def untrack_all(self) -> None:
         """Leave what runs to the server, which is about to end."""
         self._unfinished.clear()
 
     # -- requests -------------------------------------------------------------------------------
 
-    def start(self, type: str, **fields: Any) -> Exchange:
+    def send_request(self, type: str, **fields: Any) -> Exchange:
         """Send a request and do not wait for its reply."""
         request_id = fields.setdefault("request_id", f"{self.name}-{next(self._numbers)}")
         frame = json.dumps({"type": type, **fields}, ensure_ascii=False).encode()
         return self.send(b"", frame, request_id=request_id)
 
-    def ask(self, type: str, **fields: Any) -> Message:
+    def request(self, type: str, **fields: Any) -> Message:
         """Return the reply to a request, whatever it says."""
-        return self.await_reply(self.start(type, **fields))
+        return self.await_reply(self.send_request(type, **fields))
 
-    def ask_frames(self, *frames: bytes) -> Message:
+    def request_frames(self, *frames: bytes) -> Message:
         """Return the reply to these frames, which hold no ``request_id``, as they are."""
         return self.await_reply(self.send(*frames))
 
@@ -105,13 +111,13 @@ class Peer(Wire):
         exchange.check_seconds(0.9 * seconds, seconds + _LATEST_SECONDS)
         return reply
 
-    def granted(self, reply_type: str, type: str, **fields: Any) -> Message:
+    def expect_reply(self, reply_type: str, type: str, **fields: Any) -> Message:
         """Return the reply to a request that has to be granted.
 
         Raises:
             Violation: it is refused, or answered by something else.
         """
-        exchange = self.start(type, **fields)
+        exchange = self.send_request(type, **fields)
         reply = self.await_reply(exchange)
         if reply["type"] == "error":
             raise Violation("the request is refused", shown=exchange.lines())
@@ -119,16 +125,16 @@ class Peer(Wire):
             what = f"the reply is not of type {reply_type!r}"
             raise Violation(what, _ANSWERED_BY[type], exchange.lines())
         if type == "execute":
-            self.adopt(reply)
+            self.track(reply)
         return reply
 
-    def refused(self, code: str, type: str, **fields: Any) -> Message:
+    def expect_error(self, code: str, type: str, **fields: Any) -> Message:
         """Return the error with which a request has to be refused.
 
         Raises:
             Violation: it is granted, or refused with another code.
         """
-        exchange = self.start(type, **fields)
+        exchange = self.send_request(type, **fields)
         reply = self.await_reply(exchange)
         if reply["type"] != "error":
             raise Violation("the request is not refused", shown=exchange.lines())
@@ -138,7 +144,7 @@ class Peer(Wire):
 
     # -- executions -----------------------------------------------------------------------------
 
-    def adopt(self, accepted: Message) -> str:
+    def track(self, accepted: Message) -> str:
         """Return the id of what was accepted, and take it away when this peer leaves."""
         execution_id = accepted["execution_id"]
         if not isinstance(execution_id, str):
@@ -149,10 +155,10 @@ class Peer(Wire):
     def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
         """Have a standard task accepted and return its id; ``fields`` are the request's own."""
         request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
-        execution_id: str = self.granted("accepted", "execute", **request)["execution_id"]
+        execution_id: str = self.expect_reply("accepted", "execute", **request)["execution_id"]
         return execution_id
 
-    def occupy(self) -> list[str]:
+    def fill_slots(self) -> list[str]:
         """Start as many endless tasks as the server runs at once, so that others have to wait."""
         if not self._registered:
             self.register()
@@ -164,9 +170,9 @@ class Peer(Wire):
     def record(self, execution_id: str, wait_seconds: float = 0.0) -> Message:
         """Return the record as it is now, or up to ``wait_seconds`` later if it has not ended."""
         asked = {"execution_id": execution_id, "wait_seconds": wait_seconds}
-        return _record_in(self.granted("snapshot", "status", **asked))
+        return _record_in(self.expect_reply("snapshot", "status", **asked))
 
-    def finish(self, execution_id: str) -> Message:
+    def await_end(self, execution_id: str) -> Message:
         """Return the record once the execution has ended.
 
         Raises:
@@ -175,7 +181,7 @@ class Peer(Wire):
         deadline = time.monotonic() + self.patience
         while (remaining := deadline - time.monotonic()) > 0:
             hold = min(remaining, _HOLD_SECONDS)
-            exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
+            exchange = self.send_request("status", execution_id=execution_id, wait_seconds=hold)
             record = _record_in(self.await_reply(exchange, hold + self.patience))
             if record["status"] in TERMINAL:
                 self._unfinished.discard(execution_id)
@@ -196,14 +202,14 @@ class Peer(Wire):
         for prefix in prefixes:
             self.subscribe(prefix)
         self._registered = True
-        self.takes_arrays = arrays
-        return self.granted("ok", "register_progress", client_id=self.name, scope=scope)
+        self.accepts_arrays = arrays
+        return self.expect_reply("ok", "register_progress", client_id=self.name, scope=scope)
 
     def next_event(self, execution_id: str) -> Event | None:
         """Return the next event of an execution; None when none comes."""
         deadline = time.monotonic() + self.patience
         while not self._kept[execution_id]:
-            event = self.take_event(deadline)
+            event = self.receive_event(deadline)
             if event is None:
                 return None
             named = event.body.get("execution_id")
@@ -212,7 +218,7 @@ class Peer(Wire):
             self._kept[named].append(event)
         return self._kept[execution_id].popleft()
 
-    def kept(self, execution_id: str) -> list[Event]:
+    def unread_events(self, execution_id: str) -> list[Event]:
         """Return the events of an execution that have come and were not asked for."""
         return list(self._kept[execution_id])
 
@@ -233,7 +239,7 @@ class Peer(Wire):
         what = f"no `state` event with status {' or '.join(statuses)} came"
         raise Violation(f"{what} within {self.patience:g} s", number, shown)
 
-    def story(self, execution_id: str) -> list[Event]:
+    def events_to_end(self, execution_id: str) -> list[Event]:
         """Return the events of an execution up to its end. The peer has to be registered."""
         return self.await_state(execution_id, *sorted(TERMINAL), number="C-151")
 

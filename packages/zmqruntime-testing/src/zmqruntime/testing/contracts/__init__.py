@@ -6,7 +6,7 @@
 from zmqruntime.testing.contracts.engine import LifecycleEngineContract
 from zmqruntime.testing.contracts.launcher import ServerLauncherContract
 from zmqruntime.testing.contracts.runner import RunnerBench, TaskRunnerContract
-from zmqruntime.testing.standard import StandardServer
+from zmqruntime.testing.standard_tasks import StandardServer
 
 __all__ = [
     "LifecycleEngineContract",

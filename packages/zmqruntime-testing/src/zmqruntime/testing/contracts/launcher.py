@@ -40,7 +40,7 @@ class ServerLauncherContract(ABC):
     @pytest.fixture
     def launch(self, zmq_config: ZMQConfig) -> Iterator[Launch]:
         """Launch a server by a client; both end with the test."""
-        launcher = _Remembering(self.make_launcher())
+        launcher = _RecordingLauncher(self.make_launcher())
         clients: list[ExecutionClient] = []
 
         def launch(**arguments: object) -> tuple[ExecutionClient, LaunchedServer]:
@@ -109,7 +109,7 @@ class ServerLauncherContract(ABC):
         assert isinstance(server.log_tail(), str)
 
 
-class _Remembering(ServerLauncher):
+class _RecordingLauncher(ServerLauncher):
     """Launches by another launcher, and keeps what it launched."""
 
     def __init__(self, launcher: ServerLauncher) -> None:

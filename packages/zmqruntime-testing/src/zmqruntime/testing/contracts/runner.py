@@ -25,7 +25,7 @@ from zmqruntime.execution import (
     WorkerReady,
 )
 from zmqruntime.messages import ErrorKind, ExecuteRequest, decode_json, encode
-from zmqruntime.testing.standard import StandardServer
+from zmqruntime.testing.standard_tasks import StandardServer
 from zmqruntime.transport import Endpoint, Loop, ProcessIdentity, TransportMode, ZMQConfig
 
 __all__ = ["RunnerBench", "TaskRunnerContract"]

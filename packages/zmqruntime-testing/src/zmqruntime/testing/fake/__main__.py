@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from zmqruntime.messages import ZMQRuntimeError
 from zmqruntime.testing.fake import FakeExecutionServer
-from zmqruntime.testing.standard import standard_script
+from zmqruntime.testing.standard_tasks import standard_script
 from zmqruntime.transport import ServerArguments, TransportMode
 
 __all__ = ["main"]

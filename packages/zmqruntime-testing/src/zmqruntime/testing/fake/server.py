@@ -10,10 +10,9 @@ from zmqruntime.execution import InMemoryLifecycleEngine, RunnerHost
 from zmqruntime.execution.lowlevel import ExecutionSession, Scheduler
 from zmqruntime.messages import ErrorReply, Incoming, UnparsedExecute, decode_request
 from zmqruntime.testing._version import __version__
-from zmqruntime.testing.fake.controls import ScriptedServer
-from zmqruntime.testing.fake.line import PlayerRunner
-from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import ServerDies
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptedWorkerRunner
 from zmqruntime.transport import Caller, ServerSession, TransportMode, ZMQConfig, ZMQServer
 
 __all__ = ["FakeExecutionServer"]
@@ -66,7 +65,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
 
     def make_session(self) -> ServerSession:
         """Return a session whose runner plays the scripts."""
-        self._player = Player(self.config.max_message_bytes)
+        self._player = ScriptedWorker(self.config.max_message_bytes)
         self._runner = _ScriptedRunner(self)
         return _FakeSession(
             type(self).__name__,
@@ -104,7 +103,7 @@ class _FakeSession(ExecutionSession):
             super().handle_request(verdict, caller, frame if verdict is request else b"")
 
 
-class _ScriptedRunner(PlayerRunner):
+class _ScriptedRunner(ScriptedWorkerRunner):
     """Plays one step for each turn of the loop, so that requests come in between."""
 
     def __init__(self, script: ScriptedServer) -> None:
@@ -120,7 +119,7 @@ class _ScriptedRunner(PlayerRunner):
         """Take the next step soon. For any thread."""
         self._host.loop.post(self._advance)
 
-    def _tell_and_go_on(self, order: Callable[[Player], None]) -> None:
+    def _tell_and_go_on(self, order: Callable[[ScriptedWorker], None]) -> None:
         self._script._tell(order)
         self.go_on()
 

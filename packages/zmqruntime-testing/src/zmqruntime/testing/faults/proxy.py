@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import ProxyFailed, RuleNeverFired, check_open
-from zmqruntime.testing.faults.link import Link, open_anywhere
-from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule, take_apart
+from zmqruntime.testing.faults.relay import Relay, open_relay
+from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule, split_events
 from zmqruntime.transport import Endpoint, Loop, ZMQConfig
 
 __all__ = ["FaultProxy"]
@@ -52,9 +52,9 @@ class FaultProxy:
         self._changed = threading.Condition()
         self._plan = FaultPlan()
         self._loop = Loop()
-        self._link: Link | None
-        self._front, self._link = open_anywhere(server.endpoint)
-        self._link.watch(self._loop, self._on_message)
+        self._relay: Relay | None
+        self._front, self._relay = open_relay(server.endpoint)
+        self._relay.watch(self._loop, self._on_message)
         self._failure: Exception | None = None
         self._calls: set[Future[None]] = set()
         self._thread = threading.Thread(
@@ -215,43 +215,43 @@ class FaultProxy:
                 self._changed.notify_all()
             self._end()
 
-    def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
-        for message in take_apart(lane, frames):
-            if self._link is link:  # One of them may cut the connections.
-                self._pass_on(link, lane, message)
+    def _on_message(self, relay: Relay, lane: Lane, frames: list[bytes]) -> None:
+        for message in split_events(lane, frames):
+            if self._relay is relay:  # One of them may cut the connections.
+                self._pass_on(relay, lane, message)
 
-    def _pass_on(self, link: Link, lane: Lane, frames: Sequence[bytes]) -> None:
+    def _pass_on(self, relay: Relay, lane: Lane, frames: Sequence[bytes]) -> None:
         with self._changed:
-            verdict = self._plan.take(lane, frames)
+            outcome = self._plan.take(lane, frames)
             self._changed.notify_all()
-        for delivery in verdict.deliveries:
+        for delivery in outcome.deliveries:
             if delivery.after:
                 due = time.monotonic() + delivery.after
-                self._loop.call_at(due, self._later(link, lane, delivery.frames))
+                self._loop.call_at(due, self._later(relay, lane, delivery.frames))
             else:
-                link.send(self._loop, lane, delivery.frames)
-        if verdict.cut is not None:
+                relay.send(self._loop, lane, delivery.frames)
+        if outcome.cut is not None:
             self._cut()
-            if verdict.cut.seconds is not None:
-                self._loop.call_at(time.monotonic() + verdict.cut.seconds, self._restore)
+            if outcome.cut.seconds is not None:
+                self._loop.call_at(time.monotonic() + outcome.cut.seconds, self._restore)
 
-    def _later(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> Callable[[], None]:
+    def _later(self, relay: Relay, lane: Lane, frames: tuple[bytes, ...]) -> Callable[[], None]:
         def send() -> None:
-            if self._link is link:  # Else it was on a connection that is gone.
-                link.send(self._loop, lane, frames)
+            if self._relay is relay:  # Else it was on a connection that is gone.
+                relay.send(self._loop, lane, frames)
 
         return send
 
     def _cut(self) -> None:
-        if self._link is not None:
-            link, self._link = self._link, None
-            link.close(self._loop)
+        if self._relay is not None:
+            relay, self._relay = self._relay, None
+            relay.close(self._loop)
             self._plan.forget_held()
 
     def _restore(self) -> None:
-        if self._link is None:
-            self._link = Link(self._front, self._back)
-            self._link.watch(self._loop, self._on_message)
+        if self._relay is None:
+            self._relay = Relay(self._front, self._back)
+            self._relay.watch(self._loop, self._on_message)
 
     def _end(self) -> None:
         try:

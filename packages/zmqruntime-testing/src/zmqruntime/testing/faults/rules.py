@@ -18,9 +18,9 @@ __all__ = [
     "FaultPlan",
     "Lane",
     "Misbehaviour",
+    "Outcome",
     "Rule",
-    "Verdict",
-    "take_apart",
+    "split_events",
 ]
 
 # No byte of UTF-8: what has it in the middle can be taken for nothing else.
@@ -112,7 +112,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """What becomes of one message."""
 
     deliveries: tuple[Delivery, ...] = ()
@@ -136,7 +136,7 @@ class FaultPlan:
             # One for each lane: how two of them interleave is no part of it.
             self._dice = {lane: random.Random(f"{chance.seed}/{lane}") for lane in Lane}
 
-    def take(self, lane: Lane, frames: Sequence[bytes]) -> Verdict:
+    def take(self, lane: Lane, frames: Sequence[bytes]) -> Outcome:
         """Return what becomes of a message."""
         content = _read(lane, frames[-1])
         self._passed[lane][str(content.get("type", "something unreadable"))] += 1
@@ -168,19 +168,19 @@ class FaultPlan:
             if not rule.fired
         ]
 
-    def _apply(self, lane: Lane, frames: tuple[bytes, ...], fault: Fault, rule: Rule) -> Verdict:
+    def _apply(self, lane: Lane, frames: tuple[bytes, ...], fault: Fault, rule: Rule) -> Outcome:
         now = Delivery(frames)
         *head, body = frames
         match fault:
             case Fault.DROP:
-                return Verdict()
+                return Outcome()
             case Fault.DELAY:
                 return self._pass(lane, Delivery(frames, rule.seconds or 0.0))
             case Fault.DUPLICATE:
                 return self._pass(lane, now, now)
             case Fault.REORDER:
                 self._held[lane].append(now)
-                return Verdict()
+                return Outcome()
             case Fault.TRUNCATE:
                 return self._pass(lane, Delivery((*head, body[: len(body) // 2])))
             case Fault.GARBLE:
@@ -188,11 +188,11 @@ class FaultPlan:
                 garbled = body[:middle] + _GARBAGE + body[middle + 1 :]
                 return self._pass(lane, Delivery((*head, garbled)))
             case Fault.CUT:
-                return Verdict(cut=rule)
+                return Outcome(cut=rule)
 
-    def _pass(self, lane: Lane, *deliveries: Delivery) -> Verdict:
+    def _pass(self, lane: Lane, *deliveries: Delivery) -> Outcome:
         held, self._held[lane] = self._held[lane], []
-        return Verdict((*deliveries, *held))
+        return Outcome((*deliveries, *held))
 
     def _taken(self, rule: Rule) -> str:
         return "" if rule.seen < rule.nth else ", which an older rule took"
@@ -202,7 +202,7 @@ class FaultPlan:
         return passed or "none"
 
 
-def take_apart(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
+def split_events(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
     """Return a message as one for each event that it brings, since a fault is for one of them."""
     *head, body = frames
     if lane is not Lane.EVENTS or not body.startswith(b"["):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from zmqruntime.testing.conformance.fixtures import MakePeer
-from zmqruntime.testing.conformance.journal import Message, Violation, shorten
 from zmqruntime.testing.conformance.peer import TERMINAL, Peer
-from zmqruntime.testing.conformance.verdict import Trouble
+from zmqruntime.testing.conformance.report import CannotCheck
+from zmqruntime.testing.conformance.transcript import Message, Violation, shorten
 
 __all__ = ["standard_tasks"]
 
@@ -32,7 +32,7 @@ def standard_tasks(make_lasting_peer: MakePeer) -> None:
     """Have each of them done once, before any check.
 
     Raises:
-        Trouble: the server takes one, and something else becomes of it; or refuses it.
+        CannotCheck: the server takes one, and something else becomes of it; or refuses it.
     """
     peer = make_lasting_peer()
     for task, is_done in _TASKS:
@@ -40,25 +40,25 @@ def standard_tasks(make_lasting_peer: MakePeer) -> None:
         with contextlib.suppress(Violation):
             _try(peer, task, is_done)
     with contextlib.suppress(Violation):
-        peer.settle()
+        peer.cancel_all()
 
 
 def _try(peer: Peer, task: Message, is_done: Ending) -> None:
-    reply = peer.ask("execute", client_id=peer.name, task=task)
+    reply = peer.request("execute", client_id=peer.name, task=task)
     if reply["type"] == "error":
-        raise _lacking(task, f"is refused: {reply['message']}")
-    execution_id = peer.adopt(reply)
+        raise _missing_task(task, f"is refused: {reply['message']}")
+    execution_id = peer.track(reply)
     if task["do"] == "spin":
         record = peer.record(execution_id, _SPIN_SECONDS)
     else:
-        record = peer.finish(execution_id)
+        record = peer.await_end(execution_id)
     if not is_done(record):
         told = f"has result {record['result']!r} and error {record['error']!r}"
-        raise _lacking(task, f"ends as {record['status']} and {shorten(told)}")
+        raise _missing_task(task, f"ends as {record['status']} and {shorten(told)}")
 
 
-def _lacking(task: Message, why: str) -> Trouble:
-    return Trouble(
+def _missing_task(task: Message, why: str) -> CannotCheck:
+    return CannotCheck(
         f"the server does not do the standard task {dict(task)}, which {why}; "
         "give it the standard tasks that `zmqruntime-conformance --help` lists"
     )

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from zmqruntime.testing.conformance.journal import Message
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.stories import Story
+from zmqruntime.testing.conformance.scenarios import ExecutionTrace
+from zmqruntime.testing.conformance.transcript import Message
 
 checks = pytest.mark.checks
 
@@ -17,11 +17,11 @@ MANY = 150
 
 def kept(peer: Peer, execution_id: str, **fields: Any) -> Message:
     """Return the `kept_events`."""
-    return peer.granted("kept_events", "events", execution_id=execution_id, **fields)
+    return peer.expect_reply("kept_events", "events", execution_id=execution_id, **fields)
 
 
 @checks("C-188", "C-193")
-def check_events_are_answered_by_kept_events(peer: Peer, counted: Story) -> None:
+def check_events_are_answered_by_kept_events(peer: Peer, counted: ExecutionTrace) -> None:
     reply = kept(peer, counted.execution_id)
     assert reply["execution_id"] == counted.execution_id
 
@@ -29,33 +29,35 @@ def check_events_are_answered_by_kept_events(peer: Peer, counted: Story) -> None
 @checks("C-190", "C-200")
 @pytest.mark.parametrize("request_type", ["events", "log_tail"])
 def check_a_look_back_names_an_execution(peer: Peer, request_type: str) -> None:
-    peer.refused("invalid_request", request_type)
+    peer.expect_error("invalid_request", request_type)
 
 
 @checks("C-100")
 @pytest.mark.parametrize("request_type", ["events", "log_tail"])
 def check_there_is_no_looking_back_at_nobody(peer: Peer, request_type: str) -> None:
-    peer.refused("unknown_execution", request_type, execution_id="nobody")
+    peer.expect_error("unknown_execution", request_type, execution_id="nobody")
 
 
 @checks("C-191")
 @pytest.mark.parametrize("after", [-1, 1.5, "1", None], ids=repr)
 def check_the_number_of_the_last_known_event_is_in_its_range(
-    peer: Peer, counted: Story, after: Any
+    peer: Peer, counted: ExecutionTrace, after: Any
 ) -> None:
     fields = {"execution_id": counted.execution_id, "after_sequence": after}
-    peer.refused("invalid_request", "events", **fields)
+    peer.expect_error("invalid_request", "events", **fields)
 
 
 @checks("C-192")
 @pytest.mark.parametrize("limit", [-1, 1001, "1", None], ids=repr)
-def check_the_number_of_events_is_in_its_range(peer: Peer, counted: Story, limit: Any) -> None:
+def check_the_number_of_events_is_in_its_range(
+    peer: Peer, counted: ExecutionTrace, limit: Any
+) -> None:
     fields = {"execution_id": counted.execution_id, "limit": limit}
-    peer.refused("invalid_request", "events", **fields)
+    peer.expect_error("invalid_request", "events", **fields)
 
 
 @checks("C-189", "C-191", "C-194", "C-195", "C-196")
-def check_what_was_published_is_kept(peer: Peer, counted: Story) -> None:
+def check_what_was_published_is_kept(peer: Peer, counted: ExecutionTrace) -> None:
     told = [event.body for event in counted.events]
     reply = kept(peer, counted.execution_id)
     assert reply["events"] == told
@@ -70,7 +72,7 @@ def check_what_was_published_is_kept(peer: Peer, counted: Story) -> None:
 @pytest.mark.parametrize("limit", [None, 1, 40, 1000], ids=str)
 def check_what_is_kept_is_read_page_by_page(peer: Peer, limit: int | None) -> None:
     execution_id = peer.submit("count", events=MANY)
-    peer.finish(execution_id)
+    peer.await_end(execution_id)
     asked = {} if limit is None else {"limit": limit}
     most = limit or 100
     sequences: list[int] = []
@@ -88,14 +90,16 @@ def check_what_is_kept_is_read_page_by_page(peer: Peer, limit: int | None) -> No
 
 
 @checks("C-199", "C-202", "C-203", "C-204", "C-205")
-def check_log_tail_is_answered_by_log(peer: Peer, counted: Story) -> None:
-    reply = peer.granted("log", "log_tail", execution_id=counted.execution_id)
+def check_log_tail_is_answered_by_log(peer: Peer, counted: ExecutionTrace) -> None:
+    reply = peer.expect_reply("log", "log_tail", execution_id=counted.execution_id)
     assert reply["execution_id"] == counted.execution_id
     assert (reply["text"], reply["size_bytes"]) == ("", 0), "the task has written nothing"
 
 
 @checks("C-201")
 @pytest.mark.parametrize("max_bytes", [-1, 65537, "1", None], ids=repr)
-def check_the_length_of_a_tail_is_in_its_range(peer: Peer, counted: Story, max_bytes: Any) -> None:
+def check_the_length_of_a_tail_is_in_its_range(
+    peer: Peer, counted: ExecutionTrace, max_bytes: Any
+) -> None:
     fields = {"execution_id": counted.execution_id, "max_bytes": max_bytes}
-    peer.refused("invalid_request", "log_tail", **fields)
+    peer.expect_error("invalid_request", "log_tail", **fields)

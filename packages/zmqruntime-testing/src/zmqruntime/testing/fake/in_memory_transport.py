@@ -5,55 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from zmqruntime.execution import RunnerHost, TaskRunner
 from zmqruntime.execution.lowlevel import ExecutionEvent, Transport, compose_event
-from zmqruntime.messages import WorkerInfo, make_topic
-from zmqruntime.testing.fake.player import Player
-from zmqruntime.testing.fake.script import Script
+from zmqruntime.messages import make_topic
 from zmqruntime.transport import Caller
 
-__all__ = ["Outbox", "PlayerRunner", "Subscription"]
-
-_Tell = Callable[[Callable[[Player], None]], None]
+__all__ = ["InMemoryOutbox", "InMemorySubscription"]
 
 
-class PlayerRunner(TaskRunner):
-    """Gives a runner's orders to a player; whoever owns that one asks it what there is to tell."""
-
-    def __init__(self, tell: _Tell, script_of: Callable[[str], Script]) -> None:
-        self._tell = tell
-        self._script_of = script_of
-
-    def open(self, host: RunnerHost) -> None:
-        """Make ready to start workers: nothing to do."""
-
-    def start_worker(self) -> None:
-        """Let there be a worker."""
-        self._tell(lambda player: player.start_worker())
-
-    def assign(self, execution_id: str, request: bytes) -> None:
-        """Begin with the execution's script."""
-        script = self._script_of(execution_id)
-        self._tell(lambda player: player.assign(execution_id, script))
-
-    def interrupt(self, execution_id: str) -> None:
-        """Stop the execution, unless it is deaf."""
-        self._tell(lambda player: player.interrupt(execution_id))
-
-    def kill_worker(self) -> None:
-        """End the worker."""
-        self._tell(lambda player: player.kill_worker())
-
-    def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
-        """Return no worker: there is no process."""
-        return ()
-
-    def close(self) -> None:
-        """End the worker."""
-        self._tell(lambda player: player.kill_worker())
-
-
-class Outbox(Transport):
+class InMemoryOutbox(Transport):
     """Keeps replies until they are asked for, and events until they are delivered."""
 
     def __init__(self, on_exit: Callable[[str | None], None]) -> None:
@@ -80,7 +39,7 @@ class Outbox(Transport):
         """Nothing to do: who asks looks at the next deadline anyway."""
 
 
-class Subscription:
+class InMemorySubscription:
     """A client's wish for some topics, called back in the thread that makes an event."""
 
     def __init__(

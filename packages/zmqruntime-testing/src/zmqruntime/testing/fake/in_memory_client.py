@@ -7,16 +7,16 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 from zmqruntime.messages import Outgoing, PingRequest, PongReply, Reply
-from zmqruntime.testing.fake.line import Subscription
-from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_server import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_transport import InMemorySubscription
 from zmqruntime.transport import ConnectionFailed, NotConnected, Subscriber, ZMQClient
 
-__all__ = ["InMemoryTransport", "connect_in_memory"]
+__all__ = ["InMemoryZMQClient", "connect_in_memory"]
 
 _C = TypeVar("_C", bound=ZMQClient)
 
 
-class InMemoryTransport(ZMQClient):
+class InMemoryZMQClient(ZMQClient):
     """What `ZMQClient` does over sockets, done by calls. Below a client's class in its bases."""
 
     memory_server: InMemoryExecutionServer
@@ -98,7 +98,7 @@ class InMemoryTransport(ZMQClient):
     ) -> Subscriber:
         """Have events called back. A subscriber is never behind."""
         self._check_connected()
-        subscription = Subscription(prefixes, on_messages, on_connection)
+        subscription = InMemorySubscription(prefixes, on_messages, on_connection)
         self.memory_server.subscribe(subscription)
         return cast(Subscriber, subscription)
 
@@ -132,7 +132,7 @@ def connect_in_memory(
             f"a client in memory is made from a class derived from ExecutionClient, not {make!r}"
         )
     namespace = {"memory_server": server, "__module__": make.__module__}
-    made: Any = type(make.__name__, (make, InMemoryTransport), namespace)
+    made: Any = type(make.__name__, (make, InMemoryZMQClient), namespace)
     client: _C = made(**{"config": server.config} | arguments)
     client.connect()
     return client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, Self, overload
 
 from zmqruntime.testing.errors import LeftRunning, check_open
-from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_server import InMemoryExecutionServer
 from zmqruntime.testing.fake.server import FakeExecutionServer
 from zmqruntime.testing.servers import start, stop
 from zmqruntime.testing.teardown import Teardown, where_is

@@ -1,6 +1,6 @@
 """The standard tasks, which the checks and contracts ask of a server in any language.
 
-``zmqruntime serve zmqruntime.testing.standard:StandardServer`` runs a server of them.
+``zmqruntime serve zmqruntime.testing.standard_tasks:StandardServer`` runs a server of them.
 
 ==================================  ============================================================
 ``{"do": "echo", "value": V}``      returns V

@@ -8,9 +8,9 @@ import pytest
 
 from zmqruntime.execution import LifecycleEngine, QueuePolicy
 from zmqruntime.messages import AttemptInfo, ErrorKind, ExecutionErrorInfo, ExecutionStatus
-from zmqruntime.testing.contracts.engine_kit import EngineTests
+from zmqruntime.testing.contracts.engine_fixtures import EngineFixtures
 
-__all__ = ["TurnsContract"]
+__all__ = ["QueueContract"]
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -23,8 +23,63 @@ _FAILED_ONCE = AttemptInfo(
 _WALK_STEPS = 60
 
 
-class TurnsContract(EngineTests):
+class QueueContract(EngineFixtures):
     """Tests on the order of a queue, under either policy, and on what goes back to it."""
+
+    # -- order ------------------------------------------------------------------------------
+
+    def test_a_new_one_is_empty(self, engine: LifecycleEngine) -> None:
+        assert engine.peek() is None
+        assert engine.get("a") is None
+        assert engine.queued_count == 0
+        assert engine.list_queued(10) == ([], None)
+        assert list(engine.list_running()) == []
+        assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
+
+    def test_what_came_first_is_first(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "b", "a", "c")
+        assert [e.execution_id for _, e in engine.list_queued(10).entries] == ["b", "a", "c"]
+        first = engine.peek()
+        assert first is not None
+        assert first.execution_id == "b"
+
+    def test_places_close_up_wherever_one_leaves(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b", "c", "d")
+        engine.finish("b", CANCELLED, 2.0)
+        assert [engine.position(name) for name in "acd"] == [1, 2, 3]
+        engine.start("a", 2.0)
+        assert [engine.position(name) for name in "cd"] == [1, 2]
+        assert engine.queued_count == 2
+
+    def test_looking_at_the_first_takes_nothing(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert engine.peek() is engine.peek()
+        assert engine.queued_count == 1
+
+    def test_the_queue_is_listed_page_by_page(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, *"abcde")
+        assert self.read_queue(engine, 2) == [*"abcde"]
+
+    def test_a_page_goes_on_where_the_last_one_ended_though_the_queue_moved(
+        self, engine: LifecycleEngine
+    ) -> None:
+        self.submit(engine, *"abcde")
+        cursor = engine.list_queued(2).cursor
+        engine.start("a", 2.0)
+        engine.finish("b", CANCELLED, 2.0)
+        assert [(p, e.execution_id) for p, e in engine.list_queued(2, cursor).entries] == [
+            (1, "c"),
+            (2, "d"),
+        ]
+
+    def test_a_page_of_nothing_is_empty(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert engine.list_queued(0) == ([], None)
+
+    @pytest.mark.parametrize("cursor", ["", "5", "x:1:1", "r:1:-1", "r:nan:1", "r:1:1:1", "r:٣:1"])
+    def test_a_cursor_of_nobody_is_refused(self, engine: LifecycleEngine, cursor: str) -> None:
+        with pytest.raises(ValueError, match="none that this server gave"):
+            engine.list_queued(1, cursor)
 
     # -- attempts -----------------------------------------------------------------------------
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-__all__ = ["NOT_CHECKABLE", "load_sentences", "read_sentences"]
+__all__ = ["NOT_CHECKABLE", "load_requirements", "parse_requirements"]
 
-_FILE = "sentences.txt"
+_FILE = "requirements.txt"
 _MARK = re.compile(r"\[(C-\d{3})\]\{#c-\d{3}\} *")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _ITEM = re.compile(r"\n(?=\* |\d+\. |\|)")
 
-_JOURNAL = "It takes a server with a journal, and its end."
+_JOURNAL = "It takes a server with a transcript, and its end."
 _CLIENT = "It says what a client does."
 
 NOT_CHECKABLE: dict[str, str] = {
@@ -51,7 +51,7 @@ NOT_CHECKABLE: dict[str, str] = {
 """The numbers that no check has, each with the reason."""
 
 
-def read_sentences(page: str) -> dict[str, str]:
+def parse_requirements(page: str) -> dict[str, str]:
     """Return the sentences of a page by number.
 
     A number names what stands between it and the next one, or the end of its paragraph, list
@@ -68,7 +68,7 @@ def read_sentences(page: str) -> dict[str, str]:
     return sentences
 
 
-def load_sentences() -> dict[str, str]:
+def load_requirements() -> dict[str, str]:
     """Return the sentences that are shipped, by number."""
     text = resources.files(__package__).joinpath(_FILE).read_text("utf-8")
     return dict(line.split(" ", 1) for line in text.splitlines())

@@ -10,10 +10,10 @@ import pytest
 from zmqruntime.execution import LifecycleEngine, QueuePolicy
 from zmqruntime.messages import ExecuteRequest, ExecutionStatus
 
-__all__ = ["EngineTests", "make_request"]
+__all__ = ["EngineFixtures", "make_request"]
 
 
-class EngineTests(ABC):
+class EngineFixtures(ABC):
     """Some tests of lifecycle engines."""
 
     @abstractmethod

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Trouble", "Verdict"]
+__all__ = ["CannotCheck", "Finding", "Verdict"]
 
 
-class Trouble(Exception):
+class CannotCheck(Exception):
     """The checks cannot be made, for a reason that is no sentence of the protocol."""
 
 

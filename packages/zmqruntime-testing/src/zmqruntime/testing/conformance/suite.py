@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from zmqruntime.messages import ShutdownMode
-from zmqruntime.testing.conformance import fixtures, standard, stories
-from zmqruntime.testing.conformance.plugin import ConformancePlugin
+from zmqruntime.testing.conformance import fixtures, preflight, scenarios
+from zmqruntime.testing.conformance.report import Verdict
+from zmqruntime.testing.conformance.run_plugin import ConformancePlugin
 from zmqruntime.testing.conformance.settings import Settings
 from zmqruntime.testing.conformance.target import Target
-from zmqruntime.testing.conformance.verdict import Verdict
 
 __all__ = ["collect_checks", "run"]
 
@@ -76,7 +76,7 @@ def collect_checks() -> dict[str, list[str]]:
 def _pytest(plugin: ConformancePlugin, *arguments: str) -> int:
     options = [str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), *arguments]
     with _only_ours():
-        return int(pytest.main(options, plugins=[plugin, fixtures, standard, stories]))
+        return int(pytest.main(options, plugins=[plugin, fixtures, preflight, scenarios]))
 
 
 @contextlib.contextmanager

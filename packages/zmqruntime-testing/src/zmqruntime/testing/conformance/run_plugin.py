@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from zmqruntime.testing.conformance.journal import Journal, Violation
+from zmqruntime.testing.conformance.connection import ServerUnreachable
 from zmqruntime.testing.conformance.peer import Peer
+from zmqruntime.testing.conformance.report import CannotCheck, Finding, Verdict
 from zmqruntime.testing.conformance.settings import Settings
-from zmqruntime.testing.conformance.verdict import Finding, Trouble, Verdict
-from zmqruntime.testing.conformance.wire import ServerGone
+from zmqruntime.testing.conformance.transcript import Transcript, Violation
 
 __all__ = ["ConformancePlugin", "numbers_of"]
 
@@ -31,7 +31,7 @@ class ConformancePlugin:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.journal = Journal()
+        self.transcript = Transcript()
         self.collected: dict[str, list[str]] = {}
         self.findings: list[Finding] = []
         self.passed: set[str] = set()
@@ -55,7 +55,7 @@ class ConformancePlugin:
         """Return a connected peer with a name that nobody else has."""
         settings = self.settings
         name = f"conformance-{self._run}-{next(self._names)}"
-        return Peer(settings.target, self.journal, settings.patience, name, settings.slots)
+        return Peer(settings.target, self.transcript, settings.patience, name, settings.slots)
 
     # -- hooks ----------------------------------------------------------------------------------
 
@@ -78,8 +78,8 @@ class ConformancePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Note where in the journal the check begins; skip it if it would end the server."""
-        self._begun = len(self.journal.entries)
+        """Note where in the transcript the check begins; skip it if it would end the server."""
+        self._begun = len(self.transcript.entries)
         ending = self.settings.ending
         if any(ending not in mark.args for mark in item.iter_markers("ends")):
             pytest.skip("this would end the server")
@@ -99,11 +99,11 @@ class ConformancePlugin:
         return report
 
     def _note(self, item: pytest.Item, when: str, error: BaseException) -> None:
-        if isinstance(error, ServerGone) and not self.journal.exchanges:
+        if isinstance(error, ServerUnreachable) and not self.transcript.exchanges:
             self.trouble = f"{error}: start the server, or correct the address"
-        elif isinstance(error, Trouble):
+        elif isinstance(error, CannotCheck):
             self.trouble = str(error)
-        elif isinstance(error, ServerGone):
+        elif isinstance(error, ServerUnreachable):
             self.trouble = f"the server is gone: {error}"
         if self.trouble:
             item.session.shouldstop = self.trouble
@@ -115,8 +115,8 @@ class ConformancePlugin:
             numbers = (error.number,) if error.number else numbers
             shown = error.shown
         if shown is None:
-            shown = self.journal.last_lines(self._begun)
-        self.findings.append(Finding(numbers, item.nodeid, _explain(error), tuple(shown)))
+            shown = self.transcript.last_lines(self._begun)
+        self.findings.append(Finding(numbers, item.nodeid, _describe_failure(error), tuple(shown)))
 
 
 def numbers_of(item: pytest.Item) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def numbers_of(item: pytest.Item) -> tuple[str, ...]:
     return tuple(number for mark in item.iter_markers("checks") for number in mark.args)
 
 
-def _explain(error: BaseException) -> str:
+def _describe_failure(error: BaseException) -> str:
     """Say what went wrong: in the words of the check, or with its line."""
     if isinstance(error, Violation):
         return str(error)

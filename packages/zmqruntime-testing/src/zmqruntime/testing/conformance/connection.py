@@ -12,43 +12,43 @@ from typing import Self
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from zmqruntime.testing.conformance.journal import (
+from zmqruntime.testing.conformance.target import Target
+from zmqruntime.testing.conformance.transcript import (
     MAX_KEPT,
     Event,
     Exchange,
-    Journal,
     Message,
+    Transcript,
     Violation,
     decode_strictly,
     shorten,
 )
-from zmqruntime.testing.conformance.target import Target
 
-__all__ = ["ServerGone", "Wire"]
+__all__ = ["Connection", "ServerUnreachable"]
 
 _LINK_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
 
 
-class ServerGone(Violation):
+class ServerUnreachable(Violation):
     """Nobody is at the other end of the control channel."""
 
 
-class Wire:
+class Connection:
     """A DEALER on the control channel and a SUB on the data channel, with their own context.
 
     Args:
         target: where the server is.
-        journal: where everything is written down that is said.
+        transcript: where everything is written down that is said.
         patience: how long to wait for what is due, in seconds.
-        name: told in the journal; events are each subscriber's own.
+        name: told in the transcript; events are each subscriber's own.
 
     Raises:
-        ServerGone: nobody greets at the control address within ``patience``.
+        ServerUnreachable: nobody greets at the control address within ``patience``.
     """
 
-    def __init__(self, target: Target, journal: Journal, patience: float, name: str) -> None:
+    def __init__(self, target: Target, transcript: Transcript, patience: float, name: str) -> None:
         self.target = target
-        self.journal = journal
+        self.transcript = transcript
         self.patience = patience
         self.name = name
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -61,11 +61,11 @@ class Wire:
         self.control.connect(target.control)
         try:
             if self._next_link_event() != zmq.Event.HANDSHAKE_SUCCEEDED:
-                raise ServerGone(f"no ZeroMQ peer answers at {target.control}")
+                raise ServerUnreachable(f"no ZeroMQ peer answers at {target.control}")
         except BaseException:
             self.close()
             raise
-        self.takes_arrays = False
+        self.accepts_arrays = False
         """Whether it has said that it takes arrays of events."""
         self._events: deque[Event] = deque()
         self.data = self.open(zmq.SUB)
@@ -100,9 +100,9 @@ class Wire:
     # -- control ------------------------------------------------------------------------------
 
     def send(self, *frames: bytes, request_id: str | None = None) -> Exchange:
-        """Send one message of these frames as it is; the first is what the journal shows last."""
+        """Send these frames as one message; the transcript keeps the last one."""
         exchange = Exchange(frames[-1][:MAX_KEPT], request_id)
-        self.journal.entries.append(exchange)
+        self.transcript.entries.append(exchange)
         self._open.append(exchange)
         self._sent_at[exchange] = time.monotonic()
         self.control.send_multipart(frames)
@@ -117,7 +117,7 @@ class Wire:
         patience = self.patience if patience is None else patience
         deadline = time.monotonic() + patience
         while exchange.reply_frames is None:
-            if not self.take_reply(deadline):
+            if not self.receive_reply(deadline):
                 raise Violation(
                     f"no reply came within {patience:g} s", "C-012", shown=exchange.lines()
                 )
@@ -125,7 +125,7 @@ class Wire:
             raise Violation("the reply is not one frame of JSON", "C-011", shown=exchange.lines())
         return exchange.reply
 
-    def take_reply(self, deadline: float) -> bool:
+    def receive_reply(self, deadline: float) -> bool:
         """Take one reply from the socket, whosever it is; return False when none came in time."""
         frames = _receive(self.control, deadline)
         if frames is None:
@@ -135,7 +135,7 @@ class Wire:
         exchange = self._find(reply.get("request_id"))
         if exchange is None:
             shown = [f"received  {shorten(repr(frames))}"]
-            self.journal.surplus.append((self.name, shown))
+            self.transcript.surplus.append((self.name, shown))
             return True
         exchange.seconds = time.monotonic() - self._sent_at.pop(exchange)
         exchange.reply_frames, exchange.reply = body, reply
@@ -172,7 +172,7 @@ class Wire:
 
     # -- data -----------------------------------------------------------------------------------
 
-    def take_event(self, deadline: float) -> Event | None:
+    def receive_event(self, deadline: float) -> Event | None:
         """Return the next event that this wire has subscribed to, or None at the deadline.
 
         Raises:
@@ -184,7 +184,7 @@ class Wire:
                 return None
             self._events.extend(self._take_apart(frames))
         event = self._events.popleft()
-        self.journal.entries.append(event)
+        self.transcript.entries.append(event)
         if not event.body:
             raise Violation("an event is not a topic and a JSON object", "C-133", event.lines())
         return event
@@ -196,7 +196,7 @@ class Wire:
             return [Event(id(self), frames, _read(frames[1:]))]
         batch = [Event(id(self), [frames[0], json.dumps(body).encode()], body) for body in bodies]
         shown = Event(id(self), frames, Message()).lines()
-        if not self.takes_arrays:
+        if not self.accepts_arrays:
             raise Violation("an array came, and who gets it did not ask for it", "C-208", shown)
         if len({event.body.get("execution_id") for event in batch}) != 1 or len(batch) < 2:
             raise Violation("an array is not of several events of one execution", "C-207", shown)

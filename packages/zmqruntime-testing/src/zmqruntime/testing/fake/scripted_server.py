@@ -13,8 +13,8 @@ from typing import Literal, TypeVar, get_args
 from zmqruntime.execution import RunnerEvent
 from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request, explaining
 from zmqruntime.testing.errors import ScriptMismatch, check_open
-from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptState
 from zmqruntime.transport import check_kind, check_number
 
 __all__ = ["RequestType", "ScriptedServer"]
@@ -50,7 +50,7 @@ class ScriptedServer(ABC):
     def __init__(self, max_message_bytes: int) -> None:
         self._changed = threading.Condition()
         self._closed = False
-        self._player = Player(max_message_bytes)
+        self._player = ScriptedWorker(max_message_bytes)
         self._planned: deque[Script] = deque()
         self._always: Writer | None = None
         self._scripts: dict[str, Script] = {}
@@ -126,7 +126,7 @@ class ScriptedServer(ABC):
         """
         self._check_open()
         with self._changed:
-            self._await(Playing.PAUSED, timeout)
+            self._await(ScriptState.PAUSED, timeout)
             self._player.resume()
         self._go_on()
         with self._changed:
@@ -199,7 +199,7 @@ class ScriptedServer(ABC):
         with self._changed:
             return self._scripts[execution_id]
 
-    def _tell(self, order: Callable[[Player], None]) -> None:
+    def _tell(self, order: Callable[[ScriptedWorker], None]) -> None:
         """Give the player an order; what it has to tell then comes by `_advance`."""
         with self._changed:
             order(self._player)
@@ -265,7 +265,7 @@ class ScriptedServer(ABC):
             )
         return [f"{what}: take it out, or find out why the test did not ask" for what in left]
 
-    def _await(self, state: Playing, timeout: float) -> None:
+    def _await(self, state: ScriptState, timeout: float) -> None:
         if not self._changed.wait_for(lambda: self._player.state is state, timeout):
             raise ScriptMismatch(
                 f"step() waited {timeout:g} s for a script that is paused, and "
@@ -274,7 +274,7 @@ class ScriptedServer(ABC):
             )
 
     def _is_at_rest(self) -> bool:
-        return self._player.state is not Playing.ON
+        return self._player.state is not ScriptState.RUNNING
 
     def _check_open(self) -> None:
         check_open(self._closed, f"this {type(self).__name__}")

@@ -12,14 +12,14 @@ from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.faults.rules import Lane
 from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode, drain
 
-__all__ = ["Link", "open_anywhere"]
+__all__ = ["Relay", "open_relay"]
 
 _BATCH = 64
 
-_OnMessage = Callable[["Link", Lane, list[bytes]], None]
+_OnMessage = Callable[["Relay", Lane, list[bytes]], None]
 
 
-class Link:
+class Relay:
     """Connects one endpoint's clients with another one's server, and has each message looked at.
 
     Args:
@@ -113,12 +113,12 @@ class Link:
             raise
 
 
-def open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
-    """Return a place beside the server's own, and a link that is open there."""
+def open_relay(back: Endpoint) -> tuple[Endpoint, Relay]:
+    """Return a place beside the server's own, and a relay that is open there."""
     for port in candidate_ports():
         front = dataclasses.replace(back, port=port)
         try:
-            return front, Link(front, back)
+            return front, Relay(front, back)
         except AddressInUse as error:
             refusal = error
     raise refusal

@@ -28,9 +28,13 @@ from zmqruntime.messages import (
 )
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.clock import MovableClock
-from zmqruntime.testing.fake.controls import ScriptedServer
-from zmqruntime.testing.fake.line import Outbox, PlayerRunner, Subscription
+from zmqruntime.testing.fake.in_memory_transport import (
+    InMemoryOutbox,
+    InMemorySubscription,
+)
 from zmqruntime.testing.fake.script import ServerDies
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorkerRunner
 from zmqruntime.transport import (
     Caller,
     Deadline,
@@ -71,12 +75,12 @@ class InMemoryExecutionServer(ScriptedServer):
         self._numbers = itertools.count(1)
         self._ended = False
         self._clients: list[str] = []
-        self._subscriptions: tuple[Subscription, ...] = ()
+        self._subscriptions: tuple[InMemorySubscription, ...] = ()
         self._delivering = threading.Lock()
-        self._outbox = Outbox(self._end)
+        self._outbox = InMemoryOutbox(self._end)
         self._dispatcher = Dispatcher(
             Scheduler(InMemoryLifecycleEngine(), cancel_grace_seconds=cancel_grace_seconds),
-            PlayerRunner(self._tell, self._script_of),
+            ScriptedWorkerRunner(self._tell, self._script_of),
             self._outbox,
             wall=self.clock.time,
             monotonic=self.clock.monotonic,
@@ -124,7 +128,7 @@ class InMemoryExecutionServer(ScriptedServer):
                     raise RequestTimeout("the fake has not answered in time")
                 self._changed.wait(self._until_next(deadline))
 
-    def subscribe(self, subscription: Subscription) -> None:
+    def subscribe(self, subscription: InMemorySubscription) -> None:
         """Have a client's subscription called back with each event from now on."""
         with self._changed:
             self._check_alive()

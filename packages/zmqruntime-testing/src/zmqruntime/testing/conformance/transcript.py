@@ -10,8 +10,8 @@ __all__ = [
     "MAX_KEPT",
     "Event",
     "Exchange",
-    "Journal",
     "Message",
+    "Transcript",
     "Violation",
     "decode_strictly",
     "shorten",
@@ -104,7 +104,7 @@ class Event:
         return [f"event     {_show(*self.frames)}"]
 
 
-class Journal:
+class Transcript:
     """Everything that was said, in the order of its sending and arrival."""
 
     def __init__(self) -> None:
