@@ -385,5 +385,5 @@ def test_the_standard_tasks_do_what_the_page_says(
     assert [(event.completed, event.total) for event in environment.progress] == [(1, 2), (2, 2)]
     with pytest.raises(RuntimeError, match="as it was told"):
         environment.run({"do": "fail", "message": "as it was told"})
-    with pytest.raises(ValueError, match="no standard task"):
+    with pytest.raises(ValueError, match="unknown standard task"):
         environment.run({"do": "dance"})

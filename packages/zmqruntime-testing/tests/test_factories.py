@@ -175,17 +175,17 @@ def test_what_the_test_itself_started_is_left_alone(zmq_config: ZMQConfig) -> No
 
 def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQConfig) -> None:
     servers = ServerFactory(zmq_config, teardown=Teardown(0.3))
-    Mute.let_go.set()
+    Mute.released.set()
     server = servers(Mute)
     with ClientFactory(zmq_config) as clients:
         worker = worker_of(clients(server))
     get_stuck(server)
     try:
-        with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not end; .*in describe"):
+        with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not stop; .*in describe"):
             servers.close()
         assert has_ended(worker)
     finally:
-        Mute.let_go.set()
+        Mute.released.set()
         server.stop()
 
 
@@ -204,7 +204,7 @@ def test_a_stuck_server_costs_no_other_server_its_worker(zmq_config: ZMQConfig) 
             assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
             assert worker_of(client) == worker
         finally:
-            Mute.let_go.set()
+            Mute.released.set()
             stuck.stop()
 
 
@@ -255,7 +255,7 @@ def test_a_client_that_does_not_let_go_is_told(
     with ServerFactory(zmq_config) as servers:
         clients = ClientFactory(zmq_config)
         clients(servers(Stitcher), make=Clinging)
-        with pytest.raises(LeftRunning, match="does not disconnect"):
+        with pytest.raises(LeftRunning, match="did not disconnect"):
             clients.close()
         release.set()
 

@@ -25,7 +25,7 @@ from zmqruntime.testing import (
     Script,
     UsedAfterTest,
 )
-from zmqruntime.testing.endpoint import locate
+from zmqruntime.testing.endpoint import client_arguments
 from zmqruntime.transport import TransportMode, ZMQConfig
 
 PATIENCE = 30.0
@@ -153,9 +153,9 @@ def test_faults_can_be_awaited(proxy: FaultProxy, execution_client: ClientFactor
 def test_a_rule_for_what_never_came_is_told(fake: FakeExecutionServer) -> None:
     with FaultProxy(fake) as proxy:
         proxy.drop(Lane.REPLIES, type="shutdown_ack")
-        with pytest.raises(RuleNeverFired, match="never fired: 0 such messages came by"):
+        with pytest.raises(RuleNeverFired, match="never fired: 0 messages matched"):
             proxy.await_faults(0.01)
-        with pytest.raises(RuleNeverFired, match="and of all replies none"):
+        with pytest.raises(RuleNeverFired, match="messages on replies: none"):
             proxy.check()
         proxy._plan.rules.clear()
 
@@ -212,13 +212,13 @@ def test_a_proxy_that_has_failed_says_why_wherever_it_is_asked(
             holder.bind(taken.control_address)
 
         proxy._cut = cut_and_take  # type: ignore[method-assign]
-        client = ExecutionClient(**locate(taken), config=zmq_config)
+        client = ExecutionClient(**client_arguments(taken), config=zmq_config)
         with pytest.raises(ZMQRuntimeError):
             client.connect(0.5)
         client.disconnect()
         proxy._thread.join(PATIENCE)
         for use in (proxy.await_faults, proxy.check, proxy.cut, proxy.restore, proxy.stop):
-            with pytest.raises(ProxyFailed, match="passes nothing on any more: AddressInUse"):
+            with pytest.raises(ProxyFailed, match="forwards no messages: AddressInUse"):
                 use()
     assert not proxy._thread.is_alive()
 
@@ -256,5 +256,5 @@ def test_after_its_end_it_says_so(fake: FakeExecutionServer) -> None:
     with FaultProxy(fake) as proxy:
         pass
     for use in (proxy.cut, proxy.restore, lambda: proxy.drop(Lane.EVENTS), proxy.misbehave):
-        with pytest.raises(UsedAfterTest, match="ask for the fixture in each test"):
+        with pytest.raises(UsedAfterTest, match="request the fixture in each test"):
             use()

@@ -81,8 +81,8 @@ def test_a_message_meets_one_rule_and_the_other_has_not_fired() -> None:
     assert take(made, message(1)) == [[]]
     assert (drop.fired, spoil.fired) == (True, False)
     (complaint,) = made.unfired()
-    assert complaint.startswith("garble (replies, nth=1) never fired: 1 such messages came by")
-    assert "an older rule took" in complaint
+    assert complaint.startswith("garble (replies, nth=1) never fired: 1 messages matched")
+    assert "an older rule applied to them" in complaint
     made.take(REPLIES, message(2))
     assert made.unfired() == []
 
@@ -131,8 +131,8 @@ def test_a_rule_that_never_fired_says_what_came_instead() -> None:
     made = plan(Rule(Fault.DROP, REPLIES, 2, {"type": "accepted"}), Rule(Fault.DROP, REPLIES))
     take(made, message(1), message(2), message(3, type="accepted"))
     assert made.unfired() == [
-        "drop (replies, nth=2, type='accepted') never fired: 1 such messages came by, and of all "
-        "replies 2 pong, 1 accepted: take the rule out, or find out why the message did not come"
+        "drop (replies, nth=2, type='accepted') never fired: 1 messages matched; messages on "
+        "replies: 2 pong, 1 accepted. Remove the rule, or find out why the message was not sent"
     ]
 
 

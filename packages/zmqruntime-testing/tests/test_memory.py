@@ -163,7 +163,7 @@ def test_a_client_that_left_has_to_connect_again() -> None:
 def test_when_it_has_ended_it_is_a_lost_server() -> None:
     with InMemoryExecutionServer() as fake:
         client = connect_in_memory(fake, ExecutionClient)
-    with pytest.raises(ServerLost, match="has ended"):
+    with pytest.raises(ServerLost, match="has stopped"):
         client.ping()
 
 

@@ -298,7 +298,10 @@ def test_only_the_main_thread_can_be_interrupted_so_it_runs_nowhere_else() -> No
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert errors == ["a task runs in the main thread, as in a worker; this is another one"]
+    assert errors == [
+        "TaskEnvironment.run() was not called from the main thread, which an interrupt needs: "
+        "run the test in the main thread"
+    ]
 
 
 def test_it_leaves_no_thread_behind() -> None:

@@ -1,7 +1,7 @@
-"""Help for those who test an application built on zmqruntime.
+"""Test support for applications built on zmqruntime.
 
-Its fixtures are there as soon as the package is installed. pytest imports this package in every
-run for their sake, so that a name is loaded when it is first asked for.
+Installing the package registers its pytest fixtures. pytest imports this package in every run,
+so names are loaded on first access.
 """
 
 import importlib
@@ -58,7 +58,7 @@ __all__ = [
     "isolated_config",
 ]
 
-_HOMES = {
+_LAZY_MODULES = {
     "ClientFactory": "clients",
     "FakeExecutionServer": "fake",
     "FakeServerFactory": "fake.fake_factory",
@@ -84,9 +84,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _LAZY_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

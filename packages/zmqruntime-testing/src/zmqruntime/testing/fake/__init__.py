@@ -1,6 +1,6 @@
-"""Servers that do what a test says: over real sockets, or in memory.
+"""Servers that run scripts, on sockets or in memory.
 
-``python -m zmqruntime.testing.fake --port 7777`` runs one for clients in any language.
+``python -m zmqruntime.testing.fake --port 7777`` serves clients in any language.
 """
 
 from zmqruntime.testing.fake.in_memory_client import connect_in_memory

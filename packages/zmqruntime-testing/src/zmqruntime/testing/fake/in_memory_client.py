@@ -1,4 +1,4 @@
-"""Clients of a server in memory: the application's own class, with no socket below."""
+"""Clients of an in-memory server: the application's class on a transport without sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _C = TypeVar("_C", bound=ZMQClient)
 
 
 class InMemoryZMQClient(ZMQClient):
-    """What `ZMQClient` does over sockets, done by calls. Below a client's class in its bases."""
+    """`ZMQClient` with calls in place of sockets; the last base of an in-memory client."""
 
     memory_server: InMemoryExecutionServer
     _pong: PongReply | None = None
@@ -28,17 +28,20 @@ class InMemoryZMQClient(ZMQClient):
         return self._pong is not None
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
-        """Attach to the server. Nothing happens when the client is connected already."""
+        """Connect to the server; do nothing if the client is connected."""
         if self._pong is None:
             seconds = self.config.connect_timeout if timeout is None else timeout
             (pong,) = self.memory_server.exchange([PingRequest(limit=0)], seconds, 0.0)
             if not isinstance(pong, PongReply):
-                raise ConnectionFailed(f"who is there does not answer a ping: {pong}")
+                raise ConnectionFailed(
+                    f"the fake did not reply to ping with a pong, but with {pong}: remove the "
+                    "refusal of ping"
+                )
             self._pong = pong
         return self._pong
 
     def disconnect(self) -> None:
-        """Take leave."""
+        """Disconnect; the client's closing hook runs first."""
         if self._pong is not None:
             try:
                 self._before_close()
@@ -47,16 +50,16 @@ class InMemoryZMQClient(ZMQClient):
 
     @property
     def pong(self) -> PongReply:
-        """What the server said of itself when it was attached to."""
+        """The server's reply to the ping of `connect`."""
         return self._check_connected()
 
     @property
     def may_return(self) -> bool:
-        """Whether to wait for a server that was lost: one in memory is gone for good."""
+        """False: a lost in-memory server does not come back."""
         return False
 
     def reconnect(self, timeout: float | None = None) -> PongReply:
-        """Raise `ServerLost`, unless the server is there after all."""
+        """Raise `ServerLost` unless the server is running."""
         self._check_connected()
         (pong,) = self.memory_server.exchange([PingRequest(limit=0)], 0.0, 0.0)
         assert isinstance(pong, PongReply)
@@ -84,10 +87,10 @@ class InMemoryZMQClient(ZMQClient):
         hold: float = 0.0,
         window: int = 64,
     ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield each request with its reply, a few at a time."""
+        """Yield each request with its reply, in batches of ``window``."""
         pending = iter(requests)
-        while some := list(islice(_until_none(pending), window)):
-            yield from zip(some, self.exchange(some, timeout, hold=hold), strict=True)
+        while batch := list(islice(_until_none(pending), window)):
+            yield from zip(batch, self.exchange(batch, timeout, hold=hold), strict=True)
 
     def subscribe(
         self,
@@ -96,7 +99,7 @@ class InMemoryZMQClient(ZMQClient):
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """Have events called back. A subscriber is never behind."""
+        """Register callbacks for events. An in-memory subscriber is always caught up."""
         self._check_connected()
         subscription = InMemorySubscription(prefixes, on_messages, on_connection)
         self.memory_server.subscribe(subscription)
@@ -109,7 +112,7 @@ class InMemoryZMQClient(ZMQClient):
 
 
 def _until_none(requests: Iterator[Outgoing | None]) -> Iterator[Outgoing]:
-    """Yield what there is until the next reply."""
+    """Yield requests up to the next None, at which the pipeline waits for replies."""
     while (request := next(requests, None)) is not None:
         yield request
 
@@ -117,19 +120,20 @@ def _until_none(requests: Iterator[Outgoing | None]) -> Iterator[Outgoing]:
 def connect_in_memory(
     server: InMemoryExecutionServer, make: Callable[..., _C], **arguments: Any
 ) -> _C:
-    """Return a connected client of a class of the application's own.
+    """Return a connected client of an in-memory server.
 
     Args:
-        server: whose client.
+        server: the server.
         make: `ExecutionClient`, or a class derived from it.
-        arguments: what it is made with, such as ``progress_callback``.
+        arguments: arguments of ``make``, such as ``progress_callback``.
 
     Raises:
-        TypeError: ``make`` is no client class; a function cannot be put above another transport.
+        TypeError: ``make`` is not a client class; the transport of a function's client cannot be
+            replaced.
     """
     if not (isinstance(make, type) and issubclass(make, ZMQClient)):
         raise TypeError(
-            f"a client in memory is made from a class derived from ExecutionClient, not {make!r}"
+            f"an in-memory client needs a class derived from ExecutionClient, not {make!r}"
         )
     namespace = {"memory_server": server, "__module__": make.__module__}
     made: Any = type(make.__name__, (make, InMemoryZMQClient), namespace)

@@ -1,4 +1,4 @@
-"""What lies between an in-memory server and its clients, in place of sockets and a worker."""
+"""Replies, events and subscriptions of an in-memory server, in place of sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["InMemoryOutbox", "InMemorySubscription"]
 
 
 class InMemoryOutbox(Transport):
-    """Keeps replies until they are asked for, and events until they are delivered."""
+    """Stores replies until a caller takes them, and events until they are delivered."""
 
     def __init__(self, on_exit: Callable[[str | None], None]) -> None:
         self.replies: dict[Caller, bytes] = {}
@@ -21,26 +21,26 @@ class InMemoryOutbox(Transport):
         self._on_exit = on_exit
 
     def send_reply(self, caller: Caller, frame: bytes) -> None:
-        """Keep a reply."""
+        """Store a reply."""
         self.replies[caller] = frame
 
     def publish_events(
         self, client_id: str, execution_id: str, events: Sequence[ExecutionEvent]
     ) -> None:
-        """Keep events."""
+        """Store events with their topic."""
         topic = make_topic(client_id, execution_id)
         self.events.extend((topic, compose_event(execution_id, event)) for event in events)
 
     def exit(self, failure: str | None) -> None:
-        """End the server."""
+        """Stop the server."""
         self._on_exit(failure)
 
     def handled(self, event: object) -> None:
-        """Nothing to do: who asks looks at the next deadline anyway."""
+        """Do nothing: callers read the next deadline themselves."""
 
 
 class InMemorySubscription:
-    """A client's wish for some topics, called back in the thread that makes an event."""
+    """A client's topic prefixes and callbacks; these run in the thread that causes an event."""
 
     def __init__(
         self,
@@ -54,20 +54,20 @@ class InMemorySubscription:
         self._open = True
 
     def deliver(self, topic: bytes, frame: bytes) -> None:
-        """Call back with an event, if it is one of the wanted."""
+        """Call ``on_messages`` with an event if its topic matches."""
         if self._open and topic.startswith(self._prefixes):
             self._on_messages([(topic, frame)])
 
-    def lose(self) -> None:
-        """Tell that the server is gone."""
+    def disconnect(self) -> None:
+        """Report the loss of the server."""
         if self._open:
             self._on_connection(False)
 
     def post(self, callback: Callable[[], None]) -> None:
-        """Do nothing: here is neither a thread to call back in, nor one to give back."""
+        """Do nothing: there is no subscriber thread."""
 
     def stop(self) -> None:
-        """Call back no more."""
+        """End the callbacks."""
         self._open = False
 
     close = stop
