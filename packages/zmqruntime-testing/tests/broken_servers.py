@@ -1,6 +1,6 @@
-"""Servers with one fault each: the real one, with one hook between it and its peers.
+"""The real server with one injected fault each, to test the conformance checks.
 
-Each fault names the sentence of the protocol that it breaks.
+Each fault names the requirement of the protocol that it violates.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Object = dict[str, Any]
 
 
 class Tap:
-    """Sits between a session and its peers, and lets the fault have its way."""
+    """Hooks into a session, and applies the fault to its messages."""
 
     def __init__(self, session: ExecutionSession, fault: Fault) -> None:
         self.session = session
         self.memory: Object = {}
-        """What a fault has to remember."""
+        """State of the fault."""
         self.callers: list[Caller] = []
         self._fault = fault
         self._take = session._take_request
@@ -60,7 +60,7 @@ class Tap:
         self._take(frames)
 
     def _changed(self, frames: list[bytes], wire: Callable[[Object], Object]) -> list[bytes]:
-        """Return a request as the hook wants it; what is none, or needs no change, as it came."""
+        """Return a request after the hook; anything else, or without a change, the same frames."""
         try:
             request = json.loads(frames[-1].decode("utf-8"))
         except (ValueError, RecursionError):
@@ -74,8 +74,8 @@ class Tap:
         self.callers.append(caller)
         self._fault.request(request, caller, self)
 
-    def go_on(self, request: Request, caller: Caller) -> None:
-        """Do what a sound server does."""
+    def handle_normally(self, request: Request, caller: Caller) -> None:
+        """Handle the request without a fault."""
         self._handle(request, caller)
 
     def send(self, caller: Caller, frame: bytes) -> None:
@@ -97,14 +97,14 @@ class Tap:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a server; every hook left alone is sound."""
+    """One fault of a server; a hook that is not set changes nothing."""
 
     name: str
     number: str
-    """The sentence that it breaks; empty: there is no fault."""
+    """The violated requirement; empty for no fault."""
     wire: Callable[[Object], Object] | None = None
-    request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: tap.go_on(
-        request, caller
+    request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: (
+        tap.handle_normally(request, caller)
     )
     envelope: Callable[[Caller], Caller] = lambda caller: caller
     reply: Callable[[Object, Tap], Iterable[Object | bytes]] | None = None
@@ -204,7 +204,7 @@ KNOWN = {
 
 def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
     """Take a duplicate for new work, though it is answered as a duplicate."""
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
     if isinstance(request, ExecuteRequest) and request.execution_id:
         if request.execution_id in tap.memory:
             again = request.model_copy(update={"execution_id": None})
@@ -219,7 +219,7 @@ def cancel_what_runs(request: Request, caller: Caller, tap: Tap) -> None:
     if isinstance(request, CancelRequest):
         running = tap.session._dispatcher._scheduler.current_id
         request = request.model_copy(update={"execution_id": running or request.execution_id})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
 def block_while_holding(request: Request, caller: Caller, tap: Tap) -> None:
@@ -227,21 +227,21 @@ def block_while_holding(request: Request, caller: Caller, tap: Tap) -> None:
     if isinstance(request, StatusRequest) and request.wait_seconds:
         threading.Event().wait(min(request.wait_seconds, 0.2))
         request = request.model_copy(update={"wait_seconds": 0.0})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
 def do_not_hold(request: Request, caller: Caller, tap: Tap) -> None:
     """Answer every status at once."""
     if isinstance(request, StatusRequest):
         request = request.model_copy(update={"wait_seconds": 0.0})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
 def forget_the_limit(request: Request, caller: Caller, tap: Tap) -> None:
     """Let a task run for as long as it likes."""
     if isinstance(request, ExecuteRequest):
         request = request.model_copy(update={"timeout_seconds": None})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
 # -- events ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ __all__ = ["InstantRunner", "InstantServer"]
 
 
 class InstantRunner(TaskRunner):
-    """Tells at once what becomes of a standard task; a `spin` ends when it is told to."""
+    """Tells at once what becomes of a standard task; a `spin` ends when it is event to."""
 
     def open(self, host: RunnerHost) -> None:
         self._host = host
@@ -46,9 +46,9 @@ class InstantRunner(TaskRunner):
     def close(self) -> None: ...
 
     def _play(self) -> None:
-        while (told := self._worker.advance()) is not None:
-            assert not isinstance(told, ServerDies)
-            self._post(told)
+        while (event := self._worker.advance()) is not None:
+            assert not isinstance(event, ServerDies)
+            self._post(event)
 
     def _post(self, event: RunnerEvent) -> None:
         self._host.loop.post(lambda: self._host.emit(event))

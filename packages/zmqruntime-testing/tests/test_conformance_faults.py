@@ -46,7 +46,7 @@ def config(zmq_config: ZMQConfig) -> ZMQConfig:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_server_with_a_fault_breaks_that_sentence(config: ZMQConfig, fault: Fault) -> None:
+def test_fault_violates_its_requirement(config: ZMQConfig, fault: Fault) -> None:
     with BrokenServer(config=config, fault=fault) as server:
         keyword = " or ".join({fault.number, *BYSTANDERS})
         verdict = examine(server, keyword, fault.ending)
@@ -56,7 +56,7 @@ def test_a_server_with_a_fault_breaks_that_sentence(config: ZMQConfig, fault: Fa
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_fault_breaks_that_sentence_and_what_says_the_same(config: ZMQConfig, name: str) -> None:
+def test_fault_violates_its_requirement_and_equivalent_ones(config: ZMQConfig, name: str) -> None:
     (fault,) = (fault for fault in FAULTS if fault.name == name)
     with BrokenServer(config=config, fault=fault) as server:
         verdict = examine(server, "")
@@ -64,14 +64,14 @@ def test_a_fault_breaks_that_sentence_and_what_says_the_same(config: ZMQConfig, 
     assert verdict.broken == BREAKS[name], render_report(verdict)
 
 
-def test_a_broken_server_without_a_fault_breaks_none(config: ZMQConfig) -> None:
+def test_broken_server_without_a_fault_conforms(config: ZMQConfig) -> None:
     with BrokenServer(config=config, fault=Fault("none", "")) as server:
         verdict = examine(server, "")
     assert verdict.ok, render_report(verdict)
 
 
 @pytest.mark.parametrize("ending", [None, *ShutdownMode])
-def test_a_sound_server_breaks_none(config: ZMQConfig, ending: ShutdownMode | None) -> None:
+def test_real_server_conforms(config: ZMQConfig, ending: ShutdownMode | None) -> None:
     with InstantServer(config=config) as server:
         verdict = examine(server, "shutdown" if ending else "", ending)
     assert verdict.ok, render_report(verdict)

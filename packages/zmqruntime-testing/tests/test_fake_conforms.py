@@ -12,7 +12,7 @@ from zmqruntime.testing.standard_tasks import standard_script
 from zmqruntime.transport import ZMQConfig
 
 
-def test_the_fake_passes_the_whole_suite(
+def test_fake_passes_the_whole_suite(
     zmq_config: ZMQConfig, fake_execution_server: FakeServerFactory
 ) -> None:
     config = dataclasses.replace(zmq_config, max_message_bytes=200_000)

@@ -35,7 +35,7 @@ def addresses(zmq_config: ZMQConfig) -> Iterator[tuple[str, str]]:
                 process.terminate()
 
 
-def test_a_peer_with_nothing_of_ours_finds_the_standard_tasks(addresses: tuple[str, str]) -> None:
+def test_foreign_peer_can_run_the_standard_tasks(addresses: tuple[str, str]) -> None:
     def ask(**request: object) -> dict[str, Any]:
         control.send(json.dumps(request).encode())
         reply: dict[str, Any] = json.loads(control.recv())
@@ -69,7 +69,7 @@ def test_a_peer_with_nothing_of_ours_finds_the_standard_tasks(addresses: tuple[s
         assert [e["completed"] for e in events if e["type"] == "progress"] == [1, 2, 3]
 
 
-def test_a_port_that_is_held_is_told(
+def test_used_port_is_reported(
     zmq_config: ZMQConfig, fake_execution_server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = fake_execution_server(transport_mode=TransportMode.TCP)

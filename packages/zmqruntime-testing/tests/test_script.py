@@ -27,7 +27,7 @@ def playing(script: Script) -> ScriptedWorker:
     return worker
 
 
-def test_equal_scripts_are_equal_and_none_changes() -> None:
+def test_scripts_are_immutable_values() -> None:
     start = Script().progress(1, 2)
     assert start.complete(1) == Script().progress(1, 2).complete(1)
     assert start.fail("no") != start.complete(1)
@@ -44,13 +44,13 @@ def test_equal_scripts_are_equal_and_none_changes() -> None:
         Script().server_dies(),
     ],
 )
-def test_behind_its_end_nothing_can_happen(script: Script) -> None:
+def test_step_after_the_end_is_rejected(script: Script) -> None:
     assert script.has_end
     with pytest.raises(ValueError, match="write a script for each execution"):
         script.progress(1, 2)
 
 
-def test_what_no_task_could_report_or_return_no_script_does() -> None:
+def test_invalid_progress_and_results_are_rejected() -> None:
     nothing: Any = object()
     with pytest.raises(DecodeError, match="result"):
         Script().complete(nothing)
@@ -58,12 +58,12 @@ def test_what_no_task_could_report_or_return_no_script_does() -> None:
         Script().progress(nothing)
 
 
-def test_a_script_by_hand_pauses_before_each_step() -> None:
+def test_by_hand_adds_a_pause_before_each_step() -> None:
     steps = Script().progress(1, 2).complete().by_hand().steps
     assert [isinstance(step, Pause) for step in steps] == [True, False, True, False]
 
 
-def test_it_is_played_to_its_pause_and_on() -> None:
+def test_script_runs_to_its_pause_and_continues() -> None:
     worker = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
     assert told(worker) == ["ProgressReported"]
     assert told(worker) == []
@@ -72,7 +72,7 @@ def test_it_is_played_to_its_pause_and_on() -> None:
     assert worker.state is ScriptState.IDLE
 
 
-def test_an_interrupt_ends_it_wherever_it_is() -> None:
+def test_interrupt_ends_a_script_at_any_step() -> None:
     for script in (Script().pause().complete(), Script().never_end()):
         worker = playing(script)
         assert told(worker) == []
@@ -82,7 +82,7 @@ def test_an_interrupt_ends_it_wherever_it_is() -> None:
         assert told(worker) == ["TaskStopped"]
 
 
-def test_a_deaf_one_ends_with_its_worker() -> None:
+def test_deaf_script_ends_with_its_worker() -> None:
     worker = playing(Script().never_end(deaf=True))
     worker.interrupt("a")
     assert told(worker) == []
@@ -91,12 +91,12 @@ def test_a_deaf_one_ends_with_its_worker() -> None:
     assert told(worker) == ["WorkerExited"]
 
 
-def test_a_worker_that_dies_tells_nothing_more() -> None:
+def test_dead_worker_emits_no_further_events() -> None:
     worker = playing(Script().progress(1, 2).worker_dies(-11))
     assert told(worker) == ["ProgressReported", "WorkerExited"]
 
 
-def test_a_kind_of_failure_may_be_its_word() -> None:
+def test_error_kind_can_be_a_string() -> None:
     for kind in ErrorKind:
         assert Script().fail("no", kind=str(kind)) == Script().fail("no", kind=kind)
     with pytest.raises(DecodeError, match="error: kind: "):

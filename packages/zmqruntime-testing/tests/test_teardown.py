@@ -31,7 +31,7 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-def test_things_that_are_stuck_end_together_within_one_limit(clock: MovableClock) -> None:
+def test_stuck_releases_share_one_time_budget(clock: MovableClock) -> None:
     teardown = Teardown(2.0, clock.monotonic)
     things = [Stuck(clock) for _ in range(6)]
     for stage in (things[:3], things[3:]):
@@ -41,7 +41,7 @@ def test_things_that_are_stuck_end_together_within_one_limit(clock: MovableClock
     assert [len(thing.waited) for thing in things] == [1] * 6
 
 
-def test_what_was_late_has_until_the_whole_time_has_returned(clock: MovableClock) -> None:
+def test_late_release_may_use_the_whole_time_budget(clock: MovableClock) -> None:
     teardown = Teardown(2.0, clock.monotonic)
     assert teardown.left(0.5) == 1.0
     clock.advance(1.5)

@@ -1,7 +1,7 @@
-"""Which sentence is checked by what: for the terminal, and for the documentation.
+"""Coverage of the requirements by checks, for the terminal and for the documentation.
 
-``python -m zmqruntime.testing.conformance.coverage DOCS/reference`` reads the numbered sentences
-from ``protocol.md`` there, and writes the table into ``conformance.md``.
+``python -m zmqruntime.testing.conformance.coverage DOCS/reference`` reads the requirements from
+``protocol.md`` there, and writes ``requirements.txt`` and the table in ``conformance.md``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _BEGIN = "<!-- the table: written by `python -m zmqruntime.testing.conformance.c
 
 
 def render_requirements(page: str) -> str:
-    """Return the numbered sentences of the protocol page as they are shipped."""
+    """Return the contents of ``requirements.txt`` for a protocol page."""
     return "".join(f"{number} {text}\n" for number, text in parse_requirements(page).items())
 
 
 def render_list() -> str:
-    """Return the sentences with their checks, for a person at a terminal."""
+    """Return the requirements with their checks, as text."""
     checks = _checks()
     lines = []
     for number, text in load_requirements().items():
@@ -38,20 +38,20 @@ def render_list() -> str:
     return "\n".join(lines)
 
 
-def render_page(page: str, sentences: dict[str, str]) -> str:
-    """Return the page of the documentation with its table brought up to date."""
+def render_page(page: str, requirements: dict[str, str]) -> str:
+    """Return the documentation page with an updated table."""
     checks = _checks()
-    rows = ["| | sentence | checked by |", "| --- | --- | --- |"]
-    for number, text in sentences.items():
-        judged = ", ".join(f"`{name}`" for name in checks.get(number, []))
-        told = judged or f"not checked: {NOT_CHECKABLE[number]}"
-        rows.append(f"| [{number}](protocol.md#{number.lower()}) | {text} | {told} |")
+    rows = ["| | requirement | checked by |", "| --- | --- | --- |"]
+    for number, text in requirements.items():
+        checked_by = ", ".join(f"`{name}`" for name in checks.get(number, []))
+        cell = checked_by or f"not checked: {NOT_CHECKABLE[number]}"
+        rows.append(f"| [{number}](protocol.md#{number.lower()}) | {text} | {cell} |")
     head, _, _ = page.partition(_BEGIN)
     return head + _BEGIN + "\n" + "\n".join(rows) + "\n"
 
 
 def _checks() -> dict[str, list[str]]:
-    """Return the names of the checks by number, each once, however many values it is made with."""
+    """Return the distinct names of the checks by requirement, without parameters."""
     return {
         number: list(dict.fromkeys(_name(nodeid) for nodeid in nodeids))
         for number, nodeids in collect_checks().items()

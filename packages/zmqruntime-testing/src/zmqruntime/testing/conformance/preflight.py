@@ -1,4 +1,4 @@
-"""Whether the server has the standard tasks at all: without them no check means anything."""
+"""Tries the standard tasks before the checks, which depend on them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zmqruntime.testing.conformance.transcript import Message, Violation, shorte
 
 __all__ = ["standard_tasks"]
 
-Ending = Callable[[Message], bool]
-"""Whether a record is one of a task that did what it should."""
+IsExpected = Callable[[Message], bool]
+"""Whether a record is the expected one of a standard task."""
 
 _SPIN_SECONDS = 0.1
 
-_TASKS: tuple[tuple[Message, Ending], ...] = (
-    (Message(do="echo", value="heard"), lambda record: record["result"] == "heard"),
-    (Message(do="fail", message="as told"), lambda record: record["status"] == "failed"),
+_TASKS: tuple[tuple[Message, IsExpected], ...] = (
+    (Message(do="echo", value="echoed"), lambda record: record["result"] == "echoed"),
+    (Message(do="fail", message="expected"), lambda record: record["status"] == "failed"),
     (Message(do="count", events=2), lambda record: record["result"] == 2),
     (Message(do="spin"), lambda record: record["status"] not in TERMINAL),
 )
@@ -29,36 +29,36 @@ _TASKS: tuple[tuple[Message, Ending], ...] = (
 
 @pytest.fixture(scope="session", autouse=True)
 def standard_tasks(make_lasting_peer: MakePeer) -> None:
-    """Have each of them done once, before any check.
+    """Run each standard task once, before the first check.
 
     Raises:
-        CannotCheck: the server takes one, and something else becomes of it; or refuses it.
+        CannotCheck: the server rejects a standard task, or its outcome is wrong.
     """
     peer = make_lasting_peer()
-    for task, is_done in _TASKS:
-        # A server that breaks the protocol here is for the checks to judge.
+    for task, is_expected in _TASKS:
+        # Violations of the protocol are left to the checks.
         with contextlib.suppress(Violation):
-            _try(peer, task, is_done)
+            _try(peer, task, is_expected)
     with contextlib.suppress(Violation):
         peer.cancel_all()
 
 
-def _try(peer: Peer, task: Message, is_done: Ending) -> None:
+def _try(peer: Peer, task: Message, is_expected: IsExpected) -> None:
     reply = peer.request("execute", client_id=peer.name, task=task)
     if reply["type"] == "error":
-        raise _missing_task(task, f"is refused: {reply['message']}")
+        raise _missing_task(task, f"was rejected: {reply['message']}")
     execution_id = peer.track(reply)
     if task["do"] == "spin":
         record = peer.record(execution_id, _SPIN_SECONDS)
     else:
         record = peer.await_end(execution_id)
-    if not is_done(record):
-        told = f"has result {record['result']!r} and error {record['error']!r}"
-        raise _missing_task(task, f"ends as {record['status']} and {shorten(told)}")
+    if not is_expected(record):
+        outcome = f"result {record['result']!r} and error {record['error']!r}"
+        raise _missing_task(task, f"ended {record['status']} with {shorten(outcome)}")
 
 
 def _missing_task(task: Message, why: str) -> CannotCheck:
     return CannotCheck(
-        f"the server does not do the standard task {dict(task)}, which {why}; "
-        "give it the standard tasks that `zmqruntime-conformance --help` lists"
+        f"the server does not implement the standard task {dict(task)}, which {why}: "
+        "implement the standard tasks that `zmqruntime-conformance --help` lists"
     )

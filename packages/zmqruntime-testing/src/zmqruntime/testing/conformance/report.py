@@ -1,4 +1,4 @@
-"""What a run of the checks has found."""
+"""The outcome of a run: findings, passed and skipped requirements."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ __all__ = ["CannotCheck", "Finding", "Verdict"]
 
 
 class CannotCheck(Exception):
-    """The checks cannot be made, for a reason that is no sentence of the protocol."""
+    """The checks cannot run, for a reason other than a violation of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong with a server."""
+    """A violation, or a failed setup of a check."""
 
     numbers: tuple[str, ...]
-    """The broken sentence; several when a check cannot tell which; none when what a check stands
-    on failed, so that it could not be made."""
+    """The violated requirement; several if the check cannot distinguish; empty if the setup of the
+    check failed."""
     check: str
-    """The check that found it, as pytest names it."""
+    """The pytest node id of the check."""
     what: str
     shown: tuple[str, ...] = ()
-    """What was sent and what came back."""
+    """The messages that show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class Verdict:
 
     findings: tuple[Finding, ...]
     passed: frozenset[str]
-    """The numbers of the checks that passed."""
+    """The requirements of the checks that passed."""
     skipped: Mapping[str, str]
-    """Why not, by the numbers of the checks that do not apply to this server."""
+    """The reason by requirement, for checks that do not apply to this server."""
     trouble: str = ""
-    """Why the checks could not be made; empty when they were."""
+    """Why the checks could not run; empty if they ran."""
 
     @property
     def broken(self) -> frozenset[str]:
-        """The numbers of the broken sentences."""
+        """The violated requirements."""
         return frozenset(number for finding in self.findings for number in finding.numbers)
 
     @property
     def ok(self) -> bool:
-        """Whether the checks were made and found nothing."""
+        """Whether the checks ran without findings."""
         return not (self.findings or self.trouble)

@@ -1,4 +1,4 @@
-"""What every run of the checks goes through once, for several checks to judge."""
+"""Scenarios that run once per run, and that several checks read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["LABELS", "BusyServer", "ExecutionTrace"]
 
 EVENTS = 3
 LABELS = {"made": "for the checks"}
-REASON = "as it was told to"
+REASON = "the expected failure"
 
 
 @dataclass(frozen=True)
 class ExecutionTrace:
-    """One execution from its beginning to its end."""
+    """The events and the final record of one execution."""
 
     execution_id: str
     client_id: str
@@ -28,13 +28,13 @@ class ExecutionTrace:
 
     @property
     def states(self) -> list[object]:
-        """The statuses that its events tell, in their order."""
+        """The statuses of its state events, in order."""
         return [e.body.get("status") for e in self.events if e.body.get("type") == "state"]
 
 
 @dataclass(frozen=True)
 class BusyServer:
-    """The server while one execution runs and two wait, as it told then."""
+    """Replies of the server while one execution is running and two are queued."""
 
     running: str
     queued: list[str]
@@ -52,7 +52,7 @@ def _trace(peer: Peer, execution_id: str) -> ExecutionTrace:
 
 @pytest.fixture(scope="session")
 def counted(make_lasting_peer: MakePeer) -> ExecutionTrace:
-    """One that reports progress and completes."""
+    """An execution that reports progress and completes."""
     peer = make_lasting_peer()
     peer.register()
     return _trace(peer, peer.submit("count", events=EVENTS, fields={"labels": LABELS}))
@@ -60,7 +60,7 @@ def counted(make_lasting_peer: MakePeer) -> ExecutionTrace:
 
 @pytest.fixture(scope="session")
 def failed(make_lasting_peer: MakePeer) -> ExecutionTrace:
-    """One that fails."""
+    """An execution that fails."""
     peer = make_lasting_peer()
     peer.register()
     return _trace(peer, peer.submit("fail", message=REASON))
@@ -68,7 +68,7 @@ def failed(make_lasting_peer: MakePeer) -> ExecutionTrace:
 
 @pytest.fixture(scope="session")
 def failed_twice(make_lasting_peer: MakePeer) -> ExecutionTrace:
-    """One that fails, is tried again, and fails again."""
+    """An execution that fails, is retried, and fails again."""
     peer = make_lasting_peer()
     peer.register()
     again = {"max_attempts": 2, "retry_on": ["exception"], "backoff_seconds": 0}
@@ -76,20 +76,20 @@ def failed_twice(make_lasting_peer: MakePeer) -> ExecutionTrace:
 
 
 @pytest.fixture(scope="session")
-def stopped(make_lasting_peer: MakePeer) -> ExecutionTrace:
-    """One that is cancelled while it runs."""
+def cancelled(make_lasting_peer: MakePeer) -> ExecutionTrace:
+    """An execution that is cancelled while it is running."""
     peer = make_lasting_peer()
     peer.register()
     execution_id = peer.submit("spin")
-    begun = peer.await_state(execution_id, "running")
+    first = peer.await_state(execution_id, "running")
     peer.expect_reply("ok", "cancel", execution_id=execution_id)
-    told = _trace(peer, execution_id)
-    return replace(told, events=begun + told.events)
+    rest = _trace(peer, execution_id)
+    return replace(rest, events=first + rest.events)
 
 
 @pytest.fixture(scope="session")
 def busy(make_lasting_peer: MakePeer) -> BusyServer:
-    """The server with work; it is idle again afterwards."""
+    """Replies of the busy server, which is idle again afterwards."""
     peer = make_lasting_peer()
     try:
         running, *_ = peer.fill_slots()
@@ -107,26 +107,26 @@ def busy(make_lasting_peer: MakePeer) -> BusyServer:
 
 
 @pytest.fixture(scope="session")
-def everything(
+def full_transcript(
     make_lasting_peer: MakePeer,
     transcript: Transcript,
     counted: ExecutionTrace,
     failed: ExecutionTrace,
     failed_twice: ExecutionTrace,
-    stopped: ExecutionTrace,
+    cancelled: ExecutionTrace,
     busy: BusyServer,
 ) -> Transcript:
-    """All that was said in this run, and at least one message of every kind."""
+    """The transcript of this run, with at least one message of every kind."""
     peer = make_lasting_peer()
     peer.request("no such type")
     peer.request("ping", limit="many")
     peer.request("status", execution_id="nobody")
     peer.request_frames(b"", b"nonsense")
     peer.request("unregister_progress", client_id=peer.name)
-    for trace in (counted, failed, failed_twice, stopped):
+    for trace in (counted, failed, failed_twice, cancelled):
         peer.record(trace.execution_id)
         peer.record(trace.execution_id)
     peer.request("events", execution_id=counted.execution_id)
     peer.request("log_tail", execution_id=counted.execution_id)
-    peer.request("ping")  # What comes twice has come when this is answered.
+    peer.request("ping")  # Duplicate replies to earlier requests arrive before this reply.
     return transcript

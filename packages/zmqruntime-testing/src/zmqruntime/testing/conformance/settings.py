@@ -1,4 +1,4 @@
-"""What a run of the checks is told."""
+"""The settings of a run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the server is, and how to treat it."""
+    """The server under test, and its limits."""
 
     target: Target
     patience: float = 10.0
-    """How long to wait for what is due, in seconds."""
+    """Timeout of each reply and event, in seconds."""
     slots: int = 1
-    """How many tasks the server runs at once."""
+    """Number of tasks that the server runs in parallel."""
     ending: ShutdownMode | None = None
-    """How to end the server at last; None: it stays."""
+    """The mode of the final shutdown; None for no shutdown."""
     max_queued: int | None = None
-    """How many executions may wait; None: it is not known."""
+    """Queue limit of the server; None if unknown."""
     history_limit: int | None = None
-    """How many executions are kept that have ended and were read; None: it is not known."""
+    """Number of read records that the server keeps; None if unknown."""

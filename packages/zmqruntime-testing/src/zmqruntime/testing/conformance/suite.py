@@ -1,4 +1,4 @@
-"""Running the checks: pytest underneath, and nothing of whoever's pytest this is."""
+"""Runs the checks with pytest, isolated from the plugins and options of the user."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["collect_checks", "run"]
 
 _CHECKS = Path(__file__).parent / "checks"
 
-# What would let plug-ins and options of the user in.
-_FOREIGN = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+# Variables that would add plugins and options of the user.
+_USER_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 
 
 def run(
@@ -36,59 +36,58 @@ def run(
     max_queued: int | None = None,
     history_limit: int | None = None,
 ) -> Verdict:
-    """Check a server and return the verdict; pytest tells of its progress on standard output.
+    """Check a server and return the findings; pytest prints its progress to standard output.
 
     Args:
-        target: where the server is; a data address is enough, such as ``tcp://127.0.0.1:7777``.
-        patience: how long each reply and event may take, in seconds.
-        keyword: make only the checks that this selects, as pytest's ``-k``; numbers count as
-            names.
-        slots: how many tasks the server runs at once.
-        ending: end the server at last, in this mode, and check that as well.
-        max_queued: how many executions may wait; None: it is not checked.
-        history_limit: how many are kept that have ended and were read; None: it is not checked.
+        target: the addresses, or the data address, such as ``tcp://127.0.0.1:7777``.
+        patience: timeout of each reply and event, in seconds.
+        keyword: selects checks, as pytest's ``-k``; requirement numbers match as well.
+        slots: number of tasks that the server runs in parallel.
+        ending: also check the shutdown of the server, in this mode.
+        max_queued: queue limit of the server; None to skip its check.
+        history_limit: number of read records that the server keeps; None to skip its checks.
 
     Raises:
-        TargetError: ``target`` is no address of a server.
+        TargetError: ``target`` is not a server address.
     """
     if isinstance(target, str):
         target = Target.parse(target)
     settings = Settings(target, patience, slots, ending, max_queued, history_limit)
     plugin = ConformancePlugin(settings)
-    code = _pytest(plugin, *(["-k", keyword] if keyword else []))
+    code = _run_pytest(plugin, *(["-k", keyword] if keyword else []))
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        plugin.trouble = f"no check is selected by {keyword!r}"
+        plugin.trouble = f"no check matches {keyword!r}: see --list for names and numbers"
     elif code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not plugin.trouble:
-        plugin.trouble = f"pytest ended with {code!r}"
+        plugin.trouble = f"pytest failed with {code!r}: see its output"
     return plugin.verdict
 
 
 def collect_checks() -> dict[str, list[str]]:
-    """Return the names of the checks by the numbers that they judge."""
+    """Return the node ids of the checks by requirement number."""
     plugin = ConformancePlugin(Settings(Target("", "")))
-    with contextlib.redirect_stdout(io.StringIO()) as told:
-        code = _pytest(plugin, "--collect-only")
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = _run_pytest(plugin, "--collect-only")
     if code != pytest.ExitCode.OK:
-        raise RuntimeError(f"the checks cannot be collected:\n{told.getvalue()}")
+        raise RuntimeError(f"cannot collect the checks:\n{output.getvalue()}")
     return plugin.collected
 
 
-def _pytest(plugin: ConformancePlugin, *arguments: str) -> int:
+def _run_pytest(plugin: ConformancePlugin, *arguments: str) -> int:
     options = [str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), *arguments]
-    with _only_ours():
+    with _isolated_pytest():
         return int(pytest.main(options, plugins=[plugin, fixtures, preflight, scenarios]))
 
 
 @contextlib.contextmanager
-def _only_ours() -> Iterator[None]:
-    """Let pytest load no plug-in and no option of the user's, and leave no file behind."""
-    variables = {name: os.environ.pop(name, None) for name in _FOREIGN}
+def _isolated_pytest() -> Iterator[None]:
+    """Disable plugins and options of the user, and the writing of bytecode."""
+    variables = {name: os.environ.pop(name, None) for name in _USER_VARIABLES}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    previous, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
-        sys.dont_write_bytecode = writes
+        sys.dont_write_bytecode = previous
         for name, value in variables.items():
             os.environ.pop(name, None)
             if value is not None:

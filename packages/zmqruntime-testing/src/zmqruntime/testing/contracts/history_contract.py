@@ -24,13 +24,13 @@ _WALK_STEPS = 80
 class HistoryContract(EngineFixtures):
     """Tests which records of ended executions an engine keeps, and which it evicts."""
 
-    def test_history_keeps_what_was_read_last(self) -> None:
+    def test_history_keeps_the_last_read_records(self) -> None:
         engine = self.make_engine(history_limit=2)
         self.run_and_read(engine, *"abcd")
         assert [name for name in "abcd" if engine.get(name)] == ["c", "d"]
         assert engine.counts[COMPLETE] == 2
 
-    def test_what_was_not_read_is_not_dropped_to_make_room(self) -> None:
+    def test_unread_records_are_not_evicted(self) -> None:
         engine = self.make_engine(history_limit=2)
         self.run_to_end(engine, *"abcd")
         self.run_and_read(engine, *"efgh")
@@ -38,34 +38,36 @@ class HistoryContract(EngineFixtures):
         results = [engine.get(name) for name in "abcd"]
         assert all(e is not None and e.result == b"1" for e in results)
 
-    def test_what_was_read_first_is_dropped_first_whenever_it_ended(self) -> None:
+    def test_eviction_is_in_the_order_of_first_reads(self) -> None:
         engine = self.make_engine(history_limit=2)
         self.run_to_end(engine, *"abc")
         for name in "cab":
             engine.mark_read(name)
         assert [name for name in "abc" if engine.get(name)] == ["a", "b"]
 
-    def test_what_is_read_again_is_dropped_later(self) -> None:
+    def test_second_read_delays_eviction(self) -> None:
         engine = self.make_engine(history_limit=2)
         self.run_and_read(engine, "a", "b")
         engine.mark_read("a")
         self.run_and_read(engine, "c")
         assert [name for name in "abc" if engine.get(name)] == ["a", "c"]
 
-    def test_what_is_not_kept_cannot_be_read(self, engine: LifecycleEngine) -> None:
+    def test_mark_read_of_an_unfinished_execution_does_nothing(
+        self, engine: LifecycleEngine
+    ) -> None:
         self.submit(engine, "waits")
         engine.mark_read("unknown")
         engine.mark_read("waits")
         assert engine.position("waits") == 1
 
-    def test_without_history_an_end_is_told_and_forgotten(self) -> None:
+    def test_ended_execution_is_evicted_immediately_without_history(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.submit(engine, "a")
         assert engine.finish("a", CANCELLED, 2.0).status is CANCELLED
         assert engine.get("a") is None
         assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
 
-    def test_what_waits_or_runs_is_never_dropped(self) -> None:
+    def test_unfinished_executions_are_never_evicted(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.submit(engine, "runs", "waits")
         engine.start("runs", 2.0)
@@ -73,7 +75,7 @@ class HistoryContract(EngineFixtures):
         assert engine.get("runs") is not None
         assert engine.get("waits") is not None
 
-    def test_history_drops_what_is_too_old_when_something_ends(self) -> None:
+    def test_expired_records_are_evicted_when_an_execution_ends(self) -> None:
         engine = self.make_engine(1000, history_seconds=10.0)
         for name, ended_at in (("old", 5.0), ("new", 6.0), ("now", 15.5)):
             self.submit(engine, name)
@@ -81,7 +83,7 @@ class HistoryContract(EngineFixtures):
             engine.mark_read(name)
         assert [name for name in ("old", "new", "now") if engine.get(name)] == ["new", "now"]
 
-    def test_what_is_too_old_before_it_was_read_leaves_its_end(self) -> None:
+    def test_expired_unread_record_keeps_its_outcome(self) -> None:
         engine = self.make_engine(1000, history_seconds=10.0)
         error = ExecutionErrorInfo(kind=ErrorKind.TIMEOUT, message="too long", traceback="x" * 999)
         self.submit(engine, "failed", labels={"a": "b"})
@@ -102,17 +104,17 @@ class HistoryContract(EngineFixtures):
         assert (complete.status, complete.started_at, complete.finished_at) == (COMPLETE, 5.0, 6.0)
         assert failed.status is FAILED
         assert failed.error == ExecutionErrorInfo(kind=ErrorKind.TIMEOUT, message="too long")
-        # It still stands for the same work.
+        # Its fingerprint is kept.
         assert failed.is_same_work(make_request("failed", labels={"a": "b"}))
         assert not failed.is_same_work(make_request("failed"))
 
-    def test_what_is_dropped_from_history_is_told_once(self) -> None:
+    def test_evicted_ids_are_returned_once(self) -> None:
         engine = self.make_engine(1)
         self.run_and_read(engine, *"abc")
         assert list(engine.take_dropped()) == ["a", "b"]
         assert list(engine.take_dropped()) == []
 
-    def test_a_dropped_id_may_be_used_anew(self) -> None:
+    def test_evicted_id_can_be_reused(self) -> None:
         engine = self.make_engine(history_limit=0)
         self.run_to_end(engine, "a")
         self.submit(engine, "a")
@@ -121,15 +123,15 @@ class HistoryContract(EngineFixtures):
 
     @pytest.mark.parametrize("history_limit", range(4))
     @pytest.mark.parametrize("seed", range(10))
-    def test_counts_are_what_a_count_would_find(self, seed: int, history_limit: int) -> None:
+    def test_counts_match_the_kept_executions(self, seed: int, history_limit: int) -> None:
         engine = self.make_engine(history_limit)
-        dice = random.Random(seed)
+        generator = random.Random(seed)
         names: list[str] = []
         read: set[str] = set()
         for n in range(_WALK_STEPS):
             queued = [e.execution_id for _, e in engine.list_queued(100).entries]
             running = [e.execution_id for e in engine.list_running()]
-            step = dice.choice(["submit", "start", "cancel", "complete", "fail", "read"])
+            step = generator.choice(["submit", "start", "cancel", "complete", "fail", "read"])
             if step == "submit":
                 names.append(f"x{n}")
                 self.submit(engine, names[-1])
@@ -140,7 +142,7 @@ class HistoryContract(EngineFixtures):
             elif step in ("complete", "fail") and running:
                 engine.finish(running[0], COMPLETE if step == "complete" else FAILED, 3.0)
             elif step == "read" and names:
-                name = dice.choice(names)
+                name = generator.choice(names)
                 known = engine.get(name)
                 if known is not None and known.status.is_terminal:
                     engine.mark_read(name)

@@ -1,4 +1,4 @@
-"""Stopping one execution, and no other."""
+"""Cancelling queued, running and ended executions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ checks = pytest.mark.checks
 
 
 @checks("C-072")
-def check_a_cancel_stops_that_one_and_no_other(peer: Peer) -> None:
+def check_cancel_affects_one_execution_only(peer: Peer) -> None:
     (spinning, *_) = peer.fill_slots()
     first, second, third = [peer.submit("echo", value=n) for n in range(3)]
     peer.expect_reply("ok", "cancel", execution_id=second)
@@ -23,7 +23,7 @@ def check_a_cancel_stops_that_one_and_no_other(peer: Peer) -> None:
 
 
 @checks("C-073", "C-075")
-def check_cancel_is_answered_by_ok_with_the_id(peer: Peer) -> None:
+def check_reply_to_cancel_is_ok_with_the_id(peer: Peer) -> None:
     peer.fill_slots()
     execution_id = peer.submit("echo", value=1)
     reply = peer.expect_reply("ok", "cancel", execution_id=execution_id)
@@ -31,13 +31,13 @@ def check_cancel_is_answered_by_ok_with_the_id(peer: Peer) -> None:
 
 
 @checks("C-074")
-def check_a_cancel_names_one(peer: Peer) -> None:
+def check_cancel_requires_an_execution_id(peer: Peer) -> None:
     peer.expect_error("invalid_request", "cancel")
     peer.expect_error("invalid_request", "cancel", execution_id=None)
 
 
 @checks("C-076")
-def check_a_queued_one_is_cancelled_at_once(peer: Peer) -> None:
+def check_cancel_of_a_queued_execution_is_immediate(peer: Peer) -> None:
     peer.fill_slots()
     execution_id = peer.submit("echo", value=1)
     for _ in range(2):
@@ -47,7 +47,7 @@ def check_a_queued_one_is_cancelled_at_once(peer: Peer) -> None:
 
 
 @checks("C-076")
-def check_a_running_one_is_told_and_ends_a_moment_later(peer: Peer) -> None:
+def check_running_execution_is_interrupted_and_ends_cancelled(peer: Peer) -> None:
     (spinning, *_) = peer.fill_slots()
     reply = peer.expect_reply("ok", "cancel", execution_id=spinning)
     assert reply["execution_status"] == "running"
@@ -58,7 +58,7 @@ def check_a_running_one_is_told_and_ends_a_moment_later(peer: Peer) -> None:
 
 
 @checks("C-077")
-def check_what_has_come_to_its_own_end_cannot_be_cancelled(
+def check_cancel_of_an_ended_execution_is_a_conflict(
     peer: Peer, counted: ExecutionTrace, failed: ExecutionTrace
 ) -> None:
     peer.expect_error("conflict", "cancel", execution_id=counted.execution_id)

@@ -24,14 +24,14 @@ LONGEST = 128 * 2**20
 
 
 @checks("C-001")
-def check_a_sub_socket_receives_events(peer: Peer) -> None:
+def check_sub_socket_receives_events(peer: Peer) -> None:
     peer.register()
     assert peer.events_to_end(peer.submit("echo", value=1))
 
 
 @checks("C-002")
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER], ids=["REQ", "DEALER"])
-def check_a_req_and_a_dealer_are_answered(peer: Peer, kind: int) -> None:
+def check_req_and_dealer_sockets_receive_replies(peer: Peer, kind: int) -> None:
     sock = peer.open(kind)
     sock.connect(peer.target.control)
     sock.send_multipart([PING] if kind == zmq.REQ else [b"", PING])
@@ -39,9 +39,9 @@ def check_a_req_and_a_dealer_are_answered(peer: Peer, kind: int) -> None:
 
 
 @checks("C-004")
-def check_the_directory_of_the_socket_files_is_private(settings: Settings) -> None:
+def check_socket_directory_is_private(settings: Settings) -> None:
     if not settings.target.is_ipc or os.name != "posix":
-        pytest.skip("there is no socket file")
+        pytest.skip("the transport is not ipc, or the system is not POSIX")
     directory = os.path.dirname(settings.target.data.removeprefix("ipc://"))  # noqa: PTH120
     mode = stat.S_IMODE(os.stat(directory).st_mode)  # noqa: PTH116
     assert mode == 0o700, f"the mode of {directory} is {mode:04o}"
@@ -49,14 +49,14 @@ def check_the_directory_of_the_socket_files_is_private(settings: Settings) -> No
 
 @checks("C-005")
 @pytest.mark.parametrize("envelope", [[b""], [b"one", b""], [b"one", b"two", b""]], ids=len)
-def check_the_envelope_comes_back(peer: Peer, envelope: list[bytes]) -> None:
+def check_envelope_is_returned(peer: Peer, envelope: list[bytes]) -> None:
     peer.control.send_multipart([*envelope, PING])
     frames = peer.receive(peer.control)
     assert frames[:-1] == envelope, f"the envelope {envelope} came back as {frames[:-1]}"
 
 
 @checks("C-006")
-def check_a_req_socket_that_correlates_is_answered(peer: Peer) -> None:
+def check_req_socket_with_correlation_receives_replies(peer: Peer) -> None:
     sock = peer.open(zmq.REQ)
     sock.setsockopt(zmq.REQ_CORRELATE, 1)
     sock.connect(peer.target.control)
@@ -66,23 +66,23 @@ def check_a_req_socket_that_correlates_is_answered(peer: Peer) -> None:
 
 
 @checks("C-007")
-def check_a_held_reply_delays_no_other(peer: Peer, make_peer: MakePeer) -> None:
+def check_long_poll_does_not_delay_other_replies(peer: Peer, make_peer: MakePeer) -> None:
     (spinning, *_) = peer.fill_slots()
     other = make_peer()
     held = other.send_request("status", execution_id=spinning, wait_seconds=60)
-    for asking in (peer, other):
-        ping = asking.send_request("ping")
-        asking.await_reply(ping)
-        assert held.reply_frames is None, "the held reply came first"
+    for requester in (peer, other):
+        ping = requester.send_request("ping")
+        requester.await_reply(ping)
+        assert held.reply_frames is None, "the long poll returned first"
     peer.expect_reply("ok", "cancel", execution_id=spinning)
     other.await_held(held)
 
 
 @checks("C-008", "C-040")
-def check_the_longest_request_is_taken(peer: Peer) -> None:
+def check_request_of_the_maximum_size_is_accepted(peer: Peer) -> None:
     most = peer.expect_reply("pong", "ping")["max_message_bytes"]
     if most > LONGEST:
-        pytest.skip("it takes longer requests than are worth sending")
+        pytest.skip("the size limit of the server is too large to test")
     task = {"do": "echo", "value": 1}
     request = {"type": "execute", "client_id": peer.name, "task": task, "config": {"unused": ""}}
     room = most - len(json.dumps(request))
@@ -95,7 +95,7 @@ def check_the_longest_request_is_taken(peer: Peer) -> None:
 
 @checks("C-231")
 @pytest.mark.parametrize("envelope", [[b"hop"] * 15 + [b""], [b"x" * 4096, b""]], ids=len)
-def check_a_long_envelope_is_refused(peer: Peer, envelope: list[bytes]) -> None:
+def check_long_envelope_is_rejected(peer: Peer, envelope: list[bytes]) -> None:
     peer.control.send_multipart([*envelope, PING])
     *returned, frame = peer.receive(peer.control)
     assert returned == [b""]
@@ -103,38 +103,38 @@ def check_a_long_envelope_is_refused(peer: Peer, envelope: list[bytes]) -> None:
 
 
 @checks("C-009")
-def check_a_longer_request_ends_the_connection(peer: Peer, make_peer: MakePeer) -> None:
+def check_oversized_request_closes_the_connection(peer: Peer, make_peer: MakePeer) -> None:
     most = peer.expect_reply("pong", "ping")["max_message_bytes"]
     if most > LONGEST:
-        pytest.skip("it takes longer requests than are worth sending")
+        pytest.skip("the size limit of the server is too large to test")
     other = make_peer()
     other.send(b"", PING.ljust(most + 1))
     if not other.await_disconnect():
-        raise Violation(f"the connection still stands after a request of {most + 1:,} bytes")
-    assert not other.receive_reply(time.monotonic()), "there was a reply"
+        raise Violation(f"the connection is open after a request of {most + 1:,} bytes")
+    assert not other.receive_reply(time.monotonic()), "the oversized request got a reply"
 
 
 @checks("C-010")
-def check_a_long_subscription_is_taken_and_does_no_harm(peer: Peer) -> None:
+def check_long_subscription_is_harmless(peer: Peer) -> None:
     peer.subscribe("x" * 1000)
     peer.register()
     assert peer.events_to_end(peer.submit("echo", value=1))
 
 
 @checks("C-220")
-def check_a_peer_of_zmtp_1_is_not_answered(peer: Peer) -> None:
+def check_zmtp_1_peer_receives_no_reply(peer: Peer) -> None:
     with connect_plainly(peer.target.control, peer.patience) as old:
-        # No identity, a delimiter, the request: each frame has its length and flags before it.
+        # ZMTP 1.0: each frame (identity, delimiter, request) is preceded by length and flags.
         old.sendall(b"\x01\x00" + b"\x01\x01" + bytes([len(PING) + 1, 0]) + PING)
         received = b""
-        with contextlib.suppress(ConnectionError):  # That is an end as well.
+        with contextlib.suppress(ConnectionError):  # A reset closes the connection as well.
             while chunk := old.recv(4096):
                 received += chunk
     assert b"pong" not in received
 
 
 def connect_plainly(address: str, seconds: float) -> socket.socket:
-    """Return a connection to a ZeroMQ address, without ZeroMQ."""
+    """Return a plain socket that is connected to a ZeroMQ address."""
     transport, _, name = address.partition("://")
     if transport == "tcp":
         host, _, port = name.rpartition(":")

@@ -1,4 +1,4 @@
-"""The end of the server: made only when whoever runs the checks allows it."""
+"""Shutdown of the server; runs only with the option ``--shutdown``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ends = pytest.mark.ends
 
 @checks("C-084")
 @ends(*ShutdownMode)
-def check_there_are_two_modes(peer: Peer) -> None:
+def check_unknown_shutdown_mode_is_rejected(peer: Peer) -> None:
     for mode in ("later", None):
         peer.expect_error("invalid_request", "shutdown", mode=mode)
 
 
 @checks("C-083", "C-084", "C-085", "C-090", "C-091", "C-104")
 @ends(ShutdownMode.DRAIN)
-def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
+def check_drain_finishes_queued_executions_and_rejects_new_ones(peer: Peer) -> None:
     (spinning, *others) = peer.fill_slots()
     queued = peer.submit("echo", value="drained")
     assert peer.expect_reply("shutdown_ack", "shutdown")["mode"] == "drain"
@@ -35,21 +35,21 @@ def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
     assert (record["status"], record["result"]) == ("complete", "drained")
     assert peer.events_to_end(queued)[-1].body["status"] == "complete"
     peer.untrack_all()
-    assert peer.await_disconnect(), "the server has not ended"
+    assert peer.await_disconnect(), "the server did not close the connection"
 
 
 @checks("C-083", "C-084", "C-086", "C-087", "C-088", "C-089", "C-091", "C-104")
 @ends(ShutdownMode.NOW)
-def check_now_ends_everything(peer: Peer) -> None:
+def check_now_ends_all_executions(peer: Peer) -> None:
     (spinning, *_) = peer.fill_slots()
     queued = peer.submit("echo", value="never")
     assert peer.expect_reply("shutdown_ack", "shutdown", mode="drain")["mode"] == "drain"
     peer.untrack_all()
     now = peer.send_request("shutdown", mode="now")
-    peer.send_request("shutdown", mode="drain")  # Too late to change it.
+    peer.send_request("shutdown", mode="drain")  # Must not change the mode.
     assert peer.await_reply(now)["mode"] == "now"
-    told = peer.events_to_end(queued)[-1].body
-    assert (told["status"], told["error"]["kind"]) == ("cancelled", "interrupted")
-    told = peer.events_to_end(spinning)[-1].body
-    assert (told["status"], told["error"]["kind"]) == ("failed", "interrupted")
-    assert peer.await_disconnect(), "the server has not ended"
+    terminal = peer.events_to_end(queued)[-1].body
+    assert (terminal["status"], terminal["error"]["kind"]) == ("cancelled", "interrupted")
+    terminal = peer.events_to_end(spinning)[-1].body
+    assert (terminal["status"], terminal["error"]["kind"]) == ("failed", "interrupted")
+    assert peer.await_disconnect(), "the server did not close the connection"

@@ -30,11 +30,11 @@ from zmqruntime.testing.standard_tasks import StandardServer, standard_script
         ({"do": "count", "events": 2}, Script().progress(1, 2).progress(2, 2).complete(2)),
     ],
 )
-def test_standard_tasks_are_scripts(task: Any, script: Script) -> None:
+def test_standard_tasks_have_scripts(task: Any, script: Script) -> None:
     assert standard_script(ExecuteRequest(task=task, client_id="c")) == script
 
 
-def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
+def test_unknown_task_fails_with_the_list_of_tasks() -> None:
     (step,) = standard_script(ExecuteRequest(task={"do": "dance"}, client_id="c")).steps
     assert "echo" in str(step)
     assert ErrorKind.EXCEPTION in str(step)
@@ -51,7 +51,7 @@ def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
     ],
     ids=str,
 )
-def test_a_fake_does_what_a_server_does(
+def test_fake_and_server_run_the_standard_tasks_alike(
     task: Any,
     fake_execution_server: FakeServerFactory,
     execution_client: ClientFactory,
@@ -78,6 +78,6 @@ def test_a_fake_does_what_a_server_does(
     ]
 
 
-def test_there_is_one_server_of_them() -> None:
+def test_standard_server_is_one_class() -> None:
     assert contracts.StandardServer is StandardServer
     assert conformance.StandardServer is StandardServer
