@@ -1,4 +1,4 @@
-"""The real server with the standard tasks, done in its own loop: no worker process to wait for."""
+"""The real server with the standard tasks, run in its own loop without a worker process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["InstantRunner", "InstantServer"]
 
 
 class InstantRunner(TaskRunner):
-    """Tells at once what becomes of a standard task; a `spin` ends when it is event to."""
+    """Runs standard tasks immediately; a `spin` ends when it is interrupted."""
 
     def open(self, host: RunnerHost) -> None:
         self._host = host
@@ -24,28 +24,28 @@ class InstantRunner(TaskRunner):
 
     def start_worker(self) -> None:
         self._worker.start_worker()
-        self._play()
+        self._emit_events()
 
     def assign(self, execution_id: str, request: bytes) -> None:
         decoded = decode_request(request)
         assert isinstance(decoded, ExecuteRequest)
         self._worker.assign(execution_id, self.write(decoded))
-        self._play()
+        self._emit_events()
 
     def interrupt(self, execution_id: str) -> None:
         self._worker.interrupt(execution_id)
-        self._play()
+        self._emit_events()
 
     def kill_worker(self) -> None:
         self._worker.kill_worker()
-        self._play()
+        self._emit_events()
 
     def describe(self, execution_id: str | None) -> tuple[WorkerInfo, ...]:
         return (WorkerInfo(pid=1, execution_id=execution_id),)
 
     def close(self) -> None: ...
 
-    def _play(self) -> None:
+    def _emit_events(self) -> None:
         while (event := self._worker.advance()) is not None:
             assert not isinstance(event, ServerDies)
             self._post(event)
@@ -55,7 +55,7 @@ class InstantRunner(TaskRunner):
 
 
 class InstantServer(StandardServer):
-    """Has no worker process."""
+    """A `StandardServer` without a worker process."""
 
     def make_runner(self) -> TaskRunner:
         return InstantRunner()

@@ -1,4 +1,4 @@
-"""A clock that a test moves."""
+"""`MovableClock`."""
 
 from __future__ import annotations
 

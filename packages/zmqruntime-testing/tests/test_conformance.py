@@ -1,4 +1,4 @@
-"""The suite that checks a server from outside: its numbers, its command, its report."""
+"""The conformance suite: requirements, command and report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from zmqruntime.testing.conformance.transcript import Exchange, Transcript, Viol
 from zmqruntime.transport import ZMQConfig, ZMQServer
 
 COMMAND = "zmqruntime.testing.conformance.cli"
-NOBODY = "tcp://127.0.0.1:1"
+UNREACHABLE = "tcp://127.0.0.1:1"
 
 
 def addresses(server: ZMQServer) -> list[str]:
@@ -44,7 +44,7 @@ def addresses(server: ZMQServer) -> list[str]:
 
 def test_requirement_is_the_text_after_its_number() -> None:
     page = """
-Before it. [C-001]{#c-001} One sentence
+Before it. [C-001]{#c-001} One requirement
 of two lines. [C-007]{#c-007} Another.
 
 | field | |
@@ -56,7 +56,7 @@ of two lines. [C-007]{#c-007} Another.
 * One without.
 """
     assert parse_requirements(page) == {
-        "C-001": "One sentence of two lines.",
+        "C-001": "One requirement of two lines.",
         "C-007": "Another.",
         "C-003": "`a`: linked",
         "C-002": "An item, continued.",
@@ -69,11 +69,13 @@ def test_duplicate_requirement_number_is_an_error() -> None:
 
 
 def test_every_requirement_has_a_check_or_a_reason() -> None:
-    sentences, checked = set(load_requirements()), set(collect_checks())
-    assert checked <= sentences, "a check names a number that the page does not have"
-    assert NOT_CHECKABLE.keys() <= sentences
+    requirements, checked = set(load_requirements()), set(collect_checks())
+    assert checked <= requirements, "a check names a number that the page does not have"
+    assert NOT_CHECKABLE.keys() <= requirements
     assert not checked & NOT_CHECKABLE.keys(), "it is checked: take it off the list"
-    assert sentences - checked == NOT_CHECKABLE.keys(), "neither checked nor told why not"
+    assert requirements - checked == NOT_CHECKABLE.keys(), (
+        "requirements without a check or a reason"
+    )
 
 
 # -- addresses --------------------------------------------------------------------------------
@@ -122,12 +124,12 @@ def test_report_has_number_requirement_and_messages(
     with BrokenServer(config=zmq_config, fault=fault) as server:
         code = main([*addresses(server), "-k", "C-077"])
     assert code == 1
-    told = capsys.readouterr().out
-    assert f"C-077  {load_requirements()['C-077']}" in told
-    assert "reply of type 'ok', expected an error with code 'conflict'" in told
-    assert 'sent      {"type": "cancel"' in told
-    assert 'received  {"request_id": "' in told
-    assert "check_cancel.py::check_cancel_of_an_ended_execution_is_a_conflict" in told
+    output = capsys.readouterr().out
+    assert f"C-077  {load_requirements()['C-077']}" in output
+    assert "reply of type 'ok', expected an error with code 'conflict'" in output
+    assert 'sent      {"type": "cancel"' in output
+    assert 'received  {"request_id": "' in output
+    assert "check_cancel.py::check_cancel_of_an_ended_execution_is_a_conflict" in output
 
 
 def test_report_escapes_data_of_the_server() -> None:
@@ -148,13 +150,13 @@ def test_report_escapes_data_of_the_server() -> None:
 def test_unreachable_server_is_reported_as_one_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([NOBODY, "--timeout", "0.2"]) == 1
-    told = capsys.readouterr().out
-    assert "error: no ZeroMQ peer responds at tcp://127.0.0.1:1001: start the server" in told
+    assert main([UNREACHABLE, "--timeout", "0.2"]) == 1
+    output = capsys.readouterr().out
+    assert "error: no ZeroMQ peer responds at tcp://127.0.0.1:1001: start the server" in output
 
 
 def test_keyword_without_matches_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([NOBODY, "-k", "no_such_check"]) == 1
+    assert main([UNREACHABLE, "-k", "no_such_check"]) == 1
     assert "no check matches 'no_such_check'" in capsys.readouterr().out
 
 
@@ -162,13 +164,13 @@ def test_exit_code_is_2_for_an_invalid_command_line(capsys: pytest.CaptureFixtur
     for arguments in (
         [],
         ["nonsense"],
-        [NOBODY, "--shutdown", "later"],
+        [UNREACHABLE, "--shutdown", "later"],
         *(
-            [NOBODY, option, text]
+            [UNREACHABLE, option, text]
             for option in ("--slots", "--max-queued", "--history-limit")
             for text in ("0", "-1", "1.5", "many")
         ),
-        *([NOBODY, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
+        *([UNREACHABLE, "--timeout", text] for text in ("0", "-1", "nan", "inf", "long")),
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
@@ -178,11 +180,11 @@ def test_exit_code_is_2_for_an_invalid_command_line(capsys: pytest.CaptureFixtur
 
 def test_list_has_every_requirement(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
-    told = capsys.readouterr().out
-    for number, sentence in load_requirements().items():
-        assert f"{number}  {sentence}\n" in told
-    assert "not checked: " in told
-    assert "- check_reply_to_ping_is_pong\n" in told
+    output = capsys.readouterr().out
+    for number, requirement in load_requirements().items():
+        assert f"{number}  {requirement}\n" in output
+    assert "not checked: " in output
+    assert "- check_reply_to_ping_is_pong\n" in output
 
 
 def test_pytest_options_of_the_user_have_no_effect(zmq_config: ZMQConfig, tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_reply_in_time_is_accepted(seconds: float) -> None:
 
 
 def test_too_many_slots_are_reported(zmq_config: ZMQConfig) -> None:
-    # The second task of those that keep it busy never starts.
+    # The task of the second slot never starts.
     with InstantServer(config=zmq_config) as server:
         target = Target(server.endpoint.data_address, server.endpoint.control_address)
         verdict = run(target, keyword="C-067", patience=0.3, slots=2)
@@ -267,9 +269,9 @@ def test_configured_limit_is_checked(
     option: str,
     make: Callable[..., InstantServer],
 ) -> None:
-    def check(*told: str) -> str:
+    def check(*output: str) -> str:
         with make(config=zmq_config) as server:
-            main([*addresses(server), "-k", number, *told])
+            main([*addresses(server), "-k", number, *output])
         return capsys.readouterr().out
 
     assert "1 requirements passed, 0 violated;" in check(option, "7")
@@ -295,14 +297,14 @@ def test_early_eviction_is_found(
 
 
 class Application(InstantServer):
-    """A server whose own tasks are others."""
+    """A server without the standard tasks."""
 
     def make_runner(self) -> TaskRunner:
         return OwnTasks()
 
 
 class OwnTasks(InstantRunner):
-    """Returns the same whatever it is asked to do."""
+    """Returns the same result for every task."""
 
     def write(self, request: ExecuteRequest) -> Script:
         return Script().complete("mine")
@@ -381,7 +383,7 @@ def test_standard_tasks_run_as_documented(
     assert environment.run({"do": "echo", "value": [1, None]}) == [1, None]
     assert environment.run({"do": "count", "events": 2}) == 2
     assert [(event.completed, event.total) for event in environment.progress] == [(1, 2), (2, 2)]
-    with pytest.raises(RuntimeError, match="as it was told"):
-        environment.run({"do": "fail", "message": "as it was told"})
+    with pytest.raises(RuntimeError, match="expected"):
+        environment.run({"do": "fail", "message": "expected"})
     with pytest.raises(ValueError, match="unknown standard task"):
         environment.run({"do": "dance"})

@@ -1,4 +1,4 @@
-"""Each test has a place of its own."""
+"""Isolated configurations."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_candidate_ports_are_valid_with_the_offset() -> None:
 
 
 def test_ports_are_independent_of_the_global_seed() -> None:
-    # pytest-randomly seeds every run, and every worker of one, alike.
+    # pytest-randomly seeds every run, and every worker of a run, with the same value.
     random.seed(1)
     some = list(candidate_ports())
     random.seed(1)

@@ -34,7 +34,7 @@ def worker_of(client: ExecutionClient) -> ProcessIdentity:
 
 
 def has_ended(process: ProcessIdentity) -> bool:
-    """Return whether a process that was killed has ended, which may take a moment."""
+    """Wait for the exit of a killed process; return False after 30 s."""
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()
     waiter.join(30)
@@ -87,7 +87,7 @@ def test_used_tcp_port_is_skipped(
     execution_server: ServerFactory, held_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def candidates() -> Iterator[int]:
-        yield from (held_port, held_port - 1000, *_FREE_PORTS)  # its control port would be that one
+        yield from (held_port, held_port - 1000, *_FREE_PORTS)  # whose control port is in use
 
     monkeypatch.setattr("zmqruntime.testing.servers.candidate_ports", candidates)
     server = execution_server(Stitcher, transport_mode=TransportMode.TCP)
@@ -131,7 +131,7 @@ def test_deaf_task_is_killed_within_the_time_budget(zmq_config: ZMQConfig) -> No
         worker = worker_of(client)
     started = time.monotonic()
     servers.close()
-    assert time.monotonic() - started < 30  # Its own grace is a thousand seconds.
+    assert time.monotonic() - started < 30  # The grace period is 1000 s.
     assert has_ended(worker)
 
 

@@ -1,4 +1,4 @@
-"""The fake keeps the protocol, sentence by sentence, as a real server does."""
+"""The fake passes the conformance suite."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
-    # What is ignored is asked again soon.
+    # Ignored requests are retried soon.
     return dataclasses.replace(zmq_config, retry_interval=0.2, max_message_bytes=2**20)
 
 
@@ -113,7 +113,7 @@ def test_deaf_script_is_killed_after_the_grace_period(fake: Fake, client: Execut
     handle = client.submit_execution({})
     assert handle.cancel() is ExecutionStatus.RUNNING
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
-    assert client.execute({}, timeout=PATIENCE) == 1  # by another worker
+    assert client.execute({}, timeout=PATIENCE) == 1  # run by a new worker
 
 
 def test_execution_fails_when_its_worker_dies(fake: Fake, client: ExecutionClient) -> None:

@@ -1,4 +1,4 @@
-"""A proxy passes on what comes, both ways and on both channels, but for what it is told."""
+"""A proxy forwards messages in both directions on both channels, except for its faults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODES = [mode for mode in TransportMode if mode is TransportMode.TCP or zmq.has(
 
 @pytest.fixture
 def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
-    # A registration that is acknowledged by no subscription takes longer than any test waits.
+    # Longer than any test waits: only a subscription can complete a registration.
     return dataclasses.replace(zmq_config, retry_interval=0.3, registration_timeout=2 * PATIENCE)
 
 
@@ -56,7 +56,7 @@ def proxy(
 
 
 def keep_no_events(fake: FakeExecutionServer) -> None:
-    """Let what a subscriber has missed stay a gap."""
+    """Disable the replay of lost events."""
     fake.reject(ErrorCode.UNKNOWN_EXECUTION, request="events", times=None)
 
 
@@ -88,7 +88,7 @@ def test_server_behind_a_proxy_knows_subscribers(
 def test_server_behind_a_proxy_knows_both_clients_of_one_name(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
-    # Each is acknowledged by its own subscription, which equals the other's.
+    # Each registration needs its own subscription; both have the same prefix.
     started = time.monotonic()
     for _ in range(2):
         execution_client(proxy, client_id="lab", progress_callback=print)

@@ -1,4 +1,4 @@
-"""What a proxy does to which message is decided by rules, or by a seed."""
+"""Rules and seeds that select the fault of each message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def message(n: int = 0, **fields: Any) -> list[bytes]:
 
 
 def take(plan: FaultPlan, *messages: list[bytes], lane: Lane = REPLIES) -> list[list[int]]:
-    """Return, for each message, which ones are passed on when it comes."""
+    """Return, for each message, the numbers of the messages that are then delivered."""
     return [
         [json.loads(delivery.frames[-1])["n"] for delivery in plan.take(lane, m).deliveries]
         for m in messages

@@ -1,4 +1,4 @@
-"""The fake in memory: no socket, no thread, hardly any time, and a clock to move."""
+"""`InMemoryExecutionServer`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQC
 
 
 class StitchClient(ExecutionClient):
-    """A client of an application's own, with what it adds."""
+    """A client class of an application."""
 
     def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
         return {"tiles": list(task)}, None
 
 
 def use(fake: ScriptedServer, make_client: Callable[..., ExecutionClient]) -> None:
-    """What a test of an application does, from its first line to its last."""
+    """Run the steps of a typical test."""
     fake.plan(Script().progress(1, 2).progress(2, 2).complete({"stitched": 2}))
     client = make_client(fake, progress_callback=lambda _: None)
     handle = client.submit_execution({"tiles": ["a", "b"]})

@@ -1,4 +1,4 @@
-"""The fixtures in somebody else's test run."""
+"""The fixtures in the test run of another project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ APPLICATION = (Path(__file__).parent / "sample_apps.py").read_text("utf-8")
 
 @pytest.fixture(autouse=True)
 def without_asyncio(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It warns where its loop scope is not set, and our projects set nothing.
+    # pytest-asyncio warns if its loop scope is not set.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
 
 
@@ -29,7 +29,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    # In a process of its own, as a developer does; whatever it would leave, it could not hide.
+    # In a child process, so that leaked threads and processes are detected.
     return project.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=120)
 
 
@@ -89,7 +89,9 @@ def test_endless_task_does_not_block_the_run(project: pytest.Pytester) -> None:
             next(handle.progress())
         """
     )
-    run(project).assert_outcomes(passed=1)  # Within two minutes, and not within the grace.
+    run(project).assert_outcomes(
+        passed=1
+    )  # Within the timeout, which is shorter than the grace period.
 
 
 def test_orphan_of_a_task_is_killed_with_the_test(project: pytest.Pytester) -> None:
@@ -237,7 +239,7 @@ FAKES = """
 
 def test_unused_scripts_and_rules_fail_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAKES)
-    result = run(pytester, "-rN")  # Where the environment says CI, a summary repeats it all.
+    result = run(pytester, "-rN")  # With CI set, pytest's summary repeats the errors.
     result.assert_outcomes(passed=3, errors=3, failed=1, skipped=1, xfailed=1)
     assert result.stdout.str().count("the fake has no script for the task") == 1
     result.stdout.fnmatch_lines_random(
@@ -425,6 +427,5 @@ def test_stuck_resources_share_one_time_budget(
     assert shown.count(" did not disconnect") == 1
     seconds = {name: float(s) for s, name in re.findall(r"([\d.]+)s teardown +.*::(\w+)", shown)}
     assert len(seconds) == 9
-    # One after the other, what is stuck in the last test would take six times as long as one. The
-    # time that a busy machine takes comes on top of either.
+    # In sequence, the stuck resources of the last test would take six times as long as one.
     assert seconds["test_many_things_are_stuck"] < 3 * seconds["test_stuck_server"], seconds

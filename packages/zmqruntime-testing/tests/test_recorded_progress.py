@@ -1,4 +1,4 @@
-"""Progress that is kept, and waited for."""
+"""`RecordedProgress`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def test_wait_timeout_lists_the_events(recorded_progress: RecordedProgress) -> N
 def test_use_after_the_test_is_rejected() -> None:
     recorded = RecordedProgress()
     recorded.close()
-    recorded(progress("a", 1))  # A client on its way out: nobody's fault.
+    recorded(progress("a", 1))  # A late event of a client that is disconnecting is accepted.
     with pytest.raises(UsedAfterTest, match="recorded_progress was used after its test"):
         recorded.of("a")

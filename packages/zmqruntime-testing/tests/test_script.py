@@ -1,4 +1,4 @@
-"""A script is a value that says how an execution goes, up to its end."""
+"""`Script` and `ScriptedWorker`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptState
 from zmqruntime.transport import ZMQConfig
 
 
-def told(worker: ScriptedWorker) -> list[str]:
-    """Return the kinds of all that the worker tells until it rests."""
+def emitted(worker: ScriptedWorker) -> list[str]:
+    """Return the class names of the worker's events up to its next pause."""
     kinds = []
     while (event := worker.advance()) is not None:
         kinds.append(type(event).__name__)
     return kinds
 
 
-def playing(script: Script) -> ScriptedWorker:
+def start_script(script: Script) -> ScriptedWorker:
     worker = ScriptedWorker(ZMQConfig().max_message_bytes)
     worker.assign("a", script)
     return worker
@@ -64,36 +64,36 @@ def test_by_hand_adds_a_pause_before_each_step() -> None:
 
 
 def test_script_runs_to_its_pause_and_continues() -> None:
-    worker = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
-    assert told(worker) == ["ProgressReported"]
-    assert told(worker) == []
+    worker = start_script(Script().progress(1, 2).pause().progress(2, 2).complete(3))
+    assert emitted(worker) == ["ProgressReported"]
+    assert emitted(worker) == []
     worker.resume()
-    assert told(worker) == ["ProgressReported", "TaskReturned"]
+    assert emitted(worker) == ["ProgressReported", "TaskReturned"]
     assert worker.state is ScriptState.IDLE
 
 
 def test_interrupt_ends_a_script_at_any_step() -> None:
     for script in (Script().pause().complete(), Script().never_end()):
-        worker = playing(script)
-        assert told(worker) == []
+        worker = start_script(script)
+        assert emitted(worker) == []
         worker.interrupt("another")
-        assert told(worker) == []
+        assert emitted(worker) == []
         worker.interrupt("a")
-        assert told(worker) == ["TaskStopped"]
+        assert emitted(worker) == ["TaskStopped"]
 
 
 def test_deaf_script_ends_with_its_worker() -> None:
-    worker = playing(Script().never_end(deaf=True))
+    worker = start_script(Script().never_end(deaf=True))
     worker.interrupt("a")
-    assert told(worker) == []
+    assert emitted(worker) == []
     assert worker.state is ScriptState.ENDLESS
     worker.kill_worker()
-    assert told(worker) == ["WorkerExited"]
+    assert emitted(worker) == ["WorkerExited"]
 
 
 def test_dead_worker_emits_no_further_events() -> None:
-    worker = playing(Script().progress(1, 2).worker_dies(-11))
-    assert told(worker) == ["ProgressReported", "WorkerExited"]
+    worker = start_script(Script().progress(1, 2).worker_dies(-11))
+    assert emitted(worker) == ["ProgressReported", "WorkerExited"]
 
 
 def test_error_kind_can_be_a_string() -> None:

@@ -1,4 +1,4 @@
-"""The standard tasks are the same, whoever does them."""
+"""The standard tasks of servers and fakes."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_fake_and_server_run_the_standard_tasks_alike(
         except (RuntimeError, ValueError) as error:
             return type(error).__name__, str(error)
         except ExecutionFailed as failed:
-            told = failed.record.error
-            return told and (told.type, told.message)
+            info = failed.record.error
+            return info and (info.type, info.message)
 
     assert what_comes_of(client.execute) == what_comes_of(environment.run)
     seen, expected = recorded_progress.progress, environment.progress

@@ -1,4 +1,4 @@
-"""A task run by itself behaves as in a worker."""
+"""A task in a `TaskEnvironment` behaves as in a worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Body = Callable[[ExecuteRequest, ExecutionContext], Any]
 
 
 class Doing(ExecutionServer):
-    """Does in its task whatever a test gives it."""
+    """Runs a function of the test as its task."""
 
     def __init__(self, body: _Body) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def test_run_returns_the_result_and_collects_progress() -> None:
 def test_progress_has_the_sequence_numbers_of_a_server() -> None:
     environment = TaskEnvironment(Stitcher())
     environment.run({"tiles": ["a", "b"]}, execution_id="stitch-1")
-    # 1 tells that it is queued and 2 that it runs.
+    # 1 and 2 are the state events queued and running.
     assert [(e.sequence, e.execution_id) for e in environment.progress] == [
         (3, "stitch-1"),
         (4, "stitch-1"),
@@ -196,7 +196,7 @@ def test_cancel_without_a_run_does_nothing() -> None:
 
 
 def test_late_cancel_is_not_a_keyboard_interrupt() -> None:
-    # Many threads race with the task's end; whatever they hit, it is not this test.
+    # Many threads race with the end of the task; none may interrupt this test.
     environment = TaskEnvironment(Doing(lambda *_: started.set()))
     for _ in range(200):
         started = threading.Event()
@@ -216,7 +216,7 @@ def test_late_cancel_is_not_a_keyboard_interrupt() -> None:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C do what it usually does, also where a shell has it ignored."""
+    """Restore the default handler of SIGINT, which a shell may have set to ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -273,7 +273,7 @@ def test_report_of_a_process_after_the_end_is_dropped() -> None:
     environment = TaskEnvironment(Doing(body))
     environment.run({})
     make, arguments = kept[0]
-    make(*arguments).report(1)  # as an unpickled one would
+    make(*arguments).report(1)  # as an unpickled reporter does
     assert environment.progress == []
 
 

@@ -1,4 +1,4 @@
-"""All that ends with a test shares one time limit, by a clock that the test moves."""
+"""`Teardown`: one time budget for all releases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zmqruntime.testing.teardown import Release, Teardown
 
 
 class Stuck:
-    """Something that never ends; notes how long it was waited for."""
+    """A release that never returns; records the time of each wait."""
 
     def __init__(self, clock: MovableClock) -> None:
         self.waited: list[float] = []
@@ -36,7 +36,7 @@ def test_stuck_releases_share_one_time_budget(clock: MovableClock) -> None:
     things = [Stuck(clock) for _ in range(6)]
     for stage in (things[:3], things[3:]):
         assert teardown.await_all(0.5, [cast(Release, thing) for thing in stage]) == [False] * 3
-    # The second stage begins when the time is over, and has the least that each one gets.
+    # The second stage starts when the budget is used up, and gets the minimum.
     assert clock.monotonic() == pytest.approx(1.0 + 0.1)
     assert [len(thing.waited) for thing in things] == [1] * 6
 

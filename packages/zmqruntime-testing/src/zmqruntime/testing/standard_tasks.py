@@ -58,9 +58,7 @@ def standard_script(request: ExecuteRequest) -> Script:
         case {"do": "echo", "value": value}:
             try:
                 return Script().complete(value)
-            except (
-                DecodeError
-            ) as error:  # A value within the limit of a task may exceed that of a result.
+            except DecodeError as error:  # Tasks may nest deeper than results.
                 return Script().fail(str(error), kind=ErrorKind.UNSERIALIZABLE_RESULT)
         case {"do": "fail", "message": str(message)}:
             return Script().fail(message)

@@ -76,8 +76,8 @@ def render_report(verdict: Verdict) -> str:
     for number, why in sorted(verdict.skipped.items()):
         reasons[why].append(number)
     if reasons:
-        told = (f"{', '.join(numbers)} skipped: {why}" for why, numbers in reasons.items())
-        blocks.append("\n".join(map(printable, told)))
+        skipped_lines = (f"{', '.join(numbers)} skipped: {why}" for why, numbers in reasons.items())
+        blocks.append("\n".join(map(printable, skipped_lines)))
     if verdict.trouble:
         blocks.append(printable(f"error: {verdict.trouble}"))
     skipped = f", {len(verdict.skipped)} skipped" if verdict.skipped else ""

@@ -120,7 +120,7 @@ def full_transcript(
     peer = make_lasting_peer()
     peer.request("no such type")
     peer.request("ping", limit="many")
-    peer.request("status", execution_id="nobody")
+    peer.request("status", execution_id="unknown")
     peer.request_frames(b"", b"nonsense")
     peer.request("unregister_progress", client_id=peer.name)
     for trace in (counted, failed, failed_twice, cancelled):

@@ -127,7 +127,7 @@ class InMemoryExecutionServer(ScriptedServer):
                 if deadline.expired:
                     raise RequestTimeout(
                         f"no reply from the fake within {timeout + hold:g} s: check the time "
-                        "limit, or let the script go on"
+                        "limit, or continue the script with step()"
                     )
                 self._changed.wait(self._until_next(deadline))
 
