@@ -9,7 +9,7 @@ import pytest
 
 from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.run_plugin import ConformancePlugin
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 from zmqruntime.testing.conformance.transcript import Transcript
 
 __all__ = ["MakePeer", "make_lasting_peer", "make_peer", "peer", "settings", "transcript"]

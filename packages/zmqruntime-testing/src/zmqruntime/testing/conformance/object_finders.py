@@ -27,8 +27,8 @@ def _snapshots(transcript: Transcript, of_one: bool) -> Iterator[Occurrence]:
 
 def _oks(transcript: Transcript, *requests: bytes) -> Iterator[Occurrence]:
     for exchange in transcript.exchanges:
-        asked = any(b'"type": "%b"' % request in exchange.sent for request in requests)
-        if exchange.reply.get("type") == "ok" and asked:
+        is_match = any(b'"type": "%b"' % request in exchange.sent for request in requests)
+        if exchange.reply.get("type") == "ok" and is_match:
             yield exchange.reply, exchange
 
 

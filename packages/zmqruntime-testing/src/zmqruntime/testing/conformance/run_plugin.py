@@ -13,7 +13,7 @@ import pytest
 from zmqruntime.testing.conformance.connection import ServerUnreachable
 from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.report import CannotCheck, Finding, Verdict
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 from zmqruntime.testing.conformance.transcript import Transcript, Violation
 
 __all__ = ["ConformancePlugin", "numbers_of"]

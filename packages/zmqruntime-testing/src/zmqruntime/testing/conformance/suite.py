@@ -15,8 +15,7 @@ from zmqruntime.messages import ShutdownMode
 from zmqruntime.testing.conformance import fixtures, preflight, scenarios
 from zmqruntime.testing.conformance.report import Verdict
 from zmqruntime.testing.conformance.run_plugin import ConformancePlugin
-from zmqruntime.testing.conformance.settings import Settings
-from zmqruntime.testing.conformance.target import Target
+from zmqruntime.testing.conformance.target import Settings, Target
 
 __all__ = ["collect_checks", "run"]
 

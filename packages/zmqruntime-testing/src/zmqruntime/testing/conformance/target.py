@@ -1,4 +1,4 @@
-"""The addresses of the server under test."""
+"""The server under test: its addresses, and the settings of a run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from zmqruntime.messages import ZMQRuntimeError
+from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
 
-__all__ = ["Target", "TargetError"]
+__all__ = ["Settings", "Target", "TargetError"]
 
 _OFFSET = 1000
 
@@ -68,3 +68,20 @@ class Target:
             for a in (self.data, self.control)
         )
         return data, control
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The server under test, and its limits."""
+
+    target: Target
+    patience: float = 10.0
+    """Timeout of each reply and event, in seconds."""
+    slots: int = 1
+    """Number of tasks that the server runs in parallel."""
+    ending: ShutdownMode | None = None
+    """The mode of the final shutdown; None for no shutdown."""
+    max_queued: int | None = None
+    """Queue limit of the server; None if unknown."""
+    history_limit: int | None = None
+    """Number of read records that the server keeps; None if unknown."""

@@ -161,10 +161,10 @@ class ScriptedServer(ABC):
         check_number("count", count, least=1, whole=True)
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
-                asked = ", ".join(r.type for r in self._requests) or "none"
+                received = ", ".join(r.type for r in self._requests) or "none"
                 raise ScriptMismatch(
                     f"expected {count} {kind.__name__} within {timeout:g} s, received "
-                    f"{len(self.asked(kind))}; requests so far: {asked}"
+                    f"{len(self.asked(kind))}; requests so far: {received}"
                 )
             return self.asked(kind)[count - 1]
 

@@ -296,6 +296,5 @@ class FaultProxy:
             raise self._make_error() from self._failure
 
     def _make_error(self) -> ProxyFailed:
-        return ProxyFailed(
-            f"the proxy on {self._front} has failed and forwards no messages: {self._failure!r}"
-        )
+        what = f"the proxy on {self._front} has failed and forwards no messages"
+        return ProxyFailed(f"{what}: {self._failure!r}")

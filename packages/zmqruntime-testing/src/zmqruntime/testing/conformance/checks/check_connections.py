@@ -14,7 +14,7 @@ import zmq
 
 from zmqruntime.testing.conformance.fixtures import MakePeer
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 from zmqruntime.testing.conformance.transcript import Violation, decode_strictly
 
 checks = pytest.mark.checks
@@ -52,7 +52,7 @@ def check_socket_directory_is_private(settings: Settings) -> None:
 def check_envelope_is_returned(peer: Peer, envelope: list[bytes]) -> None:
     peer.control.send_multipart([*envelope, PING])
     frames = peer.receive(peer.control)
-    assert frames[:-1] == envelope, f"the envelope {envelope} came back as {frames[:-1]}"
+    assert frames[:-1] == envelope, f"the envelope {envelope} was returned as {frames[:-1]}"
 
 
 @checks("C-006")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 from zmqruntime.testing.conformance.transcript import Violation
 
 checks = pytest.mark.checks

@@ -9,7 +9,7 @@ import pytest
 from zmqruntime.testing.conformance.fixtures import MakePeer
 from zmqruntime.testing.conformance.peer import Peer
 from zmqruntime.testing.conformance.scenarios import BusyServer
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 
 checks = pytest.mark.checks
 

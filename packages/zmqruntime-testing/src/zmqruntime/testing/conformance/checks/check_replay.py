@@ -15,14 +15,14 @@ checks = pytest.mark.checks
 MANY = 150
 
 
-def kept(peer: Peer, execution_id: str, **fields: Any) -> Message:
+def read_events(peer: Peer, execution_id: str, **fields: Any) -> Message:
     """Return the `kept_events` reply."""
     return peer.expect_reply("kept_events", "events", execution_id=execution_id, **fields)
 
 
 @checks("C-188", "C-193")
 def check_reply_to_events_is_kept_events(peer: Peer, counted: ExecutionTrace) -> None:
-    reply = kept(peer, counted.execution_id)
+    reply = read_events(peer, counted.execution_id)
     assert reply["execution_id"] == counted.execution_id
 
 
@@ -59,12 +59,14 @@ def check_limit_of_events_out_of_range_is_rejected(
 @checks("C-189", "C-191", "C-194", "C-195", "C-196")
 def check_published_events_are_kept(peer: Peer, counted: ExecutionTrace) -> None:
     published = [event.body for event in counted.events]
-    reply = kept(peer, counted.execution_id)
+    reply = read_events(peer, counted.execution_id)
     assert reply["events"] == published
     assert reply["first_kept_sequence"] == published[0]["sequence"]
     assert reply["last_sequence"] == published[-1]["sequence"]
     for n, event in enumerate(published, start=1):
-        following = kept(peer, counted.execution_id, after_sequence=event["sequence"])["events"]
+        following = read_events(peer, counted.execution_id, after_sequence=event["sequence"])[
+            "events"
+        ]
         assert following == published[n:]
 
 
@@ -73,12 +75,14 @@ def check_published_events_are_kept(peer: Peer, counted: ExecutionTrace) -> None
 def check_kept_events_are_read_in_pages(peer: Peer, limit: int | None) -> None:
     execution_id = peer.submit("count", events=MANY)
     peer.await_end(execution_id)
-    asked = {} if limit is None else {"limit": limit}
+    page_limit = {} if limit is None else {"limit": limit}
     most = limit or 100
     sequences: list[int] = []
     last = None
     while not sequences or sequences[-1] != last:
-        reply = kept(peer, execution_id, after_sequence=sequences[-1] if sequences else 0, **asked)
+        reply = read_events(
+            peer, execution_id, after_sequence=sequences[-1] if sequences else 0, **page_limit
+        )
         assert reply["events"], "the page is empty before the last event"
         assert len(reply["events"]) <= most, "the page is longer than the limit"
         sequences += [event["sequence"] for event in reply["events"]]

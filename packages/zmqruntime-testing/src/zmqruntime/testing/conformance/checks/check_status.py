@@ -8,7 +8,7 @@ import pytest
 
 from zmqruntime.testing.conformance.peer import TERMINAL, Peer
 from zmqruntime.testing.conformance.scenarios import BusyServer, ExecutionTrace
-from zmqruntime.testing.conformance.settings import Settings
+from zmqruntime.testing.conformance.target import Settings
 
 checks = pytest.mark.checks
 
