@@ -1,6 +1,6 @@
-"""A fake does what its test says, and its clients cannot tell it from a server.
+"""The fakes on sockets and in memory: scripts, refusals, recorded requests.
 
-Each test runs twice, over sockets and in memory.
+Each test runs with both fakes.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def test_fake_has_a_real_queue(fake: Fake, client: ExecutionClient) -> None:
     with pytest.raises(Conflict):
         third.cancel()
     with pytest.raises(UnknownExecution):
-        client.get_record("nobody")
+        client.get_record("unknown")
 
 
 def test_duplicate_submission_runs_once(fake: Fake, client: ExecutionClient) -> None:
