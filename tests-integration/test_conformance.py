@@ -11,15 +11,15 @@ from places import Place
 from waiting import PATIENCE
 
 from zmqruntime.messages import ShutdownMode
-from zmqruntime.testing.conformance.coverage import render_page, render_sentences
-from zmqruntime.testing.conformance.sentences import load_sentences, read_sentences
+from zmqruntime.testing.conformance.coverage import render_page, render_requirements
+from zmqruntime.testing.conformance.requirements import load_requirements, parse_requirements
 from zmqruntime.transport import TransportMode
 
 REPOSITORY = Path(__file__).parents[1]
 REFERENCE = REPOSITORY / "docs" / "reference"
 UPDATE = "run `python -m zmqruntime.testing.conformance.coverage docs/reference`"
 
-SERVER = "zmqruntime.testing.standard:StandardServer"
+SERVER = "zmqruntime.testing.standard_tasks:StandardServer"
 COMMAND = Path(sys.executable).with_name("zmqruntime-conformance")
 
 
@@ -42,19 +42,19 @@ def test_the_python_server_conforms(
     told = checks.communicate(timeout=5 * PATIENCE)[0]
 
     assert checks.returncode == 0, told
-    assert ", 0 broken" in told
+    assert ", 0 violated" in told
     assert "error" not in server.output().lower()
     assert server.returncode == 0
 
 
 def test_what_is_shipped_is_what_the_page_says() -> None:
     page = (REFERENCE / "protocol.md").read_text("utf-8")
-    assert "".join(f"{n} {text}\n" for n, text in load_sentences().items()) == render_sentences(
-        page
-    ), UPDATE
+    assert "".join(
+        f"{n} {text}\n" for n, text in load_requirements().items()
+    ) == render_requirements(page), UPDATE
 
 
 def test_the_table_in_the_documentation_is_true() -> None:
-    sentences = read_sentences((REFERENCE / "protocol.md").read_text("utf-8"))
+    sentences = parse_requirements((REFERENCE / "protocol.md").read_text("utf-8"))
     table = (REFERENCE / "conformance.md").read_text("utf-8")
     assert table == render_page(table, sentences), UPDATE

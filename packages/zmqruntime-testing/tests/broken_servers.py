@@ -1,6 +1,6 @@
-"""Servers with one fault each: the real one, with one hook between it and its peers.
+"""The real server with one injected fault each, to test the conformance checks.
 
-Each fault names the sentence of the protocol that it breaks.
+Each fault names the requirement of the protocol that it violates.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Object = dict[str, Any]
 
 
 class Tap:
-    """Sits between a session and its peers, and lets the fault have its way."""
+    """Hooks into a session, and applies the fault to its messages."""
 
     def __init__(self, session: ExecutionSession, fault: Fault) -> None:
         self.session = session
         self.memory: Object = {}
-        """What a fault has to remember."""
+        """State of the fault."""
         self.callers: list[Caller] = []
         self._fault = fault
         self._take = session._take_request
@@ -60,7 +60,7 @@ class Tap:
         self._take(frames)
 
     def _changed(self, frames: list[bytes], wire: Callable[[Object], Object]) -> list[bytes]:
-        """Return a request as the hook wants it; what is none, or needs no change, as it came."""
+        """Return a request after the hook; anything else, or without a change, the same frames."""
         try:
             request = json.loads(frames[-1].decode("utf-8"))
         except (ValueError, RecursionError):
@@ -74,8 +74,8 @@ class Tap:
         self.callers.append(caller)
         self._fault.request(request, caller, self)
 
-    def go_on(self, request: Request, caller: Caller) -> None:
-        """Do what a sound server does."""
+    def handle_normally(self, request: Request, caller: Caller) -> None:
+        """Handle the request without a fault."""
         self._handle(request, caller)
 
     def send(self, caller: Caller, frame: bytes) -> None:
@@ -91,24 +91,26 @@ class Tap:
             self._publish(topic, *events)
             return
         for frame in events:
-            for told, event in self._fault.event(topic.decode(), json.loads(frame), self):
-                self._publish(told.encode(), json.dumps(event).encode())
+            for published_topic, event in self._fault.event(
+                topic.decode(), json.loads(frame), self
+            ):
+                self._publish(published_topic.encode(), json.dumps(event).encode())
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a server; every hook left alone is sound."""
+    """One fault of a server; a hook that is not set changes nothing."""
 
     name: str
     number: str
-    """The sentence that it breaks; empty: there is no fault."""
+    """The violated requirement; empty for no fault."""
     wire: Callable[[Object], Object] | None = None
-    request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: tap.go_on(
-        request, caller
+    request: Callable[[Request, Caller, Tap], None] = lambda request, caller, tap: (
+        tap.handle_normally(request, caller)
     )
     envelope: Callable[[Caller], Caller] = lambda caller: caller
     reply: Callable[[Object, Tap], Iterable[Object | bytes]] | None = None
-    event: Callable[[str, Object, Tap], Told] | None = None
+    event: Callable[[str, Object, Tap], Published] | None = None
     session: Callable[[ExecutionSession], None] = lambda session: None
     engine: Callable[[], LifecycleEngine] = InMemoryLifecycleEngine
     ending: ShutdownMode | None = None
@@ -138,7 +140,7 @@ class BrokenServer(InstantServer):
 
 
 def without(name: str, of: str | None = None) -> Callable[[Object, Tap], Iterable[Object]]:
-    """Leave out a field of the replies of one type, or of all."""
+    """Remove a field from replies of one type, or of all types."""
     return lambda reply, _: [
         {
             key: value
@@ -151,7 +153,7 @@ def without(name: str, of: str | None = None) -> Callable[[Object, Tap], Iterabl
 def changed(
     change: Callable[[Object], Object], **where: Any
 ) -> Callable[[Object, Tap], Iterable[Object]]:
-    """Change the replies with these fields."""
+    """Change replies that have these fields."""
     return lambda reply, _: [
         reply | change(reply) if where.items() <= _flat(reply).items() else reply
     ]
@@ -160,7 +162,7 @@ def changed(
 def recorded(
     change: Callable[[Object], Object], **where: Any
 ) -> Callable[[Object, Tap], Iterable[Object]]:
-    """Change the records with these fields, inside of their snapshots."""
+    """Change the records in snapshots that have these fields."""
 
     def reply(reply: Object, _: Tap) -> Iterable[Object]:
         record = reply.get("execution")
@@ -175,8 +177,8 @@ def _flat(message: Object) -> Object:
     return {k: v for k, v in message.items() if isinstance(v, str | int | None)}
 
 
-def change_of_mind(reply: Object, tap: Tap) -> Iterable[Object]:
-    """Tell of every second look at what is complete that it has failed."""
+def alternate_terminal_status(reply: Object, tap: Tap) -> Iterable[Object]:
+    """Report every second snapshot of a complete execution as failed."""
     record = reply.get("execution")
     if record and record["status"] == "complete":
         looks = tap.memory[record["execution_id"]] = tap.memory.get(record["execution_id"], 0) + 1
@@ -186,7 +188,7 @@ def change_of_mind(reply: Object, tap: Tap) -> Iterable[Object]:
 
 
 def integers_only(reply: Object, _: Tap) -> Iterable[Object]:
-    """Lose that a result was a fraction."""
+    """Convert integral floats in results to integers."""
     record = reply.get("execution")
     if record and isinstance(record["result"], float):
         record["result"] = int(record["result"])
@@ -203,91 +205,91 @@ KNOWN = {
 
 
 def enqueue_again(request: Request, caller: Caller, tap: Tap) -> None:
-    """Take a duplicate for new work, though it is answered as a duplicate."""
-    tap.go_on(request, caller)
+    """Execute a duplicate again, but reply as to a duplicate."""
+    tap.handle_normally(request, caller)
     if isinstance(request, ExecuteRequest) and request.execution_id:
         if request.execution_id in tap.memory:
             again = request.model_copy(update={"execution_id": None})
             tap.session._dispatcher.handle(
-                Submitted(again, caller._replace(envelope=(b"nobody", b"")))
+                Submitted(again, caller._replace(envelope=(b"unknown", b"")))
             )
         tap.memory[request.execution_id] = True
 
 
-def cancel_what_runs(request: Request, caller: Caller, tap: Tap) -> None:
-    """Stop what runs, whichever is named."""
+def cancel_running(request: Request, caller: Caller, tap: Tap) -> None:
+    """Cancel the running execution instead of the requested one."""
     if isinstance(request, CancelRequest):
         running = tap.session._dispatcher._scheduler.slots[0].execution_id
         request = request.model_copy(update={"execution_id": running or request.execution_id})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
-def block_while_holding(request: Request, caller: Caller, tap: Tap) -> None:
-    """Hold a status by holding everybody."""
+def block_during_hold(request: Request, caller: Caller, tap: Tap) -> None:
+    """Block the server while a status is held."""
     if isinstance(request, StatusRequest) and request.wait_seconds:
         threading.Event().wait(min(request.wait_seconds, 0.2))
         request = request.model_copy(update={"wait_seconds": 0.0})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
-def do_not_hold(request: Request, caller: Caller, tap: Tap) -> None:
-    """Answer every status at once."""
+def reply_immediately(request: Request, caller: Caller, tap: Tap) -> None:
+    """Reply to every status immediately."""
     if isinstance(request, StatusRequest):
         request = request.model_copy(update={"wait_seconds": 0.0})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
-def forget_the_limit(request: Request, caller: Caller, tap: Tap) -> None:
-    """Let a task run for as long as it likes."""
+def ignore_timeout(request: Request, caller: Caller, tap: Tap) -> None:
+    """Ignore the timeout of a task."""
     if isinstance(request, ExecuteRequest):
         request = request.model_copy(update={"timeout_seconds": None})
-    tap.go_on(request, caller)
+    tap.handle_normally(request, caller)
 
 
 # -- events ---------------------------------------------------------------------------------------
 
-Told = Iterable[tuple[str, Object | list[Object]]]
+Published = Iterable[tuple[str, Object | list[Object]]]
 
 
-def numbered_from_zero(topic: str, event: Object, _: Tap) -> Told:
+def numbered_from_zero(topic: str, event: Object, _: Tap) -> Published:
     return [(topic, event | {"sequence": event["sequence"] - 1})]
 
 
-def numbered_with_a_gap(topic: str, event: Object, _: Tap) -> Told:
+def numbered_with_a_gap(topic: str, event: Object, _: Tap) -> Published:
     return [(topic, event | {"sequence": 2 * event["sequence"] - 1})]
 
 
-def without_its_client(topic: str, event: Object, _: Tap) -> Told:
+def without_its_client(topic: str, event: Object, _: Tap) -> Published:
     return [(event["execution_id"], event)]
 
 
-def without_its_end(topic: str, event: Object, _: Tap) -> Told:
+def without_its_end(topic: str, event: Object, _: Tap) -> Published:
     return [] if event.get("finished_at") else [(topic, event)]
 
 
-def started_without_a_status(topic: str, event: Object, _: Tap) -> Told:
+def started_without_a_status(topic: str, event: Object, _: Tap) -> Published:
     return [(topic, event | {"status": None} if event.get("status") == "running" else event)]
 
 
-def without_its_start(topic: str, event: Object, _: Tap) -> Told:
+def without_its_start(topic: str, event: Object, _: Tap) -> Published:
     return [] if event.get("status") == "running" else [(topic, event)]
 
 
-def ended_twice(topic: str, event: Object, _: Tap) -> Told:
+def ended_twice(topic: str, event: Object, _: Tap) -> Published:
     return [(topic, event)] * (2 if event.get("finished_at") else 1)
 
 
-def with_the_result(topic: str, event: Object, _: Tap) -> Told:
+def with_the_result(topic: str, event: Object, _: Tap) -> Published:
     return [(topic, event | {"result": 1} if event.get("status") == "complete" else event)]
 
 
-def percent_as_a_share(topic: str, event: Object, _: Tap) -> Told:
+def percent_as_a_share(topic: str, event: Object, _: Tap) -> Published:
     share = {"percent": event["percent"] / 100} if event.get("percent") else {}
     return [(topic, event | share)]
 
 
-def two_at_once(topic: str, event: Object, tap: Tap) -> Told:
-    """Tell of reports in pairs, whoever listens."""
+def publish_pairs(topic: str, event: Object, tap: Tap) -> Published:
+    """Publish events in pairs, also to subscribers without arrays."""
     if event["type"] == "progress" and topic not in tap.memory:
         tap.memory[topic] = event
         return []
@@ -295,7 +297,7 @@ def two_at_once(topic: str, event: Object, tap: Tap) -> Told:
     return [(topic, [first, event] if first else event)]
 
 
-def with_a_word_to_everybody(topic: str, event: Object, tap: Tap) -> Told:
+def with_unsolicited_replies(topic: str, event: Object, tap: Tap) -> Published:
     if event.get("finished_at"):
         callers, tap.callers = {caller.envelope: caller for caller in tap.callers}, []
         for caller in callers.values():
@@ -307,20 +309,20 @@ def with_a_word_to_everybody(topic: str, event: Object, tap: Tap) -> Told:
 
 
 class LastComeFirstServed(InMemoryLifecycleEngine):
-    """A stack where there should be a queue."""
+    """A stack instead of a queue."""
 
     def peek(self) -> Execution | None:
         queued = [e for _, e in self.list_queued(1000).entries if e.retry_at is None]
         return queued[-1] if queued else None
 
 
-def acknowledge_at_once(session: ExecutionSession) -> None:
-    """Do not look for the subscription."""
+def acknowledge_without_subscription(session: ExecutionSession) -> None:
+    """Acknowledge a registration without a subscription."""
     setattr(session.registrations, "register", lambda client_id, scope, caller: True)  # noqa: B010
 
 
-def remember_who_left(session: ExecutionSession) -> None:
-    """Take no notice of the end of a subscription."""
+def keep_closed_subscribers(session: ExecutionSession) -> None:
+    """Ignore the end of a subscription."""
     apply = session.registrations.apply
     setattr(  # noqa: B010
         session.registrations,
@@ -337,7 +339,7 @@ FAULTS = [
         reply=lambda reply, _: [] if reply.get("code") == "unknown_type" else [reply],
     ),
     Fault("every reply twice", "C-012", reply=lambda reply, _: [reply, reply]),
-    Fault("replies that nobody asked for", "C-013", event=with_a_word_to_everybody),
+    Fault("unsolicited replies", "C-013", event=with_unsolicited_replies),
     Fault("a reply without request_id", "C-022", reply=without("request_id")),
     Fault("another request_id", "C-019", reply=changed(lambda _: {"request_id": "mine"})),
     Fault("a reply without protocol", "C-022", reply=without("protocol")),
@@ -355,7 +357,7 @@ FAULTS = [
         envelope=lambda caller: caller._replace(envelope=(caller.envelope[0], b"")),
     ),
     Fault(
-        "a reply that is nested without end",
+        "an endlessly nested reply",
         "C-011",
         reply=lambda reply, _: [b"[" * 100_000 if reply["type"] == "pong" else reply],
     ),
@@ -376,15 +378,15 @@ FAULTS = [
         wire=lambda request: {k: v for k, v in request.items() if v is not None},
     ),
     Fault(
-        "any version of the protocol is taken",
+        "any protocol version is accepted",
         "C-099",
         wire=lambda request: request | {"protocol": 1},
     ),
-    Fault("a time limit that is not kept", "C-050", request=forget_the_limit),
+    Fault("an ignored timeout", "C-050", request=ignore_timeout),
     # Fields
     Fault("a pong without workers", "C-038", reply=without("workers", "pong")),
     Fault(
-        "a start that is no number",
+        "a start time that is not a number",
         "C-034",
         reply=changed(lambda reply: {"started_at": str(reply["started_at"])}, type="pong"),
     ),
@@ -394,19 +396,19 @@ FAULTS = [
     ),
     # Errors
     Fault(
-        "what is malformed is called invalid",
+        "malformed is reported as invalid",
         "C-096",
         reply=changed(lambda _: {"code": "invalid_request"}, code="malformed"),
     ),
     Fault(
-        "what is unknown is called a conflict",
+        "unknown is reported as a conflict",
         "C-100",
         reply=changed(lambda _: {"code": "conflict"}, code="unknown_execution"),
     ),
     # Executing
     Fault("a duplicate is executed again", "C-054", request=enqueue_again),
     Fault(
-        "a duplicate is not told from the first",
+        "a duplicate is reported as new",
         "C-053",
         reply=changed(lambda _: {"duplicate": False}, type="accepted"),
     ),
@@ -423,7 +425,7 @@ FAULTS = [
             code="conflict",
         ),
     ),
-    Fault("a stack where there should be a queue", "C-052", engine=LastComeFirstServed),
+    Fault("a stack instead of a queue", "C-052", engine=LastComeFirstServed),
     Fault(
         "the queue is listed backwards",
         "C-036",
@@ -431,11 +433,11 @@ FAULTS = [
             reply | {"queued_executions": reply.get("queued_executions", [])[::-1]}
         ],
     ),
-    Fault("a terminal status that changes", "C-109", reply=change_of_mind),
+    Fault("a terminal status that changes", "C-109", reply=alternate_terminal_status),
     Fault(
-        "a result of what has failed",
+        "a result of a failed execution",
         "C-118",
-        reply=recorded(lambda _: {"result": "half of it"}, status="failed"),
+        reply=recorded(lambda _: {"result": "partial"}, status="failed"),
     ),
     Fault("5.0 is returned as 5", "C-118", reply=integers_only),
     Fault(
@@ -449,7 +451,7 @@ FAULTS = [
         ),
     ),
     Fault(
-        "a result that is nested too deep is told as an exception",
+        "a result that is nested too deeply is reported as an exception",
         "C-127",
         reply=recorded(
             lambda record: {"error": record["error"] | {"kind": "exception"}}, status="failed"
@@ -469,38 +471,38 @@ FAULTS = [
             reply | ({"also": reply["also"][::-1]} if reply.get("also") else {})
         ],
     ),
-    Fault("a held status holds everybody", "C-007", request=block_while_holding),
-    Fault("a status that is not held", "C-064", request=do_not_hold),
+    Fault("a held status blocks the server", "C-007", request=block_during_hold),
+    Fault("a status that is not held", "C-064", request=reply_immediately),
     Fault(
         "only one page of the queue",
         "C-070",
         reply=changed(lambda _: {"cursor": None}, type="snapshot"),
     ),
     # Cancel
-    Fault("a cancel of the wrong one", "C-072", request=cancel_what_runs),
+    Fault("a cancel of the wrong execution", "C-072", request=cancel_running),
     Fault(
-        "a cancel of what is complete",
+        "a cancel of a complete execution",
         "C-077",
         reply=changed(lambda _: {"type": "ok", "status": "ok"}, code="conflict"),
     ),
     Fault(
-        "a cancel that says queued",
+        "a cancel that reports queued",
         "C-076",
         reply=changed(lambda _: {"execution_status": "queued"}, execution_status="running"),
     ),
     Fault(
-        "every cancel says cancelled",
+        "every cancel reports cancelled",
         "C-076",
         reply=changed(lambda _: {"execution_status": "cancelled"}, execution_status="running"),
     ),
     # Registration
-    Fault("an early ok to a registration", "C-154", session=acknowledge_at_once),
+    Fault("an early ok to a registration", "C-154", session=acknowledge_without_subscription),
     Fault(
         "a registration without subscription is malformed",
         "C-155",
         reply=changed(lambda _: {"code": "malformed"}, code="not_subscribed"),
     ),
-    Fault("who left is a subscriber still", "C-161", session=remember_who_left),
+    Fault("a closed subscriber stays registered", "C-161", session=keep_closed_subscribers),
     # Events
     Fault("a sequence from 0", "C-139", event=numbered_from_zero),
     Fault("a sequence with gaps", "C-139", event=numbered_with_a_gap),
@@ -510,11 +512,11 @@ FAULTS = [
     Fault("no running event", "C-149", event=without_its_start),
     Fault("a running event without a status", "C-149", event=started_without_a_status),
     Fault("the result in a state event", "C-150", event=with_the_result),
-    Fault("several events at once for everybody", "C-208", event=two_at_once),
+    Fault("arrays of events for every subscriber", "C-208", event=publish_pairs),
     Fault("percent from 0 to 1", "C-143", event=percent_as_a_share),
     # The end
     Fault(
-        "a shutdown that does not tell its mode",
+        "a shutdown reply without its mode",
         "C-083",
         reply=without("mode", "shutdown_ack"),
         ending=ShutdownMode.NOW,

@@ -1,4 +1,4 @@
-"""Applications as their developers would write them, for the fixtures to run."""
+"""Sample applications that the tests of the fixtures run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zmqruntime.execution import (
     TaskCancelled,
 )
 from zmqruntime.messages import JsonObject, JsonValue
-from zmqruntime.testing.endpoint import locate
+from zmqruntime.testing.endpoint import client_arguments
 from zmqruntime.transport import RequestTimeout, ZMQClient
 
 
 class Stitcher(ExecutionServer):
-    """Reports one step for each tile."""
+    """Reports progress once per tile."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -41,7 +41,7 @@ class Stitcher(ExecutionServer):
 
 
 class Sleeper(ExecutionServer):
-    """Sleeps until it is told to stop; a "deaf" one sleeps on."""
+    """Sleeps until it is interrupted; a "deaf" task ignores the interrupt."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         while True:
@@ -54,24 +54,24 @@ class Sleeper(ExecutionServer):
 
 
 class Leaver(ExecutionServer):
-    """Leaves a process behind, which it starts, and returns its pid."""
+    """Starts a process, leaves it running, and returns its pid."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         code = "import time; time.sleep(1000)"
-        # In a group of its own: only its parentage tells whose it is.
+        # In its own session: only the parent pid relates it to the worker.
         return subprocess.Popen([sys.executable, "-c", code], start_new_session=True).pid
 
 
 class Mute(ExecutionServer):
-    """Never comes back from a ping, until it is let go."""
+    """Blocks in `describe`, and so in every ping, until it is released."""
 
-    let_go = threading.Event()
+    released = threading.Event()
     stuck = threading.Event()
 
     def describe(self) -> JsonObject:
-        if not self.let_go.is_set():
+        if not self.released.is_set():
             self.stuck.set()
-        self.let_go.wait()
+        self.released.wait()
         return {}
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
@@ -79,20 +79,20 @@ class Mute(ExecutionServer):
 
 
 def get_stuck(server: Mute) -> None:
-    """Ping a server that does not come back from it."""
-    Mute.let_go.clear()
+    """Block a server in a ping."""
+    Mute.released.clear()
     Mute.stuck.clear()
-    # A busy machine may take longer than one attempt to greet a new connection.
+    # On a busy machine the handshake of a connection may take longer than one attempt.
     for _ in range(300):
         with contextlib.suppress(RequestTimeout):
-            ZMQClient(**locate(server.endpoint), config=server.config).connect(0.1)
+            ZMQClient(**client_arguments(server.endpoint), config=server.config).connect(0.1)
         if Mute.stuck.is_set():
             return
     raise AssertionError("the server was not pinged")
 
 
 class Delegator(ExecutionServer):
-    """Has its steps done, and reported, by a process and a thread of its own."""
+    """Reports progress from a child process and from a thread."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         spawn: Any = multiprocessing.get_context(str(request.task["method"]))
@@ -106,6 +106,6 @@ class Delegator(ExecutionServer):
 
 
 def report_steps(reporter: ProgressReporter, steps: int) -> None:
-    """Report so many steps, in whichever process this is called."""
+    """Report ``steps`` steps."""
     for n in range(1, steps + 1):
         reporter.report(n, 4)

@@ -1,4 +1,4 @@
-"""A clock that a test moves."""
+"""`MovableClock`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from zmqruntime.testing import MovableClock
 
 
-def test_it_stands_still_until_it_is_moved() -> None:
+def test_frozen_clock_moves_only_on_advance() -> None:
     clock = MovableClock()
     assert clock.time() == clock.time()
     before = clock.time(), clock.monotonic()
@@ -17,7 +17,7 @@ def test_it_stands_still_until_it_is_moved() -> None:
     assert (clock.time(), clock.monotonic()) == (before[0] + 90, before[1] + 90)
 
 
-def test_to_sleep_is_to_move_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sleep_advances_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(seconds: float) -> None:
         raise AssertionError(f"{seconds} s were slept")
 
@@ -27,7 +27,7 @@ def test_to_sleep_is_to_move_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.monotonic() == 3600
 
 
-def test_a_running_one_is_ahead_by_what_it_was_moved() -> None:
+def test_running_clock_has_the_advanced_offset() -> None:
     clock = MovableClock(frozen=False)
     clock.advance(100)
     before, shown, after = time.time(), clock.time(), time.time()
@@ -35,7 +35,7 @@ def test_a_running_one_is_ahead_by_what_it_was_moved() -> None:
     assert clock.monotonic() <= clock.monotonic()
 
 
-def test_what_is_due_is_called_in_order() -> None:
+def test_due_callbacks_run_in_order() -> None:
     clock, called = MovableClock(), []
     for when in (3, 1, 2, 10):
         clock.call_at(when, lambda when=when: called.append(when))  # type: ignore[misc]
@@ -43,13 +43,13 @@ def test_what_is_due_is_called_in_order() -> None:
     assert called == [1, 2, 3]
 
 
-def test_what_is_called_may_ask_for_more() -> None:
+def test_callback_can_schedule_another() -> None:
     clock, called = MovableClock(), []
     clock.call_at(1, lambda: clock.call_at(2, lambda: called.append(clock.monotonic())))
     clock.advance(5)
     assert called == [5]
 
 
-def test_it_does_not_go_back() -> None:
-    with pytest.raises(ValueError, match="forward only"):
+def test_negative_advance_is_rejected() -> None:
+    with pytest.raises(ValueError, match="cannot advance the clock by"):
         MovableClock().advance(-1)

@@ -1,4 +1,4 @@
-"""The project's own engine, runners and launcher keep the promises that others inherit."""
+"""The engines, runner and launcher of the project pass the public contracts."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class TestInMemoryLifecycleEngine(LifecycleEngineContract):
 
 class TestJournalLifecycleEngine(LifecycleEngineContract):
     @pytest.fixture(autouse=True)
-    def _close_what_was_made(self, tmp_path: Path) -> Iterator[None]:
+    def _close_engines(self, tmp_path: Path) -> Iterator[None]:
         self.directory = tmp_path
-        self.made: list[JournalLifecycleEngine] = []
+        self.engines: list[JournalLifecycleEngine] = []
         yield
-        for engine in self.made:
+        for engine in self.engines:
             engine.close()
 
     def make_engine(
@@ -56,12 +56,12 @@ class TestJournalLifecycleEngine(LifecycleEngineContract):
         history_seconds: float | None = None,
     ) -> LifecycleEngine:
         engine = JournalLifecycleEngine(
-            self.directory / f"journal{len(self.made)}",
+            self.directory / f"journal{len(self.engines)}",
             history_limit,
             queue_policy=queue_policy,
             history_seconds=history_seconds,
         )
-        self.made.append(engine)
+        self.engines.append(engine)
         return engine
 
 

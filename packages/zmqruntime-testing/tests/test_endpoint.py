@@ -1,4 +1,4 @@
-"""Each test has a place of its own."""
+"""Isolated configurations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
 
-def test_the_directory_is_private_and_gone_afterwards() -> None:
+def test_runtime_directory_is_private_and_removed() -> None:
     with isolated_config() as config:
         assert config.runtime_dir is not None
         (config.runtime_dir / "something").touch()
@@ -25,13 +25,13 @@ def test_the_directory_is_private_and_gone_afterwards() -> None:
     assert not config.runtime_dir.exists()
 
 
-def test_no_two_have_the_same_place() -> None:
+def test_configurations_are_distinct() -> None:
     with isolated_config() as one, isolated_config() as other:
         assert one.runtime_dir != other.runtime_dir
 
 
 @pytest.mark.skipif(os.name != "posix", reason="ipc paths are limited on POSIX")
-def test_a_socket_path_fits_where_temporary_directories_are_deep(
+def test_socket_path_fits_in_deep_temporary_directories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
@@ -45,7 +45,7 @@ def test_a_socket_path_fits_where_temporary_directories_are_deep(
 
 @pytest.mark.skipif(os.name != "posix", reason="ipc paths are limited on POSIX")
 @pytest.mark.parametrize(("length", "is_inside"), [(62, True), (63, False)])
-def test_its_files_are_the_tests_own_wherever_a_socket_path_fits(
+def test_runtime_directory_is_in_the_test_directory_if_socket_paths_fit(
     length: int, is_inside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as short:
@@ -60,27 +60,25 @@ def test_its_files_are_the_tests_own_wherever_a_socket_path_fits(
         assert not config.runtime_dir.exists()
 
 
-def test_logs_of_launched_servers_go_where_the_test_keeps_its_files(
-    tmp_path: Path, zmq_config: ZMQConfig
-) -> None:
+def test_log_directory_is_in_the_test_directory(tmp_path: Path, zmq_config: ZMQConfig) -> None:
     assert zmq_config.log_dir is not None
     assert zmq_config.log_dir.parent == tmp_path
 
 
-def test_candidates_are_usable_ports_with_the_usual_offset() -> None:
+def test_candidate_ports_are_valid_with_the_offset() -> None:
     ports = list(candidate_ports())
     assert len(set(ports)) == len(ports) > 10
     assert all(port > 1024 and port + 1000 < 32_768 for port in ports)
 
 
-def test_equal_seeds_do_not_lead_to_equal_ports() -> None:
-    # pytest-randomly seeds every run, and every worker of one, alike.
+def test_ports_are_independent_of_the_global_seed() -> None:
+    # pytest-randomly seeds every run, and every worker of a run, with the same value.
     random.seed(1)
     some = list(candidate_ports())
     random.seed(1)
     assert list(candidate_ports()) != some
 
 
-def test_looking_for_a_port_binds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidate_ports_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "bind", None)
     assert list(candidate_ports())

@@ -1,4 +1,4 @@
-"""Servers and clients that tests start are sure to end."""
+"""Servers and clients that are started by tests are stopped."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def worker_of(client: ExecutionClient) -> ProcessIdentity:
 
 
 def has_ended(process: ProcessIdentity) -> bool:
-    """Return whether a process that was killed has ended, which may take a moment."""
+    """Wait for the exit of a killed process; return False after 30 s."""
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()
     waiter.join(30)
     return not waiter.is_alive()
 
 
-def test_a_server_runs_tasks_in_its_real_worker(
+def test_server_runs_tasks_in_a_worker_process(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     events: list[Event] = []
@@ -50,7 +50,7 @@ def test_a_server_runs_tasks_in_its_real_worker(
     assert client.ping().workers[0].pid != client.ping().process.pid
 
 
-def test_several_servers_live_side_by_side(
+def test_several_servers_run_in_parallel(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     servers = [execution_server(Stitcher), execution_server(Stitcher)]
@@ -58,7 +58,7 @@ def test_several_servers_live_side_by_side(
         assert execution_client(server).ping().port == server.port
 
 
-def test_arguments_are_the_applications(
+def test_arguments_are_passed_to_the_application(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     client = execution_client(execution_server(Sleeper, max_queued=0), client_id="lab")
@@ -67,7 +67,7 @@ def test_arguments_are_the_applications(
         client.submit_execution({})
 
 
-def test_an_application_may_make_its_own(
+def test_server_can_be_created_by_a_function(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     class StitchClient(ExecutionClient):
@@ -83,11 +83,11 @@ def held_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def test_over_tcp_a_held_port_is_passed_over(
+def test_used_tcp_port_is_skipped(
     execution_server: ServerFactory, held_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def candidates() -> Iterator[int]:
-        yield from (held_port, held_port - 1000, *_FREE_PORTS)  # its control port would be that one
+        yield from (held_port, held_port - 1000, *_FREE_PORTS)  # whose control port is in use
 
     monkeypatch.setattr("zmqruntime.testing.servers.candidate_ports", candidates)
     server = execution_server(Stitcher, transport_mode=TransportMode.TCP)
@@ -95,14 +95,12 @@ def test_over_tcp_a_held_port_is_passed_over(
     assert server.port in _FREE_PORTS
 
 
-def test_a_port_that_was_asked_for_is_no_other(
-    execution_server: ServerFactory, held_port: int
-) -> None:
+def test_requested_port_is_not_replaced(execution_server: ServerFactory, held_port: int) -> None:
     with pytest.raises(AddressInUse, match=str(held_port)):
         execution_server(Stitcher, port=held_port, transport_mode=TransportMode.TCP)
 
 
-def test_when_every_candidate_is_held_the_last_one_is_told(
+def test_error_names_the_last_port_if_all_are_in_use(
     execution_server: ServerFactory, held_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zmqruntime.testing.servers.candidate_ports", lambda: iter([held_port]))
@@ -110,7 +108,7 @@ def test_when_every_candidate_is_held_the_last_one_is_told(
         execution_server(Stitcher, transport_mode=TransportMode.TCP)
 
 
-def test_closing_ends_servers_workers_and_threads(zmq_config: ZMQConfig) -> None:
+def test_close_stops_servers_workers_and_threads(zmq_config: ZMQConfig) -> None:
     before = set(threading.enumerate())
     with ServerFactory(zmq_config) as servers, ClientFactory(zmq_config) as clients:
         server = servers(Stitcher)
@@ -124,7 +122,7 @@ def test_closing_ends_servers_workers_and_threads(zmq_config: ZMQConfig) -> None
     assert not [p for p in zmq_config.runtime_dir.iterdir() if p.suffix != ".lock"]
 
 
-def test_a_task_that_ignores_its_end_ends_within_the_bound(zmq_config: ZMQConfig) -> None:
+def test_deaf_task_is_killed_within_the_time_budget(zmq_config: ZMQConfig) -> None:
     servers = ServerFactory(zmq_config)
     with ClientFactory(zmq_config) as clients:
         client = clients(servers(Sleeper, cancel_grace_seconds=1000), progress_callback=print)
@@ -133,16 +131,16 @@ def test_a_task_that_ignores_its_end_ends_within_the_bound(zmq_config: ZMQConfig
         worker = worker_of(client)
     started = time.monotonic()
     servers.close()
-    assert time.monotonic() - started < 30  # Its own grace is a thousand seconds.
+    assert time.monotonic() - started < 30  # The grace period is 1000 s.
     assert has_ended(worker)
 
 
-def test_a_server_that_was_stopped_by_the_test_is_no_matter(zmq_config: ZMQConfig) -> None:
+def test_server_stopped_by_the_test_is_accepted(zmq_config: ZMQConfig) -> None:
     with ServerFactory(zmq_config) as servers:
         servers(Stitcher).stop()
 
 
-def test_a_process_that_a_task_left_behind_is_ended_with_its_worker(
+def test_orphan_of_a_task_is_killed_with_its_worker(
     zmq_config: ZMQConfig,
 ) -> None:
     servers = ServerFactory(zmq_config)
@@ -155,7 +153,7 @@ def test_a_process_that_a_task_left_behind_is_ended_with_its_worker(
     assert not left.is_running()
 
 
-def test_what_the_test_itself_started_is_left_alone(zmq_config: ZMQConfig) -> None:
+def test_process_of_the_test_is_not_killed(zmq_config: ZMQConfig) -> None:
     import subprocess
     import sys
 
@@ -173,23 +171,23 @@ def test_what_the_test_itself_started_is_left_alone(zmq_config: ZMQConfig) -> No
         own.communicate(b"\n", timeout=30)
 
 
-def test_a_server_whose_thread_is_stuck_is_told_with_the_place(zmq_config: ZMQConfig) -> None:
+def test_stuck_server_is_reported_with_its_stack(zmq_config: ZMQConfig) -> None:
     servers = ServerFactory(zmq_config, teardown=Teardown(0.3))
-    Mute.let_go.set()
+    Mute.released.set()
     server = servers(Mute)
     with ClientFactory(zmq_config) as clients:
         worker = worker_of(clients(server))
     get_stuck(server)
     try:
-        with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not end; .*in describe"):
+        with pytest.raises(LeftRunning, match=r"(?s)Mute on .* did not stop; .*in describe"):
             servers.close()
         assert has_ended(worker)
     finally:
-        Mute.let_go.set()
+        Mute.released.set()
         server.stop()
 
 
-def test_a_stuck_server_costs_no_other_server_its_worker(zmq_config: ZMQConfig) -> None:
+def test_stuck_server_does_not_affect_other_servers(zmq_config: ZMQConfig) -> None:
     servers = ServerFactory(zmq_config, teardown=Teardown(0.3))
     stuck = servers(Mute)
     own = Stitcher(next(candidate_ports()), config=zmq_config)
@@ -204,11 +202,11 @@ def test_a_stuck_server_costs_no_other_server_its_worker(zmq_config: ZMQConfig) 
             assert client.execute({"tiles": []}) == {"stitched": 0, "config": None}
             assert worker_of(client) == worker
         finally:
-            Mute.let_go.set()
+            Mute.released.set()
             stuck.stop()
 
 
-def test_a_client_launches_a_server_that_ends_with_the_test(zmq_config: ZMQConfig) -> None:
+def test_launched_server_stops_with_the_test(zmq_config: ZMQConfig) -> None:
     launcher = ExecutionServerLauncher(Stitcher)
     with ClientFactory(zmq_config) as clients:
         client = clients(launcher=launcher, persistent=True)
@@ -219,7 +217,7 @@ def test_a_client_launches_a_server_that_ends_with_the_test(zmq_config: ZMQConfi
     assert not server.is_running()
 
 
-def test_a_launched_server_that_does_not_answer_is_ended_too(zmq_config: ZMQConfig) -> None:
+def test_launched_server_that_does_not_reply_is_killed(zmq_config: ZMQConfig) -> None:
     with ClientFactory(zmq_config) as clients:
         client = clients(launcher=ExecutionServerLauncher(Stitcher))
         process = psutil.Process(client.ping().process.pid)
@@ -228,12 +226,12 @@ def test_a_launched_server_that_does_not_answer_is_ended_too(zmq_config: ZMQConf
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_without_a_server_a_client_says_so(execution_client: ClientFactory) -> None:
+def test_client_without_a_server_fails_to_connect(execution_client: ClientFactory) -> None:
     with pytest.raises(ConnectionFailed, match="no server listens"):
         execution_client()
 
 
-def test_a_client_that_the_test_disconnected_is_no_matter(
+def test_client_disconnected_by_the_test_is_accepted(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     client = execution_client(execution_server(Stitcher))
@@ -242,7 +240,7 @@ def test_a_client_that_the_test_disconnected_is_no_matter(
         client.ping()
 
 
-def test_a_client_that_does_not_let_go_is_told(
+def test_client_that_does_not_disconnect_is_reported(
     zmq_config: ZMQConfig,
 ) -> None:
     release = threading.Event()
@@ -255,12 +253,12 @@ def test_a_client_that_does_not_let_go_is_told(
     with ServerFactory(zmq_config) as servers:
         clients = ClientFactory(zmq_config)
         clients(servers(Stitcher), make=Clinging)
-        with pytest.raises(LeftRunning, match="does not disconnect"):
+        with pytest.raises(LeftRunning, match="did not disconnect"):
             clients.close()
         release.set()
 
 
-def test_an_error_of_a_disconnect_is_not_lost(zmq_config: ZMQConfig) -> None:
+def test_error_of_a_disconnect_is_raised(zmq_config: ZMQConfig) -> None:
     class Failing(ExecutionClient):
         def disconnect(self) -> None:
             super().disconnect()
@@ -273,7 +271,7 @@ def test_an_error_of_a_disconnect_is_not_lost(zmq_config: ZMQConfig) -> None:
             clients.close()
 
 
-def test_events_and_handles_work_as_anywhere(
+def test_events_and_handles_work_with_fixtures(
     execution_server: ServerFactory, execution_client: ClientFactory
 ) -> None:
     client = execution_client(execution_server(Sleeper), progress_callback=lambda event: None)

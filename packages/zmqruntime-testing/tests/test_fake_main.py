@@ -20,7 +20,7 @@ PATIENCE_MS = 60_000
 
 @pytest.fixture
 def addresses(zmq_config: ZMQConfig) -> Iterator[tuple[str, str]]:
-    """The addresses that a fake in a process of its own says it has; it ends with the test."""
+    """The printed addresses of a fake in a child process, which is stopped with the test."""
     for port in candidate_ports():
         command = [sys.executable, "-m", "zmqruntime.testing.fake", f"--port={port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -35,15 +35,17 @@ def addresses(zmq_config: ZMQConfig) -> Iterator[tuple[str, str]]:
                 process.terminate()
 
 
-def test_a_peer_with_nothing_of_ours_finds_the_standard_tasks(addresses: tuple[str, str]) -> None:
-    def ask(**request: object) -> dict[str, Any]:
+def test_foreign_peer_can_run_the_standard_tasks(addresses: tuple[str, str]) -> None:
+    def request(**request: object) -> dict[str, Any]:
         control.send(json.dumps(request).encode())
         reply: dict[str, Any] = json.loads(control.recv())
         return reply
 
     def run(name: str, **task: object) -> dict[str, Any]:
-        ask(type="execute", client_id="peer", execution_id=name, task=task)
-        record: dict[str, Any] = ask(type="status", execution_id=name, wait_seconds=60)["execution"]
+        request(type="execute", client_id="peer", execution_id=name, task=task)
+        record: dict[str, Any] = request(type="status", execution_id=name, wait_seconds=60)[
+            "execution"
+        ]
         return record
 
     context = zmq.Context()
@@ -53,13 +55,13 @@ def test_a_peer_with_nothing_of_ours_finds_the_standard_tasks(addresses: tuple[s
         control.connect(addresses[0])
         data.connect(addresses[1])
         data.subscribe("peer/")
-        assert ask(type="register_progress", client_id="peer")["status"] == "ok"
+        assert request(type="register_progress", client_id="peer")["status"] == "ok"
         assert run("e", do="echo", value={"ä": 1})["result"] == {"ä": 1}
         failed = run("f", do="fail", message="no disk")
         assert (failed["status"], failed["error"]["message"]) == ("failed", "no disk")
         assert run("c", do="count", events=3)["result"] == 3
-        ask(type="execute", client_id="peer", execution_id="s", task={"do": "spin"})
-        assert ask(type="cancel", execution_id="s")["status"] == "ok"
+        request(type="execute", client_id="peer", execution_id="s", task={"do": "spin"})
+        assert request(type="cancel", execution_id="s")["status"] == "ok"
         events: list[dict[str, Any]] = []
         while not events or (events[-1]["execution_id"], events[-1].get("status")) != (
             "s",
@@ -69,7 +71,7 @@ def test_a_peer_with_nothing_of_ours_finds_the_standard_tasks(addresses: tuple[s
         assert [e["completed"] for e in events if e["type"] == "progress"] == [1, 2, 3]
 
 
-def test_a_port_that_is_held_is_told(
+def test_used_port_is_reported(
     zmq_config: ZMQConfig, fake_execution_server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = fake_execution_server(transport_mode=TransportMode.TCP)

@@ -1,6 +1,6 @@
-"""A fake does what its test says, and its clients cannot tell it from a server.
+"""The fakes on sockets and in memory: scripts, refusals, recorded requests.
 
-Each test runs twice, over sockets and in memory.
+Each test runs with both fakes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
-    # What is ignored is asked again soon.
+    # Ignored requests are retried soon.
     return dataclasses.replace(zmq_config, retry_interval=0.2, max_message_bytes=2**20)
 
 
@@ -66,7 +66,7 @@ def client(
     return execution_client(fake, progress_callback=recorded_progress)
 
 
-def test_an_execution_goes_as_planned(
+def test_execution_follows_its_script(
     fake: Fake, client: ExecutionClient, recorded_progress: RecordedProgress
 ) -> None:
     fake.plan(Script().progress(1, 2, phase="stitch").progress(2, 2).complete({"stitched": 2}))
@@ -79,18 +79,18 @@ def test_an_execution_goes_as_planned(
     assert numbers == [1, 2, 3, 4, 5]
 
 
-def test_each_execution_has_the_next_script(fake: Fake, client: ExecutionClient) -> None:
+def test_each_execution_uses_the_next_script(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().complete(1), Script().complete(2))
     fake.always(Script().complete("more"))
     assert [client.execute({}, timeout=PATIENCE) for _ in range(4)] == [1, 2, "more", "more"]
 
 
-def test_a_script_may_be_written_for_what_was_asked(fake: Fake, client: ExecutionClient) -> None:
+def test_script_can_depend_on_the_request(fake: Fake, client: ExecutionClient) -> None:
     fake.always(lambda request: Script().complete(request.task["n"]))
     assert [client.execute({"n": n}, timeout=PATIENCE) for n in (3, 4)] == [3, 4]
 
 
-def test_a_failure_is_told_as_any(fake: Fake, client: ExecutionClient) -> None:
+def test_scripted_failure_raises_execution_failed(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().fail("no disk", type="OSError", traceback="Traceback ..."))
     with pytest.raises(ExecutionFailed, match="no disk") as caught:
         client.execute({}, timeout=PATIENCE)
@@ -99,7 +99,7 @@ def test_a_failure_is_told_as_any(fake: Fake, client: ExecutionClient) -> None:
     assert (error.kind, error.type, error.traceback) == ("exception", "OSError", "Traceback ...")
 
 
-def test_what_never_ends_can_be_cancelled(fake: Fake, client: ExecutionClient) -> None:
+def test_endless_script_can_be_cancelled(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
     assert not handle.done()
@@ -108,15 +108,15 @@ def test_what_never_ends_can_be_cancelled(fake: Fake, client: ExecutionClient) -
         handle.result(PATIENCE)
 
 
-def test_a_deaf_one_is_ended_after_the_grace_period(fake: Fake, client: ExecutionClient) -> None:
+def test_deaf_script_is_killed_after_the_grace_period(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end(deaf=True), Script().complete(1))
     handle = client.submit_execution({})
     assert handle.cancel() is ExecutionStatus.RUNNING
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
-    assert client.execute({}, timeout=PATIENCE) == 1  # by another worker
+    assert client.execute({}, timeout=PATIENCE) == 1  # run by a new worker
 
 
-def test_a_worker_that_dies_takes_its_execution_along(fake: Fake, client: ExecutionClient) -> None:
+def test_execution_fails_when_its_worker_dies(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().progress(1, 2).worker_dies(-9), Script().complete("goes on"))
     error = client.submit_execution({}).wait(PATIENCE).error
     assert error is not None
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_takes_its_execution_along(fake: Fake, client: Execut
     assert client.execute({}, timeout=PATIENCE) == "goes on"
 
 
-def test_a_server_that_dies_is_lost(
+def test_dead_server_is_reported_as_lost(
     fake: Fake, execution_client: ClientFactory, zmq_config: ZMQConfig
 ) -> None:
     hasty = dataclasses.replace(zmq_config, request_timeout=2.0, reconnect_timeout=0.5)
@@ -139,7 +139,7 @@ def test_a_server_that_dies_is_lost(
     assert not fake.running
 
 
-def test_a_test_goes_step_by_step(
+def test_step_runs_one_step(
     fake: Fake, client: ExecutionClient, recorded_progress: RecordedProgress
 ) -> None:
     fake.plan(Script().progress(1, 2).progress(2, 2).complete(3).by_hand())
@@ -157,9 +157,7 @@ def test_a_test_goes_step_by_step(
     assert len(recorded_progress.progress) == 2
 
 
-def test_a_step_waits_for_the_pause_that_another_thread_causes(
-    fake: Fake, client: ExecutionClient
-) -> None:
+def test_step_waits_for_a_pause(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().pause().complete(5))
     results: list[object] = []
     thread = threading.Thread(target=lambda: results.append(client.execute({}, timeout=PATIENCE)))
@@ -169,16 +167,16 @@ def test_a_step_waits_for_the_pause_that_another_thread_causes(
     assert results == [5]
 
 
-def test_a_step_with_nothing_to_step_says_what_is(fake: Fake, client: ExecutionClient) -> None:
-    with pytest.raises(ScriptMismatch, match=r"no execution runs: put pause\(\)"):
+def test_step_without_a_pause_reports_the_state(fake: Fake, client: ExecutionClient) -> None:
+    with pytest.raises(ScriptMismatch, match=r"no execution is running; add pause\(\)"):
         fake.step(0.01)
     fake.plan(Script().never_end())
     client.submit_execution({})
-    with pytest.raises(ScriptMismatch, match="never ends"):
+    with pytest.raises(ScriptMismatch, match=r"has reached never_end\(\)"):
         fake.step(0.05)
 
 
-def test_the_queue_is_a_real_one(fake: Fake, client: ExecutionClient) -> None:
+def test_fake_has_a_real_queue(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end(), Script().complete(1), Script().complete(2))
     first, second, third = [client.submit_execution({"n": n}) for n in range(3)]
     assert third.status().queue_position == 2
@@ -188,10 +186,10 @@ def test_the_queue_is_a_real_one(fake: Fake, client: ExecutionClient) -> None:
     with pytest.raises(Conflict):
         third.cancel()
     with pytest.raises(UnknownExecution):
-        client.get_record("nobody")
+        client.get_record("unknown")
 
 
-def test_asking_twice_runs_once(fake: Fake, client: ExecutionClient) -> None:
+def test_duplicate_submission_runs_once(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().complete(1))
     for _ in range(2):
         handle = client.submit_execution({}, execution_id="mine")
@@ -207,7 +205,7 @@ def test_asking_twice_runs_once(fake: Fake, client: ExecutionClient) -> None:
         (ErrorCode.INTERNAL, RequestRejected),
     ],
 )
-def test_a_submission_is_refused_with_any_code(
+def test_submission_can_be_rejected_with_any_code(
     fake: Fake, client: ExecutionClient, code: ErrorCode, error: type[RequestRejected]
 ) -> None:
     fake.reject(code, "as the test says")
@@ -218,7 +216,7 @@ def test_a_submission_is_refused_with_any_code(
     assert client.execute({}, timeout=PATIENCE) == 1
 
 
-def test_any_request_can_be_refused(fake: Fake, client: ExecutionClient) -> None:
+def test_any_request_type_can_be_rejected(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
     fake.reject(ErrorCode.INTERNAL, request="cancel", times=2)
@@ -228,7 +226,7 @@ def test_any_request_can_be_refused(fake: Fake, client: ExecutionClient) -> None
     handle.cancel()
 
 
-def test_a_request_can_be_refused_from_now_on(fake: Fake, client: ExecutionClient) -> None:
+def test_requests_can_be_rejected_permanently(fake: Fake, client: ExecutionClient) -> None:
     fake.reject(ErrorCode.QUEUE_FULL, times=None)
     fake.reject(ErrorCode.SHUTTING_DOWN)
     for error in (ShuttingDown, QueueFull, QueueFull):
@@ -236,7 +234,7 @@ def test_a_request_can_be_refused_from_now_on(fake: Fake, client: ExecutionClien
             client.submit_execution({})
 
 
-def test_what_is_ignored_is_asked_again(fake: Fake, client: ExecutionClient) -> None:
+def test_ignored_request_is_retried(fake: Fake, client: ExecutionClient) -> None:
     fake.ignore("execute", times=2)
     fake.plan(Script().complete(1))
     assert client.submit_execution({}).result(PATIENCE) == 1
@@ -245,13 +243,13 @@ def test_what_is_ignored_is_asked_again(fake: Fake, client: ExecutionClient) -> 
     assert len({request.execution_id for request in asked}) == 1
 
 
-def test_ignored_for_too_long_it_is_a_timeout(fake: Fake, client: ExecutionClient) -> None:
+def test_permanently_ignored_request_times_out(fake: Fake, client: ExecutionClient) -> None:
     fake.ignore("ping", times=None)
     with pytest.raises(RequestTimeout):
         client.ping(timeout=0.5)
 
 
-def test_all_that_was_asked_can_be_read(fake: Fake, client: ExecutionClient) -> None:
+def test_requests_are_recorded(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     client.submit_execution({"n": 1}, labels={"run": "7"}).cancel()
     assert [request.type for request in fake.requests] == [
@@ -264,18 +262,18 @@ def test_all_that_was_asked_can_be_read(fake: Fake, client: ExecutionClient) -> 
     assert (asked.task, asked.labels, asked.client_id) == ({"n": 1}, {"run": "7"}, client.client_id)
 
 
-def test_a_request_can_be_awaited(fake: Fake, client: ExecutionClient) -> None:
+def test_request_can_be_awaited(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
     thread = threading.Thread(target=handle.cancel)
     thread.start()
     assert fake.await_request(CancelRequest).execution_id == handle.execution_id
     thread.join()
-    with pytest.raises(ScriptMismatch, match=r"2 CancelRequest were awaited .* asked: ping, reg"):
+    with pytest.raises(ScriptMismatch, match=r"expected 2 CancelRequest .* so far: ping, r"):
         fake.await_request(CancelRequest, count=2, timeout=0.01)
 
 
-def test_it_answers_a_ping_as_a_server(fake: Fake, client: ExecutionClient) -> None:
+def test_ping_returns_the_state_of_the_fake(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
     pong = client.ping(limit=1)
@@ -286,7 +284,7 @@ def test_it_answers_a_ping_as_a_server(fake: Fake, client: ExecutionClient) -> N
     assert len(fake.asked(PingRequest)) == 2
 
 
-def test_a_shutdown_ends_it(fake: Fake, client: ExecutionClient) -> None:
+def test_shutdown_stops_the_fake(fake: Fake, client: ExecutionClient) -> None:
     fake.plan(Script().never_end())
     handle = client.submit_execution({})
     events = handle.progress()
@@ -297,7 +295,7 @@ def test_a_shutdown_ends_it(fake: Fake, client: ExecutionClient) -> None:
     assert last.error.kind is ErrorKind.INTERRUPTED
 
 
-def test_what_it_was_not_told_it_refuses_and_complains_of(
+def test_execution_without_a_script_is_rejected_and_reported(
     fake_execution_server: FakeServerFactory, execution_client: ClientFactory, zmq_config: ZMQConfig
 ) -> None:
     servers = FakeServerFactory(zmq_config)
@@ -305,17 +303,17 @@ def test_what_it_was_not_told_it_refuses_and_complains_of(
         fake = servers(in_memory=in_memory)
         with pytest.raises(RequestRejected, match=r"call fake\.plan"):
             execution_client(fake).submit_execution({"tiles": 7})
-        with pytest.raises(ScriptMismatch, match=r"execute \{'tiles': 7\} and was not told"):
+        with pytest.raises(ScriptMismatch, match=r"no script for the task \{'tiles': 7\}"):
             fake.check()
-    with pytest.raises(ScriptMismatch, match="was not told"):
+    with pytest.raises(ScriptMismatch, match="has no script"):
         servers.close()
 
 
-def test_a_result_that_is_too_long_has_failed(fake: Fake, client: ExecutionClient) -> None:
+def test_oversized_result_fails(fake: Fake, client: ExecutionClient) -> None:
     limit = fake.config.max_message_bytes - 64 * 1024
     fake.plan(Script().complete("x" * (limit - 2)), Script().complete("x" * (limit - 1)))
     assert len(str(client.execute({}))) == limit - 2
-    with pytest.raises(ExecutionFailed, match="must not be longer") as failed:
+    with pytest.raises(ExecutionFailed, match="result is too large") as failed:
         client.execute({})
     assert failed.value.record.error is not None
     assert failed.value.record.error.kind is ErrorKind.RESULT_TOO_LARGE
@@ -329,47 +327,47 @@ def no_script(request: ExecuteRequest) -> Script:
     ("writer", "why"),
     [
         (no_script, "KeyError.'tiles'"),
-        (lambda request: Script().progress(1), "does not say how"),
+        (lambda request: Script().progress(1), "has no end"),
         (lambda request: None, "AttributeError"),
     ],
 )
-def test_a_mistake_of_a_writer_is_refused_and_complained_of(
+def test_failing_script_function_is_rejected_and_reported(
     fake: Fake, client: ExecutionClient, writer: Callable[[ExecuteRequest], Script], why: str
 ) -> None:
     fake.always(writer)
     with pytest.raises(RequestRejected, match=why) as refused:
         client.submit_execution({"a": 1})
     assert refused.value.code is ErrorCode.INTERNAL
-    with pytest.raises(ScriptMismatch, match=f"wrote no script for .*{why}"):
+    with pytest.raises(ScriptMismatch, match=f"returned no script for .*{why}"):
         fake.check()
     fake._complaints.clear()
 
 
-def test_what_was_never_asked_for_is_told() -> None:
+def test_unused_scripts_and_refusals_are_reported() -> None:
     fake = InMemoryExecutionServer()
     fake.plan(Script().complete(), Script().complete())
-    with pytest.raises(ScriptMismatch, match="2 planned scripts were never asked for, of 2"), fake:
+    with pytest.raises(ScriptMismatch, match="unused scripts: 2 of 2"), fake:
         pass
     fake = InMemoryExecutionServer()
     fake.ignore("cancel")
-    with pytest.raises(ScriptMismatch, match="1 cancel requests that the fake was to ignore"), fake:
+    with pytest.raises(ScriptMismatch, match="1 cancel requests to ignore"), fake:
         pass
 
 
-def test_an_error_of_the_test_is_not_hidden_by_a_complaint() -> None:
+def test_error_of_the_test_is_not_replaced() -> None:
     fake = InMemoryExecutionServer()
     fake.plan(Script().complete())
     with pytest.raises(ZeroDivisionError), fake:
         raise ZeroDivisionError
 
 
-def test_a_script_without_an_end_is_refused_at_once(fake: Fake) -> None:
-    with pytest.raises(ValueError, match=r"does not say how the execution ends: add complete"):
+def test_script_without_an_end_is_rejected(fake: Fake) -> None:
+    with pytest.raises(ValueError, match="has no end: add complete"):
         fake.plan(Script().progress(1, 2))
-    with pytest.raises(ValueError, match="does not say"):
+    with pytest.raises(ValueError, match="has no end"):
         fake.always(Script())
 
 
-def test_a_request_that_there_is_not_cannot_be_refused(fake: Fake) -> None:
-    with pytest.raises(ValueError, match="say one of ping, execute"):
+def test_unknown_request_type_is_rejected(fake: Fake) -> None:
+    with pytest.raises(ValueError, match="use one of ping, execute"):
         fake.ignore("dance")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A proxy passes on what comes, both ways and on both channels, but for what it is told."""
+"""A proxy forwards messages in both directions on both channels, except for its faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zmqruntime.testing import (
     Script,
     UsedAfterTest,
 )
-from zmqruntime.testing.endpoint import locate
+from zmqruntime.testing.endpoint import client_arguments
 from zmqruntime.transport import TransportMode, ZMQConfig
 
 PATIENCE = 30.0
@@ -35,7 +35,7 @@ MODES = [mode for mode in TransportMode if mode is TransportMode.TCP or zmq.has(
 
 @pytest.fixture
 def zmq_config(zmq_config: ZMQConfig) -> ZMQConfig:
-    # A registration that is acknowledged by no subscription takes longer than any test waits.
+    # Longer than any test waits: only a subscription can complete a registration.
     return dataclasses.replace(zmq_config, retry_interval=0.3, registration_timeout=2 * PATIENCE)
 
 
@@ -56,11 +56,11 @@ def proxy(
 
 
 def keep_no_events(fake: FakeExecutionServer) -> None:
-    """Let what a subscriber has missed stay a gap."""
+    """Disable the replay of lost events."""
     fake.reject(ErrorCode.UNKNOWN_EXECUTION, request="events", times=None)
 
 
-def test_it_passes_everything_on_for_several_clients(
+def test_proxy_forwards_messages_of_several_clients(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_it_passes_everything_on_for_several_clients(
         assert recorded.events == events
 
 
-def test_who_listens_is_known_behind_it(
+def test_server_behind_a_proxy_knows_subscribers(
     proxy: FaultProxy, execution_client: ClientFactory, fake: FakeExecutionServer
 ) -> None:
     other = execution_client(fake)
@@ -85,17 +85,17 @@ def test_who_listens_is_known_behind_it(
         assert time.monotonic() < deadline
 
 
-def test_two_clients_of_one_name_are_both_known_behind_it(
+def test_server_behind_a_proxy_knows_both_clients_of_one_name(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
-    # Each is acknowledged by its own subscription, which equals the other's.
+    # Each registration needs its own subscription; both have the same prefix.
     started = time.monotonic()
     for _ in range(2):
         execution_client(proxy, client_id="lab", progress_callback=print)
     assert time.monotonic() - started < PATIENCE
 
 
-def test_what_was_late_when_the_connection_was_cut_never_comes(
+def test_delayed_message_is_dropped_by_a_cut(
     fake: FakeExecutionServer,
     proxy: FaultProxy,
     execution_client: ClientFactory,
@@ -113,7 +113,7 @@ def test_what_was_late_when_the_connection_was_cut_never_comes(
     assert not [event for event in recorded_progress.progress if event.completed == 1]
 
 
-def test_cut_nobody_listens_and_restored_the_same_place_is_there(
+def test_endpoint_is_closed_by_cut_and_reopened_by_restore(
     proxy: FaultProxy, execution_client: ClientFactory
 ) -> None:
     client = execution_client(proxy)
@@ -125,7 +125,7 @@ def test_cut_nobody_listens_and_restored_the_same_place_is_there(
         assert client.ping().ready
 
 
-def test_a_delayed_message_is_overtaken(
+def test_delayed_message_is_overtaken(
     fake: FakeExecutionServer,
     proxy: FaultProxy,
     execution_client: ClientFactory,
@@ -150,25 +150,23 @@ def test_faults_can_be_awaited(proxy: FaultProxy, execution_client: ClientFactor
     thread.join()
 
 
-def test_a_rule_for_what_never_came_is_told(fake: FakeExecutionServer) -> None:
+def test_unfired_rule_is_reported(fake: FakeExecutionServer) -> None:
     with FaultProxy(fake) as proxy:
         proxy.drop(Lane.REPLIES, type="shutdown_ack")
-        with pytest.raises(RuleNeverFired, match="never fired: 0 such messages came by"):
+        with pytest.raises(RuleNeverFired, match="never fired: 0 messages matched"):
             proxy.await_faults(0.01)
-        with pytest.raises(RuleNeverFired, match="and of all replies none"):
+        with pytest.raises(RuleNeverFired, match="messages on replies: none"):
             proxy.check()
         proxy._plan.rules.clear()
 
 
-def test_a_seed_is_printed_for_whom_it_fails(
-    proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_seed_is_printed(proxy: FaultProxy, capsys: pytest.CaptureFixture[str]) -> None:
     seed = proxy.misbehave(0.5)
     assert f"call misbehave(0.5, seed={seed})" in capsys.readouterr().out
     assert proxy.misbehave(0.5, seed=3, faults=[Fault.DROP], lanes=[Lane.EVENTS]) == 3
 
 
-def test_one_proxy_may_stand_before_another(
+def test_proxies_can_be_chained(
     proxy: FaultProxy,
     fault_proxy: Callable[[FaultProxy], FaultProxy],
     execution_client: ClientFactory,
@@ -179,7 +177,7 @@ def test_one_proxy_may_stand_before_another(
     assert isinstance(last, StateEvent)
 
 
-def test_refusals_pass_as_well(
+def test_error_replies_are_forwarded(
     proxy: FaultProxy, fake: FakeExecutionServer, execution_client: ClientFactory
 ) -> None:
     client = execution_client(proxy)
@@ -188,7 +186,7 @@ def test_refusals_pass_as_well(
         client.submit_execution({})
 
 
-def test_it_leaves_no_thread_and_no_socket_file(fake: FakeExecutionServer) -> None:
+def test_stop_leaves_no_thread_and_no_socket_file(fake: FakeExecutionServer) -> None:
     before = set(threading.enumerate())
     with FaultProxy(fake) as proxy:
         paths = [proxy.endpoint.data_path, proxy.endpoint.control_path]
@@ -196,7 +194,7 @@ def test_it_leaves_no_thread_and_no_socket_file(fake: FakeExecutionServer) -> No
     assert not [path for path in paths if path.exists()]
 
 
-def test_a_proxy_that_has_failed_says_why_wherever_it_is_asked(
+def test_failed_proxy_raises_its_cause_in_every_call(
     fake: FakeExecutionServer, zmq_config: ZMQConfig
 ) -> None:
     proxy = FaultProxy(fake)
@@ -212,18 +210,18 @@ def test_a_proxy_that_has_failed_says_why_wherever_it_is_asked(
             holder.bind(taken.control_address)
 
         proxy._cut = cut_and_take  # type: ignore[method-assign]
-        client = ExecutionClient(**locate(taken), config=zmq_config)
+        client = ExecutionClient(**client_arguments(taken), config=zmq_config)
         with pytest.raises(ZMQRuntimeError):
             client.connect(0.5)
         client.disconnect()
         proxy._thread.join(PATIENCE)
         for use in (proxy.await_faults, proxy.check, proxy.cut, proxy.restore, proxy.stop):
-            with pytest.raises(ProxyFailed, match="passes nothing on any more: AddressInUse"):
+            with pytest.raises(ProxyFailed, match="forwards no messages: AddressInUse"):
                 use()
     assert not proxy._thread.is_alive()
 
 
-def test_a_call_to_a_proxy_that_fails_meanwhile_does_not_wait(fake: FakeExecutionServer) -> None:
+def test_pending_call_fails_with_the_proxy(fake: FakeExecutionServer) -> None:
     proxy = FaultProxy(fake)
 
     def fail() -> None:
@@ -245,16 +243,16 @@ def test_a_call_to_a_proxy_that_fails_meanwhile_does_not_wait(fake: FakeExecutio
         proxy.stop()
 
 
-def test_a_fake_in_memory_has_nothing_to_stand_before(
+def test_in_memory_fake_is_rejected(
     fake_execution_server: FakeServerFactory, fault_proxy: Callable[..., FaultProxy]
 ) -> None:
     with pytest.raises(TypeError, match="without in_memory=True"):
         fault_proxy(fake_execution_server(in_memory=True))
 
 
-def test_after_its_end_it_says_so(fake: FakeExecutionServer) -> None:
+def test_use_after_stop_is_rejected(fake: FakeExecutionServer) -> None:
     with FaultProxy(fake) as proxy:
         pass
     for use in (proxy.cut, proxy.restore, lambda: proxy.drop(Lane.EVENTS), proxy.misbehave):
-        with pytest.raises(UsedAfterTest, match="ask for the fixture in each test"):
+        with pytest.raises(UsedAfterTest, match="request the fixture in each test"):
             use()

@@ -1,4 +1,4 @@
-"""What a proxy does to which message is decided by rules, or by a seed."""
+"""Rules and seeds that select the fault of each message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqruntime.testing.faults.rules import (
     Lane,
     Misbehaviour,
     Rule,
-    take_apart,
+    split_events,
 )
 
 REPLIES, EVENTS = Lane.REPLIES, Lane.EVENTS
@@ -25,7 +25,7 @@ def message(n: int = 0, **fields: Any) -> list[bytes]:
 
 
 def take(plan: FaultPlan, *messages: list[bytes], lane: Lane = REPLIES) -> list[list[int]]:
-    """Return, for each message, which ones are passed on when it comes."""
+    """Return, for each message, the numbers of the messages that are then delivered."""
     return [
         [json.loads(delivery.frames[-1])["n"] for delivery in plan.take(lane, m).deliveries]
         for m in messages
@@ -38,7 +38,7 @@ def plan(*rules: Rule) -> FaultPlan:
     return made
 
 
-def test_without_a_rule_all_passes_as_it_came() -> None:
+def test_messages_without_a_rule_are_unchanged() -> None:
     assert FaultPlan().take(REPLIES, message()).deliveries == (Delivery(tuple(message())),)
 
 
@@ -51,12 +51,12 @@ def test_without_a_rule_all_passes_as_it_came() -> None:
         (Fault.CUT, [[1], [], [3]]),
     ],
 )
-def test_the_nth_message_meets_its_fault(fault: Fault, passed: list[list[int]]) -> None:
+def test_fault_applies_to_the_nth_message(fault: Fault, passed: list[list[int]]) -> None:
     made = plan(Rule(fault, REPLIES, nth=2))
     assert take(made, message(1), message(2), message(3)) == passed
 
 
-def test_only_messages_of_its_kind_and_lane_count() -> None:
+def test_rule_counts_matching_messages_only() -> None:
     made = plan(Rule(Fault.DROP, REPLIES, nth=2, fields={"type": "accepted", "m": 1}))
     accepted = {"type": "accepted", "m": 1}
     assert take(made, message(1, **accepted), lane=EVENTS) == [[1]]
@@ -70,30 +70,30 @@ def test_only_messages_of_its_kind_and_lane_count() -> None:
     ) == [[1], [2], [3], [], [5]]
 
 
-def test_a_rule_is_for_one_message() -> None:
+def test_rule_applies_to_one_message() -> None:
     made = plan(Rule(Fault.DROP, REPLIES), Rule(Fault.DROP, REPLIES, nth=2))
     assert take(made, message(1), message(2), message(3)) == [[], [], [3]]
 
 
-def test_a_message_meets_one_rule_and_the_other_has_not_fired() -> None:
+def test_one_rule_applies_to_a_message() -> None:
     drop, spoil = Rule(Fault.DROP, REPLIES, fields={"n": 1}), Rule(Fault.GARBLE, REPLIES)
     made = plan(drop, spoil)
     assert take(made, message(1)) == [[]]
     assert (drop.fired, spoil.fired) == (True, False)
     (complaint,) = made.unfired()
-    assert complaint.startswith("garble (replies, nth=1) never fired: 1 such messages came by")
-    assert "an older rule took" in complaint
+    assert complaint.startswith("garble (replies, nth=1) never fired: 1 messages matched")
+    assert "an older rule applied to them" in complaint
     made.take(REPLIES, message(2))
     assert made.unfired() == []
 
 
-def test_a_delay_is_of_that_message_alone() -> None:
+def test_delay_affects_one_message() -> None:
     made = plan(Rule(Fault.DELAY, REPLIES, seconds=1.5))
     first, second = (made.take(REPLIES, message(n)).deliveries[0] for n in (1, 2))
     assert (first.after, second.after) == (1.5, 0)
 
 
-def test_spoilt_is_the_body_and_not_the_envelope() -> None:
+def test_envelope_is_not_corrupted() -> None:
     for fault in (Fault.TRUNCATE, Fault.GARBLE):
         (delivery,) = plan(Rule(fault, REPLIES)).take(REPLIES, message()).deliveries
         *envelope, body = delivery.frames
@@ -102,37 +102,37 @@ def test_spoilt_is_the_body_and_not_the_envelope() -> None:
             json.loads(body)
 
 
-def test_what_waits_for_the_next_is_lost_with_the_connection() -> None:
+def test_held_message_is_dropped_with_the_connection() -> None:
     made = plan(Rule(Fault.REORDER, REPLIES))
     take(made, message(1))
     made.forget_held()
     assert take(made, message(2)) == [[2]]
 
 
-def test_what_is_no_json_has_no_fields_and_passes() -> None:
+def test_message_without_json_matches_no_fields() -> None:
     made = plan(Rule(Fault.DROP, REPLIES, fields={"type": "pong"}))
     for body in (b"", b"\xff", b"[1]", b"[" * 100_000):
         assert made.take(REPLIES, [body]).deliveries == (Delivery((body,)),)
 
 
-def test_subscriptions_have_kinds_too() -> None:
+def test_subscriptions_have_types() -> None:
     made = plan(Rule(Fault.DROP, Lane.SUBSCRIPTIONS, fields={"type": "subscribe"}))
     assert made.take(Lane.SUBSCRIPTIONS, [b"\x00lab/"]).deliveries
     assert not made.take(Lane.SUBSCRIPTIONS, [b"\x01lab/"]).deliveries
 
 
 @pytest.mark.parametrize("nth", [0, -1])
-def test_counting_begins_at_one(nth: int) -> None:
+def test_nth_is_at_least_one(nth: int) -> None:
     with pytest.raises(ValueError, match=f"nth is {nth}: it has to be at least 1"):
         Rule(Fault.DROP, REPLIES, nth)
 
 
-def test_a_rule_that_never_fired_says_what_came_instead() -> None:
+def test_unfired_rule_lists_the_passed_messages() -> None:
     made = plan(Rule(Fault.DROP, REPLIES, 2, {"type": "accepted"}), Rule(Fault.DROP, REPLIES))
     take(made, message(1), message(2), message(3, type="accepted"))
     assert made.unfired() == [
-        "drop (replies, nth=2, type='accepted') never fired: 1 such messages came by, and of all "
-        "replies 2 pong, 1 accepted: take the rule out, or find out why the message did not come"
+        "drop (replies, nth=2, type='accepted') never fired: 1 messages matched; messages on "
+        "replies: 2 pong, 1 accepted. Remove the rule, or find out why the message was not sent"
     ]
 
 
@@ -144,13 +144,13 @@ def by_chance(seed: int, lane: Lane = REPLIES, others: int = 0) -> list[list[int
     return take(made, *(message(n) for n in range(100)), lane=lane)
 
 
-def test_the_same_seed_brings_the_same_faults_whatever_the_other_lane_does() -> None:
+def test_seed_determines_the_faults_of_a_lane() -> None:
     assert by_chance(7) == by_chance(7, others=13)
     assert by_chance(7) != by_chance(8)
     assert by_chance(7) != by_chance(7, lane=EVENTS)
 
 
-def test_chance_leaves_the_other_lanes_alone() -> None:
+def test_random_faults_affect_selected_lanes_only() -> None:
     made = FaultPlan()
     made.misbehave(Misbehaviour(1, 1.0, [Fault.DROP], [EVENTS], 0.1))
     assert take(made, message(1)) == [[1]]
@@ -159,15 +159,15 @@ def test_chance_leaves_the_other_lanes_alone() -> None:
     assert take(made, message(2), lane=EVENTS) == [[2]]
 
 
-def test_a_batch_of_events_is_one_message_for_each_of_them() -> None:
+def test_array_of_events_is_split_into_messages() -> None:
     events = [{"sequence": 1, "message": "größer", "percent": 0.1}, {"sequence": 2}]
     batch = [b"lab/a", json.dumps(events).encode()]
-    apart = take_apart(EVENTS, batch)
+    apart = split_events(EVENTS, batch)
     assert [topic for topic, _ in apart] == [b"lab/a"] * 2
     assert [json.loads(body) for _, body in apart] == events
 
 
 @pytest.mark.parametrize("body", [b'{"sequence": 1}', b"", b"[1", b"[" * 100_000])
-def test_what_is_no_batch_stays_as_it_is(body: bytes) -> None:
-    assert take_apart(EVENTS, [b"lab/a", body]) == [[b"lab/a", body]]
-    assert take_apart(REPLIES, [b"", b"[1, 2]"]) == [[b"", b"[1, 2]"]]
+def test_message_without_an_array_is_not_split(body: bytes) -> None:
+    assert split_events(EVENTS, [b"lab/a", body]) == [[b"lab/a", body]]
+    assert split_events(REPLIES, [b"", b"[1, 2]"]) == [[b"", b"[1, 2]"]]

@@ -1,4 +1,4 @@
-"""The fixtures in somebody else's test run."""
+"""The fixtures in the test run of another project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ APPLICATION = (Path(__file__).parent / "sample_apps.py").read_text("utf-8")
 
 @pytest.fixture(autouse=True)
 def without_asyncio(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It warns where its loop scope is not set, and our projects set nothing.
+    # pytest-asyncio warns if its loop scope is not set.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
 
 
@@ -29,11 +29,11 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    # In a process of its own, as a developer does; whatever it would leave, it could not hide.
+    # In a child process, so that leaked threads and processes are detected.
     return project.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=120)
 
 
-def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) -> None:
+def test_unused_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
@@ -46,13 +46,13 @@ def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) 
     run(pytester).assert_outcomes(passed=1)
 
 
-def test_its_fixtures_can_be_looked_up(pytester: pytest.Pytester) -> None:
+def test_fixtures_are_listed_by_pytest(pytester: pytest.Pytester) -> None:
     shown = pytester.runpytest_inprocess("--fixtures").stdout.str()
     for name in plugin.__all__:
         assert re.search(rf"^{name} -- .*\n    \w", shown, re.MULTILINE), name
 
 
-def test_servers_clients_and_tasks_in_a_first_test(project: pytest.Pytester) -> None:
+def test_first_test_with_server_client_and_task(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_stitcher="""
         from sample_apps import Stitcher
@@ -70,7 +70,7 @@ def test_servers_clients_and_tasks_in_a_first_test(project: pytest.Pytester) -> 
     run(project).assert_outcomes(passed=2)
 
 
-def test_clients_leave_before_their_servers_end(pytester: pytest.Pytester) -> None:
+def test_clients_disconnect_before_servers_stop(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_order(execution_client): pass")
     shown = pytester.runpytest_inprocess("--setup-show").stdout.str()
     ended = re.findall(r"TEARDOWN F (\w+)", shown)
@@ -78,7 +78,7 @@ def test_clients_leave_before_their_servers_end(pytester: pytest.Pytester) -> No
     assert {"execution_server", "fake_execution_server"} == set(ended[2:4])
 
 
-def test_a_task_that_would_run_for_ever_does_not_hold_up_the_run(project: pytest.Pytester) -> None:
+def test_endless_task_does_not_block_the_run(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_sleeper="""
         from sample_apps import Sleeper
@@ -89,10 +89,12 @@ def test_a_task_that_would_run_for_ever_does_not_hold_up_the_run(project: pytest
             next(handle.progress())
         """
     )
-    run(project).assert_outcomes(passed=1)  # Within two minutes, and not within the grace.
+    run(project).assert_outcomes(
+        passed=1
+    )  # Within the timeout, which is shorter than the grace period.
 
 
-def test_what_a_task_leaves_behind_ends_with_the_test(project: pytest.Pytester) -> None:
+def test_orphan_of_a_task_is_killed_with_the_test(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_leaver="""
         from sample_apps import Leaver
@@ -109,7 +111,7 @@ def test_what_a_task_leaves_behind_ends_with_the_test(project: pytest.Pytester) 
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_run_with_a_stuck_server_ends_and_says_where_it_is_stuck(
+def test_stuck_server_is_reported_with_its_stack(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile(
@@ -122,10 +124,10 @@ def test_a_run_with_a_stuck_server_ends_and_says_where_it_is_stuck(
     )
     result = run(project)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*Mute on * did not end; its thread *", "*self.let_go.wait()"])
+    result.stdout.fnmatch_lines(["*Mute on * did not stop; its thread *", "*self.released.wait()"])
 
 
-def test_a_directory_goes_with_its_test(pytester: pytest.Pytester) -> None:
+def test_runtime_directory_is_removed_with_its_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         seen = []
@@ -141,7 +143,7 @@ def test_a_directory_goes_with_its_test(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
-def test_an_application_may_have_its_own_configuration(project: pytest.Pytester) -> None:
+def test_configuration_fixture_can_be_overridden(project: pytest.Pytester) -> None:
     project.makepyfile(
         conftest="""
         import dataclasses
@@ -163,7 +165,7 @@ def test_an_application_may_have_its_own_configuration(project: pytest.Pytester)
     run(project).assert_outcomes(passed=1)
 
 
-def test_tests_side_by_side_do_not_meet(project: pytest.Pytester) -> None:
+def test_parallel_tests_are_isolated(project: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     project.makepyfile(
         test_many="""
@@ -180,7 +182,7 @@ def test_tests_side_by_side_do_not_meet(project: pytest.Pytester) -> None:
     run(project, "-n", "3").assert_outcomes(passed=6)
 
 
-def test_a_fixture_of_another_scope_is_a_with_statement(project: pytest.Pytester) -> None:
+def test_factories_are_context_managers_for_other_scopes(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_module="""
         import pytest
@@ -207,7 +209,7 @@ FAKES = """
 
     def test_unscripted(fake_execution_server, execution_client):
         client = execution_client(fake_execution_server(in_memory=True))
-        with pytest.raises(Exception, match="was not told"):
+        with pytest.raises(Exception, match="has no script"):
             client.submit_execution({"tiles": 7})
 
     def test_never_asked(fake_execution_server):
@@ -235,21 +237,21 @@ FAKES = """
 """
 
 
-def test_what_a_test_said_and_never_happened_fails_it(pytester: pytest.Pytester) -> None:
+def test_unused_scripts_and_rules_fail_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAKES)
-    result = run(pytester, "-rN")  # Where the environment says CI, a summary repeats it all.
+    result = run(pytester, "-rN")  # With CI set, pytest's summary repeats the errors.
     result.assert_outcomes(passed=3, errors=3, failed=1, skipped=1, xfailed=1)
-    assert result.stdout.str().count("and was not told what becomes of") == 1
+    assert result.stdout.str().count("the fake has no script for the task") == 1
     result.stdout.fnmatch_lines_random(
         [
-            "*asked to execute {'tiles': 7} and was not told what becomes of*call fake.plan*",
-            "1 planned scripts were never asked for, of 1; *find out why the test did not ask",
-            "drop (replies, nth=1, type='accepted') never fired: 0 such messages came by*",
+            "*the fake has no script for the task {'tiles': 7} *call fake.plan*",
+            "unused scripts: 1 of 1; *find out why the request was not sent",
+            "drop (replies, nth=1, type='accepted') never fired: 0 messages matched*",
         ]
     )
 
 
-def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pytester) -> None:
+def test_use_after_the_test_is_rejected(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -289,7 +291,7 @@ def test_what_is_kept_from_another_test_says_what_to_do(pytester: pytest.Pyteste
     run(pytester).assert_outcomes(passed=2)
 
 
-def test_a_seed_is_shown_where_a_test_fails(pytester: pytest.Pytester) -> None:
+def test_seed_is_shown_for_a_failed_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         def test_seed(fake_execution_server, fault_proxy):
@@ -300,7 +302,7 @@ def test_a_seed_is_shown_where_a_test_fails(pytester: pytest.Pytester) -> None:
     run(pytester).stdout.fnmatch_lines(["FaultProxy: *call misbehave(0.5, seed=7)"])
 
 
-def test_with_asyncio_the_fixtures_are_the_same(
+def test_fixtures_work_with_asyncio(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pytest_asyncio")
@@ -357,7 +359,7 @@ STATES = """
         sleeping(execution_client(execution_server(Sleeper, cancel_grace_seconds=1000)))
 
     def test_stuck_server(execution_server, execution_client):
-        Mute.let_go.set()
+        Mute.released.set()
         server = execution_server(Mute)
         execution_client(server, progress_callback=print)
         get_stuck(server)
@@ -406,14 +408,14 @@ STATES = """
         for proxy in proxies:
             proxy._loop.post(threading.Event().wait)
         for _ in range(2):
-            Mute.let_go.set()
+            Mute.released.set()
             server = execution_server(Mute)
             execution_client(server, progress_callback=print)
             get_stuck(server)
 """
 
 
-def test_many_things_that_are_stuck_end_with_a_test_together_as_soon_as_one_does(
+def test_stuck_resources_share_one_time_budget(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile(test_states=STATES)
@@ -422,9 +424,8 @@ def test_many_things_that_are_stuck_end_with_a_test_together_as_soon_as_one_does
     shown = result.stdout.str()
     assert shown.count("Mute on ") == 3
     assert "the proxy on " in shown
-    assert shown.count(" does not disconnect") == 1
+    assert shown.count(" did not disconnect") == 1
     seconds = {name: float(s) for s, name in re.findall(r"([\d.]+)s teardown +.*::(\w+)", shown)}
     assert len(seconds) == 9
-    # One after the other, what is stuck in the last test would take six times as long as one. The
-    # time that a busy machine takes comes on top of either.
+    # In sequence, the stuck resources of the last test would take six times as long as one.
     assert seconds["test_many_things_are_stuck"] < 3 * seconds["test_stuck_server"], seconds

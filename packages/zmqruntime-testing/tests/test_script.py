@@ -1,4 +1,4 @@
-"""A script is a value that says how an execution goes, up to its end."""
+"""`Script` and `ScriptedWorker`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import pytest
 
 from zmqruntime.messages import DecodeError, ErrorKind
 from zmqruntime.testing import Script
-from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Pause
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptState
 from zmqruntime.transport import ZMQConfig
 
 
-def told(player: Player) -> list[str]:
-    """Return the kinds of all that the player tells until it rests."""
+def emitted(worker: ScriptedWorker) -> list[str]:
+    """Return the class names of the worker's events up to its next pause."""
     kinds = []
-    while (event := player.advance()) is not None:
+    while (event := worker.advance()) is not None:
         kinds.append(type(event).__name__)
     return kinds
 
 
-def playing(script: Script) -> Player:
-    player = Player(ZMQConfig().max_message_bytes)
-    player.assign("a", script)
-    return player
+def start_script(script: Script) -> ScriptedWorker:
+    worker = ScriptedWorker(ZMQConfig().max_message_bytes)
+    worker.assign("a", script)
+    return worker
 
 
-def test_equal_scripts_are_equal_and_none_changes() -> None:
+def test_scripts_are_immutable_values() -> None:
     start = Script().progress(1, 2)
     assert start.complete(1) == Script().progress(1, 2).complete(1)
     assert start.fail("no") != start.complete(1)
@@ -44,13 +44,13 @@ def test_equal_scripts_are_equal_and_none_changes() -> None:
         Script().server_dies(),
     ],
 )
-def test_behind_its_end_nothing_can_happen(script: Script) -> None:
+def test_step_after_the_end_is_rejected(script: Script) -> None:
     assert script.has_end
     with pytest.raises(ValueError, match="write a script for each execution"):
         script.progress(1, 2)
 
 
-def test_what_no_task_could_report_or_return_no_script_does() -> None:
+def test_invalid_progress_and_results_are_rejected() -> None:
     nothing: Any = object()
     with pytest.raises(DecodeError, match="result"):
         Script().complete(nothing)
@@ -58,45 +58,45 @@ def test_what_no_task_could_report_or_return_no_script_does() -> None:
         Script().progress(nothing)
 
 
-def test_a_script_by_hand_pauses_before_each_step() -> None:
+def test_by_hand_adds_a_pause_before_each_step() -> None:
     steps = Script().progress(1, 2).complete().by_hand().steps
     assert [isinstance(step, Pause) for step in steps] == [True, False, True, False]
 
 
-def test_it_is_played_to_its_pause_and_on() -> None:
-    player = playing(Script().progress(1, 2).pause().progress(2, 2).complete(3))
-    assert told(player) == ["ProgressReported"]
-    assert told(player) == []
-    player.resume()
-    assert told(player) == ["ProgressReported", "TaskReturned"]
-    assert player.state is Playing.NOTHING
+def test_script_runs_to_its_pause_and_continues() -> None:
+    worker = start_script(Script().progress(1, 2).pause().progress(2, 2).complete(3))
+    assert emitted(worker) == ["ProgressReported"]
+    assert emitted(worker) == []
+    worker.resume()
+    assert emitted(worker) == ["ProgressReported", "TaskReturned"]
+    assert worker.state is ScriptState.IDLE
 
 
-def test_an_interrupt_ends_it_wherever_it_is() -> None:
+def test_interrupt_ends_a_script_at_any_step() -> None:
     for script in (Script().pause().complete(), Script().never_end()):
-        player = playing(script)
-        assert told(player) == []
-        player.interrupt("another")
-        assert told(player) == []
-        player.interrupt("a")
-        assert told(player) == ["TaskStopped"]
+        worker = start_script(script)
+        assert emitted(worker) == []
+        worker.interrupt("another")
+        assert emitted(worker) == []
+        worker.interrupt("a")
+        assert emitted(worker) == ["TaskStopped"]
 
 
-def test_a_deaf_one_ends_with_its_worker() -> None:
-    player = playing(Script().never_end(deaf=True))
-    player.interrupt("a")
-    assert told(player) == []
-    assert player.state is Playing.ENDLESS
-    player.kill_worker()
-    assert told(player) == ["WorkerExited"]
+def test_deaf_script_ends_with_its_worker() -> None:
+    worker = start_script(Script().never_end(deaf=True))
+    worker.interrupt("a")
+    assert emitted(worker) == []
+    assert worker.state is ScriptState.ENDLESS
+    worker.kill_worker()
+    assert emitted(worker) == ["WorkerExited"]
 
 
-def test_a_worker_that_dies_tells_nothing_more() -> None:
-    player = playing(Script().progress(1, 2).worker_dies(-11))
-    assert told(player) == ["ProgressReported", "WorkerExited"]
+def test_dead_worker_emits_no_further_events() -> None:
+    worker = start_script(Script().progress(1, 2).worker_dies(-11))
+    assert emitted(worker) == ["ProgressReported", "WorkerExited"]
 
 
-def test_a_kind_of_failure_may_be_its_word() -> None:
+def test_error_kind_can_be_a_string() -> None:
     for kind in ErrorKind:
         assert Script().fail("no", kind=str(kind)) == Script().fail("no", kind=kind)
     with pytest.raises(DecodeError, match="error: kind: "):

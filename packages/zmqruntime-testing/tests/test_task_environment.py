@@ -1,4 +1,4 @@
-"""A task run by itself behaves as in a worker."""
+"""A task in a `TaskEnvironment` behaves as in a worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Body = Callable[[ExecuteRequest, ExecutionContext], Any]
 
 
 class Doing(ExecutionServer):
-    """Does in its task whatever a test gives it."""
+    """Runs a function of the test as its task."""
 
     def __init__(self, body: _Body) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def run(body: _Body, **options: Any) -> JsonValue:
     return TaskEnvironment(Doing(body)).run({}, **options)
 
 
-def test_the_result_is_returned_and_progress_collected() -> None:
+def test_run_returns_the_result_and_collects_progress() -> None:
     environment = TaskEnvironment(Stitcher())
     result = environment.run({"tiles": ["a", "b"]}, {"scale": 2})
     assert result == {"stitched": 2, "config": {"scale": 2}}
@@ -54,17 +54,17 @@ def test_the_result_is_returned_and_progress_collected() -> None:
     ]
 
 
-def test_progress_is_numbered_as_a_server_numbers_it() -> None:
+def test_progress_has_the_sequence_numbers_of_a_server() -> None:
     environment = TaskEnvironment(Stitcher())
     environment.run({"tiles": ["a", "b"]}, execution_id="stitch-1")
-    # 1 tells that it is queued and 2 that it runs.
+    # 1 and 2 are the state events queued and running.
     assert [(e.sequence, e.execution_id) for e in environment.progress] == [
         (3, "stitch-1"),
         (4, "stitch-1"),
     ]
 
 
-def test_the_worker_is_set_up_once_before_the_first_task() -> None:
+def test_setup_worker_runs_once_before_the_first_task() -> None:
     server = Stitcher()
     environment = TaskEnvironment(server)
     assert server.setups == 0
@@ -74,7 +74,7 @@ def test_the_worker_is_set_up_once_before_the_first_task() -> None:
     assert [e.message for e in environment.progress] == ["b", "c"]  # of the latest run
 
 
-def test_the_task_sees_what_a_client_submitted() -> None:
+def test_task_receives_the_request() -> None:
     seen = []
 
     def body(request: ExecuteRequest, context: ExecutionContext) -> None:
@@ -85,7 +85,7 @@ def test_the_task_sees_what_a_client_submitted() -> None:
     assert seen == [({"key": ["a", 1]}, "lab", "lab", {"run": "7"})]
 
 
-def test_each_run_has_an_id_of_its_own() -> None:
+def test_each_run_has_a_new_execution_id() -> None:
     ids: set[str] = set()
     environment = TaskEnvironment(Doing(lambda _, context: ids.add(context.execution_id)))
     environment.run({})
@@ -103,16 +103,14 @@ def test_each_run_has_an_id_of_its_own() -> None:
         ({}, {"labels": {"n": 1}}, "labels.n"),
     ],
 )
-def test_a_submission_that_no_client_could_send_is_refused(
-    task: Any, options: dict[str, Any], field: str
-) -> None:
+def test_invalid_request_is_rejected(task: Any, options: dict[str, Any], field: str) -> None:
     server = Stitcher()
     with pytest.raises(DecodeError, match=field):
         TaskEnvironment(server).run(task, **options)
     assert server.setups == 0
 
 
-def test_what_the_task_raises_is_raised_as_it_is() -> None:
+def test_exception_of_the_task_is_raised_unchanged() -> None:
     error = ZeroDivisionError("no tiles")
 
     def body(*_: object) -> None:
@@ -125,7 +123,7 @@ def test_what_the_task_raises_is_raised_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("result", [{"a": object()}, float("inf"), {(1, 2): 2}, b"\xff"])
-def test_a_result_that_is_no_json_fails(result: object) -> None:
+def test_result_that_is_not_json_fails(result: object) -> None:
     with pytest.raises(ExecutionFailed, match="result") as caught:
         run(lambda *_: result)
     assert caught.value.record.status is ExecutionStatus.FAILED
@@ -133,14 +131,14 @@ def test_a_result_that_is_no_json_fails(result: object) -> None:
     assert caught.value.record.error.kind is ErrorKind.UNSERIALIZABLE_RESULT
 
 
-def test_a_result_that_no_message_can_carry_fails() -> None:
+def test_oversized_result_fails() -> None:
     with pytest.raises(ExecutionFailed, match="write it to a file") as caught:
         run(lambda *_: "x" * 70_000_000)
     assert caught.value.record.error is not None
     assert caught.value.record.error.kind is ErrorKind.RESULT_TOO_LARGE
 
 
-def test_cancelled_at_a_step_it_goes_no_further() -> None:
+def test_cancel_at_stops_the_task_at_a_step() -> None:
     environment = TaskEnvironment(Stitcher())
     with pytest.raises(ExecutionCancelled) as caught:
         environment.run({"tiles": list("abcde")}, cancel_at=3, labels={"run": "7"})
@@ -151,12 +149,12 @@ def test_cancelled_at_a_step_it_goes_no_further() -> None:
     assert record.progress == environment.progress[-1]
 
 
-def test_a_task_that_returns_before_that_step_has_completed() -> None:
+def test_task_that_returns_before_cancel_at_completes() -> None:
     environment = TaskEnvironment(Stitcher())
     assert environment.run({"tiles": ["a"]}, cancel_at=2) == {"stitched": 1, "config": None}
 
 
-def test_cancelled_from_another_thread_it_stops_where_it_waits() -> None:
+def test_cancel_from_another_thread_interrupts_a_wait() -> None:
     def cancel_when_it_sleeps() -> None:
         reported.wait()
         environment.cancel()
@@ -174,7 +172,7 @@ def test_cancelled_from_another_thread_it_stops_where_it_waits() -> None:
     thread.join()
 
 
-def test_a_task_that_looks_at_the_flag_in_time_may_clean_up() -> None:
+def test_task_that_reads_the_cancel_flag_can_clean_up() -> None:
     cleaned_up = []
 
     def body(_: object, context: ExecutionContext) -> str:
@@ -189,7 +187,7 @@ def test_a_task_that_looks_at_the_flag_in_time_may_clean_up() -> None:
     assert cleaned_up == [True]
 
 
-def test_a_cancel_without_a_run_does_nothing() -> None:
+def test_cancel_without_a_run_does_nothing() -> None:
     environment = TaskEnvironment(Stitcher())
     environment.cancel()
     environment.run({"tiles": ["a"]})
@@ -197,8 +195,8 @@ def test_a_cancel_without_a_run_does_nothing() -> None:
     environment.run({"tiles": ["a"]})
 
 
-def test_a_cancel_that_comes_too_late_is_no_ctrl_c() -> None:
-    # Many threads race with the task's end; whatever they hit, it is not this test.
+def test_late_cancel_is_not_a_keyboard_interrupt() -> None:
+    # Many threads race with the end of the task; none may interrupt this test.
     environment = TaskEnvironment(Doing(lambda *_: started.set()))
     for _ in range(200):
         started = threading.Event()
@@ -218,14 +216,14 @@ def test_a_cancel_that_comes_too_late_is_no_ctrl_c() -> None:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C do what it usually does, also where a shell has it ignored."""
+    """Restore the default handler of SIGINT, which a shell may have set to ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_still_is_the_developers() -> None:
+def test_ctrl_c_raises_a_keyboard_interrupt() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def body(*_: object) -> None:
@@ -237,7 +235,7 @@ def test_ctrl_c_still_is_the_developers() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_after_a_cancel_all_signals_are_whose_they_were() -> None:
+def test_signal_handlers_are_restored_after_a_cancel() -> None:
     before = [signal.getsignal(signum) for signum in signal.valid_signals()]
     with pytest.raises(ExecutionCancelled):
         run(lambda _, context: context.report_progress(), cancel_at=1)
@@ -255,7 +253,7 @@ def test_progress_of_threads_and_processes_is_collected(method: str) -> None:
     assert [e.sequence for e in environment.progress] == [3, 4, 5, 6]
 
 
-def test_a_cancel_at_a_step_that_another_thread_reports() -> None:
+def test_cancel_at_counts_reports_of_other_threads() -> None:
     def body(_: object, context: ExecutionContext) -> None:
         thread = threading.Thread(target=context.report_progress)
         thread.start()
@@ -266,7 +264,7 @@ def test_a_cancel_at_a_step_that_another_thread_reports() -> None:
         run(body, cancel_at=1)
 
 
-def test_what_a_process_reports_after_the_end_is_dropped() -> None:
+def test_report_of_a_process_after_the_end_is_dropped() -> None:
     kept: list[Any] = []
 
     def body(_: object, context: ExecutionContext) -> None:
@@ -275,18 +273,18 @@ def test_what_a_process_reports_after_the_end_is_dropped() -> None:
     environment = TaskEnvironment(Doing(body))
     environment.run({})
     make, arguments = kept[0]
-    make(*arguments).report(1)  # as an unpickled one would
+    make(*arguments).report(1)  # as an unpickled reporter does
     assert environment.progress == []
 
 
-def test_one_run_at_a_time() -> None:
+def test_second_run_at_the_same_time_is_rejected() -> None:
     environment = TaskEnvironment(Doing(lambda *_: environment.run({})))
     with pytest.raises(RuntimeError, match="one at a time"):
         environment.run({})
     assert run(lambda *_: 1) == 1
 
 
-def test_only_the_main_thread_can_be_interrupted_so_it_runs_nowhere_else() -> None:
+def test_run_outside_the_main_thread_is_rejected() -> None:
     errors = []
 
     def elsewhere() -> None:
@@ -298,20 +296,23 @@ def test_only_the_main_thread_can_be_interrupted_so_it_runs_nowhere_else() -> No
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert errors == ["a task runs in the main thread, as in a worker; this is another one"]
+    assert errors == [
+        "TaskEnvironment.run() was not called from the main thread, which an interrupt needs: "
+        "run the test in the main thread"
+    ]
 
 
-def test_it_leaves_no_thread_behind() -> None:
+def test_run_leaves_no_thread() -> None:
     before = threading.active_count()
     run(lambda *_: None)
     assert threading.active_count() == before
 
 
-def test_the_fixture_is_the_environment(task_environment: type[TaskEnvironment]) -> None:
+def test_fixture_returns_the_class(task_environment: type[TaskEnvironment]) -> None:
     assert task_environment(Stitcher()).run({"tiles": []}) == {"stitched": 0, "config": None}
 
 
-def test_the_time_is_what_the_test_says() -> None:
+def test_times_are_those_of_the_clock() -> None:
     def body(_: object, context: ExecutionContext) -> None:
         context.report_progress()
         clock.advance(60)
@@ -324,7 +325,7 @@ def test_the_time_is_what_the_test_says() -> None:
     assert second.timestamp - first.timestamp == 60
 
 
-def test_when_its_time_is_up_a_task_is_stopped_and_has_failed() -> None:
+def test_task_fails_at_its_timeout() -> None:
     def body(*_: object) -> None:
         clock.advance(59)
         reached.append(59)
@@ -342,13 +343,13 @@ def test_when_its_time_is_up_a_task_is_stopped_and_has_failed() -> None:
     assert record.finished_at == record.submitted_at + 61
 
 
-def test_a_limit_is_for_its_own_run() -> None:
+def test_timeout_affects_its_own_run_only() -> None:
     environment = TaskEnvironment(Doing(lambda *_: environment.clock.advance(50)))
     for _ in range(3):
         environment.run({}, timeout_seconds=60)
 
 
-def test_a_clock_that_another_thread_moves_stops_a_task_that_waits() -> None:
+def test_advance_from_another_thread_interrupts_a_wait() -> None:
     def body(*_: object) -> None:
         begun.set()
         time.sleep(1000)

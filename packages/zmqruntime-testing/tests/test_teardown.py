@@ -1,4 +1,4 @@
-"""All that ends with a test shares one time limit, by a clock that the test moves."""
+"""`Teardown`: one time budget for all releases."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import cast
 import pytest
 
 from zmqruntime.testing import LeftRunning, MovableClock
-from zmqruntime.testing.teardown import Ending, Teardown
+from zmqruntime.testing.teardown import Release, Teardown
 
 
 class Stuck:
-    """Something that never ends; notes how long it was waited for."""
+    """A release that never returns; records the time of each wait."""
 
     def __init__(self, clock: MovableClock) -> None:
         self.waited: list[float] = []
         self._clock = clock
 
-    def is_over(self, seconds: float) -> bool:
+    def has_returned(self, seconds: float) -> bool:
         self.waited.append(seconds)
         self._clock.advance(seconds)
         return False
@@ -31,22 +31,22 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-def test_things_that_are_stuck_end_together_within_one_limit(clock: MovableClock) -> None:
+def test_stuck_releases_share_one_time_budget(clock: MovableClock) -> None:
     teardown = Teardown(2.0, clock.monotonic)
     things = [Stuck(clock) for _ in range(6)]
     for stage in (things[:3], things[3:]):
-        assert teardown.await_all(0.5, [cast(Ending, thing) for thing in stage]) == [False] * 3
-    # The second stage begins when the time is over, and has the least that each one gets.
+        assert teardown.await_all(0.5, [cast(Release, thing) for thing in stage]) == [False] * 3
+    # The second stage starts when the budget is used up, and gets the minimum.
     assert clock.monotonic() == pytest.approx(1.0 + 0.1)
     assert [len(thing.waited) for thing in things] == [1] * 6
 
 
-def test_what_was_late_has_until_the_whole_time_is_over(clock: MovableClock) -> None:
+def test_late_release_may_use_the_whole_time_budget(clock: MovableClock) -> None:
     teardown = Teardown(2.0, clock.monotonic)
     assert teardown.left(0.5) == 1.0
     clock.advance(1.5)
     late = Stuck(clock)
-    teardown.expect(cast(Ending, late), "a client does not disconnect")
-    with pytest.raises(LeftRunning, match="a client does not disconnect"):
+    teardown.expect(cast(Release, late), "a client did not disconnect")
+    with pytest.raises(LeftRunning, match="a client did not disconnect"):
         teardown.close()
     assert late.waited == [0.5]

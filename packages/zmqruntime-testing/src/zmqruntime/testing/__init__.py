@@ -1,7 +1,7 @@
-"""Help for those who test an application built on zmqruntime.
+"""Test support for applications built on zmqruntime.
 
-Its fixtures are there as soon as the package is installed. pytest imports this package in every
-run for their sake, so that a name is loaded when it is first asked for.
+Installing the package registers its pytest fixtures. pytest imports this package in every run,
+so names are loaded on first access.
 """
 
 import importlib
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Script,
         connect_in_memory,
     )
-    from zmqruntime.testing.fake.factory import FakeServerFactory
+    from zmqruntime.testing.fake.fake_factory import FakeServerFactory
     from zmqruntime.testing.faults import Fault, FaultProxy, Lane, Rule
-    from zmqruntime.testing.faults.factory import FaultProxyFactory
-    from zmqruntime.testing.recorded import RecordedProgress
+    from zmqruntime.testing.faults.proxy_factory import FaultProxyFactory
+    from zmqruntime.testing.recorded_progress import RecordedProgress
     from zmqruntime.testing.servers import ServerFactory
     from zmqruntime.testing.task_environment import TaskEnvironment
 
@@ -58,19 +58,19 @@ __all__ = [
     "isolated_config",
 ]
 
-_HOMES = {
+_LAZY_MODULES = {
     "ClientFactory": "clients",
     "FakeExecutionServer": "fake",
-    "FakeServerFactory": "fake.factory",
+    "FakeServerFactory": "fake.fake_factory",
     "Fault": "faults",
     "FaultProxy": "faults",
-    "FaultProxyFactory": "faults.factory",
+    "FaultProxyFactory": "faults.proxy_factory",
     "InMemoryExecutionServer": "fake",
     "Lane": "faults",
     "LeftRunning": "errors",
     "MovableClock": "clock",
     "ProxyFailed": "errors",
-    "RecordedProgress": "recorded",
+    "RecordedProgress": "recorded_progress",
     "Rule": "faults",
     "RuleNeverFired": "errors",
     "Script": "fake",
@@ -84,9 +84,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _LAZY_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
-"""Progress from processes that a task starts, when there is no server to send it to.
+"""Receives progress reports from child processes of a task that runs without a server.
 
-Each report is acknowledged, so that one that was made before its process ended is never late.
+Each report is acknowledged, so that a child process cannot exit before its report is collected.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from dataclasses import dataclass
 from typing import Self
 
 from zmqruntime.testing.errors import LeftRunning
-from zmqruntime.testing.teardown import where_is
+from zmqruntime.testing.teardown import describe_thread
 
 __all__ = ["ChildReportLink", "ChildReports"]
 
-_HEAD = struct.Struct("!I")
+_HEADER = struct.Struct("!I")
 _KEY_BYTES = 16
-_TAKEN = b"\x06"
-_GREETING_SECONDS = 5.0
-_END_SECONDS = 1.5
+_ACK = b"\x06"
+_KEY_TIMEOUT_SECONDS = 5.0
+_JOIN_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class ChildReportLink:
-    """The way to the test's process."""
+    """Address and key with which a child process connects to the test's process."""
 
     address: tuple[str, int]
     key: bytes
 
     def open(self) -> Callable[[bytes], None]:
-        """Connect, and return what sends one report and waits until it is taken."""
+        """Connect, and return a function that sends a report and waits for its acknowledgement."""
         link = socket.socket()
         lock = threading.Lock()
 
         def send(body: bytes) -> None:
-            # As with a server, what comes after the execution's end is dropped.
+            # Reports after the end of the execution are dropped, as a server does.
             with lock, contextlib.suppress(OSError):
-                link.sendall(_HEAD.pack(len(body)) + body)
-                link.recv(len(_TAKEN))
+                link.sendall(_HEADER.pack(len(body)) + body)
+                link.recv(len(_ACK))
 
         try:
             link.connect(self.address)
@@ -55,15 +55,15 @@ class ChildReportLink:
 
 
 class ChildReports:
-    """Takes reports while it is open, in a thread of its own.
+    """Receives reports in its own thread while the context is open.
 
-    At the end half a report is dropped.
+    An incomplete report is dropped on exit.
 
     Args:
-        collect: called with each encoded report.
+        collect: called with each encoded report, in that thread.
 
     Raises:
-        LeftRunning: at the end, ``collect`` does not come back.
+        LeftRunning: on exit, if ``collect`` does not return.
     """
 
     def __init__(self, collect: Callable[[bytes], None]) -> None:
@@ -81,13 +81,13 @@ class ChildReports:
     def __exit__(self, *_: object) -> None:
         self._wake_sender.close()
         for link in tuple(self._links):
-            with contextlib.suppress(OSError):  # It may be closed by now.
+            with contextlib.suppress(OSError):  # The peer may have closed it.
                 link.shutdown(socket.SHUT_RDWR)
-        self._thread.join(_END_SECONDS)
+        self._thread.join(_JOIN_SECONDS)
         if self._thread.is_alive():
             raise LeftRunning(
-                "a report of a process that the task started is still being taken; "
-                + where_is(self._thread.name)
+                "a progress report of a child process of the task is still being collected; "
+                + describe_thread(self._thread.name)
             )
 
     def _run(self) -> None:
@@ -105,30 +105,30 @@ class ChildReports:
                     if sock is self._server:
                         link = opened.enter_context(sock.accept()[0])
                         self._links.append(link)
-                        if self._knows(link):
+                        if self._authenticate(link):
                             selector.register(link, selectors.EVENT_READ)
-                    elif not self._take(sock):
+                    elif not self._receive_report(sock):
                         selector.unregister(sock)
 
-    def _knows(self, link: socket.socket) -> bool:
-        link.settimeout(_GREETING_SECONDS)
+    def _authenticate(self, link: socket.socket) -> bool:
+        link.settimeout(_KEY_TIMEOUT_SECONDS)
         key = _receive(link, _KEY_BYTES)
         return key is not None and hmac.compare_digest(key, self.link.key)
 
-    def _take(self, link: socket.socket) -> bool:
-        """Take one report; return whether more may come."""
-        head = _receive(link, _HEAD.size)
-        body = None if head is None else _receive(link, _HEAD.unpack(head)[0])
+    def _receive_report(self, link: socket.socket) -> bool:
+        """Receive one report; return False if the connection has ended."""
+        header = _receive(link, _HEADER.size)
+        body = None if header is None else _receive(link, _HEADER.unpack(header)[0])
         if body is None:
             return False
         self._collect(body)
         with contextlib.suppress(OSError):
-            link.sendall(_TAKEN)
+            link.sendall(_ACK)
         return True
 
 
 def _receive(link: socket.socket, size: int) -> bytes | None:
-    """Return so many bytes, or None when the process at the other end is gone."""
+    """Return ``size`` bytes, or None if the peer has closed the connection."""
     parts = bytearray()
     try:
         while len(parts) < size:

@@ -1,4 +1,4 @@
-"""Clients of a test: connected when they are given out, gone when it is over."""
+"""`ClientFactory`: connected clients that are disconnected when the test ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Self, TypeVar, overload
 
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ApplicationInfo, ShutdownMode, ZMQRuntimeError
-from zmqruntime.testing.endpoint import HasEndpoint, locate
+from zmqruntime.testing.endpoint import HasEndpoint, client_arguments
 from zmqruntime.testing.errors import check_open
 from zmqruntime.testing.fake import InMemoryExecutionServer, connect_in_memory
-from zmqruntime.testing.teardown import Ending, Teardown
+from zmqruntime.testing.teardown import Release, Teardown
 from zmqruntime.transport import (
     Endpoint,
     ExpectedApplication,
@@ -26,31 +26,29 @@ __all__ = ["ClientFactory"]
 _C = TypeVar("_C", bound=ZMQClient)
 
 
-Located = HasEndpoint | InMemoryExecutionServer
-"""What has clients: a server, a fake, a proxy before one of them."""
+ClientTarget = HasEndpoint | InMemoryExecutionServer
+"""A server, a fake, or a proxy in front of one."""
 
-# The parts of a test's teardown after which its clients have left, if their servers answer, and
-# the servers that they launched have ended.
-_LEFT = 0.35
-_ENDED = 0.5
-_ASK_SECONDS = 0.3
-_END_SECONDS = 1.0
+# Shares of the teardown time: clients are disconnected, then launched servers are stopped.
+_DISCONNECTED = 0.35
+_STOPPED = 0.5
+_REQUEST_SECONDS = 0.3
+_EXIT_SECONDS = 1.0
 
 
 class ClientFactory:
-    """Connects clients and disconnects them all; ends the servers that they launched.
+    """Connects clients, disconnects them at the end, and stops the servers that they launched.
 
-    The fixture ``execution_client`` is one. By itself it is a context manager, for fixtures of
-    another scope.
+    The fixture ``execution_client`` is one. For fixtures of another scope it is a context manager.
 
     Args:
-        config: what the clients share with their servers.
-        teardown: the clock that it shares with what else ends with the test; None: its own.
+        config: the configuration that clients share with their servers.
+        teardown: the time budget that is shared with other factories; None for its own.
     """
 
     def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
         self._closed = False
-        self._is_alone = teardown is None
+        self._owns_teardown = teardown is None
         self._teardown = teardown or Teardown()
         self._config = config
         self._clients: list[ZMQClient] = []
@@ -64,15 +62,15 @@ class ClientFactory:
 
     @overload
     def __call__(
-        self, server: Located | None = None, *, make: None = None, **arguments: Any
+        self, server: ClientTarget | None = None, *, make: None = None, **arguments: Any
     ) -> ExecutionClient: ...
     @overload
     def __call__(
-        self, server: Located | None = None, *, make: Callable[..., _C], **arguments: Any
+        self, server: ClientTarget | None = None, *, make: Callable[..., _C], **arguments: Any
     ) -> _C: ...
     def __call__(
         self,
-        server: Located | None = None,
+        server: ClientTarget | None = None,
         *,
         make: Callable[..., Any] | None = None,
         **arguments: Any,
@@ -81,11 +79,11 @@ class ClientFactory:
 
         Args:
             server: a server, a fake or a proxy; None for the server that ``launcher``, one of
-                ``arguments``, starts on the configuration's port. Such a server ends with the
-                test, also a persistent one.
-            make: an `ExecutionClient` subclass, or anything that takes what one takes; None:
-                an `ExecutionClient`.
-            arguments: further ones for ``make``, such as ``progress_callback``.
+                ``arguments``, starts on the configuration's port. Such a server is stopped with
+                the test, even a persistent one.
+            make: an `ExecutionClient` subclass, or a callable with the same arguments; None for
+                `ExecutionClient`.
+            arguments: further arguments of ``make``, such as ``progress_callback``.
         """
         check_open(self._closed, "execution_client")
         if isinstance(server, InMemoryExecutionServer):
@@ -94,38 +92,40 @@ class ClientFactory:
             return client
         where: dict[str, Any] = {"config": self._config}
         if server is not None:
-            where = {**locate(server.endpoint), "config": server.config}
+            where = {**client_arguments(server.endpoint), "config": server.config}
         if arguments.get("launcher") is not None:
-            arguments["launcher"] = _RememberingLauncher(arguments["launcher"], self._launched)
+            arguments["launcher"] = _TrackingLauncher(arguments["launcher"], self._launched)
         client = (make or ExecutionClient)(**where | arguments)
         self._clients.append(client)
         client.connect()
         return client
 
     def close(self) -> None:
-        """Disconnect every client, and end every server that one of them launched.
+        """Disconnect every client, and stop every server that one of them launched.
 
-        One whose server does not answer may go on with its leave while others end.
+        A disconnect that is still waiting for its server continues while other factories close.
 
         Raises:
-            LeftRunning: a client's disconnect does not return, and nothing else is to end.
+            LeftRunning: a disconnect does not return, and the factory has a teardown of its own.
         """
         self._closed = True
         clients, self._clients = self._clients, []
         launched, self._launched = self._launched, []
         try:
-            leaves = [Ending(client.disconnect) for client in clients]
-            have_left = self._teardown.await_all(_LEFT, leaves)
-            for client, leave, has_left in zip(clients, leaves, have_left, strict=True):
-                if not has_left:
-                    complaint = f"the client of {client.endpoint} does not disconnect"
-                    self._teardown.expect(leave, complaint)
-            if all(have_left):  # Else one may wait for a server that it owns.
-                self._teardown.finish(_ENDED, *(server.end for server in launched))
+            disconnects = [Release(client.disconnect) for client in clients]
+            disconnected = self._teardown.await_all(_DISCONNECTED, disconnects)
+            for client, disconnect, is_disconnected in zip(
+                clients, disconnects, disconnected, strict=True
+            ):
+                if not is_disconnected:
+                    complaint = f"the client of {client.endpoint} did not disconnect"
+                    self._teardown.expect(disconnect, complaint)
+            if all(disconnected):  # Otherwise one may be waiting for a server that it owns.
+                self._teardown.finish(_STOPPED, *(server.end for server in launched))
         finally:
             for server in launched:
                 server.server.kill()
-        if self._is_alone:
+        if self._owns_teardown:
             self._teardown.close()
 
 
@@ -138,23 +138,23 @@ class _Launched:
     config: ZMQConfig
 
     def end(self) -> None:
-        """Ask it to end; then end it."""
+        """Request a shutdown; then kill the process."""
         if self.server.exit_code() is not None:
             return
-        client = ZMQClient(**locate(self.endpoint), config=self.config)
+        client = ZMQClient(**client_arguments(self.endpoint), config=self.config)
         try:
-            client.connect(_ASK_SECONDS)
-            client.shutdown_server(ShutdownMode.NOW, _ASK_SECONDS)
-            self.server.wait(_END_SECONDS)
+            client.connect(_REQUEST_SECONDS)
+            client.shutdown_server(ShutdownMode.NOW, _REQUEST_SECONDS)
+            self.server.wait(_EXIT_SECONDS)
         except ZMQRuntimeError:
-            pass  # It does not listen: there is nobody to ask.
+            pass  # The server does not reply; it is killed below.
         finally:
             client.disconnect()
             self.server.kill()
 
 
-class _RememberingLauncher(ServerLauncher):
-    """Launches by another launcher, and keeps what it launched."""
+class _TrackingLauncher(ServerLauncher):
+    """Delegates to another launcher, and records the servers that it launched."""
 
     def __init__(self, launcher: ServerLauncher, launched: list[_Launched]) -> None:
         self._launcher = launcher

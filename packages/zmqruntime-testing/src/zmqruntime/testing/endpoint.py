@@ -1,4 +1,4 @@
-"""Where a test's servers are, and a place of their own for them: a directory, and ports to try."""
+"""Isolated configurations for tests: private runtime directories and random ports."""
 
 from __future__ import annotations
 
@@ -13,45 +13,44 @@ from typing import Any, Protocol
 
 from zmqruntime.transport import Endpoint, TransportMode, ZMQConfig
 
-__all__ = ["HasEndpoint", "candidate_ports", "isolated_config", "locate"]
+__all__ = ["HasEndpoint", "candidate_ports", "client_arguments", "isolated_config"]
 
-# Below the ports that systems hand out by themselves, with and without the usual offset.
+# Below the ephemeral ports of common systems, also after adding the control port offset.
 _PORTS = range(20_000, 30_000)
-_TRIES = 50
+_MAX_CANDIDATES = 50
 
-# The shortest limit of a socket's path, and what a file's name needs of it.
+# The smallest sun_path limit of the supported systems, and the bytes that a file name needs.
 _PATH_BYTES = 103
 _NAME_BYTES = 38
 
-# Seeding the tests' randomness, as plugins do, must not send two test runs to one port.
+# Plugins seed the global generator, which would give parallel test runs the same ports.
 _random = random.SystemRandom()
 
 
 class HasEndpoint(Protocol):
-    """What clients can connect to: a server, a fake on sockets, a proxy."""
+    """An object that clients can connect to: a server, a fake on sockets, a proxy."""
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it is."""
+        """The address that clients connect to."""
 
     @property
     def config(self) -> ZMQConfig:
-        """The settings that it shares with its clients."""
+        """The configuration that it shares with its clients."""
 
 
 @contextlib.contextmanager
 def isolated_config(directory: Path | None = None) -> Iterator[ZMQConfig]:
-    """Yield a configuration that no other test, user or application shares.
+    """Yield a configuration that is isolated from other tests, users and applications.
 
-    Its runtime directory is private, and removed at the end. It is in ``directory``, unless the
-    path of a socket there would be longer than systems take, as where pytest's own directories
-    are deep: then it is one with a short name among the system's temporary ones. Its port is a
-    random one: over ipc the directory isolates any number; for tcp, a `ServerFactory` tries others
-    when it is held.
+    Its runtime directory is private, and removed at the end. It is in ``directory``, or in the
+    system's temporary directory if a socket path in ``directory`` would exceed the limit of the
+    system. Its port is random: for ipc the directory isolates it; for tcp, a `ServerFactory` tries
+    other ports if it is in use.
 
     Args:
-        directory: where its files go, such as ``tmp_path``; logs of launched servers stay there.
-            None: in the runtime directory, and with it.
+        directory: for its files, such as ``tmp_path``; logs of launched servers stay there. None
+            for the runtime directory, where logs are removed with it.
     """
     runtime_dir = _make_runtime_dir(directory)
     try:
@@ -65,15 +64,15 @@ def isolated_config(directory: Path | None = None) -> Iterator[ZMQConfig]:
 
 
 def candidate_ports() -> Iterator[int]:
-    """Yield port numbers to try, one after another, until a server has bound one.
+    """Yield random port numbers for a server to try to bind.
 
-    Nothing is bound and released to find them, so nobody can take one in between.
+    They are not probed by binding: another process could take the port after the release.
     """
-    yield from _random.sample(_PORTS, _TRIES)
+    yield from _random.sample(_PORTS, _MAX_CANDIDATES)
 
 
-def locate(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the arguments by which a client finds a server there."""
+def client_arguments(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the client arguments that select this endpoint."""
     if endpoint.transport_mode is TransportMode.IPC:
         return {"port": endpoint.port, "transport_mode": endpoint.transport_mode}
     return {"port": endpoint.port, "host": endpoint.host}
@@ -88,5 +87,5 @@ def _make_runtime_dir(directory: Path | None) -> Path:
 
 
 def _fits(directory: Path) -> bool:
-    """Whether socket files in it have paths that systems take."""
+    """Whether the path of a socket file in it is within the limit of the system."""
     return os.name != "posix" or len(os.fsencode(directory)) + _NAME_BYTES <= _PATH_BYTES

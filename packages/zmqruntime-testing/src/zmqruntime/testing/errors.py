@@ -1,11 +1,11 @@
-"""What this package has to say about a test.
+"""Errors of the test support.
 
 ZMQRuntimeError
-    LeftRunning       a test is over and something that it started would not end
-    ScriptMismatch    what a fake was told and what it was asked do not fit
-    ProxyFailed       a proxy has ended by itself, and passes nothing on any more
-    RuleNeverFired    a fault was ordered of a proxy and nothing came by that it was for
-    UsedAfterTest     a fixture's object was used when its test was over
+    LeftRunning       a resource of a test did not end during teardown
+    ScriptMismatch    the requests to a fake do not match its scripts
+    ProxyFailed       the thread of a proxy has failed
+    RuleNeverFired    no message matched a rule of a proxy
+    UsedAfterTest     an object of a fixture was used after its test
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ __all__ = [
 
 
 class LeftRunning(ZMQRuntimeError):
-    """A test is over and something that it started would not end; the message says what.
+    """A server, client, thread or process of a test did not end; the message names it.
 
-    Processes among it have been ended by now.
+    Processes have been killed.
     """
 
 
 class ScriptMismatch(ZMQRuntimeError):
-    """A fake was asked for what it was not told, or never for what it was; says what to do."""
+    """The requests to a fake do not match its scripts; the message names the difference."""
 
 
 class ProxyFailed(ZMQRuntimeError):
-    """A proxy has ended by itself, and passes nothing on any more; the message says why."""
+    """The thread of a proxy has failed, and messages are not forwarded; names the cause."""
 
 
 class RuleNeverFired(ZMQRuntimeError):
-    """A proxy was to do something to a message that never came; the message says what did."""
+    """No message matched a rule of a proxy; the message lists those that passed."""
 
 
 class UsedAfterTest(ZMQRuntimeError):
-    """A fixture's object was used when its test was over, by another test or a thread."""
+    """An object of a fixture was used after its test, by another test or a thread."""
 
 
 def check_open(closed: bool, what: str) -> None:
-    """Raise `UsedAfterTest` for ``what``, when it is closed."""
+    """Raise `UsedAfterTest` for ``what`` if it is closed."""
     if closed:
         raise UsedAfterTest(
-            f"{what} was used after its test was over: ask for the fixture in each test that "
-            "uses it, keep none in a global or a class, and end the threads that use one"
+            f"{what} was used after its test had ended: request the fixture in each test that uses "
+            "it, do not store it in a global or a class, and stop the threads that use it"
         )

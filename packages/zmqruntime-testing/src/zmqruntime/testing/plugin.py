@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures that cost nothing until a test asks for one.
+"""The pytest plugin: fixtures for clients, servers, fakes and proxies.
 
-pytest loads this in every run, so that everything is imported inside the fixtures.
+pytest loads this module in every run, so imports are inside the fixtures.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ __all__ = [
 
 pytest.register_assert_rewrite("zmqruntime.testing.contracts")
 
-_CUT_SHORT = pytest.StashKey[bool]()
+_INCOMPLETE = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember a test that did not come to its end: what it left undone is no complaint."""
+    """Record whether a test failed or was skipped: its unused scripts and rules are ignored."""
     report = yield
-    was_cut_short = report.failed or report.skipped
-    item.stash[_CUT_SHORT] = item.stash.get(_CUT_SHORT, False) or was_cut_short
+    is_incomplete = report.failed or report.skipped
+    item.stash[_INCOMPLETE] = item.stash.get(_INCOMPLETE, False) or is_incomplete
     return report
 
 
 @pytest.fixture
 def zmq_config(tmp_path: Path) -> Iterator[ZMQConfig]:
-    """A configuration of this test's own: a private runtime directory and a port."""
+    """An isolated configuration: a private runtime directory and a random port."""
     from zmqruntime.testing.endpoint import isolated_config
 
     with isolated_config(tmp_path) as config:
@@ -62,12 +62,12 @@ def zmq_config(tmp_path: Path) -> Iterator[ZMQConfig]:
 
 @pytest.fixture
 def _zmqruntime_teardown() -> Iterator[Teardown]:
-    """The time in which all that a test started has to end; it looks at last for what has not."""
+    """The shared time budget of the factories; its own teardown reports what is still running."""
     from zmqruntime.testing.teardown import Teardown
 
     teardown = Teardown()
     yield teardown
-    with _told_as_failures():
+    with _report_as_failures():
         teardown.close()
 
 
@@ -80,7 +80,7 @@ def execution_server(
 
     factory = ServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close()
 
 
@@ -88,13 +88,13 @@ def execution_server(
 def fake_execution_server(
     request: pytest.FixtureRequest, zmq_config: ZMQConfig, _zmqruntime_teardown: Teardown
 ) -> Iterator[FakeServerFactory]:
-    """Start servers that do what the test says: ``fake_execution_server(in_memory=True)``."""
-    from zmqruntime.testing.fake.factory import FakeServerFactory
+    """Start servers that run scripts: ``fake_execution_server(in_memory=True)``."""
+    from zmqruntime.testing.fake.fake_factory import FakeServerFactory
 
     factory = FakeServerFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
-        factory.close(check=not _was_cut_short(request))
+    with _report_as_failures():
+        factory.close(check=not _is_incomplete(request))
 
 
 @pytest.fixture
@@ -104,14 +104,14 @@ def fault_proxy(
     fake_execution_server: FakeServerFactory,
     _zmqruntime_teardown: Teardown,
 ) -> Iterator[Callable[..., FaultProxy]]:
-    """Put a proxy before a server, to lose and spoil messages: ``fault_proxy(server)``."""
-    # It asks for the servers, used or not, so that it leaves before they end.
-    from zmqruntime.testing.faults.factory import FaultProxyFactory
+    """Put a proxy in front of a server, to inject faults: ``fault_proxy(server)``."""
+    # Depends on the server fixtures, so that proxies are closed before servers.
+    from zmqruntime.testing.faults.proxy_factory import FaultProxyFactory
 
     factory = FaultProxyFactory(teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
-        factory.close(check=not _was_cut_short(request))
+    with _report_as_failures():
+        factory.close(check=not _is_incomplete(request))
 
 
 @pytest.fixture
@@ -121,19 +121,19 @@ def execution_client(
     _zmqruntime_teardown: Teardown,
 ) -> Iterator[ClientFactory]:
     """Connect clients: ``execution_client(server, progress_callback=events.append)``."""
-    # It asks for proxies, and by them for servers, so that clients leave before those end.
+    # Depends on the proxy and server fixtures, so that clients are disconnected first.
     from zmqruntime.testing.clients import ClientFactory
 
     factory = ClientFactory(zmq_config, teardown=_zmqruntime_teardown)
     yield factory
-    with _told_as_failures():
+    with _report_as_failures():
         factory.close()
 
 
 @pytest.fixture
 def recorded_progress() -> Iterator[RecordedProgress]:
-    """Keep events: ``execution_client(server, progress_callback=recorded_progress)``."""
-    from zmqruntime.testing.recorded import RecordedProgress
+    """Record events: ``execution_client(server, progress_callback=recorded_progress)``."""
+    from zmqruntime.testing.recorded_progress import RecordedProgress
 
     recorded = RecordedProgress()
     yield recorded
@@ -142,19 +142,19 @@ def recorded_progress() -> Iterator[RecordedProgress]:
 
 @pytest.fixture
 def task_environment() -> type[TaskEnvironment]:
-    """Run tasks with no server: ``task_environment(MyServer()).run({"tiles": []})``."""
+    """Run tasks without a server: ``task_environment(MyServer()).run({"tiles": []})``."""
     from zmqruntime.testing.task_environment import TaskEnvironment
 
     return TaskEnvironment
 
 
-def _was_cut_short(request: pytest.FixtureRequest) -> bool:
-    return bool(request.node.stash.get(_CUT_SHORT, False))
+def _is_incomplete(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.stash.get(_INCOMPLETE, False))
 
 
 @contextlib.contextmanager
-def _told_as_failures() -> Iterator[None]:
-    """Let what this package complains of be the test's failure, without a traceback."""
+def _report_as_failures() -> Iterator[None]:
+    """Turn an error of this package into a test failure without a traceback."""
     from zmqruntime.messages import ZMQRuntimeError
 
     try:

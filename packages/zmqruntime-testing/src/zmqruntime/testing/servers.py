@@ -1,4 +1,4 @@
-"""Servers in the test's own process, each with its real worker, that are sure to end."""
+"""`ServerFactory`: servers in the test's process, stopped with their workers when the test ends."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import psutil
 from zmqruntime.execution import ExecutionServer
 from zmqruntime.testing.endpoint import candidate_ports
 from zmqruntime.testing.errors import LeftRunning, check_open
-from zmqruntime.testing.teardown import Teardown, where_is
+from zmqruntime.testing.teardown import Teardown, describe_thread
 from zmqruntime.transport import AddressInUse, ZMQConfig, ZMQServer
 
 __all__ = ["ServerFactory", "start", "stop"]
 
 _S = TypeVar("_S", bound=ZMQServer)
 
-# The part of a test's teardown after which its servers have ended.
-_ENDED = 0.9
+# The share of the teardown time after which servers are stopped.
+_STOPPED = 0.9
 
 
 class _Stoppable(Protocol):
@@ -28,14 +28,13 @@ class _Stoppable(Protocol):
 
 
 class ServerFactory:
-    """Starts servers in this process and ends them all, within a bound.
+    """Starts servers in this process, and stops them within a time budget.
 
-    The fixture ``execution_server`` is one. By itself it is a context manager, for fixtures of
-    another scope.
+    The fixture ``execution_server`` is one. For fixtures of another scope it is a context manager.
 
     Args:
-        config: what its servers share with their clients.
-        teardown: the clock that it shares with what else ends with the test; None: its own.
+        config: the configuration that servers share with their clients.
+        teardown: the time budget that is shared with other factories; None for its own.
     """
 
     def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
@@ -51,93 +50,95 @@ class ServerFactory:
         self.close()
 
     def __call__(self, make: Callable[..., _S], *, port: int | None = None, **arguments: Any) -> _S:
-        """Return a server that was made and started.
+        """Create and start a server.
 
         Args:
-            make: a server class, or anything that takes a port, ``config`` and ``arguments``.
-            port: None for any that is free.
-            arguments: further ones for ``make``, such as ``max_queued`` or ``transport_mode``.
+            make: a server class, or a callable that takes a port, ``config`` and ``arguments``.
+            port: None for any free port.
+            arguments: further arguments of ``make``, such as ``max_queued`` or ``transport_mode``.
 
         Raises:
-            AddressInUse: something else holds the port.
-            TypeError: it makes no server.
-            UsedAfterTest: the test whose factory this is has ended.
+            AddressInUse: the port is in use.
+            TypeError: ``make`` is not callable.
+            UsedAfterTest: the test has ended.
         """
         check_open(self._closed, "execution_server")
         if not callable(make):
             raise TypeError(
-                f"execution_server takes a class, as in execution_server(MyServer), not {make!r}"
+                f"execution_server takes a class, not {make!r}: call execution_server(MyServer)"
             )
         server = start(make, port, {"config": self._config} | arguments)
         self._servers.append(server)
         return server
 
     def close(self) -> None:
-        """End every server, and every process that their workers left behind.
+        """Stop every server, and kill the descendants of their workers.
 
         Raises:
-            LeftRunning: something would not end; it says what, and has ended the processes.
+            LeftRunning: a server did not stop, or a descendant of a worker was still running.
         """
         self._closed = True
         servers, self._servers = self._servers, []
         complaints: list[str] = []
-        # Before the end: who started a process is not to be seen any more when that one is gone.
+        # Collected before the stop: descendants of a dead process cannot be found.
         started = [*_descendants(pid for server in servers for pid in _worker_pids(server))]
-        for server, has_ended in zip(servers, stop(servers, self._teardown, _ENDED), strict=True):
-            if not has_ended:
-                started += _descendants(_worker_pids(server))  # It may have a new one.
+        for server, has_stopped in zip(
+            servers, stop(servers, self._teardown, _STOPPED), strict=True
+        ):
+            if not has_stopped:
+                started += _descendants(_worker_pids(server))  # It may have started a new one.
                 complaints.append(
-                    f"{type(server).__name__} on {server.endpoint} did not end; "
-                    + where_is(f"zmqruntime-server-{server.port}")
+                    f"{type(server).__name__} on {server.endpoint} did not stop; "
+                    + describe_thread(f"zmqruntime-server-{server.port}")
                 )
         complaints += [
-            f"process {pid} ({command}), started by a worker, still ran; it was ended"
-            for pid, command in _end(started, self._teardown.left(1.0))
+            f"process {pid} ({command}), started by a worker, was still running and was killed"
+            for pid, command in _kill(started, self._teardown.left(1.0))
         ]
         if complaints:
-            raise LeftRunning("the test left something running: " + "\n".join(complaints))
+            raise LeftRunning("the test did not clean up: " + "\n".join(complaints))
 
 
 def start(make: Callable[..., _S], port: int | None, arguments: dict[str, Any]) -> _S:
-    """Return a server that was made and started, on ``port`` or on any that is free.
+    """Create and start a server on ``port``, or on any free port.
 
     Raises:
-        AddressInUse: something else holds the port.
+        AddressInUse: the port is in use.
     """
     for candidate in candidate_ports() if port is None else [port]:
         server = make(candidate, **arguments)
         try:
             server.start()
         except AddressInUse as error:
-            refusal = error
+            in_use = error
             continue
         return server
-    raise refusal
+    raise in_use
 
 
-def stop(servers: Sequence[_Stoppable], teardown: Teardown, part: float) -> list[bool]:
-    """End servers, all at once; return which have ended before this part of the time is over.
+def stop(servers: Sequence[_Stoppable], teardown: Teardown, share: float) -> list[bool]:
+    """Stop servers in parallel; return for each whether it stopped within this share of the time.
 
-    Each has a third of that to end by itself; then it is ended by force.
+    An orderly stop may take a third of it; then the server is stopped by force.
     """
-    seconds = teardown.left(part) / 3
-    ended = teardown.finish(part, *(partial(server.stop, seconds) for server in servers))
-    for server, has_ended in zip(servers, ended, strict=True):
-        if not has_ended:
-            # It would hold up the end of this process as well.
+    seconds = teardown.left(share) / 3
+    ended = teardown.finish(share, *(partial(server.stop, seconds) for server in servers))
+    for server, has_stopped in zip(servers, ended, strict=True):
+        if not has_stopped:
+            # The exit handler would block the exit of this process as well.
             atexit.unregister(server.stop)
     return ended
 
 
 def _worker_pids(server: ZMQServer) -> list[int]:
-    """Return the worker processes of this server, and of no other one of this process."""
+    """Return the process ids of this server's workers."""
     if not isinstance(server, ExecutionServer):
         return []
     return [worker.pid for worker in server.list_workers()]
 
 
 def _descendants(pids: Iterable[int]) -> Iterator[psutil.Process]:
-    """Yield these processes and all that they started, each by its exact identity."""
+    """Yield these processes and their descendants; psutil guards against reused pids."""
     for pid in pids:
         try:
             process = psutil.Process(pid)
@@ -147,15 +148,15 @@ def _descendants(pids: Iterable[int]) -> Iterator[psutil.Process]:
         yield process
 
 
-def _end(processes: Iterable[psutil.Process], seconds: float) -> list[tuple[int, str]]:
-    """End what still runs of these, and wait until it is gone; return what that was."""
+def _kill(processes: Iterable[psutil.Process], seconds: float) -> list[tuple[int, str]]:
+    """Kill those that are still running and wait for their exit; return pid and command of each."""
     ended = []
     for process in {p.pid: p for p in processes}.values():
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             command = " ".join(process.cmdline())
-            process.kill()  # Only if it is still the one that had this pid then.
+            process.kill()  # psutil checks the create time: a reused pid raises NoSuchProcess.
         except psutil.NoSuchProcess:
             continue
         ended.append((process, command))

@@ -1,4 +1,4 @@
-"""An application's task, run by itself: no server, no worker process, no socket to wait for."""
+"""`TaskEnvironment`: runs a task in the test's thread, without a server or a worker process."""
 
 from __future__ import annotations
 
@@ -39,33 +39,32 @@ from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["TaskEnvironment"]
 
-_EVENTS_BEFORE = 2
-"""A server tells that an execution is queued, and that it runs, before its first progress."""
+_PRECEDING_EVENTS = 2
+"""The state events (queued, running) that precede the first progress event."""
 
-# Not SIGINT: a Ctrl-C stays the developer's. Ignored by default, so that one that arrives when
-# the task has just ended hits nobody.
+# Not SIGINT, so that Ctrl-C still interrupts the test. Its default action is to ignore it, so a
+# signal that arrives after the end of the task has no effect.
 _SIGNAL = signal.Signals["SIGURG" if hasattr(signal, "SIGURG") else "SIGBREAK"]
 
 
 class TaskEnvironment:
     """Runs an application's ``execute_task`` in this thread, as its worker process would.
 
-    Request and result go through JSON, progress is collected, and a cancel is a flag and an
-    interrupt. What is not as in a worker: the server object is used as it is, so that a test can
-    put fakes into it, and a task that ignores a cancel is not killed.
+    Request and result are converted to JSON, progress is collected, and a cancel sets the flag and
+    interrupts the task. Unlike in a worker, the server object is used directly, so that a test can
+    inject test doubles, and a task that ignores a cancel is not killed.
 
     Args:
-        server: an instance that need not be started; `setup_worker` is called before its first
-            task.
-        clock: gives the times of events and records, and tells when ``timeout_seconds`` are
-            over; None for one that stands still until ``environment.clock.advance(5)``.
+        server: a server instance, not started; `setup_worker` is called before the first task.
+        clock: for the times of events and records, and for ``timeout_seconds``; None for a frozen
+            clock, which ``environment.clock.advance(5)`` moves.
     """
 
     def __init__(self, server: ExecutionServer, clock: MovableClock | None = None) -> None:
         check_type("server", server, ExecutionServer)
         self.clock = MovableClock() if clock is None else clock
         self.progress: list[ProgressEvent] = []
-        """What the task reported in the latest run, from whichever thread or process."""
+        """The progress events of the latest run, from any thread or process."""
         self._server = server
         self._is_set_up = False
         self._run: _Run | None = None
@@ -81,26 +80,26 @@ class TaskEnvironment:
         timeout_seconds: float | None = None,
         cancel_at: int | None = None,
     ) -> JsonValue:
-        """Run the task and return its result, as a client would get it.
+        """Run the task and return its result, as a client would receive it.
 
         Args:
-            task: what a client submits.
-            config: the same.
-            client_id: who submits.
+            task: the task of the request.
+            config: the configuration of the request.
+            client_id: the client id of the request.
             execution_id: None for a new one.
-            labels: kept with the record.
-            timeout_seconds: how long, by ``clock``, the task may run; then it is interrupted.
-            cancel_at: cancel it when it has reported progress so many times.
+            labels: stored in the record.
+            timeout_seconds: the task is interrupted after this time, by ``clock``.
+            cancel_at: cancel after this number of progress reports.
 
         Raises:
-            BaseException: whatever the task raised, as it is.
-            ExecutionCancelled: it was cancelled, and stopped.
-            ExecutionFailed: its time was up, or its result is not JSON or too long for a message.
-            DecodeError: the submission itself is wrong; the error names the field.
-            RuntimeError: this is not the main thread, or another run is under way.
+            BaseException: the exception that the task raised, unchanged.
+            ExecutionCancelled: the execution was cancelled.
+            ExecutionFailed: a timeout, or a result that is not JSON or too large.
+            DecodeError: the request is invalid; the error names the field.
+            RuntimeError: not called from the main thread, or another run is in progress.
         """
         if self._run is not None:
-            raise RuntimeError("this environment runs a task already: one at a time, as a worker")
+            raise RuntimeError("this TaskEnvironment is running a task: it runs one at a time")
         check_number("cancel_at", cancel_at, ge=1, whole=True, optional=True)
         request = _make_request(
             task=task,
@@ -121,16 +120,16 @@ class TaskEnvironment:
             self._run = None
 
     def cancel(self) -> None:
-        """Tell the running task to stop, as a server does; nothing happens when none runs.
+        """Cancel the running task, as a server does; without one, do nothing. Thread-safe.
 
-        From any thread. A task in its main thread is interrupted also where it waits.
+        A blocking call in the main thread is interrupted.
         """
         if (run := self._run) is not None:
             run.cancel()
 
 
 class _Run:
-    """One task from its request to its end."""
+    """One run of a task."""
 
     def __init__(self, request: ExecuteRequest, cancel_at: int | None, clock: MovableClock) -> None:
         assert request.execution_id is not None
@@ -145,13 +144,13 @@ class _Run:
         self._timeout_error: ExecutionErrorInfo | None = None
 
     def execute(self, server: ExecutionServer) -> JsonValue:
-        witness = _Witness(server)
+        recorder = _ExceptionRecorder(server)
         if (limit := self._request.timeout_seconds) is not None:
             self._clock.call_at(self._clock.monotonic() + limit, self._time_out)
         with _installed(self._interrupt), ChildReports(self._collect) as reports:
             reporter = ProgressReporter(reports.link, self._send)
             outcome = run_task(
-                witness,
+                recorder,
                 self._request,
                 ExecutionContext(self._request, reporter, self._interrupt),
                 self._interrupt,
@@ -164,12 +163,12 @@ class _Run:
             case TaskStopped():
                 if self._timeout_error is not None:
                     record = self._record(ExecutionStatus.FAILED, self._timeout_error)
-                    raise ExecutionFailed(record) from witness.raised
+                    raise ExecutionFailed(record) from recorder.raised
                 record = self._record(ExecutionStatus.CANCELLED)
-                raise ExecutionCancelled(record) from witness.raised
+                raise ExecutionCancelled(record) from recorder.raised
             case TaskRaised():
-                if witness.raised is not None:
-                    raise witness.raised
+                if recorder.raised is not None:
+                    raise recorder.raised
                 raise ExecutionFailed(self._record(ExecutionStatus.FAILED, outcome.error))
 
     def cancel(self) -> None:
@@ -181,20 +180,22 @@ class _Run:
         self.cancel()
 
     def _send(self, body: bytes) -> None:
-        with self._interrupt.shielded():  # As in a worker: an interrupt waits for the report.
+        with (
+            self._interrupt.shielded()
+        ):  # As in a worker: an interrupt is deferred until after the report.
             self._collect(body)
 
     def _collect(self, body: bytes) -> None:
         with self._lock:
             event = ProgressEvent(
                 execution_id=self._execution_id,
-                sequence=_EVENTS_BEFORE + len(self.progress) + 1,
+                sequence=_PRECEDING_EVENTS + len(self.progress) + 1,
                 timestamp=self._clock.time(),
                 **decode_json(body),
             )
             self.progress.append(event)
-            is_time = len(self.progress) == self._cancel_at
-        if is_time:
+            is_cancel_due = len(self.progress) == self._cancel_at
+        if is_cancel_due:
             self.cancel()
 
     def _record(
@@ -213,8 +214,8 @@ class _Run:
         )
 
 
-class _Witness:
-    """Sees what a task raised, which a record tells in words only."""
+class _ExceptionRecorder:
+    """Keeps the exception that a task raised; a record has only its description."""
 
     def __init__(self, server: ExecutionServer) -> None:
         self.raised: BaseException | None = None
@@ -233,9 +234,12 @@ class _Witness:
 
 @contextlib.contextmanager
 def _installed(interrupt: Interrupt) -> Iterator[None]:
-    """Lend its signal to an interrupt."""
+    """Install the signal handler of an interrupt."""
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("a task runs in the main thread, as in a worker; this is another one")
+        raise RuntimeError(
+            "TaskEnvironment.run() was not called from the main thread, which an interrupt needs: "
+            "run the test in the main thread"
+        )
     before = interrupt.install()
     try:
         yield
@@ -244,7 +248,7 @@ def _installed(interrupt: Interrupt) -> Iterator[None]:
 
 
 def _make_request(**fields: Any) -> ExecuteRequest:
-    """Return the request as a worker reads it, from JSON."""
+    """Return the request as a worker decodes it, from JSON."""
     request = decode_request(encode_json({"type": "execute", **fields}, "submission"))
     assert isinstance(request, ExecuteRequest)
     return request

@@ -1,4 +1,4 @@
-"""`Teardown`: ending all that a test has started within a bound, whatever state it is in."""
+"""`Teardown`: the time budget in which the resources of a test are released."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from collections.abc import Callable
 from zmqruntime.testing.errors import LeftRunning
 from zmqruntime.transport.lowlevel import Deadline
 
-__all__ = ["Ending", "Teardown", "where_is"]
+__all__ = ["Release", "Teardown", "describe_thread"]
 
-# Below the two seconds that are promised, by what it takes to say what did not end.
+# Less than the documented two seconds, to leave time for the failure report.
 _SECONDS = 1.8
-# However late it is: what ends as it should is not to be told for what does not.
-_LEAST_SECONDS = 0.1
+# The minimum for each step, so that one that hangs does not fail the others.
+_MIN_SECONDS = 0.1
 
 
-class Ending:
-    """An action under way, in a thread of its own."""
+class Release:
+    """A release action that runs in its own thread."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="zmqruntime-ending", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="zmqruntime-release", daemon=True)
         self._thread.start()
 
-    def is_over(self, seconds: float) -> bool:
-        """Wait for so long, and return whether it has ended."""
+    def has_returned(self, seconds: float) -> bool:
+        """Wait up to ``seconds``; return whether the action has returned."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def check(self) -> None:
-        """Raise what it has raised."""
+        """Raise the exception of the action, if any."""
         if self._error is not None:
             raise self._error
 
     def _run(self) -> None:
         try:
             self._action()
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised by `check`
             self._error = error
 
 
 class Teardown:
-    """The end of a test: one clock for all that ends with it, begun by whatever ends first.
+    """The time budget of a test's teardown; its clock starts with the first release.
 
-    What ends has until some part of the time is over. What has not come to its end by then may go
-    on with it while others end, and is told by `close`.
+    Each factory has a deadline, given as a share of the budget. An action that is late may continue
+    while others run; `close` reports it if it still has not returned.
 
     Args:
-        seconds: for all together.
+        seconds: the budget for all actions.
         clock: monotonic, in seconds.
     """
 
@@ -61,53 +61,55 @@ class Teardown:
     ) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._begun: Deadline | None = None
-        self._late: list[tuple[Ending, str]] = []
+        self._started: Deadline | None = None
+        self._late: list[tuple[Release, str]] = []
 
-    def left(self, part: float) -> float:
-        """Return the seconds until this part of the time, 0 to 1, is over."""
-        if self._begun is None:
-            self._begun = Deadline.after(0.0, self._clock)
-        until = Deadline(self._begun.at + part * self._seconds, self._clock)
-        return max(_LEAST_SECONDS, until.remaining)
+    def left(self, share: float) -> float:
+        """Return the seconds until this share (0 to 1) of the budget is used up."""
+        if self._started is None:
+            self._started = Deadline.after(0.0, self._clock)
+        until = Deadline(self._started.at + share * self._seconds, self._clock)
+        return max(_MIN_SECONDS, until.remaining)
 
-    def finish(self, part: float, *actions: Callable[[], object]) -> list[bool]:
-        """Run each action in a thread of its own; return which have ended before ``part`` is over.
+    def finish(self, share: float, *actions: Callable[[], object]) -> list[bool]:
+        """Run actions in parallel; return for each whether it returned within ``share``.
 
-        Raises what one of them raised.
+        Raises the exception of an action.
         """
-        return self.await_all(part, [Ending(action) for action in actions])
+        return self.await_all(share, [Release(action) for action in actions])
 
-    def await_all(self, part: float, endings: list[Ending]) -> list[bool]:
-        """Return which of these have ended before this part of the time is over.
+    def await_all(self, share: float, releases: list[Release]) -> list[bool]:
+        """Return for each action whether it returned within this share of the budget.
 
-        Raises what one of them raised.
+        Raises the exception of an action.
         """
-        deadline = Deadline.after(self.left(part), self._clock)
-        ended = [ending.is_over(deadline.remaining) for ending in endings]
-        for ending in endings:
-            ending.check()
+        deadline = Deadline.after(self.left(share), self._clock)
+        ended = [release.has_returned(deadline.remaining) for release in releases]
+        for release in releases:
+            release.check()
         return ended
 
-    def expect(self, ending: Ending, complaint: str) -> None:
-        """Let something go on with its end, and be told if it has not come to it at `close`."""
-        self._late.append((ending, complaint))
+    def expect(self, release: Release, complaint: str) -> None:
+        """Let an action continue; `close` reports ``complaint`` if it still has not returned."""
+        self._late.append((release, complaint))
 
     def close(self) -> None:
-        """Wait for what was late, as long as there is time.
+        """Wait for late actions until the budget is used up.
 
         Raises:
-            LeftRunning: something has not ended.
+            LeftRunning: an action has not returned.
         """
         late, self._late = self._late, []
-        ended = self.await_all(1.0, [ending for ending, _ in late])
-        left = [what for (_, what), has_ended in zip(late, ended, strict=True) if not has_ended]
+        ended = self.await_all(1.0, [release for release, _ in late])
+        left = [
+            what for (_, what), has_returned in zip(late, ended, strict=True) if not has_returned
+        ]
         if left:
-            raise LeftRunning("the test left something running: " + "\n".join(left))
+            raise LeftRunning("the test did not clean up: " + "\n".join(left))
 
 
-def where_is(thread_name: str) -> str:
-    """Say what a thread is doing: its innermost calls, for the person who has to find out why."""
+def describe_thread(thread_name: str) -> str:
+    """Return the innermost stack frames of a thread, for an error message."""
     frames = sys._current_frames()
     for thread in threading.enumerate():
         if thread.name == thread_name and thread.ident in frames:

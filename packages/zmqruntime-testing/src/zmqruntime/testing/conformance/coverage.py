@@ -1,7 +1,7 @@
-"""Which sentence is checked by what: for the terminal, and for the documentation.
+"""Coverage of the requirements by checks, for the terminal and for the documentation.
 
-``python -m zmqruntime.testing.conformance.coverage DOCS/reference`` reads the numbered sentences
-from ``protocol.md`` there, and writes the table into ``conformance.md``.
+``python -m zmqruntime.testing.conformance.coverage DOCS/reference`` reads the requirements from
+``protocol.md`` there, and writes ``requirements.txt`` and the table in ``conformance.md``.
 """
 
 from __future__ import annotations
@@ -9,24 +9,28 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zmqruntime.testing.conformance.running import collect_checks
-from zmqruntime.testing.conformance.sentences import NOT_CHECKABLE, load_sentences, read_sentences
+from zmqruntime.testing.conformance.requirements import (
+    NOT_CHECKABLE,
+    load_requirements,
+    parse_requirements,
+)
+from zmqruntime.testing.conformance.suite import collect_checks
 
-__all__ = ["render_list", "render_page", "render_sentences"]
+__all__ = ["render_list", "render_page", "render_requirements"]
 
 _BEGIN = "<!-- the table: written by `python -m zmqruntime.testing.conformance.coverage` -->\n"
 
 
-def render_sentences(page: str) -> str:
-    """Return the numbered sentences of the protocol page as they are shipped."""
-    return "".join(f"{number} {text}\n" for number, text in read_sentences(page).items())
+def render_requirements(page: str) -> str:
+    """Return the contents of ``requirements.txt`` for a protocol page."""
+    return "".join(f"{number} {text}\n" for number, text in parse_requirements(page).items())
 
 
 def render_list() -> str:
-    """Return the sentences with their checks, for a person at a terminal."""
+    """Return the requirements with their checks, as text."""
     checks = _checks()
     lines = []
-    for number, text in load_sentences().items():
+    for number, text in load_requirements().items():
         lines.append(f"{number}  {text}")
         lines += [f"       - {name}" for name in checks.get(number, [])]
         if number in NOT_CHECKABLE:
@@ -34,20 +38,20 @@ def render_list() -> str:
     return "\n".join(lines)
 
 
-def render_page(page: str, sentences: dict[str, str]) -> str:
-    """Return the page of the documentation with its table brought up to date."""
+def render_page(page: str, requirements: dict[str, str]) -> str:
+    """Return the documentation page with an updated table."""
     checks = _checks()
-    rows = ["| | sentence | checked by |", "| --- | --- | --- |"]
-    for number, text in sentences.items():
-        judged = ", ".join(f"`{name}`" for name in checks.get(number, []))
-        told = judged or f"not checked: {NOT_CHECKABLE[number]}"
-        rows.append(f"| [{number}](protocol.md#{number.lower()}) | {text} | {told} |")
+    rows = ["| | requirement | checked by |", "| --- | --- | --- |"]
+    for number, text in requirements.items():
+        checked_by = ", ".join(f"`{name}`" for name in checks.get(number, []))
+        cell = checked_by or f"not checked: {NOT_CHECKABLE[number]}"
+        rows.append(f"| [{number}](protocol.md#{number.lower()}) | {text} | {cell} |")
     head, _, _ = page.partition(_BEGIN)
     return head + _BEGIN + "\n" + "\n".join(rows) + "\n"
 
 
 def _checks() -> dict[str, list[str]]:
-    """Return the names of the checks by number, each once, however many values it is made with."""
+    """Return the distinct names of the checks by requirement, without parameters."""
     return {
         number: list(dict.fromkeys(_name(nodeid) for nodeid in nodeids))
         for number, nodeids in collect_checks().items()
@@ -60,11 +64,11 @@ def _name(nodeid: str) -> str:
 
 def _write(reference: Path) -> None:
     protocol = (reference / "protocol.md").read_text("utf-8")
-    shipped = Path(__file__).with_name("sentences.txt")
-    shipped.write_text(render_sentences(protocol), "utf-8")
+    shipped = Path(__file__).with_name("requirements.txt")
+    shipped.write_text(render_requirements(protocol), "utf-8")
     table = reference / "conformance.md"
     table.write_text(
-        render_page(table.read_text("utf-8"), read_sentences(protocol)), encoding="utf-8"
+        render_page(table.read_text("utf-8"), parse_requirements(protocol)), encoding="utf-8"
     )
 
 

@@ -1,4 +1,4 @@
-"""A client of the server under test, in the words of the protocol."""
+"""`Peer`: a client of the server under test, without any code of the real client."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import time
 from collections import defaultdict, deque
 from typing import Any
 
-from zmqruntime.testing.conformance.journal import Event, Exchange, Journal, Message, Violation
+from zmqruntime.testing.conformance.connection import Connection
 from zmqruntime.testing.conformance.target import Target
-from zmqruntime.testing.conformance.wire import Wire
+from zmqruntime.testing.conformance.transcript import (
+    Event,
+    Exchange,
+    Message,
+    Transcript,
+    Violation,
+)
 
 __all__ = ["TERMINAL", "Peer"]
 
@@ -18,10 +24,10 @@ TERMINAL = frozenset({"complete", "failed", "cancelled"})
 
 _HOLD_SECONDS = 60.0
 
-# Far more than any answer takes, and far less than the longest hold.
+# Much longer than any reply takes, and much shorter than the longest hold.
 _LATEST_SECONDS = 30.0
 
-_ANSWERED_BY = {
+_REPLY_REQUIREMENTS = {
     "ping": "C-026",
     "execute": "C-044",
     "status": "C-059",
@@ -34,126 +40,131 @@ _ANSWERED_BY = {
 }
 
 
-class Peer(Wire):
-    """Asks, listens, and takes its work away when it leaves; its name is its ``client_id``.
+class Peer(Connection):
+    """Sends requests, receives events, and cancels its executions when it is closed.
 
     Args:
-        target: where the server is.
-        journal: where everything is written down that is said.
-        patience: how long to wait for what is due, in seconds.
+        target: the addresses of the server.
+        transcript: records every message.
+        patience: timeout of each reply and event, in seconds.
         name: the ``client_id``.
-        slots: how many tasks the server runs at once.
+        slots: number of tasks that the server runs in parallel.
     """
 
     def __init__(
-        self, target: Target, journal: Journal, patience: float, name: str, slots: int = 1
+        self, target: Target, transcript: Transcript, patience: float, name: str, slots: int = 1
     ) -> None:
         self._numbers = itertools.count(1)
         self._unfinished: set[str] = set()
-        self._kept: dict[str, deque[Event]] = defaultdict(deque)
+        self._unread: dict[str, deque[Event]] = defaultdict(deque)
         self._registered = False
         self._slots = slots
-        super().__init__(target, journal, patience, name)
+        super().__init__(target, transcript, patience, name)
 
     def close(self) -> None:
-        """Leave no work behind, and close the sockets.
+        """Cancel the unfinished executions, and close the sockets.
 
         Raises:
-            Violation: the server kept some of the work; the sockets are closed all the same.
+            Violation: an execution did not end; the sockets are closed nevertheless.
         """
         try:
-            self.settle()
+            self.cancel_all()
         finally:
             super().close()
 
-    def settle(self) -> None:
-        """Cancel what has not ended, and see it end."""
+    def cancel_all(self) -> None:
+        """Cancel the unfinished executions, and wait for their end."""
         unfinished, self._unfinished = self._unfinished, set()
         for execution_id in unfinished:
-            self.ask("cancel", execution_id=execution_id)
+            self.request("cancel", execution_id=execution_id)
         for execution_id in unfinished:
-            self.finish(execution_id)
+            self.await_end(execution_id)
 
-    def forget(self) -> None:
-        """Leave what runs to the server, which is about to end."""
+    def untrack_all(self) -> None:
+        """Stop tracking executions, before a shutdown of the server."""
         self._unfinished.clear()
 
     # -- requests -------------------------------------------------------------------------------
 
-    def start(self, type: str, **fields: Any) -> Exchange:
-        """Send a request and do not wait for its reply."""
+    def send_request(self, type: str, **fields: Any) -> Exchange:
+        """Send a request without waiting for its reply."""
         request_id = fields.setdefault("request_id", f"{self.name}-{next(self._numbers)}")
         frame = json.dumps({"type": type, **fields}, ensure_ascii=False).encode()
         return self.send(b"", frame, request_id=request_id)
 
-    def ask(self, type: str, **fields: Any) -> Message:
-        """Return the reply to a request, whatever it says."""
-        return self.await_reply(self.start(type, **fields))
+    def request(self, type: str, **fields: Any) -> Message:
+        """Send a request and return its reply, which may be an error."""
+        return self.await_reply(self.send_request(type, **fields))
 
-    def ask_frames(self, *frames: bytes) -> Message:
-        """Return the reply to these frames, which hold no ``request_id``, as they are."""
+    def request_frames(self, *frames: bytes) -> Message:
+        """Send these frames, without a ``request_id``, and return the reply."""
         return self.await_reply(self.send(*frames))
 
     def await_held(self, exchange: Exchange, seconds: float = 0.0) -> Message:
-        """Return the reply to a request that the server holds for about ``seconds``, not longer.
+        """Return the reply to a long poll that the server must hold for about ``seconds``.
 
         Raises:
-            Violation: it comes sooner, or so much later that the server held it for the whole
-                of a longer ``wait_seconds``.
+            Violation: the reply is early, or so late that the server held it for the whole
+                ``wait_seconds``.
         """
         reply = self.await_reply(exchange, seconds + self.patience)
         exchange.check_seconds(0.9 * seconds, seconds + _LATEST_SECONDS)
         return reply
 
-    def granted(self, reply_type: str, type: str, **fields: Any) -> Message:
-        """Return the reply to a request that has to be granted.
+    def expect_reply(self, reply_type: str, type: str, **fields: Any) -> Message:
+        """Send a request and return its reply, which must be of type ``reply_type``.
 
         Raises:
-            Violation: it is refused, or answered by something else.
+            Violation: the reply is an error or of another type.
         """
-        exchange = self.start(type, **fields)
+        exchange = self.send_request(type, **fields)
         reply = self.await_reply(exchange)
         if reply["type"] == "error":
-            raise Violation("the request is refused", shown=exchange.lines())
+            raise Violation(
+                f"reply of type 'error', expected {reply_type!r}", shown=exchange.lines()
+            )
         if reply["type"] != reply_type:
-            what = f"the reply is not of type {reply_type!r}"
-            raise Violation(what, _ANSWERED_BY[type], exchange.lines())
+            what = f"reply of type {reply['type']!r}, expected {reply_type!r}"
+            raise Violation(what, _REPLY_REQUIREMENTS[type], exchange.lines())
         if type == "execute":
-            self.adopt(reply)
+            self.track(reply)
         return reply
 
-    def refused(self, code: str, type: str, **fields: Any) -> Message:
-        """Return the error with which a request has to be refused.
+    def expect_error(self, code: str, type: str, **fields: Any) -> Message:
+        """Send a request and return its reply, which must be an error with ``code``.
 
         Raises:
-            Violation: it is granted, or refused with another code.
+            Violation: the reply is not an error, or has another code.
         """
-        exchange = self.start(type, **fields)
+        exchange = self.send_request(type, **fields)
         reply = self.await_reply(exchange)
         if reply["type"] != "error":
-            raise Violation("the request is not refused", shown=exchange.lines())
+            what = f"reply of type {reply['type']!r}, expected an error with code {code!r}"
+            raise Violation(what, shown=exchange.lines())
         if reply["code"] != code:
-            raise Violation(f"the code is not {code!r}", shown=exchange.lines())
+            raise Violation(
+                f"error with code {reply['code']!r}, expected {code!r}", shown=exchange.lines()
+            )
         return reply
 
     # -- executions -----------------------------------------------------------------------------
 
-    def adopt(self, accepted: Message) -> str:
-        """Return the id of what was accepted, and take it away when this peer leaves."""
+    def track(self, accepted: Message) -> str:
+        """Return the id of an accepted execution, which is cancelled when this peer is closed."""
         execution_id = accepted["execution_id"]
         if not isinstance(execution_id, str):
-            raise Violation(f"execution_id is {execution_id!r}", "C-051")
+            raise Violation(f"execution_id is {execution_id!r}, expected a string", "C-051")
         self._unfinished.add(execution_id)
         return execution_id
 
     def submit(self, do: str, *, fields: dict[str, Any] | None = None, **task: Any) -> str:
-        """Have a standard task accepted and return its id; ``fields`` are the request's own."""
+        """Submit a standard task and return its id; ``fields`` are added to the request."""
         request = {"client_id": self.name, "task": {"do": do, **task}} | (fields or {})
-        execution_id: str = self.granted("accepted", "execute", **request)["execution_id"]
+        execution_id: str = self.expect_reply("accepted", "execute", **request)["execution_id"]
         return execution_id
 
-    def occupy(self) -> list[str]:
-        """Start as many endless tasks as the server runs at once, so that others have to wait."""
+    def fill_slots(self) -> list[str]:
+        """Run an endless task in every slot, so that further executions are queued."""
         if not self._registered:
             self.register()
         spinning = [self.submit("spin") for _ in range(self._slots)]
@@ -162,65 +173,67 @@ class Peer(Wire):
         return spinning
 
     def record(self, execution_id: str, wait_seconds: float = 0.0) -> Message:
-        """Return the record as it is now, or up to ``wait_seconds`` later if it has not ended."""
-        asked = {"execution_id": execution_id, "wait_seconds": wait_seconds}
-        return _record_in(self.granted("snapshot", "status", **asked))
+        """Return the record; with ``wait_seconds``, wait up to that long for the end."""
+        query = {"execution_id": execution_id, "wait_seconds": wait_seconds}
+        return _record_in(self.expect_reply("snapshot", "status", **query))
 
-    def finish(self, execution_id: str) -> Message:
-        """Return the record once the execution has ended.
+    def await_end(self, execution_id: str) -> Message:
+        """Wait for the end of an execution and return its record.
 
         Raises:
-            Violation: it does not.
+            Violation: it does not end within the timeout.
         """
         deadline = time.monotonic() + self.patience
         while (remaining := deadline - time.monotonic()) > 0:
             hold = min(remaining, _HOLD_SECONDS)
-            exchange = self.start("status", execution_id=execution_id, wait_seconds=hold)
+            exchange = self.send_request("status", execution_id=execution_id, wait_seconds=hold)
             record = _record_in(self.await_reply(exchange, hold + self.patience))
             if record["status"] in TERMINAL:
                 self._unfinished.discard(execution_id)
                 return record
-        raise Violation(f"the execution has not ended within {self.patience:g} s")
+        raise Violation(f"execution {execution_id} did not end within {self.patience:g} s")
 
     # -- events ---------------------------------------------------------------------------------
 
     def subscribe(self, prefix: str | None = None) -> None:
-        """Subscribe to the events of this client, or to another prefix."""
+        """Subscribe to the events of this client, or to another topic prefix."""
         self.data.subscribe(f"{self.name}/" if prefix is None else prefix)
 
     def register(self, scope: str = "own", *, arrays: bool = False) -> Message:
-        """Subscribe and have it acknowledged, as a client does that takes arrays, or takes none."""
+        """Subscribe and register; ``arrays`` also subscribes to arrays of events."""
         prefixes = ["", f"{self.name}/"] if scope == "all" else [f"{self.name}/"]
         if arrays:
             prefixes += [f"~{prefix}" for prefix in prefixes]
         for prefix in prefixes:
             self.subscribe(prefix)
         self._registered = True
-        self.takes_arrays = arrays
-        return self.granted("ok", "register_progress", client_id=self.name, scope=scope)
+        self.accepts_arrays = arrays
+        return self.expect_reply("ok", "register_progress", client_id=self.name, scope=scope)
 
     def next_event(self, execution_id: str) -> Event | None:
-        """Return the next event of an execution; None when none comes."""
+        """Return the next event of an execution; None on a timeout."""
         deadline = time.monotonic() + self.patience
-        while not self._kept[execution_id]:
-            event = self.take_event(deadline)
+        while not self._unread[execution_id]:
+            event = self.receive_event(deadline)
             if event is None:
                 return None
             named = event.body.get("execution_id")
             if not isinstance(named, str):
-                raise Violation(f"execution_id is {named!r}", "C-138", event.lines())
-            self._kept[named].append(event)
-        return self._kept[execution_id].popleft()
+                raise Violation(
+                    f"execution_id is {named!r}, expected a string", "C-138", event.lines()
+                )
+            self._unread[named].append(event)
+        return self._unread[execution_id].popleft()
 
-    def kept(self, execution_id: str) -> list[Event]:
-        """Return the events of an execution that have come and were not asked for."""
-        return list(self._kept[execution_id])
+    def unread_events(self, execution_id: str) -> list[Event]:
+        """Return the received events of an execution that have not been read yet."""
+        return list(self._unread[execution_id])
 
     def await_state(self, execution_id: str, *statuses: str, number: str = "C-149") -> list[Event]:
-        """Return the events of an execution up to a `state` with one of these.
+        """Return the events of an execution up to a `state` event with one of these statuses.
 
         Raises:
-            Violation: it does not come; ``number`` is what is broken then.
+            Violation: of requirement ``number``, on a timeout.
         """
         events: list[Event] = []
         while (event := self.next_event(execution_id)) is not None:
@@ -228,21 +241,23 @@ class Peer(Wire):
             if event.body.get("type") == "state" and event.body.get("status") in statuses:
                 return events
         if not events:
-            raise Violation(f"no event came within {self.patience:g} s", "C-156")
+            raise Violation(f"no event within {self.patience:g} s", "C-156")
         shown = [line for event in events[-3:] for line in event.lines()]
-        what = f"no `state` event with status {' or '.join(statuses)} came"
+        what = f"no `state` event with status {' or '.join(statuses)}"
         raise Violation(f"{what} within {self.patience:g} s", number, shown)
 
-    def story(self, execution_id: str) -> list[Event]:
-        """Return the events of an execution up to its end. The peer has to be registered."""
+    def events_to_end(self, execution_id: str) -> list[Event]:
+        """Return the events of an execution up to its end. The peer must be registered."""
         return self.await_state(execution_id, *sorted(TERMINAL), number="C-151")
 
 
 def _record_in(snapshot: Message) -> Message:
-    """Return the record of the one execution that was asked for."""
+    """Return the record in a snapshot of one execution."""
     record = snapshot["execution"]
     if not isinstance(record, Message):
-        raise Violation(f"execution is {record!r}, and the request names one", "C-066")
+        raise Violation(
+            f"execution is {record!r}, expected the record of the requested execution", "C-066"
+        )
     if not isinstance(record["status"], str):
-        raise Violation(f"status is {record['status']!r}", "C-111")
+        raise Violation(f"status is {record['status']!r}, expected a string", "C-111")
     return record

@@ -1,4 +1,4 @@
-"""Where the server under test is: two addresses."""
+"""The server under test: its addresses, and the settings of a run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from zmqruntime.messages import ZMQRuntimeError
+from zmqruntime.messages import ShutdownMode, ZMQRuntimeError
 
-__all__ = ["Target", "TargetError"]
+__all__ = ["Settings", "Target", "TargetError"]
 
 _OFFSET = 1000
 
-# What stands before the port, the port, what stands behind it.
+# The parts before, of and after the port.
 _TCP = re.compile(r"(tcp://(?:\[[^\]]+\]|[^:/\s]+):)(\d+)()")
 _IPC = re.compile(r"(ipc://.+-)(\d+)(\.sock)")
 
 
 class TargetError(ZMQRuntimeError):
-    """An address is not one of a server; the message says how to write it."""
+    """An address is invalid; the message shows the format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Target:
     """The addresses of one server."""
 
     data: str
-    """Where it publishes."""
+    """The data address, for events."""
     control: str
-    """Where it answers."""
+    """The control address, for requests."""
 
     @classmethod
     def parse(cls, data: str, control: str | None = None) -> Self:
@@ -39,30 +39,49 @@ class Target:
             control: None for the port 1000 higher.
 
         Raises:
-            TargetError: an address is none, or the control address does not follow from it.
+            TargetError: an address is invalid, or the control address cannot be derived.
         """
         if control is not None:
             if not all(address.startswith(("tcp://", "ipc://")) for address in (data, control)):
-                raise TargetError(f"{data} and {control}: an address begins with tcp:// or ipc://")
+                raise TargetError(
+                    f"invalid address {data} or {control}: use tcp:// or ipc:// addresses"
+                )
             return cls(data, control)
         for form in (_TCP, _IPC):
             if parts := form.fullmatch(data):
                 return cls(data, f"{parts[1]}{int(parts[2]) + _OFFSET}{parts[3]}")
         raise TargetError(
-            f"{data} is no data address such as tcp://127.0.0.1:7777 or "
-            "ipc:///directory/app-7777.sock: correct it, or give --control as well"
+            f"invalid data address {data!r}: use a form such as tcp://127.0.0.1:7777 or "
+            "ipc:///directory/app-7777.sock, or pass --control as well"
         )
 
     @property
     def is_ipc(self) -> bool:
-        """Whether the server is reached by a socket file of this machine."""
+        """Whether the transport is ipc."""
         return self.data.startswith("ipc://")
 
     @property
     def ports(self) -> tuple[int | None, int | None]:
-        """The data port and the control port, as far as the addresses tell."""
+        """The data port and the control port; None where an address has no port."""
         data, control = (
             int(parts[2]) if (parts := _TCP.fullmatch(a) or _IPC.fullmatch(a)) else None
             for a in (self.data, self.control)
         )
         return data, control
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The server under test, and its limits."""
+
+    target: Target
+    patience: float = 10.0
+    """Timeout of each reply and event, in seconds."""
+    slots: int = 1
+    """Number of tasks that the server runs in parallel."""
+    ending: ShutdownMode | None = None
+    """The mode of the final shutdown; None for no shutdown."""
+    max_queued: int | None = None
+    """Queue limit of the server; None if unknown."""
+    history_limit: int | None = None
+    """Number of read records that the server keeps; None if unknown."""

@@ -1,4 +1,4 @@
-"""The promises of `TaskRunner`."""
+"""The contract of `TaskRunner`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zmqruntime.execution import (
 )
 from zmqruntime.messages import ErrorKind, ExecuteRequest, encode
 from zmqruntime.messages.lowlevel import decode_json
-from zmqruntime.testing.standard import StandardServer
+from zmqruntime.testing.standard_tasks import StandardServer
 from zmqruntime.transport import Endpoint, Loop, ProcessIdentity, TransportMode, ZMQConfig
 
 __all__ = ["RunnerBench", "TaskRunnerContract"]
@@ -34,11 +34,11 @@ __all__ = ["RunnerBench", "TaskRunnerContract"]
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=RunnerEvent)
 
-_PATIENCE = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 class RunnerBench:
-    """A runner under test, in the loop of a server that is not there."""
+    """Drives a runner under test in a loop of its own, in place of a server."""
 
     def __init__(self, runner: TaskRunner, config: ZMQConfig) -> None:
         self.runner = runner
@@ -65,12 +65,12 @@ class RunnerBench:
 
     @property
     def events(self) -> list[RunnerEvent]:
-        """All that the runner told so far."""
+        """The events that the runner has emitted so far."""
         with self._changed:
             return list(self._events)
 
     def call(self, action: Callable[[], _T]) -> _T:
-        """Do something in the loop's thread, as a server does; return what it returned."""
+        """Call ``action`` in the loop's thread, as a server does, and return its result."""
         done: Future[_T] = Future()
 
         def run() -> None:
@@ -80,48 +80,50 @@ class RunnerBench:
                 done.set_exception(error)
 
         self._loop.post(run)
-        return done.result(_PATIENCE)
+        return done.result(_TIMEOUT_SECONDS)
 
     def assign(self, execution_id: str, **task: Any) -> None:
-        """Have a standard task run."""
+        """Assign a standard task."""
         request = ExecuteRequest(execution_id=execution_id, client_id="bench", task=task)
         self.call(lambda: self.runner.assign(execution_id, encode(request)))
 
     def await_event(self, kind: type[_E], count: int = 1) -> _E:
-        """Wait until so many events of a kind have come, and return the last of them."""
+        """Wait for ``count`` events of a class, and return the last of them."""
 
         def of_kind() -> list[_E]:
             return [event for event in self._events if isinstance(event, kind)]
 
         with self._changed:
-            came = self._changed.wait_for(lambda: len(of_kind()) >= count, _PATIENCE)
-            assert came, f"{count} {kind.__name__} were awaited; the runner told {self._events}"
+            arrived = self._changed.wait_for(lambda: len(of_kind()) >= count, _TIMEOUT_SECONDS)
+            assert arrived, f"expected {count} {kind.__name__}, received {self._events}"
             return of_kind()[count - 1]
 
     def start(self) -> None:
-        """Start a worker and wait until it is ready."""
+        """Start a worker, and wait until it is ready."""
         ready = sum(isinstance(event, WorkerReady) for event in self.events)
         self.call(self.runner.start_worker)
         self.await_event(WorkerReady, ready + 1)
 
     def close(self) -> None:
-        """End the loop, and then the runner, as a server does; again, nothing happens."""
+        """Stop the loop and close the runner, as a server does. Idempotent."""
         self._loop.post(self._loop.stop)
-        self._thread.join(_PATIENCE)
-        assert not self._thread.is_alive(), "the runner does not close"
+        self._thread.join(_TIMEOUT_SECONDS)
+        assert not self._thread.is_alive(), "close() of the runner did not return"
         assert not self._failures, f"the runner raised {self._failures}"
 
     def _run(self) -> None:
         try:
             self._loop.run()
             self.runner.close()
-        except Exception as error:  # noqa: BLE001 - told by `close`
+        except Exception as error:  # noqa: BLE001 - reported by `close`
             self._failures.append(error)
         finally:
             self._loop.close()
 
     def _emit(self, event: RunnerEvent) -> None:
-        assert threading.current_thread() is self._thread, "emit is for the loop's thread: post it"
+        assert threading.current_thread() is self._thread, (
+            "emit() was called from another thread: use loop.post()"
+        )
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
@@ -139,38 +141,38 @@ class TaskRunnerContract(ABC):
 
     @pytest.fixture
     def bench(self, zmq_config: ZMQConfig) -> Iterator[RunnerBench]:
-        """A runner that was opened and has no worker yet."""
+        """A runner that is open and has no worker yet."""
         bench = RunnerBench(self.make_runner(StandardServer(config=zmq_config)), zmq_config)
         yield bench
         bench.close()
 
-    def test_a_started_worker_gets_ready_once(self, bench: RunnerBench) -> None:
+    def test_started_worker_is_ready_once(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="echo", value=1)
         bench.await_event(TaskReturned)
         assert [type(event) for event in bench.events] == [WorkerReady, TaskReturned]
 
-    def test_what_a_task_returns_is_told_as_json(self, bench: RunnerBench) -> None:
+    def test_result_is_returned_as_json(self, bench: RunnerBench) -> None:
         bench.start()
         for n, value in enumerate([None, {"ä": [1, 2.5, "x"]}], start=1):
             bench.assign(f"x{n}", do="echo", value=value)
             returned = bench.await_event(TaskReturned, n)
             assert (returned.execution_id, decode_json(returned.result)) == (f"x{n}", value)
 
-    def test_progress_comes_in_order_and_before_the_end(self, bench: RunnerBench) -> None:
+    def test_progress_is_in_order_and_before_the_end(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="count", events=20)
         bench.await_event(TaskReturned)
-        _, *told, last = bench.events
-        reports = [event for event in told if isinstance(event, ProgressReported)]
-        assert reports == told
+        _, *progress, last = bench.events
+        reports = [event for event in progress if isinstance(event, ProgressReported)]
+        assert reports == progress
         bodies = [body for event in reports for body in event.bodies]
         assert [decode_json(body)["completed"] for body in bodies] == [*range(1, 21)]
         assert {event.execution_id for event in reports} == {"a"}
         assert isinstance(last, TaskReturned)
         assert (last.execution_id, last.result) == ("a", b"20")
 
-    def test_a_task_that_raises_has_failed_and_the_worker_goes_on(self, bench: RunnerBench) -> None:
+    def test_worker_continues_after_a_failed_task(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="fail", message="no disk")
         raised = bench.await_event(TaskRaised)
@@ -179,7 +181,7 @@ class TaskRunnerContract(ABC):
         bench.assign("b", do="echo", value=1)
         assert bench.await_event(TaskReturned).execution_id == "b"
 
-    def test_an_interrupted_task_stops(self, bench: RunnerBench) -> None:
+    def test_interrupted_task_stops(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="spin")
         bench.call(lambda: bench.runner.interrupt("a"))
@@ -187,7 +189,7 @@ class TaskRunnerContract(ABC):
         bench.assign("b", do="echo", value=1)
         assert bench.await_event(TaskReturned).execution_id == "b"
 
-    def test_an_interrupt_is_for_its_own_task_only(self, bench: RunnerBench) -> None:
+    def test_interrupt_affects_its_own_task_only(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="echo", value=1)
         bench.await_event(TaskReturned)
@@ -197,9 +199,7 @@ class TaskRunnerContract(ABC):
         assert bench.await_event(TaskReturned, 2).execution_id == "b"
         assert not [event for event in bench.events if isinstance(event, TaskStopped)]
 
-    def test_a_killed_worker_exits_once_and_another_one_can_be_started(
-        self, bench: RunnerBench
-    ) -> None:
+    def test_killed_worker_exits_once_and_can_be_replaced(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="spin")
         bench.call(bench.runner.kill_worker)
@@ -210,7 +210,7 @@ class TaskRunnerContract(ABC):
         exits = [event for event in bench.events if isinstance(event, WorkerExited)]
         assert len(exits) == 1
 
-    def test_nothing_is_told_of_a_task_after_its_worker(self, bench: RunnerBench) -> None:
+    def test_no_event_of_a_task_follows_the_exit_of_its_worker(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="spin")
         bench.call(bench.runner.kill_worker)
@@ -219,20 +219,20 @@ class TaskRunnerContract(ABC):
         after = [type(event) for event in bench.events]
         assert after[after.index(WorkerExited) :] == [WorkerExited, WorkerReady]
 
-    def test_it_tells_which_worker_runs_a_task(self, bench: RunnerBench) -> None:
+    def test_describe_names_the_worker_of_a_task(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="spin")
         workers = bench.call(lambda: bench.runner.describe("a"))
         assert [worker.execution_id for worker in workers].count("a") == 1
 
-    def test_without_a_worker_it_closes(self, bench: RunnerBench) -> None:
+    def test_runner_closes_without_a_worker(self, bench: RunnerBench) -> None:
         assert bench.call(lambda: bench.runner.describe(None)) == ()
 
-    def test_it_closes_while_a_task_runs_and_no_worker_is_left(self, bench: RunnerBench) -> None:
+    def test_close_during_a_task_leaves_no_worker(self, bench: RunnerBench) -> None:
         bench.start()
         bench.assign("a", do="spin")
         pids = {worker.pid for worker in bench.call(lambda: bench.runner.describe("a"))}
-        # One that works in this very process has nothing to end.
+        # A runner without worker processes describes this process.
         workers = [ProcessIdentity.of(pid) for pid in pids - {os.getpid()}]
         bench.close()
         assert not [worker for worker in workers if worker.is_running()]

@@ -1,4 +1,4 @@
-"""``python -m zmqruntime.testing.fake``: standard tasks, for clients in any language."""
+"""``python -m zmqruntime.testing.fake``: a fake with the standard tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from zmqruntime.messages import ZMQRuntimeError
 from zmqruntime.testing.fake import FakeExecutionServer
-from zmqruntime.testing.standard import standard_script
+from zmqruntime.testing.standard_tasks import standard_script
 from zmqruntime.transport import ServerArguments, TransportMode
 
 __all__ = ["main"]
@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a shutdown request or Ctrl-C; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m zmqruntime.testing.fake",
-        description="A server that runs the standard tasks echo, fail, spin and count, and no "
-        "worker process. It listens on TCP, which every client has, unless told otherwise.",
+        description="A server with the standard tasks echo, fail, spin and count, without a "
+        "worker process. It listens on TCP by default, for clients in any language.",
     )
     ServerArguments.add_options(parser)
     parser.set_defaults(transport=TransportMode.TCP)

@@ -1,4 +1,4 @@
-"""What a fake does with one execution, written down before it happens."""
+"""`Script`: the steps that a fake performs for one execution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing happens until the test says `step`."""
+    """The script waits for `step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,21 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class NeverEnd:
-    """The task runs until it is told to stop; a deaf one until its worker is ended."""
+    """The task runs until it is interrupted; a deaf one until its worker is killed."""
 
     deaf: bool
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDies:
-    """The worker process ends under the task."""
+    """The worker process dies while it runs the task."""
 
     exit_code: int
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDies:
-    """The server is gone without a word."""
+    """The server dies without sending replies or events."""
 
 
 _End = Complete | Fail | NeverEnd | WorkerDies | ServerDies
@@ -74,9 +74,9 @@ Step = Progress | Pause | _End
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The life of one execution, step by step: ``Script().progress(1, 2).complete("done")``.
+    """The steps of one execution: ``Script().progress(1, 2).complete("done")``.
 
-    A value: each method returns a new script, with one step more. The last step is an end.
+    Immutable: each method returns a new script with one more step. The last step ends it.
     """
 
     steps: tuple[Step, ...] = ()
@@ -92,16 +92,16 @@ class Script:
     ) -> Script:
         """Report progress, as `ExecutionContext.report_progress` does."""
         bodies: list[bytes] = []
-        ProgressReporter(_Nowhere(), bodies.append).report(completed, total, phase, message, data)
-        return self._then(Progress(bodies[0]))
+        ProgressReporter(_NoLink(), bodies.append).report(completed, total, phase, message, data)
+        return self._append(Progress(bodies[0]))
 
     def pause(self) -> Script:
-        """Wait until the test says ``fake.step()``, or a cancel comes."""
-        return self._then(Pause())
+        """Wait for ``fake.step()`` or a cancel."""
+        return self._append(Pause())
 
     def complete(self, result: JsonValue = None) -> Script:
-        """Complete with a result: any JSON value."""
-        return self._then(Complete(encode_json(result, "result")))
+        """Complete with a result, any JSON value."""
+        return self._append(Complete(encode_json(result, "result")))
 
     def fail(
         self,
@@ -114,7 +114,7 @@ class Script:
         """Fail with an error; the fields are those of `ExecutionErrorInfo`.
 
         Raises:
-            DecodeError: there is no such kind.
+            DecodeError: ``kind`` is unknown.
         """
         error = {
             "kind": kind,
@@ -123,22 +123,22 @@ class Script:
             "traceback": traceback,
         }
         with decode_errors("error"):
-            return self._then(Fail(ExecutionErrorInfo.model_validate(error, strict=False)))
+            return self._append(Fail(ExecutionErrorInfo.model_validate(error, strict=False)))
 
     def never_end(self, *, deaf: bool = False) -> Script:
-        """Run until it is cancelled; a ``deaf`` one until the server's grace period is over."""
-        return self._then(NeverEnd(deaf))
+        """Run until a cancel; if ``deaf``, until the end of the server's grace period."""
+        return self._append(NeverEnd(deaf))
 
     def worker_dies(self, exit_code: int = -9) -> Script:
-        """Let the worker process end under the task; negative for a signal, as in `subprocess`.
+        """Let the worker process die; a negative exit code is a signal, as in `subprocess`.
 
-        The server starts another one, and goes on.
+        The server starts another worker.
         """
-        return self._then(WorkerDies(exit_code))
+        return self._append(WorkerDies(exit_code))
 
     def server_dies(self) -> Script:
-        """Let the server end without a word: no reply that is owed, no last event."""
-        return self._then(ServerDies())
+        """Let the server die without sending pending replies or events."""
+        return self._append(ServerDies())
 
     def by_hand(self) -> Script:
         """Return this script with a pause before each of its steps."""
@@ -147,24 +147,24 @@ class Script:
 
     @property
     def has_end(self) -> bool:
-        """Whether it says how the execution ends."""
+        """Whether the last step ends the execution."""
         return bool(self.steps) and isinstance(self.steps[-1], _End)
 
-    def _then(self, step: Step) -> Script:
+    def _append(self, step: Step) -> Script:
         if self.has_end:
             raise ValueError(
-                f"this script has ended with {self.steps[-1]} and goes on with {step}: put what "
-                "happens first before what ends it, and write a script for each execution"
+                f"cannot add {step} to a script that ends with {self.steps[-1]}: add it before the "
+                "end, and write a script for each execution"
             )
         return replace(self, steps=(*self.steps, step))
 
 
 Writer = Callable[[ExecuteRequest], Script]
-"""Writes the script for a request when it comes."""
+"""Returns the script for a request."""
 
 
-class _Nowhere:
-    """A script reports in no other process."""
+class _NoLink:
+    """A link for a reporter that has no child processes."""
 
     def open(self) -> Callable[[bytes], None]:
         raise NotImplementedError

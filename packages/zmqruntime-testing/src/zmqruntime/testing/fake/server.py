@@ -1,4 +1,4 @@
-"""`FakeExecutionServer`: the real protocol on real sockets, and no worker behind it."""
+"""`FakeExecutionServer`: a fake on sockets, without a worker process."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from zmqruntime.execution import InMemoryLifecycleEngine, RunnerHost
 from zmqruntime.execution.lowlevel import ExecutionSession, Scheduler
 from zmqruntime.messages import ErrorReply, Incoming, UnparsedExecute, decode_request
 from zmqruntime.testing._version import __version__
-from zmqruntime.testing.fake.controls import ScriptedServer
-from zmqruntime.testing.fake.line import PlayerRunner
-from zmqruntime.testing.fake.player import Player
 from zmqruntime.testing.fake.script import ServerDies
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptedWorkerRunner
 from zmqruntime.transport import Caller, ServerSession, TransportMode, ZMQConfig, ZMQServer
 
 __all__ = ["FakeExecutionServer"]
 
 
 class FakeExecutionServer(ZMQServer, ScriptedServer):
-    """A server whose executions do what a test has scripted, in a thread, with no process.
+    """A server that runs scripts in its thread instead of tasks in a worker process.
 
-    Queue, lifecycle, replies and events are a real server's own. At the end of a ``with``
-    statement `check` is called.
+    Queue, lifecycle, replies and events are those of a real server. `check` is called at the end
+    of a ``with`` statement.
 
     Args:
         port: the data port; None for the configuration's default.
-        host: the TCP address to bind to (giving one means TCP); None for loopback.
-        transport_mode: IPC where the platform has it, unless told otherwise.
-        config: settings that its clients have to share.
-        log_file_path: where log records of ``zmqruntime`` are also written, appended.
-        cancel_grace_seconds: how long a deaf script goes on after a cancel.
+        host: the TCP address to bind to (setting it selects TCP); None for loopback.
+        transport_mode: None for IPC where the platform supports it, else TCP.
+        config: the configuration that it shares with its clients.
+        log_file_path: a file to which log records of ``zmqruntime`` are appended.
+        cancel_grace_seconds: grace period before a deaf script is killed.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
         )
         ScriptedServer.__init__(self, self.config.max_message_bytes)
         self._cancel_grace_seconds = cancel_grace_seconds
-        self._runner: _ScriptedRunner | None = None
+        self._runner: _LoopDrivenRunner | None = None
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
@@ -62,12 +61,12 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             self.check()
 
     def describe_application(self) -> None:
-        """Return nothing: a fake stands for any application, whatever a client expects."""
+        """Return None: a fake replaces any application that a client expects."""
 
     def make_session(self) -> ServerSession:
-        """Return a session whose runner plays the scripts."""
-        self._player = Player(self.config.max_message_bytes)
-        self._runner = _ScriptedRunner(self)
+        """Return a session whose runner runs the scripts."""
+        self._worker = ScriptedWorker(self.config.max_message_bytes)
+        self._runner = _LoopDrivenRunner(self)
         return _FakeSession(
             type(self).__name__,
             __version__,
@@ -82,13 +81,13 @@ class FakeExecutionServer(ZMQServer, ScriptedServer):
             script=self,
         )
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         assert self._runner is not None
-        self._runner.go_on()
+        self._runner.resume()
 
 
 class _FakeSession(ExecutionSession):
-    """Asks the script first what becomes of a request."""
+    """Applies refusals and scripts of the test before a request is handled."""
 
     def __init__(self, *args: Any, script: ScriptedServer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,38 +95,38 @@ class _FakeSession(ExecutionSession):
 
     def handle_request(self, request: Incoming, caller: Caller, frame: bytes = b"") -> None:
         if isinstance(request, UnparsedExecute):
-            request = decode_request(frame)  # A script may look at the task.
-        verdict = self._script._admit(request)
-        if isinstance(verdict, ErrorReply):
-            self.reply(caller, verdict)
-        elif verdict is not None:
-            super().handle_request(verdict, caller, frame if verdict is request else b"")
+            request = decode_request(frame)  # A script writer may read the task.
+        admitted = self._script._admit(request)
+        if isinstance(admitted, ErrorReply):
+            self.reply(caller, admitted)
+        elif admitted is not None:
+            super().handle_request(admitted, caller, frame if admitted is request else b"")
 
 
-class _ScriptedRunner(PlayerRunner):
-    """Plays one step for each turn of the loop, so that requests come in between."""
+class _LoopDrivenRunner(ScriptedWorkerRunner):
+    """Runs one step per iteration of the loop, so that requests are handled in between."""
 
     def __init__(self, script: ScriptedServer) -> None:
-        super().__init__(self._tell_and_go_on, script._script_of)
+        super().__init__(self._command_and_resume, script._script_of)
         self._script = script
         self._host: RunnerHost
 
     def open(self, host: RunnerHost) -> None:
-        """Take the host's loop."""
+        """Keep the host, for its loop."""
         self._host = host
 
-    def go_on(self) -> None:
-        """Take the next step soon. For any thread."""
+    def resume(self) -> None:
+        """Post the next step to the loop. Thread-safe."""
         self._host.loop.post(self._advance)
 
-    def _tell_and_go_on(self, order: Callable[[Player], None]) -> None:
-        self._script._tell(order)
-        self.go_on()
+    def _command_and_resume(self, order: Callable[[ScriptedWorker], None]) -> None:
+        self._script._command_worker(order)
+        self.resume()
 
     def _advance(self) -> None:
-        told = self._script._advance()
-        if isinstance(told, ServerDies):
+        event = self._script._advance()
+        if isinstance(event, ServerDies):
             self._host.loop.stop()
-        elif told is not None:
-            self._host.emit(told)
-            self.go_on()
+        elif event is not None:
+            self._host.emit(event)
+            self.resume()

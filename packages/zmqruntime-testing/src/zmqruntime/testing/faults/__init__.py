@@ -1,4 +1,4 @@
-"""A proxy that loses, delays, doubles, swaps and spoils messages, when a test says so."""
+"""A proxy that drops, delays, duplicates, reorders and corrupts messages."""
 
 from zmqruntime.testing.faults.proxy import FaultProxy
 from zmqruntime.testing.faults.rules import Fault, Lane, Rule

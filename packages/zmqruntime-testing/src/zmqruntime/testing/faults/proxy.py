@@ -1,4 +1,4 @@
-"""`FaultProxy`: between client and server, and not to be relied on."""
+"""`FaultProxy`: an unreliable proxy between clients and a server."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from typing import Any, Self
 
 from zmqruntime.testing.endpoint import HasEndpoint
 from zmqruntime.testing.errors import ProxyFailed, RuleNeverFired, check_open
-from zmqruntime.testing.faults.link import Link, open_anywhere
-from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule, take_apart
+from zmqruntime.testing.faults.relay import Relay, open_relay
+from zmqruntime.testing.faults.rules import Fault, FaultPlan, Lane, Misbehaviour, Rule, split_events
 from zmqruntime.transport import Endpoint, Loop, ZMQConfig
 
 __all__ = ["FaultProxy"]
 
-_HARMLESS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
-_LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
+_TOLERABLE_FAULTS = (Fault.DROP, Fault.DELAY, Fault.DUPLICATE, Fault.REORDER)
+_DEFAULT_LANES = (Lane.REQUESTS, Lane.REPLIES, Lane.EVENTS)
 _CALL_SECONDS = 10.0
 
 
 class FaultProxy:
-    """Stands before a server, on both channels, and does to its messages what a test says.
+    """Proxy for both channels of a server that injects faults into messages.
 
-    Clients connect to ``endpoint`` in place of the server's. What no rule is for passes as it
-    came, in order. A rule's ``nth`` counts from the call on, and counts only messages whose
-    top-level fields are the given ones: ``proxy.drop(Lane.REPLIES, type="accepted")``.
-    Each rule is for one message, and each message meets one rule: where two are for the same one,
-    the older takes it and the other the next such message. At the end of a ``with`` statement
-    `check` is called.
+    Clients connect to ``endpoint`` instead of the server's. Messages that match no rule are
+    forwarded unchanged and in order. ``nth`` counts from the call that adds the rule, and counts
+    only messages with the given top-level fields: ``proxy.drop(Lane.REPLIES, type="accepted")``.
+    A rule applies to one message, and at most one rule applies to a message: of two matching rules
+    the older applies, and the other applies to the next match. `check` is called at the end of a
+    ``with`` statement.
 
     Args:
-        server: what has an endpoint and a configuration.
+        server: an object with an endpoint and a configuration.
 
     Raises:
-        AddressInUse: no port is free.
-        TypeError: ``server`` is a fake in memory, which has no messages to lose.
+        AddressInUse: every port that was tried is in use.
+        TypeError: ``server`` is an in-memory fake, which sends no messages.
     """
 
     def __init__(self, server: HasEndpoint) -> None:
         if not hasattr(server, "endpoint"):
             raise TypeError(
-                f"a FaultProxy stands before a server on sockets, and {type(server).__name__} has "
-                "no endpoint: ask for a fake without in_memory=True"
+                f"a FaultProxy needs a server with an endpoint, which {type(server).__name__} does "
+                "not have: create the fake without in_memory=True"
             )
         self._config = server.config
         self._closed = False
@@ -52,9 +52,9 @@ class FaultProxy:
         self._changed = threading.Condition()
         self._plan = FaultPlan()
         self._loop = Loop()
-        self._link: Link | None
-        self._front, self._link = open_anywhere(server.endpoint)
-        self._link.watch(self._loop, self._on_message)
+        self._relay: Relay | None
+        self._front, self._relay = open_relay(server.endpoint)
+        self._relay.watch(self._loop, self._on_message)
         self._failure: Exception | None = None
         self._calls: set[Future[None]] = set()
         self._thread = threading.Thread(
@@ -72,61 +72,61 @@ class FaultProxy:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where clients connect to."""
+        """The endpoint that clients connect to."""
         return self._front
 
     @property
     def config(self) -> ZMQConfig:
-        """The settings that the server shares with its clients."""
+        """The configuration that the server shares with its clients."""
         return self._config
 
-    # -- one message --------------------------------------------------------------------------
+    # -- rules --------------------------------------------------------------------------
 
     def drop(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
-        """Lose a message."""
+        """Drop a message."""
         return self._add(Rule(Fault.DROP, Lane(lane), nth, fields))
 
     def delay(self, lane: Lane | str, seconds: float, nth: int = 1, **fields: Any) -> Rule:
-        """Pass a message on later; those behind it do not wait."""
+        """Forward a message later; the following ones are not delayed."""
         return self._add(Rule(Fault.DELAY, Lane(lane), nth, fields, seconds))
 
     def duplicate(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
-        """Pass a message on twice."""
+        """Forward a message twice."""
         return self._add(Rule(Fault.DUPLICATE, Lane(lane), nth, fields))
 
     def reorder(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
-        """Pass a message on behind the next one of its lane."""
+        """Forward a message after the next one of its lane."""
         return self._add(Rule(Fault.REORDER, Lane(lane), nth, fields))
 
     def truncate(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
-        """Pass on the first half of a message."""
+        """Forward only the first half of a message."""
         return self._add(Rule(Fault.TRUNCATE, Lane(lane), nth, fields))
 
     def garble(self, lane: Lane | str, nth: int = 1, **fields: Any) -> Rule:
-        """Pass a message on with a byte in it that is not its own."""
+        """Forward a message with one byte corrupted."""
         return self._add(Rule(Fault.GARBLE, Lane(lane), nth, fields))
 
     def cut_at(
         self, lane: Lane | str, nth: int = 1, *, restore_after: float | None = None, **fields: Any
     ) -> Rule:
-        """Lose a message, and every connection with it; see `cut`.
+        """Drop a message, and cut every connection; see `cut`.
 
         Args:
-            lane: which way the message goes.
-            nth: which of those with the fields.
-            restore_after: seconds until clients can connect again; None: until `restore`.
-            fields: what the message has at its top level.
+            lane: the lane of the message.
+            nth: the number of the message among those with these fields.
+            restore_after: seconds until clients can connect again; None for `restore`.
+            fields: top-level fields of the message.
         """
         return self._add(Rule(Fault.CUT, Lane(lane), nth, fields, restore_after))
 
-    # -- all of them ----------------------------------------------------------------------------
+    # -- connections ----------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """End every connection; until `restore`, nobody listens here."""
+        """Close every connection, and refuse new ones until `restore`."""
         self._call(self._cut)
 
     def restore(self) -> None:
-        """Let clients connect again."""
+        """Accept connections again."""
         self._call(self._restore)
 
     def misbehave(
@@ -134,27 +134,27 @@ class FaultProxy:
         rate: float = 0.05,
         *,
         seed: int | None = None,
-        faults: Sequence[Fault | str] = _HARMLESS,
-        lanes: Sequence[Lane | str] = _LANES,
+        faults: Sequence[Fault | str] = _TOLERABLE_FAULTS,
+        lanes: Sequence[Lane | str] = _DEFAULT_LANES,
         max_delay: float = 0.2,
     ) -> int:
-        """Let faults happen by chance from now on, and return the seed.
+        """Inject random faults from now on, and return the seed.
 
-        The seed is printed, so that pytest shows it where a test fails. With the same seed, the
-        same messages of a lane meet the same faults. A rate of 0 ends it.
+        The seed is printed, so that pytest shows it when a test fails. The same seed injects the
+        same faults into the same messages of a lane. A rate of 0 ends it.
 
         Args:
-            rate: which part of the messages, 0 to 1.
-            seed: None for another one each time.
-            faults: which; unless told otherwise those that a client has to bear.
-            lanes: where.
-            max_delay: of a delayed message, in seconds.
+            rate: the share of messages with a fault, 0 to 1.
+            seed: None for a random one.
+            faults: the faults to choose from; by default those that a client must tolerate.
+            lanes: the lanes with faults.
+            max_delay: upper limit of a delay, in seconds.
         """
         seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-        print(f"FaultProxy: to see these faults again, call misbehave({rate:g}, seed={seed})")
+        print(f"FaultProxy: to reproduce these faults, call misbehave({rate:g}, seed={seed})")
         kinds, places = tuple(map(Fault, faults)), tuple(map(Lane, lanes))
-        chance = Misbehaviour(seed, rate, kinds, places, max_delay)
-        self._call(lambda: self._plan.misbehave(chance))
+        misbehaviour = Misbehaviour(seed, rate, kinds, places, max_delay)
+        self._call(lambda: self._plan.misbehave(misbehaviour))
         return seed
 
     # -- the end --------------------------------------------------------------------------------
@@ -164,18 +164,18 @@ class FaultProxy:
 
         Raises:
             ProxyFailed: as `check` does.
-            RuleNeverFired: one has not within ``timeout`` seconds.
+            RuleNeverFired: a rule has not fired within ``timeout`` seconds.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._failure or not self._plan.unfired(), timeout)
         self.check()
 
     def check(self) -> None:
-        """Make sure that every rule has fired. The fixture and ``with`` do so at the end.
+        """Check that every rule has fired. The fixture and ``with`` do so at the end.
 
         Raises:
-            ProxyFailed: it passes nothing on any more; says why.
-            RuleNeverFired: says of each what came instead.
+            ProxyFailed: the proxy thread has failed; names the cause.
+            RuleNeverFired: lists each rule with the messages that passed.
         """
         self._check_failure()
         with self._changed:
@@ -183,20 +183,20 @@ class FaultProxy:
                 raise RuleNeverFired("\n".join(unfired))
 
     def stop(self, timeout: float = 1.5) -> bool:
-        """End every connection, and the thread. Returns whether that has ended in time.
+        """Close every connection and stop the thread; return whether it stopped within ``timeout``.
 
         Args:
             timeout: seconds.
 
         Raises:
-            ProxyFailed: it had ended before, by itself; says why.
+            ProxyFailed: the proxy thread has failed; names the cause.
         """
-        self._begin_to_end()
+        self._request_stop()
         self._thread.join(timeout)
         self._check_failure()
         return not self._thread.is_alive()
 
-    def _begin_to_end(self) -> None:
+    def _request_stop(self) -> None:
         if not self._closed:
             self._closed = True
             self._loop.post(self._end)
@@ -210,48 +210,50 @@ class FaultProxy:
             with self._changed:
                 self._failure = error
                 for call in self._calls:
-                    call.set_exception(self._told())
+                    call.set_exception(self._make_error())
                 self._calls.clear()
                 self._changed.notify_all()
             self._end()
 
-    def _on_message(self, link: Link, lane: Lane, frames: list[bytes]) -> None:
-        for message in take_apart(lane, frames):
-            if self._link is link:  # One of them may cut the connections.
-                self._pass_on(link, lane, message)
+    def _on_message(self, relay: Relay, lane: Lane, frames: list[bytes]) -> None:
+        for message in split_events(lane, frames):
+            if self._relay is relay:  # A rule may have cut the connections.
+                self._forward(relay, lane, message)
 
-    def _pass_on(self, link: Link, lane: Lane, frames: Sequence[bytes]) -> None:
+    def _forward(self, relay: Relay, lane: Lane, frames: Sequence[bytes]) -> None:
         with self._changed:
-            verdict = self._plan.take(lane, frames)
+            outcome = self._plan.take(lane, frames)
             self._changed.notify_all()
-        for delivery in verdict.deliveries:
+        for delivery in outcome.deliveries:
             if delivery.after:
                 due = time.monotonic() + delivery.after
-                self._loop.call_at(due, self._later(link, lane, delivery.frames))
+                self._loop.call_at(due, self._delayed_send(relay, lane, delivery.frames))
             else:
-                link.send(self._loop, lane, delivery.frames)
-        if verdict.cut is not None:
+                relay.send(self._loop, lane, delivery.frames)
+        if outcome.cut is not None:
             self._cut()
-            if verdict.cut.seconds is not None:
-                self._loop.call_at(time.monotonic() + verdict.cut.seconds, self._restore)
+            if outcome.cut.seconds is not None:
+                self._loop.call_at(time.monotonic() + outcome.cut.seconds, self._restore)
 
-    def _later(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> Callable[[], None]:
+    def _delayed_send(
+        self, relay: Relay, lane: Lane, frames: tuple[bytes, ...]
+    ) -> Callable[[], None]:
         def send() -> None:
-            if self._link is link:  # Else it was on a connection that is gone.
-                link.send(self._loop, lane, frames)
+            if self._relay is relay:  # Otherwise its connection has been cut.
+                relay.send(self._loop, lane, frames)
 
         return send
 
     def _cut(self) -> None:
-        if self._link is not None:
-            link, self._link = self._link, None
-            link.close(self._loop)
+        if self._relay is not None:
+            relay, self._relay = self._relay, None
+            relay.close(self._loop)
             self._plan.forget_held()
 
     def _restore(self) -> None:
-        if self._link is None:
-            self._link = Link(self._front, self._back)
-            self._link.watch(self._loop, self._on_message)
+        if self._relay is None:
+            self._relay = Relay(self._front, self._back)
+            self._relay.watch(self._loop, self._on_message)
 
     def _end(self) -> None:
         try:
@@ -260,7 +262,7 @@ class FaultProxy:
             self._loop.stop()
             self._loop.close()
 
-    # -- in the test's --------------------------------------------------------------------------
+    # -- in the test's thread ---------------------------------------------------------------------
 
     def _add(self, rule: Rule) -> Rule:
         check_open(self._closed, "this FaultProxy")
@@ -269,7 +271,7 @@ class FaultProxy:
         return rule
 
     def _call(self, action: Callable[[], None]) -> None:
-        """Have the loop do something, and wait until it has; raise what that raised."""
+        """Run ``action`` in the loop's thread, wait for it, and raise its exception."""
         check_open(self._closed, "this FaultProxy")
         done: Future[None] = Future()
 
@@ -291,10 +293,8 @@ class FaultProxy:
 
     def _check_failure(self) -> None:
         if self._failure is not None:
-            raise self._told() from self._failure
+            raise self._make_error() from self._failure
 
-    def _told(self) -> ProxyFailed:
-        return ProxyFailed(
-            f"the proxy on {self._front} has ended by itself and passes nothing on any more: "
-            f"{self._failure!r}"
-        )
+    def _make_error(self) -> ProxyFailed:
+        what = f"the proxy on {self._front} has failed and forwards no messages"
+        return ProxyFailed(f"{what}: {self._failure!r}")

@@ -1,4 +1,4 @@
-"""What a proxy does to which message: decided here, with no socket."""
+"""Rules that select a fault for each message; free of sockets and threads."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = [
     "FaultPlan",
     "Lane",
     "Misbehaviour",
+    "Outcome",
     "Rule",
-    "Verdict",
-    "take_apart",
+    "split_events",
 ]
 
-# No byte of UTF-8: what has it in the middle can be taken for nothing else.
+# 0xFF occurs nowhere in UTF-8, so a message that contains it is never valid.
 _GARBAGE = b"\xff"
 
 
 class Lane(StrEnum):
-    """One way of one channel."""
+    """One direction of one channel."""
 
     REQUESTS = "requests"
     REPLIES = "replies"
@@ -37,26 +37,26 @@ class Lane(StrEnum):
 
 
 class Fault(StrEnum):
-    """What can happen to a message."""
+    """A fault of one message."""
 
     DROP = "drop"
     DELAY = "delay"
     DUPLICATE = "duplicate"
     REORDER = "reorder"
-    """It comes after the next one of its lane; if there is none, never."""
+    """It is sent after the next message of its lane; without one, never."""
     TRUNCATE = "truncate"
-    """The second half of its last frame is missing."""
+    """The second half of its last frame is cut off."""
     GARBLE = "garble"
-    """A byte in the middle of its last frame is another, so that it is no UTF-8."""
+    """A byte in the middle of its last frame is replaced, so that it is not valid UTF-8."""
     CUT = "cut"
-    """It is lost, and with it every connection of both channels."""
+    """It is dropped, and every connection of both channels is closed."""
 
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """One fault for one message: the ``nth`` on a lane, from now on, that has these fields.
+    """One fault for one message: the ``nth`` on a lane that has these fields.
 
-    A message meets one rule: the oldest takes it, and another that it was for takes the next.
+    If several rules match a message, the oldest applies, and the others wait for the next match.
     """
 
     fault: Fault
@@ -64,18 +64,18 @@ class Rule:
     nth: int = 1
     fields: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
-    """How long a delayed message waits; how long a cut lasts, None: until `restore`."""
+    """Delay of the message, or duration of a cut; None for a cut until `restore`."""
     seen: int = 0
-    """How many messages of its kind have come by."""
+    """Number of matching messages so far."""
     fired: bool = False
-    """Whether it was done to its message."""
+    """Whether the rule has been applied."""
 
     def __post_init__(self) -> None:
         check_number("nth", self.nth, ge=1, whole=True)
         check_number("seconds", self.seconds, ge=0, optional=True)
 
     def is_due(self, lane: Lane, content: Mapping[str, Any]) -> bool:
-        """Count a message; return whether it is the one, or comes after one that was taken."""
+        """Count a message; return whether it is the ``nth`` match or a later one."""
         if self.fired or lane is not self.lane:
             return False
         if any(content.get(name, _MISSING) != value for name, value in self.fields.items()):
@@ -90,7 +90,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
-    """Faults by chance: the same ones for the same seed and the same messages of a lane."""
+    """Random faults: reproducible by seed for the same messages of a lane."""
 
     seed: int
     rate: float
@@ -105,105 +105,108 @@ class Misbehaviour:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message to pass on, now or ``after`` some seconds."""
+    """A message to forward, now or ``after`` some seconds."""
 
     frames: tuple[bytes, ...]
     after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What becomes of one message."""
+class Outcome:
+    """The deliveries that replace one message, and the rule of a cut."""
 
     deliveries: tuple[Delivery, ...] = ()
     cut: Rule | None = None
 
 
 class FaultPlan:
-    """Rules, chance, and what a reordered lane holds back. One thread at a time."""
+    """Rules, random faults, and the messages held back for reordering. Not thread-safe."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
-        self._chance: Misbehaviour | None = None
-        self._dice: dict[Lane, random.Random] = {}
+        self._misbehaviour: Misbehaviour | None = None
+        self._random: dict[Lane, random.Random] = {}
         self._held: dict[Lane, list[Delivery]] = {lane: [] for lane in Lane}
         self._passed: dict[Lane, Counter[str]] = {lane: Counter() for lane in Lane}
 
-    def misbehave(self, chance: Misbehaviour | None) -> None:
-        """Begin with faults by chance, or end with them."""
-        self._chance = chance
-        if chance is not None:
-            # One for each lane: how two of them interleave is no part of it.
-            self._dice = {lane: random.Random(f"{chance.seed}/{lane}") for lane in Lane}
+    def misbehave(self, misbehaviour: Misbehaviour | None) -> None:
+        """Start random faults, or end them with None."""
+        self._misbehaviour = misbehaviour
+        if misbehaviour is not None:
+            # One generator per lane: the interleaving of lanes must not change the faults.
+            self._random = {lane: random.Random(f"{misbehaviour.seed}/{lane}") for lane in Lane}
 
-    def take(self, lane: Lane, frames: Sequence[bytes]) -> Verdict:
-        """Return what becomes of a message."""
-        content = _read(lane, frames[-1])
-        self._passed[lane][str(content.get("type", "something unreadable"))] += 1
+    def take(self, lane: Lane, frames: Sequence[bytes]) -> Outcome:
+        """Return the outcome for a message."""
+        content = _parse_fields(lane, frames[-1])
+        self._passed[lane][str(content.get("type", "unreadable"))] += 1
         due = [rule for rule in self.rules if rule.is_due(lane, content)]
-        if due:  # Every rule counts a message, and the oldest takes it: the others wait.
+        if due:  # Every rule counts the message; only the oldest is applied.
             due[0].fired = True
-            return self._apply(lane, tuple(frames), due[0].fault, due[0])
-        chance = self._chance
-        if chance is not None and lane in chance.lanes:
-            dice = self._dice[lane]
-            if dice.random() < chance.rate:
-                fault, seconds = dice.choice(chance.faults), dice.uniform(0.0, chance.max_delay)
-                by_chance = Rule(fault, lane, seconds=seconds)
-                return self._apply(lane, tuple(frames), fault, by_chance)
-        return self._pass(lane, Delivery(tuple(frames)))
+            return self._inject(lane, tuple(frames), due[0].fault, due[0])
+        misbehaviour = self._misbehaviour
+        if misbehaviour is not None and lane in misbehaviour.lanes:
+            generator = self._random[lane]
+            if generator.random() < misbehaviour.rate:
+                fault, seconds = (
+                    generator.choice(misbehaviour.faults),
+                    generator.uniform(0.0, misbehaviour.max_delay),
+                )
+                rule = Rule(fault, lane, seconds=seconds)
+                return self._inject(lane, tuple(frames), fault, rule)
+        return self._deliver(lane, Delivery(tuple(frames)))
 
     def forget_held(self) -> None:
-        """Lose what is held back: its connection is gone."""
+        """Drop the messages held back for reordering: their connection is closed."""
         for held in self._held.values():
             held.clear()
 
     def unfired(self) -> list[str]:
-        """Say of each rule whose message never came what came instead."""
+        """Describe each rule that has not fired, with the messages that passed."""
         return [
-            f"{rule} never fired: {rule.seen} such messages came by{self._taken(rule)}, and of "
-            f"all {rule.lane} {self._told(rule.lane)}: take the rule out, or find out why the "
-            "message did not come"
+            f"{rule} never fired: {rule.seen} messages matched{self._note_taken(rule)}; messages "
+            f"on {rule.lane}: {self._list_passed(rule.lane)}. Remove the rule, or find out why the "
+            "message was not sent"
             for rule in self.rules
             if not rule.fired
         ]
 
-    def _apply(self, lane: Lane, frames: tuple[bytes, ...], fault: Fault, rule: Rule) -> Verdict:
+    def _inject(self, lane: Lane, frames: tuple[bytes, ...], fault: Fault, rule: Rule) -> Outcome:
         now = Delivery(frames)
         *head, body = frames
         match fault:
             case Fault.DROP:
-                return Verdict()
+                return Outcome()
             case Fault.DELAY:
-                return self._pass(lane, Delivery(frames, rule.seconds or 0.0))
+                return self._deliver(lane, Delivery(frames, rule.seconds or 0.0))
             case Fault.DUPLICATE:
-                return self._pass(lane, now, now)
+                return self._deliver(lane, now, now)
             case Fault.REORDER:
                 self._held[lane].append(now)
-                return Verdict()
+                return Outcome()
             case Fault.TRUNCATE:
-                return self._pass(lane, Delivery((*head, body[: len(body) // 2])))
+                return self._deliver(lane, Delivery((*head, body[: len(body) // 2])))
             case Fault.GARBLE:
                 middle = len(body) // 2
                 garbled = body[:middle] + _GARBAGE + body[middle + 1 :]
-                return self._pass(lane, Delivery((*head, garbled)))
+                return self._deliver(lane, Delivery((*head, garbled)))
             case Fault.CUT:
-                return Verdict(cut=rule)
+                return Outcome(cut=rule)
 
-    def _pass(self, lane: Lane, *deliveries: Delivery) -> Verdict:
+    def _deliver(self, lane: Lane, *deliveries: Delivery) -> Outcome:
         held, self._held[lane] = self._held[lane], []
-        return Verdict((*deliveries, *held))
+        return Outcome((*deliveries, *held))
 
-    def _taken(self, rule: Rule) -> str:
-        return "" if rule.seen < rule.nth else ", which an older rule took"
+    def _note_taken(self, rule: Rule) -> str:
+        return "" if rule.seen < rule.nth else ", but an older rule applied to them"
 
-    def _told(self, lane: Lane) -> str:
+    def _list_passed(self, lane: Lane) -> str:
         passed = ", ".join(f"{count} {kind}" for kind, count in self._passed[lane].items())
         return passed or "none"
 
 
-def take_apart(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """Return a message as one for each event that it brings, since a fault is for one of them."""
+def split_events(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Return an array of events as one message per event, since a fault applies to one event."""
     *head, body = frames
     if lane is not Lane.EVENTS or not body.startswith(b"["):
         return [frames]
@@ -217,13 +220,13 @@ def take_apart(lane: Lane, frames: Sequence[bytes]) -> list[Sequence[bytes]]:
 _MISSING = object()
 
 
-def _read(lane: Lane, body: bytes) -> Mapping[str, Any]:
-    """Return the fields of a message, as far as it has any."""
+def _parse_fields(lane: Lane, body: bytes) -> Mapping[str, Any]:
+    """Return the fields of a message; {} if it is not a JSON object."""
     if lane is Lane.SUBSCRIPTIONS:
         kinds = {1: "subscribe", 0: "unsubscribe"}
         return {"type": kinds.get(body[0], "other")} if body else {}
     try:
         content = json.loads(body)
-    except (ValueError, RecursionError):  # No JSON, or one that is too deep to be read.
+    except (ValueError, RecursionError):  # Not JSON, or nested too deeply.
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,1 +1,1 @@
-"""The checks, by the part of the protocol page that they judge; each names its sentences."""
+"""The checks, grouped by part of the protocol; each names the requirements that it covers."""

@@ -1,4 +1,4 @@
-"""Whose turn is next, and what is tried again."""
+"""Priorities, retries and backoff."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.stories import REASON, Story
+from zmqruntime.testing.conformance.scenarios import REASON, ExecutionTrace
 
 checks = pytest.mark.checks
 
@@ -16,52 +16,52 @@ AGAIN = {"max_attempts": 2, "retry_on": ["exception"], "backoff_seconds": 0}
 
 @checks("C-167")
 @pytest.mark.parametrize("priority", [-1001, 1001, 0.5, "high", None], ids=repr)
-def check_a_priority_is_in_its_range(peer: Peer, priority: Any) -> None:
+def check_priority_out_of_range_is_rejected(peer: Peer, priority: Any) -> None:
     task = {"do": "echo", "value": 1}
     fields = {"client_id": peer.name, "task": task, "priority": priority}
-    peer.refused("invalid_request", "execute", **fields)
+    peer.expect_error("invalid_request", "execute", **fields)
 
 
 @checks("C-168")
 @pytest.mark.parametrize("max_attempts", [0, 21, 1.5, "2"], ids=repr)
-def check_the_number_of_attempts_is_in_its_range(peer: Peer, max_attempts: Any) -> None:
+def check_max_attempts_out_of_range_is_rejected(peer: Peer, max_attempts: Any) -> None:
     task = {"do": "echo", "value": 1}
     fields = {"client_id": peer.name, "task": task, "max_attempts": max_attempts}
-    peer.refused("invalid_request", "execute", **fields)
+    peer.expect_error("invalid_request", "execute", **fields)
 
 
 @checks("C-169")
 @pytest.mark.parametrize("retry_on", ["exception", [1], {"exception": True}], ids=repr)
-def check_what_it_runs_again_after_is_an_array_of_kinds(peer: Peer, retry_on: Any) -> None:
+def check_retry_on_is_an_array_of_kinds(peer: Peer, retry_on: Any) -> None:
     task = {"do": "echo", "value": 1}
     fields = {"client_id": peer.name, "task": task, "retry_on": retry_on}
-    peer.refused("invalid_request", "execute", **fields)
+    peer.expect_error("invalid_request", "execute", **fields)
 
 
 @checks("C-170")
 @pytest.mark.parametrize("seconds", [-1, 3601, "1"], ids=repr)
-def check_a_delay_is_in_its_range(peer: Peer, seconds: Any) -> None:
+def check_backoff_out_of_range_is_rejected(peer: Peer, seconds: Any) -> None:
     task = {"do": "echo", "value": 1}
     fields = {"client_id": peer.name, "task": task, "backoff_seconds": seconds}
-    peer.refused("invalid_request", "execute", **fields)
+    peer.expect_error("invalid_request", "execute", **fields)
 
 
 @checks("C-167", "C-174")
-def check_a_higher_priority_runs_first(peer: Peer) -> None:
-    (spinning, *_) = peer.occupy()
+def check_higher_priority_runs_first(peer: Peer) -> None:
+    (spinning, *_) = peer.fill_slots()
     low, usual, high, higher = (
         peer.submit("echo", value=priority, fields={"priority": priority})
         for priority in (-1000, 0, 1, 1000)
     )
-    listed = peer.granted("snapshot", "status")["queued_executions"]
+    listed = peer.expect_reply("snapshot", "status")["queued_executions"]
     assert [entry["execution_id"] for entry in listed] == [higher, high, usual, low]
-    peer.granted("ok", "cancel", execution_id=spinning)
-    started = [peer.finish(each)["started_at"] for each in (higher, high, usual, low)]
-    assert started == sorted(started), "they did not start in the order of their places"
+    peer.expect_reply("ok", "cancel", execution_id=spinning)
+    started = [peer.await_end(each)["started_at"] for each in (higher, high, usual, low)]
+    assert started == sorted(started), "executions did not start in queue order"
 
 
 @checks("C-168", "C-169", "C-176", "C-183")
-def check_what_fails_with_such_a_kind_is_tried_again(failed_twice: Story) -> None:
+def check_failure_of_a_listed_kind_is_retried(failed_twice: ExecutionTrace) -> None:
     assert failed_twice.states == ["queued", "running", "queued", "running", "failed"]
     record = failed_twice.record
     assert record["attempt"] == 2
@@ -71,14 +71,16 @@ def check_what_fails_with_such_a_kind_is_tried_again(failed_twice: Story) -> Non
 
 @checks("C-169", "C-176")
 @pytest.mark.parametrize("change", [{"retry_on": ["timeout"]}, {"max_attempts": 1}], ids=str)
-def check_what_fails_otherwise_or_too_often_is_not(peer: Peer, change: dict[str, Any]) -> None:
-    record = peer.finish(peer.submit("fail", message=REASON, fields=AGAIN | change))
+def check_other_kinds_and_the_last_attempt_are_not_retried(
+    peer: Peer, change: dict[str, Any]
+) -> None:
+    record = peer.await_end(peer.submit("fail", message=REASON, fields=AGAIN | change))
     assert (record["status"], record["attempt"]) == ("failed", 1)
     assert record["attempts"] == []
 
 
 @checks("C-170", "C-177", "C-182")
-def check_it_waits_behind_all_others_until_its_time(peer: Peer) -> None:
+def check_retry_is_queued_last_until_its_backoff_expires(peer: Peer) -> None:
     peer.register()
     fails = peer.submit("fail", message=REASON, fields=AGAIN | {"backoff_seconds": 3600})
     peer.await_state(fails, "running")
@@ -86,16 +88,16 @@ def check_it_waits_behind_all_others_until_its_time(peer: Peer) -> None:
     waiting = peer.record(fails)
     assert (waiting["status"], waiting["attempt"]) == ("queued", 2)
     assert 3590 < waiting["retry_at"] - again["timestamp"] < 3610
-    peer.occupy()
+    peer.fill_slots()
     later = peer.submit("echo", value="later")
     assert (peer.record(later)["queue_position"], peer.record(fails)["queue_position"]) == (1, 2)
 
 
 @checks("C-178")
-def check_a_cancelled_one_is_not_tried_again(peer: Peer) -> None:
+def check_cancelled_execution_is_not_retried(peer: Peer) -> None:
     peer.register()
     execution_id = peer.submit("spin", fields=AGAIN | {"retry_on": ["exception", "interrupted"]})
     peer.await_state(execution_id, "running")
-    peer.granted("ok", "cancel", execution_id=execution_id)
-    record = peer.finish(execution_id)
+    peer.expect_reply("ok", "cancel", execution_id=execution_id)
+    record = peer.await_end(execution_id)
     assert (record["status"], record["attempt"], record["attempts"]) == ("cancelled", 1, [])

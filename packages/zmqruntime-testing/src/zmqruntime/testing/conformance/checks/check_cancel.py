@@ -1,63 +1,65 @@
-"""Stopping one execution, and no other."""
+"""Cancelling queued, running and ended executions."""
 
 from __future__ import annotations
 
 import pytest
 
 from zmqruntime.testing.conformance.peer import Peer
-from zmqruntime.testing.conformance.stories import Story
+from zmqruntime.testing.conformance.scenarios import ExecutionTrace
 
 checks = pytest.mark.checks
 
 
 @checks("C-072")
-def check_a_cancel_stops_that_one_and_no_other(peer: Peer) -> None:
-    (spinning, *_) = peer.occupy()
+def check_cancel_affects_one_execution_only(peer: Peer) -> None:
+    (spinning, *_) = peer.fill_slots()
     first, second, third = [peer.submit("echo", value=n) for n in range(3)]
-    peer.granted("ok", "cancel", execution_id=second)
+    peer.expect_reply("ok", "cancel", execution_id=second)
     statuses = [peer.record(each)["status"] for each in (spinning, first, second, third)]
     assert statuses == ["running", "queued", "cancelled", "queued"]
-    peer.granted("ok", "cancel", execution_id=spinning)
-    statuses = [peer.finish(each)["status"] for each in (spinning, first, second, third)]
+    peer.expect_reply("ok", "cancel", execution_id=spinning)
+    statuses = [peer.await_end(each)["status"] for each in (spinning, first, second, third)]
     assert statuses == ["cancelled", "complete", "cancelled", "complete"]
 
 
 @checks("C-073", "C-075")
-def check_cancel_is_answered_by_ok_with_the_id(peer: Peer) -> None:
-    peer.occupy()
+def check_reply_to_cancel_is_ok_with_the_id(peer: Peer) -> None:
+    peer.fill_slots()
     execution_id = peer.submit("echo", value=1)
-    reply = peer.granted("ok", "cancel", execution_id=execution_id)
+    reply = peer.expect_reply("ok", "cancel", execution_id=execution_id)
     assert reply["execution_id"] == execution_id
 
 
 @checks("C-074")
-def check_a_cancel_names_one(peer: Peer) -> None:
-    peer.refused("invalid_request", "cancel")
-    peer.refused("invalid_request", "cancel", execution_id=None)
+def check_cancel_requires_an_execution_id(peer: Peer) -> None:
+    peer.expect_error("invalid_request", "cancel")
+    peer.expect_error("invalid_request", "cancel", execution_id=None)
 
 
 @checks("C-076")
-def check_a_queued_one_is_cancelled_at_once(peer: Peer) -> None:
-    peer.occupy()
+def check_cancel_of_a_queued_execution_is_immediate(peer: Peer) -> None:
+    peer.fill_slots()
     execution_id = peer.submit("echo", value=1)
     for _ in range(2):
-        reply = peer.granted("ok", "cancel", execution_id=execution_id)
+        reply = peer.expect_reply("ok", "cancel", execution_id=execution_id)
         assert reply["execution_status"] == "cancelled"
     assert peer.record(execution_id)["status"] == "cancelled"
 
 
 @checks("C-076")
-def check_a_running_one_is_told_and_ends_a_moment_later(peer: Peer) -> None:
-    (spinning, *_) = peer.occupy()
-    reply = peer.granted("ok", "cancel", execution_id=spinning)
+def check_running_execution_is_interrupted_and_ends_cancelled(peer: Peer) -> None:
+    (spinning, *_) = peer.fill_slots()
+    reply = peer.expect_reply("ok", "cancel", execution_id=spinning)
     assert reply["execution_status"] == "running"
-    assert peer.finish(spinning)["status"] == "cancelled"
-    assert peer.granted("ok", "cancel", execution_id=spinning)["execution_status"] == "cancelled"
+    assert peer.await_end(spinning)["status"] == "cancelled"
+    assert (
+        peer.expect_reply("ok", "cancel", execution_id=spinning)["execution_status"] == "cancelled"
+    )
 
 
 @checks("C-077")
-def check_what_has_come_to_its_own_end_cannot_be_cancelled(
-    peer: Peer, counted: Story, failed: Story
+def check_cancel_of_an_ended_execution_is_a_conflict(
+    peer: Peer, counted: ExecutionTrace, failed: ExecutionTrace
 ) -> None:
-    peer.refused("conflict", "cancel", execution_id=counted.execution_id)
-    peer.refused("conflict", "cancel", execution_id=failed.execution_id)
+    peer.expect_error("conflict", "cancel", execution_id=counted.execution_id)
+    peer.expect_error("conflict", "cancel", execution_id=failed.execution_id)

@@ -1,4 +1,4 @@
-"""What is refused, and in which words."""
+"""Error replies: codes and details."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ECHO = {"do": "echo", "value": 1}
 
 
 @checks("C-092")
-def check_a_refusal_is_an_error(peer: Peer) -> None:
+def check_rejection_is_an_error(peer: Peer) -> None:
     for frame in (b"nonsense", b'{"type":"no such type"}', b'{"type":"ping","limit":"many"}'):
-        assert peer.ask_frames(b"", frame)["type"] == "error"
+        assert peer.request_frames(b"", frame)["type"] == "error"
 
 
 @checks("C-095")
@@ -30,8 +30,8 @@ def check_a_refusal_is_an_error(peer: Peer) -> None:
     ],
     ids=["missing", "inside", "unknown"],
 )
-def check_the_details_name_the_field(peer: Peer, fields: dict[str, Any], path: str) -> None:
-    details = peer.refused("invalid_request", "execute", **fields)["details"]
+def check_details_name_the_field(peer: Peer, fields: dict[str, Any], path: str) -> None:
+    details = peer.expect_error("invalid_request", "execute", **fields)["details"]
     assert path in [detail["field"] for detail in details]
 
 
@@ -55,8 +55,8 @@ def check_the_details_name_the_field(peer: Peer, fields: dict[str, Any], path: s
     ],
     ids=repr,
 )
-def check_what_is_no_request_is_malformed(peer: Peer, frames: list[bytes]) -> None:
-    assert peer.ask_frames(*frames).get("code") == "malformed"
+def check_message_that_is_not_a_request_is_malformed(peer: Peer, frames: list[bytes]) -> None:
+    assert peer.request_frames(*frames).get("code") == "malformed"
 
 
 @checks("C-097")
@@ -72,36 +72,36 @@ def check_what_is_no_request_is_malformed(peer: Peer, frames: list[bytes]) -> No
     ],
     ids=str,
 )
-def check_wrong_fields_are_an_invalid_request(peer: Peer, request_: dict[str, Any]) -> None:
+def check_invalid_fields_are_an_invalid_request(peer: Peer, request_: dict[str, Any]) -> None:
     frame = json.dumps(request_).encode()
-    assert peer.ask_frames(b"", frame).get("code") == "invalid_request"
+    assert peer.request_frames(b"", frame).get("code") == "invalid_request"
 
 
 @checks("C-098")
 @pytest.mark.parametrize("type", ["", "no such type", "pong", "PING"])
-def check_a_type_that_there_is_not_is_unknown(peer: Peer, type: str) -> None:
-    peer.refused("unknown_type", type)
+def check_unknown_type_is_rejected(peer: Peer, type: str) -> None:
+    peer.expect_error("unknown_type", type)
 
 
 @checks("C-099")
 @pytest.mark.parametrize("protocol", [0, 2, 99])
-def check_another_version_is_not_supported(peer: Peer, protocol: int) -> None:
-    peer.refused("unsupported_protocol", "ping", protocol=protocol)
+def check_other_protocol_version_is_rejected(peer: Peer, protocol: int) -> None:
+    peer.expect_error("unsupported_protocol", "ping", protocol=protocol)
 
 
 @checks("C-099")
-def check_the_version_is_looked_at_before_the_rest(peer: Peer) -> None:
-    peer.refused("unsupported_protocol", "a type to come", protocol=2, novel=True)
+def check_protocol_version_is_validated_first(peer: Peer) -> None:
+    peer.expect_error("unsupported_protocol", "future type", protocol=2, novel=True)
 
 
 @checks("C-100")
-def check_what_is_not_kept_is_unknown(peer: Peer) -> None:
-    peer.refused("unknown_execution", "status", execution_id="nobody")
-    peer.refused("unknown_execution", "cancel", execution_id="nobody")
+def check_unknown_execution_is_rejected(peer: Peer) -> None:
+    peer.expect_error("unknown_execution", "status", execution_id="unknown")
+    peer.expect_error("unknown_execution", "cancel", execution_id="unknown")
 
 
 @checks("C-101")
-def check_an_id_that_stands_for_something_else_is_a_conflict(peer: Peer) -> None:
+def check_id_of_another_request_is_a_conflict(peer: Peer) -> None:
     execution_id = peer.submit("echo", value=1)
     other = {"client_id": peer.name, "task": {"do": "echo", "value": 2}}
-    peer.refused("conflict", "execute", execution_id=execution_id, **other)
+    peer.expect_error("conflict", "execute", execution_id=execution_id, **other)

@@ -1,4 +1,4 @@
-"""The end of the server: made only when whoever runs the checks allows it."""
+"""Shutdown of the server; runs only with the option ``--shutdown``."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ ends = pytest.mark.ends
 
 @checks("C-084")
 @ends(*ShutdownMode)
-def check_there_are_two_modes(peer: Peer) -> None:
+def check_unknown_shutdown_mode_is_rejected(peer: Peer) -> None:
     for mode in ("later", None):
-        peer.refused("invalid_request", "shutdown", mode=mode)
+        peer.expect_error("invalid_request", "shutdown", mode=mode)
 
 
 @checks("C-083", "C-084", "C-085", "C-090", "C-091", "C-104")
 @ends(ShutdownMode.DRAIN)
-def check_a_drain_finishes_what_there_is_and_takes_no_more(peer: Peer) -> None:
-    (spinning, *others) = peer.occupy()
+def check_drain_finishes_queued_executions_and_rejects_new_ones(peer: Peer) -> None:
+    (spinning, *others) = peer.fill_slots()
     queued = peer.submit("echo", value="drained")
-    assert peer.granted("shutdown_ack", "shutdown")["mode"] == "drain"
+    assert peer.expect_reply("shutdown_ack", "shutdown")["mode"] == "drain"
     work = {"client_id": peer.name, "task": {"do": "echo", "value": 1}}
-    peer.refused("shutting_down", "execute", **work)
-    assert peer.granted("pong", "ping")["ready"] is False
+    peer.expect_error("shutting_down", "execute", **work)
+    assert peer.expect_reply("pong", "ping")["ready"] is False
     assert peer.record(queued)["status"] == "queued"
-    held = peer.start("status", execution_id=queued, wait_seconds=60)
+    held = peer.send_request("status", execution_id=queued, wait_seconds=60)
     for execution_id in (spinning, *others):
-        peer.granted("ok", "cancel", execution_id=execution_id)
+        peer.expect_reply("ok", "cancel", execution_id=execution_id)
     record = peer.await_held(held)["execution"]
     assert (record["status"], record["result"]) == ("complete", "drained")
-    assert peer.story(queued)[-1].body["status"] == "complete"
-    peer.forget()
-    assert peer.await_disconnect(), "the server has not ended"
+    assert peer.events_to_end(queued)[-1].body["status"] == "complete"
+    peer.untrack_all()
+    assert peer.await_disconnect(), "the server did not close the connection"
 
 
 @checks("C-083", "C-084", "C-086", "C-087", "C-088", "C-089", "C-091", "C-104")
 @ends(ShutdownMode.NOW)
-def check_now_ends_everything(peer: Peer) -> None:
-    (spinning, *_) = peer.occupy()
+def check_now_ends_all_executions(peer: Peer) -> None:
+    (spinning, *_) = peer.fill_slots()
     queued = peer.submit("echo", value="never")
-    assert peer.granted("shutdown_ack", "shutdown", mode="drain")["mode"] == "drain"
-    peer.forget()
-    now = peer.start("shutdown", mode="now")
-    peer.start("shutdown", mode="drain")  # Too late to change it.
+    assert peer.expect_reply("shutdown_ack", "shutdown", mode="drain")["mode"] == "drain"
+    peer.untrack_all()
+    now = peer.send_request("shutdown", mode="now")
+    peer.send_request("shutdown", mode="drain")  # Must not change the mode.
     assert peer.await_reply(now)["mode"] == "now"
-    told = peer.story(queued)[-1].body
-    assert (told["status"], told["error"]["kind"]) == ("cancelled", "interrupted")
-    told = peer.story(spinning)[-1].body
-    assert (told["status"], told["error"]["kind"]) == ("failed", "interrupted")
-    assert peer.await_disconnect(), "the server has not ended"
+    terminal = peer.events_to_end(queued)[-1].body
+    assert (terminal["status"], terminal["error"]["kind"]) == ("cancelled", "interrupted")
+    terminal = peer.events_to_end(spinning)[-1].body
+    assert (terminal["status"], terminal["error"]["kind"]) == ("failed", "interrupted")
+    assert peer.await_disconnect(), "the server did not close the connection"

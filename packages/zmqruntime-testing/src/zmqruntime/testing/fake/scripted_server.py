@@ -1,4 +1,4 @@
-"""What a test says to a fake server, and what it reads from it. From any thread."""
+"""`ScriptedServer`: the scripts, refusals and recorded requests of a fake. Thread-safe."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from zmqruntime.execution import RunnerEvent
 from zmqruntime.messages import ErrorCode, ErrorReply, ExecuteRequest, Request
 from zmqruntime.messages.lowlevel import decode_errors
 from zmqruntime.testing.errors import ScriptMismatch, check_open
-from zmqruntime.testing.fake.player import Player, Playing
 from zmqruntime.testing.fake.script import Script, ServerDies, Writer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorker, ScriptState
 from zmqruntime.transport.lowlevel import check_number, check_type
 
 __all__ = ["RequestType", "ScriptedServer"]
@@ -37,7 +37,7 @@ RequestType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """What a fake says to one request instead of what it asks for; None: nothing at all."""
+    """A reply that replaces the handling of a request; None to ignore the request."""
 
     reply: ErrorReply | None
 
@@ -46,28 +46,28 @@ class _Refusal:
 
 
 class ScriptedServer(ABC):
-    """The part of a fake server that its test holds: told what to do, and asked what it saw."""
+    """Base of the fakes: a test sets scripts and refusals, and reads the requests."""
 
     def __init__(self, max_message_bytes: int) -> None:
         self._changed = threading.Condition()
         self._closed = False
-        self._player = Player(max_message_bytes)
+        self._worker = ScriptedWorker(max_message_bytes)
         self._planned: deque[Script] = deque()
         self._always: Writer | None = None
         self._scripts: dict[str, Script] = {}
         self._refusals: dict[RequestType, deque[_Refusal]] = {t: deque() for t in _TYPES}
-        self._from_now_on: dict[RequestType, _Refusal] = {}
+        self._permanent_refusals: dict[RequestType, _Refusal] = {}
         self._requests: list[Request] = []
         self._complaints: list[str] = []
 
-    # -- told by the test ---------------------------------------------------------------------
+    # -- scripts and refusals -----------------------------------------------------------------
 
     def plan(self, *scripts: Script) -> None:
-        """Say what becomes of the next executions, one script for each, in this order.
+        """Set the scripts of the next executions, one for each, in this command.
 
         Raises:
-            TypeError: one of them is no script.
-            ValueError: a script does not say how its execution ends.
+            TypeError: an argument is not a `Script`.
+            ValueError: a script has no end.
         """
         self._check_open()
         for script in scripts:
@@ -77,18 +77,20 @@ class ScriptedServer(ABC):
             self._planned.extend(scripts)
 
     def always(self, script: Script | Writer) -> None:
-        """Say what becomes of every execution for which nothing is planned.
+        """Set the script of every execution that has no planned one.
 
         Args:
-            script: one for all, or what writes one for a request. If a writer raises, the
-                request is refused and `check` says why.
+            script: one for all, or a function that returns one for a request. If the function
+                raises, the request is rejected and `check` reports it.
         """
         self._check_open()
         if isinstance(script, Script):
             _check_end(same := script)
             self._always = lambda request: same
         elif not callable(script):
-            raise TypeError(f"always() takes a Script, or what writes one, not {script!r}")
+            raise TypeError(
+                f"always() takes a Script, or a function that returns one, not {script!r}"
+            )
         else:
             self._always = script
 
@@ -100,10 +102,10 @@ class ScriptedServer(ABC):
         request: RequestType = "execute",
         times: int | None = 1,
     ) -> None:
-        """Refuse the next ``times`` requests of a type; None: all from now on.
+        """Reject the next ``times`` requests of a type; None for all from now on.
 
         Raises:
-            DecodeError: there is no such code.
+            DecodeError: ``code`` is unknown.
         """
         with decode_errors("error reply"):
             fields = {"code": code, "message": message}
@@ -111,111 +113,113 @@ class ScriptedServer(ABC):
         self._refuse(request, times, _Refusal(reply))
 
     def ignore(self, request: RequestType = "execute", *, times: int | None = 1) -> None:
-        """Give the next ``times`` requests of a type no reply; None: all from now on.
+        """Ignore the next ``times`` requests of a type; None for all from now on.
 
-        A client asks again after its ``retry_interval``, until its time is up.
+        A client retries after its ``retry_interval``, until its timeout.
         """
         self._refuse(request, times, _Refusal(None))
 
     def step(self, timeout: float = 10.0) -> None:
-        """Let a script go on behind its pause, to the next one or to its end.
+        """Continue a paused script up to its next pause or its end.
 
-        Waits until a script is paused, and until it has gone on.
+        Waits until a script is paused, and until the step is done.
 
         Raises:
-            ScriptMismatch: none is paused within ``timeout`` seconds.
+            ScriptMismatch: no script is paused within ``timeout`` seconds.
         """
         self._check_open()
         with self._changed:
-            self._await(Playing.PAUSED, timeout)
-            self._player.resume()
-        self._go_on()
+            self._await_state(ScriptState.PAUSED, timeout)
+            self._worker.resume()
+        self._resume()
         with self._changed:
-            if not self._changed.wait_for(self._is_at_rest, timeout):
-                raise ScriptMismatch(f"the script did not come to rest within {timeout:g} s")
+            if not self._changed.wait_for(self._is_idle, timeout):
+                raise ScriptMismatch(
+                    f"step() timed out: the script is still running after {timeout:g} s"
+                )
 
-    # -- asked by the test --------------------------------------------------------------------
+    # -- recorded requests --------------------------------------------------------------------
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """All that was asked so far, in order, tries that were repeated included."""
+        """All requests so far, in command, including retries."""
         self._check_open()
         with self._changed:
             return tuple(self._requests)
 
     def asked(self, kind: type[_R]) -> list[_R]:
-        """Return what was asked so far of one kind: ``fake.asked(ExecuteRequest)``."""
+        """Return the requests of one class so far: ``fake.asked(ExecuteRequest)``."""
         check_type("kind", kind, type)
         return [request for request in self.requests if isinstance(request, kind)]
 
     def await_request(self, kind: type[_R], *, count: int = 1, timeout: float = 10.0) -> _R:
-        """Wait until there have been ``count`` requests of a kind, and return the last of them.
+        """Wait for ``count`` requests of a class, and return the last of them.
 
         Raises:
-            ScriptMismatch: there have not within ``timeout`` seconds.
+            ScriptMismatch: fewer arrive within ``timeout`` seconds.
         """
         self._check_open()
         check_number("count", count, ge=1, whole=True)
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.asked(kind)) >= count, timeout):
-                asked = ", ".join(r.type for r in self._requests) or "nothing"
+                received = ", ".join(r.type for r in self._requests) or "none"
                 raise ScriptMismatch(
-                    f"{count} {kind.__name__} were awaited for {timeout:g} s and "
-                    f"{len(self.asked(kind))} came; the fake was asked: {asked}"
+                    f"expected {count} {kind.__name__} within {timeout:g} s, received "
+                    f"{len(self.asked(kind))}; requests so far: {received}"
                 )
             return self.asked(kind)[count - 1]
 
     def check(self) -> None:
-        """Make sure that it was asked for all that it was told, and for nothing else.
+        """Check that the requests matched the scripts and refusals.
 
         The fixtures and ``with`` statements do so at the end.
 
         Raises:
-            ScriptMismatch: says what was too much, or too little.
+            ScriptMismatch: lists unused scripts and refusals, and unexpected executions.
         """
         self._check_open()
         with self._changed:
-            complaints = [*self._complaints, *self._leftovers()]
+            complaints = [*self._complaints, *self._find_unused()]
         if complaints:
             raise ScriptMismatch("\n".join(complaints))
 
-    # -- for the shells -------------------------------------------------------------------------
+    # -- for subclasses -------------------------------------------------------------------------
 
     @abstractmethod
-    def _go_on(self) -> None:
-        """Have the player advance, soon."""
+    def _resume(self) -> None:
+        """Make the scripted worker advance."""
 
     def _admit(self, request: Request) -> Request | ErrorReply | None:
-        """Return the request to take, or what to reply instead; None: no reply at all."""
+        """Record a request; return it, or the reply that replaces it, or None to ignore it."""
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
             if self._refusals[request.type]:
                 return self._refusals[request.type].popleft().reply
-            if request.type in self._from_now_on:
-                return self._from_now_on[request.type].reply
-            return self._cast(request) if isinstance(request, ExecuteRequest) else request
+            if request.type in self._permanent_refusals:
+                return self._permanent_refusals[request.type].reply
+            return self._assign_script(request) if isinstance(request, ExecuteRequest) else request
 
     def _script_of(self, execution_id: str) -> Script:
         with self._changed:
             return self._scripts[execution_id]
 
-    def _tell(self, order: Callable[[Player], None]) -> None:
-        """Give the player an order; what it has to tell then comes by `_advance`."""
+    def _command_worker(self, command: Callable[[ScriptedWorker], None]) -> None:
+        """Apply a command to the worker; its events are returned by `_advance`."""
         with self._changed:
-            order(self._player)
+            command(self._worker)
             self._changed.notify_all()
 
     def _advance(self) -> RunnerEvent | ServerDies | None:
         with self._changed:
-            told = self._player.advance()
+            event = self._worker.advance()
             self._changed.notify_all()
-            return told
+            return event
 
-    def _cast(self, request: ExecuteRequest) -> ExecuteRequest | ErrorReply:
-        """Give an execution its script."""
+    def _assign_script(self, request: ExecuteRequest) -> ExecuteRequest | ErrorReply:
+        """Assign a script to an execution."""
         if request.execution_id in self._scripts:
-            return request  # Asked again.
+            return request  # A retry or duplicate.
         if self._planned:
             script = self._planned.popleft()
         elif self._always is not None:
@@ -224,58 +228,58 @@ class ScriptedServer(ABC):
                 _check_end(script)
             except Exception as error:  # noqa: BLE001 - raised by `check`, in the test
                 return self._complain(
-                    f"the writer given to fake.always() wrote no script for {request.task}: "
+                    f"the function given to fake.always() returned no script for {request.task}: "
                     f"{error!r}"
                 )
         else:
             return self._complain(
-                f"the fake was asked to execute {request.task} and was not told what becomes of "
-                f"that ({len(self._scripts)} executions before it were): call "
-                "fake.plan(Script()...) once for each execution, or fake.always(Script()...)"
+                f"the fake has no script for the task {request.task} ({len(self._scripts)} "
+                "executions had one): call fake.plan(Script()...) once for each execution, or "
+                "fake.always(Script()...)"
             )
         execution_id = request.execution_id or uuid.uuid4().hex
         self._scripts[execution_id] = script
         return request.model_copy(update={"execution_id": execution_id})
 
     def _complain(self, complaint: str) -> ErrorReply:
-        """Keep it for `check`, and return it for the client."""
+        """Record a complaint for `check`, and return it as an error reply."""
         self._complaints.append(complaint)
         return ErrorReply(code=ErrorCode.INTERNAL, message=complaint)
 
     def _refuse(self, request: RequestType, times: int | None, refusal: _Refusal) -> None:
         self._check_open()
         if request not in self._refusals:
-            raise ValueError(f"there is no {request!r} request: say one of {', '.join(_TYPES)}")
+            raise ValueError(f"unknown request type {request!r}: use one of {', '.join(_TYPES)}")
         check_number("times", times, ge=1, whole=True, optional=True)
         with self._changed:
             if times is None:
-                self._from_now_on[request] = refusal
+                self._permanent_refusals[request] = refusal
             else:
                 self._refusals[request].extend([refusal] * times)
 
-    def _leftovers(self) -> list[str]:
-        left = [
-            f"{len(refusals)} {request} requests that the fake was to {refusals[0]} never came"
+    def _find_unused(self) -> list[str]:
+        unused = [
+            f"unused refusals: {len(refusals)} {request} requests to {refusals[0]}"
             for request, refusals in self._refusals.items()
             if refusals
         ]
         if self._planned:
-            left.append(
-                f"{len(self._planned)} planned scripts were never asked for, of "
+            unused.append(
+                f"unused scripts: {len(self._planned)} of "
                 f"{len(self._planned) + len(self._scripts)}; the next is {self._planned[0]}"
             )
-        return [f"{what}: take it out, or find out why the test did not ask" for what in left]
+        return [f"{what}: remove it, or find out why the request was not sent" for what in unused]
 
-    def _await(self, state: Playing, timeout: float) -> None:
-        if not self._changed.wait_for(lambda: self._player.state is state, timeout):
+    def _await_state(self, state: ScriptState, timeout: float) -> None:
+        if not self._changed.wait_for(lambda: self._worker.state is state, timeout):
             raise ScriptMismatch(
-                f"step() waited {timeout:g} s for a script that is paused, and "
-                f"{self._player.state.value}: put pause() where the test is to go on by hand, "
-                "and submit the execution first"
+                f"step() found no paused script within {timeout:g} s: "
+                f"{self._worker.state.value}; add pause() to the script, and submit the execution "
+                "before step()"
             )
 
-    def _is_at_rest(self) -> bool:
-        return self._player.state is not Playing.ON
+    def _is_idle(self) -> bool:
+        return self._worker.state is not ScriptState.RUNNING
 
     def _check_open(self) -> None:
         check_open(self._closed, f"this {type(self).__name__}")
@@ -287,6 +291,6 @@ _TYPES: tuple[RequestType, ...] = get_args(RequestType)
 def _check_end(script: Script) -> None:
     if not script.has_end:
         raise ValueError(
-            f"{script} does not say how the execution ends: add complete(), fail(), never_end(), "
-            "worker_dies() or server_dies()"
+            f"{script} has no end: add complete(), fail(), never_end(), worker_dies() or "
+            "server_dies()"
         )

@@ -1,31 +1,31 @@
-"""Fakes of a test: started when they are given out, looked through and gone when it is over."""
+"""`FakeServerFactory`: fakes that are checked and stopped when the test ends."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, Self, overload
 
 from zmqruntime.testing.errors import LeftRunning, check_open
-from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_server import InMemoryExecutionServer
 from zmqruntime.testing.fake.server import FakeExecutionServer
 from zmqruntime.testing.servers import start, stop
-from zmqruntime.testing.teardown import Teardown, where_is
+from zmqruntime.testing.teardown import Teardown, describe_thread
 from zmqruntime.transport import ZMQConfig
 
 __all__ = ["FakeServerFactory"]
 
-# The part of a test's teardown after which its fakes have ended; other servers come behind.
-_ENDED = 0.7
+# The share of the teardown time after which fakes are stopped; real servers follow.
+_STOPPED = 0.7
 
 
 class FakeServerFactory:
-    """Starts fakes, and ends them all; then makes sure that each was asked what it was told.
+    """Starts fakes, stops them at the end, and checks that their scripts were used.
 
-    The fixture ``fake_execution_server`` is one. By itself it is a context manager, for fixtures
-    of another scope.
+    The fixture ``fake_execution_server`` is one. For fixtures of another scope it is a
+    context manager.
 
     Args:
-        config: what its servers share with their clients.
-        teardown: the clock that it shares with what else ends with the test; None: its own.
+        config: the configuration that fakes share with their clients.
+        teardown: the time budget that is shared with other factories; None for its own.
     """
 
     def __init__(self, config: ZMQConfig, *, teardown: Teardown | None = None) -> None:
@@ -55,12 +55,12 @@ class FakeServerFactory:
     def __call__(
         self, *, in_memory: bool = False, port: int | None = None, **arguments: Any
     ) -> FakeExecutionServer | InMemoryExecutionServer:
-        """Return a fake that was started.
+        """Create and start a fake.
 
         Args:
-            in_memory: without a socket; its clients are made by the fixture ``execution_client``.
-            port: None for any that is free.
-            arguments: further ones for the fake, such as ``cancel_grace_seconds``.
+            in_memory: whether it has no socket; ``execution_client`` makes its clients.
+            port: None for any free port.
+            arguments: further arguments of the fake, such as ``cancel_grace_seconds``.
         """
         check_open(self._closed, "fake_execution_server")
         arguments = {"config": self._config} | arguments
@@ -71,25 +71,25 @@ class FakeServerFactory:
         return self._servers[-1]
 
     def close(self, *, check: bool = True) -> None:
-        """End every fake.
+        """Stop every fake.
 
         Args:
-            check: whether to make sure that each was asked for what it was told.
+            check: whether to check that every script and refusal was used.
 
         Raises:
-            LeftRunning: one would not end.
+            LeftRunning: a fake did not stop.
             ScriptMismatch: see `ScriptedServer.check`.
         """
         self._closed = True
         servers, self._servers = self._servers, []
         try:
-            ended = stop(servers, self._teardown, _ENDED)
-            for server, has_ended in zip(servers, ended, strict=True):
-                if not has_ended:
+            stopped = stop(servers, self._teardown, _STOPPED)
+            for server, has_stopped in zip(servers, stopped, strict=True):
+                if not has_stopped:
                     assert isinstance(server, FakeExecutionServer)
                     raise LeftRunning(
-                        f"the fake on {server.endpoint} did not end; "
-                        + where_is(f"zmqruntime-server-{server.port}")
+                        f"the fake on {server.endpoint} did not stop; "
+                        + describe_thread(f"zmqruntime-server-{server.port}")
                     )
             if check:
                 for server in servers:

@@ -1,4 +1,4 @@
-"""What the tests of an engine stand on: how to make one, fill it and read it."""
+"""Fixtures and helpers of the engine contracts: create an engine, fill it, read its queue."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from zmqruntime.execution import LifecycleEngine, QueuePolicy
 from zmqruntime.messages import ExecuteRequest, ExecutionStatus
 
-__all__ = ["EngineTests", "make_request"]
+__all__ = ["EngineFixtures", "make_request"]
 
 
-class EngineTests(ABC):
-    """Some tests of lifecycle engines."""
+class EngineFixtures(ABC):
+    """Base of the engine contracts."""
 
     @abstractmethod
     def make_engine(
@@ -24,9 +24,13 @@ class EngineTests(ABC):
         *,
         history_seconds: float | None = None,
     ) -> LifecycleEngine:
-        """Return a new, empty engine that keeps so many records that were read, for so long.
+        """Return a new, empty engine.
 
-        And any number that was not read, but nothing that has ended for a limit of 0.
+        Args:
+            history_limit: the number of read records to keep. Unread records are not counted;
+                with 0, no record of an ended execution is kept.
+            queue_policy: the policy of the queue.
+            history_seconds: the age at which records are evicted; None for no limit.
         """
 
     @pytest.fixture
@@ -36,26 +40,26 @@ class EngineTests(ABC):
 
     @staticmethod
     def submit(engine: LifecycleEngine, *execution_ids: str, **fields: Any) -> None:
-        """Submit executions at the time 1.0."""
+        """Submit executions at time 1.0."""
         for execution_id in execution_ids:
             engine.submit(make_request(execution_id, **fields), 1.0)
 
     def run_to_end(self, engine: LifecycleEngine, *execution_ids: str) -> None:
-        """Submit, start and complete executions, one after the other."""
+        """Submit, start and complete executions, one by one."""
         for execution_id in execution_ids:
             self.submit(engine, execution_id)
             engine.start(execution_id, 2.0)
             engine.finish(execution_id, ExecutionStatus.COMPLETE, 3.0, result=b"1")
 
     def run_and_read(self, engine: LifecycleEngine, *execution_ids: str) -> None:
-        """Submit, start and complete executions, each of which is read when it has ended."""
+        """Submit, start and complete executions, and mark each as read."""
         for execution_id in execution_ids:
             self.run_to_end(engine, execution_id)
             engine.mark_read(execution_id)
 
     @staticmethod
     def read_queue(engine: LifecycleEngine, limit: int = 100) -> list[str]:
-        """Return the names in the queue, read in pages of ``limit``."""
+        """Return the ids in the queue, read in pages of ``limit``."""
         found: list[str] = []
         cursor = None
         while True:
@@ -69,5 +73,5 @@ class EngineTests(ABC):
 
 
 def make_request(execution_id: str, **fields: Any) -> ExecuteRequest:
-    """Return a request for a task, in which little is said."""
+    """Return a request with default fields."""
     return ExecuteRequest(execution_id=execution_id, **{"client_id": "lab", "task": {}} | fields)

@@ -1,4 +1,4 @@
-"""The promises of a lifecycle engine on whose turn is next, and on further attempts."""
+"""Contract of a lifecycle engine's queue: order, priorities, fairness, pages and retries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from zmqruntime.execution import LifecycleEngine, QueuePolicy
 from zmqruntime.messages import AttemptInfo, ErrorKind, ExecutionErrorInfo, ExecutionStatus
-from zmqruntime.testing.contracts.engine_kit import EngineTests
+from zmqruntime.testing.contracts.engine_fixtures import EngineFixtures
 
-__all__ = ["TurnsContract"]
+__all__ = ["QueueContract"]
 
 QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
@@ -23,12 +23,65 @@ _FAILED_ONCE = AttemptInfo(
 _WALK_STEPS = 60
 
 
-class TurnsContract(EngineTests):
-    """Tests on the order of a queue, under either policy, and on what goes back to it."""
+class QueueContract(EngineFixtures):
+    """Tests the order of the queue under both policies, and of requeued executions."""
+
+    # -- order ------------------------------------------------------------------------------
+
+    def test_new_engine_is_empty(self, engine: LifecycleEngine) -> None:
+        assert engine.peek() is None
+        assert engine.get("a") is None
+        assert engine.queued_count == 0
+        assert engine.list_queued(10) == ([], None)
+        assert list(engine.list_running()) == []
+        assert dict(engine.counts) == dict.fromkeys(ExecutionStatus, 0)
+
+    def test_queue_is_ordered_by_arrival(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "b", "a", "c")
+        assert [e.execution_id for _, e in engine.list_queued(10).entries] == ["b", "a", "c"]
+        first = engine.peek()
+        assert first is not None
+        assert first.execution_id == "b"
+
+    def test_positions_close_up_after_a_removal(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a", "b", "c", "d")
+        engine.finish("b", CANCELLED, 2.0)
+        assert [engine.position(name) for name in "acd"] == [1, 2, 3]
+        engine.start("a", 2.0)
+        assert [engine.position(name) for name in "cd"] == [1, 2]
+        assert engine.queued_count == 2
+
+    def test_peek_does_not_change_the_queue(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert engine.peek() is engine.peek()
+        assert engine.queued_count == 1
+
+    def test_queue_is_listed_in_pages(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, *"abcde")
+        assert self.read_queue(engine, 2) == [*"abcde"]
+
+    def test_cursor_stays_valid_when_the_queue_changes(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, *"abcde")
+        cursor = engine.list_queued(2).cursor
+        engine.start("a", 2.0)
+        engine.finish("b", CANCELLED, 2.0)
+        assert [(p, e.execution_id) for p, e in engine.list_queued(2, cursor).entries] == [
+            (1, "c"),
+            (2, "d"),
+        ]
+
+    def test_page_with_limit_0_is_empty(self, engine: LifecycleEngine) -> None:
+        self.submit(engine, "a")
+        assert engine.list_queued(0) == ([], None)
+
+    @pytest.mark.parametrize("cursor", ["", "5", "x:1:1", "r:1:-1", "r:nan:1", "r:1:1:1", "r:٣:1"])
+    def test_invalid_cursor_is_rejected(self, engine: LifecycleEngine, cursor: str) -> None:
+        with pytest.raises(ValueError, match="cursor"):
+            engine.list_queued(1, cursor)
 
     # -- attempts -----------------------------------------------------------------------------
 
-    def test_what_failed_waits_where_it_had_arrived(self, engine: LifecycleEngine) -> None:
+    def test_requeued_execution_keeps_its_place(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a", "b")
         engine.start("a", 2.0)
         again = engine.requeue("a", failed=_FAILED_ONCE)
@@ -37,14 +90,14 @@ class TurnsContract(EngineTests):
         assert self.read_queue(engine) == ["a", "b"]
         assert engine.peek() is again
 
-    def test_one_that_has_not_run_at_all_keeps_its_attempt(self, engine: LifecycleEngine) -> None:
+    def test_requeue_without_a_failure_keeps_the_attempt(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
         engine.start("a", 2.0)
         engine.request_cancel("a")
         again = engine.requeue("a")
         assert (again.attempt, again.attempts, again.cancel_requested) == (1, (), False)
 
-    def test_until_its_time_it_waits_behind_all_others(self, engine: LifecycleEngine) -> None:
+    def test_delayed_execution_is_behind_all_others(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "late", "soon", "a", "b")
         for name, retry_at in (("late", 20.5), ("soon", 10.5)):
             engine.start(name, 2.0)
@@ -58,7 +111,7 @@ class TurnsContract(EngineTests):
         assert engine.queued_count == 4
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 5])
-    def test_pages_go_on_to_those_that_wait_for_their_time(
+    def test_pages_continue_with_delayed_executions(
         self, engine: LifecycleEngine, limit: int
     ) -> None:
         self.submit(engine, *"abcde")
@@ -67,7 +120,7 @@ class TurnsContract(EngineTests):
             engine.requeue(name, failed=_FAILED_ONCE, retry_at=retry_at)
         assert self.read_queue(engine, limit) == ["d", "e", "b", "a", "c"]
 
-    def test_without_others_nothing_is_next_before_its_time(self, engine: LifecycleEngine) -> None:
+    def test_delayed_execution_is_not_next_before_its_time(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
         engine.start("a", 2.0)
         engine.requeue("a", failed=_FAILED_ONCE, retry_at=10.5)
@@ -78,19 +131,19 @@ class TurnsContract(EngineTests):
 
     # -- turns --------------------------------------------------------------------------------
 
-    def test_of_two_the_one_of_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
+    def test_later_execution_of_higher_priority_is_first(self, engine: LifecycleEngine) -> None:
         self.submit(engine, "a")
         self.submit(engine, "b", priority=1)
         assert engine.peek() is engine.get("b")
 
-    def test_a_higher_priority_comes_first(self, engine: LifecycleEngine) -> None:
+    def test_queue_is_ordered_by_priority(self, engine: LifecycleEngine) -> None:
         for name, priority in (("a", 0), ("low", -5), ("high", 5), ("b", 0), ("higher", 6)):
             self.submit(engine, name, priority=priority)
         expected = ["higher", "high", "a", "b", "low"]
         assert self.read_queue(engine) == self.read_queue(engine, 2) == expected
         assert [engine.position(name) for name in expected] == [1, 2, 3, 4, 5]
 
-    def test_clients_take_turns_where_that_is_fair(self) -> None:
+    def test_clients_take_turns_under_the_fair_policy(self) -> None:
         engine = self.make_engine(1000, QueuePolicy.FAIR)
         self.submit(engine, "a1", "a2", "a3", client_id="a")
         engine.start("a1", 2.0)
@@ -102,7 +155,7 @@ class TurnsContract(EngineTests):
         engine.finish("a0", CANCELLED, 2.0)
         assert self.read_queue(engine) == ["a2", "b1", "c1", "a3", "b2"]
 
-    def test_nobody_gets_more_turns_by_coming_back_at_once(self) -> None:
+    def test_immediate_resubmission_gives_no_extra_turns(self) -> None:
         engine = self.make_engine(1000, QueuePolicy.FAIR)
         self.submit(engine, *(f"many{n}" for n in range(9)), client_id="many")
         ran: list[str] = []
@@ -115,7 +168,7 @@ class TurnsContract(EngineTests):
             ran.append(execution.client_id)
         assert ran.count("one") == ran.count("many") == 4
 
-    def test_newcomers_without_end_keep_nobody_from_a_turn(self) -> None:
+    def test_new_clients_do_not_starve_a_waiting_client(self) -> None:
         engine = self.make_engine(1000, QueuePolicy.FAIR)
         self.submit(engine, "a1", "a2", "a3", client_id="a")
         ran: list[str] = []
@@ -128,16 +181,14 @@ class TurnsContract(EngineTests):
         assert [name for name in ran if name.startswith("a")] == ["a1", "a2", "a3"]
 
     @pytest.mark.parametrize("seed", range(10))
-    def test_a_place_is_the_same_wherever_it_is_read_and_kept_by_what_is_next(
-        self, seed: int
-    ) -> None:
+    def test_positions_and_pages_agree_with_the_start_order(self, seed: int) -> None:
         engine = self.make_engine(1000, QueuePolicy.FAIR)
-        dice = random.Random(seed)
+        generator = random.Random(seed)
         for n in range(_WALK_STEPS):
             queue = self.read_queue(engine)
-            step = dice.choice(["submit", "submit", "start", "cancel"])
+            step = generator.choice(["submit", "submit", "start", "cancel"])
             if step == "submit":
-                client, priority = dice.choice("abc"), dice.randint(-1, 1)
+                client, priority = generator.choice("abc"), generator.randint(-1, 1)
                 self.submit(engine, f"x{n}", client_id=client, priority=priority)
             elif step == "start" and queue:
                 first = engine.peek()
@@ -146,7 +197,7 @@ class TurnsContract(EngineTests):
                 engine.start(queue[0], 2.0)
                 assert self.read_queue(engine) == queue[1:]
             elif step == "cancel" and queue:
-                engine.finish(dice.choice(queue), CANCELLED, 2.0)
+                engine.finish(generator.choice(queue), CANCELLED, 2.0)
             queue = self.read_queue(engine)
             assert self.read_queue(engine, 2) == queue
             assert [engine.position(name) for name in queue] == list(range(1, len(queue) + 1))

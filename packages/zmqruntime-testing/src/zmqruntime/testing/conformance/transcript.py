@@ -1,4 +1,4 @@
-"""What was said in one run of the checks: every request and its reply, every event."""
+"""The transcript of a run: every request with its reply, and every event."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = [
     "MAX_KEPT",
     "Event",
     "Exchange",
-    "Journal",
     "Message",
+    "Transcript",
     "Violation",
     "decode_strictly",
     "shorten",
@@ -20,16 +20,16 @@ __all__ = [
 _MAX_SHOWN = 400
 
 MAX_KEPT = 4096
-"""How much of a frame is kept to be shown."""
+"""Number of bytes of a frame that are kept for the report."""
 
 
 class Violation(AssertionError):
-    """The server broke a sentence of the protocol.
+    """The server violates a requirement of the protocol.
 
     Args:
-        what: what is wrong, for the person who has to mend it.
-        number: the sentence; None for the one that the check at hand names.
-        shown: what was sent and came back, when it was not the last that was.
+        what: the violation, for the report.
+        number: the requirement; None for those that the check names.
+        shown: the messages that show it; None for the latest ones.
     """
 
     def __init__(self, what: str, number: str | None = None, shown: list[str] | None = None):
@@ -39,7 +39,7 @@ class Violation(AssertionError):
 
 
 class Message(dict[str, Any]):
-    """A JSON object that came from the server."""
+    """A JSON object that was received from the server."""
 
     def __missing__(self, key: str) -> NoReturn:
         raise Violation(f"the field {key!r} is missing")
@@ -49,91 +49,91 @@ def decode_strictly(frame: bytes) -> Any:
     """Return the JSON value (RFC 8259) in a frame; its objects are `Message`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the frame is not valid JSON.
     """
 
-    def refuse(word: str) -> NoReturn:
-        raise ValueError(f"{word} is not JSON")
+    def reject(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
 
-    return json.loads(frame.decode("utf-8"), parse_constant=refuse, object_hook=Message)
+    return json.loads(frame.decode("utf-8"), parse_constant=reject, object_hook=Message)
 
 
 @dataclass(eq=False)
 class Exchange:
-    """One request, and what came back."""
+    """One request and its reply."""
 
     sent: bytes
-    """Its frame, or the beginning of a very long one."""
+    """The body of the request, cut to `MAX_KEPT`."""
     request_id: str | None
     reply_frames: list[bytes] | None = None
     reply: Message = field(default_factory=Message)
     seconds: float = 0.0
 
     def check_seconds(self, least: float, most: float) -> None:
-        """Judge when the reply came.
+        """Check the time until the reply, in seconds.
 
         Raises:
-            Violation: it was sooner or later than this, in seconds.
+            Violation: it was not between ``least`` and ``most``.
         """
         if not least <= self.seconds <= most:
-            told = f"the reply came after {self.seconds:.2f} s, not within {least:g} to {most:g} s"
-            raise Violation(told, shown=self.lines())
+            what = f"reply after {self.seconds:.2f} s, expected after {least:g} to {most:g} s"
+            raise Violation(what, shown=self.lines())
 
     def lines(self) -> list[str]:
-        """Show it to a person."""
-        came = "nothing" if self.reply_frames is None else _show(*self.reply_frames)
-        return [f"sent      {_show(self.sent)}", f"received  {came}"]
+        """Return the lines for the report."""
+        received = "nothing" if self.reply_frames is None else _show(*self.reply_frames)
+        return [f"sent      {_show(self.sent)}", f"received  {received}"]
 
 
 @dataclass(eq=False)
 class Event:
-    """One message of the data channel, as one subscriber received it."""
+    """One event, as received by one subscriber."""
 
     subscriber: int
-    """Whose: a number for each wire."""
+    """The id of the connection that received it."""
     frames: list[bytes]
     body: Message
 
     @property
     def topic(self) -> bytes:
-        """The first frame."""
+        """The topic frame."""
         return self.frames[0]
 
     def lines(self) -> list[str]:
-        """Show it to a person."""
+        """Return the lines for the report."""
         return [f"event     {_show(*self.frames)}"]
 
 
-class Journal:
-    """Everything that was said, in the order of its sending and arrival."""
+class Transcript:
+    """Requests and events, in the order in which they were sent or received."""
 
     def __init__(self) -> None:
         self.entries: list[Exchange | Event] = []
         self.surplus: list[tuple[str, list[str]]] = []
-        """Replies that nobody had asked for, or had got already: to whom, and what."""
+        """Duplicate or unsolicited replies: the name of the peer, and the lines for the report."""
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The requests that have their reply."""
+        """The requests with a reply."""
         return [e for e in self.entries if isinstance(e, Exchange) and e.reply_frames is not None]
 
     @property
     def events(self) -> list[Event]:
-        """The events, once for each subscriber."""
+        """The events, once per subscriber."""
         return [e for e in self.entries if isinstance(e, Event)]
 
     def surplus_of(self, name: str) -> list[list[str]]:
-        """Return the surplus replies that one peer got."""
+        """Return the surplus replies of one peer."""
         return [lines for owner, lines in self.surplus if owner == name]
 
     def last_lines(self, start: int, most: int = 6) -> list[str]:
-        """Show the last entries from ``start`` on."""
+        """Return the lines of the last entries from ``start`` on."""
         recent = self.entries[start:][-most:]
         return [line for entry in recent for line in entry.lines()]
 
 
 def shorten(text: str) -> str:
-    """Return as much of a text as a person wants to read."""
+    """Return a text cut to a readable length."""
     if len(text) <= _MAX_SHOWN:
         return text
     return f"{text[:_MAX_SHOWN]}..."

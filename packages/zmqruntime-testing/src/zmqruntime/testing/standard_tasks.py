@@ -1,6 +1,8 @@
-"""The standard tasks, which the checks and contracts ask of a server in any language.
+"""The standard tasks: `echo`, `fail`, `spin` and `count`.
 
-``zmqruntime serve zmqruntime.testing.standard:StandardServer`` runs a server of them.
+The conformance checks and the contracts require them of a server in any language.
+
+``zmqruntime serve zmqruntime.testing.standard_tasks:StandardServer`` runs a server with them.
 
 ==================================  ============================================================
 ``{"do": "echo", "value": V}``      returns V
@@ -9,7 +11,7 @@
 ``{"do": "count", "events": N}``    reports progress N times, as n of N, and returns N
 ==================================  ============================================================
 
-Any other task fails, and is told why.
+Any other task fails with a message that lists these.
 """
 
 from __future__ import annotations
@@ -24,14 +26,13 @@ __all__ = ["StandardServer", "StandardTasks", "standard_script"]
 
 
 class StandardTasks:
-    """``echo``, ``fail``, ``spin`` and ``count``, to be mixed into an `ExecutionServer`.
+    """Mixin for an `ExecutionServer`: ``echo``, ``fail``, ``spin`` and ``count``.
 
-    A task is an object with the name of one of them as ``do``, and its arguments as the other
-    fields; any other task fails.
+    The field ``do`` of a task names one of them; the other fields are its arguments.
     """
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
-        """Do what the task's ``do`` names."""
+        """Run the standard task that ``do`` names."""
         match request.task:
             case {"do": "echo", "value": value}:
                 return value
@@ -44,34 +45,34 @@ class StandardTasks:
                 for n in range(1, events + 1):
                     context.report_progress(n, events)
                 return events
-        raise ValueError(_explain(request.task))
+        raise ValueError(_unknown_task(request.task))
 
 
 class StandardServer(StandardTasks, ExecutionServer):
-    """A server with the standard tasks and nothing else."""
+    """A server that runs the standard tasks only."""
 
 
 def standard_script(request: ExecuteRequest) -> Script:
-    """Return what becomes of a standard task, for a fake: ``fake.always(standard_script)``."""
+    """Return the script of a standard task, for a fake: ``fake.always(standard_script)``."""
     match request.task:
         case {"do": "echo", "value": value}:
             try:
                 return Script().complete(value)
-            except DecodeError as error:  # What could be asked may be too deep to be told.
+            except DecodeError as error:  # Tasks may nest deeper than results.
                 return Script().fail(str(error), kind=ErrorKind.UNSERIALIZABLE_RESULT)
         case {"do": "fail", "message": str(message)}:
             return Script().fail(message)
         case {"do": "spin"}:
             return Script().never_end()
         case {"do": "count", "events": int(events)}:
-            # Not one after another, each a new script: events may be many.
+            # Chained progress() calls would copy the steps each time: quadratic in events.
             reports = (Script().progress(n, events) for n in range(1, events + 1))
             return Script(tuple(r.steps[0] for r in reports)).complete(events)
-    return Script().fail(_explain(request.task), type="ValueError")
+    return Script().fail(_unknown_task(request.task), type="ValueError")
 
 
-def _explain(task: JsonObject) -> str:
+def _unknown_task(task: JsonObject) -> str:
     return (
-        f'no standard task looks like {task}: say {{"do": "echo", "value": ...}}, '
+        f'unknown standard task {task}: use {{"do": "echo", "value": ...}}, '
         '{"do": "fail", "message": ...}, {"do": "spin"} or {"do": "count", "events": ...}'
     )

@@ -1,4 +1,4 @@
-"""Clients of a server in memory: the application's own class, with no socket below."""
+"""Clients of an in-memory server: the application's class on a transport without sockets."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, TypeVar, cast
 
 from zmqruntime.messages import PingRequest, PongReply, Reply
 from zmqruntime.messages.lowlevel import Outgoing
-from zmqruntime.testing.fake.line import Subscription
-from zmqruntime.testing.fake.memory import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_server import InMemoryExecutionServer
+from zmqruntime.testing.fake.in_memory_transport import InMemorySubscription
 from zmqruntime.transport import ConnectionFailed, NotConnected, Subscriber, ZMQClient
 
-__all__ = ["InMemoryTransport", "connect_in_memory"]
+__all__ = ["InMemoryZMQClient", "connect_in_memory"]
 
 _C = TypeVar("_C", bound=ZMQClient)
 
 
-class InMemoryTransport(ZMQClient):
-    """What `ZMQClient` does over sockets, done by calls. Below a client's class in its bases."""
+class InMemoryZMQClient(ZMQClient):
+    """`ZMQClient` with calls in place of sockets; the last base of an in-memory client."""
 
     memory_server: InMemoryExecutionServer
     _pong: PongReply | None = None
@@ -31,37 +31,40 @@ class InMemoryTransport(ZMQClient):
         return self._pong is not None
 
     def connect(self, timeout: float | None = None, *, wait_ready: bool = True) -> PongReply:
-        """Attach to the server. Nothing happens when the client is connected already."""
+        """Connect to the server; do nothing if the client is connected."""
         if self._pong is None:
             seconds = self.config.connect_timeout if timeout is None else timeout
             (pong,) = self.memory_server.exchange([PingRequest(limit=0)], seconds, 0.0)
             if not isinstance(pong, PongReply):
-                raise ConnectionFailed(f"who is there does not answer a ping: {pong}")
-            self._closed = threading.Event()
+                raise ConnectionFailed(
+                    f"the fake did not reply to ping with a pong, but with {pong}: remove the "
+                    "refusal of ping"
+                )
             self._pong = pong
+            self._closed = threading.Event()
         return self._pong
 
     def disconnect(self) -> None:
-        """Take leave."""
+        """Disconnect; the client's closing hook runs first."""
         if self._pong is not None:
-            self._closed.set()
             try:
                 self._before_close()
             finally:
                 self._pong = None
+                self._closed.set()
 
     @property
     def pong(self) -> PongReply:
-        """What the server said of itself when it was attached to."""
+        """The server's reply to the ping of `connect`."""
         return self._check_connected()
 
     @property
     def may_return(self) -> bool:
-        """Whether to wait for a server that was lost: one in memory is gone for good."""
+        """False: a lost in-memory server does not come back."""
         return False
 
     def reconnect(self, timeout: float | None = None) -> PongReply:
-        """Raise `ServerLost`, unless the server is there after all."""
+        """Raise `ServerLost` unless the server is running."""
         self._check_connected()
         (pong,) = self.memory_server.exchange([PingRequest(limit=0)], 0.0, 0.0)
         assert isinstance(pong, PongReply)
@@ -95,10 +98,10 @@ class InMemoryTransport(ZMQClient):
         hold: float = 0.0,
         window: int = 64,
     ) -> Generator[tuple[Outgoing, Reply], None, None]:
-        """Yield each request with its reply, a few at a time."""
+        """Yield each request with its reply, in batches of ``window``."""
         pending = iter(requests)
-        while some := list(islice(_until_none(pending), window)):
-            yield from zip(some, self.exchange(some, timeout, hold=hold), strict=True)
+        while batch := list(islice(_until_none(pending), window)):
+            yield from zip(batch, self.exchange(batch, timeout, hold=hold), strict=True)
 
     def subscribe(
         self,
@@ -107,9 +110,9 @@ class InMemoryTransport(ZMQClient):
         on_connection: Callable[[bool], None],
         on_caught_up: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """Have events called back. A subscriber is never behind."""
+        """Register callbacks for events. An in-memory subscriber is always caught up."""
         self._check_connected()
-        subscription = Subscription(prefixes, on_messages, on_connection)
+        subscription = InMemorySubscription(prefixes, on_messages, on_connection)
         self.memory_server.subscribe(subscription)
         return cast(Subscriber, subscription)
 
@@ -120,7 +123,7 @@ class InMemoryTransport(ZMQClient):
 
 
 def _until_none(requests: Iterator[Outgoing | None]) -> Iterator[Outgoing]:
-    """Yield what there is until the next reply."""
+    """Yield requests up to the next None, at which the pipeline waits for replies."""
     while (request := next(requests, None)) is not None:
         yield request
 
@@ -128,22 +131,23 @@ def _until_none(requests: Iterator[Outgoing | None]) -> Iterator[Outgoing]:
 def connect_in_memory(
     server: InMemoryExecutionServer, make: Callable[..., _C], **arguments: Any
 ) -> _C:
-    """Return a connected client of a class of the application's own.
+    """Return a connected client of an in-memory server.
 
     Args:
-        server: whose client.
+        server: the server.
         make: `ExecutionClient`, or a class derived from it.
-        arguments: what it is made with, such as ``progress_callback``.
+        arguments: arguments of ``make``, such as ``progress_callback``.
 
     Raises:
-        TypeError: ``make`` is no client class; a function cannot be put above another transport.
+        TypeError: ``make`` is not a client class; the transport of a function's client cannot be
+            replaced.
     """
     if not (isinstance(make, type) and issubclass(make, ZMQClient)):
         raise TypeError(
-            f"a client in memory is made from a class derived from ExecutionClient, not {make!r}"
+            f"an in-memory client needs a class derived from ExecutionClient, not {make!r}"
         )
     namespace = {"memory_server": server, "__module__": make.__module__}
-    made: Any = type(make.__name__, (make, InMemoryTransport), namespace)
+    made: Any = type(make.__name__, (make, InMemoryZMQClient), namespace)
     client: _C = made(**{"config": server.config} | arguments)
     client.connect()
     return client

@@ -1,4 +1,4 @@
-"""The fake without a socket: a client's requests are calls, and events are called back."""
+"""`InMemoryExecutionServer`: a fake without sockets; requests and events are function calls."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ from zmqruntime.messages import (
 from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.testing._version import __version__
 from zmqruntime.testing.clock import MovableClock
-from zmqruntime.testing.fake.controls import ScriptedServer
-from zmqruntime.testing.fake.line import Outbox, PlayerRunner, Subscription
+from zmqruntime.testing.fake.in_memory_transport import (
+    InMemoryOutbox,
+    InMemorySubscription,
+)
 from zmqruntime.testing.fake.script import ServerDies
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
+from zmqruntime.testing.fake.scripted_worker import ScriptedWorkerRunner
 from zmqruntime.transport import (
     Caller,
     MessageTooLarge,
@@ -42,20 +46,20 @@ from zmqruntime.transport.lowlevel import Deadline
 
 __all__ = ["InMemoryExecutionServer"]
 
-_MAX_LISTED = 100  # As the server does: see C-078 of the protocol.
+_MAX_LISTED = 100  # Protocol, C-078.
 
 
 class InMemoryExecutionServer(ScriptedServer):
-    """A fake that its clients call: no socket, no thread, no process, and hardly any time.
+    """A fake that its clients call directly: no socket, no thread, no process.
 
-    `connect_in_memory` makes a client of it, as the fixture ``execution_client`` does. A script
-    goes on as far as it can while the client submits it, so that an execution without a pause
-    has ended when `submit_execution` returns. A progress callback is called in whichever thread
-    makes things happen. At the end of a ``with`` statement `check` is called.
+    `connect_in_memory` and the fixture ``execution_client`` make its clients. A script runs up to
+    its first pause during `submit_execution`, so an execution without a pause has ended when that
+    returns. Progress callbacks run in the thread that causes the event. `check` is called at the
+    end of a ``with`` statement.
 
     Args:
-        config: settings that its clients have to share.
-        cancel_grace_seconds: how long, by ``clock``, a deaf script goes on after a cancel.
+        config: the configuration that it shares with its clients.
+        cancel_grace_seconds: grace period, by ``clock``, before a deaf script is killed.
     """
 
     def __init__(
@@ -64,18 +68,18 @@ class InMemoryExecutionServer(ScriptedServer):
         self.config = config or ZMQConfig()
         super().__init__(self.config.max_message_bytes)
         self.clock = MovableClock(frozen=False)
-        """Move it by `advance`."""
+        """The clock; `advance` moves it."""
         self._process = ProcessIdentity.current()
         self._started_at = self.clock.time()
         self._numbers = itertools.count(1)
-        self._ended = False
+        self._stopped = False
         self._clients: list[str] = []
-        self._subscriptions: tuple[Subscription, ...] = ()
+        self._subscriptions: tuple[InMemorySubscription, ...] = ()
         self._delivering = threading.Lock()
-        self._outbox = Outbox(self._end)
+        self._outbox = InMemoryOutbox(self._mark_stopped)
         self._dispatcher = Dispatcher(
             Scheduler(InMemoryLifecycleEngine(), cancel_grace_seconds=cancel_grace_seconds),
-            PlayerRunner(self._tell, self._script_of),
+            ScriptedWorkerRunner(self._command_worker, self._script_of),
             self._outbox,
             wall=self.clock.time,
             monotonic=self.clock.monotonic,
@@ -93,24 +97,24 @@ class InMemoryExecutionServer(ScriptedServer):
 
     @property
     def running(self) -> bool:
-        """Whether it answers."""
-        return not self._ended
+        """Whether it replies to requests."""
+        return not self._stopped
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, so that limits and grace periods end."""
+        """Advance the clock, so that timeouts and grace periods expire."""
         self._check_open()
         self.clock.advance(seconds)
         self._settle()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """End, as a server that is gone. It takes no time."""
-        self._end(None)
+        """Stop immediately, without replies or events, as a lost server."""
+        self._mark_stopped(None)
         self._settle()
 
     def exchange(self, requests: Sequence[Outgoing], timeout: float, hold: float) -> list[Reply]:
         """Return the replies to requests, as `ZMQClient.exchange` does."""
         with self._changed:
-            callers = [self._take(request, timeout + hold) for request in requests]
+            callers = [self._handle(request, timeout + hold) for request in requests]
         deadline = Deadline.after(timeout + hold)
         while True:
             self._settle()
@@ -120,39 +124,42 @@ class InMemoryExecutionServer(ScriptedServer):
                     return [decode_reply(replies.pop(caller)) for caller in callers]
                 self._check_alive()
                 if deadline.expired:
-                    raise RequestTimeout("the fake has not answered in time")
+                    raise RequestTimeout(
+                        f"no reply from the fake within {timeout + hold:g} s: check the time "
+                        "limit, or continue the script with step()"
+                    )
                 self._changed.wait(self._until_next(deadline))
 
-    def subscribe(self, subscription: Subscription) -> None:
-        """Have a client's subscription called back with each event from now on."""
+    def subscribe(self, subscription: InMemorySubscription) -> None:
+        """Deliver each event from now on to a client's subscription."""
         with self._changed:
             self._check_alive()
             self._subscriptions += (subscription,)
 
     # -- under the lock -------------------------------------------------------------------------
 
-    def _take(self, request: Outgoing, patience: float) -> Caller:
-        """Take a request, as often as a client would ask; return who waits for the reply."""
+    def _handle(self, request: Outgoing, remaining: float) -> Caller:
+        """Handle a request, with a client's retries; return the caller that its reply is for."""
         self._check_alive()
         number = next(self._numbers)
         caller = Caller((), request.request_id or f"#{number}", number)
         frame = encode_with_id(request, caller.request_id)
         if len(frame) > self.config.max_message_bytes:
             raise MessageTooLarge(
-                f"the {request.type} request is {len(frame):,} bytes long and the server takes "
-                f"{self.config.max_message_bytes:,}"
+                f"the {request.type} request is too large: {len(frame):,} bytes, the limit of the "
+                f"server is {self.config.max_message_bytes:,} bytes"
             )
-        while (verdict := self._admit(decode_request(frame))) is None:
-            patience -= self.config.retry_interval
-            if patience <= 0:
-                raise RequestTimeout(f"a {request.type} request was not answered in time")
-        if isinstance(verdict, ErrorReply):
-            self._reply(caller, verdict)
-        elif not self._dispatcher.handle_request(verdict, caller):
-            self._answer(verdict, caller)
+        while (admitted := self._admit(decode_request(frame))) is None:
+            remaining -= self.config.retry_interval
+            if remaining <= 0:
+                raise RequestTimeout(f"no reply to a {request.type} request: the fake ignores it")
+        if isinstance(admitted, ErrorReply):
+            self._reply(caller, admitted)
+        elif not self._dispatcher.handle_request(admitted, caller):
+            self._handle_transport_request(admitted, caller)
         return caller
 
-    def _answer(self, request: Request, caller: Caller) -> None:
+    def _handle_transport_request(self, request: Request, caller: Caller) -> None:
         match request:
             case PingRequest():
                 self._reply(caller, self._pong(request.limit))
@@ -193,41 +200,41 @@ class InMemoryExecutionServer(ScriptedServer):
         self._outbox.send_reply(caller, encode_with_id(message, caller.request_id))
 
     def _until_next(self, deadline: Deadline) -> float | None:
-        alarm = self._dispatcher.next_deadline
-        due = float("inf") if alarm is None else max(0.0, alarm - self.clock.monotonic())
+        due_at = self._dispatcher.next_deadline
+        due = float("inf") if due_at is None else max(0.0, due_at - self.clock.monotonic())
         seconds = min(due, deadline.remaining)
         return None if seconds == float("inf") else seconds
 
     def _check_alive(self) -> None:
-        if self._ended:
-            raise ServerLost("the fake server has ended: by its script, a shutdown, or its test")
+        if self._stopped:
+            raise ServerLost("the fake server has stopped: by server_dies(), a shutdown or stop()")
 
-    # -- what makes things happen -----------------------------------------------------------------
+    # -- progress of scripts ---------------------------------------------------------------------
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._settle()
 
-    def _end(self, _: str | None) -> None:
+    def _mark_stopped(self, _: str | None) -> None:
         with self._changed:
-            self._ended = True
+            self._stopped = True
             self._changed.notify_all()
 
     def _settle(self) -> None:
-        """Play all that can be played now, and have the clients told."""
+        """Run scripts as far as possible, and deliver the events."""
         with self._changed:
-            alarm = self._dispatcher.next_deadline
-            if alarm is not None and alarm <= self.clock.monotonic():
+            due_at = self._dispatcher.next_deadline
+            if due_at is not None and due_at <= self.clock.monotonic():
                 self._dispatcher.wake()
-            while not self._ended and (told := self._advance()) is not None:
-                if isinstance(told, ServerDies):
-                    self._end(None)
+            while not self._stopped and (event := self._advance()) is not None:
+                if isinstance(event, ServerDies):
+                    self._mark_stopped(None)
                 else:
-                    self._dispatcher.handle(told)
+                    self._dispatcher.handle(event)
             self._changed.notify_all()
         self._deliver()
 
     def _deliver(self) -> None:
-        """Call the subscribers, not under the lock: a callback may ask the server something."""
+        """Call the subscribers without holding the lock: a callback may send requests."""
         while self._outbox.events and self._delivering.acquire(blocking=False):
             try:
                 while self._outbox.events:
@@ -236,8 +243,8 @@ class InMemoryExecutionServer(ScriptedServer):
                         subscription.deliver(topic, frame)
             finally:
                 self._delivering.release()
-        if self._ended:
+        if self._stopped:
             with self._changed:
                 subscriptions, self._subscriptions = self._subscriptions, ()
             for subscription in subscriptions:
-                subscription.lose()
+                subscription.disconnect()

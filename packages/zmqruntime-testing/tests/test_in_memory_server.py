@@ -1,4 +1,4 @@
-"""The fake in memory: no socket, no thread, hardly any time, and a clock to move."""
+"""`InMemoryExecutionServer`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from zmqruntime.testing import (
     Script,
     connect_in_memory,
 )
-from zmqruntime.testing.fake.controls import ScriptedServer
+from zmqruntime.testing.fake.scripted_server import ScriptedServer
 from zmqruntime.transport import MessageTooLarge, NotConnected, ServerLost, ZMQConfig
 
 
 class StitchClient(ExecutionClient):
-    """A client of an application's own, with what it adds."""
+    """A client class of an application."""
 
     def serialize_task(self, task: Any, config: Any = None) -> tuple[JsonObject, JsonObject | None]:
         return {"tiles": list(task)}, None
 
 
 def use(fake: ScriptedServer, make_client: Callable[..., ExecutionClient]) -> None:
-    """What a test of an application does, from its first line to its last."""
+    """Run the steps of a typical test."""
     fake.plan(Script().progress(1, 2).progress(2, 2).complete({"stitched": 2}))
     client = make_client(fake, progress_callback=lambda _: None)
     handle = client.submit_execution({"tiles": ["a", "b"]})
@@ -45,7 +45,7 @@ def use_it() -> None:
         use(fake, lambda fake, **options: connect_in_memory(fake, ExecutionClient, **options))
 
 
-def test_it_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_memory_fake_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket, or a thread, was opened")
 
@@ -56,7 +56,7 @@ def test_it_opens_no_socket_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> No
     use_it()
 
 
-def test_a_fake_in_memory_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_memory_fake_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something was waited for")
 
@@ -66,7 +66,7 @@ def test_a_fake_in_memory_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     use_it()
 
 
-def test_the_client_is_of_the_applications_own_class() -> None:
+def test_client_has_the_class_of_the_application() -> None:
     with InMemoryExecutionServer() as fake:
         fake.always(lambda request: Script().complete(request.task["tiles"]))
         client = connect_in_memory(fake, StitchClient, client_id="lab")
@@ -75,12 +75,12 @@ def test_the_client_is_of_the_applications_own_class() -> None:
         assert client.client_id == "lab"
 
 
-def test_a_function_makes_no_client_in_memory() -> None:
+def test_function_is_rejected_as_client_class() -> None:
     with InMemoryExecutionServer() as fake, pytest.raises(TypeError, match="class derived from"):
         connect_in_memory(fake, lambda **options: ExecutionClient(**options))
 
 
-def test_time_passes_when_the_test_says_so() -> None:
+def test_advance_expires_timeouts() -> None:
     with InMemoryExecutionServer() as fake:
         client = connect_in_memory(fake, ExecutionClient)
         fake.plan(Script().never_end(), Script().never_end(deaf=True))
@@ -98,7 +98,7 @@ def test_time_passes_when_the_test_says_so() -> None:
         assert deaf.status().status is ExecutionStatus.CANCELLED
 
 
-def test_a_wait_is_as_long_as_anywhere() -> None:
+def test_wait_has_its_real_duration() -> None:
     with InMemoryExecutionServer() as fake:
         fake.plan(Script().never_end())
         handle = connect_in_memory(fake, ExecutionClient).submit_execution({})
@@ -106,7 +106,7 @@ def test_a_wait_is_as_long_as_anywhere() -> None:
             handle.result(timeout=0.05)
 
 
-def test_a_callback_may_ask_the_server_something() -> None:
+def test_callback_can_send_requests() -> None:
     def cancel(event: Event) -> None:
         if event.type == "progress":
             client.cancel_execution(event.execution_id)
@@ -117,7 +117,7 @@ def test_a_callback_may_ask_the_server_something() -> None:
         assert client.submit_execution({}).status().status is ExecutionStatus.CANCELLED
 
 
-def test_one_client_hears_nothing_of_another() -> None:
+def test_client_receives_only_its_own_events() -> None:
     heard: list[Event] = []
     with InMemoryExecutionServer() as fake:
         fake.always(Script().complete())
@@ -126,7 +126,7 @@ def test_one_client_hears_nothing_of_another() -> None:
     assert heard == []
 
 
-def test_one_client_follows_what_another_has_submitted() -> None:
+def test_client_can_follow_an_execution_of_another_client() -> None:
     with InMemoryExecutionServer() as fake:
         fake.plan(Script().never_end())
         one = connect_in_memory(fake, ExecutionClient, client_id="one")
@@ -140,14 +140,14 @@ def test_one_client_follows_what_another_has_submitted() -> None:
         assert last.status is ExecutionStatus.CANCELLED
 
 
-def test_a_request_that_is_too_long_is_not_sent() -> None:
+def test_oversized_request_is_not_sent() -> None:
     with InMemoryExecutionServer(ZMQConfig(max_message_bytes=128 * 1024)) as fake:
         client = connect_in_memory(fake, ExecutionClient)
         with pytest.raises(MessageTooLarge):
             client.submit_execution({"x": "x" * 200_000})
 
 
-def test_a_client_that_left_has_to_connect_again() -> None:
+def test_disconnected_client_must_reconnect() -> None:
     with InMemoryExecutionServer() as fake:
         client = connect_in_memory(fake, ExecutionClient, progress_callback=print)
         assert client.connected
@@ -161,14 +161,14 @@ def test_a_client_that_left_has_to_connect_again() -> None:
             assert client.ping().progress_subscribers == (client.client_id,)
 
 
-def test_when_it_has_ended_it_is_a_lost_server() -> None:
+def test_stopped_fake_is_a_lost_server() -> None:
     with InMemoryExecutionServer() as fake:
         client = connect_in_memory(fake, ExecutionClient)
-    with pytest.raises(ServerLost, match="has ended"):
+    with pytest.raises(ServerLost, match="has stopped"):
         client.ping()
 
 
-def test_threads_wait_for_what_others_bring_about() -> None:
+def test_thread_waits_for_an_execution_of_another_thread() -> None:
     with InMemoryExecutionServer() as fake:
         fake.plan(*[Script().pause().complete(n) for n in range(8)])
         client = connect_in_memory(fake, ExecutionClient)

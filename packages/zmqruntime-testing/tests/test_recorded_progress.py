@@ -1,4 +1,4 @@
-"""Progress that is kept, and waited for."""
+"""`RecordedProgress`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def end(execution_id: str) -> StateEvent:
     )
 
 
-def test_it_keeps_what_it_is_called_with(recorded_progress: RecordedProgress) -> None:
+def test_events_are_recorded(recorded_progress: RecordedProgress) -> None:
     for event in (progress("a", 1), progress("b", 1), end("a")):
         recorded_progress(event)
     assert recorded_progress.of("a") == [progress("a", 1), end("a")]
@@ -34,14 +34,14 @@ def test_it_keeps_what_it_is_called_with(recorded_progress: RecordedProgress) ->
     assert recorded_progress.until_end("a") == recorded_progress.of("a")
 
 
-def test_a_wait_ends_when_it_is_there(recorded_progress: RecordedProgress) -> None:
+def test_wait_returns_when_the_condition_is_satisfied(recorded_progress: RecordedProgress) -> None:
     thread = threading.Thread(target=lambda: recorded_progress(end("a")))
     thread.start()
     assert recorded_progress.wait_for(lambda events: len(events) == 1) == [end("a")]
     thread.join()
 
 
-def test_what_never_comes_is_told_with_what_came(recorded_progress: RecordedProgress) -> None:
+def test_wait_timeout_lists_the_events(recorded_progress: RecordedProgress) -> None:
     with pytest.raises(AssertionError, match=r"within 0\.01 s; events:\n  none"):
         recorded_progress.until_end("a", timeout=0.01)
     recorded_progress(progress("b", 1))
@@ -49,9 +49,9 @@ def test_what_never_comes_is_told_with_what_came(recorded_progress: RecordedProg
         recorded_progress.until_end("a", timeout=0.01)
 
 
-def test_after_its_test_it_takes_no_questions() -> None:
+def test_use_after_the_test_is_rejected() -> None:
     recorded = RecordedProgress()
     recorded.close()
-    recorded(progress("a", 1))  # A client on its way out: nobody's fault.
+    recorded(progress("a", 1))  # A late event of a client that is disconnecting is accepted.
     with pytest.raises(UsedAfterTest, match="recorded_progress was used after its test"):
         recorded.of("a")

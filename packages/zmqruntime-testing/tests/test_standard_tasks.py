@@ -1,4 +1,4 @@
-"""The standard tasks are the same, whoever does them."""
+"""The standard tasks of servers and fakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zmqruntime.testing import (
     conformance,
     contracts,
 )
-from zmqruntime.testing.standard import StandardServer, standard_script
+from zmqruntime.testing.standard_tasks import StandardServer, standard_script
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ from zmqruntime.testing.standard import StandardServer, standard_script
         ({"do": "count", "events": 2}, Script().progress(1, 2).progress(2, 2).complete(2)),
     ],
 )
-def test_standard_tasks_are_scripts(task: Any, script: Script) -> None:
+def test_standard_tasks_have_scripts(task: Any, script: Script) -> None:
     assert standard_script(ExecuteRequest(task=task, client_id="c")) == script
 
 
-def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
+def test_unknown_task_fails_with_the_list_of_tasks() -> None:
     (step,) = standard_script(ExecuteRequest(task={"do": "dance"}, client_id="c")).steps
     assert "echo" in str(step)
     assert ErrorKind.EXCEPTION in str(step)
@@ -51,7 +51,7 @@ def test_what_is_no_standard_task_fails_with_the_names_of_those() -> None:
     ],
     ids=str,
 )
-def test_a_fake_does_what_a_server_does(
+def test_fake_and_server_run_the_standard_tasks_alike(
     task: Any,
     fake_execution_server: FakeServerFactory,
     execution_client: ClientFactory,
@@ -68,8 +68,8 @@ def test_a_fake_does_what_a_server_does(
         except (RuntimeError, ValueError) as error:
             return type(error).__name__, str(error)
         except ExecutionFailed as failed:
-            told = failed.record.error
-            return told and (told.type, told.message)
+            info = failed.record.error
+            return info and (info.type, info.message)
 
     assert what_comes_of(client.execute) == what_comes_of(environment.run)
     seen, expected = recorded_progress.progress, environment.progress
@@ -78,6 +78,6 @@ def test_a_fake_does_what_a_server_does(
     ]
 
 
-def test_there_is_one_server_of_them() -> None:
+def test_standard_server_is_one_class() -> None:
     assert contracts.StandardServer is StandardServer
     assert conformance.StandardServer is StandardServer

@@ -1,4 +1,4 @@
-"""The four sockets between a client and a server, as long as their connections hold."""
+"""The four sockets that forward messages between clients and a server."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from zmqruntime.testing.faults.rules import Lane
 from zmqruntime.transport import AddressInUse, Endpoint, Loop, TransportMode
 from zmqruntime.transport.lowlevel import drain
 
-__all__ = ["Link", "open_anywhere"]
+__all__ = ["Relay", "open_relay"]
 
 _BATCH = 64
 
-_OnMessage = Callable[["Link", Lane, list[bytes]], None]
+_OnMessage = Callable[["Relay", Lane, list[bytes]], None]
 
 
-class Link:
-    """Connects one endpoint's clients with another one's server, and has each message looked at.
+class Relay:
+    """Connects the clients of one endpoint with the server at another.
 
     Args:
-        front: where clients connect to.
-        back: where the server is.
+        front: the endpoint for clients.
+        back: the endpoint of the server.
 
     Raises:
-        AddressInUse: something else is at the front's address.
+        AddressInUse: the front endpoint is in use.
     """
 
     def __init__(self, front: Endpoint, back: Endpoint) -> None:
-        # A context of its own: when that has ended, the addresses are free for sure.
+        # A context of its own: destroying it guarantees that the addresses are released.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._front = front
         self._paths = []
@@ -43,7 +43,7 @@ class Link:
             self._server = self._open(zmq.DEALER)
             self._subscribers = self._open(zmq.XPUB)
             self._publisher = self._open(zmq.XSUB)
-            # Equal subscriptions, and the end of each, are for the server to count.
+            # Pass on duplicate subscriptions and unsubscriptions: the server counts them.
             self._subscribers.xpub_verboser = True
             self._server.connect(back.control_address)
             self._publisher.connect(back.data_address)
@@ -54,22 +54,22 @@ class Link:
             raise
 
     def watch(self, loop: Loop, on_message: _OnMessage) -> None:
-        """Have each message that arrives looked at, in the loop's thread."""
+        """Call ``on_message`` with each message, in the loop's thread."""
         for sock, lane in self._sources().items():
             loop.add_reader(sock, self._reader(sock, lane, on_message))
 
     def send(self, loop: Loop, lane: Lane, frames: tuple[bytes, ...]) -> None:
-        """Pass a message on, to its lane's end."""
-        ends = {
+        """Forward a message in the direction of its lane."""
+        destinations = {
             Lane.REQUESTS: self._server,
             Lane.REPLIES: self._clients,
             Lane.EVENTS: self._subscribers,
             Lane.SUBSCRIPTIONS: self._publisher,
         }
-        loop.send(ends[lane], *frames)
+        loop.send(destinations[lane], *frames)
 
     def close(self, loop: Loop) -> None:
-        """End every connection, with all that is under way."""
+        """Close every connection, and drop the messages in transit."""
         for sock in self._sources():
             loop.remove_reader(sock)
         self._context.destroy(linger=0)
@@ -90,7 +90,7 @@ class Link:
         def read() -> None:
             for frames in drain(sock, _BATCH):
                 on_message(self, lane, frames)
-                if sock.closed:  # One of them has cut the connections.
+                if sock.closed:  # A rule has cut the connections.
                     return
 
         return read
@@ -98,28 +98,28 @@ class Link:
     def _open(self, kind: int) -> zmq.Socket[bytes]:
         sock = self._context.socket(kind)
         sock.linger = 0
-        sock.sndhwm = sock.rcvhwm = 0  # What is lost here is lost by a rule.
+        sock.sndhwm = sock.rcvhwm = 0  # Unlimited: only rules drop messages.
         sock.ipv6 = self._front.is_ipv6
         return sock
 
     def _bind(self, sock: zmq.Socket[bytes], address: str) -> None:
-        # libzmq would take an ipc path away from whoever listens there.
+        # libzmq unlinks an existing ipc path on bind, even if another process listens on it.
         if any(address == f"ipc://{path}" and path.exists() for path in self._paths):
-            raise AddressInUse(f"{address} is in use")
+            raise AddressInUse(f"cannot bind {address}: the address is in use")
         try:
             sock.bind(address)
         except zmq.ZMQError as error:
             if error.errno == errno.EADDRINUSE:
-                raise AddressInUse(f"{address} is in use") from None
+                raise AddressInUse(f"cannot bind {address}: the address is in use") from None
             raise
 
 
-def open_anywhere(back: Endpoint) -> tuple[Endpoint, Link]:
-    """Return a place beside the server's own, and a link that is open there."""
+def open_relay(back: Endpoint) -> tuple[Endpoint, Relay]:
+    """Return a free endpoint on the server's host, and a relay that is bound to it."""
     for port in candidate_ports():
         front = dataclasses.replace(back, port=port)
         try:
-            return front, Link(front, back)
+            return front, Relay(front, back)
         except AddressInUse as error:
-            refusal = error
-    raise refusal
+            in_use = error
+    raise in_use
