@@ -88,7 +88,7 @@ def execute(**changes: Any) -> bytes:
     ids=lambda frame: repr(frame[:50]),
 )
 def test_what_is_no_json_object_is_malformed(wire: Wire, frame: bytes) -> None:
-    reply = wire.ask(frame)
+    reply = wire.exchange(frame)
     assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", "malformed")
     assert reply["message"]
 
@@ -148,7 +148,7 @@ def test_what_is_no_json_object_is_malformed(wire: Wire, frame: bytes) -> None:
 def test_a_request_with_a_fault_is_answered_with_the_field_at_fault(
     wire: Wire, frame: bytes, code: str, field: str | None
 ) -> None:
-    reply = wire.ask(frame)
+    reply = wire.exchange(frame)
     assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", code)
     if field is not None:
         assert [detail["field"] for detail in reply["details"]] == [field]
@@ -156,7 +156,7 @@ def test_a_request_with_a_fault_is_answered_with_the_field_at_fault(
 
 
 def test_an_error_reply_belongs_to_its_request(wire: Wire) -> None:
-    reply = wire.ask(b'{"type":"cancel","request_id":"mine"}')
+    reply = wire.exchange(b'{"type":"cancel","request_id":"mine"}')
     assert reply["request_id"] == "mine"
 
 
@@ -203,7 +203,7 @@ def test_a_frame_up_to_the_limit_is_taken(make_place: Callable[..., Place]) -> N
         room = 200_000 - len(execute(task={"do": "echo", "unused": ""}))
         longest = execute(task={"do": "echo", "unused": "x" * room})
         assert len(longest) == 200_000
-        assert wire.ask(longest)["type"] == "accepted"
+        assert wire.exchange(longest)["type"] == "accepted"
         wire.send(longest + b" ")
         wire.await_disconnect()
 
@@ -355,7 +355,7 @@ def test_an_unknown_execution_is_named_in_the_answer(wire: Wire, type: str) -> N
 
 
 def test_cancelling_what_has_ended_is_a_conflict(wire: Wire) -> None:
-    wire.ask(execute(execution_id="ended"))
+    wire.exchange(execute(execution_id="ended"))
     record = wire.request("status", execution_id="ended", wait_seconds=60)["execution"]
     assert record["status"] == "complete"
     reply = wire.request("cancel", execution_id="ended")
@@ -375,8 +375,8 @@ def test_submitting_while_the_server_drains_is_refused_and_the_rest_is_answered(
     with pytest.raises(ShuttingDown):
         client.submit_execution({"do": "echo"})
     with Wire(place.endpoint) as wire:
-        assert wire.ask(execute())["code"] == "shutting_down"
-        assert wire.ask(b"nonsense")["code"] == "malformed"
+        assert wire.exchange(execute())["code"] == "shutting_down"
+        assert wire.exchange(b"nonsense")["code"] == "malformed"
         pong = wire.request("ping")
         assert (pong["ready"], pong["queued_count"]) == (False, 1)
         held = json.dumps({"type": "status", "execution_id": queued.execution_id})
@@ -481,7 +481,7 @@ def test_nothing_unpickles_what_a_client_sends(
         pickled = pickle.dumps(Touch(trap), protocol)
         text = base64.b64encode(pickled).decode()
 
-        assert wire.ask(pickled)["code"] == "malformed"
+        assert wire.exchange(pickled)["code"] == "malformed"
         wire.control.send_multipart((b"", pickled, pickled))
         assert wire.receive()["code"] == "malformed"
         wire.control.send_multipart((pickled, b"", b'{"type":"ping"}'))

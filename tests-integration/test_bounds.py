@@ -103,32 +103,32 @@ def test_the_memory_for_long_requests_is_three_times_their_size(
         status = Path(f"/proc/{server.pid}/status").read_text("ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
-    wire.ask(long_task("first"))  # What is imported at the first one counts only once.
+    wire.exchange(long_task("first"))  # What is imported at the first one counts only once.
     await_end(wire, "first")
     Path(f"/proc/{server.pid}/clear_refs").write_text("5", "ascii")  # Resets the peak.
     before = server.memory_info().rss
     for n, (frame, _) in enumerate(BAD.values()):
-        wire.ask(frame)
+        wire.exchange(frame)
         wire.request("ping")  # The server has let go of the last request by now.
-        wire.ask(long_task(f"valid-{n}", b'"%b"' % TEXT))
+        wire.exchange(long_task(f"valid-{n}", b'"%b"' % TEXT))
         await_end(wire, f"valid-{n}")
-    wire.ask(long_task("last"))
+    wire.exchange(long_task("last"))
     await_end(wire, "last")
     assert peak() - before < 3 * LONG
 
 
 def test_a_long_task_is_the_same_work_byte_by_byte(wire: Wire) -> None:
     frame = long_task("same")
-    assert wire.ask(frame)["duplicate"] is False
+    assert wire.exchange(frame)["duplicate"] is False
     assert await_end(wire, "same")["result"] == 7
-    assert wire.ask(frame)["duplicate"] is True
-    assert wire.ask(long_task("same", timeout_seconds=9))["code"] == "conflict"
-    assert wire.ask(long_task("same", OBJECTS + b" "))["code"] == "conflict"
+    assert wire.exchange(frame)["duplicate"] is True
+    assert wire.exchange(long_task("same", timeout_seconds=9))["code"] == "conflict"
+    assert wire.exchange(long_task("same", OBJECTS + b" "))["code"] == "conflict"
 
 
 def test_a_long_task_without_a_name_is_given_one(wire: Wire) -> None:
     frame = HEAD + b'"task":{"do":"echo","value":"%b"}}' % (b"x" * 10**5)
-    execution_id = wire.ask(frame)["execution_id"]
+    execution_id = wire.exchange(frame)["execution_id"]
     assert await_end(wire, execution_id)["result"] == "x" * 10**5
 
 
@@ -144,7 +144,7 @@ def test_a_long_config_that_only_a_worker_can_refuse_fails(
     wire: Wire, value: bytes, words: str
 ) -> None:
     name = f"refused-{len(value)}"
-    wire.ask(long_task(name, b'"%b",%b' % (b"x" * MAX_REQUEST_BYTES, value)))
+    wire.exchange(long_task(name, b'"%b",%b' % (b"x" * MAX_REQUEST_BYTES, value)))
     record = await_end(wire, name)
     assert record["status"] == "failed"
     assert (record["error"]["kind"], record["error"]["type"]) == ("exception", "DecodeError")

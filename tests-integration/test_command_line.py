@@ -106,7 +106,7 @@ def test_a_client_can_launch_its_server_by_the_command(place: Place) -> None:
 
 
 def test_serve_says_in_one_sentence_why_a_worker_cannot_be_set_up(run: Run) -> None:
-    sentence = fail(run("serve", "applications:Unable"))
+    sentence = fail(run("serve", "applications:FailingSetup"))
     assert "FileNotFoundError: the model file is not there" in sentence
 
 

@@ -165,7 +165,7 @@ def test_a_worker_process_lives_on_between_tasks_and_is_set_up_once(
         ("nan", "result.a[1] is nan"),
         ("infinity", "result is inf"),
         ("tuple key", "key of type tuple"),
-        ("circle", "contains itself"),
+        ("cycle", "contains itself"),
         ("surrogate", "surrogate"),
         ("object", "result.a.b is of type object"),
     ],
@@ -383,7 +383,7 @@ def test_each_client_hears_of_its_own_executions_and_an_observer_of_all(connect:
 
 @pytest.mark.parametrize("do", ["spin", "hold_the_lock"])
 def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, do: str) -> None:
-    client = place.client("Hasty")
+    client = place.client("ShortGrace")
     handle = submit(client, do)
     await_phase(handle)
     # The task goes on for ever: a ping that waited for it would not come back.
@@ -438,7 +438,7 @@ def test_a_queued_execution_is_cancelled_at_once_and_never_runs(
     assert_cancelled(second)
 
 
-@pytest.mark.parametrize("do", ["spin", "sleep", "look"])
+@pytest.mark.parametrize("do", ["spin", "sleep", "poll_cancel"])
 def test_a_running_task_is_cancelled_alone_and_its_process_kept(
     client: ExecutionClient, do: str
 ) -> None:
@@ -461,11 +461,11 @@ def test_a_cancelled_task_cleans_up(client: ExecutionClient, tmp_path: Path) -> 
     assert (tmp_path / "tidy").read_text() == "cleaned up"
 
 
-@pytest.mark.parametrize("do", ["compute", "hold_the_lock", "swallow"])
+@pytest.mark.parametrize("do", ["compute", "hold_the_lock", "ignore_interrupts"])
 def test_a_task_that_does_not_listen_is_ended_with_its_process_after_the_grace(
     place: Place, do: str
 ) -> None:
-    client = place.client("Hasty")
+    client = place.client("ShortGrace")
     worker = worker_of(client)
     cancelled, queued = submit(client, do), submit(client, "describe")
     await_phase(cancelled)
@@ -480,8 +480,8 @@ def test_a_task_that_does_not_listen_is_ended_with_its_process_after_the_grace(
 
 
 def test_a_task_that_is_ended_takes_its_children_with_it(place: Place) -> None:
-    client = place.client("Hasty")
-    cancelled = submit(client, "swallow", children=3)
+    client = place.client("ShortGrace")
+    cancelled = submit(client, "ignore_interrupts", children=3)
     begun = await_phase(cancelled)
     assert begun.data is not None
     children = [psutil.Process(pid) for pid in begun.data["pids"]]  # type: ignore[union-attr,arg-type]
@@ -538,8 +538,8 @@ def test_a_task_that_runs_too_long_fails_of_it(client: ExecutionClient) -> None:
 
 
 def test_a_task_that_runs_too_long_and_does_not_listen_is_ended(place: Place) -> None:
-    client = place.client("Hasty")
-    handle = client.submit_execution({"do": "swallow"}, timeout_seconds=0.2)
+    client = place.client("ShortGrace")
+    handle = client.submit_execution({"do": "ignore_interrupts"}, timeout_seconds=0.2)
     assert error_of(handle).kind is ErrorKind.TIMEOUT
     assert_serves_on(client)
 
@@ -563,7 +563,7 @@ def test_a_failed_task_tells_its_error_and_where_it_was(client: ExecutionClient)
         ("exit", "SystemExit", "3"),
         ("group", "ExceptionGroup", "two at once (2 sub-exceptions)"),
         ("surrogate", "ValueError", "a name that is not UTF-8: \\udcff"),
-        ("speechless", "_Speechless", ""),
+        ("no message", "_NoMessage", ""),
     ],
 )
 def test_whatever_a_task_raises_fails_it_and_nothing_else(
@@ -632,7 +632,7 @@ def test_a_worker_killed_while_idle_is_replaced(client: ExecutionClient) -> None
 
 @posix_only
 def test_a_task_that_runs_out_of_memory_fails_alone(client: ExecutionClient) -> None:
-    error = error_of(submit(client, "devour_memory"))
+    error = error_of(submit(client, "exhaust_memory"))
     assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "MemoryError")
     assert_serves_on(client)
 
@@ -704,7 +704,7 @@ def test_an_unknown_execution_is_said_to_be_unknown(client: ExecutionClient) -> 
 
 
 def test_history_keeps_what_was_not_read_and_the_latest_that_was(place: Place) -> None:
-    client = place.client("Forgetful")
+    client = place.client("ShortHistory")
     handles = [submit(client, "echo", value=n) for n in range(5)]
     eventually(lambda: client.ping().queued_count == 0, "all have started")
     handles[-1].wait(60.0)
@@ -717,7 +717,7 @@ def test_history_keeps_what_was_not_read_and_the_latest_that_was(place: Place) -
 def test_a_full_queue_refuses_and_takes_again_when_there_is_room(
     place: Place, tmp_path: Path
 ) -> None:
-    client = place.client("Narrow")
+    client = place.client("ShortQueue")
     with busy(client, tmp_path / "gate"):
         first, second = (submit(client, "echo", value=n) for n in range(2))
         with pytest.raises(QueueFull, match="no more than 2"):
@@ -792,9 +792,9 @@ def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient, tmp_p
 
 
 def test_an_application_describes_itself_in_its_pong(place: Place) -> None:
-    pong = place.client("FewWords").ping()
+    pong = place.client("Described").ping()
     assert pong.details == {"motto": "few words"}
-    assert pong.server == "FewWords"
+    assert pong.server == "Described"
     assert pong.log_file_path is not None
     assert Path(pong.log_file_path).parent == place.config.log_dir
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
-from marked import Mark
 from places import ChildProcess, Place, await_phase
+from process_marker import ProcessMarker
 from waiting import PATIENCE, eventually
 
 from zmqruntime.execution import ExecutionClient, ExecutionHandle, UnknownExecution
@@ -61,7 +61,7 @@ def children_of_task(event: ProgressEvent) -> list[psutil.Process]:
 
 
 def test_ten_clients_that_start_at_once_end_with_one_server(either_place: Place) -> None:
-    clients = [either_place.client_process("launch_and_tell") for _ in range(10)]
+    clients = [either_place.client_process("launch_and_print_pid") for _ in range(10)]
     told = [client.output() for client in clients]
     assert [client.returncode for client in clients] == [0] * 10, told
     assert len(set(told)) == 1, told
@@ -105,8 +105,8 @@ def test_a_client_that_is_interrupted_while_it_launches_leaves_no_server(
 ) -> None:
     place.leaves_socket_files = True  # The server is killed: nobody would know of it.
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
-    client = place.client_process("launch_and_leave", "Sleeper")
+    place.variables["SETUP_BEGUN"] = str(begun)
+    client = place.client_process("launch_and_leave", "SlowSetup")
     eventually(begun.exists, "the worker is being set up")
     client.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in client.output()
@@ -115,9 +115,9 @@ def test_a_client_that_is_interrupted_while_it_launches_leaves_no_server(
 
 def test_connecting_waits_until_the_worker_is_set_up(place: Place, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
+    place.variables["SETUP_BEGUN"] = str(begun)
     with ThreadPoolExecutor() as pool:
-        connected = pool.submit(place.client, "Sleeper")
+        connected = pool.submit(place.client, "SlowSetup")
         eventually(begun.exists, "the worker is being set up")
         assert not connected.done()
         begun.with_suffix(".go").touch()
@@ -127,7 +127,7 @@ def test_connecting_waits_until_the_worker_is_set_up(place: Place, tmp_path: Pat
 
 def test_a_worker_that_cannot_be_set_up_is_told_with_its_traceback(either_place: Place) -> None:
     with pytest.raises(LaunchFailed) as caught:
-        either_place.client("Unable")
+        either_place.client("FailingSetup")
     message = str(caught.value)
     assert "Traceback" in message
     assert "FileNotFoundError: the model file is not there" in message
@@ -137,7 +137,7 @@ def test_a_worker_that_cannot_be_set_up_is_told_with_its_traceback(either_place:
 
 def test_a_worker_that_dies_of_its_set_up_is_told_with_its_exit_code(place: Place) -> None:
     with pytest.raises(LaunchFailed, match="exit code 23"):
-        place.client("Unsettled")
+        place.client("CrashingSetup")
 
 
 def test_a_class_that_is_not_there_is_told(place: Place) -> None:
@@ -147,7 +147,7 @@ def test_a_class_that_is_not_there_is_told(place: Place) -> None:
 
 def test_after_a_launch_that_failed_another_works(place: Place) -> None:
     with pytest.raises(LaunchFailed):
-        place.client("Unable")
+        place.client("FailingSetup")
     assert place.client("Workshop").ping().ready
 
 
@@ -184,7 +184,7 @@ def test_servers_on_two_ports_know_nothing_of_each_other(make_place: Callable[..
 
 
 @posix_only
-@pytest.mark.parametrize("do", ["sleep", "spin", "compute", "swallow"])
+@pytest.mark.parametrize("do", ["sleep", "spin", "compute", "ignore_interrupts"])
 def test_a_killed_server_takes_its_worker_with_it_whatever_that_does(place: Place, do: str) -> None:
     place.leaves_socket_files = True
     client = place.client("Workshop")
@@ -202,7 +202,7 @@ def test_worker_of_a_killed_server_ends_without_pidfd_open(place: Place, tmp_pat
     place.leaves_socket_files = True
     client = place.client("Workshop")
     worker = worker_of(client)
-    await_phase(submit(client, "swallow"))
+    await_phase(submit(client, "ignore_interrupts"))
     server_of(client).kill()
     await_ends(worker)
 
@@ -258,7 +258,7 @@ def test_a_client_that_only_attached_is_told_of_the_loss_too(place: Place) -> No
 
 def test_who_waits_goes_on_with_the_server_that_replaces_a_killed_one(either_place: Place) -> None:
     either_place.leaves_socket_files = True
-    client = either_place.client("Amnesiac")
+    client = either_place.client("FakeDurable")
     handle = submit(client, "sleep")
     await_phase(handle)
     events = handle.progress()
@@ -361,7 +361,7 @@ def test_a_signal_interrupts_what_runs_and_says_so_to_whoever_listens(
     place: Place, foreground: Start, signum: signal.Signals, tmp_path: Path
 ) -> None:
     events: list[ProgressEvent | StateEvent] = []
-    server = foreground("Patient")
+    server = foreground("LongGrace")
     client = place.attach(server, progress_callback=events.append)
     running = submit(client, "clean_up", path=str(tmp_path / "tidy"))
     await_phase(running)
@@ -384,11 +384,11 @@ def test_a_signal_interrupts_what_runs_and_says_so_to_whoever_listens(
 
 @posix_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("do", ["swallow", "hold_the_lock"])
+@pytest.mark.parametrize("do", ["ignore_interrupts", "hold_the_lock"])
 def test_a_second_signal_ends_what_does_not_listen_to_the_first(
     place: Place, foreground: Start, signum: signal.Signals, do: str
 ) -> None:
-    server = foreground("Patient")
+    server = foreground("LongGrace")
     client = place.attach(server)
     handle = submit(client, do)
     await_phase(handle)
@@ -403,8 +403,8 @@ def test_a_second_signal_ends_what_does_not_listen_to_the_first(
 def test_a_task_that_does_not_listen_has_its_grace_and_no_more(
     place: Place, foreground: Start
 ) -> None:
-    server = foreground("Hasty")
-    await_phase(submit(place.attach(server), "swallow", children=2))
+    server = foreground("ShortGrace")
+    await_phase(submit(place.attach(server), "ignore_interrupts", children=2))
     server.terminate()
     server.wait(PATIENCE)
 
@@ -415,8 +415,8 @@ def test_a_signal_while_the_worker_is_being_set_up_is_heard(
     place: Place, foreground: Start, signum: signal.Signals, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
-    server = foreground("Sleeper")
+    place.variables["SETUP_BEGUN"] = str(begun)
+    server = foreground("SlowSetup")
     eventually(begun.exists, "the worker is being set up")
     server.send_signal(signum)
 
@@ -426,7 +426,7 @@ def test_ctrl_c_in_the_terminal_is_the_servers_to_decide(
     place: Place, foreground: Start, tmp_path: Path
 ) -> None:
     """Everybody in the foreground gets it; the task is interrupted as the server wants it."""
-    server = foreground("Patient")
+    server = foreground("LongGrace")
     handle = submit(place.attach(server), "clean_up", path=str(tmp_path / "tidy"))
     await_phase(handle)
     server.interrupt_group()
@@ -439,8 +439,8 @@ def test_ctrl_c_in_the_terminal_is_the_servers_to_decide(
 def test_ctrl_c_in_the_terminal_while_everything_starts_is_clean(
     place: Place, foreground: Start, tmp_path: Path, moment: str
 ) -> None:
-    place.variables["SLEEPER_BEGUN"] = str(tmp_path / "begun")
-    server = foreground("Sleeper")
+    place.variables["SETUP_BEGUN"] = str(tmp_path / "begun")
+    server = foreground("SlowSetup")
     eventually(lambda: len(place.socket_files()) == 3, "the server listens")
     if moment == "the worker process is there":
         eventually(lambda: len(place.mark.find()) == 2, moment)
@@ -530,7 +530,7 @@ def test_a_drained_server_does_what_it_has_accepted_and_ends(place: Place) -> No
 
 
 def test_a_mark_finds_what_a_test_forgets() -> None:
-    mark = Mark()
+    mark = ProcessMarker()
     assert mark.find() == []
     forgotten = psutil.Popen(
         [sys.executable, "-c", "import time; time.sleep(3600)"], env=os.environ | mark.environment

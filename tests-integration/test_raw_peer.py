@@ -23,7 +23,7 @@ def test_a_raw_peer_runs_the_whole_flow(either_place: Place) -> None:
         check=False,
     )
 
-    assert (finished.stdout, finished.stderr) == ("the whole flow\n", "")
+    assert (finished.stdout, finished.stderr) == ("complete\n", "")
     output = server.output()  # It was told to end, and does.
     assert server.returncode == 0, output
 

@@ -93,14 +93,14 @@ def test_a_batch_goes_on_with_the_next_server(
 def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     gate = tmp_path / "gate"
     cut = client.submit_execution({"do": "wait_for", "path": str(gate)})
     await_phase(cut)
     kill(server)
     gate.touch()
 
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
     assert (record.status, record.attempt) == (COMPLETE, 2)
     assert [attempt.error.kind for attempt in record.attempts] == [ErrorKind.INTERRUPTED]
@@ -111,7 +111,7 @@ def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
 def test_what_holds_its_workers_lock_does_not_go_on_beside_the_next_server(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     (described,) = client.ping().workers
     worker = psutil.Process(described.pid)
     cut = client.submit_execution({"do": "hold_the_lock"})
@@ -119,7 +119,7 @@ def test_what_holds_its_workers_lock_does_not_go_on_beside_the_next_server(
     kill(server)
     assert worker.is_running()
 
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     await_phase(client.attach(cut.execution_id))
     assert not (worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE)
     client.shutdown_server(ShutdownMode.NOW)
@@ -133,7 +133,7 @@ def test_what_a_task_wrote_before_its_server_was_killed_is_in_the_file_that_its_
     place.leaves_socket_files = True
     options = ("--journal", str(tmp_path / "journal"), "--log-dir", str(tmp_path / "logs"))
     server = place.serve("Workshop", *options)
-    cut = place.attach(server).submit_execution({"do": "say", "words": "97 percent"})
+    cut = place.attach(server).submit_execution({"do": "print", "text": "97 percent"})
     await_phase(cut)
     kill(server)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from offspring import is_in_shared_memory
+from child_processes import is_in_shared_memory
 from places import Place, await_phase
 from waiting import PATIENCE, eventually
 
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
 
 @pytest.fixture
 def client(place: Place) -> ExecutionClient:
-    launcher = ExecutionServerLauncher("offspring:Offspring", environment=place.environment)
+    launcher = ExecutionServerLauncher(
+        "child_processes:SpawningServer", environment=place.environment
+    )
     return place.client(launcher=launcher, persistent=False)
 
 
@@ -42,7 +44,7 @@ def pids_of(handle: ExecutionHandle) -> list[int]:
     return list(data["pids"])  # type: ignore[arg-type]
 
 
-KINDS = ["plain", "deaf", "shell", "daemon", "nested", "forked"]
+KINDS = ["plain", "ignoring_sigterm", "shell", "daemon", "nested", "forked"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +115,7 @@ def test_processes_end_with_their_run_on_a_server_inside_another_run(
     place: Place, kind: str
 ) -> None:
     environment = place.environment | {"ZMQRUNTIME_RUN": "/3"}
-    launcher = ExecutionServerLauncher("offspring:Offspring", environment=environment)
+    launcher = ExecutionServerLauncher("child_processes:SpawningServer", environment=environment)
     client = place.client(launcher=launcher, persistent=False)
     test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(client, kind)
 
@@ -164,7 +166,9 @@ def test_a_forked_child_ends_as_a_plain_python_program(
 def test_forked_children_of_setup_worker_and_serialize_result_end_as_plain_programs(
     place: Place,
 ) -> None:
-    launcher = ExecutionServerLauncher("offspring:Forking", environment=place.environment)
+    launcher = ExecutionServerLauncher(
+        "child_processes:ForkingServer", environment=place.environment
+    )
     client = place.client(launcher=launcher, persistent=False)
     worker = worker_of(client)
     assert client.execute({"do": "fork_codes"}, timeout=PATIENCE) == [[0, 0, 1], 0]

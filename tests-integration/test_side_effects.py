@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
 @pytest.fixture
 def client(place: Place) -> ExecutionClient:
-    launcher = ExecutionServerLauncher("disturbances:Disturbed", environment=place.environment)
+    launcher = ExecutionServerLauncher("side_effects:SideEffects", environment=place.environment)
     return place.client(launcher=launcher, persistent=False)
 
 
@@ -26,7 +26,7 @@ def worker_of(client: ExecutionClient) -> int:
     return worker.pid
 
 
-INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_interrupts", "block_interrupts"]
+INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_sigint", "block_interrupts"]
 
 
 @pytest.mark.parametrize("before", INTERRUPTS)
@@ -57,7 +57,7 @@ def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
 def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cancelled(
     client: ExecutionClient,
 ) -> None:
-    handle = client.submit_execution({"do": "swallow_by_a_handler"})
+    handle = client.submit_execution({"do": "handle_interrupt"})
     await_phase(handle)
     handle.cancel()
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
@@ -65,10 +65,10 @@ def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cance
 
 @pytest.mark.parametrize("before", ["close_its_output", "leave_a_removed_directory"])
 def test_the_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
-    first = client.execute({"do": "look_around"}, timeout=PATIENCE)
+    first = client.execute({"do": "describe_process"}, timeout=PATIENCE)
     client.execute({"do": before}, timeout=PATIENCE)
     client.execute({"do": "change_the_environment"}, timeout=PATIENCE)
-    handle = client.submit_execution({"do": "look_around"})
+    handle = client.submit_execution({"do": "describe_process"})
     assert handle.result(PATIENCE) == first
     assert handle.log_tail() == "printed\n"
 
