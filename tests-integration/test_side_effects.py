@@ -1,4 +1,4 @@
-"""What one task does to its worker process changes neither the next task nor its cancel."""
+"""Side effects of a task on its worker process affect neither the next task nor its cancel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_sigint", "block_interrupts
 
 
 @pytest.mark.parametrize("before", INTERRUPTS)
-def test_a_cancel_is_soft_whatever_the_task_before_did_to_the_signal(
+def test_cancel_interrupts_a_task_after_another_changed_the_signal(
     client: ExecutionClient, tmp_path: Path, before: str
 ) -> None:
     client.execute({"do": before}, timeout=PATIENCE)
@@ -40,12 +40,12 @@ def test_a_cancel_is_soft_whatever_the_task_before_did_to_the_signal(
     await_phase(handle)
     handle.cancel()
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
-    assert cleaned.exists()  # Its `finally` ran to its end.
+    assert cleaned.exists()  # The task's `finally` block ran to its end.
     assert worker_of(client) == worker
 
 
 @pytest.mark.parametrize("before", INTERRUPTS)
-def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
+def test_timeout_is_reported_after_another_task_changed_the_signal(
     client: ExecutionClient, before: str
 ) -> None:
     client.execute({"do": before}, timeout=PATIENCE)
@@ -54,7 +54,7 @@ def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
     assert record.error.kind is ErrorKind.TIMEOUT
 
 
-def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cancelled(
+def test_execution_whose_task_handles_the_signal_is_cancelled(
     client: ExecutionClient,
 ) -> None:
     handle = client.submit_execution({"do": "handle_interrupt"})
@@ -64,7 +64,7 @@ def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cance
 
 
 @pytest.mark.parametrize("before", ["close_its_output", "leave_a_removed_directory"])
-def test_the_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
+def test_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
     first = client.execute({"do": "describe_process"}, timeout=PATIENCE)
     client.execute({"do": before}, timeout=PATIENCE)
     client.execute({"do": "change_the_environment"}, timeout=PATIENCE)
@@ -73,7 +73,7 @@ def test_the_next_task_has_its_output_and_directory(client: ExecutionClient, bef
     assert handle.log_tail() == "printed\n"
 
 
-def test_a_cancel_during_an_import_leaves_a_module_that_can_be_used(
+def test_cancel_during_an_import_leaves_a_usable_module(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     """As numpy's core, the module cannot be imported a second time in one process."""
