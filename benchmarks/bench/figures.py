@@ -1,4 +1,4 @@
-"""What the figures are called, and which of two is the better one."""
+"""The names, titles and units of the figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["FIGURES", "TABLES", "Figure"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that a workload tells."""
+    """One figure of a workload."""
 
     workload: str
     key: str
@@ -23,7 +23,7 @@ class Figure:
         return f"{self.workload}.{self.key}"
 
     def write(self, value: float) -> str:
-        """Return a value as a reader wants it."""
+        """Return a value with its unit."""
         match self.unit:
             case "MB":
                 return f"{value / 1e6:,.1f} MB"
@@ -118,4 +118,4 @@ TABLES: dict[str, dict[str, str]] = {
         "finished.bytes": "for each ended",
     },
 }
-"""Which of them are shown side by side, where many are compared, and under which headings."""
+"""The figures of each comparison table, with their headings."""

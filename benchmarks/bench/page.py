@@ -23,11 +23,11 @@ _KEPT = _ROOT / "benchmarks/results.json"
 
 
 def write_docs(results: Results, verdicts: Sequence[Verdict]) -> None:
-    """Put the figures into the performance page, and the picture and the figures beside it."""
+    """Update the performance page, its picture, and the stored figures."""
     before, begin, rest = _PAGE.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{_PAGE} has lost its marks: {BEGIN} and {END}")
+        raise ValueError(f"{_PAGE} has no marks {BEGIN} and {END}")
     written = "\n".join(compose(results, verdicts))
     _PAGE.write_text(f"{before}{BEGIN}\n\n{written}\n{END}{after}")
     _PICTURE.write_text(draw(results))
@@ -43,7 +43,7 @@ def compose(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield f"Medians of up to {most}, each in fresh processes. Machine: {machine}; Python"
     yield f"{results.machine['python']}."
     if results.quick:
-        yield "**A quick run: it shows that all of it works, and the figures are worth nothing.**"
+        yield "**A quick run: its figures are meaningless.**"
     for title, columns in TABLES.items():
         yield ""
         yield f"### {title}"
@@ -62,13 +62,13 @@ def compose(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
         promise = verdict.promise
         kept = "kept" if verdict.kept else "**broken**"
         title = FIGURES[promise.figure].title
-        yield f"| {title} | {promise.contender} | {verdict.words} | {promise} | {kept} |"
+        yield f"| {title} | {promise.contender} | {verdict.text} | {promise} | {kept} |"
     yield ""
     yield "### Versions"
     yield ""
     for contender, versions in results.versions.items():
-        told = ", ".join(f"{name} {number}" for name, number in versions.items())
-        yield f"* {contender}: {told or 'Python alone'}"
+        output = ", ".join(f"{name} {number}" for name, number in versions.items())
+        yield f"* {contender}: {output or 'Python alone'}"
 
 
 def _table(results: Results, columns: dict[str, str]) -> Iterator[str]:
@@ -83,12 +83,12 @@ def _table(results: Results, columns: dict[str, str]) -> Iterator[str]:
 
 
 def _reasons(results: Results) -> Iterator[str]:
-    """Yield why somebody has no figures, once for each reason."""
-    told: dict[tuple[str, str], list[str]] = {}
+    """Yield each reason for missing figures once."""
+    output: dict[tuple[str, str], list[str]] = {}
     for outcome in results.outcomes:
         if outcome.unable:
-            workloads = told.setdefault((outcome.contender, outcome.unable), [])
+            workloads = output.setdefault((outcome.contender, outcome.unable), [])
             if outcome.workload not in workloads:
                 workloads.append(outcome.workload)
-    for (contender, reason), workloads in told.items():
+    for (contender, reason), workloads in output.items():
         yield f"* {contender}, {', '.join(workloads)}: {reason}"
