@@ -1,10 +1,9 @@
-"""Runs the examples in these pages and in the READMEs, so that what a reader pastes works.
+"""Runs the examples in the pages and READMEs.
 
-A block of ``python`` runs, unless its first line names a file, as ``# server.py`` does: then it
-becomes that file, in a directory of the page's own. A block of ``console`` runs there those of its
-lines that begin with ``$ python`` or ``$ zmqruntime``, and compares the output where one is shown;
-a command that ends in ``&`` runs until the page ends. Before a block that cannot run, write
-``<!--- skip: next -->``.
+A ``python`` block is executed, or written to the file that its first line names (``# server.py``),
+in a directory of the page's own. Of a ``console`` block, the lines with ``$ python`` or
+``$ zmqruntime`` are executed there, and their output is compared with the shown one; a command with
+``&`` runs until the page ends. ``<!--- skip: next -->`` skips a block.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def python(example: Example) -> None:
 
 
 def console(example: Example) -> None:
-    """Run the commands of the block, each with the output that is shown below it."""
+    """Run the commands of the block, and compare the output that is shown below each."""
     for step in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, shown = step.partition("\n")
         program, *arguments = shlex.split(command)
@@ -55,7 +54,7 @@ def console(example: Example) -> None:
         if shown.strip():
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             same = doctest.OutputChecker().check_output(shown, printed, flags)
-            assert same, f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
+            assert same, f"$ {command}\n{printed}\ndiffers from the page:\n{shown}"
 
 
 sybil = Sybil(
@@ -68,18 +67,18 @@ pytest_collect_file = sybil.pytest()
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a page its own directory, where its files are written, found and imported."""
+    """Return a directory for the files of a page, from which they are imported."""
     path = tmp_path_factory.mktemp("page")
     paths = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
-    private = tempfile.TemporaryDirectory(prefix="p-")  # Its path is short, for socket files.
+    private = tempfile.TemporaryDirectory(prefix="p-")  # A short path, because of socket files.
     with private, pytest.MonkeyPatch.context() as patch:
-        # A page shows what a reader types, and yet must not meet a server of whoever tests it.
+        # The commands of a page must not reach other servers of this user.
         for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"):
             patch.setenv(variable, private.name)
         patch.chdir(path)
         patch.syspath_prepend(path)
         patch.setenv("PYTHONPATH", paths)
-        # Which is there for other tests, and has something to say in every run.
+        # pytest-asyncio, installed for other tests, would add to the output.
         patch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
         yield path
     for process in background:
@@ -93,7 +92,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def run_page(directory: Path) -> Callable[[Path], None]:
-    """Return what runs the examples of a page that lies outside of this directory."""
+    """Return a function that runs the examples of a page outside of this directory."""
 
     def run(page: Path) -> None:
         for example in sybil.parse(page).examples():

@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def read_table(page: str, heading: str, columns: int) -> list[list[str]]:
-    """Return the cells of the table below a heading, without its head and its group titles."""
+    """Return the cells of the table below a heading, without its header and group titles."""
     text = (REFERENCE / page).read_text("utf-8").partition(f"\n## {heading}\n")[2]
     lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -48,7 +48,7 @@ def read_table(page: str, heading: str, columns: int) -> list[list[str]]:
 
 
 def read_figures(cell: str) -> Value:
-    """Return what a cell begins with, in bytes, seconds or pieces; None for no figure."""
+    """Return the figure at the start of a cell, in bytes, seconds or pieces, or None."""
     if part := re.match(r"1/(\d+)", cell):
         return float(part[1])
     if both := re.match(r"([\d,]+) to ([\d,]+)", cell):
@@ -89,7 +89,7 @@ def as_value(value: Any) -> Value:
 
 
 def find_strings() -> Iterator[str]:
-    """Yield every string of the packages, those in parts as one."""
+    """Yield all string literals of the packages."""
     for source in SOURCES:
         for path in source.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -98,7 +98,7 @@ def find_strings() -> Iterator[str]:
 
 
 def find_constants() -> Iterator[str]:
-    """Yield the dotted names of the constants that bound something, by their names."""
+    """Yield the dotted names of constants that are named like a bound."""
     bounding = re.compile(r"(^|_)(MAX|MOST|LIMIT|SLICE|ROOM|BACKLOG|ROTATED|AT_ONCE|LONGEST)(_|$)")
     for source in SOURCES:
         for path in sorted(source.rglob("*.py")):
@@ -122,7 +122,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_default_in_the_table_of_configuration_is_that_of_the_code(row: Row) -> None:
+def test_defaults_in_the_table_of_configuration_match_the_code(row: Row) -> None:
     assert read_figures(row.default) == find_value(row.name)
 
 
@@ -234,7 +234,7 @@ FIGURES: dict[str, str | Callable[[], float] | None] = {
     ),
     "kept events of all executions": "execution.core.event_log.EventLog.max_bytes",
 }
-"""Where the figure of each row of the protocol's table comes from; None: from elsewhere."""
+"""The source of the figure of each row of the protocol's table; None: not in the code."""
 
 
 def test_rows_of_the_table_of_the_protocol_are_those_with_a_source() -> None:
@@ -242,7 +242,7 @@ def test_rows_of_the_table_of_the_protocol_are_those_with_a_source() -> None:
 
 
 @pytest.mark.parametrize("row", read_table("protocol.md", "Bounds", 3), ids=lambda row: row[0])
-def test_figure_in_the_table_of_the_protocol_is_that_of_the_code(row: list[str]) -> None:
+def test_figures_in_the_table_of_the_protocol_match_the_code(row: list[str]) -> None:
     source = FIGURES[row[0]]
     if source is not None:
         assert read_figures(row[1]) == (find_value(source) if isinstance(source, str) else source())
@@ -262,7 +262,7 @@ def test_errors_in_the_table_of_the_protocol_exist() -> None:
 
 
 @pytest.mark.parametrize("heading", ["ZMQConfig", "ExecutionServer", "WaitPolicy"])
-def test_default_in_a_table_of_settings_is_that_of_the_code(heading: str) -> None:
+def test_defaults_in_a_table_of_settings_match_the_code(heading: str) -> None:
     for setting, default, _ in read_table("configuration.md", heading, 3):
         if (figure := read_figures(default)) is not None:
             assert (setting, figure) == (setting, find_value(f"{heading}.{setting.strip('`')}"))
@@ -289,10 +289,10 @@ NO_BOUNDS = {
     "transport.socket_poller._LONGEST_SECONDS": "what poll(2) takes",
     "transport.client.attach._LONGEST_PAUSE_SECONDS": "pause between two tries to connect",
 }
-"""Constants with the name of a bound that need no row, each with the reason."""
+"""Constants that are named like a bound and need no row, each with the reason."""
 
 
-def test_every_constant_with_the_name_of_a_bound_is_in_a_table() -> None:
+def test_constants_named_like_a_bound_are_in_a_table() -> None:
     listed = {row.name for row in ROWS} | {name for name in FIGURES.values() if name}
 
     assert sorted(set(find_constants()) - listed) == sorted(NO_BOUNDS)

@@ -1,4 +1,4 @@
-"""What the READMEs show works."""
+"""The examples in the READMEs work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,5 +10,5 @@ READMES = [*REPOSITORY.glob("README.md"), *sorted(REPOSITORY.glob("packages/*/RE
 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.parent.name)
-def test_readme(page: Path, run_page: Callable[[Path], None]) -> None:
+def test_examples_of_readme(page: Path, run_page: Callable[[Path], None]) -> None:
     run_page(page)
