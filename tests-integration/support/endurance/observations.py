@@ -1,4 +1,4 @@
-"""What a client of a storm observed, in a file that outlives the client's process."""
+"""The observations of a storm client, in a file that outlives the client's process."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Client:
         self._record(planned, Step.ACCEPTED)
         if planned.is_cancelled:
             self._record(planned, Step.CANCELS)
-            with contextlib.suppress(Conflict):  # It has ended already.
+            with contextlib.suppress(Conflict):  # The execution has already ended.
                 self._retry(handle.cancel)
         return handle
 

@@ -28,7 +28,7 @@ _LONGEST_PAUSE_BETWEEN = 1.0
 
 
 class DisruptionKind(StrEnum):
-    """What a disruption does."""
+    """The kinds of disruptions."""
 
     KILL_SERVER = "kill the server"
     KILL_WORKER = "kill the worker"
