@@ -165,7 +165,7 @@ def test_request_of_several_frames_is_malformed(wire: Wire) -> None:
     assert wire.receive()["code"] == "malformed"
 
 
-def test_reply_to_a_request_without_the_empty_frame_names_it(wire: Wire) -> None:
+def test_reply_to_a_request_without_the_empty_frame_names_the_frame(wire: Wire) -> None:
     wire.control.send(b'{"type":"ping"}')
     reply = json.loads(wire.control.recv())
     assert reply["code"] == "malformed"
@@ -348,7 +348,7 @@ def test_two_clients_with_one_id_both_receive_events_and_replies(endpoint: Endpo
 
 
 @pytest.mark.parametrize("type", ["status", "cancel"])
-def test_error_of_an_unknown_execution_names_it(wire: Wire, type: str) -> None:
+def test_error_of_an_unknown_execution_contains_the_id(wire: Wire, type: str) -> None:
     reply = wire.request(type, execution_id="missing")
     assert reply["code"] == "unknown_execution"
     assert "missing" in reply["message"]

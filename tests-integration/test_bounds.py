@@ -73,7 +73,7 @@ def seconds_of(process: psutil.Process) -> float:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_long_invalid_request_costs_less_than_parsing_it(
+def test_long_invalid_request_costs_less_than_its_parsing(
     wire: Wire, workshop: Place, server: psutil.Process, name: str
 ) -> None:
     frame, code = BAD[name]

@@ -48,7 +48,7 @@ KINDS = ["plain", "ignoring_sigterm", "shell", "daemon", "nested", "forked"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_processes_of_a_cancelled_execution_end_with_it_and_the_worker_stays(
+def test_processes_end_with_a_cancelled_execution_and_the_worker_stays(
     client: ExecutionClient, kind: str
 ) -> None:
     worker = worker_of(client)
@@ -69,7 +69,7 @@ def test_processes_of_an_execution_end_at_its_time_limit(client: ExecutionClient
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_processes_of_a_failed_execution_end_with_it(client: ExecutionClient, kind: str) -> None:
+def test_processes_end_with_a_failed_execution(client: ExecutionClient, kind: str) -> None:
     handle = client.submit_execution({"do": "children", "kind": kind, "end": "fail"})
     record = handle.wait(PATIENCE)
     assert record.progress is not None
@@ -78,7 +78,7 @@ def test_processes_of_a_failed_execution_end_with_it(client: ExecutionClient, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_processes_of_a_crashed_worker_end_with_it(client: ExecutionClient, kind: str) -> None:
+def test_processes_end_with_a_crashed_worker(client: ExecutionClient, kind: str) -> None:
     handle = client.submit_execution({"do": "children", "kind": kind, "end": "crash"})
     record = handle.wait(PATIENCE)
     assert record.progress is not None
@@ -115,7 +115,7 @@ def test_processes_end_with_their_execution_on_a_server_inside_another_execution
     environment = place.environment | {"ZMQRUNTIME_RUN": "/3"}
     launcher = ExecutionServerLauncher("child_processes:SpawningServer", environment=environment)
     client = place.client(launcher=launcher, persistent=False)
-    test_processes_of_a_cancelled_execution_end_with_it_and_the_worker_stays(client, kind)
+    test_processes_end_with_a_cancelled_execution_and_the_worker_stays(client, kind)
 
 
 def test_process_passed_to_keep_survives_its_execution(client: ExecutionClient) -> None:

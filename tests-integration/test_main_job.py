@@ -716,7 +716,7 @@ def test_history_keeps_unread_records_and_the_latest_read_ones(place: Place) -> 
     assert client.poll_status().counts[ExecutionStatus.COMPLETE] == 3
 
 
-def test_full_queue_rejects_submissions_until_it_has_room(place: Place, tmp_path: Path) -> None:
+def test_full_queue_rejects_submissions(place: Place, tmp_path: Path) -> None:
     client = place.client("ShortQueue")
     with blocked(client, tmp_path / "gate"):
         first, second = (submit(client, "echo", value=n) for n in range(2))

@@ -97,7 +97,7 @@ def test_cancel_during_an_import_leaves_a_usable_module(
     assert worker_of(client) == worker
 
 
-def test_cancel_of_an_endless_import_interrupts_it_before_the_worker_is_killed(
+def test_cancel_interrupts_an_endless_import_before_the_worker_is_killed(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     (tmp_path / "endless.py").write_text(
