@@ -71,7 +71,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Provide a temporary directory per page, for its files and its imports."""
     path = tmp_path_factory.mktemp("page")
     paths = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
-    private = tempfile.TemporaryDirectory(prefix="p-")  # Its path is short, for socket files.
+    private = tempfile.TemporaryDirectory(prefix="p-")  # A short path, because of socket files.
     with private, pytest.MonkeyPatch.context() as patch:
         # Isolates the page from servers of the user who runs the tests.
         for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"):

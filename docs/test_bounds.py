@@ -122,7 +122,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_default_in_the_table_of_configuration_is_that_of_the_code(row: Row) -> None:
+def test_defaults_in_the_table_of_configuration_match_the_code(row: Row) -> None:
     assert read_figures(row.default) == find_value(row.name)
 
 
@@ -234,7 +234,7 @@ FIGURES: dict[str, str | Callable[[], float] | None] = {
     ),
     "kept events of all executions": "execution.core.event_log.EventLog.max_bytes",
 }
-"""Where the figure of each row of the protocol's table comes from; None: from elsewhere."""
+"""The source of the figure of each row of the protocol's table; None: not in the code."""
 
 
 def test_rows_of_the_table_of_the_protocol_are_those_with_a_source() -> None:
@@ -242,7 +242,7 @@ def test_rows_of_the_table_of_the_protocol_are_those_with_a_source() -> None:
 
 
 @pytest.mark.parametrize("row", read_table("protocol.md", "Bounds", 3), ids=lambda row: row[0])
-def test_figure_in_the_table_of_the_protocol_is_that_of_the_code(row: list[str]) -> None:
+def test_figures_in_the_table_of_the_protocol_match_the_code(row: list[str]) -> None:
     source = FIGURES[row[0]]
     if source is not None:
         assert read_figures(row[1]) == (find_value(source) if isinstance(source, str) else source())
@@ -262,7 +262,7 @@ def test_errors_in_the_table_of_the_protocol_exist() -> None:
 
 
 @pytest.mark.parametrize("heading", ["ZMQConfig", "ExecutionServer", "WaitPolicy"])
-def test_default_in_a_table_of_settings_is_that_of_the_code(heading: str) -> None:
+def test_defaults_in_a_table_of_settings_match_the_code(heading: str) -> None:
     for setting, default, _ in read_table("configuration.md", heading, 3):
         if (figure := read_figures(default)) is not None:
             assert (setting, figure) == (setting, find_value(f"{heading}.{setting.strip('`')}"))
@@ -287,10 +287,10 @@ NO_BOUNDS = {
     "transport.process.process_tree._MAX_ROUNDS": "tries to end what forks meanwhile",
     "transport.socket_poller._LONGEST_SECONDS": "what poll(2) takes",
 }
-"""Constants with the name of a bound that need no row, each with the reason."""
+"""Constants that are named like a bound and need no row, each with the reason."""
 
 
-def test_every_constant_with_the_name_of_a_bound_is_in_a_table() -> None:
+def test_constants_named_like_a_bound_are_in_a_table() -> None:
     listed = {row.name for row in ROWS} | {name for name in FIGURES.values() if name}
 
     assert sorted(set(find_constants()) - listed) == sorted(NO_BOUNDS)

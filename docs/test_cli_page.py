@@ -1,4 +1,4 @@
-"""The page of the command line lists the options that the parsers have."""
+"""The command line page lists the options of the parsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of errors lists each class and each code."""
+"""The errors page lists all exception classes and codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parent / "reference" / "errors.md").read_text("utf-8")
 
 
 def find_errors() -> set[str]:
-    """Return the names of the public exceptions of the packages that a client installs."""
+    """Return the names of the public exceptions of the packages of a client."""
     found = set()
     for package in ("messages", "transport", "execution"):
         module = importlib.import_module(f"zmqruntime.{package}")

@@ -1,4 +1,4 @@
-"""Real processes, real sockets, real signals: each test has a place of its own, and leaves none."""
+"""Fixtures of tests with real processes, sockets and signals: each test has a place of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRANSPORTS = [mode for mode in TransportMode if mode is TransportMode.TCP or zmq
 
 @pytest.fixture
 def make_place() -> Iterator[Callable[..., Place]]:
-    """Makes places with settings of their own."""
+    """Make places with these settings."""
     places: list[Place] = []
 
     def make(**settings: Any) -> Place:
@@ -32,7 +32,7 @@ def make_place() -> Iterator[Callable[..., Place]]:
 
 @pytest.fixture
 def place(make_place: Callable[..., Place]) -> Place:
-    """A place, by the platform's own transport."""
+    """A place with the platform's default transport."""
     return make_place()
 
 
@@ -44,7 +44,7 @@ def either_place(request: pytest.FixtureRequest, make_place: Callable[..., Place
 
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Place]:
-    """A place with a server in it that several tests share; each has to leave it idle."""
+    """A place whose server several tests share; each has to leave it idle."""
     place = Place()
     place.client("Workshop")
     yield place
@@ -53,7 +53,7 @@ def workshop() -> Iterator[Place]:
 
 @pytest.fixture
 def connect(workshop: Place) -> Iterator[Connect]:
-    """Connects clients to the shared server, which is found as it was and idle afterwards."""
+    """Connect clients to the shared server; it has to be the same and idle afterwards."""
     with contextlib.ExitStack() as clients:
 
         def connect(**kwargs: Any) -> ExecutionClient:

@@ -1,4 +1,4 @@
-"""Events travel together to those who have asked for that, and to nobody else."""
+"""Arrays of events are sent only while all subscribers accept them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ProgressEvent, StateEvent
 from zmqruntime.testing import FaultProxy, Lane
 
-FLOOD = 15_000  # Fewer than may wait for one who is slow: none is dropped.
+FLOOD = 15_000  # Below the high-water mark: none is dropped.
 LAST = FLOOD + 3  # queued, running, and complete
 TERMINAL = ("complete", "cancelled")
 
 
-class Ear:
-    """A bare SUB socket that notes what comes, and in messages of how many events."""
+class RecordingSubscriber:
+    """A bare SUB socket that records sequence numbers and the sizes of arrays."""
 
     def __init__(self, wire: Wire, prefix: str = "") -> None:
         self.wire = wire
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.ended: set[str] = set()
         self.sizes: list[int] = []
-        """How many events there were in each message; 0: one that was no array."""
+        """The number of events in each message; 0: a single object."""
         self.saw_array = threading.Event()
         wire.data.rcvhwm = 0
         wire.data.subscribe(prefix)
 
-    def connect(self) -> Ear:
+    def connect(self) -> RecordingSubscriber:
         self.wire.data.connect(self.wire.endpoint.data_address)
         return self
 
-    def register(self, client_id: str, *, takes_arrays: bool = False) -> Ear:
+    def register(self, client_id: str, *, takes_arrays: bool = False) -> RecordingSubscriber:
         self.wire.data.subscribe(f"{client_id}/")
         if takes_arrays:
             for prefix in ("", f"{client_id}/"):
@@ -51,27 +51,27 @@ class Ear:
         assert reply["type"] == "ok"
         return self
 
-    def hear(self) -> None:
-        """Take one message."""
+    def receive(self) -> None:
+        """Receive one message."""
         _, frame = self.wire.data.recv_multipart()
-        told = json.loads(frame)
-        self.sizes.append(len(told) if isinstance(told, list) else 0)
+        content = json.loads(frame)
+        self.sizes.append(len(content) if isinstance(content, list) else 0)
         if self.sizes[-1]:
             self.saw_array.set()
-        for event in told if isinstance(told, list) else [told]:
+        for event in content if isinstance(content, list) else [content]:
             name = event["execution_id"]
             self.numbers[name].append(event["sequence"])
             if event.get("status") in TERMINAL:
                 self.ended.add(name)
 
-    def hear_all_of(self, execution_id: str) -> list[int]:
+    def receive_all_of(self, execution_id: str) -> list[int]:
         while execution_id not in self.ended:
-            self.hear()
+            self.receive()
         return self.numbers[execution_id]
 
 
-class Told:
-    """What a client's callback was told."""
+class RecordingCallback:
+    """A progress callback that records sequence numbers."""
 
     def __init__(self) -> None:
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
@@ -81,13 +81,13 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def callback() -> RecordingCallback:
+    return RecordingCallback()
 
 
 @pytest.fixture
-def client(either_place: Place, told: Told) -> ExecutionClient:
-    return either_place.client("Workshop", progress_callback=told)
+def client(either_place: Place, callback: RecordingCallback) -> ExecutionClient:
+    return either_place.client("Workshop", progress_callback=callback)
 
 
 @pytest.fixture
@@ -102,110 +102,114 @@ def flood(client: ExecutionClient, steps: int = FLOOD) -> str:
     return handle.execution_id
 
 
-def test_a_flood_comes_in_arrays_complete_and_in_order(
-    client: ExecutionClient, told: Told, wires: contextlib.ExitStack
+def test_flood_arrives_in_arrays_complete_and_in_order(
+    client: ExecutionClient, callback: RecordingCallback, wires: contextlib.ExitStack
 ) -> None:
-    ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", takes_arrays=True)
+    recorder = RecordingSubscriber(wires.enter_context(Wire(client.endpoint)))
+    recorder.register("recorder", takes_arrays=True)
     name = flood(client)
-    assert ear.hear_all_of(name) == list(range(1, LAST + 1))
-    assert 2 <= max(ear.sizes) <= 8
-    assert len(ear.sizes) < FLOOD
-    assert 1 not in ear.sizes
-    eventually(lambda: len(told.numbers[name]) >= LAST, "the callback has had them all")
-    assert told.numbers[name] == list(range(1, LAST + 1))
+    assert recorder.receive_all_of(name) == list(range(1, LAST + 1))
+    assert 2 <= max(recorder.sizes) <= 8
+    assert len(recorder.sizes) < FLOOD
+    assert 1 not in recorder.sizes
+    eventually(lambda: len(callback.numbers[name]) >= LAST, "the callback has received all events")
+    assert callback.numbers[name] == list(range(1, LAST + 1))
 
 
-def test_who_never_asked_gets_objects_alone_and_so_does_everybody_while_he_is_there(
-    client: ExecutionClient, told: Told, wires: contextlib.ExitStack
+def test_subscriber_without_arrays_makes_the_server_send_single_objects_to_all(
+    client: ExecutionClient, callback: RecordingCallback, wires: contextlib.ExitStack
 ) -> None:
-    ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", takes_arrays=True)
+    recorder = RecordingSubscriber(wires.enter_context(Wire(client.endpoint)))
+    recorder.register("recorder", takes_arrays=True)
     with Wire(client.endpoint) as wire:
-        plain = Ear(wire).connect()
+        plain = RecordingSubscriber(wire).connect()
         wire.data.rcvtimeo = 50
-        while not plain.sizes:  # Until he is there.
-            ear.hear_all_of(flood(client, 1))
+        while not plain.sizes:  # Until its subscription has arrived.
+            recorder.receive_all_of(flood(client, 1))
             with contextlib.suppress(zmq.Again):
-                plain.hear()
-        ear.sizes.clear()
+                plain.receive()
+        recorder.sizes.clear()
         wire.data.rcvtimeo = int(PATIENCE * 1000)
         name = flood(client)
-        assert plain.hear_all_of(name) == list(range(1, LAST + 1))
+        assert plain.receive_all_of(name) == list(range(1, LAST + 1))
         assert set(plain.sizes) == {0}
-        assert ear.hear_all_of(name) == list(range(1, LAST + 1))
-        assert set(ear.sizes) == {0}
+        assert recorder.receive_all_of(name) == list(range(1, LAST + 1))
+        assert set(recorder.sizes) == {0}
 
     def arrays_flow() -> bool:
         name = flood(client, 2000)
-        assert ear.hear_all_of(name) == list(range(1, 2004))
-        return max(ear.sizes) > 1
+        assert recorder.receive_all_of(name) == list(range(1, 2004))
+        return max(recorder.sizes) > 1
 
-    eventually(arrays_flow, "he has left, and arrays flow again")
-    eventually(lambda: len(told.numbers[name]) >= LAST, "the callback has had them all")
-    for numbers in told.numbers.values():
+    eventually(arrays_flow, "arrays are sent again after its end")
+    eventually(lambda: len(callback.numbers[name]) >= LAST, "the callback has received all events")
+    for numbers in callback.numbers.values():
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_one_who_comes_and_goes_in_a_flood_gets_no_array_and_nobody_gets_anything_twice(
-    client: ExecutionClient, told: Told, wires: contextlib.ExitStack
+def test_short_lived_subscribers_in_a_flood_get_no_array_and_cause_no_duplicates(
+    client: ExecutionClient, callback: RecordingCallback, wires: contextlib.ExitStack
 ) -> None:
-    ear = Ear(wires.enter_context(Wire(client.endpoint)))
-    ear.register("ear", takes_arrays=True)
+    recorder = RecordingSubscriber(wires.enter_context(Wire(client.endpoint)))
+    recorder.register("recorder", takes_arrays=True)
     handle = client.submit_execution({"do": "count", "steps": 10_000_000})
     name = handle.execution_id
-    hearing = threading.Thread(target=ear.hear_all_of, args=(name,))
-    hearing.start()
+    receiving = threading.Thread(target=recorder.receive_all_of, args=(name,))
+    receiving.start()
     for _ in range(100):
-        ear.saw_array.clear()
-        assert ear.saw_array.wait(PATIENCE), "arrays flow before he comes"
+        recorder.saw_array.clear()
+        assert recorder.saw_array.wait(PATIENCE), (
+            "arrays are sent before the next subscriber connects"
+        )
         with Wire(client.endpoint) as wire:
-            guest = Ear(wire).connect()
+            guest = RecordingSubscriber(wire).connect()
             while len(guest.sizes) < 10:
-                guest.hear()
+                guest.receive()
             numbers = guest.numbers[name]
             assert numbers == list(range(numbers[0], numbers[-1] + 1))
             assert not any(guest.sizes)
     handle.cancel()
-    hearing.join(PATIENCE)
-    assert not hearing.is_alive()
-    assert 0 in ear.sizes
-    last = ear.numbers[name][-1]
-    eventually(lambda: told.numbers[name][-1:] == [last], "the callback has had the last")
-    # Who falls far behind in so long a flood misses some: one event for each message is slower.
-    for numbers in (ear.numbers[name], told.numbers[name]):
+    receiving.join(PATIENCE)
+    assert not receiving.is_alive()
+    assert 0 in recorder.sizes
+    last = recorder.numbers[name][-1]
+    eventually(
+        lambda: callback.numbers[name][-1:] == [last], "the callback has received the last event"
+    )
+    # Slow subscribers may miss events in so long a flood: one event per message is slower.
+    for numbers in (recorder.numbers[name], callback.numbers[name]):
         assert all(one < other for one, other in pairwise(numbers))
 
 
-def test_behind_a_fault_proxy_the_connection_may_be_cut_within_an_array(
+def test_cut_within_an_array_behind_a_fault_proxy_causes_no_duplicates(
     either_place: Place, client: ExecutionClient, wires: contextlib.ExitStack
 ) -> None:
     proxy = wires.enter_context(FaultProxy(either_place))
-    heard = Told()
+    recorded = RecordingCallback()
     behind = either_place.client(
-        port=proxy.endpoint.port, config=proxy.config, progress_callback=heard
+        port=proxy.endpoint.port, config=proxy.config, progress_callback=recorded
     )
-    for sequence in range(1000, 1003):  # One of them, at least, is not the last of its array.
+    for sequence in range(1000, 1003):  # At least one is not the last of its array.
         proxy.cut_at(Lane.EVENTS, sequence=sequence, restore_after=0.0)
-        numbers = heard.numbers[flood(behind, 2000)]
-        eventually(lambda n=numbers: n[-1:] == [2003], "it comes back, and hears of the end")  # type: ignore[misc]
+        numbers = recorded.numbers[flood(behind, 2000)]
+        eventually(lambda n=numbers: n[-1:] == [2003], "the terminal event arrives after the cut")  # type: ignore[misc]
         assert all(one < other for one, other in pairwise(numbers))
     behind.disconnect()
 
 
-def test_behind_a_fault_proxy_a_fault_is_for_one_event_of_an_array(
+def test_fault_of_a_proxy_affects_one_event_of_an_array(
     either_place: Place, client: ExecutionClient, wires: contextlib.ExitStack
 ) -> None:
     proxy = wires.enter_context(FaultProxy(either_place))
-    ear = Ear(wires.enter_context(Wire(proxy.endpoint)))
-    ear.register("ear", takes_arrays=True)
-    direct = Ear(wires.enter_context(Wire(client.endpoint)))
+    recorder = RecordingSubscriber(wires.enter_context(Wire(proxy.endpoint)))
+    recorder.register("recorder", takes_arrays=True)
+    direct = RecordingSubscriber(wires.enter_context(Wire(client.endpoint)))
     direct.register("direct", takes_arrays=True)
-    wanted = [FLOOD - n for n in range(16)]
-    for sequence in wanted:
+    dropped = [FLOOD - n for n in range(16)]
+    for sequence in dropped:
         proxy.drop(Lane.EVENTS, sequence=sequence)
     name = flood(client)
-    direct.hear_all_of(name)
+    direct.receive_all_of(name)
     assert max(direct.sizes) > 1
-    assert set(range(1, LAST + 1)).difference(ear.hear_all_of(name)) == set(wanted)
-    assert set(ear.sizes) == {0}
+    assert set(range(1, LAST + 1)).difference(recorder.receive_all_of(name)) == set(dropped)
+    assert set(recorder.sizes) == {0}

@@ -1,4 +1,4 @@
-"""Whoever is slow or stopped holds up nobody, costs a bounded amount, and catches up."""
+"""A suspended process blocks no other one, costs bounded memory, and catches up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROWTH_BYTES = 25e6
 
 
 @posix_only
-def test_a_subscriber_that_is_stopped_holds_up_nobody_and_ends_with_the_right_last_state(
+def test_suspended_subscriber_blocks_no_task_and_receives_the_terminal_event(
     make_place: Callable[..., Place],
 ) -> None:
     place = make_place(data_high_water_mark=2000)
@@ -34,33 +34,33 @@ def test_a_subscriber_that_is_stopped_holds_up_nobody_and_ends_with_the_right_la
 
     watcher.send_signal(signal.SIGSTOP)
     handle = client.submit_execution({"do": "count", "steps": EVENTS})
-    give_up_at = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not handle.done():
         client.ping()
-        assert time.monotonic() < give_up_at, handle.status()
+        assert time.monotonic() < deadline, handle.status()
     growth = server.memory_info().rss - before
     watcher.send_signal(signal.SIGCONT)
 
     assert growth < GROWTH_BYTES
     ended = watcher.stdout.readline().split()
     assert ended[:3] == ["ended", "complete", str(LAST)]
-    assert int(ended[3]) < LAST, "nothing was dropped: the test tests nothing"
+    assert int(ended[3]) < LAST, "no event was dropped: EVENTS is too small"
     assert watcher.stdout.readline().split() == ["in", "order", "True", str(LAST)]
 
 
 @posix_only
-def test_a_server_that_is_stopped_holds_up_a_task_only_for_a_moment(place: Place) -> None:
+def test_suspended_server_does_not_block_its_task(place: Place) -> None:
     client = place.client("Workshop")
     client.execute({"do": "echo"}, timeout=PATIENCE)
     pong = client.ping()
     server, (worker,) = psutil.Process(pong.process.pid), pong.workers
     handle = client.submit_execution({"do": "count_and_mark", "path": str(place.directory / "m")})
-    # Its submission is answered before the worker has it.
+    # The reply to a submission is sent before the worker has the task.
     eventually(lambda: handle.status().started_at is not None, "the task runs")
     server.suspend()
     try:
         mark = place.directory / "m"
-        eventually(mark.exists, "the task goes on without its server")
+        eventually(mark.exists, "the task goes on while its server is suspended")
     finally:
         server.resume()
     assert handle.result(PATIENCE) == EVENTS

@@ -1,4 +1,4 @@
-"""Whatever is sent to a server gets the answer that the protocol names, and harms nobody else."""
+"""Invalid input gets the reply that the protocol names, and does not affect other clients."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def wire(endpoint: Endpoint) -> Iterator[Wire]:
 
 
 @pytest.fixture(autouse=True)
-def everybody_else(connect: Connect) -> Iterator[None]:
-    """A client that was there before, and one that comes after, are served."""
+def other_clients(connect: Connect) -> Iterator[None]:
+    """A client that was connected before, and one that connects afterwards, are served."""
     before = connect()
     yield
     for client in (before, connect()):
@@ -54,7 +54,7 @@ def execute(**changes: Any) -> bytes:
     return json.dumps(kept).encode()
 
 
-# -- frames that are no requests --------------------------------------------------------------
+# -- frames that are not requests -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def execute(**changes: Any) -> bytes:
     ],
     ids=lambda frame: repr(frame[:50]),
 )
-def test_what_is_no_json_object_is_malformed(wire: Wire, frame: bytes) -> None:
-    reply = wire.ask(frame)
+def test_frame_that_is_not_a_json_object_is_malformed(wire: Wire, frame: bytes) -> None:
+    reply = wire.exchange(frame)
     assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", "malformed")
     assert reply["message"]
 
@@ -145,34 +145,34 @@ def test_what_is_no_json_object_is_malformed(wire: Wire, frame: bytes) -> None:
     ],
     ids=itertools.count(),
 )
-def test_a_request_with_a_fault_is_answered_with_the_field_at_fault(
+def test_reply_to_an_invalid_request_names_the_invalid_field(
     wire: Wire, frame: bytes, code: str, field: str | None
 ) -> None:
-    reply = wire.ask(frame)
+    reply = wire.exchange(frame)
     assert (reply["type"], reply["status"], reply["code"]) == ("error", "error", code)
     if field is not None:
         assert [detail["field"] for detail in reply["details"]] == [field]
         assert field in reply["message"]
 
 
-def test_an_error_reply_belongs_to_its_request(wire: Wire) -> None:
-    reply = wire.ask(b'{"type":"cancel","request_id":"mine"}')
+def test_error_reply_has_the_request_id(wire: Wire) -> None:
+    reply = wire.exchange(b'{"type":"cancel","request_id":"mine"}')
     assert reply["request_id"] == "mine"
 
 
-def test_a_request_of_several_frames_is_malformed(wire: Wire) -> None:
+def test_request_of_several_frames_is_malformed(wire: Wire) -> None:
     wire.control.send_multipart((b"", b'{"type":"ping"}', b"and more"))
     assert wire.receive()["code"] == "malformed"
 
 
-def test_a_request_without_the_empty_frame_is_told_so(wire: Wire) -> None:
+def test_reply_to_a_request_without_the_empty_frame_names_the_frame(wire: Wire) -> None:
     wire.control.send(b'{"type":"ping"}')
     reply = json.loads(wire.control.recv())
     assert reply["code"] == "malformed"
     assert "empty" in reply["message"]
 
 
-def test_an_envelope_comes_back_as_it_was(wire: Wire) -> None:
+def test_reply_has_the_envelope_of_its_request(wire: Wire) -> None:
     wire.control.send_multipart((b"proxied", b"correlated", b"", b'{"type":"ping"}'))
     *envelope, frame = wire.control.recv_multipart()
     assert envelope == [b"proxied", b"correlated", b""]
@@ -182,7 +182,7 @@ def test_an_envelope_comes_back_as_it_was(wire: Wire) -> None:
 # -- too much -------------------------------------------------------------------------------
 
 
-def test_a_frame_of_100_mb_ends_its_connection_and_costs_the_server_nothing(
+def test_frame_of_100_mb_ends_its_connection_and_costs_no_memory(
     either_place: Place,
 ) -> None:
     client = either_place.client("Workshop")
@@ -196,77 +196,77 @@ def test_a_frame_of_100_mb_ends_its_connection_and_costs_the_server_nothing(
     assert server.memory_info().rss - before < 50 * 10**6
 
 
-def test_a_frame_up_to_the_limit_is_taken(make_place: Callable[..., Place]) -> None:
+def test_frame_up_to_the_limit_is_accepted(make_place: Callable[..., Place]) -> None:
     place = make_place(max_message_bytes=200_000)
     place.client("Workshop")
     with Wire(place.endpoint) as wire:
         room = 200_000 - len(execute(task={"do": "echo", "unused": ""}))
         longest = execute(task={"do": "echo", "unused": "x" * room})
         assert len(longest) == 200_000
-        assert wire.ask(longest)["type"] == "accepted"
+        assert wire.exchange(longest)["type"] == "accepted"
         wire.send(longest + b" ")
         wire.await_disconnect()
 
 
-def test_a_thousand_requests_at_once_get_a_thousand_replies(wire: Wire) -> None:
+def test_thousand_requests_without_reading_get_a_thousand_replies(wire: Wire) -> None:
     for n in range(1000):
         wire.send(json.dumps({"type": "ping", "limit": 0, "request_id": str(n)}).encode())
     assert [wire.receive()["request_id"] for _ in range(1000)] == [str(n) for n in range(1000)]
 
 
-# -- strangers ------------------------------------------------------------------------------
+# -- peers that do not speak the protocol ---------------------------------------------------
 
 
-def connect_plainly(address: str) -> socket.socket:
+def connect_raw(address: str) -> socket.socket:
     kind, _, where = address.partition("://")
     if kind == "ipc":
-        plain = socket.socket(socket.AF_UNIX)
-        plain.connect(where)
-        return plain
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(where)
+        return connection
     host, _, port = where.rpartition(":")
     return socket.create_connection((host, int(port)))
 
 
 @pytest.mark.parametrize("channel", ["data_address", "control_address"])
 @pytest.mark.parametrize(
-    "words",
+    "content",
     [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff\x00\x00", bytes(10_000), b"\xff" * 10_000],
-    ids=lambda words: repr(words[:16]),
+    ids=lambda content: repr(content[:16]),
 )
-def test_a_stranger_who_does_not_speak_zeromq_is_no_trouble(
-    endpoint: Endpoint, channel: str, words: bytes
+def test_connection_that_does_not_speak_zeromq_does_not_affect_others(
+    endpoint: Endpoint, channel: str, content: bytes
 ) -> None:
-    with connect_plainly(getattr(endpoint, channel)) as stranger:
-        stranger.sendall(words)
-    staying = connect_plainly(getattr(endpoint, channel))  # And one who says nothing more.
-    staying.sendall(words[:1])
+    with connect_raw(getattr(endpoint, channel)) as connection:
+        connection.sendall(content)
+    idle = connect_raw(getattr(endpoint, channel))
+    idle.sendall(content[:1])
     with Wire(endpoint) as wire:
         assert wire.request("ping")["type"] == "pong"
-    staying.close()
+    idle.close()
 
 
-def test_nonsense_on_the_data_channel_is_no_subscription(wire: Wire) -> None:
+def test_invalid_frames_on_the_data_channel_are_ignored(wire: Wire) -> None:
     odd = wire.open(zmq.XSUB, wire.endpoint.data_address)
     for frame in (b"", b"\x02", b"\x01", b"\x00never", b"\x01\xff\xfe", b"\x01" + bytes(500)):
         odd.send(frame)
     odd.send_multipart((b"\x01two", b"frames"))
-    odd.send(b"\x01" + bytes(100_000))  # More than any prefix: the connection is dropped.
+    odd.send(b"\x01" + bytes(100_000))  # Longer than any prefix: the connection is closed.
     assert wire.subscribe("c")["type"] == "ok"
     assert wire.request("execute", task={"do": "echo"}, client_id="c")["type"] == "accepted"
     assert wire.data.recv_multipart()[0].startswith(b"c/")
 
 
-def test_who_registers_without_a_subscription_is_told_to_subscribe(wire: Wire) -> None:
-    reply = wire.request("register_progress", client_id="nobody")
+def test_registration_without_a_subscription_is_rejected(wire: Wire) -> None:
+    reply = wire.request("register_progress", client_id="unsubscribed")
     assert reply["code"] == "not_subscribed"
     assert "subscribe" in reply["message"]
     assert wire.request("ping")["progress_subscribers"] == []
 
 
-# -- clients that die, and clients that are two ----------------------------------------------
+# -- clients that die, and clients with one id -----------------------------------------------
 
 
-ASK_AND_DIE = """
+MORTAL_CLIENT = """
 import os, signal, sys, time, zmq
 context = zmq.Context()
 data = context.socket(zmq.SUB)
@@ -274,18 +274,18 @@ data.subscribe("mortal/")
 data.connect(sys.argv[2])
 control = context.socket(zmq.DEALER)
 control.connect(sys.argv[1])
-*answered, held = sys.argv[3:]
-for frame in answered:
+*requests, held = sys.argv[3:]
+for frame in requests:
     control.send_multipart((b"", frame.encode()))
     control.recv_multipart()
 control.send_multipart((b"", held.encode()))
 data.recv()
-print("heard", flush=True)
+print("event received", flush=True)
 time.sleep(3600)
 """
 
 
-def test_a_client_that_dies_takes_nothing_with_it(
+def test_death_of_a_client_ends_its_registration_but_not_its_execution(
     workshop: Place, client: ExecutionClient, tmp_path: Path
 ) -> None:
     task = {"do": "wait_for", "path": str(tmp_path / "gate")}
@@ -296,31 +296,31 @@ def test_a_client_that_dies_takes_nothing_with_it(
     ]
     endpoint = workshop.endpoint
     mortal = workshop.start(
-        "-c", ASK_AND_DIE, endpoint.control_address, endpoint.data_address, *frames
+        "-c", MORTAL_CLIENT, endpoint.control_address, endpoint.data_address, *frames
     )
-    mortal.read_until("heard")
+    mortal.read_until("event received")
     assert client.ping().progress_subscribers == ("mortal",)
 
     mortal.kill()
     mortal.wait(PATIENCE)
 
-    eventually(lambda: not client.ping().progress_subscribers, "its registration is gone")
+    eventually(lambda: not client.ping().progress_subscribers, "its registration is removed")
     assert client.get_record("orphaned").status is ExecutionStatus.RUNNING
     (tmp_path / "gate").touch()
     assert client.wait_for_completion("orphaned", timeout=PATIENCE).result == "seen"
 
 
-def test_a_client_that_leaves_before_its_reply_is_no_trouble(
+def test_clients_that_disconnect_before_their_reply_do_not_affect_others(
     endpoint: Endpoint, client: ExecutionClient
 ) -> None:
     for n in range(50):
-        with Wire(endpoint) as hasty:
-            hasty.send(execute(execution_id=f"hasty-{n}"))
-            hasty.send(b'{"type":"status","wait_seconds":0.05,"execution_id":"hasty-0"}')
-    eventually(lambda: client.ping().queued_count == 0, "all were taken")
+        with Wire(endpoint) as client_wire:
+            client_wire.send(execute(execution_id=f"early-{n}"))
+            client_wire.send(b'{"type":"status","wait_seconds":0.05,"execution_id":"early-0"}')
+    eventually(lambda: client.ping().queued_count == 0, "all submissions have run")
 
 
-def test_two_clients_with_one_name_both_hear_and_both_are_answered(endpoint: Endpoint) -> None:
+def test_two_clients_with_one_id_both_receive_events_and_replies(endpoint: Endpoint) -> None:
     with Wire(endpoint) as twin, Wire(endpoint) as other_twin:
         for wire in (twin, other_twin):
             assert wire.subscribe("twins")["progress_subscribers"] == ["twins"]
@@ -335,7 +335,7 @@ def test_two_clients_with_one_name_both_hear_and_both_are_answered(endpoint: End
             assert topics.count(b"twins/first") == topics.count(b"twins/second") == 3
             wire.request("status", execution_id="second", wait_seconds=60)
 
-        # One leaves: the other goes on as before.
+        # After the end of one client, the other goes on.
         twin.data.close()
         reply = other_twin.request("execute", task={"do": "echo"}, client_id="twins")
         assert reply["type"] == "accepted"
@@ -344,18 +344,18 @@ def test_two_clients_with_one_name_both_hear_and_both_are_answered(endpoint: End
         ] * 3
 
 
-# -- requests that come too late, or for nobody ------------------------------------------------
+# -- requests that are too late, or for unknown executions -------------------------------------
 
 
 @pytest.mark.parametrize("type", ["status", "cancel"])
-def test_an_unknown_execution_is_named_in_the_answer(wire: Wire, type: str) -> None:
-    reply = wire.request(type, execution_id="nobody")
+def test_error_of_an_unknown_execution_contains_the_id(wire: Wire, type: str) -> None:
+    reply = wire.request(type, execution_id="missing")
     assert reply["code"] == "unknown_execution"
-    assert "nobody" in reply["message"]
+    assert "missing" in reply["message"]
 
 
-def test_cancelling_what_has_ended_is_a_conflict(wire: Wire) -> None:
-    wire.ask(execute(execution_id="ended"))
+def test_cancel_of_an_ended_execution_is_a_conflict(wire: Wire) -> None:
+    wire.exchange(execute(execution_id="ended"))
     record = wire.request("status", execution_id="ended", wait_seconds=60)["execution"]
     assert record["status"] == "complete"
     reply = wire.request("cancel", execution_id="ended")
@@ -363,7 +363,7 @@ def test_cancelling_what_has_ended_is_a_conflict(wire: Wire) -> None:
     assert "complete" in reply["message"]
 
 
-def test_submitting_while_the_server_drains_is_refused_and_the_rest_is_answered(
+def test_draining_server_rejects_submissions_and_replies_to_other_requests(
     place: Place, tmp_path: Path
 ) -> None:
     client = place.client("Workshop", persistent=True)
@@ -375,19 +375,19 @@ def test_submitting_while_the_server_drains_is_refused_and_the_rest_is_answered(
     with pytest.raises(ShuttingDown):
         client.submit_execution({"do": "echo"})
     with Wire(place.endpoint) as wire:
-        assert wire.ask(execute())["code"] == "shutting_down"
-        assert wire.ask(b"nonsense")["code"] == "malformed"
+        assert wire.exchange(execute())["code"] == "shutting_down"
+        assert wire.exchange(b"nonsense")["code"] == "malformed"
         pong = wire.request("ping")
         assert (pong["ready"], pong["queued_count"]) == (False, 1)
         held = json.dumps({"type": "status", "execution_id": queued.execution_id})
         wire.send(held.replace("}", ',"wait_seconds":60}').encode())
         (tmp_path / "gate").touch()
-        # It is answered, although the server ends with the execution.
+        # The reply is sent although the server ends with the execution.
         record = wire.receive()["execution"]
         assert (record["status"], record["result"]) == ("complete", "drained")
 
 
-# -- everything at once -----------------------------------------------------------------------
+# -- mutated requests -------------------------------------------------------------------------
 
 
 SEEDS = [
@@ -417,7 +417,7 @@ NASTY: list[Any] = [
 
 
 def mutate(random_source: random.Random) -> bytes:
-    """Return a request that was valid, and probably is no longer."""
+    """Return a mutated request, which is probably invalid."""
     frame = random_source.choice(SEEDS)
     kind = random_source.randrange(5)
     if kind == 0:
@@ -432,13 +432,13 @@ def mutate(random_source: random.Random) -> bytes:
     name = random_source.choice([*request, "surplus"])
     if kind == 3:
         request.pop(name, None)
-    elif name != "wait_seconds":  # Else some would take their time.
+    elif name != "wait_seconds":  # Otherwise some replies would be held.
         request[name] = random_source.choice(NASTY)
     return json.dumps(request).encode()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_thousands_of_mutated_requests_get_one_reply_each(
+def test_mutated_requests_get_one_reply_each(
     client: ExecutionClient, wire: Wire, seed: int
 ) -> None:
     source = random.Random(seed)
@@ -454,17 +454,17 @@ def test_thousands_of_mutated_requests_get_one_reply_each(
     assert sum(codes.values()) == sent
     assert "internal" not in codes, codes
     assert {"ok", "accepted", "malformed", "invalid_request", "unknown_execution"} <= set(codes)
-    wire.send(json.dumps({"type": "ping", "request_id": "behind them all"}).encode())
-    assert wire.receive()["request_id"] == "behind them all", "a reply came unasked"
+    wire.send(json.dumps({"type": "ping", "request_id": "last"}).encode())
+    assert wire.receive()["request_id"] == "last", "there was an extra reply"
     assert client.ping().ready
-    eventually(lambda: client.ping().queued_count == 0, "what was accepted has run")
+    eventually(lambda: client.ping().queued_count == 0, "all accepted executions have run")
 
 
-# -- nothing unpickles ------------------------------------------------------------------------
+# -- pickles ----------------------------------------------------------------------------------
 
 
-class Touch:
-    """Unpickled, it makes a file."""
+class DirectoryMaker:
+    """Creates a directory when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -473,15 +473,15 @@ class Touch:
         return os.mkdir, (str(self.path),)
 
 
-def test_nothing_unpickles_what_a_client_sends(
+def test_messages_of_clients_are_never_unpickled(
     workshop: Place, wire: Wire, client: ExecutionClient, tmp_path: Path
 ) -> None:
-    trap = tmp_path / "sprung"
+    created = tmp_path / "created"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        pickled = pickle.dumps(Touch(trap), protocol)
+        pickled = pickle.dumps(DirectoryMaker(created), protocol)
         text = base64.b64encode(pickled).decode()
 
-        assert wire.ask(pickled)["code"] == "malformed"
+        assert wire.exchange(pickled)["code"] == "malformed"
         wire.control.send_multipart((b"", pickled, pickled))
         assert wire.receive()["code"] == "malformed"
         wire.control.send_multipart((pickled, b"", b'{"type":"ping"}'))
@@ -493,30 +493,30 @@ def test_nothing_unpickles_what_a_client_sends(
         subscriber.send(b"\x01" + pickled)
         subscriber.send(pickled)
 
-    assert not trap.exists()
-    pickle.loads(pickle.dumps(Touch(trap)))
-    assert trap.exists(), "the trap works"
+    assert not created.exists()
+    pickle.loads(pickle.dumps(DirectoryMaker(created)))
+    assert created.exists(), "unpickling creates the directory"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there it listens on a port of its own")
-def test_a_stranger_on_the_workers_link_is_not_listened_to(
+@pytest.mark.skipif(sys.platform == "win32", reason="the link is a TCP port on Windows")
+def test_messages_of_other_peers_on_the_workers_link_are_ignored(
     workshop: Place, client: ExecutionClient, tmp_path: Path
 ) -> None:
     assert workshop.endpoint.transport_mode is TransportMode.IPC
-    trap = tmp_path / "sprung"
-    pickled = pickle.dumps(Touch(trap))
+    created = tmp_path / "created"
+    pickled = pickle.dumps(DirectoryMaker(created))
     handle = client.submit_execution({"do": "wait_for", "path": str(tmp_path / "gate")})
     await_phase(handle)
     name = handle.execution_id.encode()
     link = f"ipc://{workshop.endpoint.data_path.with_suffix('.w')}"
     with Wire(workshop.endpoint) as wire:
         for identity in (b"", b"w", b"w" + bytes(16) + b"t", os.urandom(18)):
-            stranger = wire.open(zmq.DEALER, link, identity)
+            peer = wire.open(zmq.DEALER, link, identity)
             for kind in (b"returned", b"raised", b"stopped", b"progress", b"ready", b"failed", b""):
-                stranger.send_multipart((kind, name, pickled))
-                stranger.send_multipart((kind, name, b'"forged"'))
-                stranger.send_multipart((kind, pickled))
-            stranger.send(pickled)
+                peer.send_multipart((kind, name, pickled))
+                peer.send_multipart((kind, name, b'"forged"'))
+                peer.send_multipart((kind, pickled))
+            peer.send(pickled)
     (tmp_path / "gate").touch()
     assert handle.result(PATIENCE) == "seen"
-    assert not trap.exists()
+    assert not created.exists()

@@ -1,4 +1,4 @@
-"""A long message costs a server about what it costs to read it, valid or not."""
+"""The cost of a long message, valid or not, is about the cost of reading it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def seconds_of(process: psutil.Process) -> float:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_long_bad_request_costs_less_than_to_parse_it(
+def test_long_invalid_request_costs_less_than_its_parsing(
     wire: Wire, workshop: Place, server: psutil.Process, name: str
 ) -> None:
     frame, code = BAD[name]
@@ -87,48 +87,48 @@ def test_a_long_bad_request_costs_less_than_to_parse_it(
     spent = seconds_of(server) - before
     assert (reply["type"], reply["code"]) == ("error", code)
     assert len(json.dumps(reply)) < 2000
-    # What it takes to make as many objects as the longest of these frames would need; measured
-    # here and now, so that it is as slow as the server is.
-    begun = time.process_time()
+    # The time to create as many objects as the longest of these frames contains; measured here, so
+    # that a slow machine slows down both.
+    started = time.process_time()
     for frame in (OBJECTS, WORDS):
         json.loads(b"[%b]" % frame)
-    assert spent < time.process_time() - begun
+    assert spent < time.process_time() - started
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_memory_for_long_requests_is_three_times_their_size(
+def test_memory_for_long_requests_is_at_most_three_times_their_size(
     wire: Wire, server: psutil.Process
 ) -> None:
     def peak() -> int:
         status = Path(f"/proc/{server.pid}/status").read_text("ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
-    wire.ask(long_task("first"))  # What is imported at the first one counts only once.
+    wire.exchange(long_task("first"))  # Its imports do not count.
     await_end(wire, "first")
     Path(f"/proc/{server.pid}/clear_refs").write_text("5", "ascii")  # Resets the peak.
     before = server.memory_info().rss
     for n, (frame, _) in enumerate(BAD.values()):
-        wire.ask(frame)
-        wire.request("ping")  # The server has let go of the last request by now.
-        wire.ask(long_task(f"valid-{n}", b'"%b"' % TEXT))
+        wire.exchange(frame)
+        wire.request("ping")  # The server has dropped the last request by now.
+        wire.exchange(long_task(f"valid-{n}", b'"%b"' % TEXT))
         await_end(wire, f"valid-{n}")
-    wire.ask(long_task("last"))
+    wire.exchange(long_task("last"))
     await_end(wire, "last")
     assert peak() - before < 3 * LONG
 
 
-def test_a_long_task_is_the_same_work_byte_by_byte(wire: Wire) -> None:
+def test_long_task_is_compared_byte_by_byte(wire: Wire) -> None:
     frame = long_task("same")
-    assert wire.ask(frame)["duplicate"] is False
+    assert wire.exchange(frame)["duplicate"] is False
     assert await_end(wire, "same")["result"] == 7
-    assert wire.ask(frame)["duplicate"] is True
-    assert wire.ask(long_task("same", timeout_seconds=9))["code"] == "conflict"
-    assert wire.ask(long_task("same", OBJECTS + b" "))["code"] == "conflict"
+    assert wire.exchange(frame)["duplicate"] is True
+    assert wire.exchange(long_task("same", timeout_seconds=9))["code"] == "conflict"
+    assert wire.exchange(long_task("same", OBJECTS + b" "))["code"] == "conflict"
 
 
-def test_a_long_task_without_a_name_is_given_one(wire: Wire) -> None:
+def test_long_task_without_an_execution_id_gets_one(wire: Wire) -> None:
     frame = HEAD + b'"task":{"do":"echo","value":"%b"}}' % (b"x" * 10**5)
-    execution_id = wire.ask(frame)["execution_id"]
+    execution_id = wire.exchange(frame)["execution_id"]
     assert await_end(wire, execution_id)["result"] == "x" * 10**5
 
 
@@ -140,18 +140,18 @@ def test_a_long_task_without_a_name_is_given_one(wire: Wire) -> None:
         (b"1e999", "config.unused[1]: is inf, which JSON cannot carry"),
     ],
 )
-def test_a_long_config_that_only_a_worker_can_refuse_fails(
+def test_long_config_that_only_a_worker_can_reject_fails_the_execution(
     wire: Wire, value: bytes, words: str
 ) -> None:
-    name = f"refused-{len(value)}"
-    wire.ask(long_task(name, b'"%b",%b' % (b"x" * MAX_REQUEST_BYTES, value)))
+    name = f"rejected-{len(value)}"
+    wire.exchange(long_task(name, b'"%b",%b' % (b"x" * MAX_REQUEST_BYTES, value)))
     record = await_end(wire, name)
     assert record["status"] == "failed"
     assert (record["error"]["kind"], record["error"]["type"]) == ("exception", "DecodeError")
     assert record["error"]["message"].startswith(f"invalid execute request: {words}")
 
 
-def test_a_message_of_a_thousand_frames_is_refused(wire: Wire) -> None:
+def test_message_of_a_thousand_frames_is_rejected(wire: Wire) -> None:
     for frames in ([b"hop"] * 1000 + [b"", b'{"type":"ping"}'], [b""] + [b"x"] * 1000):
         wire.control.send_multipart(frames)
         assert wire.receive()["code"] == "malformed"

@@ -1,4 +1,4 @@
-"""The ``zmqruntime`` command, as a person runs it."""
+"""The ``zmqruntime`` command with real processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zmqruntime.transport import ServerLost, SubprocessLauncher
 
 pytest.importorskip("typer")
 COMMAND = shutil.which("zmqruntime", path=str(Path(sys.executable).parent)) or ""
-pytestmark = pytest.mark.skipif(not COMMAND, reason="the command is not installed here")
+pytestmark = pytest.mark.skipif(not COMMAND, reason="the command is not installed")
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
@@ -39,10 +39,10 @@ Run = Callable[..., ChildProcess]
 
 @pytest.fixture
 def run(place: Place) -> Run:
-    """Runs the command with the options that name this place."""
+    """Run the command with the options that name this place."""
 
-    def run(name: str, *words: str, cwd: Path | None = None) -> ChildProcess:
-        return place.run([COMMAND, name, *words, *place.options], cwd=cwd)
+    def run(name: str, *arguments: str, cwd: Path | None = None) -> ChildProcess:
+        return place.run([COMMAND, name, *arguments, *place.options], cwd=cwd)
 
     return run
 
@@ -53,7 +53,7 @@ def served(place: Place, run: Run) -> ExecutionClient:
     return place.attach(run("serve", "applications:Workshop", "--no-journal"))
 
 
-def gate(client: ExecutionClient, path: Path) -> ExecutionHandle:
+def submit_blocking(client: ExecutionClient, path: Path) -> ExecutionHandle:
     handle = client.submit_execution({"do": "wait_for", "path": str(path)})
     await_phase(handle)
     return handle
@@ -67,15 +67,17 @@ def finish(process: ChildProcess) -> str:
 
 
 def fail(process: ChildProcess) -> str:
-    """Return the one sentence of an error, without the log lines before it."""
-    *_, sentence = (output := process.output()).splitlines()
+    """Return the error message, without the log lines before it."""
+    *_, message = (output := process.output()).splitlines()
     assert process.returncode == 1, output
     assert "Traceback" not in output
-    assert sentence.startswith("error: ")
-    return sentence
+    assert message.startswith("error: ")
+    return message
 
 
-def test_serve_finds_an_application_where_it_is_run(place: Place, run: Run, tmp_path: Path) -> None:
+def test_serve_imports_an_application_from_the_current_directory(
+    place: Place, run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "greeting.py").write_text(APPLICATION)
     server = run("serve", "greeting:Greeter", "--no-journal", cwd=tmp_path)
     client = place.attach(server)
@@ -85,13 +87,13 @@ def test_serve_finds_an_application_where_it_is_run(place: Place, run: Run, tmp_
     assert "Greeter serves on" in finish(server)
 
 
-def test_a_worker_does_not_import_what_only_the_command_needs(served: ExecutionClient) -> None:
+def test_worker_does_not_import_the_command_line(served: ExecutionClient) -> None:
     names = ["zmqruntime.execution.cli", "typer", "rich", "zmqruntime.execution.cli.app"]
     imported = served.execute({"do": "imported", "names": names}, timeout=PATIENCE)
-    assert imported in ([], ["zmqruntime.execution.cli"])  # By the script, on which it stands.
+    assert imported in ([], ["zmqruntime.execution.cli"])  # By the script that starts the server.
 
 
-def test_a_client_can_launch_its_server_by_the_command(place: Place) -> None:
+def test_client_launches_its_server_by_the_command(place: Place) -> None:
     launcher = SubprocessLauncher(
         [COMMAND, "serve", "applications:Workshop", "--no-journal"],
         environment=place.environment,
@@ -105,18 +107,20 @@ def test_a_client_can_launch_its_server_by_the_command(place: Place) -> None:
     assert not server.is_running()
 
 
-def test_serve_says_in_one_sentence_why_a_worker_cannot_be_set_up(run: Run) -> None:
-    sentence = fail(run("serve", "applications:Unable"))
-    assert "FileNotFoundError: the model file is not there" in sentence
+def test_serve_prints_one_error_line_for_a_failed_worker_setup(run: Run) -> None:
+    message = fail(run("serve", "applications:FailingSetup"))
+    assert "FileNotFoundError: the model file is not there" in message
 
 
-def test_serve_says_in_one_sentence_who_holds_the_port(served: ExecutionClient, run: Run) -> None:
+def test_serve_prints_one_error_line_with_the_process_that_holds_the_port(
+    served: ExecutionClient, run: Run
+) -> None:
     pid = served.ping().process.pid
     assert f"is held by process {pid}" in fail(run("serve", "applications:Workshop"))
     assert served.ping().process.pid == pid
 
 
-def test_serve_says_in_one_sentence_what_it_does_not_find(run: Run) -> None:
+def test_serve_prints_one_error_line_for_a_missing_module(run: Run) -> None:
     assert "No module named 'nowhere'" in fail(run("serve", "nowhere:Server"))
 
 
@@ -131,7 +135,9 @@ def test_ctrl_c_ends_serve_cleanly(place: Place, run: Run, times: int) -> None:
 
 
 @posix_only
-def test_ctrl_c_while_the_application_is_imported_is_no_traceback(run: Run, tmp_path: Path) -> None:
+def test_ctrl_c_during_the_import_of_the_application_prints_no_traceback(
+    run: Run, tmp_path: Path
+) -> None:
     begun = tmp_path / "begun"
     (tmp_path / "slow.py").write_text(
         f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(3600)\n"
@@ -143,12 +149,14 @@ def test_ctrl_c_while_the_application_is_imported_is_no_traceback(run: Run, tmp_
     assert server.returncode in (1, 130)
 
 
-def test_ping_shows_what_the_server_does(served: ExecutionClient, run: Run, tmp_path: Path) -> None:
-    handle = gate(served, tmp_path / "gate")
+def test_ping_prints_the_state_of_the_server(
+    served: ExecutionClient, run: Run, tmp_path: Path
+) -> None:
+    handle = submit_blocking(served, tmp_path / "gate")
     table = finish(run("ping")).split()
-    for words in (["ready", "yes"], ["pid", str(served.ping().process.pid)], ["running", "1"]):
-        at = table.index(words[0])
-        assert table[at : at + 2] == words
+    for cells in (["ready", "yes"], ["pid", str(served.ping().process.pid)], ["running", "1"]):
+        at = table.index(cells[0])
+        assert table[at : at + 2] == cells
     assert handle.execution_id in table
 
     pong = json.loads(finish(run("ping", "--json")))
@@ -158,15 +166,15 @@ def test_ping_shows_what_the_server_does(served: ExecutionClient, run: Run, tmp_
 
 
 @pytest.mark.parametrize("name", ["ping", "stop"])
-def test_with_nobody_there_it_says_so(run: Run, name: str) -> None:
+def test_command_without_a_server_prints_an_error(run: Run, name: str) -> None:
     assert "no server listens on" in fail(run(name))
 
 
-def test_stop_waits_for_what_was_accepted_and_for_the_process(
+def test_stop_waits_for_accepted_executions_and_the_server_process(
     served: ExecutionClient, run: Run, tmp_path: Path
 ) -> None:
     server = psutil.Process(served.ping().process.pid)
-    gate(served, tmp_path / "gate")
+    submit_blocking(served, tmp_path / "gate")
     queued = served.submit_execution({"do": "wait_for", "path": str(tmp_path / "gate")})
     stop = run("stop")
     assert stop.stdout is not None
@@ -179,13 +187,13 @@ def test_stop_waits_for_what_was_accepted_and_for_the_process(
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 
-def test_stop_waits_only_for_what_runs_where_the_rest_is_in_a_journal(
+def test_stop_with_a_journal_waits_only_for_the_running_execution(
     place: Place, run: Run, tmp_path: Path
 ) -> None:
     client = place.attach(
         run("serve", "applications:Workshop", "--journal", str(tmp_path / "journal"))
     )
-    gate(client, tmp_path / "gate")
+    submit_blocking(client, tmp_path / "gate")
     client.submit_execution({"do": "echo"})
     stop = run("stop")
     assert stop.stdout is not None
@@ -194,10 +202,10 @@ def test_stop_waits_only_for_what_runs_where_the_rest_is_in_a_journal(
     assert "has ended" in finish(stop)
 
 
-def test_stop_now_interrupts_what_runs_also_when_the_server_drains(
+def test_stop_now_interrupts_the_running_task_of_a_draining_server(
     served: ExecutionClient, run: Run, tmp_path: Path
 ) -> None:
-    handle = gate(served, tmp_path / "never")
+    handle = submit_blocking(served, tmp_path / "never")
     assert "has not ended after 0.3 s" in fail(run("stop", "--timeout=0.3"))
     assert not served.ping().ready
     assert "has ended" in finish(run("stop", "--now"))
@@ -206,10 +214,10 @@ def test_stop_now_interrupts_what_runs_also_when_the_server_drains(
 
 
 @posix_only
-def test_ctrl_c_ends_the_wait_of_stop_and_not_the_server(
+def test_ctrl_c_ends_the_wait_of_stop_but_not_the_server(
     served: ExecutionClient, run: Run, tmp_path: Path
 ) -> None:
-    gate(served, tmp_path / "gate")
+    submit_blocking(served, tmp_path / "gate")
     stop = run("stop")
     assert stop.stdout is not None
     assert "Ctrl-C ends this wait" in stop.stdout.readline()

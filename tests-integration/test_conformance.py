@@ -1,4 +1,4 @@
-"""The Python server keeps the protocol, and the documentation tells by what that is checked."""
+"""The Python server passes the conformance checks; the pages about them are up to date."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COMMAND = Path(sys.executable).with_name("zmqruntime-conformance")
     ("transport", "ending"),
     [(TransportMode.TCP, ShutdownMode.DRAIN), (TransportMode.IPC, ShutdownMode.NOW)],
 )
-def test_the_python_server_conforms(
+def test_python_server_conforms(
     make_place: Callable[..., Place], transport: TransportMode, ending: ShutdownMode
 ) -> None:
     if transport is TransportMode.IPC and sys.platform == "win32":
-        pytest.skip("there is no ipc here")
+        pytest.skip("ipc is not available on Windows")
     place = make_place(transport=transport)
     server = place.start("-m", "zmqruntime.execution", SERVER, *place.options)
     place.attach(server).disconnect()
@@ -39,22 +39,22 @@ def test_the_python_server_conforms(
     checks = place.run(
         [str(COMMAND), place.endpoint.data_address, f"--shutdown={ending}", f"--timeout={PATIENCE}"]
     )
-    told = checks.communicate(timeout=5 * PATIENCE)[0]
+    output = checks.communicate(timeout=5 * PATIENCE)[0]
 
-    assert checks.returncode == 0, told
-    assert ", 0 violated" in told
+    assert checks.returncode == 0, output
+    assert ", 0 violated" in output
     assert "error" not in server.output().lower()
     assert server.returncode == 0
 
 
-def test_what_is_shipped_is_what_the_page_says() -> None:
+def test_shipped_requirements_match_the_protocol_page() -> None:
     page = (REFERENCE / "protocol.md").read_text("utf-8")
     assert "".join(
         f"{n} {text}\n" for n, text in load_requirements().items()
     ) == render_requirements(page), UPDATE
 
 
-def test_the_table_in_the_documentation_is_true() -> None:
-    sentences = parse_requirements((REFERENCE / "protocol.md").read_text("utf-8"))
+def test_table_of_checks_in_the_documentation_is_up_to_date() -> None:
+    requirements = parse_requirements((REFERENCE / "protocol.md").read_text("utf-8"))
     table = (REFERENCE / "conformance.md").read_text("utf-8")
-    assert table == render_page(table, sentences), UPDATE
+    assert table == render_page(table, requirements), UPDATE

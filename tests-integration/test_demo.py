@@ -1,4 +1,4 @@
-"""The demonstration shows what it says, and can be interrupted at any time."""
+"""The demo shows right results, and can be interrupted at any time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 60
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory to digest: enough of it for a run that can be caught half-way."""
+    """A directory to digest, large enough for a run that is cancelled half-way."""
     directory = tmp_path / "files"
     (directory / "below").mkdir(parents=True)
     (directory / "__pycache__").mkdir()
@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
-    """The demonstration's temporary directory; its path is short, for socket files."""
+    """The demo's temporary directory; its path is short because of socket files."""
     path = Path(tempfile.mkdtemp(prefix="t-"))
     yield path
     shutil.rmtree(path)
@@ -50,7 +50,7 @@ def start(files: Path, temporary: Path) -> subprocess.Popen[str]:
     )
 
 
-def processes_that_know(directory: Path) -> list[psutil.Process]:
+def processes_with_argument(directory: Path) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
@@ -58,7 +58,7 @@ def processes_that_know(directory: Path) -> list[psutil.Process]:
     ]
 
 
-def test_it_shows_a_digest_that_is_right(files: Path, temporary: Path) -> None:
+def test_demo_shows_the_right_digest(files: Path, temporary: Path) -> None:
     expected = hashlib.sha256()
     paths = [path for path in files.rglob("*") if path.suffix in {".bin", ".txt"}]
     for name, path in sorted((path.relative_to(files).as_posix(), path) for path in paths):
@@ -73,15 +73,15 @@ def test_it_shows_a_digest_that_is_right(files: Path, temporary: Path) -> None:
     assert "the long run is cancelled" in shown
     assert "the run behind it is complete" in shown
     assert not list(temporary.iterdir())
-    assert not processes_that_know(temporary)
+    assert not processes_with_argument(temporary)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C can be sent to one process there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process")
 @pytest.mark.parametrize(
     ("moment", "presses"),
     [("Launch a server", 1), ("Submit, watch", 1), ("Cancel a long run", 1), ("Cancel", 3)],
 )
-def test_ctrl_c_leaves_nothing_behind(
+def test_ctrl_c_leaves_no_process_or_file(
     moment: str, presses: int, files: Path, temporary: Path
 ) -> None:
     with start(files, temporary) as demo:
@@ -99,16 +99,16 @@ def test_ctrl_c_leaves_nothing_behind(
     assert "Interrupted" in rest
     assert "Traceback" not in rest
     assert not list(temporary.iterdir())
-    assert not processes_that_know(temporary)
+    assert not processes_with_argument(temporary)
 
 
-@pytest.mark.parametrize(("name", "complaint"), [("none", "is no directory"), ("", "no files")])
-def test_nothing_to_digest_is_told_in_a_sentence(
-    name: str, complaint: str, tmp_path: Path, temporary: Path
+@pytest.mark.parametrize(("name", "message"), [("missing", "is not a directory"), ("", "no files")])
+def test_missing_or_empty_directory_is_reported_without_a_traceback(
+    name: str, message: str, tmp_path: Path, temporary: Path
 ) -> None:
     with start(tmp_path / name, temporary) as demo:
         shown, _ = demo.communicate(timeout=SECONDS)
 
     assert demo.returncode != 0
-    assert complaint in shown
+    assert message in shown
     assert "Traceback" not in shown

@@ -1,6 +1,6 @@
-"""Messages are lost, doubled, late and spoilt, and a client gets its answer or is told why.
+"""Lost, duplicated, late and damaged messages between a client and a real server with its worker.
 
-The server is the real one, with its worker process; a proxy stands before it.
+A proxy between them injects the faults.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ Count = Callable[[], int]
 
 RETRY = 0.5
 SHORT = WaitPolicy(poll_interval=0.2)
-"""A lost reply to a held request is missed when the hold is over, and not before."""
+"""A short hold: the loss of a held reply is detected when the hold is over."""
 
 
 @pytest.fixture(scope="module", params=list(TransportMode))
 def server(request: pytest.FixtureRequest) -> Iterator[ExecutionServer]:
     """A server that several tests share; each has to leave it idle."""
     with isolated_config() as config:
-        hasty = dataclasses.replace(config, retry_interval=RETRY)
-        with ServerFactory(hasty) as servers:
+        impatient = dataclasses.replace(config, retry_interval=RETRY)
+        with ServerFactory(impatient) as servers:
             yield servers(Workshop, transport_mode=request.param)
 
 
@@ -84,7 +84,7 @@ def count_runs(server: ExecutionServer, execution_client: ClientFactory) -> Coun
         return int(described["calls"])
 
     before = calls()
-    return lambda: calls() - before - 1  # Looking is a task, too.
+    return lambda: calls() - before - 1  # The query is a task as well.
 
 
 # -- requests and replies ------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def count_runs(server: ExecutionServer, execution_client: ClientFactory) -> Coun
         (Fault.REORDER, Lane.REPLIES, "accepted"),
     ],
 )
-def test_however_a_submission_fares_it_runs_once(
+def test_submission_with_a_fault_runs_once(
     client: ExecutionClient,
     proxy: FaultProxy,
     count_runs: Count,
@@ -116,7 +116,7 @@ def test_however_a_submission_fares_it_runs_once(
     assert client.ping().queued_count == 0
 
 
-def test_a_late_reply_is_asked_for_again_and_taken_for_no_other(
+def test_late_reply_is_requested_again_and_matched_to_its_request(
     client: ExecutionClient,
     proxy: FaultProxy,
     count_runs: Count,
@@ -129,33 +129,33 @@ def test_a_late_reply_is_asked_for_again_and_taken_for_no_other(
     assert count_runs() == 3
 
 
-def test_a_short_delay_is_waited_for(client: ExecutionClient, proxy: FaultProxy) -> None:
+def test_reply_with_a_short_delay_is_received(client: ExecutionClient, proxy: FaultProxy) -> None:
     proxy.delay(Lane.REPLIES, RETRY / 5, type="accepted")
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
 
 
-@pytest.mark.parametrize("spoil", ["truncate", "garble"])
-def test_a_spoilt_reply_is_a_clear_error_and_the_next_request_goes_well(
-    client: ExecutionClient, proxy: FaultProxy, spoil: str
+@pytest.mark.parametrize("damage", ["truncate", "garble"])
+def test_damaged_reply_raises_and_the_next_request_succeeds(
+    client: ExecutionClient, proxy: FaultProxy, damage: str
 ) -> None:
-    getattr(proxy, spoil)(Lane.REPLIES, type="pong")
+    getattr(proxy, damage)(Lane.REPLIES, type="pong")
     with pytest.raises(MessageError, match="the reply is not JSON"):
         client.ping()
     assert client.ping().ready
 
 
-@pytest.mark.parametrize("spoil", ["truncate", "garble"])
-def test_a_spoilt_request_is_refused_and_runs_nothing(
-    client: ExecutionClient, proxy: FaultProxy, count_runs: Count, spoil: str
+@pytest.mark.parametrize("damage", ["truncate", "garble"])
+def test_damaged_request_is_rejected_and_runs_no_task(
+    client: ExecutionClient, proxy: FaultProxy, count_runs: Count, damage: str
 ) -> None:
-    getattr(proxy, spoil)(Lane.REQUESTS, type="execute")
+    getattr(proxy, damage)(Lane.REQUESTS, type="execute")
     with pytest.raises(RequestRejected, match="not JSON") as caught:
         client.submit_execution({"do": "echo", "value": 1})
     assert caught.value.code is ErrorCode.MALFORMED
     assert count_runs() == 0
 
 
-def test_several_lost_in_a_row_are_borne_until_the_deadline(
+def test_several_lost_requests_are_retried_until_the_deadline(
     client: ExecutionClient, proxy: FaultProxy
 ) -> None:
     for nth in (1, 2, 3):
@@ -166,7 +166,7 @@ def test_several_lost_in_a_row_are_borne_until_the_deadline(
         client.ping(timeout=RETRY / 2)
 
 
-def test_a_wait_goes_on_behind_a_lost_reply(client: ExecutionClient, proxy: FaultProxy) -> None:
+def test_wait_goes_on_after_a_lost_reply(client: ExecutionClient, proxy: FaultProxy) -> None:
     handle = client.submit_execution({"do": "sleep"})
     proxy.drop(Lane.REPLIES, type="snapshot")
     proxy.drop(Lane.REQUESTS, 2, type="status")
@@ -177,16 +177,14 @@ def test_a_wait_goes_on_behind_a_lost_reply(client: ExecutionClient, proxy: Faul
 
 
 @pytest.mark.parametrize("lane", [Lane.REQUESTS, Lane.REPLIES])
-def test_a_cancel_that_is_lost_is_asked_again(
-    client: ExecutionClient, proxy: FaultProxy, lane: Lane
-) -> None:
+def test_lost_cancel_is_retried(client: ExecutionClient, proxy: FaultProxy, lane: Lane) -> None:
     handle = client.submit_execution({"do": "sleep"})
     proxy.drop(lane, type="cancel" if lane is Lane.REQUESTS else "ok")
     handle.cancel()
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
 
 
-def test_many_submitted_at_once_each_run_once(
+def test_tasks_of_submit_many_with_faults_run_once_each(
     client: ExecutionClient, proxy: FaultProxy, count_runs: Count
 ) -> None:
     for nth in (3, 17):
@@ -202,7 +200,7 @@ def test_many_submitted_at_once_each_run_once(
 
 
 @pytest.mark.parametrize(("lane", "kind"), [(Lane.REQUESTS, "execute"), (Lane.REPLIES, "accepted")])
-def test_cut_in_the_middle_of_a_submission_it_goes_on_when_it_can(
+def test_submission_goes_on_after_a_cut(
     client: ExecutionClient, proxy: FaultProxy, count_runs: Count, lane: Lane, kind: str
 ) -> None:
     proxy.cut_at(lane, type=kind, restore_after=0.3)
@@ -211,7 +209,7 @@ def test_cut_in_the_middle_of_a_submission_it_goes_on_when_it_can(
     assert count_runs() == 1
 
 
-def test_cut_for_longer_than_its_deadline_the_client_says_that_the_server_is_lost(
+def test_cut_longer_than_the_deadline_raises_server_lost(
     client: ExecutionClient, proxy: FaultProxy
 ) -> None:
     handle = client.submit_execution({"do": "sleep"})
@@ -223,7 +221,7 @@ def test_cut_for_longer_than_its_deadline_the_client_says_that_the_server_is_los
     handle.cancel()
 
 
-def test_a_wait_outlives_a_cut(
+def test_wait_goes_on_after_a_cut(
     client: ExecutionClient,
     proxy: FaultProxy,
     execution_client: ClientFactory,
@@ -238,7 +236,7 @@ def test_a_wait_outlives_a_cut(
     assert waiting.result().status is ExecutionStatus.CANCELLED
 
 
-def test_a_listener_that_was_cut_off_is_registered_again_and_hears_the_end(
+def test_subscriber_is_registered_again_after_a_cut_and_receives_the_terminal_event(
     listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
 ) -> None:
     handle = listener.submit_execution({"do": "sleep"})
@@ -246,14 +244,16 @@ def test_a_listener_that_was_cut_off_is_registered_again_and_hears_the_end(
     proxy.cut()
     proxy.restore()
     name = listener.client_id
-    eventually(lambda: name in listener.ping().progress_subscribers, "it is registered again")
+    eventually(
+        lambda: name in listener.ping().progress_subscribers, "the client is registered again"
+    )
     handle.cancel()
     last = recorded_progress.until_end(handle.execution_id, PATIENCE)[-1]
     assert isinstance(last, StateEvent)
     assert last.status is ExecutionStatus.CANCELLED
 
 
-def test_a_handle_whose_end_fell_into_a_cut_ends(
+def test_stream_ends_for_an_execution_that_ended_during_a_cut(
     listener: ExecutionClient,
     proxy: FaultProxy,
     execution_client: ClientFactory,
@@ -277,7 +277,7 @@ def test_a_handle_whose_end_fell_into_a_cut_ends(
 @pytest.mark.parametrize(
     ("lane", "kind"), [(Lane.REQUESTS, "register_progress"), (Lane.REPLIES, "ok")]
 )
-def test_a_registration_that_is_lost_is_asked_again(
+def test_lost_registration_is_retried(
     proxy: FaultProxy,
     execution_client: ClientFactory,
     recorded_progress: RecordedProgress,
@@ -291,7 +291,7 @@ def test_a_registration_that_is_lost_is_asked_again(
     assert [event.sequence for event in events] == [1, 2, 3]
 
 
-def test_a_registration_waits_for_a_subscription_that_is_late(
+def test_registration_waits_for_a_late_subscription(
     proxy: FaultProxy, execution_client: ClientFactory, recorded_progress: RecordedProgress
 ) -> None:
     proxy.delay(Lane.SUBSCRIPTIONS, RETRY / 2, type="subscribe")
@@ -301,9 +301,7 @@ def test_a_registration_waits_for_a_subscription_that_is_late(
     assert [event.sequence for event in events] == [1, 2, 3]
 
 
-def test_a_subscription_that_never_comes_is_told(
-    proxy: FaultProxy, execution_client: ClientFactory
-) -> None:
+def test_lost_subscription_is_reported(proxy: FaultProxy, execution_client: ClientFactory) -> None:
     proxy.drop(Lane.SUBSCRIPTIONS, type="subscribe")
     with pytest.raises(RequestRejected, match="subscribe first") as caught:
         execution_client(proxy, progress_callback=print)
@@ -313,11 +311,11 @@ def test_a_subscription_that_never_comes_is_told(
 # -- events --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spoil", ["drop", "truncate", "garble"])
-def test_an_event_that_is_lost_is_asked_for_and_comes_in_its_place(
-    listener: ExecutionClient, proxy: FaultProxy, spoil: str
+@pytest.mark.parametrize("damage", ["drop", "truncate", "garble"])
+def test_lost_event_is_replayed_in_its_place(
+    listener: ExecutionClient, proxy: FaultProxy, damage: str
 ) -> None:
-    getattr(proxy, spoil)(Lane.EVENTS, completed=2)
+    getattr(proxy, damage)(Lane.EVENTS, completed=2)
     handle = listener.submit_execution({"do": "count", "steps": 4})
     seen = [event.sequence for event in handle.progress()]
     assert seen == [1, 2, 3, 4, 5, 6, 7]
@@ -325,7 +323,7 @@ def test_an_event_that_is_lost_is_asked_for_and_comes_in_its_place(
     assert handle.result(PATIENCE) == 4
 
 
-def test_an_event_that_cannot_be_had_again_is_missed_and_the_handle_goes_on(
+def test_event_without_a_replay_is_counted_as_missed(
     listener: ExecutionClient, proxy: FaultProxy
 ) -> None:
     proxy.drop(Lane.EVENTS, completed=2)
@@ -336,7 +334,7 @@ def test_an_event_that_cannot_be_had_again_is_missed_and_the_handle_goes_on(
     assert listener.missed_events == 1
 
 
-def test_a_lost_last_event_is_made_up_from_the_record(
+def test_lost_terminal_event_is_derived_from_the_record(
     listener: ExecutionClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zmqruntime.execution.client.handle._CHECK_SECONDS", 0.3)
@@ -347,7 +345,7 @@ def test_a_lost_last_event_is_made_up_from_the_record(
     assert (last.status, last.sequence) == (ExecutionStatus.COMPLETE, 5)
 
 
-def test_an_event_that_comes_twice_is_told_once(
+def test_duplicated_event_is_delivered_once(
     listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
 ) -> None:
     for n in (1, 3):
@@ -358,7 +356,7 @@ def test_an_event_that_comes_twice_is_told_once(
     assert listener.missed_events == 0
 
 
-def test_events_out_of_order_are_told_in_order(
+def test_reordered_events_are_delivered_in_order(
     listener: ExecutionClient, proxy: FaultProxy, recorded_progress: RecordedProgress
 ) -> None:
     proxy.reorder(Lane.EVENTS, completed=2)
@@ -367,10 +365,10 @@ def test_events_out_of_order_are_told_in_order(
     assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6, 7]
 
 
-# -- by chance -----------------------------------------------------------------------------------
+# -- random faults -------------------------------------------------------------------------------
 
 
-def test_under_faults_by_chance_everything_runs_once_and_comes_to_its_end(
+def test_executions_under_random_faults_run_once_and_end(
     listener: ExecutionClient,
     proxy: FaultProxy,
     count_runs: Count,

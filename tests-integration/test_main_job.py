@@ -1,4 +1,4 @@
-"""The main job: submit, watch, cancel, get the result, and keep serving whatever a task does."""
+"""The main job: submit, follow, cancel and get results, whatever a task does."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ Event = ProgressEvent | StateEvent
 posix_only = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 
 
-class Heard:
-    """What a progress callback was called with."""
+class RecordedEvents:
+    """A progress callback that records its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -67,8 +67,8 @@ class Heard:
         return [event for event in self.events if event.execution_id == handle.execution_id]
 
     def all_of(self, handle: ExecutionHandle) -> list[Event]:
-        """Every event of an execution that ends; none missing, none twice."""
-        # Whoever looks through all of them, again and again, holds up the thread that takes them.
+        """Wait for the terminal event; return all events, without gaps and duplicates."""
+        # A search through all events would slow down the thread that receives them.
         name = handle.execution_id
         eventually(lambda: name in self._ended, f"the last event of {handle} arrives")
         events = self.of(handle)
@@ -99,13 +99,13 @@ def assert_cancelled(handle: ExecutionHandle) -> None:
         handle.result(PATIENCE)
 
 
-def assert_serves_on(client: ExecutionClient) -> None:
+def assert_executes(client: ExecutionClient) -> None:
     assert submit(client, "echo", value="served").result(PATIENCE) == "served"
 
 
 @contextlib.contextmanager
-def busy(client: ExecutionClient, gate: Path) -> Iterator[ExecutionHandle]:
-    """Keep the server busy inside; what is submitted there has to wait."""
+def blocked(client: ExecutionClient, gate: Path) -> Iterator[ExecutionHandle]:
+    """Occupy the worker in the block, so that submitted executions stay queued."""
     handle = submit(client, "wait_for", path=str(gate))
     await_phase(handle)
     yield handle
@@ -138,13 +138,13 @@ def busy(client: ExecutionClient, gate: Path) -> Iterator[ExecutionHandle]:
     ],
     ids=lambda value: f"{type(value).__name__} {str(value)[:12]!a}",
 )
-def test_any_json_value_is_a_result(client: ExecutionClient, value: JsonValue) -> None:
+def test_json_value_is_returned_as_a_result(client: ExecutionClient, value: JsonValue) -> None:
     result = client.execute({"do": "echo", "value": value}, timeout=PATIENCE)
     assert result == value
     assert type(result) is type(value)
 
 
-def test_a_worker_process_lives_on_between_tasks_and_is_set_up_once(
+def test_worker_process_runs_several_tasks_and_is_set_up_once(
     client: ExecutionClient,
 ) -> None:
     first, second = (submit(client, "describe").result(PATIENCE) for _ in range(2))
@@ -165,29 +165,29 @@ def test_a_worker_process_lives_on_between_tasks_and_is_set_up_once(
         ("nan", "result.a[1] is nan"),
         ("infinity", "result is inf"),
         ("tuple key", "key of type tuple"),
-        ("circle", "contains itself"),
+        ("cycle", "contains itself"),
         ("surrogate", "surrogate"),
         ("object", "result.a.b is of type object"),
     ],
 )
-def test_a_result_that_is_not_json_fails_its_execution_and_says_which_part(
+def test_result_that_is_not_json_fails_the_execution_and_names_the_part(
     client: ExecutionClient, kind: str, reason: str
 ) -> None:
     worker = worker_of(client)
     error = error_of(submit(client, "return", kind=kind))
     assert error.kind is ErrorKind.UNSERIALIZABLE_RESULT
     assert reason in error.message
-    assert_serves_on(client)
+    assert_executes(client)
     assert worker_of(client) == worker
 
 
-def test_what_is_too_large_for_a_message_is_refused_by_whoever_would_send_it(
+def test_too_large_requests_and_results_are_rejected_by_their_sender(
     make_place: Callable[..., Place],
 ) -> None:
     client = make_place(max_message_bytes=2**20).client("Workshop")
 
-    just_right = submit(client, "letters", count=2**20 - 2**16 - 2)
-    assert len(just_right.result(PATIENCE)) == 2**20 - 2**16 - 2  # type: ignore[arg-type]
+    largest = submit(client, "letters", count=2**20 - 2**16 - 2)
+    assert len(largest.result(PATIENCE)) == 2**20 - 2**16 - 2  # type: ignore[arg-type]
 
     error = error_of(submit(client, "letters", count=2**20))
     assert error.kind is ErrorKind.RESULT_TOO_LARGE
@@ -195,10 +195,10 @@ def test_what_is_too_large_for_a_message_is_refused_by_whoever_would_send_it(
 
     with pytest.raises(MessageTooLarge, match="1,048,576"):
         submit(client, "echo", value="x" * 2**20)
-    assert_serves_on(client)
+    assert_executes(client)
 
 
-def test_a_task_that_is_not_json_is_refused_before_it_is_sent(client: ExecutionClient) -> None:
+def test_task_that_is_not_json_is_rejected_by_the_client(client: ExecutionClient) -> None:
     with pytest.raises(DecodeError, match=r"task\.value"):
         submit(client, "echo", value=object())
 
@@ -206,14 +206,14 @@ def test_a_task_that_is_not_json_is_refused_before_it_is_sent(client: ExecutionC
 # -- progress ---------------------------------------------------------------------------------
 
 
-def test_a_callback_hears_every_event_from_queued_to_the_end(connect: Connect) -> None:
-    heard = Heard()
-    client = connect(progress_callback=heard)
+def test_callback_receives_all_events_from_queued_to_the_terminal_one(connect: Connect) -> None:
+    recorded = RecordedEvents()
+    client = connect(progress_callback=recorded)
     handle = client.submit_execution({"do": "count", "steps": 3}, labels={"tile": "7"})
-    events = heard.all_of(handle)
+    events = recorded.all_of(handle)
 
-    told = [e.status if isinstance(e, StateEvent) else e.completed for e in events]
-    assert told == ["queued", "running", 1, 2, 3, "complete"]
+    values = [e.status if isinstance(e, StateEvent) else e.completed for e in events]
+    assert values == ["queued", "running", 1, 2, 3, "complete"]
     progress = [event for event in events if isinstance(event, ProgressEvent)]
     assert [round(event.percent or 0) for event in progress] == [33, 67, 100]
     assert [event.message for event in progress] == ["step 1", "step 2", "step 3"]
@@ -223,28 +223,28 @@ def test_a_callback_hears_every_event_from_queued_to_the_end(connect: Connect) -
     assert record.submitted_at <= (record.started_at or 0) <= (record.finished_at or 0)
 
 
-def test_an_application_reports_any_json_object(connect: Connect) -> None:
-    heard = Heard()
-    client = connect(progress_callback=heard)
+def test_progress_data_is_any_json_object(connect: Connect) -> None:
+    recorded = RecordedEvents()
+    client = connect(progress_callback=recorded)
     data = {"tile": [1, 2], "ключ": {"nested": None}}
     handle = submit(client, "report", data=data, phase="φ", completed=0.5, total=2)
-    event = heard.all_of(handle)[2]
+    event = recorded.all_of(handle)[2]
     assert isinstance(event, ProgressEvent)
     assert (event.data, event.phase, event.percent) == (data, "φ", 25.0)
 
 
-def test_progress_that_is_not_json_fails_the_task_that_reports_it(client: ExecutionClient) -> None:
+def test_progress_that_is_not_json_fails_the_task(client: ExecutionClient) -> None:
     error = error_of(submit(client, "report", message=7))
     assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "TypeError")
-    assert_serves_on(client)
+    assert_executes(client)
 
 
-def test_a_handle_yields_events_until_the_terminal_one(
+def test_stream_of_a_handle_yields_events_until_the_terminal_one(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
-    with busy(client, tmp_path / "gate"):
+    with blocked(client, tmp_path / "gate"):
         handle = submit(client, "count", steps=5)
-        events = handle.progress()  # It attaches while the execution waits.
+        events = handle.progress()  # Attaches while the execution is queued.
         (tmp_path / "gate").touch()
         seen = list(events)
     counted = [event.completed for event in seen if isinstance(event, ProgressEvent)]
@@ -253,7 +253,7 @@ def test_a_handle_yields_events_until_the_terminal_one(
     assert seen[-1].status is ExecutionStatus.COMPLETE
 
 
-def test_a_handle_that_attaches_late_yields_the_terminal_event_at_once(
+def test_stream_of_an_ended_execution_yields_the_latest_progress_and_the_terminal_event(
     client: ExecutionClient,
 ) -> None:
     handle = submit(client, "count", steps=3)
@@ -265,10 +265,10 @@ def test_a_handle_that_attaches_late_yields_the_terminal_event_at_once(
     assert (event.status, event.finished_at) == (record.status, record.finished_at)
 
 
-def test_a_handle_that_attaches_in_the_middle_begins_with_the_state_and_the_latest_progress(
+def test_stream_of_a_running_execution_begins_with_its_state_and_latest_progress(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
-    with busy(client, tmp_path / "gate") as handle:
+    with blocked(client, tmp_path / "gate") as handle:
         events = handle.progress()
         state, latest = next(events), next(events)
         (tmp_path / "gate").touch()
@@ -282,36 +282,36 @@ def test_a_handle_that_attaches_in_the_middle_begins_with_the_state_and_the_late
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_the_stream_of_a_failed_execution_ends_with_its_error(
+def test_stream_of_a_failed_execution_ends_with_its_error(
     connect: Connect, with_callback: bool
 ) -> None:
-    client = connect(progress_callback=Heard() if with_callback else None)
+    client = connect(progress_callback=RecordedEvents() if with_callback else None)
     *_, last = submit(client, "fail", message="no").progress()
     assert isinstance(last, StateEvent)
     assert last.error is not None
     assert last.error.message == "no"
 
 
-def test_a_callback_that_raises_is_logged_and_hears_the_rest(
+def test_callback_that_raises_is_logged_and_receives_further_events(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heard = Heard()
+    recorded = RecordedEvents()
 
     def callback(event: Event) -> None:
-        heard(event)
-        raise RuntimeError("a callback of bad manners")
+        recorded(event)
+        raise RuntimeError("an error of the callback")
 
     client = connect(progress_callback=callback)
     with caplog.at_level(logging.ERROR, "zmqruntime"):
         handle = submit(client, "count", steps=10)
-        assert len(heard.all_of(handle)) == 13
+        assert len(recorded.all_of(handle)) == 13
         assert handle.result(PATIENCE) == 10
         client.disconnect()
-    assert "a callback of bad manners" in caplog.text
+    assert "an error of the callback" in caplog.text
     assert len(caplog.records) == 13
 
 
-def test_a_callback_may_use_its_own_client(connect: Connect) -> None:
+def test_callback_may_use_its_own_client(connect: Connect) -> None:
     results: list[JsonValue] = []
 
     def callback(event: Event) -> None:
@@ -319,58 +319,64 @@ def test_a_callback_may_use_its_own_client(connect: Connect) -> None:
             results.append(client.get_record(event.execution_id).result)
 
     client = connect(progress_callback=callback)
-    submit(client, "echo", value="asked for in the callback")
+    submit(client, "echo", value="read in the callback")
     eventually(lambda: results, "the callback got the result")
-    assert results == ["asked for in the callback"]
+    assert results == ["read in the callback"]
 
 
-def test_fifty_thousand_events_arrive_and_in_order(make_place: Callable[..., Place]) -> None:
-    # There is room for all: how far the client falls behind is the machine's affair.
+def test_fifty_thousand_events_arrive_in_order(make_place: Callable[..., Place]) -> None:
+    # Room for all, since a client may fall behind on a busy machine.
     place = make_place(data_high_water_mark=60_000)
-    heard = Heard()
-    client = place.client("Workshop", progress_callback=heard)
+    recorded = RecordedEvents()
+    client = place.client("Workshop", progress_callback=recorded)
     handle = submit(client, "count", steps=50_000)
-    events = heard.all_of(handle)
+    events = recorded.all_of(handle)
     assert len(events) == 50_003
     counted = [event.completed for event in events if isinstance(event, ProgressEvent)]
     assert counted == list(range(1, 50_001))
 
 
-def test_progress_comes_from_every_thread_of_a_task(connect: Connect) -> None:
-    heard = Heard()
-    client = connect(progress_callback=heard)
+def test_progress_of_all_threads_of_a_task_arrives(connect: Connect) -> None:
+    recorded = RecordedEvents()
+    client = connect(progress_callback=recorded)
     handle = submit(client, "report_from_threads", threads=8, each=100)
-    progress = [e for e in heard.all_of(handle) if isinstance(e, ProgressEvent)]
+    progress = [e for e in recorded.all_of(handle) if isinstance(e, ProgressEvent)]
     assert len(progress) == 800
     for thread in range(8):
         own = [e.completed for e in progress if e.data == {"thread": thread}]
         assert own == list(range(1, 101))
 
 
-def test_progress_comes_from_a_process_that_the_task_started(connect: Connect) -> None:
-    heard = Heard()
-    client = connect(progress_callback=heard)
+def test_progress_of_a_child_process_of_the_task_arrives(connect: Connect) -> None:
+    recorded = RecordedEvents()
+    client = connect(progress_callback=recorded)
     worker = worker_of(client)
     handle = submit(client, "report_from_process", each=100)
     assert handle.result(PATIENCE) == 0
-    progress = [e for e in heard.all_of(handle) if isinstance(e, ProgressEvent)]
+    progress = [e for e in recorded.all_of(handle) if isinstance(e, ProgressEvent)]
     assert [e.completed for e in progress] == list(range(1, 101))
     (child,) = {e.data["pid"] for e in progress if e.data}
     assert child != worker
 
 
-def test_each_client_hears_of_its_own_executions_and_an_observer_of_all(connect: Connect) -> None:
-    heard_by_ann, heard_by_bob, heard_by_all = Heard(), Heard(), Heard()
-    ann = connect(client_id="ann", progress_callback=heard_by_ann)
-    bob = connect(client_id="bob", progress_callback=heard_by_bob)
+def test_client_receives_events_of_its_own_executions_and_an_observer_of_all(
+    connect: Connect,
+) -> None:
+    events_of_ann, events_of_bob, events_of_all = (
+        RecordedEvents(),
+        RecordedEvents(),
+        RecordedEvents(),
+    )
+    ann = connect(client_id="ann", progress_callback=events_of_ann)
+    bob = connect(client_id="bob", progress_callback=events_of_bob)
     observer = connect()
-    stream = ProgressStreamSubscriber(observer, "observer", heard_by_all, scope=ProgressScope.ALL)
+    stream = ProgressStreamSubscriber(observer, "observer", events_of_all, scope=ProgressScope.ALL)
     assert set(observer.ping().progress_subscribers) == {"ann", "bob", "observer"}
 
     anns, bobs = submit(ann, "count", steps=5), submit(bob, "count", steps=7)
-    assert len(heard_by_ann.all_of(anns)) == len(heard_by_all.all_of(anns)) == 8
-    assert len(heard_by_bob.all_of(bobs)) == len(heard_by_all.all_of(bobs)) == 10
-    assert heard_by_ann.of(bobs) == heard_by_bob.of(anns) == []
+    assert len(events_of_ann.all_of(anns)) == len(events_of_all.all_of(anns)) == 8
+    assert len(events_of_bob.all_of(bobs)) == len(events_of_all.all_of(bobs)) == 10
+    assert events_of_ann.of(bobs) == events_of_bob.of(anns) == []
     assert stream.missed == 0
 
     stream.close()
@@ -378,15 +384,15 @@ def test_each_client_hears_of_its_own_executions_and_an_observer_of_all(connect:
     assert observer.ping().progress_subscribers == ("bob",)
 
 
-# -- a server that is never blocked ---------------------------------------------------------
+# -- responsiveness -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("do", ["spin", "hold_the_lock"])
-def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, do: str) -> None:
-    client = place.client("Hasty")
+def test_ping_does_not_wait_for_a_task_that_occupies_the_interpreter(place: Place, do: str) -> None:
+    client = place.client("ShortGrace")
     handle = submit(client, do)
     await_phase(handle)
-    # The task goes on for ever: a ping that waited for it would not come back.
+    # The task is endless: a ping that waits for it would time out.
     for _ in range(50):
         client.ping()
     assert handle.status().status is ExecutionStatus.RUNNING
@@ -397,7 +403,7 @@ def test_ping_does_not_wait_for_a_task_that_keeps_the_interpreter(place: Place, 
 
 
 def reports_of(handle: ExecutionHandle) -> float:
-    """Return how many reports the server has taken of a task that runs."""
+    """Return how many reports of a running task the server has received."""
     record = handle.status()
     assert record.status is ExecutionStatus.RUNNING
     assert record.progress is not None
@@ -406,16 +412,16 @@ def reports_of(handle: ExecutionHandle) -> float:
 
 
 def test_ping_does_not_wait_for_a_flood_of_progress(connect: Connect) -> None:
-    heard = Heard()
-    listener = connect(progress_callback=heard)
+    recorded = RecordedEvents()
+    listener = connect(progress_callback=recorded)
     handle = submit(listener, "count", steps=10**9)
-    eventually(lambda: len(heard.events) > 1000, "it floods")
+    eventually(lambda: len(recorded.events) > 1000, "a thousand events have arrived")
     seen = [reports_of(handle)]
     for _ in range(50):
         listener.ping()
         seen.append(reports_of(handle))
-    # How many reports went by in the time of two requests, as a rule: some hundreds. Seconds
-    # would show how busy the machine is. A ping behind the flood would see the end of it.
+    # The number of reports between two requests: usually some hundreds. Seconds would depend on the
+    # load of the machine. A ping that waits for the flood would see its end.
     assert statistics.median(after - before for before, after in pairwise(seen)) < 50_000
     handle.cancel()
     assert_cancelled(handle)
@@ -424,10 +430,8 @@ def test_ping_does_not_wait_for_a_flood_of_progress(connect: Connect) -> None:
 # -- cancelling -----------------------------------------------------------------------------
 
 
-def test_a_queued_execution_is_cancelled_at_once_and_never_runs(
-    client: ExecutionClient, tmp_path: Path
-) -> None:
-    with busy(client, tmp_path / "gate") as running:
+def test_cancel_of_a_queued_execution_is_immediate(client: ExecutionClient, tmp_path: Path) -> None:
+    with blocked(client, tmp_path / "gate") as running:
         first, second, third = (submit(client, "echo", value=n) for n in range(3))
         assert second.cancel() is ExecutionStatus.CANCELLED
         assert second.status().started_at is None
@@ -438,8 +442,8 @@ def test_a_queued_execution_is_cancelled_at_once_and_never_runs(
     assert_cancelled(second)
 
 
-@pytest.mark.parametrize("do", ["spin", "sleep", "look"])
-def test_a_running_task_is_cancelled_alone_and_its_process_kept(
+@pytest.mark.parametrize("do", ["spin", "sleep", "poll_cancel"])
+def test_cancel_of_a_running_task_keeps_the_worker_process(
     client: ExecutionClient, do: str
 ) -> None:
     worker = worker_of(client)
@@ -448,12 +452,12 @@ def test_a_running_task_is_cancelled_alone_and_its_process_kept(
     assert cancelled.cancel() is ExecutionStatus.RUNNING
 
     assert_cancelled(cancelled)
-    next_one = queued.result(PATIENCE)
-    assert isinstance(next_one, dict)
-    assert next_one["pid"] == worker
+    described = queued.result(PATIENCE)
+    assert isinstance(described, dict)
+    assert described["pid"] == worker
 
 
-def test_a_cancelled_task_cleans_up(client: ExecutionClient, tmp_path: Path) -> None:
+def test_cancelled_task_cleans_up(client: ExecutionClient, tmp_path: Path) -> None:
     handle = submit(client, "clean_up", path=str(tmp_path / "tidy"))
     await_phase(handle)
     handle.cancel()
@@ -461,48 +465,46 @@ def test_a_cancelled_task_cleans_up(client: ExecutionClient, tmp_path: Path) -> 
     assert (tmp_path / "tidy").read_text() == "cleaned up"
 
 
-@pytest.mark.parametrize("do", ["compute", "hold_the_lock", "swallow"])
-def test_a_task_that_does_not_listen_is_ended_with_its_process_after_the_grace(
-    place: Place, do: str
-) -> None:
-    client = place.client("Hasty")
+@pytest.mark.parametrize("do", ["compute", "hold_the_lock", "ignore_interrupts"])
+def test_worker_of_a_task_that_ignores_the_interrupt_is_killed(place: Place, do: str) -> None:
+    client = place.client("ShortGrace")
     worker = worker_of(client)
     cancelled, queued = submit(client, do), submit(client, "describe")
     await_phase(cancelled)
     cancelled.cancel()
 
     assert_cancelled(cancelled)
-    next_one = queued.result(PATIENCE)
-    assert isinstance(next_one, dict)
-    assert next_one["pid"] != worker
-    assert next_one["setups"] == 1
+    described = queued.result(PATIENCE)
+    assert isinstance(described, dict)
+    assert described["pid"] != worker
+    assert described["setups"] == 1
     assert not psutil.pid_exists(worker)
 
 
-def test_a_task_that_is_ended_takes_its_children_with_it(place: Place) -> None:
-    client = place.client("Hasty")
-    cancelled = submit(client, "swallow", children=3)
+def test_child_processes_end_with_a_killed_worker(place: Place) -> None:
+    client = place.client("ShortGrace")
+    cancelled = submit(client, "ignore_interrupts", children=3)
     begun = await_phase(cancelled)
     assert begun.data is not None
     children = [psutil.Process(pid) for pid in begun.data["pids"]]  # type: ignore[union-attr,arg-type]
     assert all(child.is_running() for child in children)
     cancelled.cancel()
     assert_cancelled(cancelled)
-    eventually(lambda: not any(c.is_running() for c in children), "the children are gone")
-    assert_serves_on(client)
+    eventually(lambda: not any(c.is_running() for c in children), "the child processes have ended")
+    assert_executes(client)
 
 
-def test_cancelling_twice_is_cancelling_once(client: ExecutionClient) -> None:
+def test_repeated_cancel_has_no_further_effect(client: ExecutionClient) -> None:
     handle = submit(client, "sleep")
     await_phase(handle)
     for _ in range(3):
         handle.cancel()
     assert_cancelled(handle)
     assert handle.cancel() is ExecutionStatus.CANCELLED
-    assert_serves_on(client)
+    assert_executes(client)
 
 
-def test_what_has_ended_cannot_be_cancelled(client: ExecutionClient) -> None:
+def test_cancel_of_an_ended_execution_is_a_conflict(client: ExecutionClient) -> None:
     complete = submit(client, "echo", value=1)
     failed = submit(client, "fail", message="no")
     complete.wait(PATIENCE)
@@ -513,20 +515,20 @@ def test_what_has_ended_cannot_be_cancelled(client: ExecutionClient) -> None:
     assert complete.result(PATIENCE) == 1
 
 
-def test_a_cancel_never_hits_the_next_one(client: ExecutionClient) -> None:
-    """However close the end of a task and its cancel are."""
+def test_cancel_never_affects_the_next_execution(client: ExecutionClient) -> None:
+    """Cancels race with the ends of their tasks."""
     ends = set()
     for n in range(300):
         cancelled = submit(client, "count", steps=n % 50)
-        next_one = submit(client, "count", steps=20)
+        following = submit(client, "count", steps=20)
         with contextlib.suppress(Conflict):
             cancelled.cancel()
         ends.add(cancelled.wait(PATIENCE).status)
-        assert next_one.result(PATIENCE) == 20
+        assert following.result(PATIENCE) == 20
     assert ends <= {ExecutionStatus.COMPLETE, ExecutionStatus.CANCELLED}
 
 
-def test_a_task_that_runs_too_long_fails_of_it(client: ExecutionClient) -> None:
+def test_task_fails_at_its_time_limit(client: ExecutionClient) -> None:
     worker = worker_of(client)
     too_long = client.submit_execution({"do": "sleep"}, timeout_seconds=0.2)
     in_time = client.submit_execution({"do": "echo", "value": 1}, timeout_seconds=PATIENCE)
@@ -537,17 +539,17 @@ def test_a_task_that_runs_too_long_fails_of_it(client: ExecutionClient) -> None:
     assert worker_of(client) == worker
 
 
-def test_a_task_that_runs_too_long_and_does_not_listen_is_ended(place: Place) -> None:
-    client = place.client("Hasty")
-    handle = client.submit_execution({"do": "swallow"}, timeout_seconds=0.2)
+def test_task_that_ignores_the_interrupt_at_its_time_limit_fails(place: Place) -> None:
+    client = place.client("ShortGrace")
+    handle = client.submit_execution({"do": "ignore_interrupts"}, timeout_seconds=0.2)
     assert error_of(handle).kind is ErrorKind.TIMEOUT
-    assert_serves_on(client)
+    assert_executes(client)
 
 
-# -- failing --------------------------------------------------------------------------------
+# -- failures -------------------------------------------------------------------------------
 
 
-def test_a_failed_task_tells_its_error_and_where_it_was(client: ExecutionClient) -> None:
+def test_error_of_a_failed_task_has_message_and_traceback(client: ExecutionClient) -> None:
     error = error_of(submit(client, "fail", message="the reason\nin two lines"))
     assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "ValueError")
     assert error.message == "the reason\nin two lines"
@@ -559,25 +561,25 @@ def test_a_failed_task_tells_its_error_and_where_it_was(client: ExecutionClient)
 @pytest.mark.parametrize(
     ("kind", "type_name", "message"),
     [
-        ("interrupt", "KeyboardInterrupt", "not by anybody else"),
+        ("interrupt", "KeyboardInterrupt", "raised by the task"),
         ("exit", "SystemExit", "3"),
         ("group", "ExceptionGroup", "two at once (2 sub-exceptions)"),
         ("surrogate", "ValueError", "a name that is not UTF-8: \\udcff"),
-        ("speechless", "_Speechless", ""),
+        ("no message", "_NoMessage", ""),
     ],
 )
-def test_whatever_a_task_raises_fails_it_and_nothing_else(
+def test_exception_of_any_kind_fails_only_its_task(
     client: ExecutionClient, kind: str, type_name: str, message: str
 ) -> None:
     worker = worker_of(client)
     error = error_of(submit(client, "raise", kind=kind))
     assert (error.kind, error.type) == (ErrorKind.EXCEPTION, type_name)
     assert message in error.message
-    assert_serves_on(client)
+    assert_executes(client)
     assert worker_of(client) == worker
 
 
-# A crash, and how its record tells of it.
+# A crash, with the exit code and the signal in its record.
 CRASHES = [
     pytest.param("segfault", {}, None, "SIGSEGV", marks=posix_only),
     pytest.param("abort", {}, None, "SIGABRT", marks=posix_only),
@@ -587,7 +589,7 @@ CRASHES = [
 
 
 @pytest.mark.parametrize(("do", "arguments", "exit_code", "signal_name"), CRASHES)
-def test_a_crash_fails_one_execution_and_the_next_runs_in_a_new_process(
+def test_crash_fails_one_execution_and_the_next_runs_in_a_new_process(
     client: ExecutionClient,
     do: str,
     arguments: dict[str, Any],
@@ -601,13 +603,13 @@ def test_a_crash_fails_one_execution_and_the_next_runs_in_a_new_process(
     assert error.kind is ErrorKind.WORKER_DIED
     assert (error.exit_code, error.signal) == (exit_code, signal_name)
     assert (signal_name or f"exit code {exit_code}") in error.message
-    next_one = queued.result(PATIENCE)
-    assert isinstance(next_one, dict)
-    assert next_one["pid"] != worker
-    assert next_one["setups"] == 1
+    described = queued.result(PATIENCE)
+    assert isinstance(described, dict)
+    assert described["pid"] != worker
+    assert described["setups"] == 1
 
 
-def test_a_worker_killed_from_outside_fails_what_it_ran(client: ExecutionClient) -> None:
+def test_kill_of_a_worker_fails_its_execution(client: ExecutionClient) -> None:
     crashed, queued = submit(client, "sleep"), submit(client, "echo", value=1)
     await_phase(crashed)
     psutil.Process(worker_of(client)).kill()
@@ -618,7 +620,7 @@ def test_a_worker_killed_from_outside_fails_what_it_ran(client: ExecutionClient)
     assert queued.result(PATIENCE) == 1
 
 
-def test_a_worker_killed_while_idle_is_replaced(client: ExecutionClient) -> None:
+def test_idle_worker_is_replaced_after_a_kill(client: ExecutionClient) -> None:
     worker = worker_of(client)
     psutil.Process(worker).kill()
 
@@ -627,18 +629,18 @@ def test_a_worker_killed_while_idle_is_replaced(client: ExecutionClient) -> None
         return pong.ready and [w.pid for w in pong.workers] != [worker]
 
     eventually(replaced, "another worker is ready")
-    assert_serves_on(client)
+    assert_executes(client)
 
 
 @posix_only
-def test_a_task_that_runs_out_of_memory_fails_alone(client: ExecutionClient) -> None:
-    error = error_of(submit(client, "devour_memory"))
+def test_task_that_exhausts_memory_fails(client: ExecutionClient) -> None:
+    error = error_of(submit(client, "exhaust_memory"))
     assert (error.kind, error.type) == (ErrorKind.EXCEPTION, "MemoryError")
-    assert_serves_on(client)
+    assert_executes(client)
 
 
 @posix_only
-def test_a_stray_ctrl_c_for_the_worker_stops_nothing(client: ExecutionClient) -> None:
+def test_sigint_to_the_worker_from_outside_is_ignored(client: ExecutionClient) -> None:
     worker = worker_of(client)
     handle = submit(client, "count", steps=200)
     while not handle.done():
@@ -647,33 +649,33 @@ def test_a_stray_ctrl_c_for_the_worker_stops_nothing(client: ExecutionClient) ->
     assert worker_of(client) == worker
 
 
-# -- waiting and asking -----------------------------------------------------------------------
+# -- waits and status -------------------------------------------------------------------------
 
 
-def test_a_held_status_is_answered_when_the_execution_ends(
+def test_held_status_request_gets_its_reply_at_the_end_of_the_execution(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
-        with busy(client, tmp_path / "gate") as handle:
+        with blocked(client, tmp_path / "gate") as handle:
             held = [pool.submit(client.get_record, handle.execution_id, 60.0) for _ in range(10)]
         records = [waiter.result(PATIENCE) for waiter in held]
-    # A reply before the end, or at the end of the hold, would show that the task runs.
+    # A reply before the end, or at the end of the hold, would have the status running.
     assert {record.status for record in records} == {ExecutionStatus.COMPLETE}
 
 
-def test_a_held_status_tells_how_it_is_when_the_time_is_up(
+def test_held_status_request_gets_the_current_status_at_its_timeout(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
-    with busy(client, tmp_path / "gate") as handle:
-        began = time.monotonic()
+    with blocked(client, tmp_path / "gate") as handle:
+        started = time.monotonic()
         record = client.get_record(handle.execution_id, 0.3)
-        assert time.monotonic() - began >= 0.3
+        assert time.monotonic() - started >= 0.3
         assert record.status is ExecutionStatus.RUNNING
         with pytest.raises(WaitTimeout, match=r"still running after 0\.1 s"):
             handle.result(timeout=0.1)
 
 
-def test_submitting_twice_runs_once(client: ExecutionClient) -> None:
+def test_repeated_submission_runs_once(client: ExecutionClient) -> None:
     before = submit(client, "describe").result(PATIENCE)
     handles = [
         client.submit_execution({"do": "describe"}, execution_id="the-one-and-only")
@@ -688,7 +690,7 @@ def test_submitting_twice_runs_once(client: ExecutionClient) -> None:
         client.submit_execution({"do": "echo"}, execution_id="the-one-and-only")
 
 
-def test_a_handle_can_be_had_by_name_from_another_client(connect: Connect) -> None:
+def test_submission_with_the_same_id_by_another_client_returns_the_result(connect: Connect) -> None:
     first = connect(client_id="resumed")
     first.submit_execution({"do": "echo", "value": 1}, execution_id="named").wait(PATIENCE)
     first.disconnect()
@@ -697,28 +699,26 @@ def test_a_handle_can_be_had_by_name_from_another_client(connect: Connect) -> No
     assert handle.result(PATIENCE) == 1
 
 
-def test_an_unknown_execution_is_said_to_be_unknown(client: ExecutionClient) -> None:
-    for ask in (client.get_record, client.cancel_execution, client.wait_for_completion):
-        with pytest.raises(UnknownExecution, match="nobody-knows-me"):
-            ask("nobody-knows-me")
+def test_unknown_execution_raises(client: ExecutionClient) -> None:
+    for call in (client.get_record, client.cancel_execution, client.wait_for_completion):
+        with pytest.raises(UnknownExecution, match="missing-execution"):
+            call("missing-execution")
 
 
-def test_history_keeps_what_was_not_read_and_the_latest_that_was(place: Place) -> None:
-    client = place.client("Forgetful")
+def test_history_keeps_unread_records_and_the_latest_read_ones(place: Place) -> None:
+    client = place.client("ShortHistory")
     handles = [submit(client, "echo", value=n) for n in range(5)]
     eventually(lambda: client.ping().queued_count == 0, "all have started")
     handles[-1].wait(60.0)
     assert [handle.result(PATIENCE) for handle in handles] == [0, 1, 2, 3, 4]
-    with pytest.raises(UnknownExecution):  # The one that was read first.
+    with pytest.raises(UnknownExecution):  # The first one that was read.
         client.get_record(handles[4].execution_id)
     assert client.poll_status().counts[ExecutionStatus.COMPLETE] == 3
 
 
-def test_a_full_queue_refuses_and_takes_again_when_there_is_room(
-    place: Place, tmp_path: Path
-) -> None:
-    client = place.client("Narrow")
-    with busy(client, tmp_path / "gate"):
+def test_full_queue_rejects_submissions(place: Place, tmp_path: Path) -> None:
+    client = place.client("ShortQueue")
+    with blocked(client, tmp_path / "gate"):
         first, second = (submit(client, "echo", value=n) for n in range(2))
         with pytest.raises(QueueFull, match="no more than 2"):
             submit(client, "echo", value=2)
@@ -727,18 +727,18 @@ def test_a_full_queue_refuses_and_takes_again_when_there_is_room(
     assert (second.result(PATIENCE), third.result(PATIENCE)) == (1, 3)
 
 
-def test_the_queue_is_told_page_by_page(client: ExecutionClient, tmp_path: Path) -> None:
-    with busy(client, tmp_path / "gate") as running:
+def test_queue_is_returned_in_pages(client: ExecutionClient, tmp_path: Path) -> None:
+    with blocked(client, tmp_path / "gate") as running:
         handles = [submit(client, "echo", value=n) for n in range(25)]
-        told: list[str] = []
+        ids: list[str] = []
         cursor = None
         while True:
             page = client.poll_status(limit=10, cursor=cursor)
-            told += [info.execution_id for info in page.queued_executions]
+            ids += [info.execution_id for info in page.queued_executions]
             cursor = page.cursor
             if cursor is None:
                 break
-        assert told == [handle.execution_id for handle in handles]
+        assert ids == [handle.execution_id for handle in handles]
         (info,) = page.running_executions
         assert info.execution_id == running.execution_id
         assert page.counts[ExecutionStatus.QUEUED] == client.ping(limit=3).queued_count == 25
@@ -746,7 +746,7 @@ def test_the_queue_is_told_page_by_page(client: ExecutionClient, tmp_path: Path)
     assert [handle.result(PATIENCE) for handle in handles] == list(range(25))
 
 
-def test_one_client_serves_many_threads(client: ExecutionClient) -> None:
+def test_client_is_shared_by_many_threads(client: ExecutionClient) -> None:
     def work(thread: int) -> list[JsonValue]:
         return [
             client.execute({"do": "echo", "value": [thread, n]}, timeout=PATIENCE)
@@ -758,9 +758,7 @@ def test_one_client_serves_many_threads(client: ExecutionClient) -> None:
     assert results == [[[thread, n] for n in range(20)] for thread in range(8)]
 
 
-def test_a_poller_tells_of_every_change_that_it_sees(
-    client: ExecutionClient, tmp_path: Path
-) -> None:
+def test_poller_yields_each_change_of_status_once(client: ExecutionClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     handle = submit(client, "wait_for", path=str(gate))
     statuses = []
@@ -771,13 +769,13 @@ def test_a_poller_tells_of_every_change_that_it_sees(
     assert statuses.count(ExecutionStatus.COMPLETE) == 1
 
 
-def test_a_batch_is_submitted_and_awaited_in_order(client: ExecutionClient) -> None:
+def test_batch_returns_results_in_order(client: ExecutionClient) -> None:
     tasks = [{"do": "echo", "value": n} for n in range(50)]
     assert BatchSubmitWaitEngine(client).run(tasks).results() == list(range(50))
 
 
-def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient, tmp_path: Path) -> None:
-    mark = tmp_path / "all are under way"
+def test_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient, tmp_path: Path) -> None:
+    mark = tmp_path / "all-submitted"
 
     def tasks() -> Iterator[dict[str, Any]]:
         yield {"do": "fail", "message": "first", "after": str(mark)}
@@ -791,20 +789,20 @@ def test_a_batch_that_fails_fast_cancels_the_rest(client: ExecutionClient, tmp_p
         result.results()
 
 
-def test_an_application_describes_itself_in_its_pong(place: Place) -> None:
-    pong = place.client("FewWords").ping()
+def test_pong_has_the_details_of_the_application(place: Place) -> None:
+    pong = place.client("Described").ping()
     assert pong.details == {"motto": "few words"}
-    assert pong.server == "FewWords"
+    assert pong.server == "Described"
     assert pong.log_file_path is not None
     assert Path(pong.log_file_path).parent == place.config.log_dir
 
 
-def test_a_client_leaves_nothing_behind(connect: Connect) -> None:
+def test_disconnected_client_leaves_no_thread_or_file(connect: Connect) -> None:
     before = threading.active_count()
     handles = psutil.Process().num_fds() if sys.platform != "win32" else 0
     for _ in range(5):
-        client = connect(progress_callback=Heard())
-        assert_serves_on(client)
+        client = connect(progress_callback=RecordedEvents())
+        assert_executes(client)
         client.disconnect()
     assert threading.active_count() == before
     if sys.platform != "win32":

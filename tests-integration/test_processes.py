@@ -1,4 +1,4 @@
-"""Servers, workers and clients as processes: who starts whom, and who ends with whom."""
+"""The start and the end of server, worker and client processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
-from marked import Mark
 from places import ChildProcess, Place, await_phase
+from process_marker import ProcessMarker
 from waiting import PATIENCE, eventually
 
 from zmqruntime.execution import ExecutionClient, ExecutionHandle, UnknownExecution
@@ -60,17 +60,17 @@ def children_of_task(event: ProgressEvent) -> list[psutil.Process]:
 # -- launching ------------------------------------------------------------------------------
 
 
-def test_ten_clients_that_start_at_once_end_with_one_server(either_place: Place) -> None:
-    clients = [either_place.client_process("launch_and_tell") for _ in range(10)]
-    told = [client.output() for client in clients]
-    assert [client.returncode for client in clients] == [0] * 10, told
-    assert len(set(told)) == 1, told
-    survivor = either_place.client()
-    assert survivor.ping().process.pid == int(told[0])
-    survivor.shutdown_server()
+def test_ten_clients_that_launch_concurrently_share_one_server(either_place: Place) -> None:
+    clients = [either_place.client_process("launch_and_print_pid") for _ in range(10)]
+    outputs = [client.output() for client in clients]
+    assert [client.returncode for client in clients] == [0] * 10, outputs
+    assert len(set(outputs)) == 1, outputs
+    observer = either_place.client()
+    assert observer.ping().process.pid == int(outputs[0])
+    observer.shutdown_server()
 
 
-def test_a_persistent_server_outlives_its_client_and_keeps_its_work(place: Place) -> None:
+def test_persistent_server_survives_its_client_and_keeps_its_executions(place: Place) -> None:
     first = place.client_process("launch_and_leave")
     assert first.output() == ""
     again = place.client()
@@ -79,7 +79,7 @@ def test_a_persistent_server_outlives_its_client_and_keeps_its_work(place: Place
     again.shutdown_server()
 
 
-def test_an_owned_server_ends_when_its_client_disconnects(either_place: Place) -> None:
+def test_owned_server_ends_when_its_client_disconnects(either_place: Place) -> None:
     client = either_place.client("Workshop")
     handle = submit(client, "hold_children")
     family = [server_of(client), worker_of(client), *children_of_task(await_phase(handle))]
@@ -89,35 +89,35 @@ def test_an_owned_server_ends_when_its_client_disconnects(either_place: Place) -
 
 
 @pytest.mark.parametrize("ended_by", ["kill", "terminate"])
-def test_an_owned_server_ends_with_its_owner_however_that_ends(place: Place, ended_by: str) -> None:
+def test_owned_server_ends_with_the_process_of_its_owner(place: Place, ended_by: str) -> None:
     owner = place.client_process("launch_and_stay")
     assert owner.stdout is not None
     assert owner.stdout.readline().startswith("at work")
     observer = place.client()
     family = [server_of(observer), worker_of(observer)]
     getattr(owner, ended_by)()
-    await_ends(*family)  # And those whom the task had started: the place looks for all.
+    await_ends(*family)  # The place checks that the task's processes have ended as well.
 
 
 @posix_only
-def test_a_client_that_is_interrupted_while_it_launches_leaves_no_server(
+def test_client_that_is_interrupted_during_a_launch_leaves_no_server(
     place: Place, tmp_path: Path
 ) -> None:
-    place.leaves_socket_files = True  # The server is killed: nobody would know of it.
+    place.leaves_socket_files = True  # The client kills the server.
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
-    client = place.client_process("launch_and_leave", "Sleeper")
+    place.variables["SETUP_BEGUN"] = str(begun)
+    client = place.client_process("launch_and_leave", "SlowSetup")
     eventually(begun.exists, "the worker is being set up")
     client.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in client.output()
     place.mark.assert_gone()
 
 
-def test_connecting_waits_until_the_worker_is_set_up(place: Place, tmp_path: Path) -> None:
+def test_connect_waits_until_the_worker_is_set_up(place: Place, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
+    place.variables["SETUP_BEGUN"] = str(begun)
     with ThreadPoolExecutor() as pool:
-        connected = pool.submit(place.client, "Sleeper")
+        connected = pool.submit(place.client, "SlowSetup")
         eventually(begun.exists, "the worker is being set up")
         assert not connected.done()
         begun.with_suffix(".go").touch()
@@ -125,9 +125,9 @@ def test_connecting_waits_until_the_worker_is_set_up(place: Place, tmp_path: Pat
     assert client.ping().ready
 
 
-def test_a_worker_that_cannot_be_set_up_is_told_with_its_traceback(either_place: Place) -> None:
+def test_failed_worker_setup_is_reported_with_its_traceback(either_place: Place) -> None:
     with pytest.raises(LaunchFailed) as caught:
-        either_place.client("Unable")
+        either_place.client("FailingSetup")
     message = str(caught.value)
     assert "Traceback" in message
     assert "FileNotFoundError: the model file is not there" in message
@@ -135,31 +135,31 @@ def test_a_worker_that_cannot_be_set_up_is_told_with_its_traceback(either_place:
     assert caught.value.exit_code == 1
 
 
-def test_a_worker_that_dies_of_its_set_up_is_told_with_its_exit_code(place: Place) -> None:
+def test_worker_that_exits_in_its_setup_is_reported_with_its_exit_code(place: Place) -> None:
     with pytest.raises(LaunchFailed, match="exit code 23"):
-        place.client("Unsettled")
+        place.client("CrashingSetup")
 
 
-def test_a_class_that_is_not_there_is_told(place: Place) -> None:
-    with pytest.raises(LaunchFailed, match="no attribute 'Nobody'"):
-        place.client("Nobody")
+def test_missing_server_class_is_reported(place: Place) -> None:
+    with pytest.raises(LaunchFailed, match="no attribute 'Missing'"):
+        place.client("Missing")
 
 
-def test_after_a_launch_that_failed_another_works(place: Place) -> None:
+def test_launch_works_after_a_failed_one(place: Place) -> None:
     with pytest.raises(LaunchFailed):
-        place.client("Unable")
+        place.client("FailingSetup")
     assert place.client("Workshop").ping().ready
 
 
-def test_without_a_launcher_nobody_is_started(either_place: Place) -> None:
+def test_connect_without_a_launcher_starts_no_server(either_place: Place) -> None:
     with pytest.raises(ConnectionFailed, match="no server listens"):
         either_place.unconnected().connect()
 
 
-# -- two of them ----------------------------------------------------------------------------
+# -- two servers ----------------------------------------------------------------------------
 
 
-def test_a_second_server_says_who_holds_the_port_and_the_first_serves_on(
+def test_second_server_fails_with_the_pid_of_the_first_which_serves_on(
     either_place: Place,
 ) -> None:
     first = either_place.serve()
@@ -173,19 +173,19 @@ def test_a_second_server_says_who_holds_the_port_and_the_first_serves_on(
     assert len(either_place.socket_files()) == (3 if client.endpoint.transport_mode == "ipc" else 0)
 
 
-def test_servers_on_two_ports_know_nothing_of_each_other(make_place: Callable[..., Place]) -> None:
+def test_servers_on_two_ports_are_independent(make_place: Callable[..., Place]) -> None:
     one, two = (make_place().client("Workshop") for _ in range(2))
     assert one.ping().process != two.ping().process
     one.disconnect()
     assert two.execute({"do": "echo", "value": 2}, timeout=PATIENCE) == 2
 
 
-# -- a server that is lost --------------------------------------------------------------------
+# -- lost servers -----------------------------------------------------------------------------
 
 
 @posix_only
-@pytest.mark.parametrize("do", ["sleep", "spin", "compute", "swallow"])
-def test_a_killed_server_takes_its_worker_with_it_whatever_that_does(place: Place, do: str) -> None:
+@pytest.mark.parametrize("do", ["sleep", "spin", "compute", "ignore_interrupts"])
+def test_worker_ends_with_its_killed_server(place: Place, do: str) -> None:
     place.leaves_socket_files = True
     client = place.client("Workshop")
     worker = worker_of(client)
@@ -202,12 +202,12 @@ def test_worker_of_a_killed_server_ends_without_pidfd_open(place: Place, tmp_pat
     place.leaves_socket_files = True
     client = place.client("Workshop")
     worker = worker_of(client)
-    await_phase(submit(client, "swallow"))
+    await_phase(submit(client, "ignore_interrupts"))
     server_of(client).kill()
     await_ends(worker)
 
 
-def test_a_killed_server_takes_the_tasks_own_processes_with_it(either_place: Place) -> None:
+def test_child_processes_of_a_task_end_with_the_killed_server(either_place: Place) -> None:
     either_place.leaves_socket_files = True
     client = either_place.client("Workshop")
     children = children_of_task(await_phase(submit(client, "hold_children")))
@@ -216,7 +216,7 @@ def test_a_killed_server_takes_the_tasks_own_processes_with_it(either_place: Pla
     await_ends(*children)
 
 
-def test_a_killed_server_is_told_as_lost_and_never_as_cancelled(either_place: Place) -> None:
+def test_kill_of_the_server_raises_server_lost_in_all_calls(either_place: Place) -> None:
     either_place.leaves_socket_files = True
     client = either_place.client("Workshop")
     handle = submit(client, "sleep")
@@ -225,13 +225,13 @@ def test_a_killed_server_is_told_as_lost_and_never_as_cancelled(either_place: Pl
     next(events)
 
     with ThreadPoolExecutor() as pool:
-        questions: list[Callable[[], Any]] = [
+        calls: list[Callable[[], Any]] = [
             lambda: handle.result(PATIENCE),
             lambda: handle.wait(),
             lambda: list(events),
             lambda: client.get_record(handle.execution_id, 60.0),
         ]
-        waiting = [pool.submit(ask) for ask in questions]
+        waiting = [pool.submit(call) for call in calls]
         server_of(client).kill()
         for waiter in waiting:
             error = waiter.exception(PATIENCE)
@@ -239,12 +239,12 @@ def test_a_killed_server_is_told_as_lost_and_never_as_cancelled(either_place: Pl
             if os.name != "nt":
                 assert error.exit_code == -signal.SIGKILL
                 assert "SIGKILL" in str(error)
-    for ask in (handle.status, handle.cancel, client.ping, lambda: submit(client, "echo")):
+    for call in (handle.status, handle.cancel, client.ping, lambda: submit(client, "echo")):
         with pytest.raises(ServerLost):
-            ask()
+            call()
 
 
-def test_a_client_that_only_attached_is_told_of_the_loss_too(place: Place) -> None:
+def test_attached_client_gets_server_lost_without_an_exit_code(place: Place) -> None:
     place.leaves_socket_files = True
     place.client("Workshop")
     attached = place.client()
@@ -256,28 +256,28 @@ def test_a_client_that_only_attached_is_told_of_the_loss_too(place: Place) -> No
     assert caught.value.exit_code is None
 
 
-def test_who_waits_goes_on_with_the_server_that_replaces_a_killed_one(either_place: Place) -> None:
+def test_waits_go_on_with_the_server_that_replaces_a_killed_one(either_place: Place) -> None:
     either_place.leaves_socket_files = True
-    client = either_place.client("Amnesiac")
+    client = either_place.client("FakeDurable")
     handle = submit(client, "sleep")
     await_phase(handle)
     events = handle.progress()
     next(events)
     with ThreadPoolExecutor() as pool:
-        questions: list[Callable[[], Any]] = [
+        calls: list[Callable[[], Any]] = [
             lambda: handle.result(PATIENCE),
             handle.result,
             lambda: list(events),
         ]
-        waiting = [pool.submit(ask) for ask in questions]
+        waiting = [pool.submit(call) for call in calls]
         server_of(client).kill()
         for waiter in waiting:
-            # The one that was launched in its place has to tell that it knows of nothing.
+            # The new server does not know the execution.
             assert isinstance(waiter.exception(PATIENCE), UnknownExecution)
     assert client.execute({"do": "echo", "value": "again"}, timeout=PATIENCE) == "again"
 
 
-def test_after_a_killed_server_another_is_launched_in_its_place(either_place: Place) -> None:
+def test_launch_after_a_killed_server_starts_another(either_place: Place) -> None:
     lost = either_place.client("Workshop")
     server_of(lost).kill()
     with pytest.raises(ServerLost):
@@ -288,7 +288,7 @@ def test_after_a_killed_server_another_is_launched_in_its_place(either_place: Pl
 
 
 @posix_only
-def test_a_server_that_is_merely_slow_is_not_taken_for_lost(place: Place, tmp_path: Path) -> None:
+def test_suspended_server_is_not_reported_as_lost(place: Place, tmp_path: Path) -> None:
     client = place.client("Workshop", config=place.with_settings(retry_interval=0.1))
     server = server_of(client)
     handle = submit(client, "wait_for", path=str(tmp_path / "gate"))
@@ -297,7 +297,7 @@ def test_a_server_that_is_merely_slow_is_not_taken_for_lost(place: Place, tmp_pa
         server.suspend()
         result, pong = pool.submit(handle.result, PATIENCE), pool.submit(client.ping)
         (tmp_path / "gate").touch()
-        with pytest.raises(TimeoutError):  # Several tries go out meanwhile.
+        with pytest.raises(TimeoutError):  # Several retries are sent meanwhile.
             result.result(1.0)
         assert not pong.done()
         server.resume()
@@ -305,7 +305,7 @@ def test_a_server_that_is_merely_slow_is_not_taken_for_lost(place: Place, tmp_pa
         assert pong.result(PATIENCE).ready
 
 
-def test_who_disconnects_while_another_thread_waits_wakes_it_up(place: Place) -> None:
+def test_disconnect_ends_a_wait_in_another_thread(place: Place) -> None:
     owner = place.client("Workshop")
     client = place.client()
     handle = submit(client, "sleep")
@@ -327,7 +327,7 @@ Start = Callable[[str], ChildProcess]
 
 @pytest.fixture
 def foreground(place: Place) -> Iterator[Start]:
-    """Starts a server as in a terminal, and checks how it ended."""
+    """Start servers as in a terminal, and check how they ended."""
     started: list[ChildProcess] = []
 
     def start(application: str) -> ChildProcess:
@@ -346,7 +346,7 @@ def foreground(place: Place) -> Iterator[Start]:
 @posix_only
 @pytest.mark.parametrize("times", [1, 2, 5])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_an_idle_server_cleanly_however_often_it_is_sent(
+def test_repeated_signals_end_an_idle_server_cleanly(
     place: Place, foreground: Start, signum: signal.Signals, times: int
 ) -> None:
     server = foreground("Workshop")
@@ -357,11 +357,11 @@ def test_a_signal_ends_an_idle_server_cleanly_however_often_it_is_sent(
 
 @posix_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_interrupts_what_runs_and_says_so_to_whoever_listens(
+def test_signal_interrupts_the_running_task_and_publishes_terminal_events(
     place: Place, foreground: Start, signum: signal.Signals, tmp_path: Path
 ) -> None:
     events: list[ProgressEvent | StateEvent] = []
-    server = foreground("Patient")
+    server = foreground("LongGrace")
     client = place.attach(server, progress_callback=events.append)
     running = submit(client, "clean_up", path=str(tmp_path / "tidy"))
     await_phase(running)
@@ -384,11 +384,11 @@ def test_a_signal_interrupts_what_runs_and_says_so_to_whoever_listens(
 
 @posix_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("do", ["swallow", "hold_the_lock"])
-def test_a_second_signal_ends_what_does_not_listen_to_the_first(
+@pytest.mark.parametrize("do", ["ignore_interrupts", "hold_the_lock"])
+def test_second_signal_kills_a_worker_that_ignores_the_first(
     place: Place, foreground: Start, signum: signal.Signals, do: str
 ) -> None:
-    server = foreground("Patient")
+    server = foreground("LongGrace")
     client = place.attach(server)
     handle = submit(client, do)
     await_phase(handle)
@@ -400,33 +400,33 @@ def test_a_second_signal_ends_what_does_not_listen_to_the_first(
 
 
 @posix_only
-def test_a_task_that_does_not_listen_has_its_grace_and_no_more(
+def test_worker_that_ignores_the_interrupt_is_killed_after_the_grace_period(
     place: Place, foreground: Start
 ) -> None:
-    server = foreground("Hasty")
-    await_phase(submit(place.attach(server), "swallow", children=2))
+    server = foreground("ShortGrace")
+    await_phase(submit(place.attach(server), "ignore_interrupts", children=2))
     server.terminate()
     server.wait(PATIENCE)
 
 
 @posix_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_the_worker_is_being_set_up_is_heard(
+def test_signal_during_the_worker_setup_ends_the_server(
     place: Place, foreground: Start, signum: signal.Signals, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
-    place.variables["SLEEPER_BEGUN"] = str(begun)
-    server = foreground("Sleeper")
+    place.variables["SETUP_BEGUN"] = str(begun)
+    server = foreground("SlowSetup")
     eventually(begun.exists, "the worker is being set up")
     server.send_signal(signum)
 
 
 @posix_only
-def test_ctrl_c_in_the_terminal_is_the_servers_to_decide(
+def test_ctrl_c_in_the_terminal_interrupts_the_task_through_the_server(
     place: Place, foreground: Start, tmp_path: Path
 ) -> None:
-    """Everybody in the foreground gets it; the task is interrupted as the server wants it."""
-    server = foreground("Patient")
+    """The process group gets the signal; the worker ignores it until the server interrupts it."""
+    server = foreground("LongGrace")
     handle = submit(place.attach(server), "clean_up", path=str(tmp_path / "tidy"))
     await_phase(handle)
     server.interrupt_group()
@@ -435,20 +435,20 @@ def test_ctrl_c_in_the_terminal_is_the_servers_to_decide(
 
 
 @posix_only
-@pytest.mark.parametrize("moment", ["the server listens", "the worker process is there"])
-def test_ctrl_c_in_the_terminal_while_everything_starts_is_clean(
+@pytest.mark.parametrize("moment", ["the server listens", "the worker process runs"])
+def test_ctrl_c_in_the_terminal_during_the_start_ends_cleanly(
     place: Place, foreground: Start, tmp_path: Path, moment: str
 ) -> None:
-    place.variables["SLEEPER_BEGUN"] = str(tmp_path / "begun")
-    server = foreground("Sleeper")
+    place.variables["SETUP_BEGUN"] = str(tmp_path / "begun")
+    server = foreground("SlowSetup")
     eventually(lambda: len(place.socket_files()) == 3, "the server listens")
-    if moment == "the worker process is there":
+    if moment == "the worker process runs":
         eventually(lambda: len(place.mark.find()) == 2, moment)
     server.interrupt_group()
 
 
 @posix_only
-def test_a_launched_server_hears_no_ctrl_c_of_its_clients_terminal(place: Place) -> None:
+def test_launched_server_has_a_session_of_its_own_and_gets_no_ctrl_c(place: Place) -> None:
     first = place.client_process("launch_and_leave")
     first.output()
     client = place.client()
@@ -459,7 +459,7 @@ def test_a_launched_server_hears_no_ctrl_c_of_its_clients_terminal(place: Place)
     client.shutdown_server()
 
 
-# -- a server that a script defines ---------------------------------------------------------
+# -- servers defined by a script ------------------------------------------------------------
 
 SCRIPT = """
 import os, sys
@@ -489,20 +489,20 @@ def run_script(place: Place, guard: str) -> ChildProcess:
     return place.run([sys.executable, str(script), *arguments], cwd=place.directory)
 
 
-def test_the_worker_of_a_script_imports_the_script(place: Place) -> None:
+def test_worker_of_a_script_imports_the_script(place: Place) -> None:
     server = run_script(place, '__name__ == "__main__"')
     client = place.attach(server)
     lost = submit(client, "die").wait(PATIENCE)
     assert lost.error is not None
     assert lost.error.kind is ErrorKind.WORKER_DIED
-    assert client.execute({"do": "stitch"}, timeout=PATIENCE) == "Stitcher"  # By the next one.
+    assert client.execute({"do": "stitch"}, timeout=PATIENCE) == "Stitcher"  # In the next worker.
     seen = (place.directory / "seen").read_text()
     assert seen == f"b''{[str(place.config.default_port), str(place.config.runtime_dir)]}"
     client.shutdown_server()
     assert server.output() == ""
 
 
-def test_a_script_that_would_start_a_server_in_its_worker_is_told(place: Place) -> None:
+def test_script_without_a_main_guard_fails_with_a_hint(place: Place) -> None:
     server = run_script(place, "True")
     output = server.output()
     assert server.returncode == 1
@@ -510,10 +510,10 @@ def test_a_script_that_would_start_a_server_in_its_worker_is_told(place: Place) 
     assert "WorkerFailed" in output
 
 
-# -- an end on request ----------------------------------------------------------------------
+# -- shutdown -------------------------------------------------------------------------------
 
 
-def test_a_drained_server_does_what_it_has_accepted_and_ends(place: Place) -> None:
+def test_draining_server_completes_accepted_executions_and_ends(place: Place) -> None:
     events: list[ProgressEvent | StateEvent] = []
     server = place.serve()
     client = place.attach(server, progress_callback=events.append)
@@ -529,13 +529,13 @@ def test_a_drained_server_does_what_it_has_accepted_and_ends(place: Place) -> No
     assert complete == {handle.execution_id for handle in handles}
 
 
-def test_a_mark_finds_what_a_test_forgets() -> None:
-    mark = Mark()
+def test_process_marker_finds_a_process_that_a_test_leaves() -> None:
+    mark = ProcessMarker()
     assert mark.find() == []
-    forgotten = psutil.Popen(
+    leftover = psutil.Popen(
         [sys.executable, "-c", "import time; time.sleep(3600)"], env=os.environ | mark.environment
     )
-    eventually(mark.find, "it is found")
-    with pytest.raises(AssertionError, match=f"left behind: {forgotten.pid}"):
+    eventually(mark.find, "the process is found")
+    with pytest.raises(AssertionError, match=f"left behind: {leftover.pid}"):
         mark.assert_gone(patience=0.1)
-    forgotten.wait(PATIENCE)
+    leftover.wait(PATIENCE)

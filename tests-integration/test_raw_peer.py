@@ -1,4 +1,4 @@
-"""The wire protocol is the contract: a peer needs ZeroMQ and JSON, and nothing of this project."""
+"""A client needs only ZeroMQ, JSON and the wire protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waiting import PATIENCE
 SCRIPT = HERE / "raw_peer.py"
 
 
-def test_a_raw_peer_runs_the_whole_flow(either_place: Place) -> None:
+def test_raw_peer_runs_the_main_flow(either_place: Place) -> None:
     server = either_place.serve("Workshop")
     endpoint = either_place.endpoint
     finished = subprocess.run(
@@ -23,12 +23,12 @@ def test_a_raw_peer_runs_the_whole_flow(either_place: Place) -> None:
         check=False,
     )
 
-    assert (finished.stdout, finished.stderr) == ("the whole flow\n", "")
-    output = server.output()  # It was told to end, and does.
+    assert (finished.stdout, finished.stderr) == ("complete\n", "")
+    output = server.output()  # The peer has requested a shutdown.
     assert server.returncode == 0, output
 
 
-def test_the_raw_peer_imports_nothing_of_this_project() -> None:
+def test_raw_peer_imports_no_module_of_this_project() -> None:
     imports = [node for node in ast.walk(ast.parse(SCRIPT.read_text())) if is_import(node)]
     lines = {ast.unparse(node) for node in imports}
     assert lines == {"import json", "import sys", "from typing import Any", "import zmq"}

@@ -1,4 +1,4 @@
-"""A server that dies and comes back with its journal: nothing that it accepted is lost."""
+"""Restarts of a server with a journal: no accepted execution is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 @pytest.fixture
 def serve(place: Place, tmp_path: Path) -> Callable[..., tuple[ChildProcess, ExecutionClient]]:
-    """Starts servers on one journal, one after the other."""
+    """Start a server; all have one journal, one after the other."""
 
     def serve(application: str = "Workshop") -> tuple[ChildProcess, ExecutionClient]:
         server = place.serve(application, "--journal", str(tmp_path / "journal"))
@@ -38,20 +38,20 @@ def kill(server: ChildProcess) -> None:
     server.wait(PATIENCE)
 
 
-def test_what_was_accepted_outlives_a_killed_server(
+def test_accepted_executions_survive_a_killed_server(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
     server, client = serve()
     done = client.submit_execution({"do": "echo", "value": [1, "ü"]})
     assert done.result(PATIENCE) == [1, "ü"]
-    cut = client.submit_execution({"do": "sleep"})
-    await_phase(cut)
+    interrupted = client.submit_execution({"do": "sleep"})
+    await_phase(interrupted)
     waiting = [client.submit_execution({"do": "echo", "value": n}) for n in range(3)]
     kill(server)
 
     server, client = serve()
     assert client.get_record(done.execution_id).result == [1, "ü"]
-    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    record = client.wait_for_completion(interrupted.execution_id, timeout=PATIENCE)
     assert record.status is FAILED
     assert record.error is not None
     assert record.error.kind is ErrorKind.INTERRUPTED
@@ -63,7 +63,7 @@ def test_what_was_accepted_outlives_a_killed_server(
     assert server.wait(PATIENCE) == 0
 
 
-def test_a_batch_goes_on_with_the_next_server(
+def test_batch_goes_on_with_the_next_server(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]],
 ) -> None:
     server, client = serve()
@@ -78,79 +78,79 @@ def test_a_batch_goes_on_with_the_next_server(
 
     results = BatchSubmitWaitEngine(client, max_outstanding=50).run(tasks())
     assert len(results.records) == 400
-    cut = 0
+    interrupted = 0
     for n, record in zip(numbers, results.records, strict=True):
         if record.status is FAILED:
-            # It had ended in the last moment before the kill, and nobody had been told.
+            # The kill came between the end of its task and the commit.
             assert record.error is not None
             assert record.error.kind is ErrorKind.INTERRUPTED
-            cut += 1
+            interrupted += 1
         else:
             assert record.result == n
-    assert cut < 50
+    assert interrupted < 50
 
 
-def test_a_run_that_was_cut_begins_again_where_that_is_wanted(
+def test_interrupted_execution_is_requeued_if_the_server_does_so(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     gate = tmp_path / "gate"
-    cut = client.submit_execution({"do": "wait_for", "path": str(gate)})
-    await_phase(cut)
+    interrupted = client.submit_execution({"do": "wait_for", "path": str(gate)})
+    await_phase(interrupted)
     kill(server)
     gate.touch()
 
-    server, client = serve("Persistent")
-    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    server, client = serve("Requeueing")
+    record = client.wait_for_completion(interrupted.execution_id, timeout=PATIENCE)
     assert (record.status, record.attempt) == (COMPLETE, 2)
     assert [attempt.error.kind for attempt in record.attempts] == [ErrorKind.INTERRUPTED]
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
 
 
-def test_what_holds_its_workers_lock_does_not_go_on_beside_the_next_server(
+def test_worker_that_holds_the_gil_is_killed_before_the_next_server_runs(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
-    server, client = serve("Persistent")
+    server, client = serve("Requeueing")
     (described,) = client.ping().workers
     worker = psutil.Process(described.pid)
-    cut = client.submit_execution({"do": "hold_the_lock"})
-    await_phase(cut)
+    interrupted = client.submit_execution({"do": "hold_the_lock"})
+    await_phase(interrupted)
     kill(server)
     assert worker.is_running()
 
-    server, client = serve("Persistent")
-    await_phase(client.attach(cut.execution_id))
+    server, client = serve("Requeueing")
+    await_phase(client.attach(interrupted.execution_id))
     assert not (worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE)
     client.shutdown_server(ShutdownMode.NOW)
     assert server.wait(PATIENCE) == 0
     assert not (tmp_path / "journal.worker").exists()
 
 
-def test_what_a_task_wrote_before_its_server_was_killed_is_in_the_file_that_its_record_names(
+def test_output_of_a_task_before_the_kill_of_its_server_is_in_its_log_file(
     place: Place, tmp_path: Path
 ) -> None:
     place.leaves_socket_files = True
     options = ("--journal", str(tmp_path / "journal"), "--log-dir", str(tmp_path / "logs"))
     server = place.serve("Workshop", *options)
-    cut = place.attach(server).submit_execution({"do": "say", "words": "97 percent"})
-    await_phase(cut)
+    interrupted = place.attach(server).submit_execution({"do": "print", "text": "97 percent"})
+    await_phase(interrupted)
     kill(server)
 
     server = place.serve("Workshop", *options)
     client = place.attach(server)
-    record = client.wait_for_completion(cut.execution_id, timeout=PATIENCE)
+    record = client.wait_for_completion(interrupted.execution_id, timeout=PATIENCE)
     assert record.status is FAILED
     assert record.log_file_path is not None
     assert Path(record.log_file_path).read_text() == "97 percent\n"
-    assert client.read_log_tail(cut.execution_id).text == "97 percent\n"
+    assert client.read_log_tail(interrupted.execution_id).text == "97 percent\n"
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("how", ["stop", "stop now", "SIGTERM"])
-def test_the_end_of_a_server_leaves_the_queue_to_the_next(
+def test_queue_survives_a_stop_of_the_server(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path, how: str
 ) -> None:
     server, client = serve()
@@ -175,7 +175,7 @@ def test_the_end_of_a_server_leaves_the_queue_to_the_next(
     assert server.wait(PATIENCE) == 0
 
 
-def test_a_second_server_is_told_who_has_the_journal(
+def test_second_server_on_one_journal_fails_with_the_pid_of_the_first(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]],
     make_place: Callable[..., Place],
     tmp_path: Path,
@@ -188,7 +188,7 @@ def test_a_second_server_is_told_who_has_the_journal(
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
 
 
-def test_a_foreign_client_reads_attempts_and_names_priorities(
+def test_priorities_and_attempts_work_with_a_journal(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path
 ) -> None:
     _, client = serve()
@@ -209,17 +209,17 @@ def test_a_foreign_client_reads_attempts_and_names_priorities(
     assert (record.status, record.attempt, len(record.attempts)) == (FAILED, 3, 2)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be moved there")
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved on Windows")
 @pytest.mark.parametrize("part", ["journal", "journal-wal", "journal.started"])
-def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
+def test_journal_rejects_submissions_while_one_of_its_files_is_missing(
     serve: Callable[..., tuple[ChildProcess, ExecutionClient]], tmp_path: Path, part: str
 ) -> None:
     server, client = serve()
     assert client.execute({"do": "echo", "value": 1}, timeout=PATIENCE) == 1
     (tmp_path / part).rename(tmp_path / "moved")
     with pytest.raises(JournalUnavailable, match="cannot be written, and its log has the reason"):
-        # It lasts: one that had returned before the server tried to commit would not be refused.
-        client.submit_execution({"do": "sleep"}, execution_id="refused")
+        # A long task: one that ends before the commit would be accepted.
+        client.submit_execution({"do": "sleep"}, execution_id="rejected")
     assert not client.ping().ready
     with ThreadPoolExecutor() as pool:
         held = pool.submit(client.request, PingRequest(wait_seconds=PATIENCE), hold=PATIENCE)
@@ -227,14 +227,14 @@ def test_a_journal_whose_file_is_moved_away_refuses_until_the_file_is_back(
         pong = held.result(PATIENCE)
         assert isinstance(pong, PongReply)
         assert pong.ready
-    handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="refused")
+    handle = client.submit_execution({"do": "echo", "value": 2}, execution_id="rejected")
     assert handle.result(PATIENCE) == 2
     client.shutdown_server()
     assert server.wait(PATIENCE) == 0
     assert f"{part} is missing" in server.output()
 
 
-def test_the_command_line_keeps_a_journal_for_each_server(place: Place, tmp_path: Path) -> None:
+def test_serve_durable_creates_a_journal_per_server(place: Place, tmp_path: Path) -> None:
     pytest.importorskip("typer")
     place.variables["XDG_DATA_HOME"] = place.variables["HOME"] = str(tmp_path)
     place.variables["LOCALAPPDATA"] = str(tmp_path)

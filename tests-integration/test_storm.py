@@ -1,4 +1,4 @@
-"""A small storm, as it blows in `nox -s storm`; and a judge of storms who overlooks nothing."""
+"""A small run of `nox -s storm`, and the checks of its outcome."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from collections import Counter
 
 import pytest
-from endurance.notes import Note, Said
-from endurance.schedule import plan_blows, plan_wish
+from endurance.observations import Observation, Step
 from endurance.storm import Storm
-from endurance.verdict import History, find_faults
+from endurance.storm_checks import History, find_violations
+from endurance.storm_plan import plan_disruptions, plan_execution
 
 from zmqruntime.messages import ErrorKind, ExecutionErrorInfo, ExecutionRecord, ExecutionStatus
 
@@ -18,8 +18,8 @@ QUEUED, RUNNING, COMPLETE, FAILED, CANCELLED = ExecutionStatus
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL and SIGSTOP")
 
-WISH = plan_wish(seed=1, client=0, number=3)
-NAME = WISH.execution_id
+PLANNED = plan_execution(seed=1, client=0, number=3)
+NAME = PLANNED.execution_id
 RECORD = ExecutionRecord(
     execution_id=NAME,
     client_id="client-0",
@@ -31,57 +31,57 @@ RECORD = ExecutionRecord(
     finished_at=3.0,
     queue_position=None,
     progress=None,
-    result=WISH.result,
+    result=PLANNED.result,
     error=None,
 )
-NOTES = [
-    Note(3, Said.SUBMITS),
-    Note(3, Said.ACCEPTED),
-    Note.of(3, Said.ENDED, RECORD),
+OBSERVATIONS = [
+    Observation(3, Step.SUBMITS),
+    Observation(3, Step.ACCEPTED),
+    Observation.of(3, Step.ENDED, RECORD),
 ]
-SOUND = History(WISH, NOTES, RECORD, begun=1)
-UNFORCED = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="by itself")
+VALID = History(PLANNED, OBSERVATIONS, RECORD, starts=1)
+UNFORCED = ExecutionErrorInfo(kind=ErrorKind.EXCEPTION, message="an error of the task")
 
 
 @posix_only
-def test_nothing_is_lost_in_a_storm() -> None:
+def test_no_execution_is_lost_in_a_storm() -> None:
     outcome = Storm(seed=8, kills=20).run()
-    assert outcome.faults == []
+    assert outcome.violations == []
     assert outcome.kills == 20
     assert outcome.ends["complete"] > 0
 
 
-def test_a_storm_can_be_had_again() -> None:
-    blows = list(plan_blows(7, 30))
-    assert blows == list(plan_blows(7, 30))
-    assert blows != list(plan_blows(8, 30))
-    assert sum(blow.deed.is_kill for blow in blows) == 30
+def test_disruptions_depend_on_the_seed_only() -> None:
+    disruptions = list(plan_disruptions(7, 30))
+    assert disruptions == list(plan_disruptions(7, 30))
+    assert disruptions != list(plan_disruptions(8, 30))
+    assert sum(disruption.kind.is_kill for disruption in disruptions) == 30
 
 
-def test_what_was_survived_has_no_fault() -> None:
-    assert find_faults({NAME: SOUND}, Counter({NAME: 1})) == []
+def test_consistent_history_has_no_violation() -> None:
+    assert find_violations({NAME: VALID}, Counter({NAME: 1})) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "violation"),
     [
-        ({"begun": 2}, "begun 2 times"),
-        ({"begun": 0}, "never began"),
-        ({"record": None}, "was accepted, and the server does not know it"),
-        ({"record": RECORD.model_copy(update={"result": {"square": 8}})}, "came to"),
+        ({"starts": 2}, "started 2 times"),
+        ({"starts": 0}, "never started"),
+        ({"record": None}, "was accepted, but is unknown to the server"),
+        ({"record": RECORD.model_copy(update={"result": {"square": 8}})}, "returned"),
         ({"record": RECORD.model_copy(update={"status": RUNNING})}, "is still running"),
-        ({"record": RECORD.model_copy(update={"status": CANCELLED})}, "nobody wanted that"),
+        ({"record": RECORD.model_copy(update={"status": CANCELLED})}, "no client requested that"),
         (
             {"record": RECORD.model_copy(update={"status": FAILED, "error": UNFORCED})},
-            "nobody made it do",
+            "failed without a disruption",
         ),
-        ({"notes": [*NOTES, Note(3, Said.ENDED, FAILED)]}, "was told to be"),
+        ({"observations": [*OBSERVATIONS, Observation(3, Step.ENDED, FAILED)]}, "was observed as"),
     ],
 )
-def test_what_must_not_be_is_a_fault(changes: dict[str, object], fault: str) -> None:
-    history = dataclasses.replace(SOUND, **changes)  # type: ignore[arg-type]
-    assert fault in " / ".join(history.faults())
+def test_inconsistent_history_is_a_violation(changes: dict[str, object], violation: str) -> None:
+    history = dataclasses.replace(VALID, **changes)  # type: ignore[arg-type]
+    assert violation in " / ".join(history.violations())
 
 
-def test_what_ran_unasked_is_a_fault() -> None:
-    assert find_faults({}, Counter({"x": 1})) == ["execution x ran, and nobody submitted it"]
+def test_execution_without_a_submission_is_a_violation() -> None:
+    assert find_violations({}, Counter({"x": 1})) == ["execution x ran, but no client submitted it"]

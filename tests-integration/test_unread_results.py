@@ -1,4 +1,4 @@
-"""A peer that does not read its replies costs its server a bounded amount of memory and log."""
+"""Unread replies cost a server a bounded amount of memory and log lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zmqruntime.transport import TransportMode
 RESULT_BYTES = 4 * 2**20
 MAX_UNREAD_BYTES = 32 * 2**20
 GROWTH_BYTES = 80e6
-"""A quarter of what may be unread, some messages, and what the system keeps."""
+"""A bound for the unread replies, some messages, and memory that the allocator keeps."""
 REQUESTS = 100
 
 
@@ -37,14 +37,14 @@ def place(make_place: Callable[..., Place]) -> Place:
 
 @pytest.fixture
 def peer(place: Place) -> Iterator[zmq.Socket[bytes]]:
-    """A peer that keeps one reply, and reads no further ones until it is made to."""
+    """A peer whose receive queue holds one reply, and that reads none on its own."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
         peer.rcvhwm, peer.sndhwm, peer.rcvtimeo, peer.linger = 1, 0, int(PATIENCE * 1000), 0
         peer.connect(place.endpoint.control_address)
         yield peer
 
 
-def ask(peer: zmq.Socket[bytes], **fields: Any) -> None:
+def send(peer: zmq.Socket[bytes], **fields: Any) -> None:
     peer.send_multipart([b"", json.dumps(fields).encode()])
 
 
@@ -54,16 +54,16 @@ def memory(client: ExecutionClient) -> int:
     return size
 
 
-def test_long_results_that_nothing_reads_are_bounded_and_all_arrive_later(
+def test_memory_for_unread_long_results_is_bounded_and_all_arrive_later(
     place: Place, peer: zmq.Socket[bytes]
 ) -> None:
     client = place.client("Workshop")
-    letters = {"do": "letters", "count": RESULT_BYTES}
-    client.submit_execution(letters, execution_id="long").result(PATIENCE)
+    task = {"do": "letters", "count": RESULT_BYTES}
+    client.submit_execution(task, execution_id="long").result(PATIENCE)
     before = memory(client)
     for number in range(REQUESTS):
-        ask(peer, type="status", execution_id="long", request_id=str(number))
-    # The requests of others are answered meanwhile, long ones too: the server is through with it.
+        send(peer, type="status", execution_id="long", request_id=str(number))
+    # Other clients get replies meanwhile, so the server has handled all requests before.
     for _ in range(20):
         assert length(client.get_record("long").result) == RESULT_BYTES
     assert memory(client) - before < GROWTH_BYTES
@@ -71,7 +71,9 @@ def test_long_results_that_nothing_reads_are_bounded_and_all_arrive_later(
     assert [reply["request_id"] for reply in replies] == [str(n) for n in range(REQUESTS)]
 
 
-def test_held_replies_with_a_long_result_are_bounded(place: Place, peer: zmq.Socket[bytes]) -> None:
+def test_memory_for_held_replies_with_a_long_result_is_bounded(
+    place: Place, peer: zmq.Socket[bytes]
+) -> None:
     client = place.client("Workshop")
     client.execute({"do": "echo"}, timeout=PATIENCE)
     before = memory(client)
@@ -79,8 +81,8 @@ def test_held_replies_with_a_long_result_are_bounded(place: Place, peer: zmq.Soc
     blocking = client.submit_execution({"do": "wait_for", "path": str(gate)})
     client.submit_execution({"do": "letters", "count": RESULT_BYTES}, execution_id="long")
     for number in range(REQUESTS):
-        ask(peer, type="status", execution_id="long", wait_seconds=60, request_id=str(number))
-    ask(peer, type="ping")
+        send(peer, type="status", execution_id="long", wait_seconds=60, request_id=str(number))
+    send(peer, type="ping")
     assert json.loads(peer.recv_multipart()[-1])["type"] == "pong"  # The others are held.
     gate.touch()
     blocking.wait(PATIENCE)
@@ -95,7 +97,7 @@ def read_log(place: Place) -> str:
     return "".join(path.read_text() for path in place.directory.rglob("*.log") if path.is_file())
 
 
-def test_a_flood_of_requests_whose_replies_are_not_read_is_a_few_lines_of_log(
+def test_flood_of_requests_with_unread_replies_logs_a_few_lines(
     make_place: Callable[..., Place],
 ) -> None:
     place = make_place(transport=TransportMode.TCP, max_unread_bytes=2**20)
@@ -111,7 +113,9 @@ def test_a_flood_of_requests_whose_replies_are_not_read_is_a_few_lines_of_log(
         flood.sendall(greeting)
         flood.recv(64)
         flood.sendall(bytes([4, len(ready)]) + ready)
-        flood.recv(256)  # Its READY: whoever sends messages before it is cut off by libzmq.
+        flood.recv(
+            256
+        )  # The server's READY; libzmq disconnects a peer that sends messages before it.
 
         def drops_requests() -> bool:
             flood.sendall(message * 2000)

@@ -1,4 +1,4 @@
-"""A form that a web page has a browser post to a server's port runs nothing there."""
+"""A form that a web page posts to a server's port runs no task."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from waiting import PATIENCE
 from zmqruntime.transport import Endpoint, TransportMode
 
 
-def connect_plainly(endpoint: Endpoint, *, data: bool) -> socket.socket:
-    """Return a connection to one of a server's sockets, without ZeroMQ."""
+def connect_raw(endpoint: Endpoint, *, data: bool) -> socket.socket:
+    """Return a plain connection to one of a server's sockets."""
     if endpoint.transport_mode is TransportMode.IPC:
-        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        plain.connect(str(endpoint.data_path if data else endpoint.control_path))
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(str(endpoint.data_path if data else endpoint.control_path))
     else:
         port = endpoint.port if data else endpoint.control_port
-        plain = socket.create_connection(("127.0.0.1", port))
-    plain.settimeout(PATIENCE)
-    return plain
+        connection = socket.create_connection(("127.0.0.1", port))
+    connection.settimeout(PATIENCE)
+    return connection
 
 
 def make_post(*frames: bytes) -> bytes:
     """Return a POST whose body is one message of ZMTP 1.0.
 
-    To ZMTP 1.0 the first letter, "P", is the length of a first frame: 79 bytes and flags. So the
-    head is several frames, which the filler ends, whatever their lengths are.
+    In ZMTP 1.0 the first letter, "P", is the length of a frame: 79 bytes and flags. So the head is
+    several frames, which the filler ends.
     """
     message = b"".join(bytes([len(frame) + 1, frame is not frames[-1]]) + frame for frame in frames)
     body = b"\x01" * 256 + b"\x02\x01\x01" + b"\x01\x00" + message
@@ -48,7 +48,7 @@ def test_form_posted_by_a_web_page_runs_no_task(either_place: Place, data: bool)
     task = {"do": "echo"}
     request = {"type": "execute", "client_id": "w", "execution_id": "posted", "task": task}
     post = make_post(b"", json.dumps(request, separators=(",", ":")).encode())
-    with connect_plainly(either_place.endpoint, data=data) as page:
+    with connect_raw(either_place.endpoint, data=data) as page:
         page.sendall(post)
         ended = read_to_end(page.recv)
         snapshot = client.poll_status()
@@ -58,11 +58,11 @@ def test_form_posted_by_a_web_page_runs_no_task(either_place: Place, data: bool)
 
 
 def read_to_end(receive: Callable[[int], bytes]) -> bytes:
-    """Return all that comes until the server ends the connection."""
+    """Return all bytes until the server closes the connection."""
     received = b""
     try:
         while chunk := receive(4096):
             received += chunk
     except ConnectionError:
-        pass  # It was ended with some of the form unread.
+        pass  # Closed with a part of the form unread.
     return received

@@ -1,1 +1,1 @@
-"""What is promised about speed and size, measured beside the limit and beside the alternatives."""
+"""Benchmarks of speed and size against bare pyzmq and other job runtimes."""

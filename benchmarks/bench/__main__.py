@@ -1,6 +1,6 @@
-"""Measure the project beside the limit, and beside the alternatives: ``python -m bench``.
+"""Measure the project, bare pyzmq (the limit) and other job runtimes: ``python -m bench``.
 
-Every figure comes from work that was counted and checked. Exits with 1 when a promise is broken.
+The results of all measured work are checked. Exits with 1 when a promise is broken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT
 from bench.page import write_docs
 from bench.plan import make_plan, perform
-from bench.promises import judge
+from bench.promises import evaluate
 from bench.report import print_report
 from bench.results import Results, describe_machine
 from bench.workloads import WORKLOADS
@@ -25,20 +25,26 @@ __all__ = ["main"]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("workload", nargs="*", help="a part of a workload's name; else all")
-    parser.add_argument("--only", action="append", metavar="CONTENDER", help="of these alone")
-    parser.add_argument("--peers", type=Path, metavar="DIRECTORY", help="with the environments")
-    parser.add_argument("--repetitions", type=int, default=3, help="each in fresh processes")
-    parser.add_argument("--quick", action="store_true", help="little, once: to see that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep the figures")
+    parser.add_argument("workload", nargs="*", help="part of a workload's name; default: all")
+    parser.add_argument("--only", action="append", metavar="CONTENDER", help="only these")
     parser.add_argument(
-        "--read", type=Path, metavar="FILE", help="what was kept, measuring nothing"
+        "--peers", type=Path, metavar="DIRECTORY", help="the environments of the peers"
     )
-    parser.add_argument("--write-docs", action="store_true", help="renew the performance page")
+    parser.add_argument(
+        "--repetitions", type=int, default=3, help="number of repetitions, each in new processes"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small run that checks that all workloads work"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to store the figures")
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="read stored figures instead of measuring"
+    )
+    parser.add_argument("--write-docs", action="store_true", help="update the performance page")
     options = parser.parse_args()
     console = Console()
     results = Results.load(options.read) if options.read else _measure(options, console)
-    verdicts = list(judge(results))
+    verdicts = list(evaluate(results))
     print_report(console, results, verdicts)
     if options.json:
         results.save(options.json)
@@ -47,7 +53,7 @@ def main() -> int:
     own = [outcome for outcome in results.outcomes if outcome.contender not in PEERS]
     if any(outcome.failed for outcome in own):
         return 1
-    # A quick run shows that all of it works; what it measures is worth nothing.
+    # The figures of a quick run are meaningless.
     return 0 if results.quick or all(verdict.kept for verdict in verdicts) else 1
 
 

@@ -1,4 +1,4 @@
-"""What every workload makes sure of: what came back is what was asked for."""
+"""Checks of the results of workloads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import time
 from pathlib import Path
 
-from bench.contender import Contender, Ticket, Unable, Wrong
+from bench.contender import Contender, Ticket, Unsupported, WrongResult
 from bench.scale import Case
 from bench.tasks import no_op, read_clock
 
@@ -26,22 +26,22 @@ def check_no_op(contender: Contender, number: int) -> None:
     equal(contender.execute(no_op(number)), number, "the result")
 
 
-def equal(found: object, wanted: object, what: str) -> None:
-    if found != wanted:
-        raise Wrong(f"{what}: {str(found)[:200]} instead of {str(wanted)[:200]}")
+def equal(found: object, expected: object, what: str) -> None:
+    if found != expected:
+        raise WrongResult(f"{what}: {str(found)[:200]} instead of {str(expected)[:200]}")
 
 
 def check_order(numbers: list[int], count: int) -> None:
-    """Make sure that what came, came once and in order, and was asked for."""
+    """Check that report numbers are ascending, unique and in range."""
     if any(a >= b for a, b in itertools.pairwise(numbers)):
-        raise Wrong("reports came twice or out of order")
+        raise WrongResult("reports are duplicated or out of order")
     if numbers and not (numbers[0] >= 1 and numbers[-1] <= count):
-        raise Wrong(f"reports {numbers[0]} to {numbers[-1]} came, of {count}")
+        raise WrongResult(f"received reports {numbers[0]} to {numbers[-1]} of {count}")
 
 
 def check_observable(case: Case) -> None:
     if case.driver.observe is Contender.observe:
-        raise Unable(case.driver.why_no_fan_out)
+        raise Unsupported(case.driver.why_no_fan_out)
 
 
 def await_running(contender: Contender, ticket: Ticket) -> None:
@@ -49,16 +49,16 @@ def await_running(contender: Contender, ticket: Ticket) -> None:
     try:
         while (state := contender.status(ticket)) != "running":
             if time.monotonic() > deadline:
-                raise Wrong(f"the task is {state}, and not running")
+                raise WrongResult(f"the task is {state} instead of running")
             time.sleep(0.005)
-    except Unable:
+    except Unsupported:
         time.sleep(0.5)
 
 
 def await_spinning(clock: Path) -> None:
-    """Wait until a task is seen at work, now."""
+    """Wait until a spinning task writes to its clock."""
     before, deadline = time.monotonic(), time.monotonic() + _PATIENCE
     while read_clock(clock) <= before:
         if time.monotonic() > deadline:
-            raise Wrong("the task does not spin")
+            raise WrongResult("the task does not spin")
         time.sleep(0.005)

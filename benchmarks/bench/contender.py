@@ -1,7 +1,7 @@
-"""What a benchmark asks of a system that runs tasks: the one interface of all drivers.
+"""The interface of the drivers of all measured systems.
 
-A driver does what a user of that system would do, and nothing else; it measures nothing and
-checks nothing. Workloads do, so that all are measured and checked alike.
+A driver does what a user of that system would do. Workloads measure and check, so that all systems
+are measured and checked in the same way.
 """
 
 from __future__ import annotations
@@ -14,75 +14,75 @@ from typing import Any, ClassVar, NoReturn
 
 from bench.tasks import Task
 
-__all__ = ["Contender", "Hear", "Stopped", "Ticket", "Unable", "Wrong"]
+__all__ = ["Cancelled", "Contender", "OnReport", "Ticket", "Unsupported", "WrongResult"]
 
 Ticket = Any
-"""The value that a system returns for a submitted task."""
+"""What a system returns for a submitted task."""
 
-Hear = Callable[[int, float | None], object]
-"""Called with each report, in the order of arrival: its number, and when it was sent."""
-
-
-class Unable(Exception):
-    """This system cannot do that; the message says why."""
+OnReport = Callable[[int, float | None], object]
+"""Called with each report, in the order of arrival: its number, and the time it was sent."""
 
 
-class Wrong(Exception):
-    """What came back is not what was asked for."""
+class Unsupported(Exception):
+    """The system does not support the operation; the message is the reason."""
 
 
-class Stopped(Exception):
-    """The task was cancelled, and so has no result."""
+class WrongResult(Exception):
+    """A result is wrong."""
+
+
+class Cancelled(Exception):
+    """The task was cancelled."""
 
 
 class Contender(ABC):
-    """One system: its server, its one worker, and this process as its client.
+    """One system: its server, one worker, and this process as the client.
 
     Args:
-        place: an empty directory of its own.
+        place: an empty directory.
     """
 
     distributions: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose versions the page shows."""
+    """The distributions whose versions are stored with the figures."""
     single: ClassVar[bool] = False
-    """Whether a process can be a client of one only."""
-    why_no_progress: ClassVar[str] = "no progress"
-    why_no_ping: ClassVar[str] = "no server"
-    why_no_status: ClassVar[str] = "no server"
-    why_no_cancel: ClassVar[str] = "a running task cannot be cancelled"
-    why_no_fan_out: ClassVar[str] = "progress reaches the submitter only"
+    """Whether a process can be a client of one instance only."""
+    why_no_progress: ClassVar[str] = "has no progress"
+    why_no_ping: ClassVar[str] = "has no server"
+    why_no_status: ClassVar[str] = "has no server"
+    why_no_cancel: ClassVar[str] = "cannot stop a running task"
+    why_no_fan_out: ClassVar[str] = "has progress for the submitting client only"
     why_no_records: ClassVar[str] = ""
-    """Why it keeps no record of what has ended; empty when it does."""
+    """Why it keeps no records of ended tasks; empty when it does."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
 
     @abstractmethod
     def start(self) -> None:
-        """Start the server and its worker, and be their client."""
+        """Start the server and its worker, and connect."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End all of that, whatever runs. When it returns, the processes are gone."""
+        """Stop the server and the worker; return when all processes have ended."""
 
     @abstractmethod
     def submit(self, task: Task) -> Ticket:
-        """Hand a task over; return when it is accepted."""
+        """Submit a task; return when it is accepted."""
 
     @abstractmethod
     def result(self, ticket: Ticket) -> object:
         """Wait for a task, and return its result.
 
         Raises:
-            Stopped: it was cancelled.
+            Cancelled: the task was cancelled.
         """
 
     @abstractmethod
     def processes(self) -> list[int]:
-        """Return the process ids of the server, which comes first, and of all that is its."""
+        """Return the pids of the server, which is the first, and of its other processes."""
 
     def keepers(self) -> list[int]:
-        """Return the ids of the processes that hold the queue and the records."""
+        """Return the pids of the processes that hold the queue and the records."""
         return self.processes()[:1]
 
     def execute(self, task: Task) -> object:
@@ -90,7 +90,7 @@ class Contender(ABC):
         return self.result(self.submit(task))
 
     def submit_all(self, tasks: Sequence[Task]) -> None:
-        """Submit many tasks whose results are not awaited."""
+        """Submit many tasks whose results are not read."""
         for task in tasks:
             self.submit(task)
 
@@ -98,40 +98,40 @@ class Contender(ABC):
         """Submit all tasks, then wait for all; return their results."""
         return [self.result(ticket) for ticket in [self.submit(task) for task in tasks]]
 
-    def stream(self, task: Task, hear: Hear) -> object:
-        """Run a task that reports. Return its result, when all reports that come have come."""
+    def stream(self, task: Task, on_report: OnReport) -> object:
+        """Run a task that reports; return its result after its last report has arrived."""
         self._cannot(self.why_no_progress)
 
-    def hear_ends(self) -> Callable[[int], None]:
-        """Have a callback called with the end of each task that is submitted from now on.
+    def subscribe_to_ends(self) -> Callable[[int], None]:
+        """Subscribe to the ends of the tasks that are submitted afterwards.
 
         Returns:
-            what waits until it was called so many times.
+            a function that waits until that number of ends has arrived.
         """
         self._cannot(self.why_no_progress)
 
     def ping(self) -> object:
-        """Ask the server whether it is there."""
+        """Send a request without an effect, and wait for the reply."""
         self._cannot(self.why_no_ping)
 
     def status(self, ticket: Ticket) -> str:
-        """Ask the server for the state of a task: "queued", "running" or another word."""
+        """Request the state of a task: "queued", "running" or another word."""
         self._cannot(self.why_no_status)
 
     def queued(self) -> int:
-        """Return the number of queued tasks, as the server reports it."""
+        """Request the number of queued tasks."""
         self._cannot(self.why_no_status)
 
     def cancel(self, ticket: Ticket) -> None:
-        """Cancel a running task; return when the system has acknowledged it."""
+        """Cancel a running task; return when the request is accepted."""
         self._cannot(self.why_no_cancel)
 
-    def observe(self, hears: Sequence[Hear]) -> AbstractContextManager[None]:
-        """Subscribe once for each of these, to the progress of all tasks.
+    def observe(self, callbacks: Sequence[OnReport]) -> AbstractContextManager[None]:
+        """Subscribe each callback to the progress of all tasks.
 
-        Called in another process than the others, without `start`, in the same place.
+        Called in another process, without `start`, with the same place.
         """
         self._cannot(self.why_no_fan_out)
 
     def _cannot(self, reason: str) -> NoReturn:
-        raise Unable(reason)
+        raise Unsupported(reason)

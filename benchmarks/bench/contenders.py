@@ -1,4 +1,4 @@
-"""The contenders and their drivers. A driver is imported only where its system is installed."""
+"""The measured systems and their drivers; a driver is imported where its system is installed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PEERS = {
     "huey": "huey_sqlite:Huey",
     "zmqruntime-0.6.5": "other_zmqruntime:OtherZMQRuntime",
 }
-"""What a user would pick instead, each in an environment of its own."""
+"""Other job runtimes, each in an environment of its own."""
 
 SERVERLESS = {"process-pool"}
-"""Peers that end with the program that made them, and so have less to do."""
+"""Peers without a server, which end with their client."""
 
 
 def find_driver(name: str) -> type[Contender]:
-    """Return the driver of a contender, or any other, given as ``module:Class``."""
+    """Return the driver of a contender, which may be given as ``module:Class``."""
     target = (_OWN | PEERS).get(name)
     module, _, attribute = (
         f"bench.drivers.{target}".partition(":") if target else name.partition(":")
@@ -49,7 +49,7 @@ def find_driver(name: str) -> type[Contender]:
 
 @contextmanager
 def running(driver: type[Contender]) -> Iterator[Contender]:
-    """Start a contender in a new place, and end it with all that is its."""
+    """Start a contender in a new directory; stop it and remove the directory at the end."""
     place = Path(tempfile.mkdtemp(prefix="zb"))
     contender = driver(place)
     try:

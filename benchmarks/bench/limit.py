@@ -1,9 +1,8 @@
-"""The limit: pyzmq and JSON alone, in as many processes, with hardly any rules.
+"""The limit: the same job by bare pyzmq and JSON, in the same number of processes.
 
-A ROUTER takes requests, a worker process behind a DEALER gets one task at a time, and its
-events go out through an XPUB. There are no models, no lifecycle, no recovery: what a task's
-state is, is looked up in a dict. ``python -m bench.limit ROLE DIRECTORY`` is one of the
-processes, and ends with its parent process.
+A ROUTER receives requests, a worker process behind a DEALER gets one task at a time, and an XPUB
+publishes its events. There are no models, no lifecycle and no recovery: states are values of a
+dict. ``python -m bench.limit ROLE DIRECTORY`` is one of the processes; it ends with its parent.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bench.tasks import run
 __all__ = ["CANCELLED", "HIGH_WATER_MARK", "WELCOME", "addresses"]
 
 HIGH_WATER_MARK = 100_000
-# Confirms a subscription: earlier events would not reach the subscriber.
+# Sent to a subscriber when its subscription has arrived: earlier events do not reach it.
 WELCOME = b"welcome"
 CANCELLED = b'{"state": "cancelled"}'
 
@@ -31,13 +30,13 @@ _EVENT, _DONE, _STOPPED = b"event", b"done", b"stopped"
 
 
 def addresses(directory: str) -> dict[str, str]:
-    """Return where the parts meet."""
+    """Return the addresses of the sockets."""
     names = ("control", "data", "worker")
     return {name: f"ipc://{directory}/limit.{name}" for name in names}
 
 
 class _Server:
-    """Hands tasks to the worker, one when it has answered the last, and answers for it."""
+    """Assigns one task at a time to the worker, and replies to clients."""
 
     def __init__(self, directory: str) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
@@ -65,17 +64,17 @@ class _Server:
         while True:
             for socket, _ in poller.poll():
                 if socket is self._control:
-                    self._take(*self._control.recv_multipart())
+                    self._handle_request(*self._control.recv_multipart())
                 elif socket is self._link:
-                    self._hear(*self._link.recv_multipart())
+                    self._receive_from_worker(*self._link.recv_multipart())
                 elif socket is self._data:
                     self._data.recv()
-                else:  # The parent process has ended.
+                else:  # The parent has ended.
                     self._worker.kill()
                     self._context.destroy(linger=0)
                     return
 
-    def _take(self, *frames: bytes) -> None:
+    def _handle_request(self, *frames: bytes) -> None:
         *envelope, body = frames
         request = json.loads(body)
         match request["do"]:
@@ -114,7 +113,7 @@ class _Server:
         self._states[self._running] = "running"
         self._link.send(body)
 
-    def _hear(self, kind: bytes, body: bytes) -> None:
+    def _receive_from_worker(self, kind: bytes, body: bytes) -> None:
         if kind == _EVENT:
             self._data.send_multipart((kind, body))
             return
@@ -133,7 +132,7 @@ class _Cancelled(BaseException):
 
 
 class _Worker:
-    """Executes requests, and interrupts cancelled tasks."""
+    """Runs tasks, and stops a task at SIGINT."""
 
     def __init__(self, directory: str) -> None:
         context: zmq.Context[Any] = zmq.Context()

@@ -73,7 +73,7 @@ def compose(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
         promise = verdict.promise
         kept = "kept" if verdict.kept else "**broken**"
         title = FIGURES[promise.figure].title
-        yield f"| {title} | {promise.contender} | {verdict.words} | {promise} | {kept} |"
+        yield f"| {title} | {promise.contender} | {verdict.text} | {promise} | {kept} |"
     yield ""
     yield "## Versions"
     yield ""

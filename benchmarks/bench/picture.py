@@ -1,4 +1,4 @@
-"""The one picture: bars on a scale of powers of ten, as SVG."""
+"""A bar chart with a logarithmic scale, as SVG."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _Bar(NamedTuple):
 
 
 def draw(results: Results) -> str:
-    """Return the picture of a run, as the text of an SVG file."""
+    """Return the chart of a run as SVG."""
     panels: list[str] = []
     top = 0
     for name, title in _SHOWN.items():
-        medians = {who: results.median(name, who) for who in results.contenders}
-        bars = [_Bar(who, value) for who, value in medians.items() if value]
+        medians = {contender: results.median(name, contender) for contender in results.contenders}
+        bars = [_Bar(contender, value) for contender, value in medians.items() if value]
         if bars:
             bars.sort(key=lambda bar: bar.value, reverse=FIGURES[name].more_is_better)
             panels += _draw_panel(title, FIGURES[name], bars, top)

@@ -1,4 +1,4 @@
-"""The plan of a run: each repetition in fresh processes, in a rotated order."""
+"""The order of measurements: each repetition in new processes, with a rotated order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Step", "make_plan", "perform"]
 
 _OWN = (LIMIT, PROJECT, JOURNAL)
 _IN_TURNS = {"round-trip", "obvious-loop"}
-# Workloads that scatter by more than the distance between figure and bound.
+# Repeated more often: their spread exceeds the distance between figure and promise.
 _SCATTERED = {"round-trip", "spin", "cold-start"}
 _LONGEST_SECONDS, _LONGEST_QUICK_SECONDS = 600.0, 60.0
 _HERE = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ _HERE = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One process that measures."""
+    """One measuring process."""
 
     workload: str
     contenders: tuple[str, ...]
@@ -44,14 +44,14 @@ def make_plan(
     repetitions: int,
     environments: Path | None,
 ) -> list[Step]:
-    """Return all steps, in their order.
+    """Return all steps in order.
 
     Args:
-        workloads: what to measure.
-        contenders: the contenders to measure.
-        repetitions: how often; 7 instead of 3 of the project and the limit, where one
-            figures scatter.
-        environments: where each peer has an environment of its own.
+        workloads: the workloads.
+        contenders: the contenders.
+        repetitions: the number of repetitions; 7 instead of 3 for workloads with a large spread,
+            of the project and the limit.
+        environments: the directory with the environments of the peers.
     """
     most = 1 + 3 * (repetitions - 1)
     return [
@@ -64,9 +64,9 @@ def make_plan(
 
 
 def _groups(workload: str, contenders: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the contenders per process: in turns with the limit, where the ratio is near 1.
+    """Return the contenders that are measured in one process, in turns.
 
-    Each with the limit alone: what a journal writes would take another one's time.
+    Each is paired with the limit only, since the writes of a journal would slow down others.
     """
     own = [name for name in contenders if name in _OWN and name != LIMIT]
     if workload not in _IN_TURNS or LIMIT not in contenders or not own:
@@ -88,17 +88,17 @@ def _find_python(contender: str, environments: Path | None) -> Path:
 
 
 def perform(step: Step, results: Results) -> None:
-    """Perform a step, and add its figures or its failure to the results.
+    """Run a step, and add its figures or its failure to the results.
 
-    A contender that was unable once is not measured again.
+    A workload that a contender does not support is not tried again.
     """
     if all(results.why_not(step.workload, name) for name in step.contenders):
         return
     try:
-        answers = _run(step, results.quick)
+        output = _run(step, results.quick)
     except _Failed as failure:
-        answers = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
-    for name, answer in answers.items():
+        output = {name: {"unable": f"failed: {failure}"} for name in step.contenders}
+    for name, answer in output.items():
         results.versions.setdefault(name, {}).update(answer.get("versions", {}))
         figures, unable = answer.get("figures", {}), answer.get("unable", "")
         beside = tuple(other for other in step.contenders if other != name)
@@ -108,13 +108,13 @@ def perform(step: Step, results: Results) -> None:
 
 
 class _Failed(Exception):
-    """A measurement went wrong."""
+    """A measurement failed."""
 
 
 def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
-    command = [str(step.python), "-m", "bench.one", step.workload, *step.contenders]
+    command = [str(step.python), "-m", "bench.measurement", step.workload, *step.contenders]
     path = os.pathsep.join(filter(None, [str(_HERE), os.environ.get("PYTHONPATH")]))
-    # As after an installation, nothing is compiled anew in every process.
+    # Bytecode is cached, as after an installation.
     python = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""}
     process = subprocess.Popen(
         [*command, *(["--quick"] if quick else [])],
@@ -135,12 +135,12 @@ def _run(step: Step, quick: bool) -> dict[str, dict[str, Any]]:
     if process.returncode:
         _end_group(process)
         raise _Failed(f"{step}: {_last_line(errors)}")
-    answers: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
-    return answers
+    measured: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return measured
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """End what a measurement that failed has left: it is the head of a session of its own."""
+    """Kill the processes of a failed measurement, which has a session of its own."""
     if hasattr(os, "killpg"):
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -153,4 +153,4 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1] if lines else "no output"

@@ -1,4 +1,4 @@
-"""The bounds of the figures, and whether they are kept."""
+"""The promises about the figures, and their evaluation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from bench.contenders import JOURNAL, LIMIT, PEERS, PROJECT, SERVERLESS
 from bench.figures import FIGURES
 from bench.results import Results
 
-__all__ = ["PROMISES", "Promise", "Verdict", "judge"]
+__all__ = ["PROMISES", "Promise", "Verdict", "evaluate"]
 
 _EVERY_PEER, _EVERY_SERVER = "every peer", "every peer that has a server"
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A bound of one figure of one contender: at most, or at least where more is better.
+    """A bound of one figure of one contender: a maximum, or a minimum where more is better.
 
     Args:
-        figure: its name.
-        contender: the contender that it binds.
-        bound: the bound itself; with ``beside``, the factor to that contender's figure.
-        beside: the other contender; empty for an absolute bound.
+        figure: the name of the figure.
+        contender: the name of the contender.
+        bound: the bound, or with ``beside`` the factor to the figure of another contender.
+        beside: the name of the other contender, or empty.
     """
 
     figure: str
@@ -43,7 +43,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of checking a promise."""
+    """A promise with the measured value."""
 
     promise: Promise
     found: float
@@ -51,8 +51,8 @@ class Verdict:
     kept: bool
 
     @property
-    def words(self) -> str:
-        """The figure, or its ratio, with its unit."""
+    def text(self) -> str:
+        """The figure or ratio, with its unit."""
         return (
             f"{self.found:.2f} x"
             if self.promise.beside
@@ -60,8 +60,8 @@ class Verdict:
         )
 
 
-def judge(results: Results) -> Iterator[Verdict]:
-    """Yield a verdict for each promise whose figures were measured."""
+def evaluate(results: Results) -> Iterator[Verdict]:
+    """Yield the verdict on each promise whose figures were measured."""
     for promise in PROMISES:
         found = _find(promise, results)
         if found is not None:
@@ -118,7 +118,7 @@ def _make() -> Iterator[Promise]:
         yield Promise("queue.bytes_100000", contender, 1500)
         yield Promise("finished.bytes", contender, 1500)
         yield Promise("cold-start.p50", contender, 2.5, LIMIT)
-        yield Promise("idle.cpu_seconds", contender, 0.005)  # Below one tick of 0.01 s.
+        yield Promise("idle.cpu_seconds", contender, 0.005)  # Below the resolution of 10 ms.
         yield Promise("idle.bytes", contender, 3.0, LIMIT)
         yield Promise("idle.bytes", contender, 110e6)
         yield Promise("fan-out.per_second_100", contender, 0.6, LIMIT)

@@ -1,4 +1,4 @@
-"""The cost of a long queue: latency of requests and submissions, and memory."""
+"""The cost of a long queue: the time of requests and submissions, and memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from bench.checks import await_running, equal
-from bench.contender import Contender, Ticket, Unable
-from bench.measure import resident_bytes, time_in_turns
+from bench.contender import Contender, Ticket, Unsupported
 from bench.scale import Case, Figures, Measuring
 from bench.tasks import HOLD, no_op
+from bench.timing import resident_bytes, time_in_turns
 
 __all__ = ["queue"]
 
@@ -20,10 +20,10 @@ _LONGEST_SECONDS = 120.0
 
 
 def queue(case: Case) -> Measuring:
-    """Submit, ping and status while many wait; and the memory that each of those takes."""
+    """Submit, ping and status with many queued tasks, and the memory of each."""
     figures: Figures = {}
     depths = case.scale.depths
-    # Side by side, so that a machine that is slow for a while is so for each.
+    # All depths in turns, so that a slow phase of the machine affects all of them.
     for group in [[depth] for depth in depths] if case.driver.single else [list(depths)]:
         with ExitStack() as stack:
             filled = {depth: stack.enter_context(case.make()) for depth in group}
@@ -34,10 +34,10 @@ def queue(case: Case) -> Measuring:
                 figures |= _fill(contender, depth)
             calls = _queue_calls(filled, tickets)
             for what, by_depth in calls.items():
-                repeat = case.scale.submits if what == "submit" else case.scale.looks
+                repeat = case.scale.submits if what == "submit" else case.scale.requests
                 try:
                     times = time_in_turns(list(by_depth.values()), repeat)
-                except Unable:
+                except Unsupported:
                     continue
                 figures |= {
                     f"{what}_{depth}": t.p50 for depth, t in zip(by_depth, times, strict=True)
@@ -65,10 +65,10 @@ def _bind(call: Callable[[Any], object], argument: Any) -> Callable[[], object]:
 
 
 def _fill(contender: Contender, depth: int) -> Figures:
-    """Queue so many tasks; return what each of them takes in the server.
+    """Queue ``depth`` tasks; return the memory that each takes in the server.
 
     Raises:
-        Unable: submitting would take too long.
+        Unsupported: it would take too long.
     """
     if not depth:
         return {}
@@ -80,9 +80,9 @@ def _fill(contender: Contender, depth: int) -> Figures:
     tickets = [contender.submit(no_op(number)) for number in range(sample)]
     seconds = depth * (time.perf_counter() - begun) / sample
     if seconds > _LONGEST_SECONDS:
-        raise Unable(f"submitting {depth:,} tasks would take {seconds:,.0f} s")
+        raise Unsupported(f"it would take {seconds:,.0f} s to submit {depth:,} tasks")
     contender.submit_all([no_op(number) for number in range(sample, depth - 1)])
-    with suppress(Unable):
+    with suppress(Unsupported):
         equal(contender.queued(), depth, "the number of queued tasks")
     del tickets  # Some systems drop tasks without a ticket.
     if not keepers:

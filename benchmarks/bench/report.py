@@ -1,4 +1,4 @@
-"""Tables on the terminal: all figures, and how the promises stand."""
+"""Tables of all figures and promises on the terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FEW = 4
 
 
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
-    """Print the figures of each contender, the reasons for missing ones, and each promise."""
+    """Print all figures, the reasons for missing ones, and the promises."""
     if results.quick:
-        console.print("a quick run: it shows that all of it works; the figures are worth nothing")
+        console.print("a quick run: its figures are meaningless")
     few = len(results.contenders) <= _FEW
     for table in [_make_long_table(results)] if few else _make_wide_tables(results):
         console.print(table)
     for (contender, workload, reason), failed in _reasons(results).items():
-        # The reason is a contender's own text: no markup, and no instruction to the terminal.
+        # The reason may be output of a contender: no markup and no control characters.
         text = printable(f"n/a: {contender}, {workload}: {reason}", newline="\n    ")
         console.print(Text(text, style="red" if failed else ""))
     if verdicts:
@@ -71,7 +71,7 @@ def _make_verdict_table(verdicts: Sequence[Verdict]) -> Table:
         table.add_row(
             FIGURES[promise.figure].title,
             promise.contender,
-            verdict.words,
+            verdict.text,
             str(promise),
             "[green]kept" if verdict.kept else "[red]broken",
         )
@@ -79,7 +79,7 @@ def _make_verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def _reasons(results: Results) -> dict[tuple[str, str, str], bool]:
-    """Return why some have no figures, and whether that is because something went wrong."""
+    """Return the reasons for missing figures, and whether each is a failure."""
     return {
         (outcome.contender, outcome.workload, outcome.unable): outcome.failed
         for outcome in sorted(results.outcomes, key=lambda o: results.contenders.index(o.contender))

@@ -1,4 +1,4 @@
-"""What a run of the benchmark has found, as it is kept in a file, and what follows from it."""
+"""The results of a run of the benchmark, and their file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Outcome", "Results", "describe_machine"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one contender did in one repetition of one workload."""
+    """The figures of one contender in one repetition of one workload."""
 
     workload: str
     contender: str
@@ -28,17 +28,17 @@ class Outcome:
     unable: str = ""
     """Why there are no figures."""
     beside: tuple[str, ...] = ()
-    """The contenders measured in turns with it, in one process."""
+    """The contenders that were measured in turns with it, in one process."""
 
     @property
     def failed(self) -> bool:
-        """Whether the measurement went wrong."""
+        """Whether the measurement failed."""
         return self.unable.startswith("failed: ")
 
 
 @dataclass(slots=True)
 class Results:
-    """All outcomes of one run, of one machine."""
+    """All outcomes of one run on one machine."""
 
     machine: dict[str, str]
     quick: bool = False
@@ -54,9 +54,9 @@ class Results:
         """Return a figure in each repetition that has it.
 
         Args:
-            figure: which.
-            contender: the contender.
-            beside: only where it was measured in turns with this one; empty: anywhere.
+            figure: the name of the figure.
+            contender: the name of the contender.
+            beside: only outcomes measured in turns with this contender; empty: all.
         """
         workload, _, key = figure.partition(".")
         found: dict[int, list[float]] = {}
@@ -68,17 +68,17 @@ class Results:
         return {repetition: statistics.median(values) for repetition, values in found.items()}
 
     def median(self, figure: str, contender: str) -> float | None:
-        """Return a figure over all repetitions: the sum of what was lost, else the median."""
+        """Return the median of a figure over all repetitions; of losses, the maximum."""
         values = self.values(figure, contender).values()
         if not values:
             return None
-        # What was lost once was lost.
+        # A single loss counts.
         return max(values) if FIGURES[figure].unit == "" else statistics.median(values)
 
     def ratio(self, figure: str, contender: str, other: str) -> float | None:
-        """Return the median of the ratios, each of two figures of one repetition.
+        """Return the median of the ratios of two contenders in each repetition.
 
-        Those that were measured in turns, where there are such.
+        Only figures that were measured in turns are used, if there are any.
         """
         ours = self.values(figure, contender, other) or self.values(figure, contender)
         theirs = self.values(figure, other, contender) or self.values(figure, other)
@@ -86,7 +86,7 @@ class Results:
         return statistics.median(both) if both else None
 
     def why_not(self, workload: str, contender: str) -> str:
-        """Return why a contender has no figures of a workload; empty when not measured."""
+        """Return why a contender has no figures of a workload; empty when it was not measured."""
         reasons = [
             outcome.unable
             for outcome in self.outcomes
@@ -95,12 +95,12 @@ class Results:
         return reasons[0] if reasons else ""
 
     def save(self, path: Path) -> None:
-        """Save the results as JSON."""
+        """Write all results as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Load saved results."""
+        """Read results from a file."""
         kept: dict[str, Any] = json.loads(path.read_text())
         kept["outcomes"] = [
             Outcome(**outcome | {"beside": tuple(outcome.get("beside", ()))})
@@ -120,9 +120,9 @@ def describe_machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
+    output = Path("/proc/cpuinfo")
+    if output.exists():
+        for line in output.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

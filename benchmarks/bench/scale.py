@@ -1,4 +1,4 @@
-"""The scale of a run: driver and amounts."""
+"""The contender of a measurement, and the amounts of work."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Measuring = Generator[None, None, Figures]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything."""
+    """The amounts of work."""
 
     round_trips: int = 3000
     no_ops: int = 5000
     events: int = 50_000
     paced_events: int = 5000
-    looks: int = 1000
+    requests: int = 1000
     answers: int = 20_000
-    """Of a server that is busy, in two seconds at most: a p99 of fewer is that of a moment."""
+    """Requests to a busy server, in two seconds at most; a p99 needs many."""
     cancels: int = 20
     depths: tuple[int, ...] = (0, 10_000, 100_000)
     submits: int = 300
@@ -32,7 +32,7 @@ class Scale:
     starts: int = 3
     idle_seconds: float = 10.0
     fan_out: tuple[tuple[int, int], ...] = ((1, 20_000), (10, 10_000), (100, 5000))
-    """How many subscribers hear how many events."""
+    """Pairs: the number of subscribers, and of events."""
 
 
 FULL = Scale()
@@ -41,7 +41,7 @@ QUICK = Scale(
     no_ops=200,
     events=1000,
     paced_events=100,
-    looks=50,
+    requests=50,
     answers=50,
     cancels=2,
     depths=(0, 100, 200),
@@ -55,7 +55,7 @@ QUICK = Scale(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A driver and the amounts to measure."""
+    """The contender, and the amounts of work."""
 
     name: str
     driver: type[Contender]
@@ -63,5 +63,5 @@ class Case:
     running: Callable[[type[Contender]], AbstractContextManager[Contender]]
 
     def make(self) -> AbstractContextManager[Contender]:
-        """Start a new one."""
+        """Start a new instance of the contender."""
         return self.running(self.driver)

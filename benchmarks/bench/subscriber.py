@@ -1,7 +1,7 @@
-"""A subscriber to the progress of all tasks, in a process of its own.
+"""A process with subscriptions to all progress.
 
-``python -m bench.subscriber CONTENDER PLACE COUNT`` subscribes COUNT times, says ``ready``,
-and then answers each line on its standard input with how it stands, until there are no more.
+``python -m bench.subscriber CONTENDER PLACE COUNT`` subscribes COUNT times, prints ``ready``, and
+prints its counts for each line of its standard input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.contender import Wrong
+from bench.contender import WrongResult
 from bench.contenders import find_driver
 
 __all__ = ["Subscribers", "subscribed"]
@@ -25,7 +25,7 @@ _PROCESSES = 4
 
 
 class Tally:
-    """What one subscription has received."""
+    """The counts of one subscription."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -33,10 +33,10 @@ class Tally:
         self.last = 0
         self.at = 0.0
 
-    def hear(self, number: int, sent: float | None) -> None:
+    def record(self, number: int, sent: float | None) -> None:
         if number <= self.last:
-            # Said in full, for it is never right: nothing comes twice or out of order.
-            print(f"report {number} came behind {self.last}", file=sys.stderr)
+            # Always an error: no report may be duplicated or out of order.
+            print(f"report {number} arrived after {self.last}", file=sys.stderr)
             self.lost = -1_000_000
         self.lost += number - self.last - 1
         self.received += 1
@@ -45,13 +45,13 @@ class Tally:
 
 
 class Subscribers:
-    """Processes with subscriptions, seen from the process that asked for them."""
+    """The parent's side of processes with subscriptions."""
 
     def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
         self._processes = processes
 
-    def look(self) -> list[dict[str, Any]]:
-        """Return how each subscription stands."""
+    def poll(self) -> list[dict[str, Any]]:
+        """Return the counts of each subscription."""
         found = []
         for process in self._processes:
             assert process.stdin is not None
@@ -61,15 +61,15 @@ class Subscribers:
         return found
 
     def wait(self, last: int) -> list[dict[str, Any]]:
-        """Return how each stands as soon as all have heard the last report."""
+        """Wait until all have received the last report; return the counts."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            tallies = self.look()
+            tallies = self.poll()
             if all(tally["last"] == last for tally in tallies):
                 return tallies
             if time.monotonic() > deadline:
-                raise Wrong(f"report {last} has not reached each subscriber: {tallies}")
-            time.sleep(0.1)  # What is measured is when they heard it, not when we see it.
+                raise WrongResult(f"report {last} has not reached all subscribers: {tallies}")
+            time.sleep(0.1)  # The subscribers measure the time of arrival.
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def subscribed(name: str, place: Path, count: int) -> Iterator[Subscribers]:
             stack.callback(process.kill)
         for process in processes:
             if _read(process) != "ready\n":
-                raise Wrong("a subscriber did not get ready")
+                raise WrongResult("a subscriber did not start")
         yield Subscribers(processes)
 
 
@@ -98,14 +98,14 @@ def _read(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise Wrong("a subscriber has ended")
+        raise WrongResult("a subscriber has ended")
     return line
 
 
 def main(name: str, place: str, count: str) -> None:
     tallies = [Tally() for _ in range(int(count))]
     contender = find_driver(name)(Path(place))
-    with contender.observe([tally.hear for tally in tallies]):
+    with contender.observe([tally.record for tally in tallies]):
         print("ready", flush=True)
         for _ in sys.stdin:
             print(json.dumps([vars(tally) for tally in tallies]), flush=True)

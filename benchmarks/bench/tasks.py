@@ -1,7 +1,7 @@
-"""The tasks of all contenders: minimal work, with a result that can be checked.
+"""The tasks of all workloads, with checkable results.
 
-A task is a dict of JSON values. It runs in the worker's process, so this module needs nothing
-but Python.
+A task is a dict of JSON values. It runs in a worker of any system, so this module imports only the
+standard library.
 """
 
 from __future__ import annotations
@@ -29,44 +29,44 @@ __all__ = [
 Task = dict[str, Any]
 
 Report = Callable[[int, int, float | None], object]
-"""Reports progress: number, total, and the time of sending."""
+"""Reports progress: the number of the report, their count, and the time it was sent."""
 
 HOLD: Task = {"do": "hold"}
-"""Keeps the worker without using it."""
+"""Occupies the worker without using the CPU."""
 
 CLOCK = struct.Struct("d")
 _A_LONG_TIME = 3600.0
 
 
 def no_op(number: int) -> Task:
-    """Return a task that does nothing; its result is its number."""
+    """Return a task that returns its number."""
     return {"do": "nothing", "number": number}
 
 
 def report(events: int) -> Task:
-    """Return a task that reports so often, as fast as it can; its result is that count."""
+    """Return a task that reports ``events`` times at full speed and returns that count."""
     return {"do": "report", "events": events}
 
 
 def pace(events: int, per_second: int) -> Task:
-    """Return a task that reports steadily, and says in each report when it was sent."""
+    """Return a task that reports at a constant rate, with the time of each report."""
     return report(events) | {"per_second": per_second}
 
 
 def spin(clock: Path) -> Task:
-    """Return a task that never ends, and writes the time to a file, again and again."""
+    """Return an endless task that writes the time to a file continuously."""
     clock.write_bytes(bytes(CLOCK.size))
     return {"do": "spin", "clock": str(clock)}
 
 
 def read_clock(clock: Path) -> float:
-    """Return when a spinning task was last seen at work, on the monotonic clock; or 0."""
+    """Return the last time that a spinning task wrote, on the monotonic clock; or 0."""
     (seconds,) = CLOCK.unpack(clock.read_bytes())
     return float(seconds)
 
 
 def reports(task: Task) -> Iterator[tuple[int, int, float | None]]:
-    """Yield what a task reports: which it is, of how many, and when it was sent."""
+    """Yield a task's reports: the number, the count, and the time it was sent."""
     events = task["events"]
     if "per_second" not in task:
         for n in range(1, events + 1):
@@ -78,14 +78,14 @@ def reports(task: Task) -> Iterator[tuple[int, int, float | None]]:
         yield n, events, time.monotonic()
 
 
-def run(task: Task, report: Report) -> object:
-    """Do what a task says, and return its result."""
+def run(task: Task, send_report: Report) -> object:
+    """Run a task, and return its result."""
     match task:
         case {"do": "nothing", "number": number}:
             return number
         case {"do": "report", "events": events}:
             for number, total, sent in reports(task):
-                report(number, total, sent)
+                send_report(number, total, sent)
             return events
         case {"do": "spin", "clock": clock}:
             with Path(clock).open("r+b") as file, mmap.mmap(file.fileno(), CLOCK.size) as page:
@@ -95,4 +95,4 @@ def run(task: Task, report: Report) -> object:
             time.sleep(_A_LONG_TIME)
             return None
         case _:
-            raise ValueError(f"there is no such task: {task}")
+            raise ValueError(f"unknown task: {task}")

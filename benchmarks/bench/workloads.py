@@ -1,7 +1,7 @@
-"""What is measured: each workload drives one contender, checks what came back, returns figures.
+"""The workloads: each drives one contender, checks its results and returns figures.
 
-A workload is a generator: it may be left at each ``yield``, so that several contenders are
-driven in turns, in one process. Times are in milliseconds, sizes in bytes.
+A workload is a generator: it is suspended at each ``yield``, so that several contenders are driven
+in turns in one process. Times are in milliseconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from bench.checks import (
     check_order,
     equal,
 )
-from bench.contender import Contender, Stopped, Ticket, Unable, Wrong
-from bench.measure import (
+from bench.contender import Cancelled, Contender, Ticket, Unsupported, WrongResult
+from bench.queues import queue
+from bench.scale import Case, Figures, Measuring
+from bench.subscriber import subscribed
+from bench.tasks import no_op, pace, read_clock, report, spin
+from bench.timing import (
     TURNS,
     cpu_seconds,
     resident_bytes,
     summarize,
     time_each,
 )
-from bench.queues import queue
-from bench.scale import Case, Figures, Measuring
-from bench.subscriber import subscribed
-from bench.tasks import no_op, pace, read_clock, report, spin
 
 __all__ = ["WORKLOADS"]
 
@@ -41,7 +41,7 @@ _PER_SECOND = 1000
 
 
 def round_trip(case: Case) -> Measuring:
-    """A task that does nothing: submitted, run, its result in hand."""
+    """The time from the submission of a no-op to its result."""
     with case.make() as contender:
         numbers = itertools.count()
         taken: list[float] = []
@@ -57,7 +57,7 @@ def round_trip(case: Case) -> Measuring:
 
 
 def throughput(case: Case) -> Measuring:
-    """Many such tasks, all submitted, then all awaited; as many as take no longer than a while."""
+    """Many no-ops, submitted together, then awaited."""
     with case.make() as contender:
         check_no_op(contender, -1)
         count = _affordable(contender, case.scale.no_ops)
@@ -71,9 +71,9 @@ def throughput(case: Case) -> Measuring:
 
 
 def obvious_loop(case: Case) -> Measuring:
-    """Many such tasks, submitted one by one, then their results read one by one, as most do.
+    """Many no-ops, submitted one by one, then their results read one by one.
 
-    Once more with a callback that receives the end of each, as a desktop application has it.
+    A second time with a callback that receives the end of each, as in a desktop application.
     """
     figures: Figures = {}
     numbers = itertools.count()
@@ -81,8 +81,8 @@ def obvious_loop(case: Case) -> Measuring:
         count = _affordable(contender, case.scale.no_ops)
         for key in ("per_second", "heard_per_second"):
             try:
-                await_ends = contender.hear_ends() if key == "heard_per_second" else None
-            except Unable:
+                await_ends = contender.subscribe_to_ends() if key == "heard_per_second" else None
+            except Unsupported:
                 return figures
             seconds = 0.0
             for _ in range(TURNS):
@@ -100,7 +100,7 @@ def obvious_loop(case: Case) -> Measuring:
 
 
 def progress(case: Case) -> Measuring:
-    """Reports at full speed: how many a second, and how many are lost."""
+    """Reports at full speed: the rate, and the number of lost ones."""
     count = case.scale.events
     numbers: list[int] = []
     with case.make() as contender:
@@ -116,25 +116,25 @@ def progress(case: Case) -> Measuring:
 
 
 def paced(case: Case) -> Measuring:
-    """A thousand reports a second: how long each is on its way."""
+    """A thousand reports a second: the one-way latency."""
     count = case.scale.paced_events
-    heard: list[tuple[int, float]] = []
+    received: list[tuple[int, float]] = []
 
-    def hear(number: int, sent: float | None) -> None:
+    def on_report(number: int, sent: float | None) -> None:
         assert sent is not None
-        heard.append((number, time.monotonic() - sent))
+        received.append((number, time.monotonic() - sent))
 
     with case.make() as contender:
         contender.stream(pace(10, _PER_SECOND), lambda number, sent: None)
-        equal(contender.stream(pace(count, _PER_SECOND), hear), count, "the result")
-    check_order([number for number, _ in heard], count)
-    times = summarize(seconds for _, seconds in heard)
-    return {"p50": times.p50, "p99": times.p99, "lost": count - len(heard)}
+        equal(contender.stream(pace(count, _PER_SECOND), on_report), count, "the result")
+    check_order([number for number, _ in received], count)
+    times = summarize(seconds for _, seconds in received)
+    return {"p50": times.p50, "p99": times.p99, "lost": count - len(received)}
     yield
 
 
 def flood(case: Case) -> Measuring:
-    """Latency of requests while a task reports at full speed to a subscriber."""
+    """The reply times while a task reports at full speed to a subscriber."""
     check_observable(case)
     with (
         case.make() as contender,
@@ -142,26 +142,26 @@ def flood(case: Case) -> Measuring:
     ):
         ticket = contender.submit(report(_MANY))
         await_running(contender, ticket)
-        before = subscribers.look()[0]["received"]
-        figures = yield from _look(case, contender, ticket)
-        heard = subscribers.look()[0]["received"] - before
-    if heard < case.scale.looks:
-        raise Wrong(f"there was no flood: {heard} reports were heard meanwhile")
+        before = subscribers.poll()[0]["received"]
+        figures = yield from _time_requests(case, contender, ticket)
+        received = subscribers.poll()[0]["received"] - before
+    if received < case.scale.requests:
+        raise WrongResult(f"no flood: only {received} reports were received")
     return figures
 
 
 def spinning(case: Case) -> Measuring:
-    """How soon the server answers while a task keeps its processor busy."""
+    """The reply times while a task uses the CPU."""
     with case.make() as contender:
         clock = contender.place / "clock"
         ticket = contender.submit(spin(clock))
         await_spinning(clock)
-        figures = yield from _look(case, contender, ticket)
+        figures = yield from _time_requests(case, contender, ticket)
         await_spinning(clock)
     return figures
 
 
-def _look(case: Case, contender: Contender, ticket: Ticket) -> Measuring:
+def _time_requests(case: Case, contender: Contender, ticket: Ticket) -> Measuring:
     figures: Figures = {}
     calls: dict[str, Callable[[], object]] = {
         "ping": contender.ping,
@@ -170,7 +170,7 @@ def _look(case: Case, contender: Contender, ticket: Ticket) -> Measuring:
     for name, call in calls.items():
         try:
             times = summarize(time_each(call, case.scale.answers, warm_up=5))
-        except Unable:
+        except Unsupported:
             continue
         figures |= {
             f"{name}_p50": times.p50,
@@ -178,13 +178,13 @@ def _look(case: Case, contender: Contender, ticket: Ticket) -> Measuring:
             f"{name}_max": times.longest,
         }
     if not figures:
-        raise Unable(contender.why_no_ping)
+        raise Unsupported(contender.why_no_ping)
     return figures
     yield
 
 
 def cancel(case: Case) -> Measuring:
-    """A spinning task is cancelled: to its last instruction, and to the end of the next task."""
+    """From a cancel to the last instruction of a spinning task, and to the end of the next task."""
     last: list[float] = []
     following: list[float] = []
     with case.make() as contender:
@@ -200,11 +200,11 @@ def cancel(case: Case) -> Measuring:
             following.append(time.monotonic() - begun)
             last.append(read_clock(clock) - begun)
             try:
-                raise Wrong(f"a cancelled task has a result: {contender.result(spinner)}")
-            except Stopped:
+                raise WrongResult(f"a cancelled task has a result: {contender.result(spinner)}")
+            except Cancelled:
                 pass
             if read_clock(clock) - begun > last[-1]:
-                raise Wrong("a cancelled task goes on while the next one runs")
+                raise WrongResult("a cancelled task still runs beside the next one")
     stopped, done = summarize(last), summarize(following)
     return {
         "last_p50": stopped.p50,
@@ -216,9 +216,9 @@ def cancel(case: Case) -> Measuring:
 
 
 def finished(case: Case) -> Measuring:
-    """The memory that the record of an ended task takes in the server."""
+    """The memory of the record of an ended task in the server."""
     if case.driver.why_no_records:
-        raise Unable(case.driver.why_no_records)
+        raise Unsupported(case.driver.why_no_records)
     with case.make() as contender:
         keepers = contender.keepers()
         share = _affordable(contender, case.scale.records) // 20
@@ -232,7 +232,7 @@ def finished(case: Case) -> Measuring:
 
 
 def cold_start(case: Case) -> Measuring:
-    """From nothing but this process to the first result."""
+    """From the start of the server to the first result."""
     taken = []
     for number in range(case.scale.starts):
         begun = time.perf_counter()
@@ -244,11 +244,11 @@ def cold_start(case: Case) -> Measuring:
 
 
 def idle(case: Case) -> Measuring:
-    """What a server and its worker take while nothing is to be done."""
+    """The CPU time and memory of an idle server with its worker."""
     with case.make() as contender:
         for number in range(10):
             check_no_op(contender, number)
-        time.sleep(case.scale.idle_seconds / 10)  # A process for one task alone has ended by then.
+        time.sleep(case.scale.idle_seconds / 10)  # Processes of single tasks end meanwhile.
         pids = contender.processes()
         before = cpu_seconds(pids)
         time.sleep(case.scale.idle_seconds)
@@ -257,7 +257,7 @@ def idle(case: Case) -> Measuring:
 
 
 def fan_out(case: Case) -> Measuring:
-    """One stream of reports to many subscribers: how many reports a second reach one of them."""
+    """One stream of reports to many subscribers: the rate of all together."""
     check_observable(case)
     figures: Figures = {}
     for count, events in case.scale.fan_out:
@@ -278,7 +278,7 @@ def fan_out(case: Case) -> Measuring:
 
 
 def _affordable(contender: Contender, count: int) -> int:
-    """Return how many no-ops to ask for: fewer of what would take very long."""
+    """Return the number of no-ops to submit, limited by the time they take."""
     sample = min(_SAMPLE, count)
     begun = time.perf_counter()
     contender.execute_all([no_op(number) for number in range(sample)])

@@ -1,4 +1,4 @@
-"""Progress bars for executions, a line each."""
+"""Progress bars, one line per execution."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ STYLES = {
 }
 
 
-class Note(ProgressColumn):
-    """What an execution says of itself, in what is left of the line."""
+class MessageColumn(ProgressColumn):
+    """The latest message of an execution, in the rest of the line."""
 
     def __init__(self) -> None:
         super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
 
     def render(self, task: Task) -> Text:
-        return Text(printable(task.fields["note"] or ""), task.fields["style"])
+        return Text(printable(task.fields["message"] or ""), task.fields["style"])
 
 
 class Bars:
-    """Shows the events of executions as they arrive."""
+    """Shows executions by their events."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("  {task.description}"),
             BarColumn(32, complete_style="cyan", finished_style="green"),
             TaskProgressColumn(),
-            Note(),
+            MessageColumn(),
             console=console,
             expand=True,
         )
@@ -57,15 +57,19 @@ class Bars:
         self._progress.stop()
 
     def add(self, name: str) -> TaskID:
-        """Add a line for an execution that was submitted."""
-        return self._progress.add_task(name, total=1, note="queued", style="dim")
+        """Add a line for a submitted execution."""
+        return self._progress.add_task(name, total=1, message="queued", style="dim")
 
     def show(self, bar: TaskID, event: ProgressEvent | StateEvent) -> None:
-        """Bring a line up to date."""
+        """Update a line."""
         if isinstance(event, StateEvent):
             style = STYLES.get(event.status, "dim")
-            self._progress.update(bar, note=str(event.status), style=style)
+            self._progress.update(bar, message=str(event.status), style=style)
         elif event.total is not None:
             self._progress.update(
-                bar, completed=event.completed, total=event.total, note=event.message, style="dim"
+                bar,
+                completed=event.completed,
+                total=event.total,
+                message=event.message,
+                style="dim",
             )

@@ -1,7 +1,7 @@
-"""See it at work: `nox -s demo`, or `python demo.py DIRECTORY`.
+"""The demo: `nox -s demo`, or `python demo.py DIRECTORY`.
 
-Launches a server and has it digest a directory, checks the digest, cancels a long run half-way
-and lets the one behind it complete. Ctrl-C ends all of it, at any time: see `story`.
+Launches a server that digests a directory, checks the digest, and cancels a long execution half-way
+while another one is queued. Ctrl-C ends the demo at any time. See `demonstration`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from signals import INTERRUPTED, on_signal
 
 if __name__ == "__main__":
-    on_signal(lambda: os._exit(INTERRUPTED))  # There is nothing to clean up yet.
+    on_signal(lambda: os._exit(INTERRUPTED))  # Nothing to clean up yet.
 
-    from story import main
+    from demonstration import main
 
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""An application: one SHA-256 over every file below a directory.
+"""An application: one SHA-256 over all files below a directory.
 
-`DigestServer` is the application's side of the server. The work itself, `digest_files`, knows
-nothing of servers, so that a client can do it too, and check.
+`DigestServer` is the server. `digest_files`, the work itself, is independent of it, so that a
+client can check the result.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pydantic import BaseModel, PositiveInt
 from zmqruntime.execution import ExecuteRequest, ExecutionContext, ExecutionServer
 from zmqruntime.messages import JsonValue
 
-# What Python writes while it runs, and what was installed later: neither is the same tomorrow.
+# Their content changes between two runs.
 SKIPPED = {"__pycache__", "site-packages"}
 
 
 class DigestTask(BaseModel):
-    """What a client submits."""
+    """The task that a client submits."""
 
     directory: str
     repeat: PositiveInt = 1
-    """How often to read it all."""
+    """How often all files are read."""
 
 
 class Digest(BaseModel):
-    """What it gets back."""
+    """The result."""
 
     files: int
     bytes: int
@@ -38,13 +38,13 @@ class Digest(BaseModel):
 
 
 class DigestServer(ExecutionServer):
-    """Digests one directory after the other."""
+    """Digests directories."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         task = DigestTask.model_validate(request.task)
         directory = Path(task.directory)
         if not directory.is_dir():
-            raise NotADirectoryError(f"{directory} is no directory")
+            raise NotADirectoryError(f"{directory} is not a directory")
         context.report_progress(phase="list", message=task.directory)
         files = find_files(directory)
         done = 0
@@ -60,7 +60,7 @@ class DigestServer(ExecutionServer):
 
 
 def find_files(directory: Path) -> list[Path]:
-    """Return the regular files below a directory, in the same order on every system."""
+    """Return the regular files below a directory, in an order that is the same on all systems."""
     found = []
     for parent, directories, names in os.walk(directory):
         directories[:] = [name for name in directories if name not in SKIPPED]
@@ -71,7 +71,7 @@ def find_files(directory: Path) -> list[Path]:
 def digest_files(
     directory: Path, files: Sequence[Path], on_file: Callable[[str], None] = lambda name: None
 ) -> Digest:
-    """Digest files, each with its name; ``on_file`` is told each name when it is done."""
+    """Digest names and contents of files; ``on_file`` is called with each name afterwards."""
     combined = hashlib.sha256()
     size = unreadable = 0
     for path in files:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, so that whatever they interrupt is cleaned up, and no further."""
+"""Handlers of SIGINT and SIGTERM, which allow a clean-up."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def on_signal(act: Callable[[], object]) -> None:
-    """Let either signal call ``act``."""
+    """Call ``act`` at each signal."""
     for signum in _SIGNALS:
         signal.signal(signum, lambda signum, frame: act())
 
 
 def interrupt_on_signal() -> None:
-    """Let either signal raise KeyboardInterrupt; a hand that slips on the keys presses once."""
+    """Raise KeyboardInterrupt at a signal; repetitions within two seconds are ignored."""
     raised_at = float("-inf")
 
     def act() -> None:
@@ -31,6 +31,6 @@ def interrupt_on_signal() -> None:
 
 
 def ignore_signals() -> None:
-    """Let neither disturb what is left to do."""
+    """Ignore both signals."""
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Peers in other languages, built from their sources: what they need is in CONTRIBUTING."""
+"""Clients in other languages, built from source; CONTRIBUTING lists the requirements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from peering import Peer
+from peer_process import Peer
 from places import Place
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -17,9 +17,9 @@ BUILD_SECONDS = 120
 
 
 def build(command: list[str], cwd: Path) -> None:
-    """Run what makes a program, and show what it said when it could not."""
+    """Run a build command; show its output when it fails."""
     program = shutil.which(command[0])
-    assert program, f"{command[0]} is not installed here: see CONTRIBUTING, or run nox -s peers"
+    assert program, f"{command[0]} is not installed: see CONTRIBUTING, or run nox -s peers"
     made = subprocess.run(
         [program, *command[1:]],
         cwd=cwd,
@@ -34,7 +34,7 @@ def build(command: list[str], cwd: Path) -> None:
 
 @pytest.fixture(scope="session")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that a peer gets its schemas from, as anybody gets it."""
+    """The directory with the exported schemas."""
     directory = tmp_path_factory.mktemp("contract")
     export = [sys.executable, "-m", "zmqruntime.messages", "export", str(directory)]
     subprocess.run(export, check=True, timeout=BUILD_SECONDS)
@@ -43,23 +43,23 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def node_project() -> Path:
-    """The project in TypeScript, compiled."""
+    """The compiled TypeScript project."""
     project = EXAMPLES / "node-client"
-    assert (project / "node_modules").is_dir(), f"its packages are missing: npm ci in {project}"
+    assert (project / "node_modules").is_dir(), f"packages are missing: run npm ci in {project}"
     build(["npm", "run", "build"], project)
     return project
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node itself: what pip installs under its name passes no signal on."""
-    ask = ["node", "-p", "process.execPath"]
-    return subprocess.check_output(ask, text=True, timeout=BUILD_SECONDS).strip()
+    """Node itself: the wrapper that pip installs forwards no signals."""
+    command = ["node", "-p", "process.execPath"]
+    return subprocess.check_output(command, text=True, timeout=BUILD_SECONDS).strip()
 
 
 @pytest.fixture
 def node_peer(node: str, node_project: Path, schemas: Path, either_place: Place) -> Peer:
-    """The peer in TypeScript, which checks every reply and event by its schema."""
+    """The client in TypeScript, which validates every reply and event."""
     endpoint = either_place.endpoint
     where = [f"--control={endpoint.control_address}", f"--data={endpoint.data_address}"]
     program = [node, str(node_project / "dist" / "src" / "main.js")]
@@ -68,7 +68,7 @@ def node_peer(node: str, node_project: Path, schemas: Path, either_place: Place)
 
 @pytest.fixture(scope="session")
 def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The peer in C, compiled with every warning an error."""
+    """The client in C, compiled with warnings as errors."""
     directory = tmp_path_factory.mktemp("c-client")
     found = subprocess.run(
         ["pkg-config", "--cflags", "--libs", "libzmq"], capture_output=True, text=True, check=False
@@ -82,6 +82,6 @@ def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def c_peer(c_program: Path, either_place: Place) -> Peer:
-    """The peer in C."""
+    """The client in C."""
     endpoint = either_place.endpoint
     return Peer([str(c_program), endpoint.control_address, endpoint.data_address], [], either_place)

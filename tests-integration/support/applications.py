@@ -1,4 +1,4 @@
-"""Server classes of made-up applications. Servers and their workers import this module."""
+"""Server classes for tests. Servers and their workers import this module."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from zmqruntime.execution import (
 from zmqruntime.messages import JsonObject, JsonValue
 
 __all__ = [
-    "Amnesiac",
-    "FewWords",
-    "Forgetful",
-    "Hasty",
-    "Narrow",
-    "Patient",
-    "Persistent",
-    "Sleeper",
-    "Unable",
-    "Unsettled",
+    "CrashingSetup",
+    "Described",
+    "FailingSetup",
+    "FakeDurable",
+    "LongGrace",
+    "Requeueing",
+    "ShortGrace",
+    "ShortHistory",
+    "ShortQueue",
+    "SlowSetup",
     "Workshop",
 ]
 
 BEGUN = "begun"
-"""The phase that a task reports when it is where its test wants it."""
+"""The phase that a task reports when its test may go on."""
 
 FOREVER = 3600.0
 
 
 class Workshop(ExecutionServer):
-    """Does what a task's ``do`` names, with the other fields as its arguments."""
+    """Calls the method that a task's ``do`` names, with the other fields as arguments."""
 
     def setup_worker(self) -> None:
         self.setups = getattr(self, "setups", 0) + 1
@@ -62,7 +62,7 @@ class Workshop(ExecutionServer):
         result: JsonValue = job(context, **arguments)
         return result
 
-    # -- that end by themselves ---------------------------------------------------------------
+    # -- tasks that end -----------------------------------------------------------------------
 
     def do_echo(self, context: ExecutionContext, value: JsonValue = None) -> JsonValue:
         return value
@@ -73,7 +73,7 @@ class Workshop(ExecutionServer):
         return steps
 
     def do_count_and_mark(self, context: ExecutionContext, path: str) -> JsonValue:
-        """Count without an end in sight, leave a mark, and return how far it came."""
+        """Report 30,000 steps and create a file."""
         steps = 30_000
         for step in range(1, steps + 1):
             context.report_progress(step)
@@ -98,7 +98,7 @@ class Workshop(ExecutionServer):
     def do_fail(
         self, context: ExecutionContext, message: str, after: str | None = None
     ) -> JsonValue:
-        """Fail; when a file is named, as soon as it is there."""
+        """Fail, after the file ``after`` exists."""
         if after is not None:
             self.do_wait_for(context, after)
         raise ValueError(message)
@@ -113,13 +113,13 @@ class Workshop(ExecutionServer):
         return "x" * count
 
     def do_wait_for(self, context: ExecutionContext, path: str) -> JsonValue:
-        """End when a file is there: when the test wants it."""
+        """Return when a file exists."""
         context.report_progress(phase=BEGUN)
         while not Path(path).exists():
             time.sleep(0.005)
         return "seen"
 
-    # -- that have to be stopped ----------------------------------------------------------------
+    # -- tasks that have to be cancelled ---------------------------------------------------------
 
     def do_spin(self, context: ExecutionContext) -> JsonValue:
         context.report_progress(phase=BEGUN)
@@ -131,17 +131,17 @@ class Workshop(ExecutionServer):
         time.sleep(FOREVER)
         return "slept"
 
-    def do_say(self, context: ExecutionContext, words: str) -> JsonValue:
-        print(words)
+    def do_print(self, context: ExecutionContext, text: str) -> JsonValue:
+        print(text)
         return self.do_sleep(context)
 
-    def do_look(self, context: ExecutionContext) -> JsonValue:
-        """Return by itself when told to stop."""
+    def do_poll_cancel(self, context: ExecutionContext) -> JsonValue:
+        """Return when a cancel is requested."""
         with context.shield():
             context.report_progress(phase=BEGUN)
             while not context.cancel_requested:
                 time.sleep(0.005)
-        return "stopped by itself"
+        return "cancel seen"
 
     def do_clean_up(self, context: ExecutionContext, path: str) -> JsonValue:
         try:
@@ -153,37 +153,37 @@ class Workshop(ExecutionServer):
         return None
 
     def do_compute(self, context: ExecutionContext) -> JsonValue:
-        """Be in C, without the interpreter's lock, and not to be interrupted."""
+        """Run C code that releases the GIL and cannot be interrupted."""
         with context.shield():
             context.report_progress(phase=BEGUN)
             return hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2**31 - 1).hex()
 
     def do_hold_the_lock(self, context: ExecutionContext) -> JsonValue:
-        """Be in C, with the interpreter's lock, so that no other thread of it runs either."""
+        """Run C code that holds the GIL, so that no other thread runs."""
         with context.shield():
             context.report_progress(phase=BEGUN)
             return sum(itertools.repeat(0, 10**15))
 
-    def do_swallow(self, context: ExecutionContext, children: int = 0) -> JsonValue:
-        """Ignore every interrupt, with processes of its own running beside it."""
+    def do_ignore_interrupts(self, context: ExecutionContext, children: int = 0) -> JsonValue:
+        """Ignore every interrupt, with running child processes."""
         pids: list[JsonValue] = [_start_child().pid for _ in range(children)]
-        said = False
+        reported = False
         while True:
             with contextlib.suppress(BaseException):
-                if not said:
-                    said = True
+                if not reported:
+                    reported = True
                     context.report_progress(phase=BEGUN, data={"pids": pids})
                 time.sleep(FOREVER)
 
     def do_hold_children(self, context: ExecutionContext) -> JsonValue:
-        """Have a process running, and one of which the parent has ended."""
+        """Run a child process and an orphan process."""
         child = _start_child()
         orphan = int(subprocess.check_output([sys.executable, "-c", _MAKE_ORPHAN], text=True))
         context.report_progress(phase=BEGUN, data={"pids": [child.pid, orphan]})
         time.sleep(FOREVER)
         return None
 
-    # -- that crash -----------------------------------------------------------------------------
+    # -- tasks that crash ------------------------------------------------------------------------
 
     def do_segfault(self, context: ExecutionContext) -> JsonValue:
         ctypes.string_at(0)
@@ -195,11 +195,11 @@ class Workshop(ExecutionServer):
     def do_abort(self, context: ExecutionContext) -> JsonValue:
         os.abort()
 
-    def do_devour_memory(self, context: ExecutionContext) -> JsonValue:
-        with _less_memory(256 * 2**20):
+    def do_exhaust_memory(self, context: ExecutionContext) -> JsonValue:
+        with _limited_memory(256 * 2**20):
             return len(bytearray(2**40))
 
-    # -- that report from elsewhere ---------------------------------------------------------------
+    # -- tasks that report from other threads or processes ----------------------------------------
 
     def do_report_from_threads(
         self, context: ExecutionContext, threads: int, each: int
@@ -228,29 +228,29 @@ def report_from_process(reporter: ProgressReporter, each: int) -> None:
         reporter.report(n + 1, each, phase="child", data={"pid": os.getpid()})
 
 
-class Hasty(Workshop):
-    """Gives a task that was told to stop next to no time."""
+class ShortGrace(Workshop):
+    """Has a short grace period."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=0.3, **kwargs)
 
 
-class Persistent(Workshop):
-    """Begins again with what it was cut in."""
+class Requeueing(Workshop):
+    """Requeues interrupted executions at a restart."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, on_restart="requeue", **kwargs)
 
 
-class Patient(Workshop):
-    """Gives a task that was told to stop all the time of the world."""
+class LongGrace(Workshop):
+    """Has an endless grace period."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, cancel_grace_seconds=FOREVER, **kwargs)
 
 
-class Amnesiac(Workshop):
-    """Says that its work outlives it, and starts with none."""
+class FakeDurable(Workshop):
+    """Has an engine that claims to be durable, and loses all executions at a restart."""
 
     class Engine(InMemoryLifecycleEngine):
         @property
@@ -261,70 +261,70 @@ class Amnesiac(Workshop):
         return self.Engine()
 
 
-class Forgetful(Workshop):
-    """Keeps three finished executions that were read."""
+class ShortHistory(Workshop):
+    """Keeps three ended executions whose records were read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, history_limit=3, **kwargs)
 
 
-class Narrow(Workshop):
-    """Lets two executions wait."""
+class ShortQueue(Workshop):
+    """Has a queue of two executions."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, max_queued=2, **kwargs)
 
 
-class Unable(Workshop):
-    """Cannot be set up."""
+class FailingSetup(Workshop):
+    """Fails in `setup_worker`."""
 
     def setup_worker(self) -> None:
         raise FileNotFoundError("the model file is not there")
 
 
-class Unsettled(Workshop):
-    """Its first worker dies of its set-up."""
+class CrashingSetup(Workshop):
+    """Exits in `setup_worker`."""
 
     def setup_worker(self) -> None:
         os._exit(23)
 
 
-class Sleeper(Workshop):
-    """Does not get ready before a file is there, named by the environment."""
+class SlowSetup(Workshop):
+    """Waits in `setup_worker` for a file that the environment names."""
 
     def setup_worker(self) -> None:
         super().setup_worker()
-        begun = Path(os.environ["SLEEPER_BEGUN"])
+        begun = Path(os.environ["SETUP_BEGUN"])
         begun.touch()
         while not begun.with_suffix(".go").exists():
             time.sleep(0.005)
 
 
-class FewWords(Workshop):
-    """Tells something of itself in its pong."""
+class Described(Workshop):
+    """Adds details to its pong."""
 
     def describe(self) -> JsonObject:
         return {"motto": "few words"}
 
 
-class _Speechless(Exception):
+class _NoMessage(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("no words")
+        raise RuntimeError("no message")
 
 
 _RAISED: dict[str, BaseException] = {
-    "interrupt": KeyboardInterrupt("not by anybody else"),
+    "interrupt": KeyboardInterrupt("raised by the task"),
     "exit": SystemExit(3),
     "group": ExceptionGroup("two at once", [ValueError("one"), TypeError("two")]),
     "surrogate": ValueError("a name that is not UTF-8: \udcff"),
-    "speechless": _Speechless(),
+    "no message": _NoMessage(),
 }
 
 
-def _circle() -> list[Any]:
-    circle: list[Any] = []
-    circle.append(circle)
-    return circle
+def _cycle() -> list[Any]:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    return cycle
 
 
 _RETURNED: dict[str, Any] = {
@@ -333,7 +333,7 @@ _RETURNED: dict[str, Any] = {
     "nan": lambda: {"a": [1.0, math.nan]},
     "infinity": lambda: math.inf,
     "tuple key": lambda: {(1, 2): "one"},
-    "circle": _circle,
+    "cycle": _cycle,
     "surrogate": lambda: "\udcff",
     "object": lambda: {"a": {"b": object()}},
 }
@@ -352,8 +352,8 @@ def _start_child() -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def _less_memory(room: int) -> Iterator[None]:
-    """Let this process grow by ``room`` bytes and no further (POSIX)."""
+def _limited_memory(room: int) -> Iterator[None]:
+    """Limit the growth of this process to ``room`` bytes (POSIX)."""
     import resource
 
     import psutil

@@ -1,4 +1,4 @@
-"""Clients in processes of their own: run as ``python -m clients DEED PORT DIRECTORY TRANSPORT``."""
+"""Clients as processes: ``python -m clients ACTION PORT ...``, as `places` starts them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FOREVER = 3600.0
 
 
 def launch_and_leave(client: ExecutionClient) -> None:
-    """Leave a persistent server behind, with work to do."""
+    """Leave a persistent server with a queued execution."""
     client.submit_execution({"do": "echo", "value": "here it is"}, execution_id="left-behind")
 
 
-def launch_and_tell(client: ExecutionClient) -> None:
-    """Say which server it is that all are connected to."""
+def launch_and_print_pid(client: ExecutionClient) -> None:
+    """Print the server's pid."""
     client.execute({"do": "echo"}, timeout=FOREVER)
     print(client.ping().process.pid)
 
 
 def launch_and_stay(client: ExecutionClient) -> None:
-    """Own a server that is at work, until somebody ends this process."""
+    """Own a server with a running task, until this process is terminated."""
     handle = client.submit_execution({"do": "hold_children"})
     while (progress := handle.status().progress) is None:
         time.sleep(0.01)
@@ -40,17 +40,17 @@ def launch_and_stay(client: ExecutionClient) -> None:
 
 
 def watch(client: ExecutionClient) -> None:
-    """Follow everybody's progress, and tell of the last event of the first execution to end."""
+    """Subscribe to all executions; print the terminal event of the first that ends."""
     seen: list[int] = []
     ended = threading.Event()
 
-    def tell(event: ProgressEvent | StateEvent) -> None:
+    def record(event: ProgressEvent | StateEvent) -> None:
         seen.append(event.sequence)
         if isinstance(event, StateEvent) and event.status.is_terminal:
             print("ended", event.status, event.sequence, len(seen), flush=True)
             ended.set()
 
-    watcher = ProgressStreamSubscriber(client, "watcher", tell, scope=ProgressScope.ALL)
+    watcher = ProgressStreamSubscriber(client, "watcher", record, scope=ProgressScope.ALL)
     print("watching", flush=True)
     ended.wait(FOREVER)
     watcher.close()
@@ -58,7 +58,7 @@ def watch(client: ExecutionClient) -> None:
 
 
 def main() -> None:
-    deed, port, directory, transport, application, environment = sys.argv[1:]
+    action, port, directory, transport, application, environment = sys.argv[1:]
     place = Path(directory)
     config = ZMQConfig(default_port=int(port), runtime_dir=place / "run", log_dir=place / "log")
     launcher = ExecutionServerLauncher(
@@ -67,11 +67,11 @@ def main() -> None:
     client = ExecutionClient(
         config=config,
         transport_mode=TransportMode(transport) if transport else None,
-        launcher=None if deed == "watch" else launcher,
-        persistent=deed != "launch_and_stay",
+        launcher=None if action == "watch" else launcher,
+        persistent=action != "launch_and_stay",
     )
     client.connect(FOREVER)
-    globals()[deed](client)
+    globals()[action](client)
     client.disconnect()
 
 

@@ -2,7 +2,7 @@
 
 import-linter follows neither imports by `importlib` nor the lazy exports of a package. Here a name
 that is imported from a module with a `__getattr__` of its own depends on the module that defines
-it, as the imports under TYPE_CHECKING say, and imports inside functions count as all others do.
+it, according to the imports under TYPE_CHECKING. Imports inside functions count as all others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ImportGraph:
         return sorted(name for name in self._trees if _is_below(name, packages))
 
     def reached_from(self, modules: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """Return all that these modules import, also indirectly, each with a shortest path."""
+        """Return all direct and indirect imports of these modules, each with a shortest path."""
         paths: dict[str, tuple[str, ...]] = {name: (name,) for name in modules}
         pending = list(paths)
         for name in pending:

@@ -1,4 +1,4 @@
-"""Where the servers and clients of one test meet, and what has to be gone when it ends."""
+"""Runs the servers and clients of one test, and checks that none is left when it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from marked import Mark
+from process_marker import ProcessMarker
 from waiting import PATIENCE, eventually
 
 from zmqruntime.execution import ExecutionClient, ExecutionHandle, ExecutionServerLauncher
@@ -30,16 +30,16 @@ __all__ = ["HERE", "ChildProcess", "Connect", "Place", "await_phase", "free_port
 HERE = Path(__file__).parent
 
 Connect = Callable[..., ExecutionClient]
-"""Returns a connected client, made with these arguments."""
+"""Makes a connected client with these arguments."""
 
 _OFFSET = 1000
 _SOCKET_FILES = (".sock", ".w")
 
 
 def free_port() -> int:
-    """Return a port that is free, and free with the offset added.
+    """Return a port that is free, as is the control port that belongs to it.
 
-    It is not among those that the system hands out by itself, so it stays free.
+    It is outside the range of ephemeral ports, so it stays free.
     """
     while True:
         port = random.randrange(20_000, 31_000)
@@ -50,24 +50,24 @@ def free_port() -> int:
 
 
 def await_phase(handle: ExecutionHandle, phase: str = "begun") -> ProgressEvent:
-    """Return the event by which a running task tells that it is there."""
+    """Return the progress event with this phase, when the running task has reported it."""
 
-    def look() -> ProgressEvent | None:
+    def probe() -> ProgressEvent | None:
         record = handle.status()
         assert not record.status.is_terminal, record
         progress = record.progress
         return progress if progress is not None and progress.phase == phase else None
 
-    return eventually(look, f"{handle} reports {phase!r}")
+    return eventually(probe, f"{handle} reports {phase!r}")
 
 
 class Place:
-    """A runtime directory, a port, and every process that a test starts for it."""
+    """A runtime directory, a port, and the processes that a test starts for them."""
 
     def __init__(self, transport: TransportMode | None = None, **settings: Any) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="zi"))
         self.transport = transport
-        self.mark = Mark()
+        self.mark = ProcessMarker()
         self._threads_before = set(threading.enumerate())
         self.config = ZMQConfig(
             default_port=free_port(),
@@ -76,9 +76,9 @@ class Place:
             **settings,
         )
         self.leaves_socket_files = False
-        """Whether a server is killed here, which cannot tidy up behind itself."""
+        """Whether the test kills a server, which then cannot remove its socket files."""
         self.variables: dict[str, str] = {}
-        """What processes of this place find in their environment, beside what is needed."""
+        """Further environment variables of the processes of this place."""
         self._open = contextlib.ExitStack()
 
     @property
@@ -87,18 +87,18 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of this place is started with, beside the test's own."""
+        """The variables of the processes of this place, in addition to the test's own."""
         import_path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         return self.mark.environment | {"PYTHONPATH": import_path} | self.variables
 
     @property
     def full_environment(self) -> dict[str, str]:
-        """All that a process of this place finds in its environment."""
+        """The whole environment of the processes of this place."""
         return os.environ | self.environment
 
     @property
     def options(self) -> list[str]:
-        """The place, as the command line takes it."""
+        """The command line options that name this place."""
         return [
             f"--port={self.config.default_port}",
             f"--runtime-dir={self.config.runtime_dir}",
@@ -111,7 +111,7 @@ class Place:
     def client(self, application: str | None = None, **kwargs: Any) -> ExecutionClient:
         """Return a connected client, which launches a server of ``application`` if given.
 
-        Such a server ends with its client unless ``persistent`` says otherwise.
+        The client owns such a server unless ``persistent`` is true.
         """
         client = self.unconnected(application, **kwargs)
         client.connect(PATIENCE)
@@ -141,7 +141,7 @@ class Place:
         return client
 
     def serve(self, application: str = "Workshop", *options: str) -> ChildProcess:
-        """Start a server as a person would in a terminal, whose foreground group it leads."""
+        """Start a server as in a terminal, as the leader of a foreground process group."""
         return self.start(
             "-m",
             "zmqruntime.execution",
@@ -150,19 +150,19 @@ class Place:
             *options,
         )
 
-    def client_process(self, deed: str, application: str = "Workshop") -> ChildProcess:
-        """Start a client in a process of its own; its deeds are in `clients`."""
+    def client_process(self, action: str, application: str = "Workshop") -> ChildProcess:
+        """Start a client process; the actions are functions of `clients`."""
         port, transport = str(self.config.default_port), self.transport or ""
         place = (port, str(self.directory), transport)
-        given = json.dumps(self.environment)  # Else its server is one with other arguments.
-        return self.start("-m", "clients", deed, *place, application, given)
+        given = json.dumps(self.environment)  # Part of what identifies a server.
+        return self.start("-m", "clients", action, *place, application, given)
 
     def start(self, *arguments: str) -> ChildProcess:
-        """Start a Python of this place."""
+        """Start a Python process of this place."""
         return self.run([sys.executable, *arguments])
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> ChildProcess:
-        """Start a process of this place, as the head of a session of its own."""
+        """Start a process of this place in a session of its own."""
         process = ChildProcess(
             command,
             cwd=cwd,
@@ -181,7 +181,7 @@ class Place:
         return dataclasses.replace(self.config, **settings)
 
     def make_runtime_dir(self) -> None:
-        """Make what a server would make."""
+        """Create the runtime directory as a server does."""
         assert self.config.runtime_dir is not None
         self.config.runtime_dir.mkdir(mode=0o700)
 
@@ -192,52 +192,54 @@ class Place:
             return []
         return [path.name for path in directory.iterdir() if path.suffix in _SOCKET_FILES]
 
-    def _our_threads(self) -> list[threading.Thread]:
-        """Return the threads that this place's clients and servers have left."""
+    def _new_threads(self) -> list[threading.Thread]:
+        """Return the threads that the clients and servers of this place started."""
         new = set(threading.enumerate()) - self._threads_before
         return [thread for thread in new if thread.name.startswith("zmqruntime")]
 
     def close(self) -> None:
-        """Disconnect every client, and look for what should not be there."""
+        """Disconnect all clients; assert that no process, socket file or thread is left."""
         try:
             self._open.close()
             self.mark.assert_gone()
             if not self.leaves_socket_files:
                 assert self.socket_files() == []
-            eventually(lambda: not self._our_threads(), "no thread of ours runs", patience=20.0)
+            eventually(lambda: not self._new_threads(), "no zmqruntime thread runs", patience=20.0)
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class ChildProcess(subprocess.Popen[str]):
-    """A process that a test has started and may end."""
+    """A process that a test started and may terminate."""
 
     def output(self) -> str:
-        """Wait for its end and return all that it wrote."""
+        """Wait for the end of the process and return its output."""
         return self.communicate(timeout=PATIENCE)[0]
 
     def read_until(self, word: str) -> str:
-        """Return what it wrote, to the line with a word; end it when that does not come."""
+        """Return the output up to the line with ``word``; kill the process after a timeout."""
         assert self.stdout is not None
-        impatience = threading.Timer(PATIENCE, self.kill)
-        impatience.start()
+        timer = threading.Timer(PATIENCE, self.kill)
+        timer.start()
         lines = ""
         try:
             while word not in lines:
                 line = self.stdout.readline()
-                assert line, f"in {PATIENCE:g} s it had no word of {word!r}, or it ended:\n{lines}"
+                assert line, (
+                    f"no line with {word!r} within {PATIENCE:g} s or before the end:\n{lines}"
+                )
                 lines += line
         finally:
-            impatience.cancel()
-            impatience.join()
+            timer.cancel()
+            timer.join()
         return lines
 
     def interrupt_group(self) -> None:
-        """Press Ctrl-C in its terminal: everybody in the foreground gets it."""
+        """Send SIGINT to the process group, as Ctrl-C in a terminal does."""
         os.killpg(self.pid, signal.SIGINT)
 
     def end(self) -> None:
-        """End it, if the test has not."""
+        """Terminate the process, if it runs."""
         if self.poll() is None:
             self.terminate()
             try:

@@ -1,4 +1,4 @@
-"""The whole flow of the protocol, by a peer that has pyzmq and no part of this project.
+"""The main flow of the protocol, in a client with pyzmq and without this project.
 
 Run as ``python raw_peer.py CONTROL_ADDRESS DATA_ADDRESS`` with a server of ``Workshop`` there.
 """
@@ -26,16 +26,16 @@ class Peer:
         self.control.connect(control_address)
         self.data.connect(data_address)
 
-    def ask(self, **request: object) -> Message:
-        """One request is one frame, one reply is one frame, both a JSON object."""
+    def request(self, **request: object) -> Message:
+        """Send a request of one frame; return the reply, of one frame."""
         self.control.send(json.dumps(request).encode())
         reply: Message = json.loads(self.control.recv())
         assert reply["protocol"] == 1, reply
         assert reply["request_id"] == request.get("request_id"), reply
         return reply
 
-    def hear(self, execution_id: str) -> list[Message]:
-        """Every event of an execution, in order, to the terminal one."""
+    def receive_events(self, execution_id: str) -> list[Message]:
+        """Return all events of an execution, to the terminal one."""
         events: list[Message] = []
         while not events or events[-1].get("status") not in ("complete", "failed", "cancelled"):
             topic, frame = self.data.recv_multipart()
@@ -58,69 +58,69 @@ class Peer:
 
 def run(peer: Peer) -> None:
     # ping
-    pong = peer.ask(type="ping", wait_seconds=60, request_id="is anybody there?")
+    pong = peer.request(type="ping", wait_seconds=60, request_id="first request")
     assert (pong["type"], pong["status"], pong["ready"]) == ("pong", "ok", True), pong
     assert pong["server"] == "Workshop", pong
     assert pong["progress_subscribers"] == [], pong
 
-    # register: subscribe first, then have it acknowledged
+    # register: subscribe first
     peer.data.subscribe(f"{CLIENT}/")
-    reply = peer.ask(type="register_progress", client_id=CLIENT)
+    reply = peer.request(type="register_progress", client_id=CLIENT)
     assert (reply["type"], reply["progress_subscribers"]) == ("ok", [CLIENT]), reply
 
-    # execute; asking again with the same id is safe, with other content it is a conflict
+    # execute; a repetition is a duplicate, another task under the same id a conflict
     request = {
         "type": "execute",
         "task": {"do": "count", "steps": 3},
         "client_id": CLIENT,
         "execution_id": "first",
-        "labels": {"who": "nobody"},
+        "labels": {"tile": "7"},
     }
-    reply = peer.ask(**request)
+    reply = peer.request(**request)
     assert (reply["type"], reply["status"]) == ("accepted", "accepted"), reply
     assert (reply["execution_id"], reply["duplicate"]) == ("first", False), reply
-    reply = peer.ask(**request)
+    reply = peer.request(**request)
     assert (reply["type"], reply["duplicate"]) == ("accepted", True), reply
-    reply = peer.ask(**{**request, "task": {"do": "count", "steps": 4}})
+    reply = peer.request(**{**request, "task": {"do": "count", "steps": 4}})
     assert (reply["type"], reply["code"]) == ("error", "conflict"), reply
 
     # progress
-    events = peer.hear("first")
+    events = peer.receive_events("first")
     kinds = [event.get("status") or event["completed"] for event in events]
     assert kinds == ["queued", "running", 1, 2, 3, "complete"], kinds
     assert [e["percent"] for e in events if e["type"] == "progress"][-1] == 100, events
 
-    # status with a wait, of one that has ended, and of one that has not
-    record = peer.ask(type="status", execution_id="first", wait_seconds=60)["execution"]
+    # status with a wait, of an ended execution and of a running one
+    record = peer.request(type="status", execution_id="first", wait_seconds=60)["execution"]
     assert (record["status"], record["result"]) == ("complete", 3), record
-    assert record["labels"] == {"who": "nobody"}, record
-    peer.ask(**{**request, "task": {"do": "sleep"}, "execution_id": "second"})
-    peer.ask(**{**request, "task": {"do": "echo", "value": "ä"}, "execution_id": "third"})
+    assert record["labels"] == {"tile": "7"}, record
+    peer.request(**{**request, "task": {"do": "sleep"}, "execution_id": "second"})
+    peer.request(**{**request, "task": {"do": "echo", "value": "ä"}, "execution_id": "third"})
     peer.await_running("second")
-    record = peer.ask(type="status", execution_id="second", wait_seconds=0.05)["execution"]
+    record = peer.request(type="status", execution_id="second", wait_seconds=0.05)["execution"]
     assert record["status"] == "running", record
-    snapshot = peer.ask(type="status")
+    snapshot = peer.request(type="status")
     assert [e["execution_id"] for e in snapshot["running_executions"]] == ["second"], snapshot
     assert [e["execution_id"] for e in snapshot["queued_executions"]] == ["third"], snapshot
 
-    # cancel: this one, and the queue goes on
-    reply = peer.ask(type="cancel", execution_id="second")
+    # cancel: the queue goes on
+    reply = peer.request(type="cancel", execution_id="second")
     assert (reply["type"], reply["execution_id"]) == ("ok", "second"), reply
-    record = peer.ask(type="status", execution_id="second", wait_seconds=60)["execution"]
+    record = peer.request(type="status", execution_id="second", wait_seconds=60)["execution"]
     assert record["status"] == "cancelled", record
-    record = peer.ask(type="status", execution_id="third", wait_seconds=60)["execution"]
+    record = peer.request(type="status", execution_id="third", wait_seconds=60)["execution"]
     assert (record["status"], record["result"]) == ("complete", "ä"), record
-    reply = peer.ask(type="cancel", execution_id="third")
+    reply = peer.request(type="cancel", execution_id="third")
     assert (reply["type"], reply["code"]) == ("error", "conflict"), reply
-    reply = peer.ask(type="status", execution_id="fourth")
+    reply = peer.request(type="status", execution_id="fourth")
     assert (reply["type"], reply["code"]) == ("error", "unknown_execution"), reply
 
     # unregister
-    reply = peer.ask(type="unregister_progress", client_id=CLIENT)
+    reply = peer.request(type="unregister_progress", client_id=CLIENT)
     assert (reply["type"], reply["progress_subscribers"]) == ("ok", []), reply
 
     # shutdown
-    reply = peer.ask(type="shutdown", mode="drain")
+    reply = peer.request(type="shutdown", mode="drain")
     assert (reply["type"], reply["status"], reply["mode"]) == ("shutdown_ack", "ok", "drain"), reply
 
 
@@ -132,7 +132,7 @@ def main() -> None:
         peer.close()
     ours = [name for name in sys.modules if name.startswith("zmqruntime")]
     assert not ours, ours
-    print("the whole flow")
+    print("complete")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Waiting for what a test needs: for a condition, and never longer than patience lasts."""
+"""Waits for a condition, with a time limit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ __all__ = ["PATIENCE", "eventually"]
 _T = TypeVar("_T")
 
 PATIENCE = float(os.environ.get("ZMQRUNTIME_TEST_PATIENCE", "60"))
-"""Seconds until a wait is given up. On a busy machine things are slow, and nothing is wrong."""
+"""Seconds until a wait fails; long, because a busy machine is slow."""
 
 
-def eventually(look: Callable[[], _T | None], what: str, patience: float = PATIENCE) -> _T:
-    """Look until there is something to see, and return it."""
+def eventually(probe: Callable[[], _T | None], what: str, patience: float = PATIENCE) -> _T:
+    """Call ``probe`` until it returns a true value, and return that value."""
     deadline = time.monotonic() + patience
-    while not (seen := look()):
+    while not (seen := probe()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"after {patience:g} s, still not: {what} (last seen: {seen!r})")
+            raise AssertionError(
+                f"after {patience:g} s, still not true: {what} (last value: {seen!r})"
+            )
         time.sleep(0.005)
     return seen

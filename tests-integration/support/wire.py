@@ -1,4 +1,4 @@
-"""Bare sockets to send to a server what no client of this project would."""
+"""Bare sockets, for messages that no client of this project sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATIENCE_MS = 60_000
 
 
 class Wire:
-    """A DEALER on a server's control socket, a SUB on its data socket."""
+    """A DEALER for a server's control socket and a SUB for its data socket."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -47,7 +47,7 @@ class Wire:
         self.context.term()
 
     def open(self, kind: int, address: str | None = None, identity: bytes = b"") -> Socket:
-        """Return a socket, which is closed with this object and may take a second for it."""
+        """Return a socket that is closed with this object, with a linger period of 1 s."""
         sock = self.context.socket(kind)
         self._sockets.append(sock)
         sock.linger = 1000
@@ -67,15 +67,15 @@ class Wire:
         reply: dict[str, Any] = json.loads(frame)
         return reply
 
-    def ask(self, frame: bytes) -> dict[str, Any]:
+    def exchange(self, frame: bytes) -> dict[str, Any]:
         self.send(frame)
         return self.receive()
 
     def request(self, type: str, **fields: Any) -> dict[str, Any]:
-        return self.ask(json.dumps({"type": type, **fields}).encode())
+        return self.exchange(json.dumps({"type": type, **fields}).encode())
 
     def subscribe(self, client_id: str) -> dict[str, Any]:
-        """Subscribe and have it acknowledged."""
+        """Subscribe and register."""
         self.data.subscribe(f"{client_id}/")
         self.data.connect(self.endpoint.data_address)
         return self.request("register_progress", client_id=client_id)

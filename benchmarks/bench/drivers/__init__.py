@@ -1,1 +1,1 @@
-"""One driver for each system that is measured; each may need an environment of its own."""
+"""One driver per measured system; each may need an environment of its own."""

@@ -1,4 +1,4 @@
-"""Celery on Redis: one worker with one process, which takes one message ahead.
+"""Celery on Redis: one worker with one process, which prefetches one message.
 
 ``celery -A bench.drivers.celery_redis worker`` is the worker; it finds Redis in BENCH_REDIS.
 """
@@ -12,8 +12,8 @@ import celery
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
-from bench.contender import Contender, Hear, Stopped
-from bench.drivers.owned import OwnedProcesses
+from bench.contender import Cancelled, Contender, OnReport
+from bench.drivers.process_group import ProcessGroup
 from bench.drivers.redis_server import start_redis, url_of
 from bench.tasks import Task, run
 
@@ -31,30 +31,30 @@ def _make_app(url: str) -> Any:
 
 
 def _run(self: Any, task: Task) -> object:
-    def report(number: int, total: int, sent: float | None) -> None:
+    def send_report(number: int, total: int, sent: float | None) -> None:
         self.update_state(state="PROGRESS", meta=(number, total, sent))
 
-    return run(task, report)
+    return run(task, send_report)
 
 
 app = _make_app(os.environ.get("BENCH_REDIS", ""))
 app.task(_run, bind=True, name="run")
-# Celery tracks the start of a task only on request: it takes time.
-app.task(_run, bind=True, name="run_and_track", track_started=True)
+# Tracking of the start is optional, since it takes time.
+app.task(_run, bind=True, name="run_and_report", track_started=True)
 
 
 class Celery(Contender):
-    """Progress are states of the result, each of which its backend publishes."""
+    """Progress is a state of the result, which the backend publishes."""
 
     distributions = ("celery", "redis")
-    why_no_fan_out = "a result is watched by its id; not implemented here"
+    why_no_fan_out = "not driven: results are watched by id"
 
     def start(self) -> None:
-        self._owned = OwnedProcesses(self.place)
-        self._redis = start_redis(self._owned, self.place)
+        self._group = ProcessGroup(self.place)
+        self._redis = start_redis(self._group, self.place)
         url = url_of(self._redis)
         self._app = _make_app(url)
-        self._owned.start_module(
+        self._group.start_module(
             "celery -A bench.drivers.celery_redis worker --concurrency 1 --loglevel ERROR",
             {"BENCH_REDIS": url, "C_FORCE_ROOT": "1"},
         )
@@ -62,30 +62,30 @@ class Celery(Contender):
     def stop(self) -> None:
         self._app.close()
         self._redis.close()
-        self._owned.end()
+        self._group.end()
 
     def processes(self) -> list[int]:
-        return self._owned.pids
+        return self._group.pids
 
     def submit(self, task: Task) -> Any:
-        name = "run" if task["do"] == "nothing" else "run_and_track"
+        name = "run" if task["do"] == "nothing" else "run_and_report"
         return self._app.send_task(name, (task,))
 
     def result(self, ticket: Any) -> object:
         try:
             return ticket.get(timeout=_PATIENCE)
         except TaskRevokedError:
-            raise Stopped from None
+            raise Cancelled from None
 
     def submit_all(self, tasks: Any) -> None:
         for task in tasks:
             self._app.send_task("run", (task,), ignore_result=True)
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         def listen(message: dict[str, Any]) -> None:
             if message["status"] == "PROGRESS":
                 number, _, sent = message["result"]
-                hear(number, sent)
+                on_report(number, sent)
 
         return self.submit(task).get(timeout=_PATIENCE, on_message=listen)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from distributed import Client, Future, get_worker
 
-from bench.contender import Contender, Hear
-from bench.drivers.owned import OwnedProcesses
+from bench.contender import Contender, OnReport
+from bench.drivers.process_group import ProcessGroup
 from bench.tasks import Task, run
 
 __all__ = ["Dask"]
@@ -21,18 +21,18 @@ _PATIENCE = 60.0
 
 
 class Dask(Contender):
-    """Progress goes through the events of its scheduler."""
+    """Progress uses the events of the scheduler."""
 
     distributions = ("distributed", "dask")
-    why_no_cancel = "cancel drops the future of a running task; the task continues"
-    why_no_status = "no status request: the scheduler pushes states to the client"
-    why_no_records = "results without a future are dropped"
+    why_no_cancel = "a running task is not stopped: only its future is released"
+    why_no_status = "the scheduler pushes states to its client: there is no request"
+    why_no_records = "results without a future are released"
 
     def start(self) -> None:
-        self._owned = OwnedProcesses(self.place)
+        self._group = ProcessGroup(self.place)
         common = f"--no-dashboard --scheduler-file {self._file}"
-        self._owned.start_module(f"dask scheduler --host 127.0.0.1 --port 0 {common}")
-        self._owned.start_module(
+        self._group.start_module(f"dask scheduler --host 127.0.0.1 --port 0 {common}")
+        self._group.start_module(
             f"dask worker --nworkers 1 --nthreads 1 --local-directory {self.place} {common}"
         )
         self._client = Client(scheduler_file=str(self._file), timeout=_PATIENCE)
@@ -40,31 +40,31 @@ class Dask(Contender):
 
     def stop(self) -> None:
         self._client.close(timeout=_PATIENCE)
-        self._owned.end()
+        self._group.end()
 
     def processes(self) -> list[int]:
-        return self._owned.pids
+        return self._group.pids
 
     def submit(self, task: Task) -> Future:
-        return self._client.submit(run, task, _tell, pure=False)
+        return self._client.submit(run, task, _report, pure=False)
 
     def result(self, ticket: Future) -> object:
         return ticket.result(timeout=_PATIENCE)
 
     def execute_all(self, tasks: Any) -> list[object]:
-        tellers = [_tell] * len(tasks)
-        return list(self._client.gather(self._client.map(run, tasks, tellers, pure=False)))
+        reporters = [_report] * len(tasks)
+        return list(self._client.gather(self._client.map(run, tasks, reporters, pure=False)))
 
     def submit_all(self, tasks: Any) -> None:
-        # Dask drops results without a future.
-        self._kept = self._client.map(run, tasks, [_tell] * len(tasks), pure=False)
+        # Tasks without a future are released.
+        self._kept = self._client.map(run, tasks, [_report] * len(tasks), pure=False)
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         ended = threading.Event()
 
         def listen(event: Any) -> None:
             _, (number, total, sent) = event
-            hear(number, sent)
+            on_report(number, sent)
             if number == total:
                 ended.set()
 
@@ -80,10 +80,10 @@ class Dask(Contender):
         return self._client.sync(self._client.scheduler.identity)
 
     @contextmanager
-    def observe(self, hears: Sequence[Hear]) -> Iterator[None]:
-        clients = [Client(scheduler_file=str(self._file), set_as_default=False) for _ in hears]
-        for client, hear in zip(clients, hears, strict=True):
-            client.subscribe_topic(_TOPIC, _listener(hear))
+    def observe(self, callbacks: Sequence[OnReport]) -> Iterator[None]:
+        clients = [Client(scheduler_file=str(self._file), set_as_default=False) for _ in callbacks]
+        for client, on_report in zip(clients, callbacks, strict=True):
+            client.subscribe_topic(_TOPIC, _listener(on_report))
         yield
         for client in clients:
             client.close(timeout=_PATIENCE)
@@ -93,13 +93,13 @@ class Dask(Contender):
         return self.place / "scheduler.json"
 
 
-def _listener(hear: Hear) -> Callable[[Any], None]:
+def _listener(on_report: OnReport) -> Callable[[Any], None]:
     def listen(event: Any) -> None:
         _, (number, _, sent) = event
-        hear(number, sent)
+        on_report(number, sent)
 
     return listen
 
 
-def _tell(number: int, total: int, sent: float | None) -> None:
+def _report(number: int, total: int, sent: float | None) -> None:
     get_worker().log_event(_TOPIC, (number, total, sent))

@@ -11,7 +11,7 @@ from typing import Any
 from huey import SqliteHuey
 
 from bench.contender import Contender
-from bench.drivers.owned import OwnedProcesses
+from bench.drivers.process_group import ProcessGroup
 from bench.tasks import Task, run
 
 __all__ = ["Huey", "huey"]
@@ -20,10 +20,10 @@ _PATIENCE = 60.0
 
 
 def _perform(task: Task) -> object:
-    return run(task, _tell_nobody)
+    return run(task, _ignore_report)
 
 
-def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+def _ignore_report(number: int, total: int, sent: float | None) -> None:
     pass
 
 
@@ -37,33 +37,33 @@ if "BENCH_HUEY" in os.environ:
 
 
 class Huey(Contender):
-    """As `huey_consumer` runs it, which looks for work every tenth of a second."""
+    """`huey_consumer`, which polls for work every 0.1 s."""
 
     distributions = ("huey",)
-    why_no_progress = "no progress: a task has a result only"
+    why_no_progress = "has no progress"
     why_no_fan_out = why_no_progress
     why_no_cancel = "a running task cannot be revoked"
     why_no_records = "a result is removed when it is read"
-    why_no_ping = why_no_status = "no server: the consumer polls a file"
+    why_no_ping = why_no_status = "has no server: a consumer polls a file"
 
     def start(self) -> None:
-        self._owned = OwnedProcesses(self.place)
+        self._group = ProcessGroup(self.place)
         file = str(self.place / "huey.db")
         self._huey, self._perform = _make(file)
-        self._owned.start_module(
+        self._group.start_module(
             "huey.bin.huey_consumer bench.drivers.huey_sqlite.huey -k process -w 1 --quiet",
             {"BENCH_HUEY": file},
         )
 
     def stop(self) -> None:
-        self._owned.end()
+        self._group.end()
         self._huey.storage.close()
 
     def processes(self) -> list[int]:
-        return self._owned.pids
+        return self._group.pids
 
     def keepers(self) -> list[int]:
-        return []  # It is a file.
+        return []  # A file.
 
     def submit(self, task: Task) -> Any:
         return self._perform(task)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipyparallel
 
-from bench.contender import Contender, Stopped
+from bench.contender import Cancelled, Contender
 from bench.tasks import Task, run
 
 __all__ = ["IPyParallel"]
@@ -17,13 +17,13 @@ _PATIENCE = 60.0
 
 
 class IPyParallel(Contender):
-    """A cluster as its documentation starts it."""
+    """A cluster, started as in its documentation."""
 
     distributions = ("ipyparallel", "ipykernel", "pyzmq")
-    why_no_progress = "no push: clients poll the latest published value"
-    why_no_records = "the hub stores no records without a database"
+    why_no_progress = "only the latest published value of a task can be polled"
+    why_no_records = "the hub keeps records only with a database"
     why_no_fan_out = why_no_progress
-    why_no_status = "the hub reports whether a task is pending, not whether it runs"
+    why_no_status = "the hub does not distinguish queued and running tasks"
 
     def start(self) -> None:
         self._cluster = ipyparallel.Cluster(
@@ -45,14 +45,14 @@ class IPyParallel(Contender):
         return self.processes()
 
     def submit(self, task: Task) -> Any:
-        return self._view.apply_async(run, task, _tell_nobody)
+        return self._view.apply_async(run, task, _ignore_report)
 
     def result(self, ticket: Any) -> object:
         try:
             return ticket.get(timeout=_PATIENCE)
         except ipyparallel.error.RemoteError as error:
             if error.ename == "KeyboardInterrupt":
-                raise Stopped from None
+                raise Cancelled from None
             raise
 
     def ping(self) -> object:
@@ -62,5 +62,5 @@ class IPyParallel(Contender):
         self._client.send_signal(signal.SIGINT, block=True)
 
 
-def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+def _ignore_report(number: int, total: int, sent: float | None) -> None:
     pass

@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from bench.contender import Contender, Hear, Stopped
+from bench.contender import Cancelled, Contender, OnReport
 from bench.limit import HIGH_WATER_MARK, WELCOME, addresses
 from bench.tasks import Task
 
@@ -21,7 +21,7 @@ __all__ = ["Limit"]
 
 
 class Limit(Contender):
-    """pyzmq alone."""
+    """Bare pyzmq."""
 
     distributions = ("pyzmq",)
 
@@ -34,30 +34,30 @@ class Limit(Contender):
             stdout=subprocess.PIPE,
         )
         assert self._server.stdout is not None
-        self._worker = int(self._server.stdout.readline())  # Now its sockets are bound.
+        self._worker = int(self._server.stdout.readline())  # The sockets are bound.
         self._context: zmq.Context[Any] = zmq.Context()
         self._control = self._context.socket(zmq.DEALER)
-        self._control.set_hwm(0)  # A ROUTER drops what a full pipe does not take.
+        self._control.set_hwm(0)  # A ROUTER drops messages for a full pipe.
         self._control.connect(self._where["control"])
         self._data: zmq.Socket[Any] | None = None
 
     def stop(self) -> None:
         self._context.destroy(linger=0)
-        self._server.communicate()  # It sees that its input ends; its worker has the output, too.
+        self._server.communicate()  # The server and its worker end with its input.
 
     def processes(self) -> list[int]:
         return [self._server.pid, self._worker]
 
     def submit(self, task: Task) -> str:
         name = next(self._names)
-        self._ask("submit", name, task)
+        self._request("submit", name, task)
         return name
 
     def result(self, ticket: str) -> object:
-        return _result_of(self._ask("result", ticket))
+        return _result_of(self._request("result", ticket))
 
     def execute(self, task: Task) -> object:
-        return _result_of(self._ask("execute", next(self._names), task))
+        return _result_of(self._request("execute", next(self._names), task))
 
     def submit_all(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -70,37 +70,39 @@ class Limit(Contender):
             self._send("execute", next(self._names), task)
         return [_result_of(self._receive()) for _ in tasks]
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         if self._data is None:
             self._data = _subscribe(self._context, self._where["data"])
         self._send("execute", next(self._names), task)
         while True:
             event = json.loads(self._data.recv_multipart()[-1])
-            hear(event["completed"], event["sent"])
+            on_report(event["completed"], event["sent"])
             if event["completed"] == event["total"]:
                 return _result_of(self._receive())
 
-    def hear_ends(self) -> Callable[[int], None]:
-        return lambda _: None  # It publishes none: what its loop takes is the bound of both.
+    def subscribe_to_ends(self) -> Callable[[int], None]:
+        return lambda _: (
+            None
+        )  # Publishes no ends: the figure without a callback is the bound of both.
 
     def ping(self) -> object:
-        return self._ask("ping")
+        return self._request("ping")
 
     def queued(self) -> int:
-        return int(self._ask("ping")["queued"])
+        return int(self._request("ping")["queued"])
 
     def status(self, ticket: str) -> str:
-        return str(self._ask("status", ticket)["state"])
+        return str(self._request("status", ticket)["state"])
 
     def cancel(self, ticket: str) -> None:
-        self._ask("cancel", ticket)
+        self._request("cancel", ticket)
 
     @contextmanager
-    def observe(self, hears: Sequence[Hear]) -> Iterator[None]:
+    def observe(self, callbacks: Sequence[OnReport]) -> Iterator[None]:
         context: zmq.Context[Any] = zmq.Context()
         where = addresses(str(self.place))["data"]
-        heard = {_subscribe(context, where): hear for hear in hears}
-        listener = threading.Thread(target=_listen, args=(heard,))
+        received = {_subscribe(context, where): on_report for on_report in callbacks}
+        listener = threading.Thread(target=_listen, args=(received,))
         listener.start()
         yield
         context.term()
@@ -113,14 +115,14 @@ class Limit(Contender):
     def _receive(self) -> Any:
         return json.loads(self._control.recv_multipart()[-1])
 
-    def _ask(self, verb: str, name: str = "", task: Task | None = None) -> Any:
+    def _request(self, verb: str, name: str = "", task: Task | None = None) -> Any:
         self._send(verb, name, task)
         return self._receive()
 
 
 def _result_of(reply: dict[str, object]) -> object:
     if "result" not in reply:
-        raise Stopped
+        raise Cancelled
     return reply["result"]
 
 
@@ -133,15 +135,15 @@ def _subscribe(context: zmq.Context[Any], address: str) -> zmq.Socket[Any]:
     return data
 
 
-def _listen(heard: dict[zmq.Socket[Any], Hear]) -> None:
+def _listen(received: dict[zmq.Socket[Any], OnReport]) -> None:
     poller = zmq.Poller()
-    for data in heard:
+    for data in received:
         poller.register(data, zmq.POLLIN)
     try:
         while True:
             for data, _ in poller.poll():
                 event = json.loads(data.recv_multipart()[-1])
-                heard[data](event["completed"], event["sent"])
+                received[data](event["completed"], event["sent"])
     except zmq.ContextTerminated:
-        for data in heard:
+        for data in received:
             data.close(linger=0)

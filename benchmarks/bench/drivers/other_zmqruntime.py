@@ -1,7 +1,7 @@
-"""The published distribution named zmqruntime, which is another project, with a server of ours.
+"""The published distribution named zmqruntime, which is another project.
 
-It brings no server that can be started, and none of its tasks returns a value: an application
-derives from its classes. Results are passed as the names of their parts.
+An application derives its server and client from the classes of that project. Tasks return no
+values, so results are transferred as names of partitions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import time
 from importlib import import_module
 from typing import Any
 
-from bench.contender import Contender, Hear
-from bench.drivers.owned import OwnedProcesses, wait_until
+from bench.contender import Contender, OnReport
+from bench.drivers.process_group import ProcessGroup, wait_until
 from bench.tasks import Task, run
 
 __all__ = ["OtherZMQRuntime", "serve"]
 
-# Not by import statements: where this repository is installed, they would be of its own packages.
+# By name, since a type checker would resolve imports to the packages of this repository.
 _execution: Any = import_module("zmqruntime.execution")
 _messages: Any = import_module("zmqruntime.messages")
 _TCP: Any = import_module("zmqruntime.transport").TransportMode.TCP
@@ -29,11 +29,11 @@ _PATIENCE = 60.0
 _OFFSET = 1000
 
 
-class _Server(_execution.ExecutionServer):  # type: ignore[misc] # it is not known here
-    """Runs tasks in the one thread that it has for that."""
+class _Server(_execution.ExecutionServer):  # type: ignore[misc] # of type Any
+    """Runs tasks in its single task thread."""
 
     def execute_task(self, execution_id: str, request: Any) -> Any:
-        def report(number: int, total: int, sent: float | None) -> None:
+        def send_report(number: int, total: int, sent: float | None) -> None:
             self.send_progress_update(
                 {
                     "execution_id": execution_id,
@@ -47,7 +47,7 @@ class _Server(_execution.ExecutionServer):  # type: ignore[misc] # it is not kno
                 }
             )
 
-        return {str(run(json.loads(request.pipeline_code), report)): None}
+        return {str(run(json.loads(request.pipeline_code), send_report)): None}
 
 
 class _Client(_execution.ExecutionClient):  # type: ignore[misc] # as above
@@ -63,40 +63,40 @@ class _Client(_execution.ExecutionClient):  # type: ignore[misc] # as above
 
 
 class OtherZMQRuntime(Contender):
-    """As near to its documentation as an application has to be."""
+    """An application that follows the documentation of that project."""
 
     distributions = ("zmqruntime", "pyzmq")
-    why_no_cancel = "tasks run in a thread of the server, which cannot be interrupted"
-    why_no_fan_out = "each client would have to receive all events; not implemented here"
+    why_no_cancel = "a task runs in a thread of its server, which cannot be stopped"
+    why_no_fan_out = "not driven: each client would receive and record all events"
 
     def start(self) -> None:
-        self._owned = OwnedProcesses(self.place)
+        self._group = ProcessGroup(self.place)
         self._port = _free_port()
         program = f"from bench.drivers.other_zmqruntime import serve; serve({self._port})"
-        self._owned.start([sys.executable, "-c", program])
-        self._hear: Hear = lambda number, sent: None
+        self._group.start([sys.executable, "-c", program])
+        self._on_report: OnReport = lambda number, sent: None
         self._client = _Client(
             self._port, _HOST, transport_mode=_TCP, progress_callback=self._listen
         )
         wait_until(self._client.connect_existing, "the server answers")
 
     def stop(self) -> None:
-        self._owned.end()
+        self._group.end()
         self._client.disconnect()
 
     def processes(self) -> list[int]:
-        return self._owned.pids
+        return self._group.pids
 
     def submit(self, task: Task) -> str:
         return str(self._client.submit_execution(task)["execution_id"])
 
     def result(self, ticket: str) -> object:
-        reply = self._client.wait_for_completion(ticket)
-        (value,) = reply["execution"]["results_summary"]["partition_values"]
+        output = self._client.wait_for_completion(ticket)
+        (value,) = output["execution"]["results_summary"]["partition_values"]
         return json.loads(value)
 
-    def stream(self, task: Task, hear: Hear) -> object:
-        self._hear = hear
+    def stream(self, task: Task, on_report: OnReport) -> object:
+        self._on_report = on_report
         return self.execute(task)
 
     def ping(self) -> object:
@@ -109,11 +109,11 @@ class OtherZMQRuntime(Contender):
         return len(self._client.get_server_info_snapshot().queued_executions)
 
     def _listen(self, event: dict[str, Any]) -> None:
-        self._hear(event["completed"], event["sent"])
+        self._on_report(event["completed"], event["sent"])
 
 
 def _free_port() -> int:
-    """Return a port that is free, and free with the offset added."""
+    """Return a port that is free, as is its control port."""
     while True:
         with socket.socket() as data, socket.socket() as control:
             data.bind((_HOST, 0))
@@ -126,5 +126,5 @@ def _free_port() -> int:
 
 
 def serve(port: int) -> None:
-    """Be the server, in a process of its own."""
+    """Run the server."""
     import_module("zmqruntime.runner").serve_forever(_Server(port, _HOST, transport_mode=_TCP))

@@ -1,4 +1,4 @@
-"""concurrent.futures.ProcessPoolExecutor: no server, and gone with the program that made it."""
+"""concurrent.futures.ProcessPoolExecutor, which has no server and ends with its program."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["ProcessPool"]
 
 
 class ProcessPool(Contender):
-    """One worker process, spawned, so that it inherits nothing."""
+    """One spawned worker process."""
 
-    why_no_progress = "no progress: a future has a result only"
+    why_no_progress = "a future has no progress"
     why_no_fan_out = why_no_progress
-    why_no_records = "results belong to the caller"
+    why_no_records = "the caller keeps results"
     why_no_cancel = "a running future cannot be cancelled"
 
     def start(self) -> None:
@@ -26,7 +26,7 @@ class ProcessPool(Contender):
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
 
     def stop(self) -> None:
-        # What runs cannot be cancelled. It is for the pool to see its workers end.
+        # Running tasks cannot be cancelled; the pool detects the end of its workers.
         for worker in self._workers():
             worker.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -36,7 +36,7 @@ class ProcessPool(Contender):
         return [os.getpid(), *workers]
 
     def submit(self, task: Task) -> Future[object]:
-        return self._pool.submit(run, task, _tell_nobody)
+        return self._pool.submit(run, task, _ignore_report)
 
     def result(self, ticket: Future[object]) -> object:
         return ticket.result()
@@ -45,5 +45,5 @@ class ProcessPool(Contender):
         return list((self._pool._processes or {}).values())
 
 
-def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+def _ignore_report(number: int, total: int, sent: float | None) -> None:
     raise NotImplementedError

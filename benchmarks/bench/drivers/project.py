@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from bench.contender import Contender, Hear, Stopped, Wrong
+from bench.contender import Cancelled, Contender, OnReport, WrongResult
 from bench.drivers.project_server import BenchServer
 from bench.tasks import Task
 from zmqruntime.execution import (
@@ -28,7 +28,7 @@ _PATIENCE = 60.0
 
 
 class InMemory(Contender):
-    """zmqruntime as it is by itself."""
+    """zmqruntime without a journal."""
 
     distributions = ("zmqruntime-execution", "pyzmq", "pydantic")
     has_journal = False
@@ -48,7 +48,7 @@ class InMemory(Contender):
         self._client.disconnect()
         _, alive = psutil.wait_procs(processes, timeout=_PATIENCE)
         if alive:
-            raise Wrong(f"the server has not ended with its client: {alive}")
+            raise WrongResult(f"the server has not ended with its client: {alive}")
 
     def processes(self) -> list[int]:
         pong = self._client.ping()
@@ -61,7 +61,7 @@ class InMemory(Contender):
         try:
             return ticket.result(_PATIENCE)
         except ExecutionCancelled:
-            raise Stopped from None
+            raise Cancelled from None
 
     def execute(self, task: Task) -> object:
         return self._client.execute(task, timeout=_PATIENCE)
@@ -73,20 +73,20 @@ class InMemory(Contender):
         engine = BatchSubmitWaitEngine(self._client, max_outstanding=len(tasks))
         return list(engine.run(tasks).results())
 
-    def stream(self, task: Task, hear: Hear) -> object:
-        listener = _Listener(hear)
+    def stream(self, task: Task, on_report: OnReport) -> object:
+        listener = _Listener(on_report)
         subscriber = ProgressStreamSubscriber(self._client, self._client.client_id, listener)
         try:
             handle = self._client.submit_execution(task)
             if not listener.ended.wait(_PATIENCE):
-                raise Wrong(f"the last event of {handle} never came")
+                raise WrongResult(f"the terminal event of {handle} did not arrive")
             if listener.out_of_order:
-                raise Wrong(f"these events came out of order: {listener.out_of_order}")
+                raise WrongResult(f"events out of order: {listener.out_of_order}")
             return handle.result()
         finally:
             subscriber.close()
 
-    def hear_ends(self) -> Callable[[int], None]:
+    def subscribe_to_ends(self) -> Callable[[int], None]:
         ends = _Ends()
         self._submitter = ExecutionClient(config=self._config, progress_callback=ends)
         self._submitter.connect()
@@ -105,16 +105,16 @@ class InMemory(Contender):
         ticket.cancel()
 
     @contextmanager
-    def observe(self, hears: Sequence[Hear]) -> Iterator[None]:
+    def observe(self, callbacks: Sequence[OnReport]) -> Iterator[None]:
         with ExecutionClient(config=self._config) as client:
             subscribers = [
                 ProgressStreamSubscriber(
                     client,
                     f"{client.client_id}-{number}",
-                    _Listener(hear),
+                    _Listener(on_report),
                     scope=ProgressScope.ALL,
                 )
-                for number, hear in enumerate(hears)
+                for number, on_report in enumerate(callbacks)
             ]
             yield
             for subscriber in subscribers:
@@ -126,7 +126,7 @@ class InMemory(Contender):
 
 
 class WithJournal(InMemory):
-    """zmqruntime with a journal, which forgets nothing that it has accepted."""
+    """zmqruntime with a journal."""
 
     has_journal = True
 
@@ -147,14 +147,14 @@ class _Ends:
     def wait(self, count: int) -> None:
         with self._counted:
             if not self._counted.wait_for(lambda: self._count >= count, _PATIENCE):
-                raise Wrong(f"the callback was called with {self._count} ends of {count}")
+                raise WrongResult(f"the callback was called with {self._count} ends of {count}")
 
 
 class _Listener:
-    """A progress callback that passes reports on, and looks at the sequence numbers."""
+    """A progress callback that forwards reports and checks their sequence numbers."""
 
-    def __init__(self, hear: Hear) -> None:
-        self._hear = hear
+    def __init__(self, on_report: OnReport) -> None:
+        self._on_report = on_report
         self._last = 0
         self.ended = threading.Event()
         self.out_of_order: list[int] = []
@@ -165,7 +165,7 @@ class _Listener:
         self._last = event.sequence
         if isinstance(event, ProgressEvent):
             assert isinstance(event.completed, int)
-            self._hear(event.completed, event.data["sent"] if event.data else None)  # type: ignore[arg-type]
+            self._on_report(event.completed, event.data["sent"] if event.data else None)  # type: ignore[arg-type]
         elif event.status.is_terminal:
             self._last = 0
             self.ended.set()

@@ -1,4 +1,4 @@
-"""The project's server, in a module of its own: its processes need nothing of a client."""
+"""The project's server, in a module that does not import the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEPT = 200_000
 
 
 class BenchServer(ExecutionServer):
-    """Does what the tasks say, and keeps the record of each."""
+    """Runs the tasks, and keeps all their records."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, history_limit=_KEPT, **kwargs)  # type: ignore[arg-type]
@@ -22,8 +22,8 @@ class BenchServer(ExecutionServer):
 
 
 def _reporter(context: ExecutionContext) -> Report:
-    def report(number: int, total: int, sent: float | None) -> None:
+    def send_report(number: int, total: int, sent: float | None) -> None:
         data: JsonObject | None = None if sent is None else {"sent": sent}
         context.report_progress(number, total, phase="report", data=data)
 
-    return report
+    return send_report

@@ -1,4 +1,4 @@
-"""Ray on this machine alone, with one processor to give away."""
+"""Ray on this machine, with one CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import ray
 
-from bench.contender import Contender, Hear, Stopped
+from bench.contender import Cancelled, Contender, OnReport
 from bench.tasks import Task, reports, run
 
 __all__ = ["Ray"]
@@ -19,16 +19,16 @@ _PATIENCE = 60.0
 
 
 class Ray(Contender):
-    """Progress is what a task yields: a stream of objects."""
+    """Progress is a stream of the objects that a task yields."""
 
     distributions = ("ray",)
     single = True
-    why_no_status = "the state API needs the dashboard"
-    why_no_records = "results without a reference are dropped"
-    why_no_fan_out = "a generator's values reach the submitter only"
+    why_no_status = "its state API needs its dashboard"
+    why_no_records = "results without a reference are released"
+    why_no_fan_out = "only the submitting client receives the yielded objects"
 
     def start(self) -> None:
-        # Disables usage statistics, and the token in the user's home.
+        # Otherwise it writes a token into the home directory and sends usage statistics.
         os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         with contextlib.redirect_stdout(None):
             ray.init(
@@ -63,7 +63,7 @@ class Ray(Contender):
         try:
             return ray.get(ticket, timeout=_PATIENCE)
         except ray.exceptions.TaskCancelledError:
-            raise Stopped from None
+            raise Cancelled from None
 
     def execute_all(self, tasks: Any) -> list[object]:
         return list(ray.get([self.submit(task) for task in tasks]))
@@ -71,10 +71,10 @@ class Ray(Contender):
     def submit_all(self, tasks: Any) -> None:
         self._kept = [self.submit(task) for task in tasks]
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         for reference in self._stream.remote(task):
             number, total, sent = ray.get(reference)
-            hear(number, sent)
+            on_report(number, sent)
         return total
 
     def ping(self) -> object:
@@ -85,12 +85,12 @@ class Ray(Contender):
 
 
 def _run(task: Task) -> object:
-    return run(task, _tell_nobody)
+    return run(task, _ignore_report)
 
 
 def _stream(task: Task) -> Iterator[tuple[int, int, float | None]]:
     yield from reports(task)
 
 
-def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+def _ignore_report(number: int, total: int, sent: float | None) -> None:
     pass

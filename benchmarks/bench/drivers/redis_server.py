@@ -1,4 +1,4 @@
-"""A Redis of one's own: on loopback, on a free port, in memory."""
+"""A Redis server on loopback, on a free port, in memory."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 import redis
 
-from bench.contender import Unable
-from bench.drivers.owned import OwnedProcesses, wait_until
+from bench.contender import Unsupported
+from bench.drivers.process_group import ProcessGroup, wait_until
 
 __all__ = ["start_redis", "url_of"]
 
 
-def start_redis(owned: OwnedProcesses, place: Path) -> redis.Redis:
-    """Start a Redis server, and return a client of it, which knows its address.
+def start_redis(group: ProcessGroup, place: Path) -> redis.Redis:
+    """Start a Redis server, and return a client of it.
 
     Raises:
-        Unable: it is not installed.
+        Unsupported: Redis is not installed.
     """
     program = shutil.which("redis-server")
     if program is None:
-        raise Unable("redis-server is not installed: run `apt-get install redis-server`")
+        raise Unsupported("redis-server is missing: install it by `apt-get install redis-server`")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    owned.start(
+    group.start(
         [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(place)]
     )
     client = redis.Redis(host="127.0.0.1", port=port)
@@ -42,6 +42,6 @@ def start_redis(owned: OwnedProcesses, place: Path) -> redis.Redis:
 
 
 def url_of(client: redis.Redis) -> str:
-    """Return where a client's Redis is."""
+    """Return the URL of a client's server."""
     place = client.connection_pool.connection_kwargs
     return f"redis://{place['host']}:{place['port']}/0"

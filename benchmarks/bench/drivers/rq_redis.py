@@ -9,8 +9,8 @@ from rq import Queue
 from rq.command import send_stop_job_command
 from rq.job import Job
 
-from bench.contender import Contender, Stopped
-from bench.drivers.owned import OwnedProcesses
+from bench.contender import Cancelled, Contender
+from bench.drivers.process_group import ProcessGroup
 from bench.drivers.redis_server import start_redis, url_of
 from bench.tasks import Task, run
 
@@ -21,30 +21,30 @@ _STATES = {"started": "running", "finished": "complete", "stopped": "cancelled"}
 
 
 def perform(task: Task) -> object:
-    """What the worker runs."""
-    return run(task, _tell_nobody)
+    """The function that the worker runs."""
+    return run(task, _ignore_report)
 
 
 class RQ(Contender):
-    """As `rq worker` runs it."""
+    """The worker of `rq worker`."""
 
     distributions = ("rq", "redis")
-    why_no_progress = "no push: progress is a field in Redis that clients poll"
+    why_no_progress = "the metadata of a job in Redis have to be polled"
     why_no_fan_out = why_no_progress
 
     def start(self) -> None:
-        self._owned = OwnedProcesses(self.place)
-        self._redis = start_redis(self._owned, self.place)
+        self._group = ProcessGroup(self.place)
+        self._redis = start_redis(self._group, self.place)
         self._queue = Queue(connection=self._redis, default_timeout=3600)
         command = "from rq.cli import main; main()"
-        self._owned.start([sys.executable, "-c", command, "worker", "-u", url_of(self._redis)])
+        self._group.start([sys.executable, "-c", command, "worker", "-u", url_of(self._redis)])
 
     def stop(self) -> None:
         self._redis.close()
-        self._owned.end()
+        self._group.end()
 
     def processes(self) -> list[int]:
-        return self._owned.pids
+        return self._group.pids
 
     def submit(self, task: Task) -> Job:
         return self._queue.enqueue(perform, task)
@@ -54,7 +54,7 @@ class RQ(Contender):
         if found is not None and found.type == found.Type.SUCCESSFUL:
             return found.return_value
         if ticket.get_status(refresh=True) == "stopped":
-            raise Stopped
+            raise Cancelled
         return found
 
     def ping(self) -> object:
@@ -71,5 +71,5 @@ class RQ(Contender):
         send_stop_job_command(self._redis, ticket.id)
 
 
-def _tell_nobody(number: int, total: int, sent: float | None) -> None:
+def _ignore_report(number: int, total: int, sent: float | None) -> None:
     pass

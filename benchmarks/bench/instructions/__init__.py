@@ -1,1 +1,1 @@
-"""How many instructions the main paths take: a figure that a busy machine does not change."""
+"""Instruction counts of the main paths, which do not depend on the load of the machine."""

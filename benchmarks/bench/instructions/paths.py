@@ -1,7 +1,7 @@
 """The main paths without sockets, processes and clocks; the program that callgrind counts.
 
-Each path is a function that prepares so many passes and returns what takes the next one. Between
-two calls of `mark` callgrind writes down what it has counted.
+Each path is a function that prepares a number of passes and returns a function that runs one.
+callgrind dumps its counts at each call of `mark`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import gc
 import os
 from collections.abc import Callable
 
-from bench.instructions.ends import (
+from bench.instructions.stubs import (
     CALLER,
     TASK,
+    CountingSession,
     IdleRunner,
-    MuteSession,
-    NoLink,
     ServerParts,
-    ToldClient,
+    StubClient,
+    UnusedLink,
 )
 from zmqruntime.execution import (
     ExecutionContext,
@@ -43,10 +43,10 @@ from zmqruntime.transport import ZMQClient, ZMQConfig
 __all__ = ["PASSES", "PATHS", "Prepare"]
 
 PASSES = 25
-"""In the first of two series; twice as many in the second."""
+"""The passes of the first series; the second has twice as many."""
 
 BATCH = 8
-"""How many reports come together, where they do."""
+"""The number of reports in a batch."""
 
 Prepare = Callable[[int], Callable[[int], object]]
 
@@ -54,7 +54,7 @@ _BODY = b'{"phase":"report","completed":7,"total":50000,"percent":0.014,"message
 
 
 def submit(passes: int) -> Callable[[int], object]:
-    """From the frame of a request to the task in the worker's hands, and the reply."""
+    """From the frame of a request to the assigned task and the reply."""
     servers = [ServerParts() for _ in range(passes)]
     frame = encode(ExecuteRequest(execution_id="a", client_id="lab", task=TASK))
 
@@ -68,7 +68,7 @@ def submit(passes: int) -> Callable[[int], object]:
 
 
 def result(passes: int) -> Callable[[int], object]:
-    """From a task's result to the reply to who waits for it."""
+    """From a task's result to the pending reply."""
     servers = [ServerParts() for _ in range(passes)]
     for server in servers:
         server.submit("a")
@@ -87,7 +87,7 @@ def report(passes: int) -> Callable[[int], object]:
     sent: list[bytes] = []
     context = ExecutionContext(
         ExecuteRequest(execution_id="a", client_id="lab", task=TASK),
-        ProgressReporter(NoLink(), sent.append),
+        ProgressReporter(UnusedLink(), sent.append),
         Interrupt(),
     )
 
@@ -112,7 +112,7 @@ def relay(passes: int) -> Callable[[int], object]:
 
 
 def relay_batch(passes: int) -> Callable[[int], object]:
-    """The same for reports that have come together."""
+    """The same for a batch of reports."""
     server = ServerParts()
     server.submit("a")
     before = server.published
@@ -126,11 +126,11 @@ def relay_batch(passes: int) -> Callable[[int], object]:
 
 
 def ping(passes: int) -> Callable[[int], object]:
-    """From the frame of a ping to the frame of its answer, with a task that runs."""
+    """From the frame of a ping to the frame of its reply, with a running task."""
     config = ZMQConfig()
     endpoint = ZMQClient(config=config).endpoint
     scheduler, runner = Scheduler(InMemoryLifecycleEngine()), IdleRunner()
-    session = MuteSession("Bench", "0", endpoint, config, scheduler=scheduler, runner=runner)
+    session = CountingSession("Bench", "0", endpoint, config, scheduler=scheduler, runner=runner)
     session.on_start()
     runner.emit(WorkerReady())
     session.handle_request(ExecuteRequest(execution_id="a", client_id="lab", task=TASK), CALLER)
@@ -146,7 +146,7 @@ def ping(passes: int) -> Callable[[int], object]:
 
 def client_submit(passes: int) -> Callable[[int], object]:
     """From an application's task to the frame of the request, and from the reply to a handle."""
-    client = ToldClient(client_id="lab")
+    client = StubClient(client_id="lab")
     names: set[str] = set()
 
     def take(number: int) -> None:
@@ -158,30 +158,30 @@ def client_submit(passes: int) -> Callable[[int], object]:
 
 def client_event(passes: int) -> Callable[[int], object]:
     """From the frame of an event to the application's callback."""
-    client = ToldClient(client_id="lab")
-    heard: list[ProgressEvent | StateEvent] = []
-    subscriber = ProgressStreamSubscriber(client, "lab", heard.append)
+    client = StubClient(client_id="lab")
+    received: list[ProgressEvent | StateEvent] = []
+    subscriber = ProgressStreamSubscriber(client, "lab", received.append)
     frames = [_event(number) for number in range(passes)]
 
     def take(number: int) -> None:
-        client.hear([(b"lab/a", frames[number])])
-        assert len(heard) == number + 1
+        client.on_messages([(b"lab/a", frames[number])])
+        assert len(received) == number + 1
         assert not subscriber.missed
 
     return take
 
 
 def client_batch(passes: int) -> Callable[[int], object]:
-    """The same for events that come in one message."""
-    client = ToldClient(client_id="lab")
-    heard: list[ProgressEvent | StateEvent] = []
-    subscriber = ProgressStreamSubscriber(client, "lab", heard.append)
+    """The same for an array of events."""
+    client = StubClient(client_id="lab")
+    received: list[ProgressEvent | StateEvent] = []
+    subscriber = ProgressStreamSubscriber(client, "lab", received.append)
     events = [_event(number) for number in range(BATCH * passes)]
     frames = [b"[%b]" % b",".join(events[n : n + BATCH]) for n in range(0, len(events), BATCH)]
 
     def take(number: int) -> None:
-        client.hear([(b"lab/a", frames[number])])
-        assert len(heard) == BATCH * (number + 1)
+        client.on_messages([(b"lab/a", frames[number])])
+        assert len(received) == BATCH * (number + 1)
         assert not subscriber.missed
 
     return take
@@ -213,7 +213,7 @@ PATHS: dict[str, Prepare] = {
 
 
 def mark() -> None:
-    """Have callgrind write down what it has counted since the last mark."""
+    """Make callgrind dump its counts since the last mark."""
     os.getpgid(0)
 
 

@@ -1,1 +1,1 @@
-"""Shows a picture while a scanner makes it, line by line."""
+"""Shows a picture line by line while it is scanned."""

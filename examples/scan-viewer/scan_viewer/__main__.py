@@ -1,4 +1,4 @@
-"""The viewer without a window: it draws in the terminal. Ctrl-C cancels the scan."""
+"""A viewer in the terminal, without a window. Ctrl-C cancels the scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqruntime.messages import printable
 
 SHADES = " .:-=+*#%@"
 PATIENCE = 60.0
-"""Seconds without a word of the scan until it is given up."""
+"""Seconds without an event until the viewer exits."""
 
 
 def draw(line: Line | None) -> str:
@@ -36,8 +36,8 @@ def main() -> None:
             except KeyboardInterrupt:
                 model.cancel()
             except queue.Empty:
-                sys.exit(f"Nothing was heard of the scan for {PATIENCE:g} s.")
-        print(printable(view.notice))  # It may quote the server.
+                sys.exit(f"No event of the scan for {PATIENCE:g} s.")
+        print(printable(view.notice))  # It may contain text of the server.
         print(*map(draw, view.lines), sep="\n")
     finally:
         model.close()

@@ -1,4 +1,4 @@
-"""The scanner: what its server does with a task. Runs in the server's worker process."""
+"""The scanner's tasks, which run in the server's worker process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Line = tuple[int, ...]
 
 
 class ScanTask(BaseModel):
-    """What a client submits."""
+    """The task that a client submits."""
 
     lines: PositiveInt
     columns: PositiveInt
@@ -25,7 +25,7 @@ class ScanTask(BaseModel):
 
 
 class ScanLine(BaseModel):
-    """What is reported with each step."""
+    """The data of a progress report."""
 
     number: int = Field(ge=0)
     pixels: Line
@@ -38,13 +38,13 @@ class ScanResult(BaseModel):
 
 
 class ScanServer(ExecutionServer):
-    """Scans a made-up specimen."""
+    """Scans a simulated specimen."""
 
     def execute_task(self, request: ExecuteRequest, context: ExecutionContext) -> JsonValue:
         task = ScanTask.model_validate(request.task)
         lines: list[Line] = []
         for number in range(task.lines):
-            time.sleep(task.seconds_per_line)  # The stage moves on.
+            time.sleep(task.seconds_per_line)  # The stage moves.
             lines.append(expose(number / task.lines, task.columns))
             scanned = ScanLine(number=number, pixels=lines[-1])
             context.report_progress(

@@ -1,4 +1,4 @@
-"""What the window shows, as a value: each method returns the view after something happened."""
+"""The content of the window, as an immutable value; methods return a changed view."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Phase", "ScanView"]
 
 
 class Phase(Enum):
-    """Where a scan is."""
+    """The phase of a scan."""
 
     IDLE = auto()
     CONNECTING = auto()
@@ -32,12 +32,12 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class ScanView:
-    """Everything that a window has to draw."""
+    """All that a window draws."""
 
     phase: Phase = Phase.IDLE
     percent: float = 0.0
     lines: tuple[Line | None, ...] = ()
-    """The picture so far; None where a line has not been seen."""
+    """The picture; None for lines that have not arrived."""
     notice: str = "Ready to scan."
 
     @property
@@ -52,11 +52,11 @@ class ScanView:
 
     def begun(self, task: ScanTask) -> ScanView:
         return ScanView(
-            Phase.CONNECTING, lines=(None,) * task.lines, notice="Looking for the scanner ..."
+            Phase.CONNECTING, lines=(None,) * task.lines, notice="Connecting to the scanner ..."
         )
 
     def after(self, event: Event) -> ScanView:
-        """Return the view after an event; the others tell how the scan ends."""
+        """Return the view after an event; the end of a scan has methods of its own."""
         if isinstance(event, ProgressEvent):
             return self._advanced(event)
         if event.status is ExecutionStatus.QUEUED:
@@ -78,11 +78,11 @@ class ScanView:
         return self._ended(Phase.FAILED, f"The scan failed: {reason}")
 
     def server_lost(self, reason: str) -> ScanView:
-        """Return the view without a server: nobody knows what became of the scan."""
+        """Return the view after the loss of the server: the state of the scan is unknown."""
         return self._ended(
             Phase.SERVER_LOST,
             f"The scanner's server is not there: {reason}. The scan may not have ended; "
-            "press Scan to begin anew.",
+            "press Scan to start again.",
         )
 
     def _advanced(self, event: ProgressEvent) -> ScanView:

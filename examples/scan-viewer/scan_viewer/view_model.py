@@ -1,4 +1,4 @@
-"""Between the window and the client: nothing here waits in the window's thread."""
+"""Connects the window with the client, and never blocks the window's thread."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _logger = logging.getLogger(__name__)
 
 
 class MakeClient(Protocol):
-    """Makes the client by which the scanner is reached."""
+    """Makes the client of the scanner's server."""
 
     def __call__(self, *, progress_callback: ProgressCallback) -> ExecutionClient: ...
 
 
 class ScanViewModel:
-    """Scans when told to, and shows how that goes.
+    """Starts and cancels scans, and shows their progress.
 
     Args:
         make_client: makes the client of the scanner's server.
         show: called with each new view, in order, in some thread; it must not wait. In a window
-            it hands the view on to the toolkit's thread.
+            it passes the view to the toolkit's thread.
     """
 
     def __init__(self, make_client: MakeClient, show: Callable[[ScanView], None]) -> None:
@@ -49,8 +49,8 @@ class ScanViewModel:
         self._lock = threading.RLock()
         self._view = ScanView()
         self._execution_id: str | None = None
-        """The scan that is shown, from before it is submitted to its end."""
-        # A scan keeps one thread; a cancel has to get past it.
+        """The scan that is shown, from its submission to its end."""
+        # A scan blocks a thread, so cancels need another one.
         self._scans = ThreadPoolExecutor(1, "scan")
         self._cancels = ThreadPoolExecutor(1, "cancel")
 
@@ -59,7 +59,7 @@ class ScanViewModel:
         return self._view
 
     def scan(self, task: ScanTask) -> None:
-        """Begin a scan, unless there is one."""
+        """Start a scan, unless one is active."""
         with self._lock:
             if not self._view.can_scan:
                 return
@@ -68,16 +68,16 @@ class ScanViewModel:
             self._scans.submit(self._run, task, self._execution_id)
 
     def cancel(self) -> None:
-        """Stop the scan, if there is one."""
+        """Cancel the active scan, if there is one."""
         with self._lock:
             if not self._view.can_cancel:
                 return
             self._change(ScanView.stopping)
             if self._execution_id is not None:
-                self._cancels.submit(self._tell_to_stop, self._execution_id)
+                self._cancels.submit(self._request_cancel, self._execution_id)
 
     def close(self) -> None:
-        """Leave the server. What it scans goes on; a server that is the client's own ends."""
+        """Disconnect. A running scan goes on, unless the client owns the server."""
         try:
             self._client.disconnect()
         finally:
@@ -90,25 +90,25 @@ class ScanViewModel:
         try:
             self._client.connect()
             handle = self._client.submit_execution(task, execution_id=execution_id)
-            # A cancel that came before the server knew of the scan was not heard.
+            # A cancel before the submission had no effect.
             if self._view.phase is Phase.STOPPING:
-                self._tell_to_stop(execution_id)
+                self._request_cancel(execution_id)
             result = ScanResult.model_validate(handle.result())
         except ExecutionCancelled:
             self._end(ScanView.cancelled)
         except TransportError as error:
-            self._client.disconnect()  # So that the next scan connects again.
+            self._client.disconnect()  # The next scan connects again.
             self._end(methodcaller("server_lost", str(error)))
-        except ZMQRuntimeError as error:  # The task failed, or was not taken.
+        except ZMQRuntimeError as error:  # The task failed or was rejected.
             self._end(methodcaller("failed", str(error)))
-        except Exception as error:  # Else the window would be busy for ever.
-            _logger.exception("scan %s met a defect", execution_id)
-            self._end(methodcaller("failed", f"a defect, of which the log tells more: {error}"))
+        except Exception as error:  # Otherwise the window would stay busy.
+            _logger.exception("unexpected error in scan %s", execution_id)
+            self._end(methodcaller("failed", f"unexpected error, see the log: {error}"))
         else:
             self._end(methodcaller("completed", result))
 
-    def _tell_to_stop(self, execution_id: str) -> None:
-        # If it is not there yet, or has ended, or nobody knows: `_run` will tell.
+    def _request_cancel(self, execution_id: str) -> None:
+        # `_run` handles a scan that is unknown or has ended, and a lost server.
         with contextlib.suppress(RequestRejected, TransportError):
             self._client.cancel_execution(execution_id)
 
@@ -119,7 +119,7 @@ class ScanViewModel:
 
     def _end(self, change: Callable[[ScanView], ScanView]) -> None:
         with self._lock:
-            self._execution_id = None  # Events that come later are of the past.
+            self._execution_id = None  # Later events are ignored.
             self._change(change)
 
     def _change(self, change: Callable[[ScanView], ScanView]) -> None:

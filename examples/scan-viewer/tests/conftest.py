@@ -1,4 +1,4 @@
-"""A view model, and a screen to see what it shows."""
+"""Fixtures: a view model and a screen that records its views."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def screen() -> Screen:
 
 @pytest.fixture
 def make_model(screen: Screen) -> Iterator[MakeModel]:
-    """Makes view models that show on the screen, and closes them."""
+    """Make view models that show on the screen; close them at the end."""
     models: list[ScanViewModel] = []
 
     def make(make_client: MakeClient) -> ScanViewModel:

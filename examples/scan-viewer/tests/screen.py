@@ -1,4 +1,4 @@
-"""A screen to look at, instead of a window."""
+"""A screen that records views, instead of a window."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = 60.0
 
 
 class Screen:
-    """Keeps every view that was shown."""
+    """Records all views."""
 
     def __init__(self) -> None:
         self.views: list[ScanView] = []
@@ -28,14 +28,14 @@ class Screen:
             self._changed.notify_all()
 
     def until(self, phase: Phase) -> ScanView:
-        """Wait until it shows a phase, and return what it shows then."""
+        """Wait for a view of this phase, and return it."""
         with self._changed:
             seen = self._changed.wait_for(lambda: self.views[-1].phase is phase, PATIENCE)
-            assert seen, f"it never came to {phase}: {self.views[-1]}"
+            assert seen, f"phase {phase} was not reached: {self.views[-1]}"
             return self.views[-1]
 
     @property
     def phases(self) -> list[Phase]:
-        """The phases it has shown, each once in a row."""
+        """The phases of the views, without repetitions."""
         phases = [view.phase for view in self.views]
         return [now for now, before in zip(phases, [None, *phases], strict=False) if now != before]

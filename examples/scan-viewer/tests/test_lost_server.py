@@ -1,4 +1,4 @@
-"""The view model without its server: its user is told, and nothing is claimed that is not known."""
+"""The view model after the loss of its server, and without one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kill(process: ProcessInfo) -> None:
     psutil.Process(process.pid).kill()
 
 
-def test_a_server_that_dies_is_told_of_and_the_next_scan_has_a_new_one(
+def test_death_of_the_server_is_shown_and_the_next_scan_launches_another(
     model: ScanViewModel, screen: Screen, process: ProcessInfo
 ) -> None:
     model.scan(LONG)
@@ -50,7 +50,7 @@ def test_a_server_that_dies_is_told_of_and_the_next_scan_has_a_new_one(
     screen.until(Phase.COMPLETE)
 
 
-def test_a_cancel_that_nobody_hears_is_not_shown_as_one(
+def test_cancel_after_the_death_of_the_server_is_not_shown_as_cancelled(
     model: ScanViewModel, screen: Screen, process: ProcessInfo
 ) -> None:
     model.scan(LONG)
@@ -61,7 +61,7 @@ def test_a_cancel_that_nobody_hears_is_not_shown_as_one(
     assert Phase.CANCELLED not in screen.phases
 
 
-def test_a_server_that_is_not_there_is_told_of(
+def test_missing_server_is_shown(
     make_model: MakeModel, screen: Screen, zmq_config: ZMQConfig
 ) -> None:
     model = make_model(partial(ExecutionClient, config=zmq_config))

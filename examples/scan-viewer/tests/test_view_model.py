@@ -36,7 +36,7 @@ def model(
     return make_model(partial(execution_client, server))
 
 
-def test_a_scan_fills_the_screen(model: ScanViewModel, screen: Screen) -> None:
+def test_scan_fills_the_screen(model: ScanViewModel, screen: Screen) -> None:
     model.scan(ScanTask(lines=3, columns=5, seconds_per_line=0.05))
     view = screen.until(Phase.COMPLETE)
     assert view.lines == tuple(expose(n / 3, 5) for n in range(3))
@@ -46,7 +46,7 @@ def test_a_scan_fills_the_screen(model: ScanViewModel, screen: Screen) -> None:
     assert percents[-1] == 100
 
 
-def test_a_scan_can_be_cancelled_and_another_begun(model: ScanViewModel, screen: Screen) -> None:
+def test_scan_is_cancelled_and_another_started(model: ScanViewModel, screen: Screen) -> None:
     model.scan(LONG)
     screen.until(Phase.SCANNING)
     model.cancel()
@@ -57,36 +57,36 @@ def test_a_scan_can_be_cancelled_and_another_begun(model: ScanViewModel, screen:
     screen.until(Phase.COMPLETE)
 
 
-class Late(ExecutionClient):
-    """Submits when it has been refused a cancel, since nothing was submitted."""
+class LateClient(ExecutionClient):
+    """Submits after a cancel was rejected because the execution was unknown."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.refused = threading.Event()
+        self.rejected = threading.Event()
 
     def submit_execution(self, task: Any, config: Any = None, **options: Any) -> ExecutionHandle:
-        assert self.refused.wait(PATIENCE)
+        assert self.rejected.wait(PATIENCE)
         return super().submit_execution(task, config, **options)
 
     def cancel_execution(self, execution_id: str) -> ExecutionStatus:
         try:
             return super().cancel_execution(execution_id)
         except UnknownExecution:
-            self.refused.set()
+            self.rejected.set()
             raise
 
 
-def test_a_cancel_that_comes_before_the_scan_is_taken_is_not_forgotten(
+def test_cancel_before_the_submission_takes_effect(
     make_model: MakeModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
 ) -> None:
-    model = make_model(partial(execution_client, server, make=Late))
+    model = make_model(partial(execution_client, server, make=LateClient))
     model.scan(LONG)
     model.cancel()
     screen.until(Phase.CANCELLED)
     assert screen.phases[:2] == [Phase.CONNECTING, Phase.STOPPING]
 
 
-def test_what_becomes_of_other_scans_is_not_shown(
+def test_events_of_other_scans_are_not_shown(
     make_model: MakeModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
 ) -> None:
     clients = []
@@ -102,7 +102,7 @@ def test_what_becomes_of_other_scans_is_not_shown(
     assert screen.phases[0] is Phase.CONNECTING
 
 
-def test_a_scan_behind_another_waits(
+def test_queued_scan_is_shown_as_waiting(
     model: ScanViewModel, screen: Screen, server: ScanServer, execution_client: ClientFactory
 ) -> None:
     first = execution_client(server).submit_execution(LONG)
@@ -112,7 +112,7 @@ def test_a_scan_behind_another_waits(
     screen.until(Phase.COMPLETE)
 
 
-def test_one_scan_at_a_time(model: ScanViewModel, screen: Screen) -> None:
+def test_second_scan_is_ignored_while_one_is_active(model: ScanViewModel, screen: Screen) -> None:
     model.scan(LONG)
     model.scan(ScanTask(lines=1, columns=1))
     screen.until(Phase.SCANNING)
@@ -121,13 +121,13 @@ def test_one_scan_at_a_time(model: ScanViewModel, screen: Screen) -> None:
     assert screen.phases.count(Phase.CONNECTING) == 1
 
 
-def test_a_scan_that_fails_says_why(model: ScanViewModel, screen: Screen) -> None:
+def test_failed_scan_shows_its_error(model: ScanViewModel, screen: Screen) -> None:
     model.scan(ScanTask.model_construct(lines=-1, columns=1))
     view = screen.until(Phase.FAILED)
     assert "lines" in view.notice
 
 
-def test_a_cancel_without_a_scan_does_nothing(model: ScanViewModel, screen: Screen) -> None:
+def test_cancel_without_a_scan_has_no_effect(model: ScanViewModel, screen: Screen) -> None:
     model.cancel()
     assert model.view.phase is Phase.IDLE
     assert screen.views == []

@@ -1,4 +1,4 @@
-"""The view model with a server that does as it is told: what is rare in life, in no time."""
+"""The view model with a scripted server: rare outcomes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(
     return make_model(partial(execution_client, fake))
 
 
-def test_a_scan_is_shown_as_it_grows(
+def test_scan_is_shown_line_by_line(
     model: ScanViewModel, screen: Screen, fake: InMemoryExecutionServer
 ) -> None:
     fake.plan(
@@ -39,19 +39,19 @@ def test_a_scan_is_shown_as_it_grows(
     view = screen.until(Phase.COMPLETE)
     assert view.lines == ((5, 6), (7, 8))
     assert any(view.lines == (None, (7, 8)) for view in screen.views)
-    (asked,) = fake.asked(ExecuteRequest)
-    assert ScanTask.model_validate(asked.task) == TASK
+    (request,) = fake.asked(ExecuteRequest)
+    assert ScanTask.model_validate(request.task) == TASK
 
 
-def test_a_full_queue_is_told_and_nothing_is_scanned(
+def test_full_queue_is_shown_as_a_failure(
     model: ScanViewModel, screen: Screen, fake: InMemoryExecutionServer
 ) -> None:
-    fake.reject(ErrorCode.QUEUE_FULL, "five scans wait already")
+    fake.reject(ErrorCode.QUEUE_FULL, "five scans are queued")
     model.scan(TASK)
-    assert "five scans wait already" in screen.until(Phase.FAILED).notice
+    assert "five scans are queued" in screen.until(Phase.FAILED).notice
 
 
-def test_a_result_that_is_no_picture_is_told_of_and_one_can_scan_again(
+def test_invalid_result_is_shown_and_the_next_scan_is_possible(
     model: ScanViewModel,
     screen: Screen,
     fake: InMemoryExecutionServer,
@@ -62,10 +62,10 @@ def test_a_result_that_is_no_picture_is_told_of_and_one_can_scan_again(
     view = screen.until(Phase.FAILED)
     assert "ScanResult" in view.notice
     assert view.can_scan
-    assert "met a defect" in caplog.text
+    assert "unexpected error" in caplog.text
 
 
-def test_a_server_that_dies_half_way_is_no_cancelled_scan(
+def test_death_of_the_server_is_not_shown_as_cancelled(
     model: ScanViewModel, screen: Screen, fake: InMemoryExecutionServer
 ) -> None:
     fake.plan(Script().progress(1, 2, data=LINE).server_dies())
@@ -74,7 +74,7 @@ def test_a_server_that_dies_half_way_is_no_cancelled_scan(
     assert Phase.CANCELLED not in screen.phases
 
 
-def test_a_scan_that_would_never_end_is_cancelled(
+def test_endless_scan_is_cancelled(
     model: ScanViewModel, screen: Screen, fake: InMemoryExecutionServer
 ) -> None:
     fake.plan(Script().never_end())

@@ -1,6 +1,6 @@
-"""The attacks: each sends so many units to a server, and counts what comes back.
+"""The attacks: each sends a number of units to a server and counts the replies.
 
-A unit is a message or a connection. Unit ``n`` of an attack depends on the seed and ``n`` alone.
+A unit is a message or a connection. Unit ``n`` of an attack depends on the seed and ``n`` only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import zmq
 from endurance import fuzz_bytes, fuzz_frames
-from endurance.fuzz_peers import Asker, Intruder
+from endurance.fuzz_peers import RawConnection, RequestPeer
 
 from zmqruntime.transport import Endpoint, TransportMode
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 PEERS, WINDOW = 8, 200
-"""How many peers ask at once, and how many requests of each may be without a reply."""
+"""The number of peers, and how many requests of each may be outstanding."""
 LARGE_WINDOW = 4
 HELD_OPEN = 64
 IDLE = 400
@@ -47,7 +47,7 @@ _TIMEOUT_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that is attacked, and by what it is found out that a stranger's task ran."""
+    """The attacked server, and the file that a task of an attack would create."""
 
     endpoint: Endpoint
     max_message_bytes: int
@@ -56,86 +56,86 @@ class Target:
 
 @dataclass(slots=True)
 class Tally:
-    """What an attack sent, and what was wrong with the replies."""
+    """The counts of an attack, and its violations."""
 
     sent: int = 0
     replies: int = 0
     refused: int = 0
-    """Connections that could not be made."""
-    faults: list[str] = field(default_factory=list)
+    """Connections that failed."""
+    violations: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One attack as it is to be: how much, how long, and from which random source."""
+    """The size, time limit and random source of one attack."""
 
     seed: int
     name: str
     units: int
-    show: Callable[[int], None]
-    """Takes how many units were sent more."""
+    on_progress: Callable[[int], None]
+    """Takes the number of units sent since the last call."""
     seconds: float = 600.0
-    """After so long it is a fault that the server has not taken all of it."""
+    """The time limit: units that are not sent by then are a violation."""
     hold_seconds: float = 5.0
-    """How long the last connections stay open, and the good client works beside them."""
+    """How long the last connections stay open while the well-behaved client works."""
 
     def hold(self) -> None:
-        """Let what is open stay so for a while."""
+        """Keep connections open for a while."""
         threading.Event().wait(self.hold_seconds)
 
-    def dice(self, unit: int) -> random.Random:
-        """Return what a unit is made from."""
+    def rng(self, unit: int) -> random.Random:
+        """Return the random source of a unit."""
         return random.Random(f"{self.seed} {self.name} {unit}")
 
     def numbers(self, tally: Tally, step: int = 1) -> Iterator[int]:
-        """Yield the number of each unit, or of the first of so many, as long as all goes well."""
+        """Yield every ``step``-th unit number, until the first violation."""
         deadline = time.monotonic() + self.seconds
         for unit in range(0, self.units, step):
-            if tally.faults:
+            if tally.violations:
                 return
             if time.monotonic() > deadline:
-                tally.faults.append(
-                    f"{self.name}: after {self.seconds:g} s, {unit:,} of {self.units:,} were taken"
+                tally.violations.append(
+                    f"{self.name}: {unit:,} of {self.units:,} units were sent in {self.seconds:g} s"
                 )
                 return
             yield unit
             count = min(step, self.units - unit)
             tally.sent += count
-            self.show(count)
+            self.on_progress(count)
 
 
 Attack = Callable[[Target, Plan, Tally], None]
 
 
 def requests(target: Target, plan: Plan, tally: Tally) -> None:
-    """Mutated requests: each gets one reply that is well-formed."""
+    """Mutated requests: each gets one well-formed reply."""
 
-    def make(dice: random.Random) -> list[bytes]:
-        return _address(dice, fuzz_frames.mutated_request(dice))
+    def make(rng: random.Random) -> list[bytes]:
+        return _wrap(rng, fuzz_frames.mutated_request(rng))
 
-    _ask(target, plan, tally, make, WINDOW)
+    _send_requests(target, plan, tally, make, WINDOW)
 
 
 def envelopes(target: Target, plan: Plan, tally: Tally) -> None:
-    """Too few frames around a request, or too many: each gets one reply to where it came from."""
-    _ask(target, plan, tally, fuzz_frames.odd_envelope, WINDOW)
+    """Too few or too many frames around a request: each gets one reply in its envelope."""
+    _send_requests(target, plan, tally, fuzz_frames.odd_envelope, WINDOW)
 
 
 def large(target: Target, plan: Plan, tally: Tally) -> None:
-    """Requests of up to 2 MB of what is short otherwise: each gets one reply."""
+    """Requests with fields of up to 2 MB: each gets one reply."""
 
-    def make(dice: random.Random) -> list[bytes]:
-        return _address(dice, fuzz_frames.large_request(dice))
+    def make(rng: random.Random) -> list[bytes]:
+        return _wrap(rng, fuzz_frames.large_request(rng))
 
-    _ask(target, plan, tally, make, LARGE_WINDOW)
-
-
-def _address(dice: random.Random, body: bytes) -> list[bytes]:
-    """Return a message as most are, or one with a hop of its own, which shows whose a reply is."""
-    return [*([dice.randbytes(8)] if dice.randrange(2) else []), b"", body]
+    _send_requests(target, plan, tally, make, LARGE_WINDOW)
 
 
-def _ask(
+def _wrap(rng: random.Random, body: bytes) -> list[bytes]:
+    """Return a message, half of the time with an envelope, which identifies its reply."""
+    return [*([rng.randbytes(8)] if rng.randrange(2) else []), b"", body]
+
+
+def _send_requests(
     target: Target,
     plan: Plan,
     tally: Tally,
@@ -144,118 +144,118 @@ def _ask(
 ) -> None:
     with zmq.Context() as context, contextlib.ExitStack() as opened:
         peers = [
-            opened.enter_context(Asker(context, target.endpoint.control_address, plan.name))
+            opened.enter_context(RequestPeer(context, target.endpoint.control_address, plan.name))
             for _ in range(PEERS)
         ]
         for unit in plan.numbers(tally):
             peer = peers[unit % PEERS]
-            peer.ask(unit, make(plan.dice(unit)))
-            peer.take(window, _TIMEOUT_SECONDS)
-            tally.faults += peer.faults
+            peer.send(unit, make(plan.rng(unit)))
+            peer.receive(window, _TIMEOUT_SECONDS)
+            tally.violations += peer.violations
         for peer in peers:
-            if not tally.faults:
+            if not tally.violations:
                 peer.finish(_TIMEOUT_SECONDS)
-                tally.faults += peer.faults
+                tally.violations += peer.violations
             tally.replies += peer.replies
 
 
 def greetings(target: Target, plan: Plan, tally: Tally) -> None:
-    """Connections that go wrong before the two have agreed; some stay open for a while."""
-    _intrude(
+    """Connections with an invalid handshake; some stay open for a while."""
+    _connect_raw(
         target,
         plan,
         tally,
-        lambda dice: fuzz_bytes.greeting(dice, target.planted),
+        lambda rng: fuzz_bytes.greeting(rng, target.planted),
         HELD_OPEN,
     )
 
 
 def giants(target: Target, plan: Plan, tally: Tally) -> None:
-    """Messages that are too long, or never end; some connections stay open for a while."""
-    _intrude(
+    """Messages that are too long or never end; some connections stay open for a while."""
+    _connect_raw(
         target,
         plan,
         tally,
-        lambda dice: fuzz_bytes.giant(dice, target.max_message_bytes),
+        lambda rng: fuzz_bytes.giant(rng, target.max_message_bytes),
         HELD_OPEN // 4,
     )
 
 
 def idle(target: Target, plan: Plan, tally: Tally) -> None:
-    """Connections that do nothing, many at once."""
+    """Many idle connections."""
 
-    def make(dice: random.Random) -> fuzz_bytes.Script:
-        whole = fuzz_bytes.handshake(dice.choice([b"DEALER", b"SUB"]))
-        return fuzz_bytes.Script((whole[: dice.choice([0, 1, 10, 11, 64, len(whole)])],))
+    def make(rng: random.Random) -> fuzz_bytes.Script:
+        whole = fuzz_bytes.handshake(rng.choice([b"DEALER", b"SUB"]))
+        return fuzz_bytes.Script((whole[: rng.choice([0, 1, 10, 11, 64, len(whole)])],))
 
-    _intrude(target, plan, tally, make, IDLE)
+    _connect_raw(target, plan, tally, make, IDLE)
 
 
 def idle_one_by_one(target: Target, plan: Plan, tally: Tally) -> None:
-    """Connections that do nothing, each opened when the one before was greeted or ended.
+    """Idle connections, each opened after the handshake or the end of the previous one.
 
-    What libzmq does over ipc at the file limit, when hundreds come within milliseconds, is its own:
-    it ends the process (configuration.md#bounds).
+    At the file limit, libzmq ends the process when hundreds of ipc connections arrive within
+    milliseconds (configuration.md#bounds).
     """
 
-    def make(dice: random.Random) -> fuzz_bytes.Script:
+    def make(rng: random.Random) -> fuzz_bytes.Script:
         whole = fuzz_bytes.handshake(b"DEALER")
-        return fuzz_bytes.Script((), agreement=whole)
+        return fuzz_bytes.Script((), handshake=whole)
 
-    _intrude(target, plan, tally, make, 2 * IDLE)
+    _connect_raw(target, plan, tally, make, 2 * IDLE)
 
 
-def _intrude(
+def _connect_raw(
     target: Target,
     plan: Plan,
     tally: Tally,
     make: Callable[[random.Random], fuzz_bytes.Script],
     held_open: int,
 ) -> None:
-    ports = _doors(target.endpoint)
-    with contextlib.ExitStack() as last:
-        there: deque[Intruder] = deque()
-        last.callback(lambda: _close_all(there))
+    addresses = _addresses(target.endpoint)
+    with contextlib.ExitStack() as stack:
+        connections: deque[RawConnection] = deque()
+        stack.callback(lambda: _close_all(connections))
         for unit in plan.numbers(tally):
-            dice = plan.dice(unit)
+            rng = plan.rng(unit)
             try:
-                intruder = Intruder(dice.choice(ports))
+                connection = RawConnection(rng.choice(addresses))
             except OSError:
                 tally.refused += 1
             else:
-                intruder.play(make(dice))
-                there.append(intruder)
-            if len(there) > held_open:
-                there.popleft().close()
+                connection.play(make(rng))
+                connections.append(connection)
+            if len(connections) > held_open:
+                connections.popleft().close()
         plan.hold()
 
 
-def _close_all(intruders: Iterable[Intruder]) -> None:
-    for intruder in intruders:
-        intruder.close()
+def _close_all(connections: Iterable[RawConnection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def subscriptions(target: Target, plan: Plan, tally: Tally) -> None:
-    """Subscriptions to anything, thousands at once, which all end together."""
-    data, _ = _doors(target.endpoint)
+    """Thousands of subscriptions with arbitrary prefixes, which end together."""
+    data, _ = _addresses(target.endpoint)
     with contextlib.ExitStack() as opened:
         for first in plan.numbers(tally, MESSAGES_EACH):
             units = range(first, min(first + MESSAGES_EACH, plan.units))
-            messages = [fuzz_frames.subscription(plan.dice(unit)) for unit in units]
+            messages = [fuzz_frames.subscription(plan.rng(unit)) for unit in units]
             try:
-                intruder = Intruder(data)
+                connection = RawConnection(data)
             except OSError:
                 tally.refused += 1
             else:
-                opened.callback(intruder.close)
-                intruder.play(fuzz_bytes.subscriber(plan.dice(first), messages))
+                opened.callback(connection.close)
+                connection.play(fuzz_bytes.subscriber(plan.rng(first), messages))
             if first // MESSAGES_EACH % HELD_OPEN == HELD_OPEN - 1:
                 opened.close()
         plan.hold()
 
 
 def unread(target: Target, plan: Plan, tally: Tally) -> None:
-    """Requests of half a megabyte of replies each, which are not read."""
+    """Requests with replies of half a megabyte, which are not read."""
     with zmq.Context() as context, contextlib.ExitStack() as opened:
         name = _keep_large_result(context, target)
         for first in plan.numbers(tally, UNREAD_EACH):
@@ -263,14 +263,14 @@ def unread(target: Target, plan: Plan, tally: Tally) -> None:
             sock.linger, sock.rcvhwm, sock.sndhwm = 0, 1, 0
             sock.connect(target.endpoint.control_address)
             for unit in range(first, min(first + UNREAD_EACH, plan.units)):
-                request_id = "x" * plan.dice(unit).randrange(200)
+                request_id = "x" * plan.rng(unit).randrange(200)
                 request = {"type": "status", "execution_id": name, "request_id": request_id}
                 sock.send_multipart([b"", json.dumps(request).encode()])
         plan.hold()
 
 
 def _keep_large_result(context: zmq.Context[zmq.Socket[bytes]], target: Target) -> str:
-    """Have the server keep a result of half a megabyte; return its execution's name."""
+    """Run a task with a result of half a megabyte; return its execution id."""
     task = {"do": "letters", "count": UNREAD_BYTES}
     request = {"type": "execute", "client_id": "fuzz", "task": task, "wait_seconds": 60}
     with context.socket(zmq.REQ) as sock:
@@ -280,8 +280,8 @@ def _keep_large_result(context: zmq.Context[zmq.Socket[bytes]], target: Target) 
         return str(json.loads(sock.recv())["execution_id"])
 
 
-def _doors(endpoint: Endpoint) -> tuple[str | tuple[str, int], str | tuple[str, int]]:
-    """Return where plain sockets find the data port and the control port."""
+def _addresses(endpoint: Endpoint) -> tuple[str | tuple[str, int], str | tuple[str, int]]:
+    """Return the addresses of the data and control sockets for plain sockets."""
     if endpoint.transport_mode is TransportMode.IPC:
         return str(endpoint.data_path), str(endpoint.control_path)
     return (endpoint.host, endpoint.port), (endpoint.host, endpoint.control_port)
@@ -297,10 +297,10 @@ ATTACKS: dict[str, tuple[Attack, float]] = {
     "giants": (giants, 0.008),
     "large": (large, 0.002),
 }
-"""By its name each attack, and its part of all units."""
+"""The attacks by name, each with its share of all units."""
 
 FILES = "files"
-"""The name of the attack on a server that may have no more than 256 files open."""
+"""The name of the attack on a server that may open 256 files."""
 
 
 def has_unix_sockets() -> bool:

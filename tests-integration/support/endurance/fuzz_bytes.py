@@ -1,4 +1,4 @@
-"""Connections below ZeroMQ, each a function of its random source alone: bytes to send in stages.
+"""Raw connections below ZeroMQ, each a function of its random source: bytes to send in stages.
 
 ZMTP: https://rfc.zeromq.org/spec/23 (3.0), /spec/15 (2.0), /spec/13 (1.0).
 """
@@ -17,13 +17,13 @@ __all__ = ["Script", "giant", "greeting", "handshake", "subscriber"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What one connection sends."""
+    """The bytes that one connection sends."""
 
     stages: tuple[bytes, ...]
-    """One after the other; the server may answer, or hang up, between any two."""
-    agreement: bytes = b""
-    """A sound handshake to send first. The server's own has to be awaited: libzmq drops a peer
-    whose first message comes before it has sent its READY."""
+    """Sent in order; the server may reply or disconnect between any two."""
+    handshake: bytes = b""
+    """A valid handshake to send first. The server's own has to be awaited: libzmq disconnects a
+    peer whose first message arrives before it has sent its READY."""
 
 
 MORE, LONG, COMMAND = 1, 2, 4
@@ -51,58 +51,58 @@ def _ready(socket_type: bytes, *properties: tuple[bytes, bytes]) -> bytes:
 
 
 def handshake(socket_type: bytes = b"DEALER") -> bytes:
-    """Return all that a sound peer without keys sends before its first message."""
+    """Return what a valid NULL peer sends before its first message."""
     return _greet() + _ready(socket_type)
 
 
-def greeting(dice: random.Random, planted: Path) -> Script:
-    """Return a connection that goes wrong before, or soon after, the two have agreed.
+def greeting(rng: random.Random, planted: Path) -> Script:
+    """Return a connection that is invalid in its handshake or shortly after it.
 
     Args:
-        planted: the file that a task makes which comes by a greeting without a mechanism.
+        planted: the file that a task creates if it is accepted without a handshake.
     """
-    what = dice.randrange(10)
+    what = rng.randrange(10)
     if what == 0:
-        sound = handshake()
-        return _in_stages(dice, sound[: dice.randrange(len(sound))])
+        valid = handshake()
+        return _in_stages(rng, valid[: rng.randrange(len(valid))])
     if what == 1:
-        version = dice.choice([b"\x03\x01", b"\x02\x00", b"\x01\x00", b"\x00\x00", b"\x7f\xff"])
-        return _in_stages(dice, _greet(dice.choice(_MECHANISMS), version) + dice.randbytes(40))
+        version = rng.choice([b"\x03\x01", b"\x02\x00", b"\x01\x00", b"\x00\x00", b"\x7f\xff"])
+        return _in_stages(rng, _greet(rng.choice(_MECHANISMS), version) + rng.randbytes(40))
     if what == 2:
-        return _in_stages(dice, dice.randbytes(dice.randrange(1, 300)))
+        return _in_stages(rng, rng.randbytes(rng.randrange(1, 300)))
     if what == 3:
-        return _in_stages(dice, _http(dice, planted))
+        return _in_stages(rng, _http(rng, planted))
     if what == 4:
-        return _in_stages(dice, _zmtp_1(dice, planted))
+        return _in_stages(rng, _zmtp_1(rng, planted))
     if what == 5:  # ZMTP 2.0: a signature, the revision, the type, an empty identity
-        kind = bytes([dice.randrange(12)])
-        return _in_stages(dice, _SIGNATURE + b"\x01" + kind + b"\x00\x00" + dice.randbytes(20))
+        kind = bytes([rng.randrange(12)])
+        return _in_stages(rng, _SIGNATURE + b"\x01" + kind + b"\x00\x00" + rng.randbytes(20))
     if what == 6:
-        name, value = dice.randbytes(dice.randrange(200)), dice.randbytes(dice.randrange(3000))
-        return _in_stages(dice, _greet() + _ready(dice.choice(_TYPES), (name, value)))
+        name, value = rng.randbytes(rng.randrange(200)), rng.randbytes(rng.randrange(3000))
+        return _in_stages(rng, _greet() + _ready(rng.choice(_TYPES), (name, value)))
     if what == 7:
-        command = dice.choice([b"PING", b"PONG", b"SUBSCRIBE", b"ERROR", b"HELLO", b"x" * 255])
-        body = bytes([len(command)]) + command + dice.randbytes(dice.randrange(70))
+        command = rng.choice([b"PING", b"PONG", b"SUBSCRIBE", b"ERROR", b"HELLO", b"x" * 255])
+        body = bytes([len(command)]) + command + rng.randbytes(rng.randrange(70))
         return Script((_frame(body, COMMAND),), handshake())
     if what == 8:
-        return Script((dice.randbytes(dice.randrange(1, 300)),), handshake())
-    ping = _in_stages(dice, _frame(b"", MORE) + _frame(b'{"type":"ping"}'))
+        return Script((rng.randbytes(rng.randrange(1, 300)),), handshake())
+    ping = _in_stages(rng, _frame(b"", MORE) + _frame(b'{"type":"ping"}'))
     return Script(ping.stages, handshake())
 
 
-def giant(dice: random.Random, max_message_bytes: int) -> Script:
-    """Return a connection with a message that is too long, or that never ends."""
-    what = dice.randrange(6)
+def giant(rng: random.Random, max_message_bytes: int) -> Script:
+    """Return a connection with a message that is too long or never ends."""
+    what = rng.randrange(6)
     delimiter = _frame(b"", MORE)
     if what == 0:
-        length = dice.choice([2**62, 2**63, 2**64 - 1, 2**32, max_message_bytes + 1])
-        return Script((delimiter + _claim(length) + dice.randbytes(100),), handshake())
-    if what == 1:  # As long as is allowed, and most of it does not come.
-        claim = delimiter + _claim(max_message_bytes) + dice.randbytes(1000)
+        length = rng.choice([2**62, 2**63, 2**64 - 1, 2**32, max_message_bytes + 1])
+        return Script((delimiter + _claim(length) + rng.randbytes(100),), handshake())
+    if what == 1:  # Announces the maximal length, and sends the first 1,000 bytes.
+        claim = delimiter + _claim(max_message_bytes) + rng.randbytes(1000)
         return Script((claim,), handshake())
-    if what == 2:  # Many short frames, and never the last.
+    if what == 2:  # Many short frames, without a last one.
         return Script((delimiter, *[_frame(b"x", MORE) * 1000] * 5), handshake())
-    if what == 3:  # A few long frames, and never the last.
+    if what == 3:  # A few long frames, without a last one.
         return Script((delimiter, *[_frame(bytes(65_536), MORE)] * 16), handshake())
     if what == 4:  # A command that is too long.
         return Script((_claim(2**40, COMMAND) + bytes(1000),), handshake())
@@ -110,21 +110,21 @@ def giant(dice: random.Random, max_message_bytes: int) -> Script:
 
 
 def _claim(length: int, flags: int = 0) -> bytes:
-    """Return the head of a long frame."""
+    """Return the header of a long frame."""
     return bytes([LONG | flags]) + struct.pack(">Q", length)
 
 
-def subscriber(dice: random.Random, messages: list[list[bytes]]) -> Script:
+def subscriber(rng: random.Random, messages: list[list[bytes]]) -> Script:
     """Return a connection to the data port that sends these messages."""
     sent = [
         b"".join([*(_frame(part, MORE) for part in parts[:-1]), _frame(parts[-1])])
         for parts in messages
     ]
-    return Script((b"".join(sent),), handshake(dice.choice([b"SUB", b"XSUB"])))
+    return Script((b"".join(sent),), handshake(rng.choice([b"SUB", b"XSUB"])))
 
 
-def _in_stages(dice: random.Random, data: bytes) -> Script:
-    cuts = sorted(dice.choices(range(len(data) + 1), k=dice.randrange(3)))
+def _in_stages(rng: random.Random, data: bytes) -> Script:
+    cuts = sorted(rng.choices(range(len(data) + 1), k=rng.randrange(3)))
     edges = [0, *cuts, len(data)]
     return Script(tuple(data[a:b] for a, b in pairwise(edges) if a < b))
 
@@ -137,20 +137,20 @@ def _plant(planted: Path) -> bytes:
     return body
 
 
-def _zmtp_1(dice: random.Random, planted: Path) -> bytes:
-    """Return frames of ZMTP 1.0: a length, then flags and body, without any handshake."""
-    if dice.randrange(4) == 0:
-        return dice.randbytes(1)[:1].replace(b"\xff", b"\x01") + dice.randbytes(100)
+def _zmtp_1(rng: random.Random, planted: Path) -> bytes:
+    """Return frames of ZMTP 1.0: length, flags and body, without a handshake."""
+    if rng.randrange(4) == 0:
+        return rng.randbytes(1)[:1].replace(b"\xff", b"\x01") + rng.randbytes(100)
     body = _plant(planted)
     return b"\x01\x00" + b"\x01\x01" + bytes([len(body) + 1, 0]) + body
 
 
-def _http(dice: random.Random, planted: Path) -> bytes:
-    """Return what a web page can have a browser send: to libzmq each letter may be a length.
+def _http(rng: random.Random, planted: Path) -> bytes:
+    """Return a POST as a web page can send it: libzmq reads its letters as frame lengths.
 
-    The body begins with empty frames, by which the two come to agree where a frame begins.
+    The body begins with empty frames, so that a frame begins where the task does.
     """
-    body = b"\x01" * 256 + b"\x02\x01\x01" + _zmtp_1(dice, planted)
-    agent = b"x" * dice.randrange(100)
+    body = b"\x01" * 256 + b"\x02\x01\x01" + _zmtp_1(rng, planted)
+    agent = b"x" * rng.randrange(100)
     head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\nUser-Agent: %s\r\n\r\n"
     return head.encode() % (len(body), agent) + body

@@ -1,7 +1,8 @@
-"""The good client beside an attack: ``python -m endurance.fuzz_client DIRECTORY PORT TRANSPORT``.
+"""The well-behaved client during an attack.
 
-It says ``ready`` when it is connected, works until its standard input ends, and prints a line of
-JSON: how many milliseconds each ping took, how much it did, and what failed.
+``python -m endurance.fuzz_client DIRECTORY PORT TRANSPORT``.
+It prints ``ready`` when it is connected, works until its standard input ends, and prints `Work` as
+JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SUBMITS_AFTER, _FOLLOWS_AFTER = 20, 100
 
 @dataclass(slots=True)
 class Work:
-    """What a client did, and how it fared."""
+    """The ping times in ms, the number of actions, and the failures."""
 
     pings: list[float] = field(default_factory=list)
     done: int = 0
@@ -34,24 +35,24 @@ class Work:
 
 
 def act(client: ExecutionClient, work: Work, number: int) -> None:
-    """Ping, and every so often compute something or follow something."""
+    """Ping; from time to time run a task or follow one."""
     begun = time.perf_counter()
     client.ping(PATIENCE)
     work.pings.append((time.perf_counter() - begun) * 1000)
     if number % _SUBMITS_AFTER == 0:
         result = client.execute({"do": "echo", "value": number}, timeout=PATIENCE)
         if result != number:
-            raise ValueError(f"{number} came back as {result!r}")
+            raise ValueError(f"the result of {number} is {result!r}")
     if number % _FOLLOWS_AFTER == 0:
         handle = client.submit_execution({"do": "count", "steps": 20})
         sequences = [event.sequence for event in handle.progress()]
         if sequences != list(range(1, len(sequences) + 1)):
-            raise ValueError(f"its events are {sequences}")
+            raise ValueError(f"the sequence numbers are {sequences}")
     work.done += 1
 
 
 def work_until(over: threading.Event, client: ExecutionClient) -> Work:
-    """Work until it is over, whatever fails."""
+    """Work until ``over`` is set or five actions have failed."""
     work = Work()
     number = 0
     while not over.wait(_PAUSE_SECONDS):
@@ -60,13 +61,13 @@ def work_until(over: threading.Event, client: ExecutionClient) -> Work:
             act(client, work, number)
         except (ZMQRuntimeError, WaitTimeout, ValueError) as error:
             work.failures.append(f"{type(error).__name__}: {error}")
-            if len(work.failures) >= 5:  # What is broken stays so.
+            if len(work.failures) >= 5:  # Further ones would repeat them.
                 break
     return work
 
 
 def await_end(over: threading.Event) -> None:
-    """Wait until the process that has started this one ends its input."""
+    """Wait for the end of standard input."""
     sys.stdin.read()
     over.set()
 

@@ -1,6 +1,6 @@
-"""Messages that no client of this project sends, each a function of its random source alone.
+"""Messages that no client of this project sends, each a function of its random source.
 
-The valid ones that they are made from are the vectors that zmqruntime-messages ships.
+They are mutations of the valid vectors that zmqruntime-messages ships.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NASTY: list[Any] = [
     *([], {}, [[]], {"a": {}}, "x" * 300, ["x"] * 300),
     {str(n): "x" for n in range(300)},
 ]
-# A valid one would end the server.
+# A valid one would stop the server.
 _LEFT_OUT = b"shutdown"
 
 
@@ -43,64 +43,64 @@ def _frame_of(vector: dict[str, Any]) -> bytes:
     return str(text).encode(errors="surrogatepass")
 
 
-def mutated_request(dice: random.Random) -> bytes:
-    """Return a request that was valid, and is perhaps valid still."""
-    if dice.randrange(10) == 0:
-        return dice.choice(vectors("invalid"))
-    return dice.choice(_MUTATIONS)(dice, dice.choice(vectors("valid")))
+def mutated_request(rng: random.Random) -> bytes:
+    """Return a mutated request, which may still be valid."""
+    if rng.randrange(10) == 0:
+        return rng.choice(vectors("invalid"))
+    return rng.choice(_MUTATIONS)(rng, rng.choice(vectors("valid")))
 
 
-def _as_is(dice: random.Random, frame: bytes) -> bytes:
+def _as_is(rng: random.Random, frame: bytes) -> bytes:
     return frame
 
 
-def _random_bytes(dice: random.Random, frame: bytes) -> bytes:
-    return dice.randbytes(dice.randrange(200))
+def _random_bytes(rng: random.Random, frame: bytes) -> bytes:
+    return rng.randbytes(rng.randrange(200))
 
 
-def _replace_bytes(dice: random.Random, frame: bytes) -> bytes:
-    at = dice.randrange(len(frame))
-    return frame[:at] + dice.randbytes(dice.randrange(4)) + frame[at + 1 :]
+def _replace_bytes(rng: random.Random, frame: bytes) -> bytes:
+    at = rng.randrange(len(frame))
+    return frame[:at] + rng.randbytes(rng.randrange(4)) + frame[at + 1 :]
 
 
-def _cut_out(dice: random.Random, frame: bytes) -> bytes:
-    first, second = sorted(dice.choices(range(len(frame)), k=2))
+def _cut_out(rng: random.Random, frame: bytes) -> bytes:
+    first, second = sorted(rng.choices(range(len(frame)), k=2))
     return frame[:first] + frame[second:]
 
 
-def _repeat_part(dice: random.Random, frame: bytes) -> bytes:
-    first, second = sorted(dice.choices(range(len(frame)), k=2))
-    return frame[:second] + frame[first:second] * dice.randrange(1, 20) + frame[second:]
+def _repeat_part(rng: random.Random, frame: bytes) -> bytes:
+    first, second = sorted(rng.choices(range(len(frame)), k=2))
+    return frame[:second] + frame[first:second] * rng.randrange(1, 20) + frame[second:]
 
 
-def _splice(dice: random.Random, frame: bytes) -> bytes:
-    other = dice.choice(vectors("valid"))
-    return frame[: dice.randrange(len(frame))] + other[dice.randrange(len(other)) :]
+def _splice(rng: random.Random, frame: bytes) -> bytes:
+    other = rng.choice(vectors("valid"))
+    return frame[: rng.randrange(len(frame))] + other[rng.randrange(len(other)) :]
 
 
-def _drop_field(dice: random.Random, frame: bytes) -> bytes:
+def _drop_field(rng: random.Random, frame: bytes) -> bytes:
     request = json.loads(frame)
-    request.pop(dice.choice(list(request)))
+    request.pop(rng.choice(list(request)))
     return json.dumps(request).encode()
 
 
-def _set_field(dice: random.Random, frame: bytes) -> bytes:
+def _set_field(rng: random.Random, frame: bytes) -> bytes:
     request = json.loads(frame)
-    request[dice.choice([*request, "surplus"])] = dice.choice(NASTY)
+    request[rng.choice([*request, "surplus"])] = rng.choice(NASTY)
     return json.dumps(request).encode()
 
 
-def _set_inner_field(dice: random.Random, frame: bytes) -> bytes:
+def _set_inner_field(rng: random.Random, frame: bytes) -> bytes:
     request = json.loads(frame)
     inner = [value for value in request.values() if isinstance(value, dict) and value]
     if inner:
-        part = dice.choice(inner)
-        part[dice.choice([*part, "surplus"])] = dice.choice(NASTY)
+        part = rng.choice(inner)
+        part[rng.choice([*part, "surplus"])] = rng.choice(NASTY)
     return json.dumps(request).encode()
 
 
-def _other_encoding(dice: random.Random, frame: bytes) -> bytes:
-    return frame.decode().encode(dice.choice(["utf-16", "utf-32", "utf-8-sig", "utf-7"]))
+def _other_encoding(rng: random.Random, frame: bytes) -> bytes:
+    return frame.decode().encode(rng.choice(["utf-16", "utf-32", "utf-8-sig", "utf-7"]))
 
 
 _MUTATIONS: list[Callable[[random.Random, bytes], bytes]] = [
@@ -119,11 +119,11 @@ _MUTATIONS: list[Callable[[random.Random, bytes], bytes]] = [
 ]
 
 
-def large_request(dice: random.Random) -> bytes:
-    """Return a request of 0.1 to 2 MB, most of which is in a place where little belongs."""
-    size = dice.randrange(100_000, 2_000_000)
+def large_request(rng: random.Random) -> bytes:
+    """Return a request of 0.1 to 2 MB, most of it in a field that is short otherwise."""
+    size = rng.randrange(100_000, 2_000_000)
     execute = {"type": "execute", "client_id": "fuzz", "task": {"do": "echo"}}
-    what = dice.randrange(8)
+    what = rng.randrange(8)
     if what == 0:
         return json.dumps(execute | {"retry_on": ["wrong"] * (size // 10)}).encode()
     if what == 1:
@@ -131,13 +131,13 @@ def large_request(dice: random.Random) -> bytes:
         return json.dumps(execute | {"labels": labels}).encode()
     if what == 2:
         return json.dumps(
-            execute | {dice.choice(["client_id", "execution_id"]): "x" * size}
+            execute | {rng.choice(["client_id", "execution_id"]): "x" * size}
         ).encode()
     if what == 3:
         return json.dumps({"type": "ping"} | {f"k{n}": 0 for n in range(size // 12)}).encode()
     if what == 4:
         return json.dumps(
-            {"type": dice.choice(["ping", "x" * size]), "request_id": "x" * size}
+            {"type": rng.choice(["ping", "x" * size]), "request_id": "x" * size}
         ).encode()
     if what == 5:
         return b'{"type":"ping","limit":' + b"[" * size
@@ -146,42 +146,42 @@ def large_request(dice: random.Random) -> bytes:
     return b'{"type":"ping","limit":' + b"9" * size + b"}"
 
 
-def odd_envelope(dice: random.Random) -> Frames:
-    """Return what a DEALER sends: frames around a ping, in too small or too large a number."""
-    what = dice.randrange(7)
+def odd_envelope(rng: random.Random) -> Frames:
+    """Return the frames of a DEALER's message: a ping with too few or too many other frames."""
+    what = rng.randrange(7)
     if what == 0:  # without a delimiter
-        return [dice.randbytes(dice.randrange(1, 40)) for _ in range(dice.randrange(1, 6))]
+        return [rng.randbytes(rng.randrange(1, 40)) for _ in range(rng.randrange(1, 6))]
     if what == 1:  # without a body
-        return [*_hops(dice), b""]
+        return [*_hops(rng), b""]
     if what == 2:  # with several bodies
-        return [*_hops(dice), b"", *[PING] * dice.randrange(2, 300)]
+        return [*_hops(rng), b"", *[PING] * rng.randrange(2, 300)]
     if what == 3:  # with several delimiters
-        return [*_hops(dice), *[b""] * dice.randrange(2, 300), PING]
+        return [*_hops(rng), *[b""] * rng.randrange(2, 300), PING]
     if what == 4:  # through many hops
-        return [*(dice.randbytes(5) for _ in range(dice.randrange(300))), b"", PING]
+        return [*(rng.randbytes(5) for _ in range(rng.randrange(300))), b"", PING]
     if what == 5:  # through one hop with a long name
-        return [dice.randbytes(dice.randrange(1, 70_000)), b"", PING]
-    return [*_hops(dice), b"", PING]
+        return [rng.randbytes(rng.randrange(1, 70_000)), b"", PING]
+    return [*_hops(rng), b"", PING]
 
 
-def _hops(dice: random.Random) -> Frames:
-    return [dice.randbytes(dice.randrange(1, 300)) for _ in range(dice.randrange(4))]
+def _hops(rng: random.Random) -> Frames:
+    return [rng.randbytes(rng.randrange(1, 300)) for _ in range(rng.randrange(4))]
 
 
-def subscription(dice: random.Random) -> Frames:
-    """Return what an XSUB sends to a publisher: a subscription, its end, or neither.
+def subscription(rng: random.Random) -> Frames:
+    """Return the frames of an XSUB's message: a subscription, its end, or an invalid message.
 
-    None is so long that the publisher would drop the connection, and with it what comes behind.
+    None is so long that the publisher would disconnect the peer.
     """
-    what = dice.randrange(12)
+    what = rng.randrange(12)
     if what == 0:
-        return [dice.choice([b"\x00", b"\x02", b"", b"\xff"]) + dice.randbytes(dice.randrange(50))]
+        return [rng.choice([b"\x00", b"\x02", b"", b"\xff"]) + rng.randbytes(rng.randrange(50))]
     if what == 1:
-        return [dice.randbytes(dice.randrange(20)) for _ in range(dice.randrange(2, 20))]
+        return [rng.randbytes(rng.randrange(20)) for _ in range(rng.randrange(2, 20))]
     if what == 2:
-        return [b"\x01" + dice.randbytes(dice.randrange(800, 1000))]
+        return [b"\x01" + rng.randbytes(rng.randrange(800, 1000))]
     if what == 3:
-        return [b"\x01" + b"x" * dice.randrange(1000) + b"/"]
+        return [b"\x01" + b"x" * rng.randrange(1000) + b"/"]
     if what in (4, 5):
-        return [b"\x01" + b"fuzz-%d/" % dice.randrange(10**6)]
-    return [b"\x01" + dice.randbytes(dice.randrange(40))]
+        return [b"\x01" + b"fuzz-%d/" % rng.randrange(10**6)]
+    return [b"\x01" + rng.randbytes(rng.randrange(40))]

@@ -1,4 +1,4 @@
-"""The server that is attacked: an application with a short memory."""
+"""The attacked server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Attacked"]
 
 
 class Attacked(Workshop):
-    """Keeps little, so that what it keeps is soon of one size."""
+    """Has small limits, which are reached soon."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        little = {"history_limit": 200, "history_bytes": 4 * 2**20, "events_kept": 50}
+        history = {"history_limit": 200, "history_bytes": 4 * 2**20, "events_kept": 50}
         unread = {"unread_limit": 200, "unread_bytes": 4 * 2**20}
-        super().__init__(*args, **(little | unread | kwargs))
+        super().__init__(*args, **(history | unread | kwargs))
 
     def do_touch(self, context: ExecutionContext, path: str) -> JsonValue:
-        """Leave a file, which shows that a task ran."""
+        """Create a file, which shows that the task ran."""
         Path(path).touch()
         return None

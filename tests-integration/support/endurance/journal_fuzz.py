@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from endurance.figures import Figure, tell
+from endurance.figures import Figure, print_figures
 from endurance.journal_damage import CLOSED, OPEN, nothing, parts_of
 from endurance.journal_life import JournalLife
 from rich.console import Console
@@ -244,7 +244,7 @@ def main() -> int:
         Figure("reported without damage", counts["false alarm"], "", 0),
         Figure("refused on a full disk", counts["refused"], "", 0),
     ]
-    return tell(console, figures)
+    return print_figures(console, figures)
 
 
 if __name__ == "__main__":

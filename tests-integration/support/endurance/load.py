@@ -1,6 +1,6 @@
-"""Much at once: a crowd of clients, a long queue, and a subscriber that does not listen.
+"""Load: many clients, a long queue, and a suspended subscriber.
 
-``python -m endurance.load``. Exits with 1 and a sentence when a promise is not kept.
+``python -m endurance.load``. Exits with 1 and a message when a promise is broken.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import psutil
-from endurance.figures import Figure, percentile, tell, time_each
-from endurance.ledger import read_ledger
+from endurance.figures import Figure, percentile, print_figures, time_each
+from endurance.recording_server import read_starts
 from places import Place
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -25,10 +25,10 @@ from rich.progress import Progress, TaskID
 from zmqruntime.execution import ExecutionClient
 from zmqruntime.messages import ShutdownMode
 
-__all__ = ["crowd", "queue", "subscriber"]
+__all__ = ["clients", "queue", "subscriber"]
 
-Show = Callable[[float], None]
-"""Takes which part of the work is done."""
+OnProgress = Callable[[float], None]
+"""Takes the part of the work that is done, from 0 to 1."""
 
 PROCESSES, THREADS, EACH = 4, 50, 50
 QUEUED, SAMPLE, SERIES = 100_000, 1000, 5
@@ -37,15 +37,15 @@ _MEGABYTE = 1e6
 _FOREVER = 3600.0
 
 
-def crowd(place: Place, show: Show) -> Iterator[Figure]:
-    """200 clients submit 50 each at once, and wait for all of them."""
-    serve(place, "endurance.ledger:Ledger")
-    wanted = PROCESSES * THREADS * EACH
-    ledger = place.directory / "ledger"
+def clients(place: Place, on_progress: OnProgress) -> Iterator[Figure]:
+    """200 clients submit 50 executions each at the same time and wait for all of them."""
+    serve(place, "endurance.recording_server:RecordingServer")
+    expected = PROCESSES * THREADS * EACH
+    starts = place.directory / "starts"
     task = json.dumps([str(place.directory), place.config.default_port, THREADS, EACH])
-    people = [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "endurance.crowd", task],
+            [sys.executable, "-m", "endurance.load_clients", task],
             env=place.full_environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -53,60 +53,64 @@ def crowd(place: Place, show: Show) -> Iterator[Figure]:
         )
         for _ in range(PROCESSES)
     ]
-    for process in people:
+    for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     begun = time.perf_counter()
-    told: list[str] = []
-    waiters = [threading.Thread(target=lambda p=p: told.append(p.communicate()[0])) for p in people]
+    outputs: list[str] = []
+    waiters = [
+        threading.Thread(target=lambda p=p: outputs.append(p.communicate()[0])) for p in processes
+    ]
     for waiter in waiters:
         waiter.start()
     while any(waiter.is_alive() for waiter in waiters):
         waiters[-1].join(0.5)
-        show(sum(read_ledger(ledger).values()) / wanted)
+        on_progress(sum(read_starts(starts).values()) / expected)
     seconds = time.perf_counter() - begun
-    runs = read_ledger(ledger)
-    yield Figure("a crowd: without the right result", wanted - sum(map(int, told)), "", 0)
-    yield Figure("a crowd: begun twice", sum(count > 1 for count in runs.values()), "", 0)
-    yield Figure("a crowd: submitted, run and awaited", wanted / seconds, "per second")
+    runs = read_starts(starts)
+    yield Figure("clients: without the right result", expected - sum(map(int, outputs)), "", 0)
+    yield Figure(
+        "clients: executions that ran twice", sum(count > 1 for count in runs.values()), "", 0
+    )
+    yield Figure("clients: executions", expected / seconds, "per second")
 
 
-def queue(place: Place, show: Show) -> Iterator[Figure]:
-    """100,000 wait: submitting one more, asking for one and asking for the server stay fast."""
-    client = serve(place, "endurance.ledger:Ledger")
-    ledger = str(place.directory / "ledger")
-    task = {"ledger": ledger}
-    first = client.submit_execution({"ledger": ledger, "seconds": _FOREVER})
+def queue(place: Place, on_progress: OnProgress) -> Iterator[Figure]:
+    """100,000 executions are queued: submit, status and ping stay fast."""
+    client = serve(place, "endurance.recording_server:RecordingServer")
+    starts = str(place.directory / "starts")
+    task = {"starts": starts}
+    first = client.submit_execution({"starts": starts, "seconds": _FOREVER})
 
     def submit() -> None:
         client.submit_execution(task)
 
-    # Of several series the best is told: others may be busy on this machine for a while.
+    # The best of several series counts, since other processes use the machine as well.
     def submit_series() -> float:
         return min(sum(time_each(submit, SAMPLE)) for _ in range(SERIES)) / 1000
 
-    def ask() -> list[float]:
+    def time_requests() -> list[float]:
         return [
             min(percentile(time_each(call, SAMPLE), 50) for _ in range(SERIES))
             for call in (client.ping, first.status)
         ]
 
-    time_each(submit, SAMPLE)  # Nobody is as fast at first as later.
-    submits, asked = submit_series(), ask()
-    while (there := client.ping().queued_count) < QUEUED - SERIES * SAMPLE:
+    time_each(submit, SAMPLE)  # Warm-up.
+    submits, medians = submit_series(), time_requests()
+    while (queued := client.ping().queued_count) < QUEUED - SERIES * SAMPLE:
         client.submit_many([task] * SAMPLE)
-        show(there / QUEUED)
-    grown, last_asked = submit_series() / submits, ask()
+        on_progress(queued / QUEUED)
+    growth, last_medians = submit_series() / submits, time_requests()
     assert client.ping().queued_count == QUEUED
-    yield Figure("a queue: 1,000 submits at its start", submits, "s")
-    yield Figure("a queue: the last 1,000 of 100,000, by that", grown, "", 1.3)
-    for name, before, after in zip(("ping", "status"), asked, last_asked, strict=True):
-        yield Figure(f"a queue: {name} at 6,000, p50", before, "ms")
-        yield Figure(f"a queue: {name} at 100,000, by that", after / before, "", 1.3)
+    yield Figure("queue: 1,000 submits at its start", submits, "s")
+    yield Figure("queue: the last 1,000 of 100,000, relative", growth, "", 1.3)
+    for name, before, after in zip(("ping", "status"), medians, last_medians, strict=True):
+        yield Figure(f"queue: {name} at 6,000, p50", before, "ms")
+        yield Figure(f"queue: {name} at 100,000, relative", after / before, "", 1.3)
 
 
-def subscriber(place: Place, show: Show) -> Iterator[Figure]:
-    """A million events pass while one who wants them all is stopped."""
+def subscriber(place: Place, on_progress: OnProgress) -> Iterator[Figure]:
+    """A million events are published while a subscriber to all of them is suspended."""
     client = serve(place, "applications:Workshop")
     watcher = place.client_process("watch")
     assert watcher.stdout is not None
@@ -125,21 +129,21 @@ def subscriber(place: Place, show: Show) -> Iterator[Figure]:
         record = handle.status()
         highest = max(highest, server.memory_info().rss)
         if record.progress is not None:
-            show((record.progress.completed or 0) / EVENTS)
+            on_progress((record.progress.completed or 0) / EVENTS)
     seconds = time.perf_counter() - begun
     watcher.send_signal(signal.SIGCONT)
     _, status, last, seen = watcher.stdout.readline().split()
     is_right = (status, int(last)) == ("complete", EVENTS + 3)
-    yield Figure("a stopped subscriber: events", EVENTS / seconds, "per second")
-    yield Figure("a stopped subscriber: memory", (highest - before) / _MEGABYTE, "MB", 50)
-    yield Figure("a stopped subscriber: ping without events, p99", percentile(at_rest, 99), "ms")
-    yield Figure("a stopped subscriber: ping, p50", percentile(took, 50), "ms")
-    yield Figure("a stopped subscriber: ping, p99", percentile(took, 99), "ms", 10)
-    yield Figure("a stopped subscriber: ends without the last state", not is_right, "", 0)
-    yield Figure("a stopped subscriber: events that it saw", int(seen), "")
+    yield Figure("suspended subscriber: events", EVENTS / seconds, "per second")
+    yield Figure("suspended subscriber: memory", (highest - before) / _MEGABYTE, "MB", 50)
+    yield Figure("suspended subscriber: ping without events, p99", percentile(at_rest, 99), "ms")
+    yield Figure("suspended subscriber: ping, p50", percentile(took, 50), "ms")
+    yield Figure("suspended subscriber: ping, p99", percentile(took, 99), "ms", 10)
+    yield Figure("suspended subscriber: ended without the last state", not is_right, "", 0)
+    yield Figure("suspended subscriber: received events", int(seen), "")
 
 
-PARTS = {"crowd": crowd, "queue": queue, "subscriber": subscriber}
+PARTS = {"clients": clients, "queue": queue, "subscriber": subscriber}
 
 
 def serve(place: Place, target: str) -> ExecutionClient:
@@ -152,18 +156,20 @@ def serve(place: Place, target: str) -> ExecutionClient:
     return place.attach(server)
 
 
-def measure(part: Callable[[Place, Show], Iterator[Figure]], show: Show) -> list[Figure]:
-    """Return the figures of one part, each measured in a place of its own."""
+def measure(
+    part: Callable[[Place, OnProgress], Iterator[Figure]], on_progress: OnProgress
+) -> list[Figure]:
+    """Return the figures of one part, measured with a server of its own."""
     place = Place()
     try:
-        figures = list(part(place, show))
+        figures = list(part(place, on_progress))
         place.client().shutdown_server(ShutdownMode.NOW)
     finally:
         place.close()
     return figures
 
 
-def _show(progress: Progress, bar: TaskID, done: float) -> None:
+def _update(progress: Progress, bar: TaskID, done: float) -> None:
     progress.update(bar, completed=done)
 
 
@@ -176,9 +182,9 @@ def main() -> int:
     with Progress(console=console) as progress:
         for part in parts:
             bar = progress.add_task(part, total=1.0)
-            figures += measure(PARTS[part], partial(_show, progress, bar))
+            figures += measure(PARTS[part], partial(_update, progress, bar))
             progress.update(bar, completed=1.0)
-    return tell(console, figures)
+    return print_figures(console, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Steady work for a while: what server and worker hold of the system stays what it was.
+"""Steady work: memory, files and threads of server and worker must not grow.
 
-``python -m endurance.soak --minutes 10``. Exits with 1 and a sentence when something grows.
+``python -m endurance.soak --minutes 10``. Exits with 1 and a message when they do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import psutil
-from endurance.figures import Figure, tell
+from endurance.figures import Figure, print_figures
 from endurance.load import serve
 from places import Place
 from rich.console import Console
@@ -26,14 +26,14 @@ __all__ = ["Sample", "compare", "soak"]
 CLIENTS = 3
 WARM_UP_SECONDS = 60.0
 WINDOW_SECONDS = 20.0
-"""The first and the last of the time behind the warm-up, which are compared."""
+"""The length of the first and last window after the warm-up, which are compared."""
 _BETWEEN_SECONDS = 1.0
 _GROWTH_PERCENT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process holds at one moment."""
+    """The resources of a process at one moment."""
 
     at: float
     memory: int
@@ -51,10 +51,10 @@ class Sample:
 
 
 def compare(name: str, samples: Sequence[Sample]) -> Iterator[Figure]:
-    """Compare what there was at first with what there is at last.
+    """Compare the first window with the last one.
 
-    Memory by the median. Files and threads by the least: a connection comes and goes, and what
-    leaks does not go.
+    Memory by the median; files and threads by the minimum, since connections come and go and leaks
+    stay.
     """
     samples = [sample for sample in samples if sample.at >= WARM_UP_SECONDS]
     first = [s for s in samples if s.at < samples[0].at + WINDOW_SECONDS]
@@ -68,17 +68,17 @@ def compare(name: str, samples: Sequence[Sample]) -> Iterator[Figure]:
     yield Figure(f"{name}: more threads, of {min(s.threads for s in first)}", threads, "", 0)
 
 
-def soak(place: Place, minutes: float, show: Callable[[float], None]) -> Iterator[Figure]:
-    """Let clients work, and look at the processes that work for them."""
-    client = serve(place, "endurance.steady:Steady")
+def soak(place: Place, minutes: float, on_progress: Callable[[float], None]) -> Iterator[Figure]:
+    """Run clients, and sample the server and the worker."""
+    client = serve(place, "endurance.soak_workload:BoundedServer")
     pong = client.connect()
     processes = {"server": pong.process.pid, "worker": client.ping().workers[0].pid}
-    watched = {name: psutil.Process(pid) for name, pid in processes.items()}
-    samples: dict[str, list[Sample]] = {name: [] for name in watched}
-    people = [
+    sampled = {name: psutil.Process(pid) for name, pid in processes.items()}
+    samples: dict[str, list[Sample]] = {name: [] for name in sampled}
+    processes_of_clients = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "endurance.steady"),
+                *(sys.executable, "-m", "endurance.soak_workload"),
                 *(str(place.directory), str(place.config.default_port), str(number)),
             ],
             env=place.full_environment,
@@ -90,13 +90,14 @@ def soak(place: Place, minutes: float, show: Callable[[float], None]) -> Iterato
     ]
     begun = time.monotonic()
     while (at := time.monotonic() - begun) < minutes * 60:
-        for name, process in watched.items():
+        for name, process in sampled.items():
             samples[name].append(Sample.of(process, at))
-        show(at / (minutes * 60))
+        on_progress(at / (minutes * 60))
         threading.Event().wait(_BETWEEN_SECONDS)
-    told = [person.communicate(timeout=60)[0] for person in people]
-    yield Figure("clients that failed", sum(person.returncode != 0 for person in people), "", 0)
-    yield Figure("jobs done", sum(map(int, filter(None, told))), "")
+    outputs = [process.communicate(timeout=60)[0] for process in processes_of_clients]
+    failed = sum(process.returncode != 0 for process in processes_of_clients)
+    yield Figure("clients that failed", failed, "", 0)
+    yield Figure("jobs done", sum(map(int, filter(None, outputs))), "")
     for name, some in samples.items():
         yield from compare(name, some)
 
@@ -116,7 +117,7 @@ def main() -> int:
         place.client().shutdown_server()
     finally:
         place.close()
-    return tell(console, figures)
+    return print_figures(console, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A storm: server, worker and clients are killed, stopped and cut off, and nothing may be lost.
+"""Kills, suspends and disconnects server, worker and clients; no execution may be lost.
 
-``python -m endurance.storm --seed N --kills 300``. Exits with 1 and a sentence when something is.
+``python -m endurance.storm --seed N --kills 300``. Exits with 1 and a message when a promise is
+broken.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from endurance.kept import Kept
-from endurance.ledger import read_ledger
-from endurance.notes import Note, read_notes
-from endurance.schedule import CLIENTS, PROXIES, Blow, Deed, plan_blows, plan_wish
-from endurance.verdict import History, find_faults
+from endurance.observations import Observation, read_observations
+from endurance.recording_server import read_starts
+from endurance.storm_checks import History, find_violations
+from endurance.storm_plan import (
+    CLIENTS,
+    PROXIES,
+    Disruption,
+    DisruptionKind,
+    plan_disruptions,
+    plan_execution,
+)
+from endurance.supervised_process import SupervisedProcess
 from places import Place
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -35,72 +43,72 @@ from zmqruntime.transport import ConnectionFailed, RequestTimeout, ServerLost
 __all__ = ["Outcome", "Storm"]
 
 DRAIN_SECONDS = 180.0
-_SERVER = "endurance.ledger:Ledger"
+_SERVER = "endurance.recording_server:RecordingServer"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a storm did, and what was found broken behind it."""
+    """The disruptions of a storm, how the executions ended, and the violations found."""
 
     seconds: float = 0.0
-    deeds: Counter[Deed] = field(default_factory=Counter)
+    disruptions: Counter[DisruptionKind] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     @property
     def kills(self) -> int:
-        return sum(count for deed, count in self.deeds.items() if deed.is_kill)
+        return sum(count for kind, count in self.disruptions.items() if kind.is_kill)
 
 
 class Storm:
-    """A server, its clients, the proxies between some of them, and what happens to them all.
+    """A server, its clients, proxies before some of them, and the disruptions of all.
 
     Args:
         seed: of all that is planned.
         kills: how many processes to kill.
-        on_blow: called with the outcome so far, behind each blow.
+        on_disruption: called with the outcome so far after each disruption.
     """
 
     def __init__(
-        self, seed: int, kills: int, on_blow: Callable[[Outcome], None] = lambda _: None
+        self, seed: int, kills: int, on_disruption: Callable[[Outcome], None] = lambda _: None
     ) -> None:
         self._seed = seed
         self._kills = kills
-        self._on_blow = on_blow
+        self._on_disruption = on_disruption
         self._outcome = Outcome()
         self._place = Place()
         self._over = self._place.directory / "over"
         self._ended = threading.Event()
-        self._server: Kept
-        self._clients: list[Kept] = []
+        self._server: SupervisedProcess
+        self._clients: list[SupervisedProcess] = []
         self._proxies: list[FaultProxy] = []
 
     def run(self) -> Outcome:
-        """Let it blow, look at what is left, and leave nothing behind."""
+        """Disrupt, wait for the clients, check all records, and clean up."""
         begun = time.monotonic()
-        faults = self._outcome.faults
+        violations = self._outcome.violations
         with contextlib.ExitStack() as ends:
-            ends.callback(self._leave)
+            ends.callback(self._close_place)
             self._start(ends)
-            for blow in plan_blows(self._seed, self._kills):
-                if self._ended.wait(blow.after):
+            for disruption in plan_disruptions(self._seed, self._kills):
+                if self._ended.wait(disruption.after):
                     break
-                self._strike(blow)
+                self._disrupt(disruption)
             self._over.touch()
-            faults += self._end_clients()
-            if not faults:
-                faults += self._judge()
+            violations += self._await_clients()
+            if not violations:
+                violations += self._check()
         self._outcome.seconds = time.monotonic() - begun
         return self._outcome
 
-    # -- who is there ---------------------------------------------------------------------------
+    # -- processes ------------------------------------------------------------------------------
 
     def _start(self, ends: contextlib.ExitStack) -> None:
         place = self._place
-        place.make_runtime_dir()  # Proxies may be there before their server.
+        place.make_runtime_dir()  # Proxies may listen before their server.
         journal = f"--journal={place.directory / 'journal'}"
         logs = f"--log-dir={place.config.log_dir}"
-        self._server = self._keep(
+        self._server = self._supervise(
             ends, "the server", "-m", "zmqruntime.execution", _SERVER, *place.options, journal, logs
         )
         self._proxies = [ends.enter_context(FaultProxy(place)) for _ in range(PROXIES)]
@@ -114,52 +122,54 @@ class Storm:
                 str(place.directory),
             ]
             self._clients.append(
-                self._keep(
+                self._supervise(
                     ends, f"client {number}", "-m", "endurance.storm_client", json.dumps(task)
                 )
             )
 
-    def _keep(self, ends: contextlib.ExitStack, name: str, *arguments: str) -> Kept:
-        kept = Kept(
+    def _supervise(
+        self, ends: contextlib.ExitStack, name: str, *arguments: str
+    ) -> SupervisedProcess:
+        process = SupervisedProcess(
             name,
             [sys.executable, *arguments],
             self._place.full_environment,
             self._place.directory / f"{name}.log",
             lambda _: self._ended.set(),
         )
-        ends.callback(kept.end)
-        return kept
+        ends.callback(process.end)
+        return process
 
-    # -- what happens to them -------------------------------------------------------------------
+    # -- disruptions ----------------------------------------------------------------------------
 
-    def _strike(self, blow: Blow) -> None:
-        client = self._clients[blow.whom]
-        match blow.deed:
-            case Deed.KILL_SERVER:
+    def _disrupt(self, disruption: Disruption) -> None:
+        client = self._clients[disruption.target]
+        match disruption.kind:
+            case DisruptionKind.KILL_SERVER:
                 self._server.kill()
-            case Deed.KILL_CLIENT:
+            case DisruptionKind.KILL_CLIENT:
                 client.kill()
-            case Deed.KILL_WORKER:
+            case DisruptionKind.KILL_WORKER:
                 self._find_worker().kill()
-            case Deed.STOP_SERVER:
-                self._server.stop_for(blow.lasts)
-            case Deed.STOP_CLIENT:
-                client.stop_for(blow.lasts)
-            case Deed.STOP_WORKER:
+            case DisruptionKind.STOP_SERVER:
+                self._server.suspend_for(disruption.seconds)
+            case DisruptionKind.STOP_CLIENT:
+                client.suspend_for(disruption.seconds)
+            case DisruptionKind.STOP_WORKER:
                 worker = self._find_worker()
                 worker.suspend()
-                self._ended.wait(blow.lasts)
+                self._ended.wait(disruption.seconds)
                 worker.resume()
-            case Deed.CUT:
-                proxy = self._proxies[blow.whom % PROXIES]
+            case DisruptionKind.CUT:
+                proxy = self._proxies[disruption.target % PROXIES]
                 proxy.cut()
-                self._ended.wait(blow.lasts)
+                self._ended.wait(disruption.seconds)
                 proxy.restore()
-        self._outcome.deeds[blow.deed] += 1
-        self._on_blow(self._outcome)
+        self._outcome.disruptions[disruption.kind] += 1
+        self._on_disruption(self._outcome)
 
     def _find_worker(self) -> psutil.Process:
-        """Return the worker when it is ready: one that never was ends its server, by design."""
+        """Return the worker when it is ready: a worker that fails before that ends its server."""
         with self._connect() as client:
             (worker,) = client.ping().workers
             return psutil.Process(worker.pid)
@@ -176,53 +186,55 @@ class Storm:
                 if time.monotonic() > deadline or self._ended.wait(0.02):
                     raise
 
-    # -- what is left of it ---------------------------------------------------------------------
+    # -- checks ---------------------------------------------------------------------------------
 
-    def _end_clients(self) -> Iterator[str]:
-        """Wait until each client has seen the end of all that it submitted."""
+    def _await_clients(self) -> Iterator[str]:
+        """Wait until each client has seen the end of all its executions."""
         deadline = time.monotonic() + DRAIN_SECONDS
         for client in self._clients:
             code = client.wait(max(0.0, deadline - time.monotonic()))
             if code is None:
-                yield f"{client.name} has not seen the end of all that it submitted"
+                yield f"{client.name} has not seen the end of all its executions"
             elif code != 0:
-                yield f"{client.name} ended with exit code {code}: {_last_words(client.log)}"
+                yield f"{client.name} ended with exit code {code}: {_last_lines(client.log)}"
         if (code := self._server.exit_code) is not None:
-            words = _last_words(self._server.log)
-            yield f"the server ended by itself, with exit code {code}: {words}"
+            lines = _last_lines(self._server.log)
+            yield f"the server ended without a request, with exit code {code}: {lines}"
 
-    def _judge(self) -> Iterator[str]:
-        begun = read_ledger(self._place.directory / "ledger")
+    def _check(self) -> Iterator[str]:
+        begun = read_starts(self._place.directory / "starts")
         with self._connect() as client:
             histories = dict(self._histories(client, begun))
             client.shutdown_server()
-        yield from find_faults(histories, begun)
+        yield from find_violations(histories, begun)
         for history in histories.values():
             record = history.record
             if record is not None:
                 kind = f" ({record.error.kind})" if record.error else ""
                 self._outcome.ends[f"{record.status}{kind}"] += 1
         if (code := self._server.wait(30.0)) != 0:
-            yield f"the server was told to end, and its exit code is {code}"
+            yield f"the exit code of the server after a shutdown request is {code}"
 
     def _histories(
         self, client: ExecutionClient, begun: Counter[str]
     ) -> Iterator[tuple[str, History]]:
         for number in range(CLIENTS):
-            of_one: dict[int, list[Note]] = {}
-            for note in read_notes(self._place.directory / f"client-{number}.notes"):
-                of_one.setdefault(note.number, []).append(note)
-            for wanted, notes in of_one.items():
-                wish = plan_wish(self._seed, number, wanted)
-                name = wish.execution_id
-                yield name, History(wish, notes, _record(client, name), begun[name])
+            of_client: dict[int, list[Observation]] = {}
+            for observation in read_observations(
+                self._place.directory / f"client-{number}.observations"
+            ):
+                of_client.setdefault(observation.number, []).append(observation)
+            for execution, observations in of_client.items():
+                planned = plan_execution(self._seed, number, execution)
+                name = planned.execution_id
+                yield name, History(planned, observations, _record(client, name), begun[name])
 
-    def _leave(self) -> None:
-        """Look for processes and socket files that should not be there."""
+    def _close_place(self) -> None:
+        """Close the place; processes and socket files that are left are violations."""
         try:
             self._place.close()
         except AssertionError as error:
-            self._outcome.faults.append(f"something was left behind: {error}")
+            self._outcome.violations.append(f"not cleaned up: {error}")
 
 
 def _record(client: ExecutionClient, execution_id: str) -> ExecutionRecord | None:
@@ -232,7 +244,7 @@ def _record(client: ExecutionClient, execution_id: str) -> ExecutionRecord | Non
         return None
 
 
-def _last_words(log: Path) -> str:
+def _last_lines(log: Path) -> str:
     return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
 
 
@@ -251,19 +263,17 @@ def main() -> int:
             options.kills,
             lambda so_far: progress.update(bar, completed=so_far.kills),
         ).run()
-    for deed, count in outcome.deeds.items():
-        console.print(f"  {count:6} x {deed}")
+    for kind, count in outcome.disruptions.items():
+        console.print(f"  {count:6} x {kind}")
     for end, count in sorted(outcome.ends.items()):
         console.print(f"  {count:6} executions {end}")
     console.print(f"{outcome.kills} kills in {outcome.seconds:.0f} s")
-    if outcome.faults:
-        more = f" (and {len(outcome.faults) - 1} more)" if len(outcome.faults) > 1 else ""
+    if outcome.violations:
+        more = f" (and {len(outcome.violations) - 1} more)" if len(outcome.violations) > 1 else ""
         again = f"nox -s storm -- --seed {options.seed} --kills {options.kills}"
-        console.print(
-            f"broken{more}: {outcome.faults[0]}; to see it again: {again}", soft_wrap=True
-        )
+        console.print(f"broken{more}: {outcome.violations[0]}; to repeat: {again}", soft_wrap=True)
         return 1
-    console.print("nothing was lost, nothing ran twice, nothing is left behind")
+    console.print("no execution was lost or ran twice; no process or file is left")
     return 0
 
 

@@ -1,8 +1,8 @@
 """One client of a storm: ``python -m endurance.storm_client SEED CLIENT PORT DIRECTORY``.
 
-It submits under names of its own, follows what it has submitted, and writes down what it was told.
-Killed and started again it goes on where it was. It ends when it is told that the storm is over
-and all that it has submitted has ended.
+It submits executions under its own ids, follows them, and records what it observes in a file.
+After a restart it continues from that file. It ends when the storm is over and all its executions
+have ended.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from endurance.ledger import append_line
-from endurance.notes import Note, Said, read_notes
-from endurance.schedule import Following, Wish, plan_wish
+from endurance.observations import Observation, Step, read_observations
+from endurance.recording_server import append_line
+from endurance.storm_plan import Following, PlannedExecution, plan_execution
 
 from zmqruntime.execution import Conflict, ExecutionClient, ExecutionHandle, WaitPolicy
 from zmqruntime.messages import ExecutionRecord, StateEvent
@@ -34,61 +34,61 @@ _T = TypeVar("_T")
 
 OUTSTANDING = 16
 PATIENCE = 180.0
-# Behind a proxy the end of the server is not seen, but only that it does not answer.
+# Behind a proxy the end of the server is not visible: only the missing reply is.
 POLICY = WaitPolicy(poll_interval=2.0)
 
 
 class Client:
-    """Wants one execution after the other, a few at a time."""
+    """Submits planned executions, up to `OUTSTANDING` at a time."""
 
     def __init__(self, seed: int, client: int, connection: ExecutionClient, place: Path) -> None:
         self._seed = seed
         self._client = client
         self._connection = connection
-        self._notes = place / f"client-{client}.notes"
-        self._ledger = str(place / "ledger")
+        self._observations = place / f"client-{client}.observations"
+        self._starts = str(place / "starts")
         self._over = place / "over"
 
     def run(self) -> None:
-        """Go on from what was written down, to the end of the storm and of all executions."""
-        begun: dict[int, None] = {}
+        """Continue from the recorded observations, until the storm is over and all have ended."""
+        pending: dict[int, None] = {}
         number = 0
-        for note in read_notes(self._notes):
-            number = max(number, note.number)
-            if note.said is Said.ENDED:
-                begun.pop(note.number, None)
+        for observation in read_observations(self._observations):
+            number = max(number, observation.number)
+            if observation.step is Step.ENDED:
+                pending.pop(observation.number, None)
             else:
-                begun[note.number] = None
-        outstanding = deque((wish, self._submit(wish)) for wish in self._wishes(begun))
+                pending[observation.number] = None
+        outstanding = deque((planned, self._submit(planned)) for planned in self._plan(pending))
         while outstanding or not self._over.exists():
             while len(outstanding) < OUTSTANDING and not self._over.exists():
                 number += 1
-                wish = plan_wish(self._seed, self._client, number)
-                outstanding.append((wish, self._submit(wish)))
+                planned = plan_execution(self._seed, self._client, number)
+                outstanding.append((planned, self._submit(planned)))
             if outstanding:
-                wish, handle = outstanding.popleft()
-                self._take_note(wish, Said.ENDED, self._follow(wish, handle))
+                planned, handle = outstanding.popleft()
+                self._record(planned, Step.ENDED, self._follow(planned, handle))
 
-    def _wishes(self, numbers: dict[int, None]) -> Iterator[Wish]:
-        return (plan_wish(self._seed, self._client, number) for number in numbers)
+    def _plan(self, numbers: dict[int, None]) -> Iterator[PlannedExecution]:
+        return (plan_execution(self._seed, self._client, number) for number in numbers)
 
-    def _submit(self, wish: Wish) -> ExecutionHandle:
-        self._take_note(wish, Said.SUBMITS)
-        handle = self._insist(
+    def _submit(self, planned: PlannedExecution) -> ExecutionHandle:
+        self._record(planned, Step.SUBMITS)
+        handle = self._retry(
             lambda: self._connection.submit_execution(
-                {"ledger": self._ledger, "number": wish.number, "seconds": wish.seconds},
-                execution_id=wish.execution_id,
+                {"starts": self._starts, "number": planned.number, "seconds": planned.seconds},
+                execution_id=planned.execution_id,
             )
         )
-        self._take_note(wish, Said.ACCEPTED)
-        if wish.cancels:
-            self._take_note(wish, Said.CANCELS)
-            with contextlib.suppress(Conflict):  # It has ended already.
-                self._insist(handle.cancel)
+        self._record(planned, Step.ACCEPTED)
+        if planned.is_cancelled:
+            self._record(planned, Step.CANCELS)
+            with contextlib.suppress(Conflict):  # The execution has already ended.
+                self._retry(handle.cancel)
         return handle
 
-    def _follow(self, wish: Wish, handle: ExecutionHandle) -> ExecutionRecord:
-        match wish.following:
+    def _follow(self, planned: PlannedExecution, handle: ExecutionHandle) -> ExecutionRecord:
+        match planned.following:
             case Following.PROGRESS:
                 *_, last = handle.progress()
                 record = handle.wait(PATIENCE, POLICY)
@@ -96,20 +96,22 @@ class Client:
                 assert last.status is record.status, (last, record)
                 return record
             case Following.ATTACH:
-                attached = self._insist(lambda: self._connection.attach(wish.execution_id))
+                attached = self._retry(lambda: self._connection.attach(planned.execution_id))
                 return attached.wait(PATIENCE, POLICY)
             case Following.WAIT:
                 return handle.wait(PATIENCE, POLICY)
 
-    def _take_note(self, wish: Wish, said: Said, record: ExecutionRecord | None = None) -> None:
-        append_line(self._notes, Note.of(wish.number, said, record).to_json())
+    def _record(
+        self, planned: PlannedExecution, step: Step, record: ExecutionRecord | None = None
+    ) -> None:
+        append_line(self._observations, Observation.of(planned.number, step, record).to_json())
 
-    def _insist(self, ask: Callable[[], _T]) -> _T:
-        """Ask until there is an answer: every request may be sent twice."""
+    def _retry(self, request: Callable[[], _T]) -> _T:
+        """Repeat a request, which has to be idempotent, until a reply arrives."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return ask()
+                return request()
             except ServerLost as lost:
                 self._connection.outlast(lost)
             except RequestTimeout:
@@ -127,19 +129,19 @@ def connect(client: ExecutionClient) -> None:
         except (ConnectionFailed, RequestTimeout):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)  # Nobody is there who could tell.
+            time.sleep(0.02)  # No server can notify this client.
 
 
 def main() -> None:
     seed, number, port, transport, directory = json.loads(sys.argv[1])
     place = Path(directory)
-    heard: list[int] = []
+    sequences: list[int] = []
     connection = ExecutionClient(
         port,
         transport_mode=TransportMode(transport),
         config=ZMQConfig(runtime_dir=place / "run", log_dir=place / "log"),
         client_id=f"client-{number}",
-        progress_callback=(lambda event: heard.append(event.sequence)) if number % 2 else None,
+        progress_callback=(lambda event: sequences.append(event.sequence)) if number % 2 else None,
     )
     connect(connection)
     Client(seed, number, connection, place).run()

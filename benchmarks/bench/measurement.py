@@ -1,7 +1,7 @@
-"""One measurement in a process of its own: ``python -m bench.one WORKLOAD CONTENDER ...``.
+"""One measurement in a process of its own: ``python -m bench.measurement WORKLOAD CONTENDER ...``.
 
-Prints a JSON object: for each contender its figures, or why it has none, and its versions.
-Several contenders are driven in turns, as far as the workload can be left meanwhile.
+Prints a JSON object: for each contender its figures, or why there are none, and its versions.
+Several contenders are driven in turns, if the workload yields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from bench.contender import Contender, Unable
+from bench.contender import Contender, Unsupported
 from bench.contenders import find_driver, running
 from bench.scale import FULL, QUICK, Case, Scale
 from bench.workloads import WORKLOADS
@@ -21,11 +21,11 @@ __all__ = ["measure"]
 
 def measure(workload: str, names: list[str], scale: Scale) -> dict[str, dict[str, Any]]:
     """Run one workload for some contenders, in turns."""
-    answers: dict[str, dict[str, Any]] = {}
+    output: dict[str, dict[str, Any]] = {}
     under_way = {}
     for name in names:
         driver = find_driver(name)
-        answers[name] = {"versions": _versions(driver)}
+        output[name] = {"versions": _versions(driver)}
         under_way[name] = WORKLOADS[workload](Case(name, driver, scale, running))
     try:
         while under_way:
@@ -34,14 +34,14 @@ def measure(workload: str, names: list[str], scale: Scale) -> dict[str, dict[str
                     next(measuring)
                     continue
                 except StopIteration as end:
-                    answers[name]["figures"] = end.value
-                except Unable as reason:
-                    answers[name]["unable"] = str(reason)
+                    output[name]["figures"] = end.value
+                except Unsupported as reason:
+                    output[name]["unable"] = str(reason)
                 del under_way[name]
     finally:
         for measuring in under_way.values():
             measuring.close()
-    return answers
+    return output
 
 
 def _versions(driver: type[Contender]) -> dict[str, str]:
@@ -58,10 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("contender", nargs="+")
-    parser.add_argument("--quick", action="store_true", help="a little of everything")
+    parser.add_argument("--quick", action="store_true", help="a small run")
     options = parser.parse_args()
-    answers = measure(options.workload, options.contender, QUICK if options.quick else FULL)
-    print(json.dumps(answers))
+    output = measure(options.workload, options.contender, QUICK if options.quick else FULL)
+    print(json.dumps(output))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peers that are programs of another language."""
+"""Clients that are programs in another language."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from places import ChildProcess, Place
 from waiting import PATIENCE
 
-__all__ = ["Peer", "Said"]
+__all__ = ["Output", "Peer"]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a program wrote, and how it ended."""
+class Output:
+    """The output and exit code of a program."""
 
     code: int
     out: str
@@ -24,14 +24,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Peer:
-    """A program that is a client of the server of a place."""
+    """A program that is a client of a place's server."""
 
     program: Sequence[str]
     options: Sequence[str]
     place: Place
 
-    def run(self, *arguments: str) -> Said:
-        """Run it to its end."""
+    def run(self, *arguments: str) -> Output:
+        """Run the program to its end."""
         ended = subprocess.run(
             [*self.program, *self.options, *arguments],
             env=os.environ | self.place.environment,
@@ -41,8 +41,8 @@ class Peer:
             timeout=PATIENCE,
             check=False,
         )
-        return Said(ended.returncode, ended.stdout, ended.stderr)
+        return Output(ended.returncode, ended.stdout, ended.stderr)
 
     def start(self, *arguments: str) -> ChildProcess:
-        """Start it; the place ends it when the test does not."""
+        """Start the program; the place terminates it when the test does not."""
         return self.place.run([*self.program, *self.options, *arguments])

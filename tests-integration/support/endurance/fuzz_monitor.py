@@ -1,4 +1,4 @@
-"""What a server holds of the system during an attack, and whether that is within its promises."""
+"""Measures the resources of a server during an attack, and compares them with the promises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from endurance.fuzz_attacks import Tally
 from endurance.fuzz_client import Work
 from waiting import eventually
 
-__all__ = ["Limits", "Watch", "judge"]
+__all__ = ["Limits", "ServerMonitor", "make_figures"]
 
 _BETWEEN_SECONDS = 0.05
 _MEGABYTE = 1e6
@@ -25,7 +25,7 @@ _MEGABYTE = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is promised; None: it is only told."""
+    """The promises; None: no limit."""
 
     ping_p99: float | None = 20.0
     ping_worst: float | None = 200.0
@@ -34,8 +34,8 @@ class Limits:
     log: float = 1.0
 
 
-class Watch:
-    """Looks at a server while it is attacked, and kills it before the machine is out of memory."""
+class ServerMonitor:
+    """Samples a server's memory, and kills the server before it exhausts the machine's."""
 
     def __init__(self, process: psutil.Process, guard_bytes: float = 3e9) -> None:
         self._process = process
@@ -46,7 +46,7 @@ class Watch:
         self.files_after = self.memory_after = 0
         self.is_killed = False
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -63,36 +63,36 @@ class Watch:
 
     @property
     def runs(self) -> bool:
-        """Whether the server is still there."""
+        """Whether the server runs."""
         try:
             return not self.is_killed and self._process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
     def settle(self, seconds: float, memory: float) -> None:
-        """Wait until the server has released files and memory; record what it still holds.
+        """Wait until the server has released files and memory; record the rest.
 
         Args:
             seconds: the longest wait.
-            memory: how many MB more than before it may hold.
+            memory: the allowed growth in MB.
         """
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             with contextlib.suppress(AssertionError):
                 eventually(
-                    lambda: self._has_closed_all() and self._grown_by() <= memory,
+                    lambda: self._has_closed_all() and self._growth() <= memory,
                     "the server releases files and memory",
                     seconds,
                 )
             self.files_after = count_files(self._process)
             self.memory_after = self._process.memory_info().rss
 
-    def _grown_by(self) -> float:
+    def _growth(self) -> float:
         return (self._process.memory_info().rss - self.memory_before) / 1e6
 
     def _has_closed_all(self) -> bool:
         return count_files(self._process) <= self.files_before
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._over.wait(_BETWEEN_SECONDS):
             try:
                 self.peak = max(self.peak, self._process.memory_info().rss)
@@ -105,33 +105,41 @@ class Watch:
 
 
 def count_files(process: psutil.Process) -> int:
-    """Return how many files a process has open."""
+    """Return the number of open files of a process."""
     if sys.platform == "win32":
         return process.num_handles()
     return process.num_fds()
 
 
-def judge(
-    name: str, tally: Tally, work: Work, watch: Watch, log: Path, planted: Path, limits: Limits
+def make_figures(
+    name: str,
+    tally: Tally,
+    work: Work,
+    watch: ServerMonitor,
+    log: Path,
+    planted: Path,
+    limits: Limits,
 ) -> Iterator[Figure]:
-    """Return what an attack did, as figures with their limits."""
+    """Yield the figures of an attack with their limits."""
     yield Figure(f"{name}: units sent", tally.sent, "")
     if tally.replies:
         yield Figure(f"{name}: replies", tally.replies, "")
-    yield Figure(f"{name}: faults of replies", len(tally.faults), "", 0)
+    yield Figure(f"{name}: violations in replies", len(tally.violations), "", 0)
     yield Figure(f"{name}: tasks of peers without a handshake", planted.exists(), "", 0)
-    yield Figure(f"{name}: the good client's deeds", work.done, "")
-    yield Figure(f"{name}: its failures", len(work.failures), "", 0)
+    yield Figure(f"{name}: actions of the well-behaved client", work.done, "")
+    yield Figure(f"{name}: failures of the client", len(work.failures), "", 0)
     if work.pings:
-        yield Figure(f"{name}: its ping, p50", percentile(work.pings, 50), "ms")
-        yield Figure(f"{name}: its ping, p99", percentile(work.pings, 99), "ms", limits.ping_p99)
-        yield Figure(f"{name}: its ping, worst", max(work.pings), "ms", limits.ping_worst)
+        yield Figure(f"{name}: ping of the client, p50", percentile(work.pings, 50), "ms")
+        yield Figure(
+            f"{name}: ping of the client, p99", percentile(work.pings, 99), "ms", limits.ping_p99
+        )
+        yield Figure(f"{name}: ping of the client, worst", max(work.pings), "ms", limits.ping_worst)
     peak = (watch.peak - watch.memory_before) / _MEGABYTE
-    yield Figure(f"{name}: memory of the server, most", peak, "MB", limits.peak)
-    yield Figure(f"{name}: the server was killed or has ended", not watch.runs, "", 0)
+    yield Figure(f"{name}: memory growth of the server, peak", peak, "MB", limits.peak)
+    yield Figure(f"{name}: the server has ended", not watch.runs, "", 0)
     if watch.runs:
         memory = (watch.memory_after - watch.memory_before) / _MEGABYTE
-        yield Figure(f"{name}: memory of the server, after", memory, "MB", limits.memory)
+        yield Figure(f"{name}: memory growth of the server, after", memory, "MB", limits.memory)
         files = watch.files_after - watch.files_before
         yield Figure(f"{name}: more open files, after", files, "", 0)
     size = log.stat().st_size if log.exists() else 0

@@ -1,4 +1,4 @@
-"""Tasks that leave their worker process otherwise than they found it."""
+"""Tasks with side effects on their worker process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from applications import BEGUN, Workshop
 from zmqruntime.execution import ExecutionContext
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Disturbed"]
+__all__ = ["SideEffects"]
 
 
-class Disturbed(Workshop):
-    """A workshop whose tasks also change what the next task relies on."""
+class SideEffects(Workshop):
+    """A workshop whose tasks also change state that the next task relies on."""
 
     def do_handle_interrupts_in_asyncio(self, context: ExecutionContext) -> JsonValue:
         async def serve() -> None:
             stop = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
 
-        asyncio.run(serve())  # Leaves Python's own handler of SIGINT.
+        asyncio.run(serve())  # Leaves Python's default handler of SIGINT.
         return None
 
-    def do_ignore_interrupts(self, context: ExecutionContext) -> JsonValue:
+    def do_ignore_sigint(self, context: ExecutionContext) -> JsonValue:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return None
 
@@ -52,12 +52,12 @@ class Disturbed(Workshop):
         os.environ["DISTURBED"] = "1"
         return None
 
-    def do_look_around(self, context: ExecutionContext) -> JsonValue:
+    def do_describe_process(self, context: ExecutionContext) -> JsonValue:
         print("printed")
         return {"directory": str(Path.cwd()), "disturbed": os.environ.get("DISTURBED")}
 
     def do_clean_up(self, context: ExecutionContext, path: str) -> JsonValue:
-        """Wait to be stopped, and take a while to clean up."""
+        """Wait for a cancel, and clean up for 0.3 s."""
         context.report_progress(phase=BEGUN)
         try:
             time.sleep(3600)
@@ -66,14 +66,14 @@ class Disturbed(Workshop):
             Path(path).touch()
         return None
 
-    def do_swallow_by_a_handler(self, context: ExecutionContext) -> JsonValue:
-        """Return by itself when its own handler has run."""
-        heard: list[int] = []
-        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    def do_handle_interrupt(self, context: ExecutionContext) -> JsonValue:
+        """Return when the task's own signal handler has run."""
+        received: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, _: received.append(number))
         context.report_progress(phase=BEGUN)
-        while not heard:
+        while not received:
             time.sleep(0.01)
-        return len(heard)
+        return len(received)
 
     def do_import(self, context: ExecutionContext, directory: str, name: str) -> JsonValue:
         sys.path.insert(0, directory)

@@ -1,4 +1,4 @@
-"""The demonstration: what happens, and what is shown of it."""
+"""The steps of the demo, and its output."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from zmqruntime.messages import ExecutionStatus, ProgressEvent, ZMQRuntimeError,
 from zmqruntime.transport import ProcessIdentity, ZMQConfig
 
 
-class NotAsPromised(Exception):
-    """The demonstration showed something that it should not have."""
+class UnexpectedOutcome(Exception):
+    """A step of the demo had an unexpected outcome."""
 
 
 class Demo:
-    """One demonstration, told on a console."""
+    """One run of the demo, with its output on a console."""
 
     def __init__(self, console: Console, directory: Path, seconds: float) -> None:
         self._console = console
@@ -42,18 +42,18 @@ class Demo:
         with launched_client() as client:
             pong = client.ping()
             self._title("Launch a server")
-            self._tell(f"{pong.server} is ready: process {pong.process.pid}")
-            took = self._digest_once(client)
-            self._cancel_half_way(client, repeat=max(2, round(self._seconds / took)))
+            self._print_check(f"{pong.server} is ready: process {pong.process.pid}")
+            seconds = self._digest_once(client)
+            self._cancel_half_way(client, repeat=max(2, round(self._seconds / seconds)))
         self._title("Leave")
         if ProcessIdentity(pong.process.pid, pong.process.create_time).is_running():
-            raise NotAsPromised(f"process {pong.process.pid} still runs")
-        self._tell("the server ended with its client")
+            raise UnexpectedOutcome(f"process {pong.process.pid} still runs")
+        self._print_check("the server ended with its client")
 
     def _digest_once(self, client: ExecutionClient) -> float:
-        """Have the directory digested and check it; return how many seconds the server took."""
+        """Digest the directory and check the result; return the duration of the task in seconds."""
         self._title("Submit, watch, get the result")
-        self._say(f"  {self._directory}")
+        self._print(f"  {self._directory}")
         handle = client.submit_execution(DigestTask(directory=str(self._directory)))
         with Bars(self._console) as bars:
             bar = bars.add("digest")
@@ -63,66 +63,66 @@ class Demo:
         record = handle.status()
         assert record.started_at is not None
         assert record.finished_at is not None
-        took = record.finished_at - record.started_at
+        seconds = record.finished_at - record.started_at
         if not digest.files:
-            raise NotAsPromised(f"there are no files below {self._directory}")
-        self._say(f"  {digest.files:,} files, {decimal(digest.bytes)}, in {took:.2f} s")
+            raise UnexpectedOutcome(f"there are no files below {self._directory}")
+        self._print(f"  {digest.files:,} files, {decimal(digest.bytes)}, in {seconds:.2f} s")
         if digest.unreadable:
-            self._say(f"  {digest.unreadable:,} of them could not be read")
-        self._say(f"  SHA-256 {digest.sha256}")
+            self._print(f"  {digest.unreadable:,} of them could not be read")
+        self._print(f"  SHA-256 {digest.sha256}")
         self._check(digest)
-        self._tell("this process reads the files itself and gets the same digest")
-        return max(took, 0.001)
+        self._print_check("this process reads the files itself and gets the same digest")
+        return max(seconds, 0.001)
 
     def _cancel_half_way(self, client: ExecutionClient, repeat: int) -> None:
         self._title("Cancel a long run half-way; the one behind it completes")
         long = client.submit_execution(DigestTask(directory=str(self._directory), repeat=repeat))
         behind = client.submit_execution(DigestTask(directory=str(self._directory)))
-        told_at = None
+        cancelled_at = None
         with Bars(self._console) as bars:
             long_bar, behind_bar = bars.add(f"{repeat} times"), bars.add("once")
             for event in long.progress():
                 bars.show(long_bar, event)
                 is_half = isinstance(event, ProgressEvent) and (event.percent or 0) >= 50
-                if is_half and told_at is None:
-                    told_at = time.time()
+                if is_half and cancelled_at is None:
+                    cancelled_at = time.time()
                     long.cancel()
             for event in behind.progress():
                 bars.show(behind_bar, event)
         stopped = long.status()
         if stopped.status is not ExecutionStatus.CANCELLED:
-            raise NotAsPromised(f"the long run was cancelled and is {stopped.status}")
-        assert told_at is not None
+            raise UnexpectedOutcome(f"the long run was cancelled and is {stopped.status}")
+        assert cancelled_at is not None
         assert stopped.progress is not None
         assert stopped.finished_at is not None
-        self._tell(
+        self._print_check(
             f"the long run is {stopped.status}: it stopped at "
             f"{stopped.progress.percent or 0:.1f} %, "
-            f"{1000 * (stopped.finished_at - told_at):.0f} ms after it was told to"
+            f"{1000 * (stopped.finished_at - cancelled_at):.0f} ms after the cancel"
         )
         self._check(Digest.model_validate(behind.result()))
-        self._tell("the run behind it is complete, and its digest is the same")
+        self._print_check("the run behind it is complete, and its digest is the same")
 
     def _check(self, digest: Digest) -> None:
         own = digest_files(self._directory, find_files(self._directory))
         if digest != own:
-            raise NotAsPromised(f"the server says {digest}, but read here it is {own}")
+            raise UnexpectedOutcome(f"the server returned {digest}, this process computed {own}")
 
     def _title(self, text: str) -> None:
         self._console.print(f"\n{text}", style="bold", markup=False)
 
-    def _tell(self, text: str) -> None:
+    def _print_check(self, text: str) -> None:
         self._console.print(f"  [green]{self._tick}[/green]", end=" ")
-        self._say(text)
+        self._print(text)
 
-    def _say(self, text: str) -> None:
-        # What the server or a file's name says is no markup, and no instruction to the terminal.
+    def _print(self, text: str) -> None:
+        # Texts of the server and file names: no markup and no control characters.
         self._console.print(Text(printable(text)), soft_wrap=True)
 
 
 @contextlib.contextmanager
 def launched_client() -> Iterator[ExecutionClient]:
-    """Provide a client with a server of its own, where no other one will ever look for it."""
+    """Return a client with a server of its own, in a temporary directory."""
     here = str(Path(__file__).parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     launcher = ExecutionServerLauncher(DigestServer, environment={"PYTHONPATH": paths})
@@ -135,11 +135,11 @@ def launched_client() -> Iterator[ExecutionClient]:
             try:
                 yield client
             finally:
-                ignore_signals()  # What is left to do is to clean up.
+                ignore_signals()  # Only the clean-up follows.
 
 
 def find_free_port(config: ZMQConfig) -> int:
-    """Return a port that nothing uses. It matters where there are no socket files: Windows."""
+    """Return a free port; without socket files, as on Windows, the port is used."""
     while True:
         port = random.randrange(20_000, 60_000)
         try:
@@ -152,20 +152,23 @@ def find_free_port(config: ZMQConfig) -> int:
 
 
 def directory(text: str) -> Path:
-    """Read an argument."""
+    """Parse an argument."""
     path = Path(text).resolve()
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is no directory")
+        raise argparse.ArgumentTypeError(f"{path} is not a directory")
     return path
 
 
 def main() -> int:
-    """Demonstrate; return an exit code."""
+    """Run the demo; return an exit code."""
     parser = argparse.ArgumentParser(prog="demo.py", description="See zmqruntime at work.")
     stdlib = Path(sysconfig.get_paths()["stdlib"])
     parser.add_argument("directory", nargs="?", type=directory, default=stdlib)
     parser.add_argument(
-        "--seconds", type=float, default=6.0, help="how long the run that is cancelled would take"
+        "--seconds",
+        type=float,
+        default=6.0,
+        help="duration of the cancelled execution without the cancel",
     )
     options = parser.parse_args()
     console = Console(highlight=False)
@@ -175,8 +178,8 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\nInterrupted. The server has ended too.")
         return INTERRUPTED
-    except (NotAsPromised, ZMQRuntimeError) as error:
-        text = printable(f"\nNot as promised: {error}", newline="\n")
+    except (UnexpectedOutcome, ZMQRuntimeError) as error:
+        text = printable(f"\nThe demo failed: {error}", newline="\n")
         console.print(Text(text, style="bold red"))
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""A process that is started again whenever it was killed."""
+"""A process that is restarted after each kill."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["Kept"]
+__all__ = ["SupervisedProcess"]
 
 
-class Kept:
-    """Runs a command, again after each `kill`, until it ends by itself.
+class SupervisedProcess:
+    """Runs a command, and restarts it after each `kill` until it exits.
 
     Args:
-        name: what it is called when it did what it should not.
+        name: names the process in error messages.
         command: with its arguments.
-        environment: all of it.
-        log: where what it writes is appended.
-        on_end: called, in the thread that watches it, when it has ended by itself.
+        environment: the whole environment.
+        log: the file to which its output is appended.
+        on_end: called in the watching thread after an exit without a kill.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Kept:
         command: Sequence[str],
         environment: dict[str, str],
         log: Path,
-        on_end: Callable[[Kept], None],
+        on_end: Callable[[SupervisedProcess], None],
     ) -> None:
         self.name = name
         self.log = log
@@ -40,35 +40,37 @@ class Kept:
         self._ends = False
         self._killed: subprocess.Popen[bytes] | None = None
         self._process = self._start()
-        self._thread = threading.Thread(target=self._keep, name=f"keep {name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._supervise, name=f"supervise {name}", daemon=True
+        )
         self._thread.start()
 
     @property
     def pid(self) -> int:
-        """Of the process that there is now."""
+        """The pid of the current process."""
         return self._process.pid
 
     def kill(self) -> None:
-        """Kill it, and see it started again."""
+        """Kill the process, and wait until it is restarted."""
         with self._changed:
             killed = self._killed = self._process
             killed.kill()
             self._changed.wait_for(lambda: self._process is not killed or self._is_over, 20.0)
 
-    def stop_for(self, seconds: float) -> None:
-        """Let it do nothing for a while."""
+    def suspend_for(self, seconds: float) -> None:
+        """Suspend the process for some seconds (SIGSTOP)."""
         process = self._process
         process.send_signal(signal.SIGSTOP)
         threading.Event().wait(seconds)
         process.send_signal(signal.SIGCONT)
 
     def wait(self, timeout: float) -> int | None:
-        """Return its exit code when it has ended by itself, or None if it does not in time."""
+        """Return the exit code after an exit without a kill; None after the timeout."""
         self._thread.join(timeout)
         return self.exit_code
 
     def end(self) -> None:
-        """Kill it for good."""
+        """Kill the process without a restart."""
         with self._changed:
             self._ends = True
             self._process.kill()
@@ -89,7 +91,7 @@ class Kept:
                 start_new_session=True,
             )
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
         while True:
             code = self._process.wait()
             with self._changed:

@@ -1,4 +1,4 @@
-"""What one task does to its worker process changes neither the next task nor its cancel."""
+"""Side effects of a task on its worker process affect neither the next task nor its cancel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
 @pytest.fixture
 def client(place: Place) -> ExecutionClient:
-    launcher = ExecutionServerLauncher("disturbances:Disturbed", environment=place.environment)
+    launcher = ExecutionServerLauncher("side_effects:SideEffects", environment=place.environment)
     return place.client(launcher=launcher, persistent=False)
 
 
@@ -26,11 +26,11 @@ def worker_of(client: ExecutionClient) -> int:
     return worker.pid
 
 
-INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_interrupts", "block_interrupts"]
+INTERRUPTS = ["handle_interrupts_in_asyncio", "ignore_sigint", "block_interrupts"]
 
 
 @pytest.mark.parametrize("before", INTERRUPTS)
-def test_a_cancel_is_soft_whatever_the_task_before_did_to_the_signal(
+def test_cancel_interrupts_a_task_after_another_changed_the_signal(
     client: ExecutionClient, tmp_path: Path, before: str
 ) -> None:
     client.execute({"do": before}, timeout=PATIENCE)
@@ -40,12 +40,12 @@ def test_a_cancel_is_soft_whatever_the_task_before_did_to_the_signal(
     await_phase(handle)
     handle.cancel()
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
-    assert cleaned.exists()  # Its `finally` ran to its end.
+    assert cleaned.exists()  # The task's `finally` block ran to its end.
     assert worker_of(client) == worker
 
 
 @pytest.mark.parametrize("before", INTERRUPTS)
-def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
+def test_timeout_is_reported_after_another_task_changed_the_signal(
     client: ExecutionClient, before: str
 ) -> None:
     client.execute({"do": before}, timeout=PATIENCE)
@@ -54,26 +54,26 @@ def test_a_time_limit_is_named_whatever_the_task_before_did_to_the_signal(
     assert record.error.kind is ErrorKind.TIMEOUT
 
 
-def test_a_handler_of_the_task_itself_gets_one_signal_and_the_execution_is_cancelled(
+def test_execution_whose_task_handles_the_signal_is_cancelled(
     client: ExecutionClient,
 ) -> None:
-    handle = client.submit_execution({"do": "swallow_by_a_handler"})
+    handle = client.submit_execution({"do": "handle_interrupt"})
     await_phase(handle)
     handle.cancel()
     assert handle.wait(PATIENCE).status is ExecutionStatus.CANCELLED
 
 
 @pytest.mark.parametrize("before", ["close_its_output", "leave_a_removed_directory"])
-def test_the_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
-    first = client.execute({"do": "look_around"}, timeout=PATIENCE)
+def test_next_task_has_its_output_and_directory(client: ExecutionClient, before: str) -> None:
+    first = client.execute({"do": "describe_process"}, timeout=PATIENCE)
     client.execute({"do": before}, timeout=PATIENCE)
     client.execute({"do": "change_the_environment"}, timeout=PATIENCE)
-    handle = client.submit_execution({"do": "look_around"})
+    handle = client.submit_execution({"do": "describe_process"})
     assert handle.result(PATIENCE) == first
     assert handle.log_tail() == "printed\n"
 
 
-def test_a_cancel_during_an_import_leaves_a_module_that_can_be_used(
+def test_cancel_during_an_import_leaves_a_usable_module(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     """As numpy's core, the module cannot be imported a second time in one process."""
@@ -97,7 +97,7 @@ def test_a_cancel_during_an_import_leaves_a_module_that_can_be_used(
     assert worker_of(client) == worker
 
 
-def test_cancel_of_an_endless_import_interrupts_it_before_the_worker_is_killed(
+def test_cancel_interrupts_an_endless_import_before_the_worker_is_killed(
     client: ExecutionClient, tmp_path: Path
 ) -> None:
     (tmp_path / "endless.py").write_text(

@@ -1,4 +1,4 @@
-"""What a run has started ends with it, and nothing else does."""
+"""Child processes of an execution end with it, and other processes do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from offspring import is_in_shared_memory
+from child_processes import is_in_shared_memory
 from places import Place, await_phase
 from waiting import PATIENCE, eventually
 
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
 
 @pytest.fixture
 def client(place: Place) -> ExecutionClient:
-    launcher = ExecutionServerLauncher("offspring:Offspring", environment=place.environment)
+    launcher = ExecutionServerLauncher(
+        "child_processes:SpawningServer", environment=place.environment
+    )
     return place.client(launcher=launcher, persistent=False)
 
 
@@ -42,11 +44,11 @@ def pids_of(handle: ExecutionHandle) -> list[int]:
     return list(data["pids"])  # type: ignore[arg-type]
 
 
-KINDS = ["plain", "deaf", "shell", "daemon", "nested", "forked"]
+KINDS = ["plain", "ignoring_sigterm", "shell", "daemon", "nested", "forked"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(
+def test_processes_end_with_a_cancelled_execution_and_the_worker_stays(
     client: ExecutionClient, kind: str
 ) -> None:
     worker = worker_of(client)
@@ -59,7 +61,7 @@ def test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(
     assert worker_of(client) == worker
 
 
-def test_the_processes_of_a_run_end_with_its_time_limit(client: ExecutionClient) -> None:
+def test_processes_of_an_execution_end_at_its_time_limit(client: ExecutionClient) -> None:
     handle = client.submit_execution({"do": "children", "kind": "shell"}, timeout_seconds=1)
     pids = pids_of(handle)
     assert handle.wait(PATIENCE).status is ExecutionStatus.FAILED
@@ -67,7 +69,7 @@ def test_the_processes_of_a_run_end_with_its_time_limit(client: ExecutionClient)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_processes_of_a_run_that_fails_end_with_it(client: ExecutionClient, kind: str) -> None:
+def test_processes_end_with_a_failed_execution(client: ExecutionClient, kind: str) -> None:
     handle = client.submit_execution({"do": "children", "kind": kind, "end": "fail"})
     record = handle.wait(PATIENCE)
     assert record.progress is not None
@@ -76,18 +78,16 @@ def test_the_processes_of_a_run_that_fails_end_with_it(client: ExecutionClient, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_processes_of_a_worker_that_crashed_end_with_it(
-    client: ExecutionClient, kind: str
-) -> None:
+def test_processes_end_with_a_crashed_worker(client: ExecutionClient, kind: str) -> None:
     handle = client.submit_execution({"do": "children", "kind": kind, "end": "crash"})
     record = handle.wait(PATIENCE)
     assert record.progress is not None
     data = record.progress.data
     assert isinstance(data, dict)
-    eventually(lambda: not any(map(runs, data["pids"])), "its processes have ended")  # type: ignore[arg-type]
+    eventually(lambda: not any(map(runs, data["pids"])), "the processes of the worker have ended")  # type: ignore[arg-type]
 
 
-def test_a_process_of_an_earlier_run_is_spared(client: ExecutionClient) -> None:
+def test_process_of_an_earlier_execution_survives(client: ExecutionClient) -> None:
     earlier = client.execute({"do": "leave_child"}, timeout=PATIENCE)
     handle = client.submit_execution({"do": "children", "kind": "plain"})
     pids = pids_of(handle)
@@ -98,7 +98,7 @@ def test_a_process_of_an_earlier_run_is_spared(client: ExecutionClient) -> None:
     assert runs(earlier)
 
 
-def test_process_that_a_helper_of_setup_worker_starts_during_a_run_is_spared(
+def test_process_that_a_helper_of_setup_worker_starts_survives(
     client: ExecutionClient,
 ) -> None:
     handle = client.submit_execution({"do": "children", "kind": "by_helper"})
@@ -109,26 +109,26 @@ def test_process_that_a_helper_of_setup_worker_starts_during_a_run_is_spared(
 
 
 @pytest.mark.parametrize("kind", ["plain", "forked"])
-def test_processes_end_with_their_run_on_a_server_inside_another_run(
+def test_processes_end_with_their_execution_on_a_server_inside_another_execution(
     place: Place, kind: str
 ) -> None:
     environment = place.environment | {"ZMQRUNTIME_RUN": "/3"}
-    launcher = ExecutionServerLauncher("offspring:Offspring", environment=environment)
+    launcher = ExecutionServerLauncher("child_processes:SpawningServer", environment=environment)
     client = place.client(launcher=launcher, persistent=False)
-    test_the_processes_of_a_cancelled_run_end_with_it_and_the_worker_stays(client, kind)
+    test_processes_end_with_a_cancelled_execution_and_the_worker_stays(client, kind)
 
 
-def test_a_process_that_was_kept_is_spared(client: ExecutionClient) -> None:
+def test_process_passed_to_keep_survives_its_execution(client: ExecutionClient) -> None:
     handle = client.submit_execution({"do": "children", "kind": "kept"})
     (pid,) = pids_of(handle)
     handle.cancel()
     handle.wait(PATIENCE)
     assert runs(pid)
     client.disconnect()
-    eventually(lambda: not runs(pid), "it ends with its worker")
+    eventually(lambda: not runs(pid), "the process ends with its worker")
 
 
-def test_a_program_ends_with_the_cancel_of_its_run(client: ExecutionClient, tmp_path: Path) -> None:
+def test_program_of_context_run_ends_with_a_cancel(client: ExecutionClient, tmp_path: Path) -> None:
     written = tmp_path / "pid"
     handle = client.submit_execution({"do": "program", "path": str(written)})
     eventually(lambda: written.exists() and written.read_text(), "the program runs")
@@ -138,7 +138,7 @@ def test_a_program_ends_with_the_cancel_of_its_run(client: ExecutionClient, tmp_
     assert not runs(pid)
 
 
-def test_the_output_of_a_program_goes_into_the_log(client: ExecutionClient) -> None:
+def test_output_of_a_program_is_in_the_log(client: ExecutionClient) -> None:
     handle = client.submit_execution({"do": "print_by_program", "text": "from the program"})
     assert handle.result(PATIENCE) == 0
     assert handle.log_tail() == "from the program\n"
@@ -148,7 +148,7 @@ def test_the_output_of_a_program_goes_into_the_log(client: ExecutionClient) -> N
     ("way", "code", "printed"),
     [("returns", 0, ""), ("exits", 7, ""), ("raises", 1, "KeyError: 'in the child'\n")],
 )
-def test_a_forked_child_ends_as_a_plain_python_program(
+def test_forked_child_ends_as_a_plain_python_program(
     client: ExecutionClient, way: str, code: int, printed: str
 ) -> None:
     worker = worker_of(client)
@@ -164,7 +164,9 @@ def test_a_forked_child_ends_as_a_plain_python_program(
 def test_forked_children_of_setup_worker_and_serialize_result_end_as_plain_programs(
     place: Place,
 ) -> None:
-    launcher = ExecutionServerLauncher("offspring:Forking", environment=place.environment)
+    launcher = ExecutionServerLauncher(
+        "child_processes:ForkingServer", environment=place.environment
+    )
     client = place.client(launcher=launcher, persistent=False)
     worker = worker_of(client)
     assert client.execute({"do": "fork_codes"}, timeout=PATIENCE) == [[0, 0, 1], 0]
@@ -179,7 +181,7 @@ def test_shared_memory_is_removed_when_the_worker_has_ended(
     handle = client.submit_execution({"do": "shared_memory", "end": end})
     if end == "return":
         name = handle.result(PATIENCE)
-        client.disconnect()  # The server ends, and its worker in order.
+        client.disconnect()  # The server ends, and its worker quits.
     else:
         if end == "kill":
             await_phase(handle)

@@ -1,4 +1,4 @@
-"""Stop watches: what a series of times comes to, and what a process costs."""
+"""Durations of calls, and resources of processes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Times(NamedTuple):
 
 
 def summarize(seconds: Iterable[float]) -> Times:
-    """Return what a series of durations comes to."""
+    """Return the percentiles of a series of durations."""
     taken = sorted(1000 * duration for duration in seconds)
     count = len(taken)
     return Times(taken[count // 2], taken[count * 99 // 100], taken[-1])
 
 
 def time_each(call: Callable[[], object], repeat: int, warm_up: int = 50) -> list[float]:
-    """Call again and again, and return how long each call took, in seconds.
+    """Repeat a call, and return the duration of each in seconds.
 
-    What is slow is called less often: no call begins after two seconds.
+    No call begins after two seconds, so slow calls are repeated less often.
     """
     taken: list[float] = []
     enough = time.perf_counter() + _LONG_ENOUGH
@@ -49,17 +49,17 @@ def time_each(call: Callable[[], object], repeat: int, warm_up: int = 50) -> lis
 
 
 def time_in_turns(calls: Sequence[Callable[[], object]], repeat: int) -> list[Times]:
-    """Time several calls in turns, so that a machine that is slow for a while is so for each."""
+    """Time several calls in turns, so that a slow phase of the machine affects all of them."""
     taken: list[list[float]] = [[] for _ in calls]
     for turn in range(TURNS):
         for place in range(len(calls)):
-            n = (turn + place) % len(calls)  # No call is always the first.
+            n = (turn + place) % len(calls)  # The order rotates.
             taken[n] += time_each(calls[n], max(1, repeat // TURNS), warm_up=10)
     return [summarize(durations) for durations in taken]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the processor time that processes have used so far."""
+    """Return the CPU time of processes."""
     return sum(map(_cpu_seconds, pids))
 
 
@@ -67,10 +67,10 @@ def _cpu_seconds(pid: int) -> float:
     threads = Path(f"/proc/{pid}/task")
     if not threads.exists():
         return float(sum(psutil.Process(pid).cpu_times()[:2]))
-    # In nanoseconds; psutil has hundredths of a second.
+    # In nanoseconds; the resolution of psutil is 10 ms.
     return sum(int((t / "schedstat").read_text().split()[0]) for t in threads.iterdir()) / 1e9
 
 
 def resident_bytes(pids: Iterable[int]) -> int:
-    """Return the memory that processes hold."""
+    """Return the resident memory of processes."""
     return sum(psutil.Process(pid).memory_info().rss for pid in pids)

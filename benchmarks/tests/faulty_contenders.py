@@ -1,17 +1,17 @@
-"""Contenders with wrong work, none of which may get a figure, and an honest one."""
+"""Contenders with faults that the checks have to detect, and one without."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.contender import Contender, Hear
+from bench.contender import Contender, OnReport
 from bench.tasks import Task, reports
 
-__all__ = ["Forgets", "Honest", "Loses", "Repeats", "Wrongs"]
+__all__ = ["Correct", "ForgetsTask", "LosesReport", "RepeatsReport", "WrongResults"]
 
 
-class Honest(Contender):
-    """Executes each task immediately, in this process."""
+class Correct(Contender):
+    """Runs tasks in this process, without a fault."""
 
     def start(self) -> None:
         self._waiting = 0
@@ -32,9 +32,9 @@ class Honest(Contender):
     def execute_all(self, tasks: Sequence[Task]) -> list[object]:
         return [self.result(task) for task in tasks]
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         for number, _, sent in reports(task):
-            hear(number, sent)
+            on_report(number, sent)
         return task["events"]
 
     def ping(self) -> object:
@@ -50,37 +50,37 @@ class Honest(Contender):
         pass
 
 
-class Wrongs(Honest):
-    """Returns the result of another task once."""
+class WrongResults(Correct):
+    """Returns one wrong result."""
 
     def result(self, ticket: Task) -> object:
         return 6 if ticket.get("number") == 7 else super().result(ticket)
 
 
-class Loses(Honest):
+class LosesReport(Correct):
     """Loses one report."""
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         def sometimes(number: int, sent: float | None) -> None:
             if number != 7:
-                hear(number, sent)
+                on_report(number, sent)
 
         return super().stream(task, sometimes)
 
 
-class Repeats(Honest):
+class RepeatsReport(Correct):
     """Delivers one report twice."""
 
-    def stream(self, task: Task, hear: Hear) -> object:
+    def stream(self, task: Task, on_report: OnReport) -> object:
         def twice(number: int, sent: float | None) -> None:
             for _ in range(1 + (number == 7)):
-                hear(number, sent)
+                on_report(number, sent)
 
         return super().stream(task, twice)
 
 
-class Forgets(Honest):
-    """Reports one queued task too few."""
+class ForgetsTask(Correct):
+    """Drops one queued task."""
 
     def queued(self) -> int:
         return super().queued() - 1

@@ -1,4 +1,4 @@
-"""The processes that a driver starts: what they say goes to a file, and none outlives it."""
+"""The processes of a driver, with their output in a file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import psutil
 
-from bench.contender import Wrong
+from bench.contender import WrongResult
 
-__all__ = ["OwnedProcesses", "end_processes", "family_of", "wait_until"]
+__all__ = ["ProcessGroup", "end_processes", "family_of", "wait_until"]
 
 _PATIENCE = 60.0
 
 
-class OwnedProcesses:
-    """Some processes and all that they start.
+class ProcessGroup:
+    """Processes and their descendants.
 
     Args:
-        place: where they run, and write.
+        place: their working directory, with the file ``output``.
     """
 
     def __init__(self, place: Path) -> None:
@@ -30,7 +30,7 @@ class OwnedProcesses:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, command: Sequence[str], variables: dict[str, str] | None = None) -> None:
-        """Start one more."""
+        """Start a process."""
         with (self._place / "output").open("ab") as output:
             process = subprocess.Popen(
                 command,
@@ -43,23 +43,23 @@ class OwnedProcesses:
         self._processes.append(process)
 
     def start_module(self, line: str, variables: dict[str, str] | None = None) -> None:
-        """Start one more, of this Python: a module and its options, none with a space in it."""
+        """Start a module with this Python; ``line`` is split at spaces."""
         self.start([sys.executable, "-m", *line.split()], variables)
 
     @property
     def pids(self) -> list[int]:
-        """Of all of them, in the order of their start, each before its children."""
+        """The pids in the order of the start, each before its children's."""
         found = []
         for process in self._processes:
             if process.poll() is not None:
-                said = (self._place / "output").read_text(errors="replace")
-                raise Wrong(f"{process.args!r} has ended: {said[-500:]}")
+                output = (self._place / "output").read_text(errors="replace")
+                raise WrongResult(f"{process.args!r} has ended: {output[-500:]}")
             family = psutil.Process(process.pid)
             found += [family.pid, *(child.pid for child in family.children(recursive=True))]
         return found
 
     def end(self) -> None:
-        """Kill all of them, and wait until they are gone."""
+        """Kill all processes, and wait for their ends."""
         end_processes(
             [
                 member
@@ -73,13 +73,13 @@ class OwnedProcesses:
 
 
 def family_of(pid: int) -> list[psutil.Process]:
-    """Return a process and all that it has started."""
+    """Return a process and its descendants."""
     head = psutil.Process(pid)
     return [head, *head.children(recursive=True)]
 
 
 def end_processes(processes: Sequence[psutil.Process]) -> None:
-    """Kill them, and wait until they are gone."""
+    """Kill processes, and wait for their ends."""
     for process in processes:
         try:
             process.kill()
@@ -89,9 +89,9 @@ def end_processes(processes: Sequence[psutil.Process]) -> None:
 
 
 def wait_until(ready: Callable[[], object], what: str) -> None:
-    """Poll until a condition holds: these systems send no notification."""
+    """Poll a condition: these systems send no notification."""
     deadline = time.monotonic() + _PATIENCE
     while not ready():
         if time.monotonic() > deadline:
-            raise Wrong(f"in {_PATIENCE:g} s it was not so: {what}")
+            raise WrongResult(f"not true after {_PATIENCE:g} s: {what}")
         time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Finding every process that a test has started, however far removed from it."""
+"""Finds all processes that a test started, directly or not."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ import uuid
 import psutil
 from waiting import eventually
 
-__all__ = ["Mark"]
+__all__ = ["ProcessMarker"]
 
 _VARIABLE = "ZMQRUNTIME_TEST_MARK"
 
 
-class Mark:
-    """A variable in the environment, which a process hands on to all that it starts."""
+class ProcessMarker:
+    """An environment variable, which child processes inherit."""
 
     def __init__(self) -> None:
         self._value = uuid.uuid4().hex
 
     @property
     def environment(self) -> dict[str, str]:
-        """What to start a process with."""
+        """The environment variable that marks a process."""
         return {_VARIABLE: self._value}
 
     def find(self) -> list[psutil.Process]:
-        """Return every process that bears the mark and runs."""
+        """Return the marked processes that run."""
         return [process for process in psutil.process_iter() if self._is_on(process)]
 
     def assert_gone(self, patience: float = 20.0) -> None:
-        """Wait until nobody bears it. Whoever does too long is ended, and the test fails."""
+        """Wait until no marked process runs.
+
+        Raises:
+            AssertionError: some still ran after ``patience`` seconds, and were killed.
+        """
         try:
-            eventually(lambda: not self.find(), "every process has ended", patience)
+            eventually(lambda: not self.find(), "all marked processes have ended", patience)
         except AssertionError:
             left = self.find()
-            told = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left]
+            lines = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left]
             for process in left:
                 process.kill()
-            raise AssertionError("these processes were left behind: " + "; ".join(told)) from None
+            raise AssertionError("these processes were left behind: " + "; ".join(lines)) from None
 
     def _is_on(self, process: psutil.Process) -> bool:
         if process.pid == os.getpid():

@@ -1,4 +1,4 @@
-"""What a client of a storm has written down: it is killed now and then, and its notes are not."""
+"""The observations of a storm client, in a file that outlives the client's process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Self
 
 from zmqruntime.messages import ErrorKind, ExecutionRecord, ExecutionStatus, JsonValue
 
-__all__ = ["Note", "Said", "read_notes"]
+__all__ = ["Observation", "Step", "read_observations"]
 
 
-class Said(StrEnum):
-    """What has become of an execution, as its client sees it."""
+class Step(StrEnum):
+    """A step in the life of an execution, as its client observes it."""
 
     SUBMITS = "submits"
     ACCEPTED = "accepted"
@@ -23,39 +23,39 @@ class Said(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """One line of a client's notes."""
+class Observation:
+    """One line of a client's file."""
 
     number: int
-    said: Said
+    step: Step
     status: ExecutionStatus | None = None
     kind: ErrorKind | None = None
     result: JsonValue = None
 
     @classmethod
-    def of(cls, number: int, said: Said, record: ExecutionRecord | None) -> Self:
+    def of(cls, number: int, step: Step, record: ExecutionRecord | None) -> Self:
         if record is None:
-            return cls(number, said)
+            return cls(number, step)
         kind = record.error.kind if record.error else None
-        return cls(number, said, record.status, kind, record.result)
+        return cls(number, step, record.status, kind, record.result)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
 
-def read_notes(path: Path) -> list[Note]:
-    """Return the notes of a client; none when it has taken none."""
+def read_observations(path: Path) -> list[Observation]:
+    """Return the observations of a client; an empty list without a file."""
     if not path.exists():
         return []
     return [_read(line) for line in path.read_text().splitlines()]
 
 
-def _read(line: str) -> Note:
+def _read(line: str) -> Observation:
     fields = json.loads(line)
     status, kind = fields.pop("status"), fields.pop("kind")
-    return Note(
+    return Observation(
         number=fields["number"],
-        said=Said(fields["said"]),
+        step=Step(fields["step"]),
         status=None if status is None else ExecutionStatus(status),
         kind=None if kind is None else ErrorKind(kind),
         result=fields["result"],

@@ -1,4 +1,4 @@
-"""Tasks that start processes, and end or leave them in every way."""
+"""Tasks that start child processes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from applications import BEGUN, Workshop
 from zmqruntime.execution import ExecutionContext
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Forking", "Offspring"]
+__all__ = ["ForkingServer", "SpawningServer"]
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
-DEAF = [
+IGNORES_SIGTERM = [
     sys.executable,
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True);"
@@ -41,8 +41,8 @@ HELPER = (
 )
 
 
-class Offspring(Workshop):
-    """A workshop whose tasks start processes; a task that is to be stopped says their pids."""
+class SpawningServer(Workshop):
+    """A workshop whose tasks start processes; a task that waits for a cancel reports their pids."""
 
     def setup_worker(self) -> None:
         super().setup_worker()
@@ -51,14 +51,14 @@ class Offspring(Workshop):
         )
 
     def do_leave_child(self, context: ExecutionContext, keep: bool = False) -> JsonValue:
-        """End well, and leave a process."""
+        """Complete, and leave a child process running."""
         child = subprocess.Popen(SLEEPER)
         if keep:
             context.keep(child)
         return child.pid
 
     def do_children(self, context: ExecutionContext, kind: str, end: str = "wait") -> JsonValue:
-        """Start processes, say their pids, and wait, fail or crash."""
+        """Start processes, report their pids, and wait, fail or crash."""
         pids = getattr(self, f"_start_{kind}")(context)
         context.report_progress(phase=BEGUN, data={"pids": pids})
         if end == "fail":
@@ -76,8 +76,8 @@ class Offspring(Workshop):
         context.keep(child)
         return [child.pid]
 
-    def _start_deaf(self, context: ExecutionContext) -> list[int]:
-        child = subprocess.Popen(DEAF, stdout=subprocess.PIPE)
+    def _start_ignoring_sigterm(self, context: ExecutionContext) -> list[int]:
+        child = subprocess.Popen(IGNORES_SIGTERM, stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
         return [child.pid]
@@ -98,7 +98,7 @@ class Offspring(Workshop):
         return [int(self._helper.stdout.readline())]
 
     def _start_nested(self, context: ExecutionContext) -> list[int]:
-        """Start a process as a worker does whose server is of this run."""
+        """Start a process as a worker of a nested server does."""
         run = f"{os.environ['ZMQRUNTIME_RUN']}/1"
         return [subprocess.Popen(SLEEPER, env=os.environ | {"ZMQRUNTIME_RUN": run}).pid]
 
@@ -110,7 +110,7 @@ class Offspring(Workshop):
         return [child.pid]
 
     def do_program(self, context: ExecutionContext, path: str) -> JsonValue:
-        """Run a program until the task is stopped; it writes its pid to a file."""
+        """Run a program, which writes its pid to a file, until the task is cancelled."""
         context.report_progress(phase=BEGUN)
         code = f"import os, pathlib, time; pathlib.Path({path!r}).write_text(str(os.getpid())); "
         context.run([sys.executable, "-c", code + "time.sleep(3600)"])
@@ -121,7 +121,7 @@ class Offspring(Workshop):
         return done.returncode
 
     def do_fork(self, context: ExecutionContext, way: str) -> JsonValue:
-        """Fork a child that comes back from here in some way; return its exit code."""
+        """Fork a child that leaves this method in some way; return its exit code."""
         print("before", flush=True)
         child = os.fork()
         if child == 0:
@@ -146,8 +146,8 @@ class Offspring(Workshop):
         return name
 
 
-class Forking(Workshop):
-    """Forks a child in `setup_worker` and another with each result; both come back from there."""
+class ForkingServer(Workshop):
+    """Forks children in `setup_worker` and in `serialize_result`."""
 
     def setup_worker(self) -> None:
         super().setup_worker()
@@ -177,5 +177,5 @@ def _fork(way: str) -> int | None:
 
 
 def is_in_shared_memory(name: str) -> bool:
-    """Whether a block of shared memory is there (Linux)."""
+    """Whether a block of shared memory exists (Linux)."""
     return Path("/dev/shm", name).exists()

@@ -1,4 +1,4 @@
-"""What stands at the ends of the paths, in place of sockets and processes."""
+"""Stubs for the sockets and processes at the ends of the paths."""
 
 from __future__ import annotations
 
@@ -37,14 +37,22 @@ from zmqruntime.messages import (
 from zmqruntime.messages.lowlevel import Outgoing, encode_with_id
 from zmqruntime.transport import Caller, Subscriber
 
-__all__ = ["CALLER", "TASK", "IdleRunner", "MuteSession", "NoLink", "ServerParts", "ToldClient"]
+__all__ = [
+    "CALLER",
+    "TASK",
+    "CountingSession",
+    "IdleRunner",
+    "ServerParts",
+    "StubClient",
+    "UnusedLink",
+]
 
 CALLER = Caller((b"peer", b""), "7", 7)
 TASK: dict[str, Any] = {"do": "nothing", "number": 7}
 
 
 class IdleRunner(TaskRunner):
-    """Takes tasks, and does nothing with them."""
+    """Accepts tasks without running them."""
 
     def __init__(self) -> None:
         self.assigned = ""
@@ -73,7 +81,7 @@ class IdleRunner(TaskRunner):
 
 
 class ServerParts(Transport):
-    """A dispatcher with a worker that is ready, between no sockets."""
+    """A dispatcher with a ready worker and without sockets."""
 
     def __init__(self) -> None:
         self.replies: list[bytes] = []
@@ -112,15 +120,15 @@ class ServerParts(Transport):
         assert self.runner.assigned == name
 
 
-class NoLink(ReportLink):
-    """Lets nobody else report."""
+class UnusedLink(ReportLink):
+    """A link without reports of other processes."""
 
     def open(self) -> Callable[[bytes], None]:
         raise NotImplementedError
 
 
-class MuteSession(ExecutionSession):
-    """A session whose replies go nowhere."""
+class CountingSession(ExecutionSession):
+    """A session that counts its replies instead of sending them."""
 
     frames = 0
 
@@ -128,8 +136,8 @@ class MuteSession(ExecutionSession):
         self.frames += 1
 
 
-class ToldClient(ExecutionClient):
-    """A client whose server always says the same."""
+class StubClient(ExecutionClient):
+    """A client with constant replies."""
 
     _accepted = encode_with_id(AcceptedReply(execution_id="a", queue_position=1), "7")
     _registered = encode_with_id(OkReply(client_id="lab", progress_subscribers=("lab",)), "7")
@@ -142,5 +150,5 @@ class ToldClient(ExecutionClient):
         return decode_reply(self._registered if is_registration else self._accepted)
 
     def subscribe(self, prefixes: object, on_messages: Any, *others: object) -> Subscriber:
-        self.hear = on_messages
+        self.on_messages = on_messages
         return None  # type: ignore[return-value]

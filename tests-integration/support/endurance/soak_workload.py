@@ -1,6 +1,6 @@
-"""Steady work of every kind: a server with a short memory, and a client that never rests.
+"""Steady work of every kind: a server with small limits, and a client process.
 
-``python -m endurance.steady DIRECTORY PORT NUMBER`` works until its standard input ends.
+``python -m endurance.soak_workload DIRECTORY PORT NUMBER`` works until its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from zmqruntime.execution import (
 )
 from zmqruntime.transport import ZMQConfig
 
-__all__ = ["Steady"]
+__all__ = ["BoundedServer"]
 
 PATIENCE = 60.0
 _PAUSE_SECONDS = 0.02
 _RECONNECTS_AFTER = 100
 
 
-class Steady(Workshop):
-    """Keeps little, so that what it keeps is soon of one size."""
+class BoundedServer(Workshop):
+    """Has small limits, which are reached soon."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, history_limit=200, unread_limit=200, events_kept=50, **kwargs)
@@ -52,7 +52,7 @@ def fail(client: ExecutionClient) -> None:
     expect(ExecutionFailed, handle)
 
 
-def change_mind(client: ExecutionClient) -> None:
+def cancel(client: ExecutionClient) -> None:
     handle = client.submit_execution({"do": "sleep"})
     try:
         handle.cancel()
@@ -61,13 +61,13 @@ def change_mind(client: ExecutionClient) -> None:
     expect(ExecutionCancelled, handle)
 
 
-def come_back(client: ExecutionClient) -> None:
+def attach(client: ExecutionClient) -> None:
     name = client.submit_execution({"do": "echo", "value": 7}).execution_id
     assert client.attach(name).result(PATIENCE) == 7
     client.attach(name).log_tail()
 
 
-def hand_in_many(client: ExecutionClient) -> None:
+def submit_many(client: ExecutionClient) -> None:
     for handle in client.submit_many([{"do": "echo", "value": n} for n in range(20)]):
         handle.wait(PATIENCE)
 
@@ -77,22 +77,22 @@ def expect(error: type[Exception], handle: ExecutionHandle) -> None:
         handle.result(PATIENCE)
     except error:
         return
-    raise AssertionError(f"{handle} ended otherwise than by {error.__name__}")
+    raise AssertionError(f"{handle} did not raise {error.__name__}")
 
 
-DEEDS: list[Callable[[ExecutionClient], None]] = [
+ACTIONS: list[Callable[[ExecutionClient], None]] = [
     compute,
     compute,
     follow,
     fail,
-    change_mind,
-    come_back,
-    hand_in_many,
+    cancel,
+    attach,
+    submit_many,
 ]
 
 
 def await_end(over: threading.Event) -> None:
-    """Wait until whoever has started this process wants its end."""
+    """Wait for the end of standard input."""
     sys.stdin.read()
     over.set()
 
@@ -101,14 +101,14 @@ def main() -> None:
     directory, port, number = sys.argv[1:]
     place = Path(directory)
     config = ZMQConfig(default_port=int(port), runtime_dir=place / "run", log_dir=place / "log")
-    dice = random.Random(f"steady {number}")
+    rng = random.Random(f"steady {number}")
     over = threading.Event()
     threading.Thread(target=await_end, args=(over,), daemon=True).start()
     done = 0
     while not over.is_set():
         with ExecutionClient(config=config, progress_callback=lambda _: None) as client:
             for _ in itertools.repeat(None, _RECONNECTS_AFTER):
-                dice.choice(DEEDS)(client)
+                rng.choice(ACTIONS)(client)
                 done += 1
                 if over.wait(_PAUSE_SECONDS):
                     break
