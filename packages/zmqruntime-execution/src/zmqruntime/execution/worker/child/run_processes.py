@@ -38,6 +38,9 @@ _KILL_SECONDS: Final = 1.0
 _MAX_ROUNDS: Final = 5
 # Processes that libraries keep for all tasks of a worker, and would restart.
 _LIBRARIES: Final = ("multiprocessing.forkserver", "loky.backend")
+# After so many runs the values of the variable are used again: setenv of glibc never frees a value,
+# but finds one that it has.
+_RUN_NUMBERS: Final = 1000
 # Resolution of process start times (POSIX: sysconf SC_CLK_TCK).
 _TICK_SECONDS: Final = 0.01
 
@@ -58,12 +61,16 @@ class RunProcesses:
         self._outer_run = read_environment(psutil.Process()).get(RUN_VARIABLE, "")
         self._run = ""
         self._started_at = 0.0
+        self._is_reused = False
+        """Whether an earlier run had the same value."""
         self._kept: set[ProcessIdentity] = set()
         self._usage = _usage_of_children()
 
     def begin_run(self) -> str:
         """Begin a run; return its value of ``ZMQRUNTIME_RUN``."""
-        self._run = f"{self._outer_run}/{next(self._runs)}"
+        number = next(self._runs)
+        self._run = f"{self._outer_run}/{(number - 1) % _RUN_NUMBERS + 1}"
+        self._is_reused = number > _RUN_NUMBERS
         self._started_at = _now()
         return self._run
 
@@ -119,7 +126,11 @@ class RunProcesses:
         if process.status() == psutil.STATUS_ZOMBIE or _is_of_library(process):
             return False
         if (run := variables.get(RUN_VARIABLE, "")) != self._outer_run:
-            return run == self._run or run.startswith(f"{self._run}/")
+            matches = run == self._run or run.startswith(f"{self._run}/")
+            return matches and (not self._is_reused or self._is_started_in_run(process))
+        return self._is_started_in_run(process)
+
+    def _is_started_in_run(self, process: psutil.Process) -> bool:
         return read_start_time(process) >= self._started_at - _TICK_SECONDS
 
 
