@@ -1,7 +1,8 @@
-"""Timers, compared with a dict as their model."""
+"""Timers, compared with a dict as their model, and the size of their heap."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -60,7 +61,17 @@ def test_keys_of_timers_need_no_order() -> None:
     assert timers.take_due(1.0, 9) == keys
 
 
-def test_cancelled_timers_are_removed_from_the_heap() -> None:
+def test_timers_contain_the_keys_that_have_a_deadline() -> None:
+    timers: Timers[str] = Timers()
+    for key in "abc":
+        timers.set(key, 1.0)
+    timers.cancel("b")
+    assert timers.take_due(1.0, 1) == ["a"]
+    assert [key for key in "abcd" if key in timers] == ["c"]
+
+
+@pytest.mark.parametrize("pending", [30, 1000])
+def test_cancelled_timers_are_removed_from_the_heap(pending: int) -> None:
     # Each long poll sets a timer and usually cancels it long before it is due.
     hashes = 0
 
@@ -71,13 +82,21 @@ def test_cancelled_timers_are_removed_from_the_heap() -> None:
             return int(self)
 
     timers: Timers[int] = Timers()
-    for n in range(1000):
+    for n in range(pending):
         timers.set(Key(n), 1.0 + n)
     hashes = 0
-    for n in range(1000, 21_000):
+    for n in range(pending, pending + 20_000):
         timers.set(Key(n), 1e6)
         timers.cancel(Key(n))
         assert timers.next == 1.0
-    # Neither all entries are kept, nor are all of them scanned each time.
-    assert len(timers._heap) < 5 * 1000
-    assert hashes < 20 * 20_000
+        assert len(timers._heap) <= 2 * (pending + 1) + 64
+    assert hashes < 20 * 20_000  # The heap is not scanned each time.
+
+
+def test_removal_of_replaced_deadlines_keeps_the_others() -> None:
+    timers: Timers[str] = Timers()
+    for key, when in [("late", 1e6), ("early", 0.5), ("middle", 30.0)]:
+        timers.set(key, when)
+    for n in range(1000):
+        timers.set("moved", 40.0 + n)
+    assert timers.take_due(1e9, 9) == ["early", "middle", "moved", "late"]
