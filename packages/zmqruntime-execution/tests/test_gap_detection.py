@@ -110,11 +110,17 @@ def test_last_number_is_only_lowered() -> None:
     assert detector.list_unfinished() == [("a", 3)]
 
 
-def test_unknown_execution_stays_unknown() -> None:
+def test_unknown_execution_is_not_watched_when_its_number_is_lowered() -> None:
     detector = GapDetector()
     detector.lower_last("a", 0)
-    detector.forget("a")
     assert detector.list_unfinished() == []
+
+
+def test_unknown_execution_is_forgotten_without_an_error() -> None:
+    detector = GapDetector()
+    detector.accept(progress(1))
+    detector.forget("b")
+    assert detector.list_unfinished() == [("a", 1)]
 
 
 def test_gap_is_confirmed_by_the_second_pass_behind_the_events_of_the_first() -> None:
