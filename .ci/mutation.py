@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
 # What mutmut prints behind the name of a mutant.
-_SURVIVED: Final = ("survived", "no tests", "suspicious")
+_SURVIVED: Final = ("survived", "no tests", "suspicious", "not checked")
 
 
 class Target(NamedTuple):
