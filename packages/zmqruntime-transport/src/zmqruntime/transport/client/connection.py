@@ -145,7 +145,7 @@ class Connection:
         return pong
 
     def open_exchange(self, limits: RequestLimits, *, renews: bool = False) -> BlockingExchange:
-        """Return an exchange whose errors say what happened to the server.
+        """Return an exchange whose errors distinguish a lost server from a slow one.
 
         Args:
             limits: how long it may take.
