@@ -202,7 +202,8 @@ class JournalInUse(JournalError):
 class JournalUnusable(JournalError):
     """The journal's files are damaged, read-only, of another kind, or cannot be opened.
 
-    They are unchanged, and the server has not started. Restore or move them as the message says.
+    They are unchanged, and the server has not started. Restore or move them, as the message
+    describes.
     """
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.server.server import ZMQServer as ZMQServer
     from zmqruntime.transport.server.session import ServerSession as ServerSession
 
-# The names that each module gives, beside the imports above, which type checkers read.
+# The names of each module; the imports above repeat them for type checkers.
 _HOMES = {
     "application": ("ExpectedApplication",),
     "client.client": ("ZMQClient",),

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from zmqruntime.transport.validation import check_type as check_type
     from zmqruntime.transport.validation import parse_choice as parse_choice
 
-# The names that each module gives, beside the imports above, which type checkers read.
+# The names of each module; the imports above repeat them for type checkers.
 _HOMES = {
     "backoff": ("Backoff",),
     "process.command_options": (

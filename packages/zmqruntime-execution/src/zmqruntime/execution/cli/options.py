@@ -16,7 +16,7 @@ SERVE_OPTIONS: Final = (
         flag="--journal",
         type=Path,
         metavar="FILE",
-        default_text="as the class says",
+        default_text="that of the class",
         help="A journal, in which executions outlive the server.",
     ),
     CommandOption(

@@ -56,7 +56,7 @@ def serve(
     Args:
         server_class: the server's class.
         arguments: endpoint, settings and owner.
-        journal: the journal; None: as the class says.
+        journal: the journal; None: the default of the class.
         own: further keyword arguments of the class's constructor.
         launch_digest: digest of a launcher's arguments.
 
@@ -105,7 +105,7 @@ def _locate(server_class: type) -> str:
 
 
 def read_journal_options(journal: Path | None, durable: bool, no_journal: bool) -> JournalChoice:
-    """Return the journal that a command line chooses; None: as the class says.
+    """Return the journal that a command line chooses; None: the default of the class.
 
     Raises:
         ValueError: the options exclude each other.

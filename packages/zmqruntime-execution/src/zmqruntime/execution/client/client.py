@@ -49,7 +49,7 @@ class ExecutionClient(RecordClient):
         host: the server's TCP address (giving one means TCP); None for this machine.
         transport_mode: None for IPC where the platform has it, else TCP.
         config: the settings that the server uses.
-        launcher: starts a server when none answers; None: attach or fail.
+        launcher: starts a server when none is running; None: attach or fail.
         persistent: whether a server launched by this client outlives it.
         on_mismatch: with a launcher, how to treat a running server that differs from the one
             that the launcher would start: ``"refuse"``, ``"warn"``, or ``"restart"`` it when it

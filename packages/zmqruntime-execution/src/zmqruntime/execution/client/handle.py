@@ -109,10 +109,10 @@ class ExecutionHandle(Prefetchable):
     def progress(self) -> Iterator[ProgressEvent | StateEvent]:
         """Yield the execution's events as they arrive; the last one is its terminal state.
 
-        The first call for a submission of a client with a progress callback starts with its first
-        event. Any other call starts with the present state and the latest progress; if the
-        execution has ended, with its latest progress and its terminal state. Lost events that the
-        server does not keep are skipped.
+        The first call on the handle of a submission starts with the first event, if the client has
+        a progress callback. Any other call starts with the present state and the latest progress;
+        of an ended execution, it yields the latest progress and the terminal state. Lost events
+        that the server does not keep are skipped.
 
         Raises:
             NotConnected: the client was disconnected; events that had arrived come first.

@@ -107,8 +107,8 @@ class ExecutionServerLauncher(SubprocessLauncher):
     def expect(self, found: ApplicationInfo) -> ExpectedApplication:
         """Return the application that this would start, with the digests of its source on disk.
 
-        A target by name is imported only if that differs from the found class, of which it may
-        be an alias.
+        A target given by name is imported only if the name differs from that of the running
+        server's class: it may be an alias.
         """
         server_class = _find_loaded(self._target)
         if server_class is None and self._target != found.class_path:

@@ -1,4 +1,4 @@
-"""Submission of one or many requests, with retries after a loss and cancels after an error."""
+"""Submits requests: retries them when a lost server returns, cancels them after an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Outlast(Protocol):
 
 
 class MakeRequest(Protocol):
-    """Builds the request for one task: with a new id, or again with that of an earlier one."""
+    """Builds the request for one task: with a new id, or with a given one for a retry."""
 
     def __call__(
         self, *, execution_id: ExecutionId | None = None, wait_seconds: float = 0.0
@@ -170,7 +170,7 @@ class _SubmissionPipeline:
     ) -> Generator[tuple[PreparedRequest, ExecutionRecord | None], None, None]:
         """Yield the accepted requests, with their records.
 
-        When one is refused, the source raises or the iterator is closed, the sent requests are
+        After a refusal, an error of the source or the close of the iterator, the sent requests are
         cancelled before the error is raised.
         """
         replies = self._client.pipeline(self._requests(), hold=hold, window=window)

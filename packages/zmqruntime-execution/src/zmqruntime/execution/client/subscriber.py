@@ -136,9 +136,9 @@ class ProgressStreamSubscriber:
 
     @property
     def missed(self) -> int:
-        """The number of lost events behind the first received one of each execution.
+        """The number of lost events after the first received one of each execution.
 
-        Without those lost in a restart of the server, whose number is unknown.
+        Events lost in a server restart are not counted: their number is unknown.
         """
         return self._order.missed
 
@@ -216,8 +216,8 @@ class ProgressStreamSubscriber:
                         event.execution_id,
                         extra={"execution_id": event.execution_id},
                     )
-        # After the callback, which has had every event that a reader gets; and in groups, so that
-        # each reader wakes once.
+        # After the callback, so that it has received every event before a reader does; grouped, so
+        # that each reader wakes once.
         for execution_id, of_one in groupby(events, attrgetter("execution_id")):
             if (group := self._streams.get(execution_id)) is not None:
                 group.put(list(of_one))

@@ -34,8 +34,8 @@ Outlast = Callable[[ServerLost, Deadline], None]
 def seconds_beside(deadline: Deadline, hold: float) -> float | None:
     """Return the timeout of a held request beyond its hold, to keep the caller's deadline.
 
-    It ends a second after the deadline, for a reply in transit. None, for the configuration's
-    timeout, as long as the deadline is far.
+    It ends a second after the deadline, for a reply in transit. None while the deadline is far:
+    the configured timeout applies.
     """
     seconds = deadline.remaining - hold + _SLACK_SECONDS
     return seconds if seconds < _PATIENCE_SECONDS else None

@@ -251,8 +251,8 @@ def too_many_held() -> ErrorReply:
     """Reject one more long poll."""
     return ErrorReply(
         code=ErrorCode.BUSY,
-        message="the server holds as many replies for this connection as it may, and has done "
-        "nothing: wait for fewer executions at a time, or send the request without wait_seconds",
+        message="too many held replies for this connection; the request had no effect: wait for "
+        "fewer executions at a time, or send the request without wait_seconds",
     )
 
 

@@ -79,31 +79,31 @@ class WorkerSlot:
         return self.failed_starts >= _MANY_FAILED_STARTS
 
     def mark_ready(self) -> None:
-        """Take that its worker is set up."""
+        """Record that the worker is set up."""
         self.state = WorkerState.IDLE
         self.was_ready = True
         self.failed_starts = 0
         self.start_error = None
 
     def mark_idle(self) -> None:
-        """Take that the task has ended; a worker that is being killed stays ENDING."""
+        """Record that the task has ended; a worker that is being killed stays ENDING."""
         if self.state is WorkerState.BUSY:
             self.state = WorkerState.IDLE
 
     def mark_ending(self) -> None:
-        """Take that its worker has ended, while the last events are handled."""
+        """Record that the worker has ended, while its last events are handled."""
         if self.state is WorkerState.BUSY:
             self.state = WorkerState.ENDING
 
     def mark_exited(self, reason: str) -> float | None:
-        """Take that its worker has ended.
+        """Record that the worker has ended.
 
         Args:
             reason: the error of a worker that was starting.
 
         Returns:
-            The seconds to wait before the next start; None where no worker was ever ready, so
-            that the application's set-up itself is at fault.
+            The delay of the next start, in seconds; None if no worker was ever ready: the
+            application's own set-up fails.
         """
         was_starting = self.state is WorkerState.STARTING
         self.state = WorkerState.ABSENT

@@ -37,7 +37,7 @@ from zmqruntime.messages import ExecutionErrorInfo, ExecutionStatus, ShutdownMod
 
 __all__ = ["SlotManager"]
 
-# By name once: Python 3.11 looks members of an enum up slowly.
+# Module constants: access to an enum's members is slow in Python 3.11.
 _COMPLETE, _FAILED, _CANCELLED = (
     ExecutionStatus.COMPLETE,
     ExecutionStatus.FAILED,
@@ -46,8 +46,8 @@ _COMPLETE, _FAILED, _CANCELLED = (
 _IDLE, _BUSY = WorkerState.IDLE, WorkerState.BUSY
 
 _LAG_SECONDS: Final = 1.0
-# Each false start ends one worker, perhaps by the request itself, which a worker decodes before it
-# begins. A worker that is killed from outside, as for lack of memory, is rarer than that.
+# A request whose decoding crashes the worker causes a false start each time. Kills from outside, as
+# by the out-of-memory killer, rarely hit so many workers in a row.
 _MAX_FALSE_STARTS: Final = 5
 _NO_FALSE_STARTS: Final[tuple[str, int, int]] = ("", 0, 0)
 
@@ -75,7 +75,7 @@ class SlotManager:
     ) -> None:
         self.slots: Sequence[WorkerSlot] = (WorkerSlot(0),)
         self.shutdown: ShutdownMode | None = None
-        """How the server is to end, if it is."""
+        """The mode of the shutdown in progress, if any."""
         self.abandons_queue = False
         """Whether the server ends with executions still queued in memory."""
         self._engine = engine
@@ -85,7 +85,7 @@ class SlotManager:
         self._policy = policy
         self._grace = grace
         self._false_starts = _NO_FALSE_STARTS
-        """The execution and the attempt that workers did not begin, and how many in a row."""
+        """Execution id, attempt, and how many workers in a row have exited before they began it."""
 
     @property
     def is_done(self) -> bool:
@@ -135,7 +135,7 @@ class SlotManager:
             self._timers.set(deadline, now.monotonic + execution.timeout_seconds)
 
     def unassign(self, slot: WorkerSlot, now: Now, *, is_kept: bool) -> None:
-        """Requeue an execution whose assignment was dropped with a failed commit, if it is kept."""
+        """Undo an assignment that a failed commit has dropped; requeue the execution if kept."""
         execution = self._release(slot)
         slot.mark_idle()
         if is_kept and execution.cancel_requested:
@@ -188,13 +188,13 @@ class SlotManager:
         if execution is not None and not slot.is_interrupted:
             self.interrupt(slot, failures.timed_out(execution.timeout_seconds or 0.0), now)
 
-    # -- its end --------------------------------------------------------------------------------
+    # -- end of an execution --------------------------------------------------------------------
 
     def end_task(self, event: TaskReturned | TaskRaised | TaskStopped, now: Now) -> None:
-        """End a running execution as its task has ended."""
+        """End a running execution by the outcome of its task."""
         slot = self.slots[event.slot]
         if slot.execution is None or event.execution_id != slot.execution.execution_id:
-            return  # Its execution was ended by force meanwhile.
+            return  # Late: the execution has left the slot.
         slot.mark_idle()
         match event:
             case TaskReturned():
@@ -218,7 +218,7 @@ class SlotManager:
         server_ends = self.shutdown is not None
         delay = self._policy.delay(execution, error, server_ends=server_ends)
         if self.shutdown is ShutdownMode.NOW and not self._engine.durable:
-            delay = None  # No server will be there to run it.
+            delay = None  # The queue in memory ends with this server.
         self._fail_or_retry(execution, error, delay, now)
 
     def recover(self, execution: Execution, now: Now) -> None:
@@ -271,7 +271,7 @@ class SlotManager:
     def _fail_or_retry(
         self, execution: Execution, error: ExecutionErrorInfo, delay: float | None, now: Now
     ) -> None:
-        """End an execution with an error; or requeue it, where there is a delay for that."""
+        """Requeue an execution after ``delay`` seconds; None: end it with the error."""
         if delay is None:
             self.end(execution, _FAILED, now, error=error)
             return

@@ -50,7 +50,7 @@ class JournalFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.parent.resolve() / path.name  # Not the name: a link there is refused.
+        self.path = path.parent.resolve() / path.name  # Without the name: as a link, it is refused.
         self._redo_path = self._beside(".started")
         self._log_path = self._beside("-wal")
         self.redo_entries: Sequence[RedoEntry] = ()
@@ -73,7 +73,7 @@ class JournalFile:
             )
         with contextlib.ExitStack() as undo, self._mapped_errors():
             check_not_held(self.path)
-            check_file_types(self.path)  # Before a file is created beside one that is foreign.
+            check_file_types(self.path)  # Before files are created beside a foreign one.
             check_writable((self.path, self._log_path, self._redo_path), self.path.parent)
             undo.enter_context(opening_lock(self.path))
             check_not_held(self.path)
@@ -165,7 +165,7 @@ class JournalFile:
 
     def close(self, *, delete_redo_log: bool = False) -> None:
         """Release the journal; delete the redo log when the database has all of its entries."""
-        with contextlib.ExitStack() as ends:  # Each of them, also when another one fails.
+        with contextlib.ExitStack() as ends:  # Each step runs even if another one fails.
             if self._hold is not None:
                 ends.callback(self._hold.release)
             ends.callback(self.redo_log.close, delete=delete_redo_log)

@@ -75,7 +75,7 @@ def open_for_writing(path: Path, version: int) -> sqlite3.Connection:
             raise
         database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        # `FreeSpace` makes checkpoints: the commit number of the last one has to be known.
+        # `DiskSpace` makes checkpoints: the commit number of the last one has to be known.
         database.execute("PRAGMA wal_autocheckpoint = 0")
         migrate(database, version)
         undo.pop_all()

@@ -194,8 +194,8 @@ class LifecycleEngine(ABC):
     def is_committed(self, execution_id: str) -> bool:
         """Whether the start of an execution is recoverable, though a commit is pending.
 
-        With a redo log as soon as that has the start: the task is assigned at once. Otherwise only
-        after the commit.
+        With a redo log: as soon as it contains the start, so that the task is assigned without
+        waiting for the commit. Otherwise: after the commit.
         """
         return True
 

@@ -22,7 +22,7 @@ __all__ = [
     "compose_number",
 ]
 
-# Of one message: a slow subscriber's buffer holds as many messages as its high-water mark says.
+# Bounds of one message: the high-water mark of a subscriber's queue counts messages.
 _MAX_EVENTS: Final = 8
 _MAX_BYTES: Final = 16 * 1024
 

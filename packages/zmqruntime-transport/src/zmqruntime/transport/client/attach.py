@@ -77,15 +77,15 @@ class Attacher:
         """Return the server's pong, and the server's process when this call launched it.
 
         Args:
-            deadline: for all of it.
-            wait_ready: whether to wait until a server that is found is ready; one that is launched
-                is waited for in any case.
+            deadline: of all steps together.
+            wait_ready: whether to wait until a running server is ready; a launched one is always
+                awaited.
 
         Raises:
             ConnectionFailed: no server listens and there is no launcher, the peer is not a server,
                 or the host has no address.
             LaunchFailed: the launched server ended, or was not ready in time and was killed.
-            RequestTimeout: the server that was found is not ready in time.
+            RequestTimeout: the running server is not ready in time.
             ServerMismatch: the guard refuses the server.
             EndpointError: another user could have created the socket file.
             NotConnected: the client was closed meanwhile.

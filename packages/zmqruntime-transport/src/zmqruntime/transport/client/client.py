@@ -243,7 +243,7 @@ class ZMQClient:
             request: the request; a retry sends it again.
             timeout: seconds for all attempts together, in addition to ``hold``; None for the
                 configuration's ``request_timeout``.
-            hold: how long the request asks the server to hold its reply.
+            hold: how long the server may hold its reply, in seconds.
 
         Raises:
             RequestTimeout: no reply in time.
@@ -289,7 +289,7 @@ class ZMQClient:
                 pending. A retry sends a request again.
             timeout: how many seconds may pass without any reply, in addition to ``hold``; None for
                 the configuration's ``request_timeout``.
-            hold: how long each request asks the server to hold its reply.
+            hold: how long the server may hold each reply, in seconds.
             window: how many requests may be pending.
 
         Raises:

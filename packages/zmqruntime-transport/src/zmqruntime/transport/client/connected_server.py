@@ -31,7 +31,7 @@ class ConnectedServer:
         self.launched = launched
         self._endpoint = endpoint
         process = ProcessIdentity(pong.process.pid, pong.process.create_time)
-        # Behind a tunnel or a container's port, which are local, the pid means nothing here.
+        # A tunnel or a container's port is local, but not the pid of the server behind it.
         is_known = endpoint.is_local and process.is_running()
         self._process = process if is_known else None
 
@@ -39,7 +39,7 @@ class ConnectedServer:
     def may_return(self) -> bool:
         """Whether a lost server can come back.
 
-        False when its process is known to have ended, and kept nothing for a successor.
+        False when its process is known to have ended, without a journal for a successor.
         """
         return self._process is None or self.pong.durable or self._process.is_running()
 

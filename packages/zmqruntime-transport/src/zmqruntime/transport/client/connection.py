@@ -35,11 +35,11 @@ from zmqruntime.transport.process.open_files import naming_file_limit, require_f
 __all__ = ["Connection"]
 
 _STOP_OWNED_SECONDS = 10.0
-# How long a thread may take to leave a request whose context has ended.
+# How long a thread may take to return from a request whose context was terminated.
 _LEAVE_SECONDS = 5.0
 _DISCARD_SECONDS = 0.2
-# For a context with its first connection, and for a subscriber: libzmq aborts the process where
-# no file is left for its own threads.
+# File descriptors of a context with its first connection, or of a subscriber: libzmq aborts the
+# process when none is left for its own threads.
 _CONTEXT_FILES = 32
 
 
@@ -145,7 +145,7 @@ class Connection:
         return pong
 
     def open_exchange(self, limits: RequestLimits, *, renews: bool = False) -> BlockingExchange:
-        """Return an exchange whose errors say what happened to the server.
+        """Return an exchange whose errors distinguish a lost server from a slow one.
 
         Args:
             limits: how long it may take.

@@ -43,7 +43,7 @@ class RequestLimits(NamedTuple):
     timeout: float
     """For all attempts together, in addition to ``hold``."""
     hold: float = 0.0
-    """How long the server is asked to hold its reply (long poll)."""
+    """How long the server may hold its reply (long poll)."""
 
     @classmethod
     def until(cls, deadline: Deadline, hold: float = 0.0) -> RequestLimits:
@@ -61,15 +61,15 @@ class Retry(NamedTuple):
 class Exchange:
     """The requests of one call, from their first send to their replies.
 
-    Times are moments of the shell's monotonic clock, in seconds.
+    Times are readings of the shell's monotonic clock, in seconds.
 
     Args:
         endpoint: the server's, for error messages.
         ids: numbers for the ids of requests that have none.
         max_message_bytes: the longest request that the server accepts.
         limits: how long it may take.
-        retry_interval: how long a request may stay without a reply, beside the hold, before it is
-            sent again.
+        retry_interval: how long a request waits for its reply, in addition to the hold, before
+            it is sent again.
         now: the time at which it starts.
         renews: whether the deadline starts anew with each wait for replies, as for a pipeline.
 

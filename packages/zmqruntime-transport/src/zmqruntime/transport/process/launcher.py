@@ -92,7 +92,7 @@ class SubprocessLauncher(ServerLauncher):
     Args:
         command: the command, to which the options of `ServerArguments` are appended. With this
             Python (``sys.executable``), the server can import the modules of this program.
-        environment: variables beside the inherited ones.
+        environment: variables in addition to the inherited ones.
         log_file_path: the file for stdout and stderr, appended; None: in the log directory.
         stdin: the content of its standard input; None: it is empty.
     """

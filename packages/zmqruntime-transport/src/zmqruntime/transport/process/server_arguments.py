@@ -68,7 +68,7 @@ class ServerArguments:
 
     @property
     def options(self) -> ServerOptions:
-        """The arguments of the server's constructor beside the port."""
+        """The arguments of the server's constructor except for the port."""
         return ServerOptions(
             host=self.host,
             transport_mode=self.transport_mode,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LISTED", "MAX_WAITING", "RegistrationHandshake"]
 
 MAX_LISTED = 100
-"""Registered clients that a reply lists; it has their number as well."""
+"""Bound of the registered clients that a reply lists; it also has their number."""
 MAX_WAITING = 1000
 """Registrations that may wait for their subscription together; a single peer gets half."""
 

@@ -33,7 +33,7 @@ class HeldReplies:
     def take(self, caller: Caller, size: int = 0) -> int:
         """Count a further held reply and return its cost; 0: there is no room.
 
-        ``size`` is the length of what is kept of its request, beside the envelope and the id.
+        ``size`` is the length of the kept part of its request, without the envelope and the id.
         """
         cost = _cost(caller) + size
         if self._share.room(caller.peer) < cost:

@@ -1,6 +1,6 @@
 """Sends replies on the control channel; backpressure for peers that do not read them.
 
-`UnreadReplies` has the rules; here are the socket, the loop and the log.
+The rules are in `UnreadReplies`; this module adds the socket, the loop and the log.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ReplySender:
         """Postpone a request of ``size`` bytes, or drop it, while its peer does not read.
 
         Returns:
-            whether it was postponed or dropped; False: the caller is to take it now.
+            whether it was postponed or dropped; False: the caller handles it now.
         """
         if not self.unread.must_postpone(peer):
             return False
@@ -110,8 +110,8 @@ class ReplySender:
         )
         refusal = ErrorReply(
             code=ErrorCode.BUSY,
-            message="the reply is large, and other peers leave so much unread that the server "
-            "keeps no more: send the request again in a moment",
+            message="no room for a large reply, since other peers have not read theirs: send the "
+            "request again in a moment",
         )
         self.send(caller, encode_with_id(refusal, caller.request_id))
 

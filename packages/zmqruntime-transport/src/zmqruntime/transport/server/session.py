@@ -342,8 +342,8 @@ class ServerSession:
             self.refuse(
                 caller,
                 ErrorCode.BUSY,
-                "the server holds as many pings as it may: send this one again without "
-                "wait_seconds, or when others have been answered",
+                "too many held pings: send this one again without wait_seconds, or when others "
+                "have been answered",
             )
 
     def _answer_held_ping(self, request: PingRequest, caller: Caller) -> None:

@@ -39,7 +39,7 @@ LARGE_REPLY_BYTES: Final = 64 * 1024
 """The bytes that a marker stands for, and the length from which a reply is its own marker."""
 
 _OVERHEAD_BYTES: Final = 256
-"""About what libzmq needs for a reply, beside its content."""
+"""About what libzmq needs for a reply, in addition to its content."""
 _MAX_WAITING: Final = 10_000
 _MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 _MAX_ALL_WAITING_BYTES: Final = 64 * 1024 * 1024

@@ -38,7 +38,7 @@ def wait_for_import(module: str, timeout: float) -> bool:
 
     Args:
         module: its full name.
-        timeout: in seconds; the lock itself has no timeout, so that a thread acquires it.
+        timeout: in seconds; a helper thread acquires the lock, which has no timeout.
 
     Returns:
         False at the timeout.

@@ -48,7 +48,7 @@ class Interrupt:
         """The module whose import defers the interrupt."""
         self._was_deferred = False
         self._forced: str | None = None
-        """The execution whose imports defer the interrupt no longer."""
+        """The execution whose imports no longer defer the interrupt."""
         self.import_patience = threading.TIMEOUT_MAX
         """How long imports may defer an interrupt, in seconds."""
         # Released to wake `request`. A bare lock: a signal handler may interrupt the Python code
@@ -56,7 +56,7 @@ class Interrupt:
         self._wakeup = threading.Lock()
         self._wakeup.acquire()
         self.seen = False
-        """Whether the running task was interrupted, or has read that it is to stop."""
+        """Whether the running task was interrupted, or has read `requested` as True."""
         self.ordered = False
         """Whether an interrupt of the last task was requested before its end, seen or not."""
 
@@ -65,11 +65,11 @@ class Interrupt:
         return signal.signal(self.signum, self._on_signal)
 
     def armed(self, execution_id: str) -> AbstractContextManager[None]:
-        """Return a block in which `request` reaches a task, also an earlier `request`."""
+        """Return a context in which a task can be interrupted, also by an earlier `request`."""
         return _Armed(self, execution_id)
 
     def disarm(self, execution_id: str) -> None:
-        """End the time of a task. Idempotent."""
+        """End the period in which a task can be interrupted. Idempotent."""
         self._running, self._ended = None, execution_id
         if self._requested == execution_id:
             self._requested = None
@@ -82,7 +82,7 @@ class Interrupt:
         either order: a task that is interrupted before its start does not run.
         """
         if execution_id == self._ended:
-            return False  # Too late, and not for a later run with the same id.
+            return False  # Late: a new run with this id is not affected.
         self._requested = execution_id
         if self._running != execution_id:
             return False
@@ -164,7 +164,7 @@ class Interrupt:
 
 
 class _Armed(AbstractContextManager[None]):
-    """The time of one task.
+    """The period in which one task can be interrupted.
 
     The signal handler may raise within `__exit__`: a caller that catches it disarms once more.
     """

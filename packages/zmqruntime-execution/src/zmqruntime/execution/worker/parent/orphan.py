@@ -39,7 +39,7 @@ class _Entry(NamedTuple):
 class WorkerPidFile:
     """PID file of the worker of a journal's server: private, beside the journal.
 
-    Its methods block on the file system: not for the loop's thread.
+    Its methods block on the file system: do not call them in the loop's thread.
 
     Args:
         journal: a journal that this process has locked; None: no file is written.
@@ -98,7 +98,7 @@ class WorkerPidFile:
         except OSError as error:  # `UnsafePath`: another user may have written it.
             _log.warning("worker PID file ignored: %s", error)
             return None
-        except ValueError:  # Truncated, as by a power cut, or of an earlier version.
+        except ValueError:  # Truncated, as by a power cut.
             return None
 
 

@@ -1,7 +1,7 @@
 """Starts a worker process, which imports its modules first and receives its setup later.
 
-The first worker is prestarted: it imports while the server still imports. So this module imports
-next to nothing itself.
+The first worker is prestarted: it imports while the server still imports. So this module keeps its
+own imports minimal.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StartingWorker:
     It exits when its standard input ends before the setup, as it does when this process exits.
 
     Raises:
-        OSError: the process cannot be started, or there is no Python to run.
+        OSError: the process cannot be started, or a frozen program has no Python interpreter.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
@@ -74,7 +74,7 @@ class StartingWorker:
         self._send((program.arguments, program.main, program.module, descriptor))
 
     def send_setup(self, setup: WorkerSetup) -> None:
-        """Send the setup. A worker that has exited already is reported by its exit code alone."""
+        """Send the setup. Errors are ignored: the exit code reports a worker that has exited."""
         self.has_setup = True
         self._send(setup)
         self.close_pipe()
@@ -86,7 +86,7 @@ class StartingWorker:
             self.process.stdin.close()
 
     def kill(self) -> None:
-        """Kill a worker without a setup, as its imports may take long, and wait for its end."""
+        """Kill a worker without a setup, whose imports may take long, and wait for its exit."""
         self.close_pipe()
         self.process.kill()
         self.process.wait()
@@ -128,18 +128,18 @@ def prestarted(module: str | None) -> Iterator[None]:
 
 
 def take_prestarted() -> StartingWorker | None:
-    """Return the prestarted worker, and pass on the ownership; None: there is none, or no more."""
+    """Return the prestarted worker, which the caller then owns; None if missing or taken."""
     return _prestarted.pop() if _prestarted else None
 
 
 def drop_prestarted() -> None:
-    """Let an unused prestarted worker quit."""
+    """Make an unused prestarted worker quit."""
     if (worker := take_prestarted()) is not None:
         worker.close_pipe()
 
 
 def _inherit_output(number: int) -> int | None:
-    """Return None to inherit a descriptor, or DEVNULL where this process has it closed."""
+    """Return None to inherit a descriptor, or DEVNULL if it is closed in this process."""
     try:
         os.fstat(number)
     except OSError:
