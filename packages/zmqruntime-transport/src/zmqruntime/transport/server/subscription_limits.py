@@ -29,8 +29,12 @@ __all__ = [
 
 MAX_SUBSCRIPTIONS = 10_000
 """The bound of subscriptions of all connections; equal ones of one connection count once."""
-MAX_PREFIX_BYTES = 2**20
-"""The bound of the bytes of all prefixes: libzmq needs about 40 bytes for each of them."""
+MAX_PREFIX_BYTES = 2**18
+"""The bound of the bytes of all prefixes.
+
+libzmq keeps a node of about 40 bytes for each byte of a prefix, and visits all nodes, in the thread
+of the server's loop, when a connection ends (generic_mtrie_t::rm).
+"""
 
 _SUBSCRIBE = 1
 _UNSUBSCRIBE = 0
