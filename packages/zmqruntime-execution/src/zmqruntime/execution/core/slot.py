@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from zmqruntime.transport.lowlevel import Backoff
+
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.execution import Execution
     from zmqruntime.messages import ExecutionErrorInfo
 
 __all__ = ["WorkerSlot", "WorkerState"]
 
-_FIRST_DELAY_SECONDS = 0.1
 _MAX_DELAY_SECONDS = 30.0
+_BACKOFF = Backoff(0.1, _MAX_DELAY_SECONDS)
 # By the delays above, 26 seconds after the first of them.
 _MANY_FAILED_STARTS = 9
 
@@ -112,6 +114,5 @@ class WorkerSlot:
         self.start_error = reason
         if not self.was_ready:
             return None
-        delay = _FIRST_DELAY_SECONDS * 2.0 ** min(self.failed_starts, 10)
         self.failed_starts += 1
-        return min(delay, _MAX_DELAY_SECONDS)
+        return _BACKOFF.compute_delay(self.failed_starts)

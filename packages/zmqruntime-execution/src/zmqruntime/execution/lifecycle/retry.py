@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from zmqruntime.messages import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, ErrorKind
-from zmqruntime.transport.lowlevel import check_number, check_type, parse_choice
+from zmqruntime.transport.lowlevel import Backoff, check_number, check_type, parse_choice
 
 if TYPE_CHECKING:
     from zmqruntime.execution.lifecycle.execution import Execution
@@ -66,7 +66,7 @@ class RetryPolicy:
         if execution.attempt >= limit or error.kind not in kinds:
             return None
         first = self.backoff_seconds if wish.backoff_seconds is None else wish.backoff_seconds
-        return min(first * 2.0 ** (execution.attempt - 1), MAX_BACKOFF_SECONDS)
+        return Backoff(first, MAX_BACKOFF_SECONDS).compute_delay(execution.attempt)
 
 
 class FailurePolicy(NamedTuple):
