@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from zmqruntime.execution import (
 )
 from zmqruntime.messages import JsonValue
 
-__all__ = ["Chatty", "Configured", "Kept", "OnDisk", "Talker"]
+__all__ = ["Chatty", "Configured", "Kept", "OnDisk", "Talker", "blocked"]
+
+_PATIENCE = 60.0
 
 
 class Talker(ExecutionServer):
@@ -104,3 +108,21 @@ class Kept(Talker):
     def make_engine(self) -> LifecycleEngine:
         assert self._engine is not None
         return self._engine
+
+
+@contextlib.contextmanager
+def blocked(server: Kept) -> Iterator[None]:
+    """Block a server's loop."""
+    begun, unblock = threading.Event(), threading.Event()
+
+    def block() -> None:
+        begun.set()
+        unblock.wait(_PATIENCE)
+
+    assert server.server_session is not None
+    server.server_session.loop.post(block)
+    assert begun.wait(_PATIENCE)
+    try:
+        yield
+    finally:
+        unblock.set()

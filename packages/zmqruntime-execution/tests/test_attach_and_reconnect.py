@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from talking import Kept, OnDisk
+from talking import Kept, OnDisk, blocked
 
 from zmqruntime.execution import (
     ExecutionClient,
@@ -327,24 +326,6 @@ def test_subscriber_with_a_backlog_survives_a_restart(
 
 
 # -- unresponsive servers ------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def blocked(server: Kept) -> Iterator[None]:
-    """Block a server's loop."""
-    begun, unblock = threading.Event(), threading.Event()
-
-    def block() -> None:
-        begun.set()
-        unblock.wait(PATIENCE)
-
-    assert server.server_session is not None
-    server.server_session.loop.post(block)
-    assert begun.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        unblock.set()
 
 
 def test_progress_survives_a_blocked_server(

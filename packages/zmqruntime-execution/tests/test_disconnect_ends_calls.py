@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from talking import Kept
+from talking import Kept, blocked
 
 from zmqruntime.execution import (
     BatchSubmitWaitEngine,
@@ -130,24 +130,6 @@ def run() -> Iterator[Run]:
         yield threads.submit
 
 
-@contextlib.contextmanager
-def silence(server: Kept) -> Iterator[None]:
-    """Block the server's loop for a while."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def block() -> None:
-        begun.set()
-        go_on.wait(PATIENCE)
-
-    assert server.server_session is not None
-    server.server_session.loop.post(block)
-    assert begun.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        go_on.set()
-
-
 def end_by_disconnect(client: ExecutionClient, *calls: Future[object]) -> None:
     """Disconnect, and check that the calls end for that reason."""
     assert not any(call.done() for call in calls)
@@ -203,7 +185,7 @@ def test_wait_between_two_attempts_ends(
 ) -> None:
     own = client.submit_execution({"gate": "never"})
     client.request_within(0.05)
-    with silence(server):
+    with blocked(server):
         calls = [
             run(own.wait, policy=HASTY),
             run(client.wait_for_completion, handle.execution_id, HASTY),
@@ -220,7 +202,7 @@ def test_registration_that_waits_for_its_reply_ends_and_so_does_progress(
     reader = run(list, own.progress())
     waits.await_count("event")
     other = attach(client, handle)
-    with silence(server):
+    with blocked(server):
         waits.clear()
         registration = run(other.progress)
         waits.await_count("reply")
@@ -235,7 +217,7 @@ def test_connect_that_registers_a_callback_ends(
     with contextlib.ExitStack() as ends:
 
         def start_in_silence(subscriptions: SubscriberRegistry) -> None:
-            ends.enter_context(silence(server))
+            ends.enter_context(blocked(server))
             waits.clear()
             registers.set()
             start(subscriptions)
